@@ -1,0 +1,1 @@
+//! The database: assembles storage, indexes, queries and the weaver.

@@ -1,0 +1,1 @@
+//! Property postings, vector and text views over the store.

@@ -1,0 +1,1 @@
+//! Calls the stateless Python model functions for the weaver.

@@ -1,0 +1,1 @@
+//! The converged query: filters, graph reach, ranking, fusion.

@@ -1,0 +1,1 @@
+//! The store: LMDB tables, grouped writers, snapshots, locks.

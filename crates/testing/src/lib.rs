@@ -1,0 +1,1 @@
+//! Seeded generators, fake models and a manual clock for tests.

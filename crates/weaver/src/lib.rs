@@ -1,0 +1,1 @@
+//! The background worker that enriches what is stored.
