@@ -1,8 +1,7 @@
 """The private native module. Only modules of this package import it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Final, final
 
 import numpy as np

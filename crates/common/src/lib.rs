@@ -1,5 +1,27 @@
 //! Identifiers, values, records, errors and configuration: no I/O.
 
+pub mod clock;
+mod config;
+mod error;
+mod hash;
 mod ids;
+pub mod names;
+pub mod record;
+pub mod value;
 
+pub use config::{ActivityLevel, Durability, Options, WeaverOptions};
+pub use error::{Error, Result};
+pub use hash::ContentHash;
 pub use ids::{Lsn, NamespaceId, Slot, SpaceId, Symbol};
+pub use value::{Value, ValueRef};
+
+/// Longest identifier, label, edge type or property name, in bytes of UTF-8.
+pub const MAX_NAME: usize = 255;
+/// Deepest nesting of lists and dicts in a property value.
+pub const MAX_DEPTH: usize = 64;
+/// Largest encoded property set of one node or edge, in bytes.
+pub const MAX_PROPERTIES: usize = 64 << 20;
+/// Largest dimension of an embedding.
+pub const MAX_DIMENSION: usize = 4096;
+/// Largest `limit` of a query.
+pub const MAX_LIMIT: usize = 10_000;

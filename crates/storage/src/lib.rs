@@ -1,1 +1,31 @@
-//! The store: LMDB tables, grouped writers, snapshots, locks.
+//! The store: LMDB tables, grouped writers, snapshots and locks. The only crate that touches files.
+//!
+//! * [`Store`] opens a directory; [`Store::read`] gives a [`Snapshot`], [`Store::write`] runs a job
+//!   in a [`WriteTxn`]. Both are read through [`ReadTxn`].
+//! * Every value is sealed with a checksum over its table, key and bytes, checked on each read.
+//! * Every change of a node, edge or embedding gets an LSN and a row in the change table, in the
+//!   same transaction.
+
+mod adjacency;
+mod format;
+mod keys;
+mod platform;
+mod postings;
+mod read;
+mod records;
+mod store;
+mod tx;
+mod writer;
+
+pub use adjacency::Neighbor;
+pub use format::FORMAT;
+pub use keys::{Direction, Kind};
+pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX, text_value};
+pub use read::{ReadTxn, Resolved};
+pub use records::{
+    ChangeOp, ChangeRecord, DatabaseCounters, EdgeFields, EdgeRecord, EdgeTimes, EmbeddingRecord,
+    NamespaceCounters, NodeRecord, SpaceRecord, WorkRecord, WorkState,
+};
+pub use store::{Snapshot, Store, row_counts};
+pub use tx::WriteTxn;
+pub use writer::panic_text;

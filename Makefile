@@ -1,0 +1,86 @@
+# Each target does all the set-up it needs; `make help` lists them.
+
+PYTHON ?= python3
+FILE ?=
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+REQUIREMENTS := requirements/dev.txt models/minilm/requirements.txt
+MODEL := build/models/embedded_db_minilm-0.1.0-py3-none-any.whl
+
+# One profile for tests, demo and benchmarks: docs/decisions/0003-build-and-test-profile.md.
+PROFILE := --release
+# These two need a Python interpreter; their tests are written in Python.
+NO_PYTHON := --exclude embedded-db-bindings --exclude embedded-db-ml-bridge
+
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
+
+.DELETE_ON_ERROR:
+.PHONY: help build demo test lint cross bench wheel clean FORCE
+
+help:
+	@echo 'make build           .venv with the package and its models'
+	@echo 'make demo [FILE=…]   import conversations, enrich them, query them'
+	@echo 'make test [ARGS=…]   every test; ARGS goes to pytest'
+	@echo 'make lint            formatting, lints, types, other platforms'
+	@echo 'make cross           type-check for Windows and macOS'
+	@echo 'make bench           measure, print the figures'
+	@echo 'make wheel           wheels in dist/, tried in an empty environment'
+	@echo 'make clean           remove everything that was made'
+
+build: $(VENV)/model.stamp
+	$(BIN)/maturin develop $(PROFILE)
+
+demo: build
+	$(BIN)/python examples/demo.py $(FILE)
+
+test: build
+	cargo test $(PROFILE) --locked --workspace $(NO_PYTHON) -- --quiet
+	$(BIN)/pytest $(ARGS)
+
+# Clippy has a target directory of its own: it builds PyO3 in another environment than maturin,
+# and in a shared one the two would undo each other's work.
+lint: build cross
+	cargo fmt --all --check
+	cargo clippy $(PROFILE) --locked --workspace --all-targets --target-dir $(TARGET)/lint -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/stubtest --mypy-config-file pyproject.toml embedded_db._native
+
+cross: $(VENV)/requirements.stamp
+	scripts/check-targets --target-dir $(TARGET)/lint
+
+bench: build
+	$(BIN)/python benches/run.py $(ARGS)
+
+wheel: $(VENV)/requirements.stamp $(MODEL)
+	rm -rf dist
+	$(BIN)/maturin build --profile dist --locked --out dist
+	cp $(MODEL) dist/
+	scripts/smoke-wheels dist $(BIN)/python
+
+clean:
+	rm -rf target build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -f python/embedded_db/_native*.so
+
+# Made anew when a pin changes, so that nothing stays behind.
+$(VENV)/requirements.stamp: $(REQUIREMENTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or newer is needed; name one with: make PYTHON=…'; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet $(REQUIREMENTS:%=-r %)
+	@touch $@
+
+# The script itself knows in a second whether its wheel is up to date.
+$(MODEL): $(VENV)/requirements.stamp FORCE
+	$(BIN)/python models/minilm/build.py $(@D)
+
+$(VENV)/model.stamp: $(MODEL)
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall $(MODEL)
+	@touch $@

@@ -1,0 +1,35 @@
+//! The one door through which time and randomness enter.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use uuid::Uuid;
+
+/// Microseconds since 1970-01-01 UTC.
+pub type Micros = i64;
+
+/// The wall clock. It may jump; the store never lets its own times go back.
+#[allow(clippy::disallowed_methods)]
+pub fn now() -> Micros {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+        Err(before) => {
+            i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros)
+        }
+    }
+}
+
+/// A new identifier: `prefix`, `_` and the 32 hex digits of a UUIDv7 (increasing in a process).
+#[allow(clippy::disallowed_methods)]
+pub fn new_id(prefix: &str) -> String {
+    let mut id = String::with_capacity(prefix.len() + 33);
+    id.push_str(prefix);
+    id.push('_');
+    id.push_str(Uuid::now_v7().simple().encode_lower(&mut [0; 32]));
+    id
+}
+
+/// Sixteen random bytes in hex: the identity of a database.
+#[allow(clippy::disallowed_methods)]
+pub fn new_identity() -> String {
+    Uuid::now_v7().simple().to_string()
+}

@@ -1,0 +1,132 @@
+//! What the database is told once, at opening.
+
+use std::time::Duration;
+
+use crate::{Error, Result};
+
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// After the disk has it.
+    Durable,
+    /// At once; the files may be unusable after a machine failure. For `":memory:"` and tests.
+    Memory,
+}
+
+impl Durability {
+    /// From its name in the configuration.
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "durable" => Ok(Self::Durable),
+            "memory" => Ok(Self::Memory),
+            other => Err(Error::InvalidInput(format!(
+                "durability is {other:?}; it must be \"durable\" or \"memory\""
+            ))),
+        }
+    }
+}
+
+/// How much of the machine enrichment may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActivityLevel {
+    /// The weaver chooses by what the application does.
+    Auto,
+    /// Only embedding and entities, in small batches.
+    HighActivity,
+    /// Everything but the heavy work.
+    Normal,
+    /// Everything, in larger batches.
+    LowActivity,
+    /// Everything, heavy work included.
+    SleepMode,
+}
+
+impl ActivityLevel {
+    const NAMES: [(&'static str, Self); 5] = [
+        ("Auto", Self::Auto),
+        ("HighActivity", Self::HighActivity),
+        ("Normal", Self::Normal),
+        ("LowActivity", Self::LowActivity),
+        ("SleepMode", Self::SleepMode),
+    ];
+
+    /// From its public name.
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, level)| *level).ok_or_else(
+            || {
+                Error::InvalidInput(format!(
+                    "activity level {name:?} is not known; use \"Auto\", \"HighActivity\", \
+                     \"Normal\", \"LowActivity\" or \"SleepMode\""
+                ))
+            },
+        )
+    }
+
+    /// Its public name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, level)| *level == self).map_or("Auto", |(name, _)| name)
+    }
+}
+
+/// How the weaver works.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeaverOptions {
+    /// Most texts in one call of a model function.
+    pub batch_size: usize,
+    /// Calls before a failing job is given up.
+    pub max_attempts: u32,
+    /// Wait after the first failure; doubled after each further one.
+    pub first_delay: Duration,
+    /// Longest wait between two attempts.
+    pub max_delay: Duration,
+    /// Level at opening.
+    pub activity_level: ActivityLevel,
+}
+
+impl Default for WeaverOptions {
+    fn default() -> Self {
+        Self {
+            batch_size: 64,
+            max_attempts: 5,
+            first_delay: Duration::from_millis(500),
+            max_delay: Duration::from_secs(60),
+            activity_level: ActivityLevel::Auto,
+        }
+    }
+}
+
+/// Everything that is set at opening. Two handles on one path must agree on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// When a write is acknowledged.
+    pub durability: Durability,
+    /// Refuse writes and share the database with a writer elsewhere.
+    pub read_only: bool,
+    /// How long to wait for another writer process.
+    pub lock_timeout: Duration,
+    /// Largest size of the store, in bytes of address space.
+    pub map_size_max: usize,
+    /// How long a snapshot may be held.
+    pub max_snapshot_age: Duration,
+    /// Load the models as soon as the database is open.
+    pub warm_up: bool,
+    /// Language of the full-text index: `english` or `none`.
+    pub language: String,
+    /// How the weaver works.
+    pub weaver: WeaverOptions,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Durable,
+            read_only: false,
+            lock_timeout: Duration::from_secs(5),
+            map_size_max: 1 << 40,
+            max_snapshot_age: Duration::from_secs(300),
+            warm_up: true,
+            language: "english".into(),
+            weaver: WeaverOptions::default(),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! One error type for the whole database: every kind is one that a caller would treat differently.
+
+use std::path::PathBuf;
+
+/// The result of everything that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, the value that was wrong, and what to do about it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// No object has this id.
+    #[error("no {kind} has the id {id:?}")]
+    NotFound {
+        /// `node`, `edge`, `embedding`, `namespace`…
+        kind: &'static str,
+        /// The id as it was asked for.
+        id: String,
+    },
+    /// The id, or a unique value, is taken.
+    #[error("a {kind} with the id {id:?} exists already; update it, or choose another id")]
+    AlreadyExists {
+        /// `node`, `edge`, `embedding`…
+        kind: &'static str,
+        /// The id that is taken.
+        id: String,
+    },
+    /// Somebody else wrote first.
+    #[error(
+        "{kind} {id:?} was changed by another writer: expected version {expected}, found {found}; \
+         read it again and retry"
+    )]
+    Conflict {
+        /// `node`, `edge` or `embedding`.
+        kind: &'static str,
+        /// The object both wrote.
+        id: String,
+        /// Version the caller had read; 0 when it had seen none.
+        expected: u64,
+        /// Version now stored; 0 when it is gone.
+        found: u64,
+    },
+    /// An argument is not acceptable.
+    #[error("{0}")]
+    InvalidInput(String),
+    /// A text cannot be stored.
+    #[error("{0}")]
+    BadText(String),
+    /// A query is empty, contradictory or malformed.
+    #[error("{field}: {message}")]
+    InvalidQuery {
+        /// The part of the query that is wrong.
+        field: String,
+        /// What is wrong with it and what would be right.
+        message: String,
+    },
+    /// A vector has the wrong number of dimensions.
+    #[error(
+        "a vector of the space {space:?} has {expected} dimensions, this one has {got}; \
+         use the model of that space, or name another space"
+    )]
+    DimensionMismatch {
+        /// Dimension of the space.
+        expected: usize,
+        /// Dimension of the vector given.
+        got: usize,
+        /// Name of the space.
+        space: String,
+    },
+    /// A vector holds NaN or infinity.
+    #[error("the vector has the value {value} at index {index}; all values must be finite")]
+    NonFiniteVector {
+        /// Where.
+        index: usize,
+        /// What.
+        value: f32,
+    },
+    /// A value is larger than the format allows.
+    #[error("{what} is {size} bytes long, the limit is {limit}; split it or store it elsewhere")]
+    ValueTooLarge {
+        /// What is too large.
+        what: String,
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// Another process writes to this database.
+    #[error(
+        "{path:?} is being written to by process {pid} on {host}; close it there, raise \
+         lock_timeout, or open with read_only=True"
+    )]
+    DatabaseLocked {
+        /// The database.
+        path: PathBuf,
+        /// Process id of the holder; 0 when it did not say.
+        pid: u32,
+        /// Host of the holder.
+        host: String,
+    },
+    /// The handle was closed.
+    #[error("the database {path:?} is closed; open it again")]
+    DatabaseClosed {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The handle belongs to the parent process.
+    #[error(
+        "this handle on {path:?} was opened by process {parent} and cannot be used in its forked \
+         child; open the database again in the child"
+    )]
+    ForkedHandle {
+        /// The database.
+        path: PathBuf,
+        /// The process that opened it.
+        parent: u32,
+    },
+    /// The handle may not write.
+    #[error("{path:?} is open for reading only; open it without read_only=True to write")]
+    ReadOnly {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A snapshot was held for too long.
+    #[error(
+        "the snapshot is {age_seconds} s old, the limit is {limit_seconds} s; take a new one, or \
+         raise max_snapshot_age"
+    )]
+    SnapshotExpired {
+        /// Its age.
+        age_seconds: u64,
+        /// The limit.
+        limit_seconds: u64,
+    },
+    /// There is no room.
+    #[error("{path:?}: no room to write: {detail}; nothing was stored, reads go on")]
+    StorageFull {
+        /// The file or directory.
+        path: PathBuf,
+        /// What could not be had.
+        detail: String,
+    },
+    /// The operating system refused.
+    #[error("{path:?}: {detail}")]
+    StorageError {
+        /// The file or directory.
+        path: PathBuf,
+        /// What it said.
+        detail: String,
+    },
+    /// What is stored is damaged.
+    #[error("{path:?}: {object} is damaged: {detail}; restore a backup, or salvage what reads")]
+    Corruption {
+        /// The database.
+        path: PathBuf,
+        /// The table and key.
+        object: String,
+        /// How that was seen.
+        detail: String,
+    },
+    /// The database was written by a later version.
+    #[error(
+        "{path:?} has format {found}, this version reads up to {supported}; install a newer \
+         embedded-db"
+    )]
+    FormatTooNew {
+        /// The database.
+        path: PathBuf,
+        /// Format found.
+        found: u32,
+        /// Newest format known.
+        supported: u32,
+    },
+    /// Time ran out.
+    #[error("{what} took longer than {seconds} s")]
+    Timeout {
+        /// What was waited for.
+        what: String,
+        /// The limit.
+        seconds: f64,
+    },
+    /// The caller was interrupted (Ctrl-C); the binding raises what the signal handler said.
+    #[error("interrupted")]
+    Interrupted,
+    /// No model can do this.
+    #[error("{message}")]
+    ModelUnavailable {
+        /// What is missing and how to install it.
+        message: String,
+    },
+    /// A model function failed or returned nonsense.
+    #[error("{message}")]
+    EnrichmentFailed {
+        /// What it said.
+        message: String,
+    },
+    /// A defect of ours.
+    #[error("internal error: {0}; please report it")]
+    Internal(String),
+}
+
+impl Error {
+    /// The stable name of the kind: the name of the Python exception.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "NotFound",
+            Self::AlreadyExists { .. } => "AlreadyExists",
+            Self::Conflict { .. } => "Conflict",
+            Self::InvalidInput(_) => "InvalidInput",
+            Self::BadText(_) => "BadText",
+            Self::InvalidQuery { .. } => "InvalidQuery",
+            Self::DimensionMismatch { .. } => "DimensionMismatch",
+            Self::NonFiniteVector { .. } => "NonFiniteVector",
+            Self::ValueTooLarge { .. } => "ValueTooLarge",
+            Self::DatabaseLocked { .. } => "DatabaseLocked",
+            Self::DatabaseClosed { .. } => "DatabaseClosed",
+            Self::ForkedHandle { .. } => "ForkedHandle",
+            Self::ReadOnly { .. } => "ReadOnly",
+            Self::SnapshotExpired { .. } => "SnapshotExpired",
+            Self::StorageFull { .. } => "StorageFull",
+            Self::StorageError { .. } => "StorageError",
+            Self::Corruption { .. } => "Corruption",
+            Self::FormatTooNew { .. } => "FormatTooNew",
+            Self::Timeout { .. } => "Timeout",
+            Self::Interrupted => "Interrupted",
+            Self::ModelUnavailable { .. } => "ModelUnavailable",
+            Self::EnrichmentFailed { .. } => "EnrichmentFailed",
+            Self::Internal(_) => "InternalError",
+        }
+    }
+
+    /// A malformed query.
+    pub fn query(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::InvalidQuery { field: field.into(), message: message.into() }
+    }
+}

@@ -1,0 +1,231 @@
+//! How a stored value is protected and read.
+//!
+//! Every value in every table ends with a CRC-32C over the table, the key and the value, so that a
+//! record which was damaged, or read under the wrong key, is never taken for the right one.
+
+use crate::{Error, Symbol, value::ValueRef};
+
+/// What is wrong with a record; the storage layer adds where it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Damaged(pub &'static str);
+
+/// The outcome of reading stored bytes.
+pub type Read<T> = std::result::Result<T, Damaged>;
+
+const SUM: usize = 4;
+
+fn checksum(table: u8, key: &[u8], payload: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(u32::from(table), key), payload)
+}
+
+/// Appends the checksum of what `payload` holds.
+pub fn seal(table: u8, key: &[u8], payload: &mut Vec<u8>) {
+    let sum = checksum(table, key, payload);
+    payload.extend_from_slice(&sum.to_le_bytes());
+}
+
+/// The payload of a sealed value.
+pub fn open<'a>(table: u8, key: &[u8], sealed: &'a [u8]) -> Read<&'a [u8]> {
+    let (payload, sum) = sealed.split_last_chunk::<SUM>().ok_or(Damaged("too short"))?;
+    if checksum(table, key, payload) == u32::from_le_bytes(*sum) {
+        Ok(payload)
+    } else {
+        Err(Damaged("checksum mismatch"))
+    }
+}
+
+/// Writes an unsigned integer, seven bits a byte, low bits first.
+pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value as u8) | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Writes a length and the bytes.
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// A cursor over stored bytes; every read checks that they are there.
+#[derive(Debug, Clone, Copy)]
+pub struct Cursor<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    /// At the start of `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// What has not been read.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// The next `n` bytes.
+    pub fn take(&mut self, n: usize) -> Read<&'a [u8]> {
+        let (head, rest) = self.rest.split_at_checked(n).ok_or(Damaged("ends early"))?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    /// The next `N` bytes as an array.
+    pub fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
+        let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(Damaged("ends early"))?;
+        self.rest = rest;
+        Ok(*head)
+    }
+
+    /// One byte.
+    pub fn u8(&mut self) -> Read<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    /// A little-endian `u16`.
+    pub fn u16(&mut self) -> Read<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    /// A little-endian `u32`.
+    pub fn u32(&mut self) -> Read<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    /// A little-endian `u64`.
+    pub fn u64(&mut self) -> Read<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// A little-endian `i64`.
+    pub fn i64(&mut self) -> Read<i64> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    /// A little-endian `f64`.
+    pub fn f64(&mut self) -> Read<f64> {
+        self.array().map(f64::from_le_bytes)
+    }
+
+    /// An unsigned integer as `put_varint` wrote it.
+    pub fn varint(&mut self) -> Read<u64> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(Damaged("integer too long"));
+            }
+            value |= bits << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(Damaged("integer too long"))
+    }
+
+    /// A varint that is a length or a count.
+    pub fn len(&mut self) -> Read<usize> {
+        usize::try_from(self.varint()?).map_err(|_| Damaged("length too large"))
+    }
+
+    /// Bytes as `put_bytes` wrote them.
+    pub fn bytes(&mut self) -> Read<&'a [u8]> {
+        let n = self.len()?;
+        self.take(n)
+    }
+
+    /// A text as `put_bytes` wrote it.
+    pub fn str(&mut self) -> Read<&'a str> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Damaged("not UTF-8"))
+    }
+
+    /// An interned name.
+    pub fn symbol(&mut self) -> Read<Symbol> {
+        u32::try_from(self.varint()?).map(Symbol).map_err(|_| Damaged("symbol too large"))
+    }
+}
+
+/// A set of properties: a count, then symbol and value of each, in the order they were given.
+#[derive(Debug, Clone, Copy)]
+pub struct Properties<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Properties<'a> {
+    /// Over encoded bytes.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The value of one property.
+    pub fn get(&self, symbol: Symbol) -> Read<Option<ValueRef<'a>>> {
+        for entry in self.iter()? {
+            let (found, value) = entry?;
+            if found == symbol {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All properties.
+    pub fn iter(&self) -> Read<impl Iterator<Item = Read<(Symbol, ValueRef<'a>)>> + use<'a>> {
+        let mut cursor = Cursor::new(self.bytes);
+        let count = if self.bytes.is_empty() { 0 } else { cursor.len()? };
+        Ok((0..count).map(move |_| {
+            let symbol = cursor.symbol()?;
+            Ok((symbol, ValueRef::read(&mut cursor)?))
+        }))
+    }
+}
+
+impl From<Damaged> for Error {
+    /// For bytes that never left memory; what is read from a file gets its place from storage.
+    fn from(damaged: Damaged) -> Self {
+        Self::Internal(format!("a record in memory {}", damaged.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_record_is_only_right_under_its_own_table_and_key() {
+        let mut sealed = b"value".to_vec();
+        seal(3, b"key", &mut sealed);
+        assert_eq!(open(3, b"key", &sealed), Ok(&b"value"[..]));
+        assert!(open(4, b"key", &sealed).is_err());
+        assert!(open(3, b"kez", &sealed).is_err());
+        assert!(open(3, b"key", &sealed[1..]).is_err());
+        assert!(open(3, b"key", &[]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_flipped_bit_is_seen(payload: Vec<u8>, key: Vec<u8>, at: prop::sample::Index) {
+            let mut sealed = payload;
+            seal(1, &key, &mut sealed);
+            let bit = at.index(sealed.len() * 8);
+            sealed[bit / 8] ^= 1 << (bit % 8);
+            prop_assert!(open(1, &key, &sealed).is_err());
+        }
+
+        #[test]
+        fn varints_round_trip(value: u64) {
+            let mut out = Vec::new();
+            put_varint(&mut out, value);
+            prop_assert_eq!(Cursor::new(&out).varint(), Ok(value));
+        }
+    }
+}

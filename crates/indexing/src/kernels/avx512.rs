@@ -1,0 +1,174 @@
+//! AVX-512 with VNNI: 64 codes or 16 floats an instruction, tails by mask.
+
+use std::arch::x86_64::*;
+
+use super::CodeQuery;
+use super::rows::{Rows, dot_rows_in_fours, float_rows};
+
+struct Query<'a> {
+    chunks: &'a [[i8; 64]],
+    tail: &'a [i8],
+    bias: i32,
+}
+
+impl<'a> Query<'a> {
+    fn new(query: &'a CodeQuery) -> Self {
+        let (chunks, tail) = query.codes.as_chunks();
+        Self { chunks, tail, bias: query.bias }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn one(query: &Query<'_>, row: &[u8]) -> i32 {
+    let (chunks, tail) = row.as_chunks::<64>();
+    let mut sums = [_mm512_setzero_si512(); 2];
+    let (q_pairs, q_last) = query.chunks.as_chunks::<2>();
+    let (pairs, last) = chunks.as_chunks::<2>();
+    for (q, r) in q_pairs.iter().zip(pairs) {
+        sums[0] = _mm512_dpbusd_epi32(sums[0], load_row(&r[0]), load_query(&q[0]));
+        sums[1] = _mm512_dpbusd_epi32(sums[1], load_row(&r[1]), load_query(&q[1]));
+    }
+    for (q, r) in q_last.iter().zip(last) {
+        sums[0] = _mm512_dpbusd_epi32(sums[0], load_row(r), load_query(q));
+    }
+    if !tail.is_empty() {
+        sums[1] = _mm512_dpbusd_epi32(sums[1], load_row_tail(tail), load_query_tail(query.tail));
+    }
+    _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1])) - query.bias
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn four(query: &Query<'_>, rows: [&[u8]; 4]) -> [i32; 4] {
+    let [(a, a_tail), (b, b_tail), (c, c_tail), (d, d_tail)] = rows.map(|row| row.as_chunks());
+    let mut sums = [_mm512_setzero_si512(); 4];
+    for ((((q, a), b), c), d) in query.chunks.iter().zip(a).zip(b).zip(c).zip(d) {
+        let q = load_query(q);
+        sums[0] = _mm512_dpbusd_epi32(sums[0], load_row(a), q);
+        sums[1] = _mm512_dpbusd_epi32(sums[1], load_row(b), q);
+        sums[2] = _mm512_dpbusd_epi32(sums[2], load_row(c), q);
+        sums[3] = _mm512_dpbusd_epi32(sums[3], load_row(d), q);
+    }
+    if !query.tail.is_empty() {
+        let q = load_query_tail(query.tail);
+        sums[0] = _mm512_dpbusd_epi32(sums[0], load_row_tail(a_tail), q);
+        sums[1] = _mm512_dpbusd_epi32(sums[1], load_row_tail(b_tail), q);
+        sums[2] = _mm512_dpbusd_epi32(sums[2], load_row_tail(c_tail), q);
+        sums[3] = _mm512_dpbusd_epi32(sums[3], load_row_tail(d_tail), q);
+    }
+    sum_four(sums, query.bias)
+}
+
+dot_rows_in_fours! {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn sum_four(sums: [__m512i; 4], bias: i32) -> [i32; 4] {
+    let [a, b, c, d] = sums.map(|sum| {
+        _mm256_add_epi32(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum))
+    });
+    super::avx2::sum_four([a, b, c, d], bias)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
+    fold(a, b, |sum, x, y| _mm512_fmadd_ps(x, y, sum))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn squared_euclidean(a: &[f32], b: &[f32]) -> f32 {
+    fold(a, b, |sum, x, y| {
+        let difference = _mm512_sub_ps(x, y);
+        _mm512_fmadd_ps(difference, difference, sum)
+    })
+}
+
+float_rows! {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn fold(a: &[f32], b: &[f32], step: impl Fn(__m512, __m512, __m512) -> __m512) -> f32 {
+    let (a_fours, a) = a.as_chunks::<64>();
+    let (b_fours, b) = b.as_chunks::<64>();
+    let mut sums = [_mm512_setzero_ps(); 4];
+    for (a, b) in a_fours.iter().zip(b_fours) {
+        let (a, b) = (a.as_chunks::<16>().0, b.as_chunks::<16>().0);
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum = step(*sum, load_floats(a), load_floats(b));
+        }
+    }
+    let (a, a_tail) = a.as_chunks::<16>();
+    let (b, b_tail) = b.as_chunks::<16>();
+    for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+        *sum = step(*sum, load_floats(a), load_floats(b));
+    }
+    if !a_tail.is_empty() {
+        sums[3] = step(sums[3], load_floats_tail(a_tail), load_floats_tail(b_tail));
+    }
+    let [a, b, c, d] = sums;
+    _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d)))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+#[allow(unsafe_code)]
+fn load_row(chunk: &[u8; 64]) -> __m512i {
+    // SAFETY: the chunk is 64 readable bytes; the load needs no alignment.
+    unsafe { _mm512_loadu_si512(chunk.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+#[allow(unsafe_code)]
+fn load_query(chunk: &[i8; 64]) -> __m512i {
+    // SAFETY: the chunk is 64 readable bytes; the load needs no alignment.
+    unsafe { _mm512_loadu_si512(chunk.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+#[allow(unsafe_code)]
+fn load_row_tail(tail: &[u8]) -> __m512i {
+    let mask = first_lanes(tail.len());
+    // SAFETY: the mask selects the bytes of `tail` alone; masked lanes are not touched.
+    unsafe { _mm512_maskz_loadu_epi8(mask, tail.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+#[allow(unsafe_code)]
+fn load_query_tail(tail: &[i8]) -> __m512i {
+    let mask = first_lanes(tail.len());
+    // SAFETY: the mask selects the bytes of `tail` alone; masked lanes are not touched.
+    unsafe { _mm512_maskz_loadu_epi8(mask, tail.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+#[allow(unsafe_code)]
+fn load_floats(chunk: &[f32; 16]) -> __m512 {
+    // SAFETY: the chunk is 64 readable bytes; the load needs no alignment.
+    unsafe { _mm512_loadu_ps(chunk.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+#[allow(unsafe_code)]
+fn load_floats_tail(tail: &[f32]) -> __m512 {
+    let mask = first_lanes(tail.len()) as u16;
+    // SAFETY: the mask selects the floats of `tail` alone; masked lanes are not touched.
+    unsafe { _mm512_maskz_loadu_ps(mask, tail.as_ptr()) }
+}
+
+/// A mask of the first `len` lanes; a tail is shorter than a register.
+fn first_lanes(len: usize) -> u64 {
+    debug_assert!(len < 64);
+    (1 << (len & 63)) - 1
+}

@@ -1,0 +1,155 @@
+//! Where the rows of a batch lie, and the loop every instruction set runs over them.
+
+/// Rows ahead of the one being multiplied that a scattered batch asks the memory for.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+const PREFETCH_ROWS: usize = 8;
+
+/// A batch of equally long code rows.
+pub(super) trait Rows {
+    /// The codes of row `index` of the batch.
+    fn row(&self, index: usize) -> &[u8];
+
+    /// Called before rows `index .. index + 4` are multiplied.
+    fn prefetch_after(&self, _index: usize) {}
+}
+
+/// Rows one after the other; the hardware sees the pattern by itself.
+pub(super) struct Contiguous<'a> {
+    pub(super) codes: &'a [u8],
+    pub(super) dim: usize,
+}
+
+impl Rows for Contiguous<'_> {
+    #[inline(always)]
+    fn row(&self, index: usize) -> &[u8] {
+        &self.codes[index * self.dim..(index + 1) * self.dim]
+    }
+}
+
+/// Rows picked by index out of a contiguous array.
+pub(super) struct Indexed<'a> {
+    pub(super) codes: &'a [u8],
+    pub(super) dim: usize,
+    pub(super) indexes: &'a [u32],
+}
+
+impl Rows for Indexed<'_> {
+    #[inline(always)]
+    fn row(&self, index: usize) -> &[u8] {
+        let start = self.indexes[index] as usize * self.dim;
+        &self.codes[start..start + self.dim]
+    }
+
+    #[inline(always)]
+    fn prefetch_after(&self, index: usize) {
+        prefetch_four(self, index, self.indexes.len());
+    }
+}
+
+/// Rows lying anywhere.
+pub(super) struct Scattered<'a> {
+    pub(super) rows: &'a [&'a [u8]],
+}
+
+impl Rows for Scattered<'_> {
+    #[inline(always)]
+    fn row(&self, index: usize) -> &[u8] {
+        self.rows[index]
+    }
+
+    #[inline(always)]
+    fn prefetch_after(&self, index: usize) {
+        prefetch_four(self, index, self.rows.len());
+    }
+}
+
+/// Asks for the four rows `PREFETCH_ROWS` further on, and at the start for those in between.
+#[inline(always)]
+fn prefetch_four(rows: &impl Rows, index: usize, len: usize) {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    {
+        let first = if index == 0 { 0 } else { index + PREFETCH_ROWS };
+        for ahead in first..(index + PREFETCH_ROWS + 4).min(len) {
+            prefetch(rows.row(ahead));
+        }
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = (rows, index, len);
+}
+
+/// Asks the memory for every line of `row`.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[allow(unsafe_code)]
+pub(super) fn prefetch(row: &[u8]) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    for line in row.chunks(64) {
+        // SAFETY: a prefetch reads nothing a program can see and cannot fault.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+}
+
+/// Asks the memory for every line of `row`.
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+#[allow(unsafe_code)]
+pub(super) fn prefetch(row: &[u8]) {
+    for line in row.chunks(64) {
+        // SAFETY: a prefetch reads nothing a program can see and cannot fault.
+        unsafe {
+            std::arch::asm!(
+                "prfm pldl1keep, [{line}]",
+                line = in(reg) line.as_ptr(),
+                options(nostack, preserves_flags, readonly)
+            );
+        }
+    }
+}
+
+/// Defines `dot_rows` over the `four` and `one` in scope: four rows share each load of the query.
+macro_rules! dot_rows_in_fours {
+    ($(#[$feature:meta])*) => {
+        $(#[$feature])*
+        pub(in crate::kernels) fn dot_rows<R: Rows>(query: &CodeQuery, rows: &R, out: &mut [i32]) {
+            let (quads, rest) = out.as_chunks_mut::<4>();
+            let done = quads.len() * 4;
+            let query = Query::new(query);
+            for (quad, index) in quads.iter_mut().zip((0..).step_by(4)) {
+                rows.prefetch_after(index);
+                *quad = four(
+                    &query,
+                    [
+                        rows.row(index),
+                        rows.row(index + 1),
+                        rows.row(index + 2),
+                        rows.row(index + 3),
+                    ],
+                );
+            }
+            for (offset, dot) in rest.iter_mut().enumerate() {
+                *dot = one(&query, rows.row(done + offset));
+            }
+        }
+    };
+}
+pub(super) use dot_rows_in_fours;
+
+/// Defines the batch forms of `dot_f32` and `squared_euclidean` over the functions in scope.
+macro_rules! float_rows {
+    ($(#[$feature:meta])*) => {
+        $(#[$feature])*
+        pub(super) fn dot_f32_rows(query: &[f32], rows: &[f32], out: &mut [f32]) {
+            for (score, row) in out.iter_mut().zip(rows.chunks_exact(query.len())) {
+                *score = dot_f32(query, row);
+            }
+        }
+
+        $(#[$feature])*
+        pub(super) fn squared_euclidean_rows(query: &[f32], rows: &[f32], out: &mut [f32]) {
+            for (score, row) in out.iter_mut().zip(rows.chunks_exact(query.len())) {
+                *score = squared_euclidean(query, row);
+            }
+        }
+    };
+}
+pub(super) use float_rows;

@@ -1,0 +1,32 @@
+//! Full text: words, queries and the exact in-memory tail of the text index.
+//!
+//! [`Analyzer`] turns text into terms, [`TextQuery`] is a bag of distinct terms, and [`TextTail`]
+//! holds the documents of one namespace that no sealed segment covers yet. A document is the text of
+//! one slot during a validity interval `[from, to)` of log sequence numbers, so one tail answers
+//! readers at any snapshot that has not been pruned, with the statistics of exactly that snapshot.
+//!
+//! Scores are BM25 in the form of Robertson: a term gives
+//! `ln(1 + (n − df + ½) / (df + ½)) · (k1 + 1) · tf / (tf + k1 · (1 − b + b · length / average))`.
+
+mod analyzer;
+mod bm25;
+mod documents;
+mod fold;
+mod postings;
+mod query;
+mod scorer;
+mod search;
+mod stem;
+mod stop_words;
+mod tail;
+mod terms;
+
+#[cfg(test)]
+mod tests;
+
+pub use analyzer::{Analyzer, Language};
+pub use bm25::Bm25;
+pub use query::TextQuery;
+pub use scorer::TextScorer;
+pub use search::TextHit;
+pub use tail::TextTail;

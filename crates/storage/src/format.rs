@@ -1,0 +1,171 @@
+//! The `CURRENT` file: the version of the format and the generation that is in use.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use embedded_db_common::{Error, Result, clock};
+
+use crate::platform::{io_error, write_atomically};
+
+/// The format this version writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+const FILE: &str = "CURRENT";
+const MAGIC: &str = "embedded-db";
+
+/// What `CURRENT` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Current {
+    generation: u64,
+    identity: String,
+    /// It stands in the file, not only in memory.
+    published: bool,
+}
+
+impl Current {
+    /// A directory that holds something else is left alone.
+    pub(crate) fn check_directory(path: &Path) -> Result<()> {
+        if !path.exists() {
+            return Ok(());
+        }
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+                return Err(Error::InvalidInput(format!(
+                    "{path:?} is a file; a database is a directory: choose another path"
+                )));
+            }
+            Err(error) => return Err(io_error(path, "read the directory", &error)),
+        };
+        let mut foreign = None;
+        for entry in entries {
+            let name = entry.map_err(|e| io_error(path, "read the directory", &e))?.file_name();
+            let name = name.to_string_lossy().into_owned();
+            if name == FILE {
+                return Ok(());
+            }
+            let ours = name.starts_with("gen-")
+                || ["writer.lock", "CURRENT.new", "alive"].contains(&name.as_str());
+            if !ours {
+                foreign = Some(name);
+            }
+        }
+        match foreign {
+            None => Ok(()),
+            Some(name) => Err(Error::InvalidInput(format!(
+                "{path:?} is no database: it has no CURRENT file but holds {name:?}; \
+                 choose an empty or new directory"
+            ))),
+        }
+    }
+
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let file = path.join(FILE);
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::InvalidInput(format!(
+                    "{path:?} is no database: it has no CURRENT file; check the path, or open it \
+                     without read_only=True to make one"
+                )));
+            }
+            Err(error) => return Err(io_error(&file, "read", &error)),
+        };
+        Self::parse(path, &text)
+    }
+
+    pub(crate) fn read_or_create(path: &Path) -> Result<Self> {
+        let current = if path.join(FILE).exists() {
+            Self::read(path)?
+        } else {
+            let current = Self { generation: 1, identity: clock::new_identity(), published: false };
+            // What a crash left before CURRENT was written holds nothing.
+            let directory = current.directory(path);
+            if directory.exists() {
+                fs::remove_dir_all(&directory).map_err(|e| io_error(&directory, "remove", &e))?;
+            }
+            current
+        };
+        let directory = current.directory(path);
+        fs::create_dir_all(&directory).map_err(|e| io_error(&directory, "create", &e))?;
+        Ok(current)
+    }
+
+    /// Writes the file, after the tables of a new database are there.
+    pub(crate) fn publish(&self, path: &Path) -> Result<()> {
+        if self.published {
+            return Ok(());
+        }
+        write_atomically(&path.join(FILE), self.to_text().as_bytes())
+    }
+
+    pub(crate) fn directory(&self, path: &Path) -> PathBuf {
+        path.join(format!("gen-{:010}", self.generation))
+    }
+
+    fn to_text(&self) -> String {
+        let body = format!(
+            "{MAGIC} format {FORMAT}\ngeneration {}\nidentity {}\n",
+            self.generation, self.identity
+        );
+        format!("{body}crc32c {:08x}\n", crc32c::crc32c(body.as_bytes()))
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self> {
+        let damaged = |detail: &str| Error::Corruption {
+            path: path.to_owned(),
+            object: FILE.into(),
+            detail: detail.into(),
+        };
+        let first = text.lines().next().unwrap_or_default();
+        let format = first.strip_prefix(MAGIC).and_then(|rest| rest.strip_prefix(" format "));
+        let format: u32 = format
+            .and_then(|number| number.parse().ok())
+            .ok_or_else(|| damaged("it does not begin with the format"))?;
+        // Only the first line is promised to mean the same in every format.
+        if format > FORMAT {
+            return Err(Error::FormatTooNew {
+                path: path.to_owned(),
+                found: format,
+                supported: FORMAT,
+            });
+        }
+        let (body, sum) =
+            text.split_once("crc32c ").ok_or_else(|| damaged("it has no checksum"))?;
+        let sum = u32::from_str_radix(sum.trim_end(), 16).map_err(|_| damaged("bad checksum"))?;
+        if sum != crc32c::crc32c(body.as_bytes()) {
+            return Err(damaged("checksum mismatch"));
+        }
+        let field = |name: &str| {
+            body.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+                .ok_or_else(|| damaged("a line is missing"))
+        };
+        let generation = field("generation")?.parse().map_err(|_| damaged("bad generation"))?;
+        Ok(Self { generation, identity: field("identity")?.to_owned(), published: true })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_format_is_refused_whatever_follows() {
+        let text = "embedded-db format 7\nsomething entirely new\n";
+        let error = Current::parse(Path::new("db"), text).unwrap_err();
+        assert!(matches!(error, Error::FormatTooNew { found: 7, supported: FORMAT, .. }));
+    }
+
+    #[test]
+    fn damage_is_seen() {
+        let current = Current { generation: 3, identity: "abc".into(), published: true };
+        let text = current.to_text();
+        assert_eq!(Current::parse(Path::new("db"), &text).unwrap(), current);
+        for at in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1;
+            let Ok(changed) = String::from_utf8(bytes) else { continue };
+            assert!(Current::parse(Path::new("db"), &changed).is_err(), "byte {at}");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Keys of every table. Each begins with its namespace, big endian, so that a namespace lies
+//! together and byte order is numeric order.
+
+use embedded_db_common::{Lsn, NamespaceId, Slot, SpaceId, Symbol};
+
+/// The tables of the store. The number takes part in every checksum: it never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Table {
+    /// Counters, namespaces, spaces.
+    Meta = 1,
+    /// Interned names, both ways.
+    Symbols = 2,
+    /// User ids → slots.
+    Ids = 3,
+    /// Node records.
+    Nodes = 4,
+    /// Edge records.
+    Edges = 5,
+    /// Packed neighbours.
+    Adjacency = 6,
+    /// What edges were before; read for `valid_at` and `known_at`.
+    History = 7,
+    /// Vectors.
+    Embeddings = 8,
+    /// Content hash → a node whose vector can be used again.
+    Hashes = 9,
+    /// Property postings.
+    Postings = 10,
+    /// Property columns.
+    Columns = 11,
+    /// Work that failed: retries and dead letters.
+    Work = 12,
+    /// What changed, by LSN.
+    Changes = 13,
+    /// The published files of each view.
+    Views = 14,
+}
+
+impl Table {
+    /// All tables, in the order of their numbers.
+    pub const ALL: [Self; 14] = [
+        Self::Meta,
+        Self::Symbols,
+        Self::Ids,
+        Self::Nodes,
+        Self::Edges,
+        Self::Adjacency,
+        Self::History,
+        Self::Embeddings,
+        Self::Hashes,
+        Self::Postings,
+        Self::Columns,
+        Self::Work,
+        Self::Changes,
+        Self::Views,
+    ];
+
+    /// Name of the LMDB database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Symbols => "symbols",
+            Self::Ids => "ids",
+            Self::Nodes => "nodes",
+            Self::Edges => "edges",
+            Self::Adjacency => "adjacency",
+            Self::History => "history",
+            Self::Embeddings => "embeddings",
+            Self::Hashes => "hashes",
+            Self::Postings => "postings",
+            Self::Columns => "columns",
+            Self::Work => "work",
+            Self::Changes => "changes",
+            Self::Views => "views",
+        }
+    }
+}
+
+/// What a user id names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A node.
+    Node = 1,
+    /// An edge.
+    Edge = 2,
+    /// An embedding.
+    Embedding = 3,
+}
+
+impl Kind {
+    /// As errors call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Edge => "edge",
+            Self::Embedding => "embedding",
+        }
+    }
+
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Node, Self::Edge, Self::Embedding].into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// Which end of an edge a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Direction {
+    /// The node is the source.
+    Out = 0,
+    /// The node is the target.
+    In = 1,
+}
+
+impl Direction {
+    /// The other end.
+    pub fn reversed(self) -> Self {
+        match self {
+            Self::Out => Self::In,
+            Self::In => Self::Out,
+        }
+    }
+}
+
+/// A key, built on the stack. LMDB takes up to 511 bytes; the longest of ours is an id (260).
+#[derive(Clone, Copy)]
+pub struct Key {
+    bytes: [u8; Self::MAX],
+    len: usize,
+}
+
+impl Key {
+    const MAX: usize = 288;
+
+    /// Begins with a namespace.
+    #[inline]
+    pub fn new(namespace: NamespaceId) -> Self {
+        Self { bytes: [0; Self::MAX], len: 0 }.u32(namespace.0)
+    }
+
+    /// Appends bytes.
+    #[inline]
+    pub fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+        self
+    }
+
+    /// Appends a byte.
+    #[inline]
+    pub fn u8(self, value: u8) -> Self {
+        self.bytes(&[value])
+    }
+
+    /// Appends two bytes, big endian.
+    #[inline]
+    pub fn u16(self, value: u16) -> Self {
+        self.bytes(&value.to_be_bytes())
+    }
+
+    /// Appends four bytes, big endian.
+    #[inline]
+    pub fn u32(self, value: u32) -> Self {
+        self.bytes(&value.to_be_bytes())
+    }
+
+    /// Appends eight bytes, big endian.
+    #[inline]
+    pub fn u64(self, value: u64) -> Self {
+        self.bytes(&value.to_be_bytes())
+    }
+
+    /// The key.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl std::ops::Deref for Key {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+/// `ids`: namespace, kind, id.
+pub(crate) fn id(namespace: NamespaceId, kind: Kind, id: &str) -> Key {
+    Key::new(namespace).u8(kind as u8).bytes(id.as_bytes())
+}
+
+/// `nodes`, `edges`: namespace, slot.
+pub(crate) fn slot(namespace: NamespaceId, slot: Slot) -> Key {
+    Key::new(namespace).u32(slot.0)
+}
+
+/// `adjacency`: namespace, node, direction, edge type, lowest edge slot of the chunk.
+pub(crate) fn adjacency(
+    namespace: NamespaceId,
+    node: Slot,
+    direction: Direction,
+    edge_type: Symbol,
+    first: Slot,
+) -> Key {
+    adjacency_type(namespace, node, direction, edge_type).u32(first.0)
+}
+
+/// All chunks of one type.
+pub(crate) fn adjacency_type(
+    namespace: NamespaceId,
+    node: Slot,
+    direction: Direction,
+    edge_type: Symbol,
+) -> Key {
+    adjacency_node(namespace, node, direction).u32(edge_type.0)
+}
+
+/// All chunks of a node in one direction.
+pub(crate) fn adjacency_node(namespace: NamespaceId, node: Slot, direction: Direction) -> Key {
+    Key::new(namespace).u32(node.0).u8(direction as u8)
+}
+
+/// `embeddings`: namespace, space, node, part.
+pub(crate) fn embedding(namespace: NamespaceId, space: SpaceId, node: Slot, part: u16) -> Key {
+    embedding_node(namespace, space, node).u16(part)
+}
+
+/// All parts of a node.
+pub(crate) fn embedding_node(namespace: NamespaceId, space: SpaceId, node: Slot) -> Key {
+    Key::new(namespace).u16(space.0).u32(node.0)
+}
+
+/// `changes`: the system namespace, LSN.
+pub(crate) fn change(lsn: Lsn) -> Key {
+    Key::new(NamespaceId::SYSTEM).u64(lsn.0)
+}

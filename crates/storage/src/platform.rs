@@ -1,0 +1,279 @@
+//! Every call to the operating system that differs between systems stands here.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use embedded_db_common::{Error, Result};
+
+/// Turns an I/O error into one that names the file.
+pub(crate) fn io_error(path: &Path, doing: &str, error: &std::io::Error) -> Error {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let detail = format!("cannot {doing}: {error}");
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => {
+            Error::StorageFull { path: path.to_owned(), detail }
+        }
+        _ => Error::StorageError { path: path.to_owned(), detail },
+    }
+}
+
+/// The right to write: an advisory lock on a file that names its holder. The system releases it
+/// when the process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct WriterLock {
+    file: File,
+}
+
+impl WriterLock {
+    /// Waits for at most `timeout`.
+    pub(crate) fn acquire(database: &Path, timeout: Duration) -> Result<Self> {
+        let path = database.join("writer.lock");
+        let open =
+            || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = open().map_err(|e| io_error(&path, "open the lock file", &e))?;
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if start.elapsed() < timeout => {
+                    std::thread::sleep(Duration::from_millis(5).min(timeout));
+                }
+                Err(TryLockError::WouldBlock) => return Err(Self::held_by(database, &mut file)),
+                Err(TryLockError::Error(e)) => return Err(io_error(&path, "lock", &e)),
+            }
+        }
+        let holder = format!("{} {}\n", std::process::id(), host_name());
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(holder.as_bytes()))
+            .map_err(|e| io_error(&path, "write the lock file", &e))?;
+        fork::close_in_child(&file);
+        Ok(Self { file })
+    }
+
+    fn held_by(database: &Path, file: &mut File) -> Error {
+        let mut text = String::new();
+        // What the holder wrote is a courtesy to the reader of the error; without it the process
+        // id is reported as 0.
+        if file.rewind().and_then(|()| file.read_to_string(&mut text)).is_err() {
+            text.clear();
+        }
+        let mut words = text.split_whitespace();
+        let pid = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+        let host = words.next().unwrap_or("an unknown host").to_owned();
+        Error::DatabaseLocked { path: database.to_owned(), pid, host }
+    }
+}
+
+impl Drop for WriterLock {
+    fn drop(&mut self) {
+        fork::forget(&self.file);
+    }
+}
+
+fn host_name() -> String {
+    #[cfg(unix)]
+    {
+        let mut buffer = [0u8; 256];
+        // SAFETY: the buffer is writable for its whole length; the last byte stays 0.
+        #[allow(unsafe_code)]
+        let status = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len() - 1) };
+        let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(0);
+        if status == 0 && end > 0 {
+            return String::from_utf8_lossy(&buffer[..end]).into_owned();
+        }
+    }
+    std::env::var("COMPUTERNAME").unwrap_or_else(|_| "localhost".into())
+}
+
+/// How many forks lie between the process that loaded the library and this one.
+pub(crate) fn fork_generation() -> u32 {
+    fork::install();
+    FORKS.load(Ordering::Relaxed)
+}
+
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+#[cfg(unix)]
+mod fork {
+    //! A forked child shares the parent's lock through the inherited descriptor: it must neither
+    //! write nor keep the lock alive after the parent has gone.
+
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+    use std::sync::Once;
+    use std::sync::atomic::{AtomicI32, Ordering};
+
+    const NONE: i32 = -1;
+    static LOCKS: [AtomicI32; 64] = [const { AtomicI32::new(NONE) }; 64];
+
+    extern "C" fn in_child() {
+        super::FORKS.fetch_add(1, Ordering::Relaxed);
+        for slot in &LOCKS {
+            let descriptor = slot.swap(NONE, Ordering::Relaxed);
+            if descriptor != NONE {
+                // The number must stay taken: the parent's `File` is dropped in the child too
+                // and would close whatever got it next.
+                // SAFETY: async-signal-safe calls on plain integers; the descriptor was
+                // registered by its owner and is open in the child.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+                    if null >= 0 {
+                        libc::dup2(null, descriptor);
+                        libc::close(null);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn install() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            // SAFETY: the handler only touches atomics and makes async-signal-safe calls.
+            #[allow(unsafe_code)]
+            let status = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+            assert_eq!(status, 0, "pthread_atfork only fails without memory");
+        });
+    }
+
+    pub(super) fn close_in_child(file: &File) {
+        install();
+        for slot in &LOCKS {
+            let free =
+                slot.compare_exchange(NONE, file.as_raw_fd(), Ordering::Relaxed, Ordering::Relaxed);
+            if free.is_ok() {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn forget(file: &File) {
+        let descriptor = file.as_raw_fd();
+        for slot in &LOCKS {
+            let mine =
+                slot.compare_exchange(descriptor, NONE, Ordering::Relaxed, Ordering::Relaxed);
+            if mine.is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod fork {
+    use std::fs::File;
+
+    pub(super) fn install() {}
+    pub(super) fn close_in_child(_: &File) {}
+    pub(super) fn forget(_: &File) {}
+}
+
+/// Replaces `path` so that after a crash either the old or the new content is there.
+pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
+    let temporary = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        sync_directory(path.parent().unwrap_or(Path::new(".")))
+    };
+    write().map_err(|e| io_error(path, "write", &e))
+}
+
+/// Makes new and renamed entries of a directory durable.
+pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    return File::open(path)?.sync_all();
+    #[cfg(not(unix))]
+    {
+        let _directory_entries_are_durable_by_themselves = path;
+        Ok(())
+    }
+}
+
+/// The size of a memory page.
+pub(crate) fn page_size() -> usize {
+    #[cfg(unix)]
+    {
+        // SAFETY: no arguments in memory, no side effects.
+        #[allow(unsafe_code)]
+        let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        if let Ok(size @ 1..) = usize::try_from(size) {
+            return size;
+        }
+    }
+    65_536
+}
+
+/// A private directory for a database in memory, removed when dropped. Directories left by dead
+/// processes are removed on the way.
+#[derive(Debug)]
+pub(crate) struct TemporaryDirectory {
+    path: PathBuf,
+    lock: Option<File>,
+    owner: u32,
+}
+
+impl TemporaryDirectory {
+    const PREFIX: &'static str = "embedded-db-memory-";
+
+    pub(crate) fn create() -> Result<Self> {
+        let base = Self::base();
+        Self::sweep(&base);
+        let path = base.join(embedded_db_common::clock::new_id(Self::PREFIX.trim_end_matches('-')));
+        fs::create_dir_all(&path).map_err(|e| io_error(&path, "create", &e))?;
+        let lock_path = path.join("alive");
+        let lock = File::create(&lock_path).map_err(|e| io_error(&lock_path, "create", &e))?;
+        lock.lock().map_err(|e| io_error(&lock_path, "lock", &e))?;
+        fork::close_in_child(&lock);
+        Ok(Self { path, lock: Some(lock), owner: fork_generation() })
+    }
+
+    /// Memory-backed where the system has such a place.
+    fn base() -> PathBuf {
+        let shared = Path::new("/dev/shm");
+        if shared.is_dir() && fs::metadata(shared).is_ok_and(|m| !m.permissions().readonly()) {
+            shared.to_owned()
+        } else {
+            std::env::temp_dir()
+        }
+    }
+
+    fn sweep(base: &Path) {
+        let Ok(entries) = fs::read_dir(base) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            if !name.to_string_lossy().starts_with(Self::PREFIX.trim_end_matches('-')) {
+                continue;
+            }
+            let dead =
+                File::open(entry.path().join("alive")).is_ok_and(|lock| lock.try_lock().is_ok());
+            if dead {
+                // Another process may be sweeping too; what it took is gone either way.
+                drop(fs::remove_dir_all(entry.path()));
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for TemporaryDirectory {
+    fn drop(&mut self) {
+        if let Some(lock) = self.lock.take() {
+            fork::forget(&lock);
+        }
+        if self.owner == fork_generation() {
+            // At worst the next start sweeps it.
+            drop(fs::remove_dir_all(&self.path));
+        }
+    }
+}

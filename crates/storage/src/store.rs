@@ -1,0 +1,514 @@
+//! Opening, reading and growing the store.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use embedded_db_common::record::Damaged;
+use embedded_db_common::{Durability, Error, Options, Result, Symbol, clock};
+use heed::types::Bytes;
+use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, RoTxn, WithoutTls};
+
+use crate::format::Current;
+use crate::keys::{Kind, Table};
+use crate::platform::{self, TemporaryDirectory, WriterLock, io_error};
+use crate::read::{ReadTxn, symbols};
+use crate::writer::GroupWriter;
+
+pub(crate) type Database = heed::Database<'static, Bytes, Bytes>;
+type Env = heed::Env<WithoutTls>;
+
+/// Address space taken at first; the file itself stays as small as its content.
+const FIRST_MAP_SIZE: usize = 1 << 36;
+/// Reader slots: concurrent snapshots over all processes.
+const MAX_READERS: u32 = 1024;
+
+/// An open store: one directory, one writer process, any number of readers.
+pub struct Store {
+    pub(crate) env: Env,
+    tables: [Database; Table::ALL.len()],
+    /// Readers and writers are inside; growing the map waits until none is.
+    pub(crate) gate: Gate,
+    pub(crate) writer: GroupWriter,
+    pub(crate) symbols: SymbolCache,
+    path: PathBuf,
+    /// The file behind the store.
+    data_file: PathBuf,
+    map_size_max: usize,
+    read_only: bool,
+    closed: AtomicBool,
+    opened_by: u32,
+    fork_generation: u32,
+    max_snapshot_age: Duration,
+    // Dropped in this order: the lock after the environment, the directory last.
+    _lock: Option<WriterLock>,
+    _temporary: Option<TemporaryDirectory>,
+}
+
+impl Store {
+    /// Opens the database in `path`, making it where there is none.
+    pub fn open(path: &Path, options: &Options) -> Result<Arc<Self>> {
+        Self::open_in(path.to_owned(), options, None)
+    }
+
+    /// Opens a new private database that ends with its handle.
+    pub fn open_in_memory(options: &Options) -> Result<Arc<Self>> {
+        let directory = TemporaryDirectory::create()?;
+        let path = directory.path().to_owned();
+        let options = Options { durability: Durability::Memory, ..options.clone() };
+        Self::open_in(path, &options, Some(directory))
+    }
+
+    fn open_in(
+        path: PathBuf,
+        options: &Options,
+        temporary: Option<TemporaryDirectory>,
+    ) -> Result<Arc<Self>> {
+        let fork_generation = platform::fork_generation();
+        let (lock, current) = if options.read_only {
+            (None, Current::read(&path)?)
+        } else {
+            Current::check_directory(&path)?;
+            fs::create_dir_all(&path).map_err(|e| io_error(&path, "create the database", &e))?;
+            let lock = WriterLock::acquire(&path, options.lock_timeout)?;
+            (Some(lock), Current::read_or_create(&path)?)
+        };
+        let directory = current.directory(&path);
+        let data_file = directory.join("data.mdb");
+        let env = open_env(&directory, options)?;
+        let tables = open_tables(&env, &directory, options.read_only)?;
+        if !options.read_only {
+            current.publish(&path)?;
+            env.clear_stale_readers().map_err(|e| map_lmdb(&data_file, e))?;
+        }
+        Ok(Arc::new(Self {
+            env,
+            tables,
+            gate: Gate::default(),
+            writer: GroupWriter::default(),
+            symbols: SymbolCache::default(),
+            path,
+            data_file,
+            map_size_max: options.map_size_max,
+            read_only: options.read_only,
+            closed: AtomicBool::new(false),
+            opened_by: std::process::id(),
+            fork_generation,
+            max_snapshot_age: options.max_snapshot_age,
+            _lock: lock,
+            _temporary: temporary,
+        }))
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Size of the data file in bytes.
+    pub fn file_size(&self) -> Result<u64> {
+        let size = fs::metadata(&self.data_file).map(|m| m.len());
+        size.map_err(|e| io_error(&self.data_file, "read the size", &e))
+    }
+
+    /// Whether this handle may only read.
+    pub fn read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// A consistent state to read from.
+    pub fn read(self: &Arc<Self>) -> Result<Snapshot> {
+        self.usable()?;
+        self.gate.enter();
+        let begin = || self.env.clone().static_read_txn();
+        let txn = match begin() {
+            // Another process has grown the file beyond our map.
+            Err(heed::Error::Mdb(heed::MdbError::MapResized)) => {
+                self.gate.leave();
+                self.adopt_map_size()?;
+                self.gate.enter();
+                begin()
+            }
+            other => other,
+        };
+        match txn {
+            Ok(txn) => {
+                Ok(Snapshot { txn: Some(txn), store: Arc::clone(self), taken: Instant::now() })
+            }
+            Err(error) => {
+                self.gate.leave();
+                Err(self.lmdb_error(error))
+            }
+        }
+    }
+
+    /// Refuses handles that were closed or belong to another process.
+    pub fn usable(&self) -> Result<()> {
+        if platform::fork_generation() != self.fork_generation {
+            return Err(Error::ForkedHandle { path: self.path.clone(), parent: self.opened_by });
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::DatabaseClosed { path: self.path.clone() });
+        }
+        Ok(())
+    }
+
+    /// Whether this process is a forked child of the one that opened the store.
+    pub fn forked(&self) -> bool {
+        platform::fork_generation() != self.fork_generation
+    }
+
+    /// Every later call fails; snapshots that exist go on until they are dropped.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn table(&self, table: Table) -> &Database {
+        &self.tables[table as usize - 1]
+    }
+
+    pub(crate) fn corruption(&self, table: Table, key: &[u8], damaged: Damaged) -> Error {
+        use std::fmt::Write;
+        let mut object = format!("{} ", table.name());
+        for byte in key.iter().take(40) {
+            // Writing to a String cannot fail.
+            let _written = write!(object, "{byte:02x}");
+        }
+        Error::Corruption { path: self.path.clone(), object, detail: damaged.0.into() }
+    }
+
+    pub(crate) fn lmdb_error(&self, error: heed::Error) -> Error {
+        map_lmdb(&self.data_file, error)
+    }
+
+    /// Doubles the map after a write found it full.
+    pub(crate) fn grow(&self) -> Result<()> {
+        let size = self.env.info().map_size;
+        let larger = size.saturating_mul(2).min(self.map_size_max);
+        if larger <= size {
+            return Err(Error::StorageFull {
+                path: self.data_file.clone(),
+                detail: format!("map_size_max of {} bytes is reached; raise it", self.map_size_max),
+            });
+        }
+        self.resize(larger)
+    }
+
+    fn adopt_map_size(&self) -> Result<()> {
+        let file = self.file_size()? as usize;
+        let mut size = self.env.info().map_size;
+        while size < file {
+            size = size.saturating_mul(2);
+        }
+        // 0 would adopt the size that the writer recorded; doubling reaches it as well.
+        self.resize(size.saturating_mul(2))
+    }
+
+    fn resize(&self, size: usize) -> Result<()> {
+        let Some(_closed) = self.gate.close(Duration::from_secs(10)) else {
+            return Err(Error::StorageFull {
+                path: self.data_file.clone(),
+                detail: "the map must grow, but a snapshot is held for over 10 s; close it".into(),
+            });
+        };
+        // SAFETY: the closed gate proves that no transaction of this process is alive.
+        #[allow(unsafe_code)]
+        let resized = unsafe { self.env.resize(size) };
+        resized.map_err(|error| self.lmdb_error(error))
+    }
+}
+
+fn open_env(directory: &Path, options: &Options) -> Result<Env> {
+    let page = platform::page_size();
+    let data_file = directory.join("data.mdb");
+    let on_disk = fs::metadata(&data_file).map_or(0, |m| m.len() as usize);
+    let wanted = FIRST_MAP_SIZE.min(options.map_size_max).max(on_disk.saturating_mul(2));
+    let mut open = EnvOpenOptions::new().read_txn_without_tls();
+    open.map_size(wanted.next_multiple_of(page))
+        .max_dbs(Table::ALL.len() as u32)
+        .max_readers(MAX_READERS);
+    let mut flags = EnvFlags::NO_READ_AHEAD;
+    if options.read_only {
+        flags |= EnvFlags::READ_ONLY;
+    }
+    if options.durability == Durability::Memory {
+        flags |= EnvFlags::NO_SYNC;
+    }
+    // SAFETY: the flags keep LMDB's lock file in use, and the writer lock keeps a second writer
+    // out; NO_SYNC is only taken where no durability was asked for.
+    #[allow(unsafe_code)]
+    unsafe {
+        open.flags(flags);
+    }
+    // SAFETY: the file belongs to this database alone and lies in its own generation directory;
+    // it is changed by LMDB only.
+    #[allow(unsafe_code)]
+    let env = unsafe { open.open(directory) };
+    env.map_err(|error| map_lmdb(&data_file, error))
+}
+
+fn open_tables(
+    env: &Env,
+    directory: &Path,
+    read_only: bool,
+) -> Result<[Database; Table::ALL.len()]> {
+    let data_file = directory.join("data.mdb");
+    let lmdb = |error| map_lmdb(&data_file, error);
+    let opened: [heed::Result<Option<Database>>; Table::ALL.len()] = if read_only {
+        let txn = env.read_txn().map_err(lmdb)?;
+        env.open_databases_and_commit(txn, |opener, txn| {
+            let tables = Table::ALL.map(|table| opener.open_database(txn, Some(table.name())));
+            Ok(CommitOrAbort::<_, ()>::Commit(tables))
+        })
+    } else {
+        let txn = env.write_txn().map_err(lmdb)?;
+        env.create_databases_and_commit(txn, |creator, txn| {
+            let create = |table: Table| creator.create_database(txn, Some(table.name())).map(Some);
+            Ok(CommitOrAbort::<_, ()>::Commit(Table::ALL.map(create)))
+        })
+    }
+    .map_err(|error: heed::Error| lmdb(error))?
+    .unwrap_commit();
+    let mut tables = Vec::with_capacity(Table::ALL.len());
+    for (table, found) in Table::ALL.into_iter().zip(opened) {
+        tables.push(found.map_err(lmdb)?.ok_or_else(|| Error::Corruption {
+            path: data_file.clone(),
+            object: format!("the table {:?}", table.name()),
+            detail: "it is missing".into(),
+        })?);
+    }
+    tables.try_into().map_err(|_| Error::Internal("a table is missing".into()))
+}
+
+/// The nearest kind of ours for an LMDB error.
+pub(crate) fn map_lmdb(data_file: &Path, error: heed::Error) -> Error {
+    use heed::MdbError as M;
+    let path = data_file.to_owned();
+    match error {
+        heed::Error::Io(error) => io_error(data_file, "read or write the store", &error),
+        heed::Error::Mdb(M::Corrupted | M::PageNotFound | M::Invalid | M::VersionMismatch) => {
+            Error::Corruption { path, object: "the store".into(), detail: error.to_string() }
+        }
+        heed::Error::Mdb(M::ReadersFull) => Error::StorageError {
+            path,
+            detail: format!("{MAX_READERS} snapshots are open; close some"),
+        },
+        other => Error::StorageError { path, detail: other.to_string() },
+    }
+}
+
+/// Counts the transactions of this process, so that the map is only moved under none.
+#[derive(Default)]
+pub(crate) struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct GateState {
+    inside: usize,
+    closed: bool,
+}
+
+pub(crate) struct ClosedGate<'a>(&'a Gate);
+
+impl Gate {
+    pub(crate) fn enter(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while state.closed {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.inside += 1;
+    }
+
+    pub(crate) fn leave(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.inside -= 1;
+        let wake = state.closed;
+        drop(state);
+        if wake {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Lets nobody in and waits until all are out; `None` when that takes too long.
+    fn close(&self, timeout: Duration) -> Option<ClosedGate<'_>> {
+        let deadline = Instant::now() + timeout;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while state.closed {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.closed = true;
+        let gate = ClosedGate(self);
+        while state.inside > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                drop(state);
+                drop(gate);
+                return None;
+            }
+            state =
+                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(state);
+        Some(gate)
+    }
+}
+
+impl Drop for ClosedGate<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).closed = false;
+        self.0.changed.notify_all();
+    }
+}
+
+/// Committed symbols, both ways.
+#[derive(Default)]
+pub(crate) struct SymbolCache {
+    maps: RwLock<SymbolMaps>,
+}
+
+#[derive(Default)]
+struct SymbolMaps {
+    by_name: HashMap<Arc<str>, Symbol>,
+    by_number: Vec<Option<Arc<str>>>,
+}
+
+impl SymbolCache {
+    pub(crate) fn number(&self, name: &str) -> Option<Symbol> {
+        self.maps.read().unwrap_or_else(PoisonError::into_inner).by_name.get(name).copied()
+    }
+
+    pub(crate) fn name(&self, symbol: Symbol) -> Option<Arc<str>> {
+        let maps = self.maps.read().unwrap_or_else(PoisonError::into_inner);
+        maps.by_number.get(symbol.0 as usize)?.clone()
+    }
+
+    pub(crate) fn insert(&self, symbol: Symbol, name: &Arc<str>) {
+        let mut maps = self.maps.write().unwrap_or_else(PoisonError::into_inner);
+        let at = symbol.0 as usize;
+        if maps.by_number.len() <= at {
+            maps.by_number.resize(at + 1, None);
+        }
+        maps.by_number[at] = Some(Arc::clone(name));
+        maps.by_name.insert(Arc::clone(name), symbol);
+    }
+}
+
+/// A consistent state of the store. It pins old pages: keep it short.
+pub struct Snapshot {
+    txn: Option<RoTxn<'static, WithoutTls>>,
+    store: Arc<Store>,
+    taken: Instant,
+}
+
+impl Snapshot {
+    /// Fails once the snapshot is older than allowed.
+    pub fn check_age(&self) -> Result<()> {
+        let (age, limit) = (self.taken.elapsed(), self.store.max_snapshot_age);
+        if age > limit {
+            return Err(Error::SnapshotExpired {
+                age_seconds: age.as_secs(),
+                limit_seconds: limit.as_secs(),
+            });
+        }
+        self.store.usable()
+    }
+
+    /// The store it was taken of.
+    pub fn shared_store(&self) -> &Arc<Store> {
+        &self.store
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        let txn = self.txn.take();
+        if self.store.forked() {
+            // The reader slot belongs to the parent.
+            std::mem::forget(txn);
+            return;
+        }
+        drop(txn);
+        self.store.gate.leave();
+    }
+}
+
+impl ReadTxn for Snapshot {
+    fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn raw(&self) -> &RoTxn<'_> {
+        self.txn.as_ref().expect("only drop takes the transaction")
+    }
+
+    fn symbol(&self, name: &str) -> Result<Option<Symbol>> {
+        if let Some(symbol) = self.store.symbols.number(name) {
+            return Ok(Some(symbol));
+        }
+        let found = stored_symbol(self, name)?;
+        if let Some(symbol) = found {
+            self.store.symbols.insert(symbol, &name.into());
+        }
+        Ok(found)
+    }
+
+    fn symbol_name(&self, symbol: Symbol) -> Result<Arc<str>> {
+        if let Some(name) = self.store.symbols.name(symbol) {
+            return Ok(name);
+        }
+        let name = stored_symbol_name(self, symbol)?;
+        self.store.symbols.insert(symbol, &name);
+        Ok(name)
+    }
+}
+
+pub(crate) fn symbol_key(name: &str) -> crate::keys::Key {
+    crate::keys::Key::new(embedded_db_common::NamespaceId::SYSTEM)
+        .u8(symbols::BY_NAME)
+        .bytes(name.as_bytes())
+}
+
+pub(crate) fn symbol_name_key(symbol: Symbol) -> crate::keys::Key {
+    crate::keys::Key::new(embedded_db_common::NamespaceId::SYSTEM)
+        .u8(symbols::BY_NUMBER)
+        .u32(symbol.0)
+}
+
+pub(crate) fn stored_symbol(txn: &impl ReadTxn, name: &str) -> Result<Option<Symbol>> {
+    let key = symbol_key(name);
+    let Some(payload) = txn.get(Table::Symbols, &key)? else { return Ok(None) };
+    let number = payload.try_into().map_err(|_| Damaged("has no number"));
+    txn.located(Table::Symbols, &key, number).map(|n| Some(Symbol(u32::from_be_bytes(n))))
+}
+
+pub(crate) fn stored_symbol_name(txn: &impl ReadTxn, symbol: Symbol) -> Result<Arc<str>> {
+    let key = symbol_name_key(symbol);
+    let payload = txn.get(Table::Symbols, &key)?;
+    let payload = txn.located(Table::Symbols, &key, payload.ok_or(Damaged("is missing")))?;
+    let name = std::str::from_utf8(payload).map_err(|_| Damaged("is not UTF-8"));
+    Ok(txn.located(Table::Symbols, &key, name)?.into())
+}
+
+/// A table that this process opened, and the number of rows in it.
+pub fn row_counts(txn: &impl ReadTxn) -> Result<Vec<(&'static str, u64)>> {
+    Table::ALL
+        .iter()
+        .map(|table| {
+            let rows = txn.store().table(*table).len(txn.raw());
+            Ok((table.name(), rows.map_err(|error| txn.store().lmdb_error(error))?))
+        })
+        .collect()
+}
+
+/// Longest user id of any kind fits a key.
+const _: () = assert!(4 + 1 + embedded_db_common::MAX_NAME <= 288 && Kind::Node as u8 == 1);
+
+/// The time of a write: the wall clock, but never before an earlier write.
+pub(crate) fn write_time(last: i64) -> i64 {
+    clock::now().max(last)
+}

@@ -1,0 +1,193 @@
+//! Grouped writers: concurrent writes share one transaction and one sync.
+//!
+//! Every writer puts its job into a queue and waits for the leadership. Who gets it runs all jobs
+//! that are waiting, each in a savepoint of its own, commits once, and tells everyone; who finds its
+//! job done by somebody else returns at once. A job may run more than once (the map may have to
+//! grow), so it must not keep state between runs.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use embedded_db_common::{Error, Result};
+
+use crate::store::Store;
+use crate::tx::{GroupState, WriteTxn};
+
+type Job = Box<dyn FnMut(&mut WriteTxn<'_>) -> Result<()> + Send>;
+
+/// Most jobs in one transaction.
+const GROUP_MAX: usize = 256;
+
+#[derive(Default)]
+pub(crate) struct GroupWriter {
+    queue: Mutex<Vec<Arc<Request>>>,
+    leader: Mutex<()>,
+    /// A sync failed: what the disk holds is unknown, so nothing more is acknowledged.
+    poisoned: AtomicBool,
+}
+
+struct Request {
+    job: Mutex<Job>,
+    outcome: Mutex<Option<Result<()>>>,
+}
+
+impl Request {
+    fn finish(&self, outcome: Result<()>) {
+        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    }
+
+    fn outcome(&self) -> Option<Result<()>> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Why a group did not commit.
+enum GroupError {
+    /// The map must grow; then the same jobs run again.
+    MapFull,
+    Failed(Error),
+}
+
+impl Store {
+    /// Runs `job` in a write transaction: all of it is stored, or nothing. Returns when the result
+    /// is as durable as the database was opened for. The job may run several times.
+    pub fn write<T: Send + 'static>(
+        self: &Arc<Self>,
+        mut job: impl FnMut(&mut WriteTxn<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.usable()?;
+        if self.read_only() {
+            return Err(Error::ReadOnly { path: self.path().to_owned() });
+        }
+        let result = Arc::new(Mutex::new(None));
+        let sink = Arc::clone(&result);
+        let request = Arc::new(Request {
+            job: Mutex::new(Box::new(move |txn| {
+                let value = job(txn)?;
+                *sink.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+                Ok(())
+            })),
+            outcome: Mutex::new(None),
+        });
+        let lock = |queue| Mutex::lock(queue).unwrap_or_else(PoisonError::into_inner);
+        lock(&self.writer.queue).push(Arc::clone(&request));
+        {
+            let _leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
+            while request.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+                let mut queue = lock(&self.writer.queue);
+                let count = queue.len().min(GROUP_MAX);
+                let group: Vec<_> = queue.drain(..count).collect();
+                drop(queue);
+                self.run_group(&group);
+            }
+        }
+        let outcome = request
+            .outcome()
+            .unwrap_or_else(|| Err(Error::Internal("a write ended without an outcome".into())));
+        outcome?;
+        let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        value.ok_or_else(|| Error::Internal("a write ended without a value".into()))
+    }
+
+    fn run_group(&self, group: &[Arc<Request>]) {
+        let failure = loop {
+            match self.try_group(group) {
+                Ok(()) => return,
+                Err(GroupError::MapFull) => {
+                    if let Err(error) = self.grow() {
+                        break error;
+                    }
+                }
+                Err(GroupError::Failed(error)) => break error,
+            }
+        };
+        for request in group {
+            request.finish(Err(failure.clone()));
+        }
+    }
+
+    /// All or nothing for the group; a job that fails by itself takes nobody else with it.
+    fn try_group(&self, group: &[Arc<Request>]) -> Result<(), GroupError> {
+        if self.writer.poisoned.load(Ordering::Acquire) {
+            return Err(GroupError::Failed(Error::StorageError {
+                path: self.path().to_owned(),
+                detail: "an earlier write failed to reach the disk; nothing is accepted until the \
+                         database is opened again"
+                    .into(),
+            }));
+        }
+        let _inside = Inside::enter(self);
+        let lmdb = |error| match error {
+            heed::Error::Mdb(heed::MdbError::MapFull) => GroupError::MapFull,
+            other => GroupError::Failed(self.lmdb_error(other)),
+        };
+        let mut outer = self.env.write_txn().map_err(lmdb)?;
+        let mut state = GroupState::load(self, &outer).map_err(GroupError::Failed)?;
+        let mut outcomes = Vec::with_capacity(group.len());
+        for request in group {
+            let savepoint = self.env.nested_write_txn(&mut outer).map_err(lmdb)?;
+            let mut txn = WriteTxn::new(self, savepoint, state.clone());
+            let outcome = {
+                let mut job = request.job.lock().unwrap_or_else(PoisonError::into_inner);
+                catch_unwind(AssertUnwindSafe(|| job(&mut txn))).unwrap_or_else(|panic| {
+                    Err(Error::Internal(format!("a write panicked: {}", panic_text(&*panic))))
+                })
+            };
+            if txn.map_full() {
+                return Err(GroupError::MapFull);
+            }
+            if outcome.is_ok() {
+                state = txn.keep().map_err(lmdb)?;
+            }
+            outcomes.push(outcome);
+        }
+        if state.dirty {
+            state.store(self, &mut outer).map_err(lmdb)?;
+            outer.commit().map_err(|error| self.commit_failed(error))?;
+            state.publish_symbols(self);
+        }
+        for (request, outcome) in group.iter().zip(outcomes) {
+            request.finish(outcome);
+        }
+        Ok(())
+    }
+
+    /// A full disk left the last commit untouched, so later writes may succeed. After anything else
+    /// the system may have dropped pages that it had accepted: a retry that succeeds proves nothing.
+    fn commit_failed(&self, error: heed::Error) -> GroupError {
+        if matches!(error, heed::Error::Mdb(heed::MdbError::MapFull)) {
+            return GroupError::MapFull;
+        }
+        let error = self.lmdb_error(error);
+        if !matches!(error, Error::StorageFull { .. }) {
+            self.writer.poisoned.store(true, Ordering::Release);
+        }
+        GroupError::Failed(error)
+    }
+}
+
+/// A place inside the gate.
+struct Inside<'a>(&'a Store);
+
+impl<'a> Inside<'a> {
+    fn enter(store: &'a Store) -> Self {
+        store.gate.enter();
+        Self(store)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.gate.leave();
+    }
+}
+
+/// What a panic said.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

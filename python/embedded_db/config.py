@@ -1,0 +1,332 @@
+"""What the database is told once, at opening."""
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import InvalidInput, nearest
+
+if TYPE_CHECKING:
+    from .ml.config import MLConfig
+
+__all__ = [
+    "ActivityLevel",
+    "Config",
+    "ConfigOptions",
+    "Durability",
+    "Language",
+    "ModelFunctions",
+    "WeaverConfig",
+]
+
+
+Durability = Literal["durable", "memory"]
+"""When a write is acknowledged: after the disk has it, or at once (for tests)."""
+
+ActivityLevel = Literal["Auto", "HighActivity", "Normal", "LowActivity", "SleepMode"]
+"""How much of the machine the weaver may take, most careful first after ``"Auto"``."""
+
+Language = Literal["english", "none"]
+"""Stemming of the full-text index."""
+
+
+class ModelFunctions(Protocol):
+    """The functions the database asks of models: values in, values out, from any thread.
+
+    `embedded_db.ml.Functions` is the usual one, `embedded_db.testing.FakeModel` one for tests.
+    """
+
+    def embedding_info(self) -> dict[str, Any]:
+        """Give ``model``, ``provider``, ``precision``, ``dim`` and ``metric`` of the vectors."""
+        ...
+
+    def warm_up(self) -> None:
+        """Load what has to be loaded."""
+        ...
+
+    def health(self) -> dict[str, Any]:
+        """Give the state of each function, without loading anything."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Give one vector a text, float32[n, dim]."""
+        ...
+
+    def enrich(
+        self,
+        texts: Sequence[str],
+        starts: Sequence[int],
+        want_vectors: Sequence[bool],
+        want_entities: Sequence[bool],
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], list[list[Any]]]:
+        """Give vectors float32[m, dim], the text int32[m] of each row, entities of each text."""
+        ...
+
+    def summarize(
+        self, messages: Sequence[str], vectors: npt.NDArray[np.float32] | None = None
+    ) -> str:
+        """Give a summary of a chat; ``vectors`` float32[n, dim] are its messages', if known."""
+        ...
+
+
+class ConfigOptions(TypedDict, total=False):
+    """The options of `Config` as keyword arguments of `EmbeddedDB`."""
+
+    durability: Durability
+    lock_timeout: float
+    map_size_max: int
+    max_snapshot_age: float
+    warm_up: bool
+    language: Language
+    ml: "MLConfig | ModelFunctions | Mapping[str, Any] | None"
+    weaver: "WeaverConfig | Mapping[str, Any]"
+    embedding_space: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeaverConfig:
+    """How the weaver, the worker that enriches in the background, does its work.
+
+    Attributes:
+        batch_size: most texts handed to a model function in one call.
+        max_attempts: calls before a failing job is given up and kept as a dead letter.
+        first_delay: seconds before the second attempt; doubled for each further one.
+        max_delay: seconds at most between two attempts.
+        activity_level: level at opening; see `EmbeddedDB.set_activity_level`.
+    """
+
+    batch_size: int = 64
+    max_attempts: int = 5
+    first_delay: float = 0.5
+    max_delay: float = 60.0
+    activity_level: ActivityLevel = "Auto"
+
+    def __post_init__(self) -> None:
+        _whole("weaver.batch_size", self.batch_size, least=1, most=4096)
+        _whole("weaver.max_attempts", self.max_attempts, least=1, most=1000)
+        _seconds("weaver.first_delay", self.first_delay)
+        _seconds("weaver.max_delay", self.max_delay)
+        if self.max_delay < self.first_delay:
+            raise InvalidInput(
+                f"weaver.max_delay is {self.max_delay!r}, less than first_delay "
+                f"{self.first_delay!r}",
+                hint="Raise max_delay or lower first_delay",
+            )
+        _choice("weaver.activity_level", self.activity_level, get_args(ActivityLevel))
+
+    def to_native(self) -> dict[str, Any]:
+        """Give the options in the form the native module takes."""
+        return {option.name: getattr(self, option.name) for option in fields(self)}
+
+
+def _default_ml() -> "MLConfig":
+    from .ml.config import MLConfig
+
+    return MLConfig()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Everything that is set at opening. Two handles on one path have to agree on it.
+
+    Attributes:
+        durability: ``"durable"``: a write is acknowledged after the disk has it;
+            ``"memory"``: at once, for tests and data that may be lost.
+        lock_timeout: seconds to wait for another process that is writing.
+        map_size_max: bytes of address space the store may take at most.
+        max_snapshot_age: seconds a snapshot may be held before it expires.
+        warm_up: load the models in the background when the database is opened.
+        language: stemming of the full-text index.
+        ml: the model functions: an `MLConfig`, an object with the functions themselves (such as
+            `embedded_db.testing.FakeModel`), or None to enrich nothing.
+        weaver: how the background worker does its work.
+        embedding_space: the space that vectors are read from, searched in and set in when a
+            call names none; None means the space of the embedding model.
+
+    Raises:
+        InvalidInput: a value is of the wrong type or out of range.
+    """
+
+    durability: Durability = "durable"
+    lock_timeout: float = 5.0
+    map_size_max: int = 1 << 40
+    max_snapshot_age: float = 300.0
+    warm_up: bool = True
+    language: Language = "english"
+    ml: "MLConfig | ModelFunctions | None" = field(default_factory=_default_ml)
+    weaver: WeaverConfig = field(default_factory=WeaverConfig)
+    embedding_space: str | None = None
+
+    def __post_init__(self) -> None:
+        _choice("durability", self.durability, get_args(Durability))
+        _seconds("lock_timeout", self.lock_timeout)
+        _whole("map_size_max", self.map_size_max, least=1 << 20, most=1 << 46)
+        _seconds("max_snapshot_age", self.max_snapshot_age)
+        _kind("warm_up", self.warm_up, bool)
+        _choice("language", self.language, get_args(Language))
+        _optional_name("embedding_space", self.embedding_space)
+        _kind("weaver", self.weaver, WeaverConfig)
+        _check_ml(self.ml)
+
+    @classmethod
+    def from_dict(cls, options: Mapping[str, Any]) -> "Config":
+        """Make a configuration from plain values; ``weaver`` and ``ml`` may be dicts.
+
+        Args:
+            options: values by name. Names left out keep their defaults.
+
+        Raises:
+            InvalidInput: an unknown name (the nearest known one is named), or a wrong value.
+        """
+        return cls().with_options(options)
+
+    @classmethod
+    def from_file(cls, path: str | PathLike[str]) -> "Config":
+        """Read a TOML file; ``[weaver]`` and ``[ml]`` are its tables.
+
+        Args:
+            path: the file. ``ml = "none"`` in it enriches nothing.
+
+        Raises:
+            InvalidInput: the file is missing, not TOML, or has an unknown name or wrong value.
+        """
+        name = fspath(path)
+        try:
+            with open(name, "rb") as file:
+                options = tomllib.load(file)
+        except FileNotFoundError as error:
+            raise InvalidInput(
+                f"the configuration file {name!r} does not exist", hint="Check the path", path=name
+            ) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InvalidInput(
+                f"the configuration file {name!r} is not TOML: {error}",
+                hint="Mend the line named",
+                path=name,
+            ) from error
+        if options.get("ml") == "none":
+            options["ml"] = None
+        return cls.from_dict(options)
+
+    def with_options(self, options: Mapping[str, Any]) -> "Config":
+        """Give a copy with some options replaced.
+
+        Args:
+            options: values by name, as in `from_dict`.
+
+        Raises:
+            InvalidInput: an unknown name (the nearest known one is named), or a wrong value.
+        """
+        _known("option", options, [option.name for option in fields(self)])
+        values = dict(options)
+        weaver = values.get("weaver")
+        if isinstance(weaver, Mapping):
+            _known("weaver option", weaver, [option.name for option in fields(WeaverConfig)])
+            values["weaver"] = replace(self.weaver, **weaver)
+        if isinstance(values.get("ml"), Mapping):
+            values["ml"] = _ml_from(values["ml"])
+        return replace(self, **values)
+
+    def to_native(self, *, read_only: bool) -> dict[str, Any]:
+        """Give the options in the form the native module takes.
+
+        Args:
+            read_only: whether the handle may write.
+        """
+        return {
+            "read_only": read_only,
+            "durability": self.durability,
+            "lock_timeout": float(self.lock_timeout),
+            "map_size_max": self.map_size_max,
+            "max_snapshot_age": float(self.max_snapshot_age),
+            "warm_up": self.warm_up,
+            "language": self.language,
+            "weaver": self.weaver.to_native(),
+        }
+
+    def functions(self) -> "ModelFunctions | None":
+        """Give the model functions this configuration asks for, or None.
+
+        Raises:
+            ModelUnavailable: a provider is named whose package is not installed.
+        """
+        if self.ml is None:
+            return None
+        from .ml.config import MLConfig
+
+        if isinstance(self.ml, MLConfig):
+            from .ml.providers import load_functions
+
+            return load_functions(self.ml)
+        return self.ml
+
+
+FUNCTION_NAMES: Final = ("embedding_info", "warm_up", "health", "embed", "enrich", "summarize")
+
+
+def _check_ml(ml: object) -> None:
+    if ml is None:
+        return
+    from .ml.config import MLConfig
+
+    if isinstance(ml, MLConfig):
+        return
+    missing = [name for name in FUNCTION_NAMES if not callable(getattr(ml, name, None))]
+    if missing:
+        raise InvalidInput(
+            f"ml is {ml!r}, which has no {', '.join(missing)}",
+            hint="Give an MLConfig, an object with the model functions, or None",
+        )
+
+
+def _ml_from(options: Mapping[str, Any]) -> "MLConfig":
+    from .ml.config import MLConfig
+
+    _known("ml option", options, [option.name for option in fields(MLConfig)])
+    return MLConfig(**options)
+
+
+def _known(what: str, given: Mapping[str, Any], known: list[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise InvalidInput(f"{name!r} is not an {what}", hint=nearest(name, known))
+
+
+def _wrong(name: str, value: object, expected: str) -> InvalidInput:
+    return InvalidInput(f"{name} is {value!r}", hint=f"It has to be {expected}")
+
+
+def _whole(name: str, value: object, *, least: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise _wrong(name, value, f"a whole number from {least} to {most}")
+
+
+def _kind(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise _wrong(name, value, f"a {kind.__name__}")
+
+
+def _optional_name(name: str, value: object) -> None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise _wrong(name, value, "a name, or None")
+
+
+def _seconds(name: str, value: object) -> None:
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or not math.isfinite(value)
+        or value < 0
+    ):
+        raise _wrong(name, value, "a number of seconds, 0 or more")
+
+
+def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InvalidInput(f"{name} is {value!r}", hint=nearest(str(value), choices))

@@ -1,0 +1,273 @@
+"""The errors of the library: one tree with one base.
+
+::
+
+    DbError
+    ├── NotFound             an id, chat, namespace or space that does not exist
+    ├── AlreadyExists        an id or unique value that is taken
+    ├── Conflict             someone else committed first                (retryable)
+    ├── InvalidInput         a value that cannot be accepted
+    │   ├── DimensionMismatch    a vector of another length than its space
+    │   ├── NonFiniteVector      NaN or an infinity in a vector
+    │   ├── ValueTooLarge        over a stated limit
+    │   ├── BadText              text that is not valid Unicode
+    │   └── InvalidQuery         a query that is empty or contradicts itself
+    ├── QuotaExceeded        a limit set by the owner of the database
+    ├── ChangesTrimmed       the change feed no longer reaches so far back
+    ├── SnapshotExpired      a snapshot held for too long                (retryable)
+    ├── RecoveryNeeded       a writer has to open the database first
+    ├── StorageFull          no room on the disk
+    ├── StorageError         the operating system refused
+    ├── Corruption           stored bytes are damaged
+    ├── DatabaseLocked       another process is writing                  (retryable)
+    ├── DatabaseClosed       the handle was closed
+    ├── ForkedHandle         a handle used in a forked child process
+    ├── ReadOnly             a write through a handle that only reads
+    ├── FormatTooNew         files written by a later version
+    ├── Timeout              a time limit given by the caller passed     (retryable)
+    ├── EnrichmentFailed     the weaver gave up on some work
+    ├── ModelUnavailable     a model that is not installed or will not load
+    └── InternalError        a defect of the library itself
+
+Every error has ``code`` (its class name, stable), ``retryable`` (the same call may succeed when
+it is simply made again), ``hint`` (the remedy) and, where files are concerned, ``path``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, ClassVar
+
+__all__ = [
+    "AlreadyExists",
+    "BadText",
+    "ChangesTrimmed",
+    "Conflict",
+    "Corruption",
+    "DatabaseClosed",
+    "DatabaseLocked",
+    "DbError",
+    "DimensionMismatch",
+    "EnrichmentFailed",
+    "ForkedHandle",
+    "FormatTooNew",
+    "InternalError",
+    "InvalidInput",
+    "InvalidQuery",
+    "ModelUnavailable",
+    "NonFiniteVector",
+    "NotFound",
+    "QuotaExceeded",
+    "ReadOnly",
+    "RecoveryNeeded",
+    "SnapshotExpired",
+    "StorageError",
+    "StorageFull",
+    "Timeout",
+    "ValueTooLarge",
+]
+
+
+class DbError(Exception):
+    """Base of every error the library raises on purpose.
+
+    Args:
+        message: what was wrong, with the value.
+        hint: what to do about it.
+        path: the file or directory concerned.
+        **fields: further facts; each becomes an attribute of the error.
+    """
+
+    code: ClassVar[str] = "DbError"
+    retryable: ClassVar[bool] = False
+
+    message: str
+    hint: str | None
+    path: str | None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.code = cls.__name__
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, path: str | None = None, **fields: Any
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.path = path
+        self._fields = fields
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def __str__(self) -> str:
+        if not self.hint:
+            return self.message
+        return f"{self.message.rstrip('.')}. {self.hint}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.hint, self.path, self._fields)
+
+
+def _rebuild(
+    kind: type[DbError],
+    message: str,
+    hint: str | None,
+    path: str | None,
+    fields: Mapping[str, Any],
+) -> DbError:
+    return kind(message, hint=hint, path=path, **fields)
+
+
+class NotFound(DbError):
+    """An id, chat, namespace or space that does not exist. ``id`` names it."""
+
+    id: str | None = None
+
+
+class AlreadyExists(DbError):
+    """An id or unique value that is taken. ``id`` names it."""
+
+    id: str | None = None
+
+
+class Conflict(DbError):
+    """Someone else changed what was read or written. ``id`` names the first such thing."""
+
+    retryable = True
+    id: str | None = None
+
+
+class InvalidInput(DbError):
+    """A value that cannot be accepted; nothing was written."""
+
+
+class DimensionMismatch(InvalidInput):
+    """A vector of ``got`` numbers for a ``space`` of ``expected``."""
+
+    expected: int | None = None
+    got: int | None = None
+    space: str | None = None
+
+
+class NonFiniteVector(InvalidInput):
+    """NaN or an infinity in a vector; ``index`` is the first such position."""
+
+    index: int | None = None
+
+
+class ValueTooLarge(InvalidInput):
+    """A value over a stated ``limit``."""
+
+    limit: int | None = None
+
+
+class BadText(InvalidInput):
+    """Text that is not valid Unicode, such as a lone surrogate, or an id with a NUL."""
+
+
+class InvalidQuery(InvalidInput):
+    """A query that is empty, malformed or contradicts itself; the message names the field."""
+
+
+class QuotaExceeded(DbError):
+    """A quota would be passed: ``used`` of ``limit``. Deleting is always allowed."""
+
+    limit: int | None = None
+    used: int | None = None
+
+
+class ChangesTrimmed(DbError):
+    """The change feed begins at ``oldest``, later than asked for."""
+
+    oldest: int | None = None
+
+
+class SnapshotExpired(DbError):
+    """A snapshot older than ``max_snapshot_age``; take a new one."""
+
+    retryable = True
+
+
+class RecoveryNeeded(DbError):
+    """A process that may write has to open the database before it can be read."""
+
+
+class StorageFull(DbError):
+    """There is no room on the disk; nothing was written."""
+
+
+class StorageError(DbError):
+    """The operating system refused an operation on the files."""
+
+
+class Corruption(DbError):
+    """Stored bytes are damaged: a checksum or a length does not agree."""
+
+
+class DatabaseLocked(DbError):
+    """Process ``pid`` on ``host`` is writing and did not leave within ``lock_timeout``."""
+
+    retryable = True
+    pid: int | None = None
+    host: str | None = None
+
+
+class DatabaseClosed(DbError):
+    """The handle was closed."""
+
+
+class ForkedHandle(DbError):
+    """A handle opened before ``fork`` was used in the child process."""
+
+
+class ReadOnly(DbError):
+    """A write through a handle that only reads."""
+
+
+class FormatTooNew(DbError):
+    """Files of format ``found``, while this version knows up to ``supported``."""
+
+    found: int | None = None
+    supported: int | None = None
+
+
+class Timeout(DbError):
+    """A time limit given by the caller passed; what was begun goes on or was undone."""
+
+    retryable = True
+
+
+class EnrichmentFailed(DbError):
+    """The weaver gave up on some work; ``failures`` has one dict for each.
+
+    A failure has ``id`` (of the node), ``job``, ``error``, ``attempts`` and ``traceback``.
+    """
+
+    failures: Sequence[Mapping[str, Any]] = ()
+
+
+class ModelUnavailable(DbError):
+    """A model that is not installed or cannot be loaded; the hint has the exact command."""
+
+
+class InternalError(DbError):
+    """A defect of the library itself; the database goes on."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Build the remedy for a misspelt name: the nearest known one, then all of them.
+
+    Args:
+        name: what was given.
+        known: the names that exist.
+
+    Returns:
+        A sentence for ``hint``.
+    """
+    names = sorted(known)
+    folded = {candidate.casefold(): candidate for candidate in names}
+    close = get_close_matches(str(name).casefold(), folded, n=1, cutoff=0.5)
+    listed = ", ".join(repr(candidate) for candidate in names)
+    if close:
+        return f"Did you mean {folded[close[0]]!r}? Known: {listed}"
+    return f"Known: {listed}"

@@ -1,0 +1,106 @@
+"""What users' own model functions return, checked before it is trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from embedded_db.ml._errors import invalid_input, non_finite_vector
+from embedded_db.ml.encoders import Floats
+
+__all__ = ["call_embedding", "call_entities", "call_summary", "name_of"]
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The function's ``model`` attribute, or else ``module.qualname``."""
+    model = getattr(function, "model", None)
+    if isinstance(model, str) and model:
+        return model
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{getattr(function, '__module__', None) or 'unknown'}.{name}"
+
+
+def call_embedding(
+    function: Callable[[list[str]], Any], texts: Sequence[str], dim: int | None
+) -> Floats:
+    """Vectors float32 [n, dim] from ``function``.
+
+    Raises:
+        InvalidInput: another shape than [len(texts), dim], or not numbers.
+        NonFiniteVector: NaN or an infinity.
+    """
+    name = name_of(function)
+    result = function(list(texts))
+    try:
+        vectors = np.ascontiguousarray(result, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise invalid_input(
+            f"The embedding function {name} returned {type(result).__name__}, not vectors",
+            "Return a float32 array of shape [number of texts, dimension].",
+        ) from error
+    expected = (len(texts), dim if dim is not None else "any")
+    good = vectors.ndim == 2 and len(vectors) == len(texts) and vectors.shape[1] > 0
+    if not good or (dim is not None and vectors.shape[1] != dim):
+        raise invalid_input(
+            f"The embedding function {name} returned shape {vectors.shape}, expected {expected}",
+            "Return one vector per text, always of the same dimension.",
+        )
+    if not np.isfinite(vectors).all():
+        raise non_finite_vector(
+            f"The embedding function {name} returned NaN or an infinity",
+            "Return finite numbers only.",
+        )
+    return vectors
+
+
+def call_entities(
+    function: Callable[[list[str]], list[list[dict[str, Any]]]], texts: Sequence[str]
+) -> list[list[dict[str, Any]]]:
+    """Entities per text from ``function``, reduced to ``text, label, start, end``.
+
+    Raises:
+        InvalidInput: not one list per text, a missing key, or offsets that do not give the text.
+    """
+    name = name_of(function)
+    found = function(list(texts))
+    if not isinstance(found, Sequence) or len(found) != len(texts):
+        raise invalid_input(
+            f"The entity function {name} did not return one list per text",
+            "Return list[list[dict]], as many lists as there are texts.",
+        )
+    return [
+        [_entity(name, each, text) for each in entities]
+        for text, entities in zip(texts, found, strict=True)
+    ]
+
+
+def _entity(name: str, entity: Any, text: str) -> dict[str, Any]:
+    remedy = "Each entity is a dict with text: str, label: str, start: int, end: int."
+    try:
+        part, label = entity["text"], entity["label"]
+        start, end = int(entity["start"]), int(entity["end"])
+    except (TypeError, KeyError, ValueError) as error:
+        raise invalid_input(
+            f"The entity function {name} returned {entity!r}", remedy
+        ) from error
+    if not isinstance(label, str) or not label:
+        raise invalid_input(f"The entity function {name} returned the label {label!r}", remedy)
+    if not 0 <= start < end <= len(text) or text[start:end] != part:
+        raise invalid_input(
+            f"The entity function {name} returned {part!r} at {start}:{end}, which is not there",
+            "Offsets count characters of the text, and text[start:end] is the entity.",
+        )
+    return {"text": part, "label": label, "start": start, "end": end}
+
+
+def call_summary(function: Callable[[list[str]], str], messages: Sequence[str]) -> str:
+    """The summary from ``function``; raises InvalidInput when it is not a string."""
+    result = function(list(messages))
+    if not isinstance(result, str):
+        raise invalid_input(
+            f"The summary function {name_of(function)} returned {type(result).__name__}",
+            "Return a string.",
+        )
+    return result

@@ -1,0 +1,74 @@
+"""Which model does what: `MLConfig`, checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from embedded_db.ml._errors import invalid_input
+
+__all__ = ["EMBEDDINGS", "ENTITIES", "SUMMARIES", "MLConfig"]
+
+EMBEDDINGS = ("minilm-onnx", "minilm-onnx-int8", "minilm-numpy", "hashing")
+ENTITIES = ("local",)
+SUMMARIES = ("extractive",)
+
+# Named in the contract, not loadable yet: said plainly instead of "unknown".
+_LATER = {
+    "embedding": ("sentence-transformers:", "openai:"),
+    "entities": ("spacy:",),
+    "summary": ("transformers:",),
+}
+
+
+@dataclass(frozen=True)
+class MLConfig:
+    """The provider of each model function.
+
+    Attributes:
+        embedding: ``"minilm-onnx"`` (all-MiniLM-L6-v2, fp32, 384 dimensions, the default),
+            ``"minilm-onnx-int8"`` (faster, cosine about .99 to fp32), ``"minilm-numpy"`` (the same
+            vectors as fp32 without ONNX Runtime, slower), ``"hashing"`` (deterministic, no model,
+            for tests), or a callable ``list[str] -> float32[n, dim]``. A callable may carry the
+            attributes ``dim: int`` and ``model: str``; without ``dim`` it is called once to learn
+            it. With ``"minilm-onnx"`` and no ONNX Runtime installed the NumPy form is used and a
+            warning logged.
+        entities: ``"local"`` (needs the MiniLM model), None (off), or a callable
+            ``list[str] -> list[list[dict]]`` giving ``text, label, start, end`` per entity.
+        summary: ``"extractive"``, None (off), or a callable ``list[str] -> str``.
+        threads: threads inside one model call; None is two, or one on a single core.
+
+    Raises:
+        InvalidInput: a value that names no provider, or ``threads`` below 1.
+    """
+
+    embedding: str | Callable[[list[str]], Any] = "minilm-onnx"
+    entities: str | Callable[[list[str]], list[list[dict[str, Any]]]] | None = "local"
+    summary: str | Callable[[list[str]], str] | None = "extractive"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        _check("embedding", self.embedding, EMBEDDINGS, optional=False)
+        _check("entities", self.entities, ENTITIES, optional=True)
+        _check("summary", self.summary, SUMMARIES, optional=True)
+        threads = self.threads
+        if threads is not None and (type(threads) is not int or threads < 1):
+            raise invalid_input(
+                f"threads is {threads!r}", "Give a whole number of at least 1, or None."
+            )
+
+
+def _check(field: str, value: object, known: tuple[str, ...], *, optional: bool) -> None:
+    if callable(value) or (optional and value is None) or value in known:
+        return
+    choices = ", ".join(repr(name) for name in known) + (", None" if optional else "")
+    remedy = f"Choose one of {choices}, or pass a callable."
+    if isinstance(value, str):
+        if value.startswith(_LATER[field]):
+            raise invalid_input(f"{field}={value!r} is not supported by this version", remedy)
+        near = get_close_matches(value, known, n=1)
+        if near:
+            remedy = f"Did you mean {near[0]!r}? {remedy}"
+    raise invalid_input(f"{field}={value!r} names no provider", remedy)

@@ -1,0 +1,535 @@
+"""Reading: what a database and a snapshot have in common."""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
+
+from ._native import (
+    Database as NativeDatabase,
+)
+from ._native import (
+    Edge,
+    Embedding,
+    Hits,
+    Node,
+)
+from ._native import (
+    Snapshot as NativeSnapshot,
+)
+from .errors import InvalidInput
+from .models import AnyNode, Entity, IdLike, Owner, entities_of, id_of, wrap
+from .query import (
+    ConvergedQuery,
+    Filter,
+    GraphFilter,
+    Rank,
+    Results,
+    SemanticQuery,
+    TextQuery,
+)
+from .query import (
+    direction as native_direction,
+)
+
+__all__ = ["Pages", "Path", "Querying", "Reads", "Visit"]
+
+T = TypeVar("T")
+
+PAGE: Final = 512
+MAX_VISITED: Final = 1_000_000
+
+
+class Pages(Iterator[T], Generic[T]):
+    """An iterator that reads page by page.
+
+    Attributes:
+        cursor: where to go on (as ``after=`` of the call that gave this iterator) when it is
+            exhausted; None when there is nothing further.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[str | None, int], tuple[Sequence[T], str | None]],
+        limit: int | None,
+        after: str | None,
+        release: Callable[[], None] | None = None,
+    ) -> None:
+        self.cursor = after
+        self._fetch = fetch
+        self._left = limit
+        self._page: deque[T] = deque()
+        self._more = limit is None or limit > 0
+        self._release = release
+        self._read()
+
+    def _read(self) -> None:
+        wanted = PAGE if self._left is None else min(PAGE, self._left)
+        items, self.cursor = self._fetch(self.cursor, wanted)
+        self._page.extend(items)
+        if self._left is not None:
+            self._left -= len(items)
+        self._more = self.cursor is not None and (self._left is None or self._left > 0)
+        if not self._more and self._release is not None:
+            self._release()
+            self._release = None
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        while not self._page:
+            if not self._more:
+                raise StopIteration
+            self._read()
+        return self._page.popleft()
+
+
+class Visit(NamedTuple):
+    """One node of a traversal and its distance from the start, in hops."""
+
+    node: AnyNode
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path through the graph.
+
+    Attributes:
+        nodes: the nodes from start to end, n of them.
+        edges: the edges between them, n - 1; an edge may be followed against its direction.
+        cost: the sum over its edges, which is their number.
+    """
+
+    nodes: list[AnyNode]
+    edges: list[Edge]
+    cost: float
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+
+class Querying(ABC):
+    """The converged query, over whatever can answer it."""
+
+    @abstractmethod
+    def _query(self, query: dict[str, Any]) -> Hits: ...
+
+    @abstractmethod
+    def _default_space(self) -> str | None: ...
+
+    def query(
+        self,
+        *,
+        structural_filters: Sequence[Filter] = (),
+        graph_filter: GraphFilter | None = None,
+        semantic_query: SemanticQuery | None = None,
+        text_query: TextQuery | None = None,
+        labels: Sequence[str] | None = None,
+        limit: int = 10,
+        rank: Rank | None = None,
+        wait: float | None = None,
+        timeout: float | None = None,
+        explain: bool = False,
+        exact: bool = False,
+    ) -> Results:
+        """Find nodes by properties, graph reach, meaning and words, in one consistent state.
+
+        Property filters and graph reach restrict, meaning and words rank; each may be left out.
+
+        Args:
+            structural_filters: conditions on properties, such as
+                ``[{"property": "role", "operator": "Equals", "value": "user"}]``; all have to
+                hold. ``{"any": […]}``, ``{"all": […]}`` and ``{"not": …}`` nest.
+            graph_filter: ``{"start": id, "edge_types": […], "direction": "any", "min_hops": 1,
+                "max_hops": 2, "exclude": False}``.
+            semantic_query: ``{"text": …}`` or ``{"vector": float32[dim]}``, with ``threshold``
+                (least raw cosine), ``space`` and ``recall``.
+            text_query: ``{"text": words}``, ranked by BM25.
+            labels: only nodes with one of these labels.
+            limit: most results, 1 to 10,000.
+            rank: weights such as ``{"text": 0.5, "semantic": 0.5, "graph": 0.0,
+                "neighbors": 0.3}``.
+            wait: seconds to wait for embeddings that matching nodes do not have yet.
+            timeout: seconds the query may take.
+            explain: give the plan with the results.
+            exact: search vectors exactly whatever the index offers.
+
+        Returns:
+            The results, best first; ``results.pending`` counts matching nodes not embedded yet.
+
+        Raises:
+            InvalidQuery: a field is malformed, or the query is empty or contradicts itself.
+            NotFound: a start node or a space does not exist.
+            DimensionMismatch: the vector has another length than its space.
+            ModelUnavailable: a text has to be embedded and there is no model.
+            Timeout: ``timeout`` passed.
+        """
+        return self.execute_query(
+            ConvergedQuery(
+                structural_filters=structural_filters,
+                graph_filter=graph_filter,
+                semantic_query=semantic_query,
+                text_query=text_query,
+                labels=labels,
+                limit=limit,
+                rank=rank,
+                wait=wait,
+                timeout=timeout,
+                explain=explain,
+                exact=exact,
+            )
+        )
+
+    def execute_query(self, query: ConvergedQuery) -> Results:
+        """Run a query that was made beforehand.
+
+        Args:
+            query: the query.
+
+        Returns:
+            The results, best first.
+
+        Raises:
+            InvalidInput: it is not a `ConvergedQuery`.
+            DbError: as `query`.
+        """
+        native = _checked(query).native
+        space = self._default_space()
+        if space is not None and "semantic_query" in native:
+            native = {**native, "semantic_query": {"space": space, **native["semantic_query"]}}
+        return Results(cast("Owner", self), self._query(native))
+
+
+class Reads(Querying):
+    """Reads of nodes, edges, embeddings and paths."""
+
+    _native: NativeDatabase | NativeSnapshot
+
+    @abstractmethod
+    def _pinned(self) -> tuple[NativeSnapshot, Callable[[], None] | None]:
+        """Give a snapshot for reading several pages, and what releases it."""
+
+    def _owner(self) -> Owner:
+        return cast("Owner", self)
+
+    def _query(self, query: dict[str, Any]) -> Hits:
+        return self._native.query(query)
+
+    def _raw_node(self, id: str) -> Node | None:
+        return self._native.get_node(id)
+
+    def get_node(self, id: IdLike) -> AnyNode | None:
+        """Read a node.
+
+        Args:
+            id: the id.
+
+        Returns:
+            A `Message`, `Chat`, `Entity` or `Summary` if the node is one, else a plain `Node`;
+            None when there is no such node.
+        """
+        node = self._native.get_node(id_of(id))
+        return None if node is None else wrap(self._owner(), node)
+
+    def get_many(self, ids: Iterable[IdLike]) -> list[AnyNode | None]:
+        """Read many nodes in one step.
+
+        Args:
+            ids: the ids.
+
+        Returns:
+            The nodes in the order of the ids; None where there is none.
+        """
+        owner = self._owner()
+        found = self._native.get_many([id_of(id) for id in ids])
+        return [None if node is None else wrap(owner, node) for node in found]
+
+    def exists(self, id: IdLike) -> bool:
+        """Tell whether a node exists.
+
+        Args:
+            id: the id.
+        """
+        return self._native.exists(id_of(id))
+
+    def count(self, label: str | None = None) -> int:
+        """Count nodes.
+
+        Args:
+            label: only nodes with this label; all when left out.
+        """
+        return self._native.count(label)
+
+    def count_edges(self, type: str | None = None) -> int:
+        """Count edges.
+
+        Args:
+            type: only edges of this type; all when left out.
+        """
+        return self._native.count_edges(type)
+
+    def nodes(self, label: str | None = None) -> Iterator[AnyNode]:
+        """Iterate over nodes in the order they were made, reading page by page.
+
+        What is iterated over is the state at the call: writes meanwhile do not show.
+
+        Args:
+            label: only nodes with this label; all when left out.
+
+        Raises:
+            SnapshotExpired: iterating took longer than ``max_snapshot_age``.
+        """
+        snapshot, release = self._pinned()
+        owner = self._owner()
+
+        def fetch(after: str | None, limit: int) -> tuple[list[AnyNode], str | None]:
+            nodes = snapshot.nodes_page(label, after, limit)
+            cursor = nodes[-1].id if len(nodes) == limit else None
+            return [wrap(owner, node) for node in nodes], cursor
+
+        return Pages(fetch, None, None, release)
+
+    def neighbors(
+        self,
+        id: IdLike,
+        type: str | Sequence[str] | None = None,
+        direction: str = "out",
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Pages[AnyNode]:
+        """Iterate over the nodes that edges lead to, in the order they were made.
+
+        What is iterated over is the state at the call: writes meanwhile do not show.
+
+        Args:
+            id: the node.
+            type: one edge type or several; all when left out.
+            direction: ``"out"``, ``"in"`` or ``"both"``.
+            limit: most nodes.
+            after: the ``cursor`` of an earlier, exhausted iterator, to go on behind it.
+
+        Raises:
+            NotFound: the node does not exist.
+            InvalidInput: the direction or the type is none.
+            SnapshotExpired: iterating took longer than ``max_snapshot_age``.
+        """
+        source, release = self._source(limit)
+        node, types, way = id_of(id), _edge_types(type), native_direction(direction)
+        owner = self._owner()
+
+        def fetch(after: str | None, limit: int) -> tuple[list[AnyNode], str | None]:
+            nodes, cursor = source.neighbors_page(node, types, way, after, limit)
+            return [wrap(owner, node) for node in nodes], cursor
+
+        return Pages(fetch, _limit(limit), after, release)
+
+    def edges(
+        self,
+        id: IdLike,
+        type: str | Sequence[str] | None = None,
+        direction: str = "out",
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> Pages[Edge]:
+        """Iterate over the edges of a node, in the order of the nodes they lead to.
+
+        What is iterated over is the state at the call: writes meanwhile do not show.
+
+        Args:
+            id: the node.
+            type: one edge type or several; all when left out.
+            direction: ``"out"``, ``"in"`` or ``"both"``.
+            limit: most edges.
+            after: the ``cursor`` of an earlier, exhausted iterator, to go on behind it.
+
+        Raises:
+            NotFound: the node does not exist.
+            InvalidInput: the direction or the type is none.
+            SnapshotExpired: iterating took longer than ``max_snapshot_age``.
+        """
+        source, release = self._source(limit)
+        node, types, way = id_of(id), _edge_types(type), native_direction(direction)
+
+        def fetch(after: str | None, limit: int) -> tuple[list[Edge], str | None]:
+            return source.edges_page(node, types, way, after, limit)
+
+        return Pages(fetch, _limit(limit), after, release)
+
+    def _source(
+        self, limit: int | None
+    ) -> tuple[NativeDatabase | NativeSnapshot, Callable[[], None] | None]:
+        """Give what to read pages from: no snapshot is needed for a single one."""
+        if limit is not None and limit <= PAGE:
+            return self._native, None
+        return self._pinned()
+
+    def get_edge(self, id: IdLike) -> Edge | None:
+        """Read an edge, or None when there is none.
+
+        Args:
+            id: the id of the edge.
+        """
+        return self._native.get_edge(id_of(id))
+
+    def get_embedding_for_node(self, id: IdLike, space: str | None = None) -> Embedding | None:
+        """Read the embedding of a whole node.
+
+        For a long text, embedded in parts, it is the normalised mean of the parts.
+
+        Args:
+            id: the node.
+            space: the embedding space; the default one when left out.
+
+        Returns:
+            The embedding, whose ``vector`` is a read-only float32[dim]; None when there is none.
+
+        Raises:
+            NotFound: the node does not exist.
+        """
+        return self._native.get_embedding_for_node(id_of(id), space or self._default_space())
+
+    def get_embeddings_for_node(self, id: IdLike, space: str | None = None) -> list[Embedding]:
+        """Read the embeddings of the parts of a node, in the order of the text.
+
+        Args:
+            id: the node.
+            space: the embedding space; the default one when left out.
+
+        Raises:
+            NotFound: the node does not exist.
+        """
+        return self._native.get_embeddings_for_node(id_of(id), space or self._default_space())
+
+    def get_entities_mentioned_in(self, id: IdLike) -> list[Entity]:
+        """Give the entities that a message mentions, as far as they have been recognised.
+
+        Args:
+            id: the message.
+
+        Raises:
+            NotFound: the node does not exist.
+        """
+        return entities_of(self._owner(), id_of(id))
+
+    def find_shortest_path(
+        self,
+        start_id: IdLike,
+        end_id: IdLike,
+        edge_types: str | Sequence[str] | None = None,
+        direction: str = "any",
+        max_hops: int | None = None,
+        max_visited: int = MAX_VISITED,
+    ) -> Path | None:
+        """Find a path of the fewest edges, by breadth-first search from both ends.
+
+        Args:
+            start_id: where it begins.
+            end_id: where it ends.
+            edge_types: only edges of these types.
+            direction: ``"out"``, ``"in"`` or ``"any"``, seen from the start.
+            max_hops: most edges; any number when left out.
+            max_visited: most nodes to look at.
+
+        Returns:
+            The path, or None when there is none.
+
+        Raises:
+            NotFound: one of the nodes does not exist.
+            InvalidInput: the direction or a number is out of range.
+            Timeout: ``max_visited`` nodes were looked at without an answer.
+        """
+        path = self._native.find_shortest_path(
+            id_of(start_id),
+            id_of(end_id),
+            _edge_types(edge_types),
+            native_direction(direction),
+            max_hops,
+            max_visited,
+        )
+        if path is None:
+            return None
+        owner = self._owner()
+        return Path([wrap(owner, node) for node in path.nodes], path.edges, path.cost)
+
+    def traverse(
+        self,
+        start: IdLike,
+        edge_types: str | Sequence[str] | None = None,
+        direction: str = "out",
+        max_depth: int = 3,
+        depth_first: bool = False,
+        limit: int = 10_000,
+        max_visited: int = MAX_VISITED,
+    ) -> Iterator[Visit]:
+        """Walk the graph from a node, each node once, the start (depth 0) first.
+
+        Args:
+            start: where to begin.
+            edge_types: only edges of these types.
+            direction: ``"out"``, ``"in"`` or ``"any"``.
+            max_depth: most hops from the start.
+            depth_first: depth first instead of breadth first.
+            limit: most nodes to give.
+            max_visited: most nodes to look at.
+
+        Returns:
+            An iterator over (node, depth).
+
+        Raises:
+            NotFound: the node does not exist.
+            InvalidInput: the direction or a number is out of range.
+        """
+        visits = self._native.traverse(
+            id_of(start),
+            _edge_types(edge_types),
+            native_direction(direction),
+            max_depth,
+            depth_first,
+            limit,
+            max_visited,
+        )
+        owner = self._owner()
+        return (Visit(wrap(owner, node), depth) for node, depth in visits)
+
+
+def _checked(query: object) -> ConvergedQuery:
+    if not isinstance(query, ConvergedQuery):
+        raise InvalidInput(
+            f"{query!r:.200} is not a ConvergedQuery",
+            hint="Make one with ConvergedQuery(…) or ConvergedQuery.from_dict(…)",
+        )
+    return query
+
+
+def _edge_types(given: object) -> list[str] | None:
+    """Take one edge type, several, or None for all.
+
+    Raises:
+        InvalidInput: it is none of these.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return [given]
+    types = list(given) if isinstance(given, Iterable) else []
+    if not types or not all(isinstance(name, str) for name in types):
+        raise InvalidInput(
+            f"the edge types are {given!r}", hint="Give one type, a list of them, or None for all"
+        )
+    return types
+
+
+def _limit(limit: object) -> int | None:
+    """Take a number of items, or None for all.
+
+    Raises:
+        InvalidInput: it is negative or no number.
+    """
+    if limit is None:
+        return None
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise InvalidInput(f"limit is {limit!r}", hint="It has to be 1 or more, or None for all")
+    return limit

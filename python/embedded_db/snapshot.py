@@ -1,0 +1,81 @@
+"""Many reads of one instant."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from ._native import Node
+from ._native import Snapshot as NativeSnapshot
+from .errors import ReadOnly
+from .models import IdLike
+from .reads import Reads
+
+if TYPE_CHECKING:
+    from .database import EmbeddedDB
+
+__all__ = ["Snapshot"]
+
+
+class Snapshot(Reads):
+    """The database as it was at one instant, whatever is written meanwhile.
+
+    Made by `EmbeddedDB.snapshot`; a context manager. Objects read from it cannot be saved.
+    """
+
+    _native: NativeSnapshot
+
+    def __init__(self, database: "EmbeddedDB", native: NativeSnapshot) -> None:
+        self._parent = database
+        self._native = native
+
+    @property
+    def lsn(self) -> int:
+        """The log sequence number it shows: the last write it sees."""
+        return self._native.lsn
+
+    def close(self) -> None:
+        """Let go of the instant, so that its space can be used again; may be called twice."""
+        self._native.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Snapshot of {self._parent!r}>"
+
+    def _pinned(self) -> tuple[NativeSnapshot, Callable[[], None] | None]:
+        return self._native, None
+
+    def _default_space(self) -> str | None:
+        return self._parent._default_space()
+
+    def _location(self) -> tuple[str, str]:
+        return self._parent._location()
+
+    def _save_node(self, id: str, updates: dict[str, Any], version: int | None) -> Node:
+        raise self._refusal("save")
+
+    def delete_node(self, id: IdLike) -> None:
+        """Refuse: a snapshot only reads.
+
+        Raises:
+            ReadOnly: always.
+        """
+        raise self._refusal("delete")
+
+    def _database(self, purpose: str) -> "EmbeddedDB":
+        raise self._refusal(purpose)
+
+    def _refusal(self, purpose: str) -> ReadOnly:
+        return ReadOnly(
+            f"{purpose} does not work on what was read from a snapshot",
+            hint="Read the object from the database itself",
+        )

@@ -1,0 +1,238 @@
+"""A model for tests: deterministic, instant, and able to fail in every way a model can.
+
+::
+
+    from embedded_db import EmbeddedDB
+    from embedded_db.testing import FakeModel
+
+    db = EmbeddedDB(":memory:", ml=FakeModel())
+
+`embedded_db.pytest_plugin` has fixtures of both.
+"""
+
+import hashlib
+import re
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import InvalidInput, nearest
+
+__all__ = ["ENTITIES", "Failure", "FakeModel", "ModelFailure"]
+
+Failure = Literal["raise", "wrong_shape", "nan", "not_vectors", "bad_entities", "hang"]
+"""A way to fail: raise; vectors of a wrong length; NaN in a vector; no vectors at all; entities
+that are not in the text; not return before `FakeModel.release`."""
+
+ENTITIES: Final[Mapping[str, str]] = {
+    "Alice": "PERSON",
+    "Bob": "PERSON",
+    "Carol": "PERSON",
+    "Dave": "PERSON",
+    "Paris": "GPE",
+    "London": "GPE",
+    "Berlin": "GPE",
+    "Rust": "PRODUCT",
+}
+"""The names that `FakeModel` knows, with their classes."""
+
+WORD: Final = re.compile(r"\w+")
+
+
+class ModelFailure(Exception):
+    """What `FakeModel` raises when it is told to."""
+
+
+class FakeModel:
+    """The model functions without a model.
+
+    A text's vector is the sum of one fixed direction a word, so that texts that share words are
+    similar; its entities are the names of a list, found as whole words.
+
+    Args:
+        dim: dimension of the vectors.
+        entities: names with their classes.
+        model: name of the model, which is part of the embedding space.
+
+    Attributes:
+        embedded: how often each text was embedded, over all calls that returned.
+        calls: how often each function was called.
+    """
+
+    def __init__(
+        self,
+        dim: int = 32,
+        entities: Mapping[str, str] = ENTITIES,
+        model: str = "fake",
+    ) -> None:
+        self.dim = dim
+        self.model = model
+        self.embedded: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self._entities = dict(entities)
+        self._lock = threading.Lock()
+        self._failure: Failure | None = None
+        self._failures_left: int | None = None
+        self._only: str | None = None
+        self._released = threading.Event()
+        self._released.set()
+
+    # ------------------------------------------------------------------ switches
+
+    def fail(
+        self, how: Failure, *, times: int | None = None, containing: str | None = None
+    ) -> None:
+        """Fail from now on.
+
+        Args:
+            how: in which way.
+            times: how often; without end when left out.
+            containing: only calls with a text that contains this.
+        """
+        if how not in get_args(Failure):
+            raise InvalidInput(f"failure is {how!r}", hint=nearest(str(how), get_args(Failure)))
+        with self._lock:
+            self._failure, self._failures_left, self._only = how, times, containing
+            if how == "hang":
+                self._released.clear()
+
+    def recover(self) -> None:
+        """Work again, and let go of calls that hang."""
+        with self._lock:
+            self._failure = self._failures_left = self._only = None
+        self._released.set()
+
+    def hold(self) -> None:
+        """Let calls wait until `release`, so that a test can look at work in progress."""
+        self._released.clear()
+
+    def release(self) -> None:
+        """Let calls that wait go on."""
+        self._released.set()
+
+    # ------------------------------------------------------------------ the model functions
+
+    def embedding_info(self) -> dict[str, Any]:
+        """Give ``model``, ``provider``, ``precision``, ``dim`` and ``metric``."""
+        return {
+            "model": self.model,
+            "provider": "fake",
+            "precision": "fp32",
+            "dim": self.dim,
+            "metric": "cosine",
+        }
+
+    def warm_up(self) -> None:
+        """Do nothing; the call is counted."""
+        with self._lock:
+            self.calls["warm_up"] += 1
+
+    def health(self) -> dict[str, Any]:
+        """Give the state of each function: all available."""
+        state = {"provider": "fake", "available": True, "loaded": True, "error": None}
+        return {name: dict(state) for name in ("embedding", "entities", "summary")}
+
+    def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Give float32[n, dim], one unit vector a text."""
+        how = self._begin("embed", texts)
+        vectors = self._vectors(texts)
+        self._count(texts)
+        return self._spoilt(vectors, how)
+
+    def enrich(
+        self,
+        texts: Sequence[str],
+        starts: Sequence[int],
+        want_vectors: Sequence[bool],
+        want_entities: Sequence[bool],
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], list[list[Any]]]:
+        """Give vectors float32[m, dim], their texts int32[m], and the entities of each text.
+
+        Args:
+            texts: the texts.
+            starts: where the content of each begins, in characters.
+            want_vectors: for which texts a vector is wanted.
+            want_entities: for which texts entities are wanted.
+        """
+        how = self._begin("enrich", texts)
+        chosen = [at for at, wanted in enumerate(want_vectors) if wanted]
+        wanted = [texts[at] for at in chosen]
+        vectors = self._vectors(wanted)
+        entities = [
+            self._find(text[start:]) if wanted else []
+            for text, start, wanted in zip(texts, starts, want_entities, strict=True)
+        ]
+        if how == "bad_entities":
+            entities = [[{"text": "Nobody", "label": "PERSON", "start": 0, "end": 999}]] * len(
+                texts
+            )
+        self._count(wanted)
+        return self._spoilt(vectors, how), np.array(chosen, np.int32), entities
+
+    def summarize(
+        self, messages: Sequence[str], vectors: npt.NDArray[np.float32] | None = None
+    ) -> str:
+        """Give the first and the last message, one a line."""
+        self._begin("summarize", messages)
+        return "\n".join(dict.fromkeys([messages[0], messages[-1]])) if messages else ""
+
+    # ------------------------------------------------------------------ how
+
+    def _begin(self, function: str, texts: Sequence[str]) -> Failure | None:
+        with self._lock:
+            self.calls[function] += 1
+            how = self._failure
+            if how is not None and self._only is not None:
+                how = how if any(self._only in text for text in texts) else None
+            if how is not None and self._failures_left is not None:
+                how = how if self._failures_left > 0 else None
+                self._failures_left -= how is not None
+        if how == "raise":
+            raise ModelFailure(f"{function} fails because the test says so")
+        self._released.wait()
+        return how
+
+    def _count(self, texts: Sequence[str]) -> None:
+        with self._lock:
+            self.embedded.update(texts)
+
+    def _vectors(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        vectors = np.zeros((len(texts), self.dim), np.float32)
+        for at, text in enumerate(texts):
+            words = WORD.findall(text.lower()) or [text]
+            whole = np.sum([self._direction(word) for word in words], axis=0)
+            vectors[at] = whole / np.linalg.norm(whole)
+        return vectors
+
+    def _direction(self, word: str) -> npt.NDArray[np.float32]:
+        seed = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
+        return np.random.default_rng(seed).standard_normal(self.dim).astype(np.float32)
+
+    def _find(self, text: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "text": match.group(),
+                "label": self._entities[match.group()],
+                "start": match.start(),
+                "end": match.end(),
+            }
+            for match in WORD.finditer(text)
+            if match.group() in self._entities
+        ]
+
+    def _spoilt(
+        self, vectors: npt.NDArray[np.float32], how: Failure | None
+    ) -> npt.NDArray[np.float32]:
+        if how == "wrong_shape":
+            return vectors[:, :-1]
+        if how == "nan":
+            spoilt = vectors.copy()
+            spoilt[..., 0] = np.nan
+            return spoilt
+        if how == "not_vectors":
+            return "no vectors"  # type: ignore[return-value]
+        return vectors

@@ -1,0 +1,236 @@
+"""Several writes, all or nothing."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+from ._native import Edge, Hits, Node
+from ._native import Transaction as NativeTransaction
+from .errors import Conflict, InvalidInput
+from .models import AnyNode, IdLike, id_of, wrap
+from .query import direction as native_direction
+from .reads import Querying, _edge_types
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .database import EmbeddedDB
+
+__all__ = ["Transaction"]
+
+R = TypeVar("R")
+
+_open: ContextVar[frozenset[str]] = ContextVar("embedded_db_transactions", default=frozenset())
+
+FIRST_PAUSE: Final = 0.001
+LONGEST_PAUSE: Final = 0.1
+
+
+class Transaction(Querying):
+    """Writes that become visible together at commit, over one pinned state.
+
+    Made by `EmbeddedDB.transaction`; a context manager that commits at its end and rolls back on
+    an exception. No lock is held while it is open: at commit the versions of everything that was
+    read or written are checked, and the first committer wins. Point reads and neighbours see its
+    own writes, queries see the state at its beginning.
+    """
+
+    def __init__(self, database: "EmbeddedDB") -> None:
+        self._parent = database
+        self._begun: NativeTransaction | None = None
+        self._token: Token[frozenset[str]] | None = None
+
+    @property
+    def _native(self) -> NativeTransaction:
+        if self._begun is None:
+            raise InvalidInput(
+                "the transaction is not open",
+                hint="Use it inside its with block: with db.transaction() as tx: …",
+            )
+        return self._begun
+
+    def __enter__(self) -> Self:
+        if self._token is not None:
+            raise InvalidInput(
+                "the transaction was entered twice", hint="Begin a new one with db.transaction()"
+            )
+        path = self._parent.path
+        if path in _open.get():
+            raise InvalidInput(
+                f"a transaction on {path!r} is open already; transactions do not nest",
+                hint="Use the open one, or commit it first",
+            )
+        self._begun = self._parent._native.transaction()
+        self._token = _open.set(_open.get() | {path})
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        transaction, self._begun = self._begun, None
+        if self._token is not None:
+            _open.set(_open.get() - {self._parent.path})
+        if transaction is None:
+            return
+        if kind is None:
+            transaction.commit()
+        else:
+            transaction.rollback()
+
+    def create_node(self, node: Mapping[str, Any]) -> str:
+        """Buffer a new node; see `EmbeddedDB.create_node`."""
+        return self._native.create_node(dict(node))
+
+    def get_node(self, id: IdLike) -> AnyNode | None:
+        """Read a node, this transaction's own writes included; None when there is none."""
+        node = self._raw_node(id_of(id))
+        return None if node is None else wrap(self, node)
+
+    def update_node(self, id: IdLike, updates: Mapping[str, Any]) -> None:
+        """Buffer a change of properties; see `EmbeddedDB.update_node`.
+
+        Raises:
+            NotFound: the node does not exist.
+        """
+        self._native.update_node(id_of(id), dict(updates))
+
+    def delete_node(self, id: IdLike) -> None:
+        """Buffer the deletion of a node with its edges.
+
+        Raises:
+            NotFound: the node does not exist.
+        """
+        self._native.delete_node(id_of(id))
+
+    def create_edge(self, edge: Mapping[str, Any]) -> str:
+        """Buffer a new edge; see `EmbeddedDB.create_edge`.
+
+        Raises:
+            NotFound: one of its ends does not exist.
+        """
+        return self._native.create_edge(dict(edge))
+
+    def get_edge(self, id: IdLike) -> Edge | None:
+        """Read an edge, this transaction's own writes included; None when there is none."""
+        return self._native.get_edge(id_of(id))
+
+    def update_edge(self, id: IdLike, updates: Mapping[str, Any]) -> None:
+        """Buffer a change of an edge; see `EmbeddedDB.update_edge`.
+
+        Raises:
+            NotFound: the edge does not exist.
+        """
+        self._native.update_edge(id_of(id), dict(updates))
+
+    def delete_edge(self, id: IdLike) -> None:
+        """Buffer the deletion of an edge.
+
+        Raises:
+            NotFound: the edge does not exist.
+        """
+        self._native.delete_edge(id_of(id))
+
+    def create_embedding(self, embedding: Mapping[str, Any]) -> str:
+        """Buffer a new embedding; see `EmbeddedDB.create_embedding`.
+
+        Raises:
+            NotFound: its node does not exist.
+        """
+        return self._native.create_embedding(dict(embedding))
+
+    def delete_embedding(self, id: IdLike) -> None:
+        """Buffer the deletion of an embedding.
+
+        Raises:
+            NotFound: the embedding does not exist.
+        """
+        self._native.delete_embedding(id_of(id))
+
+    def neighbors(
+        self,
+        id: IdLike,
+        type: str | Sequence[str] | None = None,
+        direction: str = "out",
+        limit: int | None = None,
+        after: str | None = None,
+    ) -> "Iterator[AnyNode]":
+        """Iterate over neighbours, this transaction's own writes included.
+
+        Args:
+            id: the node.
+            type: one edge type or several; all when left out.
+            direction: ``"out"``, ``"in"`` or ``"both"``.
+            limit: most nodes.
+            after: the id of a neighbour to begin behind.
+
+        Raises:
+            NotFound: the node, or the neighbour ``after``, does not exist.
+        """
+        nodes = self._native.neighbors(id_of(id), _edge_types(type), native_direction(direction))
+        if after is not None:
+            places = [at for at, node in enumerate(nodes) if node.id == after]
+            if not places:
+                raise InvalidInput(
+                    f"{after!r} is no neighbour of {id_of(id)!r}",
+                    hint="Give the id of a neighbour of that type and direction",
+                )
+            nodes = nodes[places[-1] + 1 :]
+        return (wrap(self, node) for node in nodes[:limit])
+
+    def _query(self, query: dict[str, Any]) -> Hits:
+        return self._native.query(query)
+
+    def _default_space(self) -> str | None:
+        return self._parent._default_space()
+
+    def _location(self) -> tuple[str, str]:
+        return self._parent._location()
+
+    def _raw_node(self, id: str) -> Node | None:
+        return self._native.get_node(id)
+
+    def _save_node(self, id: str, updates: dict[str, Any], version: int | None) -> Node:
+        transaction = self._native
+        stored = transaction.get_node(id)
+        if version is not None and stored is not None and stored.version != version:
+            raise Conflict(
+                f"node {id!r} was changed in this transaction after it was read",
+                hint="Read it again, or save(force=True)",
+                id=id,
+            )
+        transaction.update_node(id, updates)
+        node = transaction.get_node(id)
+        assert node is not None, "a node that was just updated can be read"
+        return node
+
+    def _database(self, purpose: str) -> "EmbeddedDB":
+        raise InvalidInput(
+            f"{purpose} does not work on what was read in a transaction",
+            hint="Read the object from the database itself, outside the transaction",
+        )
+
+    def __repr__(self) -> str:
+        state = "open" if self._begun is not None else "not open"
+        return f"<Transaction on {self._parent!r}, {state}>"
+
+
+def run(database: "EmbeddedDB", function: Callable[[Transaction], R], attempts: int) -> R:
+    """Run a function in a transaction, again after every conflict."""
+    if attempts < 1:
+        raise InvalidInput(f"attempts is {attempts!r}", hint="It has to be 1 or more")
+    pause = FIRST_PAUSE
+    for attempt in range(1, attempts + 1):
+        try:
+            with Transaction(database) as transaction:
+                return function(transaction)
+        except Conflict:
+            if attempt == attempts:
+                raise
+            time.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+    raise AssertionError("unreachable: the last attempt returns or raises")

@@ -1,0 +1,119 @@
+"""The background worker's own controls."""
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import EnrichmentFailed, InvalidInput, ReadOnly, Timeout, nearest
+from .progress import ProgressBar
+
+if TYPE_CHECKING:
+    from .database import EmbeddedDB
+    from .models import Status
+
+__all__ = ["Weaver"]
+
+SLICE = 0.2
+
+
+class Weaver:
+    """What went wrong in the background, and how to go on; reached as ``db.weaver``."""
+
+    __slots__ = ("_parent",)
+
+    def __init__(self, database: "EmbeddedDB") -> None:
+        self._parent = database
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """Give the work that was given up, with what failed.
+
+        Returns:
+            One dict each: ``id`` (of the node), ``job``, ``error``, ``attempts``, ``traceback``.
+        """
+        return self._parent._native.failures()
+
+    def retry_failed(self) -> int:
+        """Queue all work that was given up once more.
+
+        Returns:
+            How many jobs were queued.
+        """
+        return self._parent._native.retry_failed()
+
+    def pause(self) -> None:
+        """Stop taking up work; what is running ends. Work goes on being recorded."""
+        self._parent._native.pause_weaver()
+
+    def resume(self) -> None:
+        """Take up work again."""
+        self._parent._native.resume_weaver()
+
+    def __repr__(self) -> str:
+        return f"<Weaver of {self._parent!r}>"
+
+
+def flush(database: "EmbeddedDB", timeout: float | None, progress: bool) -> None:
+    """Wait until no work is left; see `EmbeddedDB.flush`."""
+    native = database._native
+    if native.read_only:
+        raise ReadOnly(
+            f"{database.path!r} is open for reading only, where nothing is enriched",
+            hint="Wait in the process that writes, or open without read_only=True",
+            path=database.path,
+        )
+    if database.config.ml is None:
+        return
+    done = _wait_with_bar(database, timeout) if progress else native.wait_idle(timeout)
+    if not done:
+        queued = database.weaver_status()["queue_size"]
+        raise Timeout(
+            f"after {timeout} s there are {queued} jobs left",
+            hint="Wait longer; the work goes on. A paused weaver needs db.weaver.resume()",
+        )
+    failures = native.failures()
+    if failures:
+        first = failures[0]
+        raise EnrichmentFailed(
+            f"{len(failures)} jobs were given up, the first on {first['id']!r} "
+            f"({first['job']}): {first['error']}",
+            hint="Mend the cause, then db.weaver.retry_failed(); db.weaver.dead_letters() has all",
+            failures=failures,
+        )
+
+
+def _wait_with_bar(database: "EmbeddedDB", timeout: float | None) -> bool:
+    native = database._native
+    left = timeout
+    most = 0
+    with ProgressBar("enriching") as bar:
+        while True:
+            queued = int(database.weaver_status()["queue_size"])
+            most = max(most, queued)
+            bar.update(most - queued, most, "jobs")
+            wait = SLICE if left is None else min(SLICE, left)
+            if native.wait_idle(wait):
+                bar.update(most, most, "jobs")
+                return True
+            if left is not None:
+                left -= wait
+                if left <= 0:
+                    return False
+
+
+def wait_for(database: "EmbeddedDB", id: str, artefact: str, timeout: float | None) -> "Status":
+    """Wait for one artefact; see `EmbeddedDB.wait_for`."""
+    known = database._status(id).to_dict()
+    if artefact not in known:
+        raise InvalidInput(f"{artefact!r} is not an artefact", hint=nearest(artefact, known))
+    ready = database._native.wait_for(id, artefact, timeout)
+    status = database._status(id)
+    if ready:
+        return status
+    if status.to_dict()[artefact] == "failed":
+        raise EnrichmentFailed(
+            f"the {artefact} of {id!r} failed: {status.error(artefact)}",
+            hint="Mend the cause, then db.weaver.retry_failed()",
+            failures=[failure for failure in database._native.failures() if failure["id"] == id],
+        )
+    raise Timeout(
+        f"the {artefact} of {id!r} was not ready after {timeout} s",
+        hint="Wait longer; the work goes on",
+    )
