@@ -17,6 +17,7 @@ NO_PYTHON := --exclude embedded-db-bindings --exclude embedded-db-ml-bridge
 
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_QUIET := 1
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 
@@ -61,7 +62,7 @@ bench: build
 
 wheel: $(VENV)/requirements.stamp $(MODEL)
 	rm -rf dist
-	$(BIN)/maturin build --profile dist --locked --out dist
+	RUSTFLAGS='--remap-path-prefix=$(HOME)=' $(BIN)/maturin build --profile dist --locked --out dist
 	cp $(MODEL) dist/
 	scripts/smoke-wheels dist $(BIN)/python
 
@@ -74,7 +75,7 @@ $(VENV)/requirements.stamp: $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'Python 3.11 or newer is needed; name one with: make PYTHON=…'; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet $(REQUIREMENTS:%=-r %)
+	$(BIN)/python -m pip install $(REQUIREMENTS:%=-r %)
 	@touch $@
 
 # The script itself knows in a second whether its wheel is up to date.
@@ -82,5 +83,5 @@ $(MODEL): $(VENV)/requirements.stamp FORCE
 	$(BIN)/python models/minilm/build.py $(@D)
 
 $(VENV)/model.stamp: $(MODEL)
-	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall $(MODEL)
+	$(BIN)/python -m pip install --no-deps --force-reinstall $(MODEL)
 	@touch $@

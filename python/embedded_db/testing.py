@@ -65,7 +65,7 @@ class FakeModel:
 
     def __init__(
         self,
-        dim: int = 32,
+        dim: int = 128,
         entities: Mapping[str, str] = ENTITIES,
         model: str = "fake",
     ) -> None:

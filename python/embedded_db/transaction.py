@@ -161,6 +161,8 @@ class Transaction(Querying):
     ) -> "Iterator[AnyNode]":
         """Iterate over neighbours, this transaction's own writes included.
 
+        A node that several edges lead to comes once for each of them.
+
         Args:
             id: the node.
             type: one edge type or several; all when left out.
@@ -169,7 +171,8 @@ class Transaction(Querying):
             after: the id of a neighbour to begin behind.
 
         Raises:
-            NotFound: the node, or the neighbour ``after``, does not exist.
+            NotFound: the node does not exist.
+            InvalidInput: ``after`` is no neighbour.
         """
         nodes = self._native.neighbors(id_of(id), _edge_types(type), native_direction(direction))
         if after is not None:
@@ -181,6 +184,16 @@ class Transaction(Querying):
                 )
             nodes = nodes[places[-1] + 1 :]
         return (wrap(self, node) for node in nodes[:limit])
+
+    def _following(self, id: str, type: str, limit: int | None) -> "Iterator[AnyNode]":
+        left = limit
+        while left is None or left > 0:
+            found = self._native.neighbors(id, [type], "out")
+            if not found:
+                return
+            id = found[0].id
+            left = None if left is None else left - 1
+            yield wrap(self, found[0])
 
     def _query(self, query: dict[str, Any]) -> Hits:
         return self._native.query(query)

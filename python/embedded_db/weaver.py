@@ -102,17 +102,18 @@ def wait_for(database: "EmbeddedDB", id: str, artefact: str, timeout: float | No
     """Wait for one artefact; see `EmbeddedDB.wait_for`."""
     known = database._status(id).to_dict()
     if artefact not in known:
-        raise InvalidInput(f"{artefact!r} is not an artefact", hint=nearest(artefact, known))
-    ready = database._native.wait_for(id, artefact, timeout)
-    status = database._status(id)
-    if ready:
-        return status
-    if status.to_dict()[artefact] == "failed":
+        raise InvalidInput(f"{id!r} has no artefact {artefact!r}", hint=nearest(artefact, known))
+    native = database._native
+    try:
+        ready = native.wait_for(id, artefact, timeout)
+    except EnrichmentFailed as error:
         raise EnrichmentFailed(
-            f"the {artefact} of {id!r} failed: {status.error(artefact)}",
+            error.message,
             hint="Mend the cause, then db.weaver.retry_failed()",
-            failures=[failure for failure in database._native.failures() if failure["id"] == id],
-        )
+            failures=[failure for failure in native.failures() if failure["id"] == id],
+        ) from None
+    if ready:
+        return database._status(id)
     raise Timeout(
         f"the {artefact} of {id!r} was not ready after {timeout} s",
         hint="Wait longer; the work goes on",

@@ -2,6 +2,7 @@
 
 pub mod clock;
 mod config;
+mod draft;
 mod error;
 mod hash;
 mod ids;
@@ -10,6 +11,7 @@ pub mod record;
 pub mod value;
 
 pub use config::{ActivityLevel, Durability, Options, WeaverOptions};
+pub use draft::{Draft, encode_properties};
 pub use error::{Error, Result};
 pub use hash::ContentHash;
 pub use ids::{Lsn, NamespaceId, Slot, SpaceId, Symbol};

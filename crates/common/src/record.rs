@@ -128,13 +128,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// A varint that is a length or a count.
-    pub fn len(&mut self) -> Read<usize> {
+    pub fn count(&mut self) -> Read<usize> {
         usize::try_from(self.varint()?).map_err(|_| Damaged("length too large"))
     }
 
     /// Bytes as `put_bytes` wrote them.
     pub fn bytes(&mut self) -> Read<&'a [u8]> {
-        let n = self.len()?;
+        let n = self.count()?;
         self.take(n)
     }
 
@@ -177,10 +177,22 @@ impl<'a> Properties<'a> {
         Ok(None)
     }
 
+    /// All properties with the stored form of their values.
+    pub fn iter_raw(&self) -> Read<impl Iterator<Item = Read<(Symbol, &'a [u8])>> + use<'a>> {
+        let mut cursor = Cursor::new(self.bytes);
+        let count = if self.bytes.is_empty() { 0 } else { cursor.count()? };
+        Ok((0..count).map(move |_| {
+            let symbol = cursor.symbol()?;
+            let before = cursor.rest();
+            ValueRef::read(&mut cursor)?;
+            Ok((symbol, &before[..before.len() - cursor.rest().len()]))
+        }))
+    }
+
     /// All properties.
     pub fn iter(&self) -> Read<impl Iterator<Item = Read<(Symbol, ValueRef<'a>)>> + use<'a>> {
         let mut cursor = Cursor::new(self.bytes);
-        let count = if self.bytes.is_empty() { 0 } else { cursor.len()? };
+        let count = if self.bytes.is_empty() { 0 } else { cursor.count()? };
         Ok((0..count).map(move |_| {
             let symbol = cursor.symbol()?;
             Ok((symbol, ValueRef::read(&mut cursor)?))

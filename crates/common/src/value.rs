@@ -220,7 +220,7 @@ impl<'a> MapRef<'a> {
 
 /// A count can never exceed the bytes that follow, so a damaged one cannot ask for memory.
 fn bounded_count(cursor: &mut Cursor<'_>) -> Read<usize> {
-    let count = cursor.len()?;
+    let count = cursor.count()?;
     if count > cursor.rest().len() { Err(Damaged("has too large a count")) } else { Ok(count) }
 }
 

@@ -1,1 +1,26 @@
-//! The database: assembles storage, indexes, queries and the weaver.
+//! The database: assembles store, views, queries and the weaver behind one handle.
+
+mod chats;
+mod database;
+mod objects;
+mod operations;
+mod queries;
+mod reads;
+mod transaction;
+mod verify;
+
+pub use database::{Database, SharedModels};
+pub use embedded_db_common as common;
+pub use embedded_db_indexing::graph::{
+    Artefact, Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft,
+};
+pub use embedded_db_query::{ConvergedQuery, Filter, GraphFilter, Operator, Rank, Reach, Step};
+pub use embedded_db_weaver::{
+    ArtefactState, Enriched, Failure, JobCounts, Mention, ModelSpace, Models, Status, TextToEnrich,
+};
+pub use objects::{Edge, Embedding, Node, Path};
+pub use operations::Stats;
+pub use queries::{Answer, AnsweredHit, Query, SemanticLeg};
+pub use reads::{Page, PinnedReads};
+pub use transaction::Transaction;
+pub use verify::Report;

@@ -1,1 +1,15 @@
-//! Property postings, vector and text views over the store.
+//! Views over the store: property postings, vectors and full text.
+//!
+//! The store holds the truth. A view knows up to which LSN it is right; [`Views`] brings it up to the
+//! snapshot of each query before the query sees it.
+
+mod bitmaps;
+pub mod graph;
+pub mod kernels;
+pub mod schema;
+pub mod text;
+pub mod vector;
+mod views;
+
+pub use bitmaps::{labelled, posting};
+pub use views::{Attached, Needs, Pin, StoreRows, Views};

@@ -1,1 +1,17 @@
-//! The converged query: filters, graph reach, ranking, fusion.
+//! The converged query: property filters, graph reach, full text and similarity over one snapshot.
+//!
+//! Structural and graph legs restrict, text and semantic legs rank. [`run`] plans and answers a
+//! [`ConvergedQuery`]; [`graph`] holds the traversals that it shares with the public graph calls.
+
+mod converged;
+mod filter;
+mod fuse;
+pub mod graph;
+mod guard;
+mod run;
+
+pub use converged::{
+    ConvergedQuery, Filter, GraphFilter, Hit, Operator, Rank, Reach, Results, Semantic, Step,
+};
+pub use guard::Guard;
+pub use run::{Context, run};

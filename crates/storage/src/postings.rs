@@ -17,7 +17,7 @@ const ARRAY: u8 = 0;
 const BITMAP: u8 = 1;
 
 /// An index of postings; numbers below 256 belong to the database itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IndexId(pub u32);
 
 impl IndexId {
@@ -25,16 +25,16 @@ impl IndexId {
     pub const LABEL: Self = Self(1);
     /// Work that waits, by artefact and namespace; lies in the system namespace.
     pub const PENDING: Self = Self(2);
-    /// Messages by chat.
-    pub const MESSAGE_CHAT: Self = Self(16);
-    /// Messages by sender.
-    pub const MESSAGE_SENDER: Self = Self(17);
-    /// Messages by role.
-    pub const MESSAGE_ROLE: Self = Self(18);
-    /// Entities by folded name.
-    pub const ENTITY_NAME: Self = Self(20);
-    /// Summaries by chat.
-    pub const SUMMARY_CHAT: Self = Self(21);
+    /// Nodes by their property `chat_id`.
+    pub const CHAT_ID: Self = Self(16);
+    /// Nodes by their property `sender`.
+    pub const SENDER: Self = Self(17);
+    /// Nodes by their property `role`.
+    pub const ROLE: Self = Self(18);
+    /// Nodes by their property `label`: entities by name.
+    pub const ENTITY_LABEL: Self = Self(19);
+    /// Entities by folded name: what makes two mentions one entity.
+    pub const ENTITY_KEY: Self = Self(32);
 }
 
 /// Longest part of a text that takes part in a posting's key; readers check the whole value.

@@ -129,6 +129,12 @@ pub trait ReadTxn {
         self.located(Table::Meta, &key, id).map(|id| Some(NamespaceId(u32::from_be_bytes(id))))
     }
 
+    /// Whether a namespace exists (still).
+    fn has_namespace(&self, namespace: NamespaceId) -> Result<bool> {
+        let key = Key::new(namespace).u8(meta::NAMESPACE);
+        Ok(self.get(Table::Meta, &key)?.is_some())
+    }
+
     /// All namespaces, by name.
     fn namespaces(&self) -> Result<Vec<(String, NamespaceId)>> {
         let prefix = Key::new(NamespaceId::SYSTEM).u8(meta::NAMESPACE);
@@ -172,6 +178,52 @@ pub trait ReadTxn {
         let key = keys::slot(namespace, slot);
         let Some(payload) = self.get(Table::Nodes, &key)? else { return Ok(None) };
         self.located(Table::Nodes, &key, NodeRecord::parse(payload)).map(Some)
+    }
+
+    /// Calls `visit` with the nodes from a slot on, by slot, until it returns false.
+    fn nodes_from(
+        &self,
+        namespace: NamespaceId,
+        first: Slot,
+        mut visit: impl FnMut(Slot, &[u8]) -> bool,
+    ) -> Result<()>
+    where
+        Self: Sized,
+    {
+        self.slots_from(Table::Nodes, namespace, first, &mut visit)
+    }
+
+    /// Calls `visit` with the edges from a slot on, by slot, until it returns false.
+    fn edges_from(
+        &self,
+        namespace: NamespaceId,
+        first: Slot,
+        mut visit: impl FnMut(Slot, &[u8]) -> bool,
+    ) -> Result<()>
+    where
+        Self: Sized,
+    {
+        self.slots_from(Table::Edges, namespace, first, &mut visit)
+    }
+
+    /// Rows of a table that is keyed by slot.
+    fn slots_from(
+        &self,
+        table: Table,
+        namespace: NamespaceId,
+        first: Slot,
+        visit: &mut dyn FnMut(Slot, &[u8]) -> bool,
+    ) -> Result<()> {
+        let start = keys::slot(namespace, first);
+        for row in self.prefix_from(table, Key::new(namespace), &start)? {
+            let (key, payload) = row?;
+            let slot = key.last_chunk::<4>().ok_or(Damaged("has a short key"));
+            let slot = Slot(u32::from_be_bytes(*self.located(table, key, slot)?));
+            if !visit(slot, payload) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The payload of an edge record.
@@ -404,6 +456,30 @@ pub trait ReadTxn {
         let Some(payload) = self.get(Table::Postings, &key)? else { return Ok(false) };
         let container = self.located(Table::Postings, &key, Container::parse(&key, payload))?;
         Ok(container.slots().any(|found| found == slot.0))
+    }
+
+    /// Calls `visit` with the containers of nodes for which work of one kind waits, namespace by
+    /// namespace, until it returns false.
+    fn pending(
+        &self,
+        artefact: u8,
+        mut visit: impl FnMut(NamespaceId, Container<'_>) -> bool,
+    ) -> Result<()>
+    where
+        Self: Sized,
+    {
+        let prefix = postings::value_key(NamespaceId::SYSTEM, IndexId::PENDING, &[artefact]);
+        for row in self.prefix(Table::Postings, &prefix)? {
+            let (key, payload) = row?;
+            let namespace = key.get(9..13).and_then(|bytes| bytes.try_into().ok());
+            let namespace = namespace.ok_or(Damaged("has a short key"));
+            let namespace = self.located(Table::Postings, key, namespace)?;
+            let container = self.located(Table::Postings, key, Container::parse(key, payload))?;
+            if !visit(NamespaceId(u32::from_be_bytes(namespace)), container) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// What is known of work that has failed.

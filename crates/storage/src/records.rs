@@ -43,7 +43,7 @@ impl<'a> NodeRecord<'a> {
         let updated_at = cursor.i64()?;
         let version = cursor.varint()?;
         let id = cursor.str()?;
-        let label_count = cursor.len()?;
+        let label_count = cursor.count()?;
         let labels = cursor.rest();
         for _ in 0..label_count {
             cursor.symbol()?;
@@ -152,7 +152,7 @@ impl<'a> EdgeRecord<'a> {
         let edge_type = cursor.symbol()?;
         let version = cursor.varint()?;
         let id = cursor.str()?;
-        let source_count = cursor.len()?;
+        let source_count = cursor.count()?;
         let sources = cursor.rest();
         for _ in 0..source_count {
             cursor.str()?;

@@ -166,6 +166,22 @@ impl Store {
         self.closed.store(true, Ordering::Release);
     }
 
+    /// The name behind a symbol.
+    pub fn name_of(self: &Arc<Self>, symbol: Symbol) -> Result<Arc<str>> {
+        match self.symbols.name(symbol) {
+            Some(name) => Ok(name),
+            None => self.read()?.symbol_name(symbol),
+        }
+    }
+
+    /// The symbol of a name, if it has one.
+    pub fn symbol_of(self: &Arc<Self>, name: &str) -> Result<Option<Symbol>> {
+        match self.symbols.number(name) {
+            Some(symbol) => Ok(Some(symbol)),
+            None => self.read()?.symbol(name),
+        }
+    }
+
     pub(crate) fn table(&self, table: Table) -> &Database {
         &self.tables[table as usize - 1]
     }

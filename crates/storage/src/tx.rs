@@ -161,6 +161,8 @@ impl<'e> WriteTxn<'e> {
         let id = NamespaceId(self.state.counters.namespaces);
         let key = Key::new(NamespaceId::SYSTEM).u8(meta::NAMESPACE).bytes(name.as_bytes());
         self.put(Table::Meta, &key, id.0.to_be_bytes().to_vec())?;
+        // The namespace's own row: it goes with the namespace.
+        self.put(Table::Meta, &Key::new(id).u8(meta::NAMESPACE), name.as_bytes().to_vec())?;
         Ok(id)
     }
 
@@ -177,6 +179,17 @@ impl<'e> WriteTxn<'e> {
         for table in Table::ALL {
             let removed = self.store.table(table).delete_range(&mut self.txn, &range);
             removed.map_err(|error| self.failed(error))?;
+        }
+        let mut waiting = Vec::new();
+        let prefix = Key::new(NamespaceId::SYSTEM).u32(IndexId::PENDING.0);
+        for row in self.prefix(Table::Postings, &prefix)? {
+            let (key, _) = row?;
+            if key.get(9..13) == Some(&id.0.to_be_bytes()[..]) {
+                waiting.push(key.to_vec());
+            }
+        }
+        for key in waiting {
+            self.delete(Table::Postings, &key)?;
         }
         self.state.namespaces.remove(&id);
         self.state.dirty = true;

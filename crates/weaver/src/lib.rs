@@ -1,1 +1,14 @@
 //! The background worker that enriches what is stored.
+//!
+//! Work is a bit in the store, set in the same transaction as the change that made it due and
+//! cleared in the one that stores the result, so it survives any crash and is done once. Model
+//! functions are called through [`Models`] with neither a lock nor a transaction held.
+
+mod batch;
+mod levels;
+mod models;
+mod summary;
+mod weaver;
+
+pub use models::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
+pub use weaver::{ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters};

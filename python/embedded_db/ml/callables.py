@@ -9,6 +9,7 @@ import numpy as np
 
 from embedded_db.ml._errors import invalid_input, non_finite_vector
 from embedded_db.ml.encoders import Floats
+from embedded_db.ml.entities import EntityDict
 
 __all__ = ["call_embedding", "call_entities", "call_summary", "name_of"]
 
@@ -57,14 +58,14 @@ def call_embedding(
 
 def call_entities(
     function: Callable[[list[str]], list[list[dict[str, Any]]]], texts: Sequence[str]
-) -> list[list[dict[str, Any]]]:
+) -> list[list[EntityDict]]:
     """Entities per text from ``function``, reduced to ``text, label, start, end``.
 
     Raises:
         InvalidInput: not one list per text, a missing key, or offsets that do not give the text.
     """
     name = name_of(function)
-    found = function(list(texts))
+    found: Any = function(list(texts))
     if not isinstance(found, Sequence) or len(found) != len(texts):
         raise invalid_input(
             f"The entity function {name} did not return one list per text",
@@ -76,15 +77,13 @@ def call_entities(
     ]
 
 
-def _entity(name: str, entity: Any, text: str) -> dict[str, Any]:
+def _entity(name: str, entity: Any, text: str) -> EntityDict:
     remedy = "Each entity is a dict with text: str, label: str, start: int, end: int."
     try:
         part, label = entity["text"], entity["label"]
         start, end = int(entity["start"]), int(entity["end"])
     except (TypeError, KeyError, ValueError) as error:
-        raise invalid_input(
-            f"The entity function {name} returned {entity!r}", remedy
-        ) from error
+        raise invalid_input(f"The entity function {name} returned {entity!r}", remedy) from error
     if not isinstance(label, str) or not label:
         raise invalid_input(f"The entity function {name} returned the label {label!r}", remedy)
     if not 0 <= start < end <= len(text) or text[start:end] != part:

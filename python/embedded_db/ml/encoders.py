@@ -95,7 +95,7 @@ class NumpyEncoder:
     def run(self, ids: Ints, mask: Ints, *, hidden: bool) -> tuple[Floats, Floats | None]:
         """See `Encoder.run`."""
         w = self._weights
-        n, t = ids.shape
+        t = ids.shape[1]
         x = _norm(
             w["embedding.word"][ids] + w["embedding.position"][:t],
             w["embedding.norm.gain"],
@@ -142,9 +142,10 @@ def _gelu(x: Floats) -> Floats:
     """Exact GELU with the error function of Abramowitz and Stegun 7.1.26 (error below 1.5e-7)."""
     z = np.abs(x) * np.float32(math.sqrt(0.5))
     s = 1 / (1 + np.float32(0.3275911) * z)
-    tail = np.float32(1.061405429)
+    tail: Floats = np.full_like(s, 1.061405429)
     for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
-        tail = tail * s + np.float32(coefficient)
+        tail *= s
+        tail += np.float32(coefficient)
     erf = np.copysign(1 - tail * s * np.exp(-z * z), x)
     result: Floats = np.float32(0.5) * x * (1 + erf)
     return result

@@ -37,7 +37,18 @@ from embedded_db.ml.encoders import Floats
 from embedded_db.ml.gazetteer import GAZETTEERS, NEVER
 from embedded_db.ml.minilm import Tokens
 
-__all__ = ["LABELS", "TAGS", "EntityDict", "Head", "Recogniser", "Search", "features"]
+__all__ = [
+    "LABELS",
+    "TAGS",
+    "EntityDict",
+    "Head",
+    "Recogniser",
+    "Search",
+    "features",
+    "spans_of",
+    "trim_span",
+    "words_of",
+]
 
 LABELS = ("PERSON", "GPE", "ORG", "PRODUCT", "WORK_OF_ART")
 # Tag 0 is outside; label i begins with tag 1 + 2 * i and goes on with tag 2 + 2 * i.
@@ -69,6 +80,14 @@ _OWN = _SHAPES + _PUNCTUATIONS + _LENGTHS + _LISTS
 # Own features of the word and both neighbours, shape of the second neighbours, phrase hits,
 # position, and casing of the text.
 FEATURES = 3 * _OWN + 2 * _SHAPES + _LISTS + 4 + 3
+
+# The columns that come from gazetteers: of the word and its neighbours, and of phrases.
+LIST_COLUMNS: NDArray[np.intp] = np.concatenate(
+    [
+        np.arange(end - _LISTS, end, dtype=np.intp)
+        for end in (_OWN, 2 * _OWN, 3 * _OWN, 3 * _OWN + 2 * _SHAPES + _LISTS)
+    ]
+)
 
 _SENTENCE_END = frozenset(".!?…:\n")
 
@@ -142,7 +161,7 @@ class _Vocabulary:
                 self._clear()
             numbers = self._numbers
             codes = np.array([numbers.get(word, 0) for word in words], np.intp)
-            for i in np.flatnonzero(codes == 0):
+            for i in np.flatnonzero(codes == 0).tolist():
                 codes[i] = self._number(words[i])
             return self._rows[codes]
 
@@ -161,47 +180,57 @@ class _Vocabulary:
 _vocabulary = _Vocabulary()
 
 
-def features(text: str, begins: Numbers, ends: Numbers) -> Floats:
-    """Features float32 [n, FEATURES] of the words ``text[begins[i]:ends[i]]``.
+def features(texts: Sequence[str], spans: Sequence[tuple[Numbers, Numbers]]) -> Floats:
+    """Features float32 [n, FEATURES] of the words of several texts, after each other.
 
     The words are all that is seen: what stands before the first is the edge of the text.
+
+    Args:
+        texts: the texts, each with at least one word.
+        spans: per text, where its words begin and end.
     """
-    spans = zip(begins.tolist(), ends.tolist(), strict=True)
-    words = [text[begin:end] for begin, end in spans]
-    count = len(words)
-    own = np.zeros((count + 4, _OWN), np.float32)
-    own[2:-2] = _vocabulary.rows(words)
-    result = np.empty((count, FEATURES), np.float32)
-    at = 0
-    for shift in (1, 2, 3):
-        result[:, at : at + _OWN] = own[shift : shift + count]
-        at += _OWN
-    for shift in (0, 4):
-        result[:, at : at + _SHAPES] = own[shift : shift + count, :_SHAPES]
-        at += _SHAPES
-    result[:, at : at + _LISTS] = _phrases(words)
-    at += _LISTS
-    glued = np.zeros(count + 1, np.float32)
-    glued[1:count] = begins[1:] == ends[:-1]
-    result[:, at] = glued[:-1]
-    result[:, at + 1] = glued[1:]
-    result[:, at + 2] = [0 == i or words[i - 1] in _SENTENCE_END for i in range(count)]
-    result[:, at + 3] = count <= 2
-    shapes = own[2:-2, :_SHAPES]
-    letters = max(float(shapes[:, [0, 1, 2, 4]].sum()), 1.0)
-    for offset, shape in enumerate((0, 1, 2)):
-        result[:, at + 4 + offset] = float(shapes[:, shape].sum()) / letters
-    return result
+    counts = np.array([len(begins) for begins, _ in spans])
+    words = [
+        text[begin:end]
+        for text, (begins, ends) in zip(texts, spans, strict=True)
+        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
+    ]
+    total = len(words)
+    rows = _vocabulary.rows(words)
+    # Two empty rows stand between texts, so that neighbours are a shift away.
+    at = np.arange(total) + 2 * np.repeat(np.arange(len(counts)), counts)
+    own = np.zeros((total + 2 * len(counts) + 2, _OWN), np.float32)
+    own[at + 2] = rows
+    parts = [own[at + 1], rows, own[at + 3], own[at, :_SHAPES], own[at + 4, :_SHAPES]]
+
+    firsts = np.cumsum(counts) - counts
+    begins = np.concatenate([begins for begins, _ in spans])
+    ends = np.concatenate([ends for _, ends in spans])
+    place = np.zeros((total, 4), np.float32)
+    place[1:, 0] = begins[1:] == ends[:-1]
+    place[firsts, 0] = 0
+    place[:-1, 1] = place[1:, 0]
+    place[1:, 2] = [word in _SENTENCE_END for word in words[:-1]]
+    place[firsts, 2] = 1
+    place[:, 3] = np.repeat(counts <= 2, counts)
+
+    shapes = np.add.reduceat(rows[:, :_SHAPES], firsts)
+    letters = np.maximum(shapes[:, [0, 1, 2, 4]].sum(axis=1, keepdims=True), 1)
+    casing = np.repeat(shapes[:, :3] / letters, counts, axis=0)
+    return np.concatenate([*parts, _phrases(words, firsts), place, casing], axis=1)
 
 
-def _phrases(words: list[str]) -> Floats:
+def _phrases(words: list[str], firsts: NDArray[np.intp]) -> Floats:
     """Which lists have a phrase of several words at each word: float32 [n, _LISTS]."""
     hits = np.zeros((len(words), _LISTS), np.float32)
     starts = _phrase_starts()
     for i, word in enumerate(words):
         for phrase, number in starts.get(word.lower(), ()):
-            if tuple(each.lower() for each in words[i : i + len(phrase)]) == phrase:
-                hits[i : i + len(phrase), number] = 1
+            end = i + len(phrase)
+            if tuple(each.lower() for each in words[i:end]) != phrase:
+                continue
+            if np.searchsorted(firsts, i, "right") == np.searchsorted(firsts, end - 1, "right"):
+                hits[i:end, number] = 1
     return hits
 
 
@@ -276,15 +305,15 @@ def best_tags(head: Head, scores: Floats, lengths: Sequence[int]) -> Numbers:
         return result
     # Words whose tag is O whatever their neighbours are cut the sequences into short pieces that
     # run side by side. The cut is exact: `_advantage` bounds what neighbours can add to a tag.
-    sure = (scores[:, :1] - scores[:, 1:] > _advantage(head)).all(axis=1)
-    open_ = ~sure
+    sure: NDArray[np.bool_] = np.all(scores[:, :1] - scores[:, 1:] > _advantage(head), axis=1)
+    undecided = ~sure
     is_head = np.zeros(len(scores), bool)
     is_head[heads] = True
-    follows = open_ & ~is_head & np.concatenate([[False], open_[:-1]])
-    starts = np.flatnonzero(open_ & ~follows)
+    follows = undecided & ~is_head & np.concatenate([[False], undecided[:-1]])
+    starts = np.flatnonzero(undecided & ~follows)
     if len(starts) == 0:
         return result
-    stops = np.flatnonzero(open_ & ~np.concatenate([follows[1:], [False]])) + 1
+    stops = np.flatnonzero(undecided & ~np.concatenate([follows[1:], [False]])) + 1
     order = np.argsort(starts - stops, kind="stable")
     starts, sizes = starts[order], (stops - starts)[order]
 
@@ -354,12 +383,12 @@ class Recogniser:
         starts: Sequence[int],
         wanted: Sequence[bool],
     ) -> Search:
-        """A search over one batch, to be fed by `MiniLM.encode`; arguments as `Functions.enrich`."""
+        """A search over one batch, fed by `MiniLM.encode`; arguments as `Functions.enrich`."""
         return Search(self.head(), texts, tokens, starts, wanted)
 
 
 @dataclass
-class _Words:
+class Words:
     """The words of one text behind its start; ``projected`` [n, h] fills up during the pass."""
 
     tokens: Numbers
@@ -383,7 +412,7 @@ class Search:
         self._texts = texts
         self._starts = starts
         self._words = {
-            i: _words(tokens[i], starts[i], len(head.bias))
+            i: words_of(tokens[i], starts[i], len(head.bias))
             for i, want in enumerate(wanted)
             if want
         }
@@ -398,7 +427,8 @@ class Search:
         # A word that goes on in the next window is averaged over its tokens in this one.
         sums = np.add.reduceat(states, at, axis=0)
         counts = np.diff(at, append=len(states)).astype(np.float32)
-        words.projected[low:high] = self._head.project(states[at], sums / counts[:, None])
+        mean = np.divide(sums, counts[:, None], dtype=np.float32)
+        words.projected[low:high] = self._head.project(states[at], mean)
 
     def entities(self) -> list[list[EntityDict]]:
         """Entities per text in order, offsets relative to its start; empty where not wanted."""
@@ -406,33 +436,35 @@ class Search:
         batch = [(i, words) for i, words in self._words.items() if len(words.tokens)]
         if not batch:
             return found
-        shapes = [features(self._texts[i], words.begins, words.ends) for i, words in batch]
+        shape = features(
+            [self._texts[i] for i, _ in batch], [(words.begins, words.ends) for _, words in batch]
+        )
         projected = np.concatenate([words.projected for _, words in batch])
-        scores = self._head.scores(projected, np.concatenate(shapes))
+        scores = self._head.scores(projected, shape)
         lengths = [len(words.tokens) for _, words in batch]
         tags = best_tags(self._head, scores, lengths)
         at = 0
         for (i, words), length in zip(batch, lengths, strict=True):
-            spans = _spans(tags[at : at + length])
+            spans = spans_of(tags[at : at + length])
             found[i] = _entities(self._texts[i], self._starts[i], words, spans)
             at += length
         return found
 
 
-def _words(tokens: Tokens, start: int, width: int) -> _Words:
+def words_of(tokens: Tokens, start: int, width: int) -> Words:
     """The words that begin at character ``start`` or later."""
     if len(tokens.words) == 0:
         none = np.empty(0, np.int32)
-        return _Words(none, none, none, np.empty((0, width), np.float32))
+        return Words(none, none, none, np.empty((0, width), np.float32))
     firsts = np.flatnonzero(np.diff(tokens.words, prepend=-1)).astype(np.int32)
     begins = tokens.spans[firsts, 0]
     ends = tokens.spans[np.append(firsts[1:], len(tokens.words)) - 1, 1]
     keep = (begins >= start) & (ends > begins)
     firsts, begins, ends = firsts[keep], begins[keep], ends[keep]
-    return _Words(firsts, begins, ends, np.empty((len(firsts), width), np.float32))
+    return Words(firsts, begins, ends, np.empty((len(firsts), width), np.float32))
 
 
-def _spans(tags: Numbers) -> list[tuple[int, int, int]]:
+def spans_of(tags: Numbers) -> list[tuple[int, int, int]]:
     """``(first word, word after the last, label)`` of every entity in a sequence of tags."""
     spans: list[tuple[int, int, int]] = []
     for i in np.flatnonzero(tags).tolist():
@@ -445,11 +477,11 @@ def _spans(tags: Numbers) -> list[tuple[int, int, int]]:
 
 
 def _entities(
-    text: str, start: int, words: _Words, spans: list[tuple[int, int, int]]
+    text: str, start: int, words: Words, spans: list[tuple[int, int, int]]
 ) -> list[EntityDict]:
     found: list[EntityDict] = []
     for first, last, label in spans:
-        begin, end = _trim(text, int(words.begins[first]), int(words.ends[last - 1]))
+        begin, end = trim_span(text, int(words.begins[first]), int(words.ends[last - 1]))
         if begin < end and not _is_noise(text, begin, end):
             found.append(
                 {
@@ -462,7 +494,7 @@ def _entities(
     return found
 
 
-def _trim(text: str, begin: int, end: int) -> tuple[int, int]:
+def trim_span(text: str, begin: int, end: int) -> tuple[int, int]:
     """The span without marks at its edges, and with the combining marks that follow it."""
     while begin < end and not text[begin].isalnum():
         begin += 1
@@ -485,4 +517,6 @@ def _is_noise(text: str, begin: int, end: int) -> bool:
     if entity.lower() in NEVER or not any(map(str.isalpha, entity)):
         return True
     # "bob@example.com" mentions no one; "@bob" does.
-    return begin > 1 and text[begin - 1] == "@" and text[begin - 2].isalnum()
+    before = begin > 1 and text[begin - 1] == "@" and text[begin - 2].isalnum()
+    after = text[end : end + 1] == "@" and text[end + 1 : end + 2].isalnum()
+    return before or after

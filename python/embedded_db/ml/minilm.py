@@ -54,7 +54,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class _Row:
-    """One window: tokens ``begin..end`` of text ``text``; ``core`` is the part no other row owns."""
+    """One window: tokens ``begin..end`` of ``text``; no other row owns a token of ``core``."""
 
     text: int
     begin: int

@@ -176,9 +176,7 @@ class Functions:
             )
         return summary.extract(messages, np.asarray(vectors, np.float32))
 
-    def _some_vectors(
-        self, texts: Sequence[str], want: Sequence[bool]
-    ) -> tuple[Floats, Owner]:
+    def _some_vectors(self, texts: Sequence[str], want: Sequence[bool]) -> tuple[Floats, Owner]:
         chosen = [i for i, wanted in enumerate(want) if wanted]
         if not chosen:
             width = int(self.embedding_info()["dim"])

@@ -21,6 +21,18 @@ impl<'a> Query<'a> {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn one(query: &Query<'_>, row: &[u8]) -> i32 {
+    _mm512_reduce_add_epi32(lanes(query, row)) - query.bias
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn in_order(query: &Query<'_>, rows: [&[u8]; 4]) -> [i32; 4] {
+    sum_four(rows.map(|row| lanes(query, row)), query.bias)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn lanes(query: &Query<'_>, row: &[u8]) -> __m512i {
     let (chunks, tail) = row.as_chunks::<64>();
     let mut sums = [_mm512_setzero_si512(); 2];
     let (q_pairs, q_last) = query.chunks.as_chunks::<2>();
@@ -35,12 +47,12 @@ fn one(query: &Query<'_>, row: &[u8]) -> i32 {
     if !tail.is_empty() {
         sums[1] = _mm512_dpbusd_epi32(sums[1], load_row_tail(tail), load_query_tail(query.tail));
     }
-    _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1])) - query.bias
+    _mm512_add_epi32(sums[0], sums[1])
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn four(query: &Query<'_>, rows: [&[u8]; 4]) -> [i32; 4] {
+fn side_by_side(query: &Query<'_>, rows: [&[u8]; 4]) -> [i32; 4] {
     let [(a, a_tail), (b, b_tail), (c, c_tail), (d, d_tail)] = rows.map(|row| row.as_chunks());
     let mut sums = [_mm512_setzero_si512(); 4];
     for ((((q, a), b), c), d) in query.chunks.iter().zip(a).zip(b).zip(c).zip(d) {
@@ -60,8 +72,53 @@ fn four(query: &Query<'_>, rows: [&[u8]; 4]) -> [i32; 4] {
     sum_four(sums, query.bias)
 }
 
-dot_rows_in_fours! {
-    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+mod any_length {
+    use super::*;
+
+    dot_rows_in_fours! {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn dot_rows<R: Rows>(query: &CodeQuery, rows: &R, out: &mut [i32]) {
+    let (chunks, rest) = query.codes.as_chunks();
+    match chunks.len() {
+        // The usual lengths of embeddings that leave registers to work with.
+        6 if R::IN_ORDER && rest.is_empty() => held::<6, R>(query, chunks, rows, out),
+        8 if R::IN_ORDER && rest.is_empty() => held::<8, R>(query, chunks, rows, out),
+        12 if R::IN_ORDER && rest.is_empty() => held::<12, R>(query, chunks, rows, out),
+        16 if R::IN_ORDER && rest.is_empty() => held::<16, R>(query, chunks, rows, out),
+        _ => any_length::dot_rows(query, rows, out),
+    }
+}
+
+/// Keeps all `N` chunks of the query in registers: half the loads.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn held<const N: usize, R: Rows>(
+    query: &CodeQuery,
+    chunks: &[[i8; 64]],
+    rows: &R,
+    out: &mut [i32],
+) {
+    let held: [__m512i; N] = std::array::from_fn(|i| load_query(&chunks[i]));
+    let lanes = |index| {
+        let row: &[[u8; 64]; N] = rows.row(index).as_chunks().0.try_into().expect("N chunks");
+        let mut sums = [_mm512_setzero_si512(); 2];
+        for i in 0..N {
+            sums[i % 2] = _mm512_dpbusd_epi32(sums[i % 2], load_row(&row[i]), held[i]);
+        }
+        _mm512_add_epi32(sums[0], sums[1])
+    };
+    let (quads, rest) = out.as_chunks_mut::<4>();
+    let done = quads.len() * 4;
+    for (quad, index) in quads.iter_mut().zip((0..).step_by(4)) {
+        let four = [lanes(index), lanes(index + 1), lanes(index + 2), lanes(index + 3)];
+        *quad = sum_four(four, query.bias);
+    }
+    for (offset, dot) in rest.iter_mut().enumerate() {
+        *dot = _mm512_reduce_add_epi32(lanes(done + offset)) - query.bias;
+    }
 }
 
 #[inline]

@@ -50,7 +50,13 @@ macro_rules! neon_codes {
 
         #[inline]
         #[target_feature(enable = $features)]
-        fn four(query: &Query<'_>, rows: [&[u8]; 4]) -> [i32; 4] {
+        fn in_order(query: &Query<'_>, rows: [&[u8]; 4]) -> [i32; 4] {
+            rows.map(|row| one(query, row))
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn side_by_side(query: &Query<'_>, rows: [&[u8]; 4]) -> [i32; 4] {
             if !query.short.is_empty() {
                 return rows.map(|row| portable::dot_codes(query.short, row) - query.bias);
             }

@@ -20,8 +20,12 @@ fn one(query: &Query<'_>, row: &[u8]) -> i32 {
     dot_codes(query.codes, row) - query.bias
 }
 
-fn four(query: &Query<'_>, rows: [&[u8]; 4]) -> [i32; 4] {
+fn in_order(query: &Query<'_>, rows: [&[u8]; 4]) -> [i32; 4] {
     rows.map(|row| one(query, row))
+}
+
+fn side_by_side(query: &Query<'_>, rows: [&[u8]; 4]) -> [i32; 4] {
+    in_order(query, rows)
 }
 
 /// The sum of products without the correction for the offset of the row.

@@ -30,6 +30,21 @@ macro_rules! vnni256 {
         #[inline]
         #[target_feature(enable = $features)]
         fn one(query: &Query<'_>, row: &[u8]) -> i32 {
+            in_order(query, [row, &[], &[], &[]])[0]
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn in_order(query: &Query<'_>, rows: [&[u8]; 4]) -> [i32; 4] {
+            if !query.short.is_empty() {
+                return rows.map(|row| portable::dot_codes(query.short, row) - query.bias);
+            }
+            sum_four(rows.map(|row| lanes(query, row)), query.bias)
+        }
+
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn lanes(query: &Query<'_>, row: &[u8]) -> __m256i {
             let (q_pairs, q_last) = query.chunks.as_chunks::<2>();
             let (pairs, last) = row.as_chunks::<32>().0.as_chunks::<2>();
             let mut sums = [_mm256_setzero_si256(); 2];
@@ -43,14 +58,12 @@ macro_rules! vnni256 {
             if let (Some(window), Some(end)) = (&query.window, row.last_chunk()) {
                 sums[1] = $dpbusd(sums[1], load_row(end), load_query(window));
             }
-            let short = portable::dot_codes(query.short, row);
-            let zero = _mm256_setzero_si256();
-            sum_four([_mm256_add_epi32(sums[0], sums[1]), zero, zero, zero], query.bias)[0] + short
+            _mm256_add_epi32(sums[0], sums[1])
         }
 
         #[inline]
         #[target_feature(enable = $features)]
-        fn four(query: &Query<'_>, rows: [&[u8]; 4]) -> [i32; 4] {
+        fn side_by_side(query: &Query<'_>, rows: [&[u8]; 4]) -> [i32; 4] {
             if !query.short.is_empty() {
                 return rows.map(|row| portable::dot_codes(query.short, row) - query.bias);
             }

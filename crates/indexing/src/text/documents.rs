@@ -86,7 +86,8 @@ impl Documents {
     }
 
     pub(super) fn has_ended(&self, document: Ordinal, at: Lsn) -> bool {
-        self.to[document as usize] <= at
+        let to = self.to[document as usize];
+        to <= at && to != NEVER
     }
 
     /// Documents below the answer began at `at` or earlier.
@@ -146,20 +147,13 @@ impl Documents {
         document_number: impl Fn(Ordinal) -> Option<Ordinal>,
         term_number: impl Fn(TermId) -> TermId,
     ) -> Self {
+        let survivors = || (0..self.len() as Ordinal).filter(|&old| document_number(old).is_some());
         let mut kept = Self::default();
-        for old in 0..self.len() as Ordinal {
-            let Some(new) = document_number(old) else { continue };
+        kept.reserve(survivors().count(), survivors().map(|old| self.range(old).len()).sum());
+        for old in survivors() {
             let range = self.range(old);
-            for place in range {
-                let (term, stored) = (self.terms[place], self.counts[place]);
-                if stored == MANY {
-                    kept.many.insert((new, term_number(term)), self.full_count(old, term, stored));
-                }
-                grow_gently(&mut kept.terms, 1);
-                grow_gently(&mut kept.counts, 1);
-                kept.terms.push(term_number(term));
-                kept.counts.push(stored);
-            }
+            kept.terms.extend(self.terms[range.clone()].iter().map(|&term| term_number(term)));
+            kept.counts.extend_from_slice(&self.counts[range]);
             let at = old as usize;
             let previous = match self.previous[at] {
                 FIRST => FIRST,
@@ -173,6 +167,13 @@ impl Documents {
                 previous,
             );
         }
+        kept.many = self
+            .many
+            .iter()
+            .filter_map(|(&(old, term), &count)| {
+                Some(((document_number(old)?, term_number(term)), count))
+            })
+            .collect();
         kept
     }
 
@@ -183,6 +184,17 @@ impl Documents {
             + self.terms.capacity() * size_of::<TermId>()
             + self.counts.capacity()
             + self.many.len() * large
+    }
+
+    fn reserve(&mut self, versions: usize, postings: usize) {
+        self.slots.reserve_exact(versions);
+        self.from.reserve_exact(versions);
+        self.to.reserve_exact(versions);
+        self.lengths.reserve_exact(versions);
+        self.previous.reserve_exact(versions);
+        self.ends.reserve_exact(versions);
+        self.terms.reserve_exact(postings);
+        self.counts.reserve_exact(postings);
     }
 
     fn push_version(&mut self, slot: Slot, from: Lsn, to: Lsn, length: u32, previous: Ordinal) {

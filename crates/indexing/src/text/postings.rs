@@ -58,7 +58,9 @@ impl PostingList {
             }
             None => false,
         });
-        self.postings.shrink_to_fit();
+        if self.postings.len() < self.postings.capacity() / 2 {
+            self.postings.shrink_to_fit();
+        }
         self.max_count = self.postings.iter().map(|posting| posting.count).max().unwrap_or(0);
     }
 

@@ -24,7 +24,7 @@ pub struct TextHit {
 }
 
 /// Documents per window; few in tests, so that small collections have many.
-const WINDOW: usize = if cfg!(test) { 64 } else { 4096 };
+const WINDOW: usize = if cfg!(test) { 64 } else { 2048 };
 /// Postings between two looks at `interrupt`.
 const PATIENCE: usize = 4096;
 /// Scoring a slot directly costs as much as walking this many postings.
@@ -132,7 +132,7 @@ impl<'a> Walk<'a> {
             }
             walked += 1;
             let count = documents.full_count(document, id, posting.count);
-            let place = (document - start) as usize;
+            let place = document as usize % WINDOW;
             let length = self.lengths[document as usize];
             self.scores[place] += self.scorer.weighting.score(weight, count, length);
             self.touched[place / 64] |= 1 << (place % 64);

@@ -246,18 +246,17 @@ impl TextTail {
         let numbers = self.surviving();
         let number = |old: Ordinal| numbers[old as usize];
 
-        let mut terms = TermTable::new();
+        let mut lists = std::mem::take(&mut self.postings);
+        lists.iter_mut().for_each(|list| list.renumber(number));
+        let held = lists.iter().filter(|list| list.len() > 0).count();
+        let mut terms = TermTable::with_capacity(held);
         let mut term_numbers = vec![TermId::MAX; self.terms.len()];
-        let mut postings = Vec::new();
-        for (id, mut list) in std::mem::take(&mut self.postings).into_iter().enumerate() {
-            list.renumber(number);
-            if list.len() > 0 {
-                term_numbers[id] = terms.intern(self.terms.term(id as TermId));
-                postings.push(list);
-            }
+        let mut postings = Vec::with_capacity(held);
+        for (id, list) in lists.into_iter().enumerate().filter(|(_, list)| list.len() > 0) {
+            term_numbers[id] = terms.intern(self.terms.term(id as TermId));
+            postings.push(list);
         }
         terms.shrink();
-        postings.shrink_to_fit();
         self.postings_bytes = postings.iter().map(PostingList::memory_bytes).sum();
         self.postings = postings;
         self.terms = terms;

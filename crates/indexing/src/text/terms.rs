@@ -26,8 +26,15 @@ const VACANT: Place = Place { tag: 0, id: TermId::MAX };
 
 impl TermTable {
     pub(super) fn new() -> Self {
+        Self::with_capacity(0)
+    }
+
+    /// With room for this many terms.
+    pub(super) fn with_capacity(terms: usize) -> Self {
         let seed = RandomState::new().hash_one(0);
-        Self { seed, bytes: String::new(), ends: Vec::new(), places: Vec::new() }
+        let places = if terms == 0 { 0 } else { (terms * 4 / 3 + 2).next_power_of_two() };
+        let ends = Vec::with_capacity(terms);
+        Self { seed, bytes: String::new(), ends, places: vec![VACANT; places] }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -180,6 +180,20 @@ fn pruning_gives_memory_back() {
 }
 
 #[test]
+fn the_end_of_time_is_a_snapshot_like_others() {
+    let mut tail = english(&["red lake", "blue lake"]);
+    tail.remove(Slot(1), Lsn(3));
+    for _ in 0..2 {
+        assert_eq!(found(&tail, "lake", u64::MAX), [0]);
+        assert_eq!(tail.document_count(Lsn(u64::MAX)), 1);
+        tail.prune(Lsn(u64::MAX));
+    }
+    tail.remove(Slot(0), Lsn(4));
+    tail.prune(Lsn(u64::MAX));
+    assert_eq!(tail.document_count(Lsn(u64::MAX)), 0);
+}
+
+#[test]
 fn a_search_can_be_interrupted() {
     let mut tail = TextTail::new(Analyzer::new(Language::English));
     for i in 0..20_000 {

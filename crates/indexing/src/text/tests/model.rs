@@ -206,6 +206,12 @@ fn compare(model: &Model, tail: &TextTail, check: &Check, at: u64) -> Result<(),
     let is_ordered = |a: &TextHit, b: &TextHit| (-a.score, a.slot) < (-b.score, b.slot);
     prop_assert!(hits.is_sorted_by(is_ordered));
 
+    // Limit, filter and pruning change neither scores nor the order of equals.
+    let unpruned = tail.search(&query, check.params, Lsn(at), None, usize::MAX, &mut || false);
+    let mut unpruned = unpruned.expect("not interrupted");
+    unpruned.retain(|hit| is_allowed(hit.slot.0));
+    prop_assert_eq!(&hits[..], &unpruned[..check.k.min(unpruned.len())]);
+
     let scorer = tail.scorer(&query, check.params, Lsn(at));
     for hit in &hits {
         prop_assert_eq!(scorer.score(hit.slot).map(f32::to_bits), Some(hit.score.to_bits()));

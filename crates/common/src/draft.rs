@@ -1,0 +1,76 @@
+//! Properties on their way into the database: names still spelled out, values already in their
+//! stored form.
+
+use std::ops::Range;
+
+use crate::record::put_varint;
+use crate::{Result, Symbol, Value, names};
+
+/// A set of properties in the order they were given.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Draft {
+    entries: Vec<(String, Range<usize>)>,
+    bytes: Vec<u8>,
+}
+
+impl Draft {
+    /// No properties.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a property whose value `write` appends in its stored form; a name given twice keeps the
+    /// later value.
+    pub fn push<E>(
+        &mut self,
+        name: &str,
+        write: impl FnOnce(&mut Vec<u8>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let start = self.bytes.len();
+        write(&mut self.bytes)?;
+        let range = start..self.bytes.len();
+        match self.entries.iter_mut().find(|(known, _)| known == name) {
+            Some((_, place)) => *place = range,
+            None => self.entries.push((name.to_owned(), range)),
+        }
+        Ok(())
+    }
+
+    /// Adds a value.
+    pub fn set(&mut self, name: &str, value: &Value) -> Result<()> {
+        self.push(name, |out| value.write(out))
+    }
+
+    /// Names and stored values.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> {
+        self.entries.iter().map(|(name, range)| (name.as_str(), &self.bytes[range.clone()]))
+    }
+
+    /// The stored value of a property.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether every name can be stored.
+    pub fn check_names(&self) -> Result<()> {
+        self.entries.iter().try_for_each(|(name, _)| names::check("a property name", name))
+    }
+}
+
+/// Writes a property set: a count, then symbol and stored value of each.
+pub fn encode_properties<'a>(
+    properties: impl ExactSizeIterator<Item = (Symbol, &'a [u8])>,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varint(&mut out, properties.len() as u64);
+    for (symbol, value) in properties {
+        put_varint(&mut out, u64::from(symbol.0));
+        out.extend_from_slice(value);
+    }
+    out
+}

@@ -1,0 +1,323 @@
+//! Opening, sharing and closing.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+
+use embedded_db_common::{Error, NamespaceId, Options, Result, SpaceId, names};
+use embedded_db_indexing::Views;
+use embedded_db_indexing::graph::GraphWriter;
+use embedded_db_indexing::schema::Names;
+use embedded_db_storage::{ReadTxn, SpaceRecord, Store, WriteTxn};
+use embedded_db_weaver::{Models, Weaver};
+
+/// Model functions shared by queries and the weaver.
+pub type SharedModels = Arc<dyn Models>;
+
+/// The path that opens a private database in memory.
+const IN_MEMORY: &str = ":memory:";
+/// Name of the namespace used when none is named.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// Databases that are open in this process, by canonical path.
+static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Engine>>>> = LazyLock::new(Mutex::default);
+
+/// What all handles on one database share.
+pub(crate) struct Engine {
+    pub(crate) store: Arc<Store>,
+    pub(crate) names: Names,
+    pub(crate) views: Arc<Views>,
+    pub(crate) models: Option<SharedModels>,
+    /// The space of the models.
+    pub(crate) space: Option<(SpaceId, SpaceRecord)>,
+    pub(crate) weaver: Option<Arc<Weaver>>,
+    options: Options,
+    handles: Mutex<usize>,
+}
+
+/// One `open`: closing it ends all its namespaces' handles.
+struct Handle {
+    closed: AtomicBool,
+    read_only: bool,
+}
+
+/// A handle on one namespace of an open database.
+#[derive(Clone)]
+pub struct Database {
+    engine: Arc<Engine>,
+    handle: Arc<Handle>,
+    namespace: NamespaceId,
+    name: Arc<str>,
+}
+
+impl Database {
+    /// Opens the database in `path`, or a private one for `":memory:"`.
+    pub fn open(path: &str, options: &Options, models: Option<SharedModels>) -> Result<Self> {
+        let read_only = options.read_only;
+        if path == IN_MEMORY {
+            if read_only {
+                return Err(Error::InvalidInput(
+                    "a database in memory is new and private; read_only=True makes no sense".into(),
+                ));
+            }
+            let store = Store::open_in_memory(options)?;
+            let engine = Arc::new(Engine::start(store, options, models)?);
+            return Ok(Self::first(engine, read_only));
+        }
+        if path.is_empty() || path.contains('\0') {
+            return Err(Error::InvalidInput(format!("{path:?} is no path of a directory")));
+        }
+        // Held while opening: two threads that open one path get one engine.
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, engine| engine.strong_count() > 0);
+        if let Some(engine) = canonical(path).and_then(|path| open.get(&path)?.upgrade())
+            && !engine.store.forked()
+        {
+            let mut handles = engine.handles.lock().unwrap_or_else(PoisonError::into_inner);
+            if *handles > 0 {
+                if engine.store.read_only() && !read_only {
+                    return Err(Error::InvalidInput(format!(
+                        "{path:?} is open for reading only in this process; close it first"
+                    )));
+                }
+                let same = Options { read_only: engine.options.read_only, ..options.clone() };
+                if same != engine.options {
+                    return Err(Error::InvalidInput(format!(
+                        "{path:?} is open in this process with another Config; use the same, or \
+                         close it first"
+                    )));
+                }
+                *handles += 1;
+                drop(handles);
+                return Ok(Self::first(engine, read_only));
+            }
+        }
+        let store = Store::open(Path::new(path), options)?;
+        let engine = Arc::new(Engine::start(store, options, models)?);
+        if let Some(path) = canonical(path) {
+            open.insert(path, Arc::downgrade(&engine));
+        }
+        Ok(Self::first(engine, read_only))
+    }
+
+    fn first(engine: Arc<Engine>, read_only: bool) -> Self {
+        Self {
+            engine,
+            handle: Arc::new(Handle { closed: AtomicBool::new(false), read_only }),
+            namespace: NamespaceId::DEFAULT,
+            name: DEFAULT_NAMESPACE.into(),
+        }
+    }
+
+    /// Ends this handle and its namespaces'; the last one ends the weaver and the store.
+    pub fn close(&self) {
+        if self.handle.closed.swap(true, Ordering::AcqRel) || self.engine.store.forked() {
+            return;
+        }
+        let last = {
+            let mut handles = self.engine.handles.lock().unwrap_or_else(PoisonError::into_inner);
+            *handles -= 1;
+            *handles == 0
+        };
+        if last {
+            self.engine.stop();
+        }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        self.engine.store.path()
+    }
+
+    /// Whether this handle may only read.
+    pub fn read_only(&self) -> bool {
+        self.handle.read_only
+    }
+
+    /// The namespace it sees.
+    pub fn namespace_name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn namespace_id(&self) -> NamespaceId {
+        self.namespace
+    }
+
+    /// A handle on another namespace, made when it is new.
+    pub fn namespace(&self, name: &str) -> Result<Self> {
+        names::check("the name of a namespace", name)?;
+        let found = self.engine()?.store.read()?.namespace(name)?;
+        let namespace = match found {
+            Some(namespace) => namespace,
+            None if self.read_only() => {
+                return Err(Error::NotFound { kind: "namespace", id: name.to_owned() });
+            }
+            None => {
+                let owned = name.to_owned();
+                self.write_raw(move |txn, _| txn.create_namespace(&owned))?
+            }
+        };
+        Ok(Self { namespace, name: name.into(), ..self.clone() })
+    }
+
+    /// Names of all namespaces.
+    pub fn namespaces(&self) -> Result<Vec<String>> {
+        let all = self.engine()?.store.read()?.namespaces()?;
+        Ok(all.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// Removes a namespace with all that is in it.
+    pub fn drop_namespace(&self, name: &str) -> Result<()> {
+        if name == DEFAULT_NAMESPACE {
+            return Err(Error::InvalidInput(
+                "the namespace \"default\" cannot be dropped; delete what is in it".into(),
+            ));
+        }
+        let id = self.engine()?.store.read()?.namespace(name)?;
+        let id = id.ok_or_else(|| Error::NotFound { kind: "namespace", id: name.to_owned() })?;
+        let owned = name.to_owned();
+        self.write_raw(move |txn, _| txn.drop_namespace(&owned))?;
+        self.engine()?.views.forget(id);
+        Ok(())
+    }
+
+    /// What all handles share, if this one may still be used.
+    pub(crate) fn engine(&self) -> Result<&Arc<Engine>> {
+        self.engine.store.usable()?;
+        if self.handle.closed.load(Ordering::Acquire) {
+            return Err(Error::DatabaseClosed { path: self.path().to_owned() });
+        }
+        Ok(&self.engine)
+    }
+
+    /// Writes this namespace: all of the job, or nothing.
+    pub(crate) fn write<T: Send + 'static>(
+        &self,
+        mut job: impl FnMut(&mut GraphWriter<'_, '_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let namespace = self.namespace;
+        self.write_raw(move |txn, names| {
+            // A handle may outlive its namespace.
+            if !txn.has_namespace(namespace)? {
+                return Err(Error::NotFound {
+                    kind: "namespace",
+                    id: format!("(number {}, dropped)", namespace.0),
+                });
+            }
+            job(&mut GraphWriter::new(txn, names, namespace))
+        })
+    }
+
+    pub(crate) fn write_raw<T: Send + 'static>(
+        &self,
+        mut job: impl FnMut(&mut WriteTxn<'_>, &Names) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let engine = self.engine()?;
+        if self.handle.read_only {
+            return Err(Error::ReadOnly { path: self.path().to_owned() });
+        }
+        let names = engine.names;
+        let value = engine.store.write(move |txn| job(txn, &names))?;
+        if let Some(weaver) = &engine.weaver {
+            weaver.notify();
+        }
+        Ok(value)
+    }
+}
+
+fn canonical(path: &str) -> Option<PathBuf> {
+    std::path::absolute(path).ok().map(|absolute| absolute.canonicalize().unwrap_or(absolute))
+}
+
+impl Engine {
+    fn start(store: Arc<Store>, options: &Options, models: Option<SharedModels>) -> Result<Self> {
+        let names = if store.read_only() {
+            Names::read(&store.read()?)?
+        } else {
+            store.write(|txn| {
+                let names = Names::create(txn)?;
+                txn.create_namespace(DEFAULT_NAMESPACE)?;
+                Ok(names)
+            })?
+        };
+        let views = Views::new(names, &options.language)?;
+        let space = match &models {
+            Some(models) => model_space(&store, &**models)?,
+            None => None,
+        };
+        let weaver = match &models {
+            Some(models) if !store.read_only() => {
+                let target = space.as_ref().map(|(id, space)| (*id, space.dimension as usize));
+                Some(Weaver::start(
+                    Arc::clone(&store),
+                    names,
+                    Arc::clone(models),
+                    target,
+                    options.weaver.clone(),
+                    options.warm_up,
+                )?)
+            }
+            _ => None,
+        };
+        let (options, handles) = (options.clone(), Mutex::new(1));
+        Ok(Self { store, names, views, models, space, weaver, options, handles })
+    }
+
+    fn stop(&self) {
+        if let Some(weaver) = &self.weaver {
+            weaver.stop();
+        }
+        self.store.close();
+    }
+}
+
+/// The space of the models' vectors, made when it is new.
+fn model_space(store: &Arc<Store>, models: &dyn Models) -> Result<Option<(SpaceId, SpaceRecord)>> {
+    let Some(made) = models.space()? else { return Ok(None) };
+    let snapshot = store.read()?;
+    let spaces = snapshot.spaces()?;
+    let same = |space: &SpaceRecord| {
+        space.model == made.model
+            && space.precision == made.precision
+            && space.dimension as usize == made.dimension
+    };
+    if let Some(found) = spaces.iter().find(|(_, space)| same(space)) {
+        return Ok(Some(found.clone()));
+    }
+    if let Some((_, other)) = spaces.iter().find(|(_, space)| !space.model.is_empty()) {
+        return Err(Error::InvalidInput(format!(
+            "the embeddings of {:?} were made by {} ({}, {} dimensions), but it is opened with {} \
+             ({}, {} dimensions); open it with the same model, or with ml=None",
+            store.path(),
+            other.model,
+            other.precision,
+            other.dimension,
+            made.model,
+            made.precision,
+            made.dimension
+        )));
+    }
+    drop(snapshot);
+    if store.read_only() {
+        return Ok(None);
+    }
+    let record = SpaceRecord {
+        name: made.model.clone(),
+        model: made.model,
+        provider: made.provider,
+        precision: made.precision,
+        dimension: u32::try_from(made.dimension)
+            .map_err(|_| Error::InvalidInput("the model's dimension is out of range".into()))?,
+        metric: made.metric,
+    };
+    let stored = record.clone();
+    let id = store.write(move |txn| {
+        let id = txn.create_space(&stored)?;
+        if txn.default_space()?.is_none() {
+            txn.set_default_space(id)?;
+        }
+        Ok(id)
+    })?;
+    Ok(Some((id, record)))
+}

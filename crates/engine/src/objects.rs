@@ -1,0 +1,344 @@
+//! What a read hands out: copies of stored records, decoded when asked.
+
+use std::sync::Arc;
+
+use embedded_db_common::record::Properties;
+use embedded_db_common::{Draft, Error, NamespaceId, Result, Slot, ValueRef};
+use embedded_db_storage::{EdgeRecord, EdgeTimes, EmbeddingRecord, NodeRecord, ReadTxn, Store};
+
+/// A node as one snapshot saw it.
+#[derive(Clone)]
+pub struct Node {
+    store: Arc<Store>,
+    namespace: NamespaceId,
+    data: NodeData,
+}
+
+#[derive(Clone)]
+enum NodeData {
+    Stored(Box<[u8]>),
+    /// As a transaction that has not committed sees it.
+    Draft(Box<DraftNode>),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct DraftNode {
+    pub(crate) id: String,
+    pub(crate) labels: Vec<String>,
+    pub(crate) properties: Draft,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
+    pub(crate) version: u64,
+}
+
+/// Calls `visit` with name and value of each property.
+fn each_property(
+    store: &Arc<Store>,
+    properties: Properties<'_>,
+    visit: &mut dyn FnMut(&str, ValueRef<'_>) -> Result<()>,
+) -> Result<()> {
+    for entry in properties.iter()? {
+        let (symbol, value) = entry?;
+        visit(&store.name_of(symbol)?, value)?;
+    }
+    Ok(())
+}
+
+impl Node {
+    pub(crate) fn stored(store: &Arc<Store>, namespace: NamespaceId, payload: &[u8]) -> Self {
+        Self { store: Arc::clone(store), namespace, data: NodeData::Stored(payload.into()) }
+    }
+
+    pub(crate) fn draft(store: &Arc<Store>, namespace: NamespaceId, draft: DraftNode) -> Self {
+        Self { store: Arc::clone(store), namespace, data: NodeData::Draft(Box::new(draft)) }
+    }
+
+    fn with<T>(
+        &self,
+        stored: impl FnOnce(NodeRecord<'_>) -> Result<T>,
+        draft: impl FnOnce(&DraftNode) -> Result<T>,
+    ) -> Result<T> {
+        match &self.data {
+            NodeData::Stored(payload) => stored(NodeRecord::parse(payload)?),
+            NodeData::Draft(node) => draft(node),
+        }
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> NamespaceId {
+        self.namespace
+    }
+
+    /// The user's id.
+    pub fn id(&self) -> Result<String> {
+        self.with(|node| Ok(node.id.to_owned()), |node| Ok(node.id.clone()))
+    }
+
+    /// Its labels.
+    pub fn labels(&self) -> Result<Vec<Arc<str>>> {
+        self.with(
+            |node| node.labels().map(|label| self.store.name_of(label)).collect(),
+            |node| Ok(node.labels.iter().map(|label| label.as_str().into()).collect()),
+        )
+    }
+
+    /// Microseconds since 1970 UTC.
+    pub fn created_at(&self) -> Result<i64> {
+        self.with(|node| Ok(node.created_at), |node| Ok(node.created_at))
+    }
+
+    /// Microseconds since 1970 UTC.
+    pub fn updated_at(&self) -> Result<i64> {
+        self.with(|node| Ok(node.updated_at), |node| Ok(node.updated_at))
+    }
+
+    /// 1 at creation, one more at each change by a user.
+    pub fn version(&self) -> Result<u64> {
+        self.with(|node| Ok(node.version), |node| Ok(node.version))
+    }
+
+    /// Calls `visit` with name and value of each property.
+    pub fn each_property(
+        &self,
+        visit: &mut dyn FnMut(&str, ValueRef<'_>) -> Result<()>,
+    ) -> Result<()> {
+        match &self.data {
+            NodeData::Stored(payload) => {
+                each_property(&self.store, NodeRecord::parse(payload)?.properties, visit)
+            }
+            NodeData::Draft(node) => each_drafted(&node.properties, visit),
+        }
+    }
+
+    /// Calls `visit` with the value of a property, if it is there.
+    pub fn property<T>(
+        &self,
+        name: &str,
+        visit: impl FnOnce(ValueRef<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        match &self.data {
+            NodeData::Stored(payload) => {
+                let Some(symbol) = self.store.symbol_of(name)? else { return Ok(None) };
+                NodeRecord::parse(payload)?.properties.get(symbol)?.map(visit).transpose()
+            }
+            NodeData::Draft(node) => {
+                node.properties.get(name).map(|bytes| visit(read_value(bytes)?)).transpose()
+            }
+        }
+    }
+}
+
+fn each_drafted(
+    properties: &Draft,
+    visit: &mut dyn FnMut(&str, ValueRef<'_>) -> Result<()>,
+) -> Result<()> {
+    properties.iter().try_for_each(|(name, bytes)| visit(name, read_value(bytes)?))
+}
+
+fn read_value(bytes: &[u8]) -> Result<ValueRef<'_>> {
+    Ok(ValueRef::read(&mut embedded_db_common::record::Cursor::new(bytes))?)
+}
+
+/// An edge as one snapshot saw it.
+#[derive(Clone)]
+pub struct Edge {
+    store: Arc<Store>,
+    namespace: NamespaceId,
+    data: EdgeData,
+    source: String,
+    target: String,
+}
+
+#[derive(Clone)]
+enum EdgeData {
+    Stored(Box<[u8]>),
+    /// As a transaction that has not committed sees it.
+    Draft(Box<DraftEdge>),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct DraftEdge {
+    pub(crate) id: String,
+    pub(crate) source: String,
+    pub(crate) target: String,
+    pub(crate) edge_type: String,
+    pub(crate) weight: f64,
+    pub(crate) times: EdgeTimes,
+    pub(crate) sources: Vec<String>,
+    pub(crate) properties: Draft,
+    pub(crate) version: u64,
+}
+
+impl Edge {
+    pub(crate) fn read(
+        store: &Arc<Store>,
+        txn: &impl ReadTxn,
+        namespace: NamespaceId,
+        slot: Slot,
+    ) -> Result<Option<Self>> {
+        let Some(payload) = txn.edge_payload(namespace, slot)? else { return Ok(None) };
+        let edge = EdgeRecord::parse(payload)?;
+        let id_of = |slot| {
+            let node = txn.node(namespace, slot)?;
+            node.map(|node| node.id.to_owned()).ok_or_else(|| Error::Corruption {
+                path: store.path().to_owned(),
+                object: format!("the edge {:?}", edge.id),
+                detail: "a node at its end is missing".into(),
+            })
+        };
+        Ok(Some(Self {
+            store: Arc::clone(store),
+            namespace,
+            source: id_of(edge.source)?,
+            target: id_of(edge.target)?,
+            data: EdgeData::Stored(payload.into()),
+        }))
+    }
+
+    pub(crate) fn draft(store: &Arc<Store>, namespace: NamespaceId, draft: DraftEdge) -> Self {
+        let (source, target) = (draft.source.clone(), draft.target.clone());
+        let data = EdgeData::Draft(Box::new(draft));
+        Self { store: Arc::clone(store), namespace, data, source, target }
+    }
+
+    fn with<T>(
+        &self,
+        stored: impl FnOnce(EdgeRecord<'_>) -> Result<T>,
+        draft: impl FnOnce(&DraftEdge) -> Result<T>,
+    ) -> Result<T> {
+        match &self.data {
+            EdgeData::Stored(payload) => stored(EdgeRecord::parse(payload)?),
+            EdgeData::Draft(edge) => draft(edge),
+        }
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> NamespaceId {
+        self.namespace
+    }
+
+    /// The user's id.
+    pub fn id(&self) -> Result<String> {
+        self.with(|edge| Ok(edge.id.to_owned()), |edge| Ok(edge.id.clone()))
+    }
+
+    /// Id of the node where it begins.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Id of the node where it ends.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// Its type.
+    pub fn edge_type(&self) -> Result<Arc<str>> {
+        self.with(
+            |edge| self.store.name_of(edge.edge_type),
+            |edge| Ok(edge.edge_type.as_str().into()),
+        )
+    }
+
+    /// The user's weight.
+    pub fn weight(&self) -> Result<f64> {
+        self.with(|edge| Ok(edge.weight), |edge| Ok(edge.weight))
+    }
+
+    /// Bi-temporal fields.
+    pub fn times(&self) -> Result<EdgeTimes> {
+        self.with(|edge| Ok(edge.times), |edge| Ok(edge.times))
+    }
+
+    /// Ids of what it was derived from.
+    pub fn sources(&self) -> Result<Vec<String>> {
+        self.with(
+            |edge| Ok(edge.sources().map(str::to_owned).collect()),
+            |edge| Ok(edge.sources.clone()),
+        )
+    }
+
+    /// 1 at creation, one more at each change by a user.
+    pub fn version(&self) -> Result<u64> {
+        self.with(|edge| Ok(edge.version), |edge| Ok(edge.version))
+    }
+
+    /// Calls `visit` with name and value of each property.
+    pub fn each_property(
+        &self,
+        visit: &mut dyn FnMut(&str, ValueRef<'_>) -> Result<()>,
+    ) -> Result<()> {
+        match &self.data {
+            EdgeData::Stored(payload) => {
+                each_property(&self.store, EdgeRecord::parse(payload)?.properties, visit)
+            }
+            EdgeData::Draft(edge) => each_drafted(&edge.properties, visit),
+        }
+    }
+
+    /// Calls `visit` with the value of a property, if it is there.
+    pub fn property<T>(
+        &self,
+        name: &str,
+        visit: impl FnOnce(ValueRef<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        match &self.data {
+            EdgeData::Stored(payload) => {
+                let Some(symbol) = self.store.symbol_of(name)? else { return Ok(None) };
+                EdgeRecord::parse(payload)?.properties.get(symbol)?.map(visit).transpose()
+            }
+            EdgeData::Draft(edge) => {
+                edge.properties.get(name).map(|bytes| visit(read_value(bytes)?)).transpose()
+            }
+        }
+    }
+}
+
+/// A stored vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    /// Its id.
+    pub id: String,
+    /// Id of its node.
+    pub node_id: String,
+    /// Its numbers.
+    pub vector: Vec<f32>,
+    /// Name of its space.
+    pub space: String,
+    /// The model that made it.
+    pub model: String,
+    /// Which part of a long text it is of.
+    pub part: u16,
+    /// Microseconds since 1970 UTC.
+    pub created_at: i64,
+}
+
+impl Embedding {
+    pub(crate) fn new(
+        record: &EmbeddingRecord<'_>,
+        node_id: &str,
+        space: &embedded_db_storage::SpaceRecord,
+        part: u16,
+    ) -> Self {
+        Self {
+            id: record.id.to_owned(),
+            node_id: node_id.to_owned(),
+            vector: record.values().collect(),
+            space: space.name.clone(),
+            model: space.model.clone(),
+            part,
+            created_at: record.created_at,
+        }
+    }
+}
+
+/// A path through the graph.
+#[derive(Clone)]
+pub struct Path {
+    /// Start first.
+    pub nodes: Vec<Node>,
+    /// One fewer than the nodes.
+    pub edges: Vec<Edge>,
+    /// Hops.
+    pub cost: f64,
+}

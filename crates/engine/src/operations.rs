@@ -1,0 +1,229 @@
+//! Enrichment and figures from the handle's point of view.
+
+use std::time::{Duration, Instant};
+
+use embedded_db_common::{ActivityLevel, Error, Result};
+use embedded_db_indexing::graph::Artefact;
+use embedded_db_storage::{ReadTxn, row_counts};
+use embedded_db_weaver::{
+    ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters,
+};
+
+use crate::database::Database;
+
+/// Longest wait between two looks at an artefact.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Figures of a database.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stats {
+    /// Nodes of the namespace.
+    pub nodes: u64,
+    /// Edges of the namespace.
+    pub edges: u64,
+    /// Vectors of the namespace.
+    pub embeddings: u64,
+    /// LSN of the last change.
+    pub lsn: u64,
+    /// Bytes of the data file.
+    pub file_bytes: u64,
+    /// Bytes of memory held by the views.
+    pub view_bytes: u64,
+    /// Vectors that a model computed.
+    pub vectors_computed: u64,
+    /// Vectors taken over from an equal text.
+    pub vectors_reused: u64,
+    /// Name of the vector kernels in use.
+    pub kernels: String,
+    /// Rows of each table, all namespaces.
+    pub tables: Vec<(&'static str, u64)>,
+}
+
+impl Database {
+    fn weaver(&self) -> Result<Option<&std::sync::Arc<Weaver>>> {
+        Ok(self.engine()?.weaver.as_ref())
+    }
+
+    /// The weaver, for calls that make no sense without one.
+    fn require_weaver(&self) -> Result<&std::sync::Arc<Weaver>> {
+        self.weaver()?.ok_or_else(|| {
+            Error::InvalidInput(
+                "there is no weaver: the database is open with ml=None or read_only=True".into(),
+            )
+        })
+    }
+
+    /// What the weaver is doing.
+    pub fn weaver_status(&self) -> Result<Status> {
+        let engine = self.engine()?;
+        let snapshot = engine.store.read()?;
+        if let Some(weaver) = &engine.weaver {
+            return weaver.status(&snapshot);
+        }
+        let mut per_job = Vec::new();
+        for artefact in Artefact::ALL {
+            let mut counts = JobCounts::default();
+            snapshot.pending(artefact as u8, |_, container| {
+                counts.pending += container.len() as u64;
+                true
+            })?;
+            per_job.push((artefact.name(), counts));
+        }
+        for failure in dead_letters(&snapshot)? {
+            let name = failure.artefact.name();
+            if let Some((_, counts)) = per_job.iter_mut().find(|(known, _)| *known == name) {
+                counts.dead += 1;
+            }
+        }
+        Ok(Status {
+            active_workers: 0,
+            queue_size: per_job.iter().map(|(_, counts)| counts.pending).sum(),
+            last_event: "off".into(),
+            activity_level: "off",
+            per_job,
+            lag_seconds: 0.0,
+            throughput: 0.0,
+        })
+    }
+
+    /// Sets the activity level.
+    pub fn set_activity_level(&self, level: &str) -> Result<()> {
+        let level = ActivityLevel::parse(level)?;
+        self.require_weaver()?.set_level(level);
+        Ok(())
+    }
+
+    /// State of each artefact of a node.
+    pub fn artefact_status(&self, id: &str) -> Result<Vec<(&'static str, ArtefactState)>> {
+        let engine = self.engine()?;
+        let snapshot = engine.store.read()?;
+        let namespace = self.namespace_id();
+        let slot = snapshot.require_node(namespace, id)?;
+        let Some(node) = snapshot.node(namespace, slot)? else {
+            return Err(Error::NotFound { kind: "node", id: id.to_owned() });
+        };
+        let artefacts: &[Artefact] = if node.has_label(engine.names.message) {
+            &[Artefact::Embedding, Artefact::Entities, Artefact::Links]
+        } else if node.has_label(engine.names.chat) {
+            &[Artefact::Summary]
+        } else {
+            &[]
+        };
+        let state = |artefact| match &engine.weaver {
+            Some(weaver) => weaver.artefact(&snapshot, namespace, slot, artefact),
+            None => artefact_state(&snapshot, namespace, slot, artefact, None),
+        };
+        artefacts.iter().map(|artefact| Ok((artefact.name(), state(*artefact)?))).collect()
+    }
+
+    /// Waits until nothing is left to do; false when time ran out. Without a weaver nothing is
+    /// waited for.
+    pub fn wait_idle(
+        &self,
+        timeout: Option<Duration>,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<bool> {
+        match self.weaver()? {
+            Some(weaver) => weaver.wait_idle(timeout, interrupted),
+            None => Ok(true),
+        }
+    }
+
+    /// Waits for one artefact of a node; false when time ran out.
+    pub fn wait_for(
+        &self,
+        id: &str,
+        artefact: &str,
+        timeout: Option<Duration>,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<bool> {
+        let artefact = Artefact::parse(artefact)?;
+        let weaver = self.require_weaver()?;
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        loop {
+            let states = self.artefact_status(id)?;
+            match states.into_iter().find(|(name, _)| *name == artefact.name()) {
+                None => {
+                    return Err(Error::InvalidInput(format!(
+                        "the node {id:?} has no {}; messages have embedding, entities and links, \
+                         chats have a summary",
+                        artefact.name()
+                    )));
+                }
+                Some((_, ArtefactState::Ready)) => return Ok(true),
+                Some((_, ArtefactState::Failed(error))) => {
+                    return Err(Error::EnrichmentFailed {
+                        message: format!("the {} of {id:?} failed: {error}", artefact.name()),
+                    });
+                }
+                Some((_, ArtefactState::Pending)) => {}
+            }
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                return Ok(false);
+            }
+            weaver.wait_progress(LOOK);
+            interrupted()?;
+        }
+    }
+
+    /// Work that was given up, or cannot be done, with the names of the namespaces.
+    pub fn failures(&self) -> Result<Vec<(String, Failure)>> {
+        let engine = self.engine()?;
+        let snapshot = engine.store.read()?;
+        let found = match &engine.weaver {
+            Some(weaver) => weaver.failures(&snapshot)?,
+            None => dead_letters(&snapshot)?,
+        };
+        let namespaces = snapshot.namespaces()?;
+        let name = |failure: &Failure| {
+            let found = namespaces.iter().find(|(_, id)| *id == failure.namespace);
+            found.map_or_else(String::new, |(name, _)| name.clone())
+        };
+        Ok(found.into_iter().map(|failure| (name(&failure), failure)).collect())
+    }
+
+    /// Gives everything that failed another try; how many there were.
+    pub fn retry_failed(&self) -> Result<u64> {
+        self.require_weaver()?.retry_failed()
+    }
+
+    /// Takes no further work until `resume_weaver`.
+    pub fn pause_weaver(&self) -> Result<()> {
+        self.require_weaver()?.pause();
+        Ok(())
+    }
+
+    /// Goes on.
+    pub fn resume_weaver(&self) -> Result<()> {
+        self.require_weaver()?.resume();
+        Ok(())
+    }
+
+    /// All embedding spaces: name, model, dimension, metric, and whether it is the default.
+    pub fn spaces(&self) -> Result<Vec<(embedded_db_storage::SpaceRecord, bool)>> {
+        let snapshot = self.engine()?.store.read()?;
+        let default = snapshot.default_space()?;
+        let spaces = snapshot.spaces()?;
+        Ok(spaces.into_iter().map(|(id, space)| (space, Some(id) == default)).collect())
+    }
+
+    /// Figures of the namespace and the database.
+    pub fn stats(&self) -> Result<Stats> {
+        let engine = self.engine()?;
+        let snapshot = engine.store.read()?;
+        let own = snapshot.namespace_counters(self.namespace_id())?;
+        let all = snapshot.counters()?;
+        Ok(Stats {
+            nodes: own.nodes,
+            edges: own.edges,
+            embeddings: own.embeddings,
+            lsn: all.lsn,
+            file_bytes: engine.store.file_size()?,
+            view_bytes: engine.views.memory_bytes() as u64,
+            vectors_computed: all.vectors_computed,
+            vectors_reused: all.vectors_reused,
+            kernels: format!("{:?}", engine.views.kernels().isa()),
+            tables: row_counts(&snapshot)?,
+        })
+    }
+}

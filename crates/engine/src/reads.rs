@@ -1,0 +1,529 @@
+//! Reads of one instant.
+
+use std::sync::Arc;
+
+use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId};
+use embedded_db_indexing::{Pin, labelled};
+use embedded_db_query::graph::{self, Follow};
+use embedded_db_query::{Guard, Reach};
+use embedded_db_storage::{EdgeRecord, Kind, ReadTxn, Snapshot, SpaceRecord};
+
+use crate::database::{Database, Engine};
+use crate::objects::{Edge, Embedding, Node, Path};
+
+/// Part of a long list, and where it goes on.
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Pass it as `after` to get the next page; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// Reads over one snapshot.
+pub(crate) struct Reader<'a> {
+    pub(crate) engine: &'a Arc<Engine>,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) namespace: NamespaceId,
+}
+
+impl Reader<'_> {
+    fn at(&self, slot: Slot) -> Result<Option<Node>> {
+        let payload = self.snapshot.node_payload(self.namespace, slot)?;
+        Ok(payload.map(|payload| Node::stored(&self.engine.store, self.namespace, payload)))
+    }
+
+    /// A node that an index or edge has named.
+    pub(crate) fn node_at(&self, slot: Slot) -> Result<Node> {
+        self.at(slot)?.ok_or_else(|| Error::Corruption {
+            path: self.engine.store.path().to_owned(),
+            object: format!("the node in {slot:?}"),
+            detail: "it is missing but something refers to it".into(),
+        })
+    }
+
+    pub(crate) fn node(&self, id: &str) -> Result<Option<Node>> {
+        match self.snapshot.node_slot(self.namespace, id)? {
+            Some(slot) => self.node_at(slot).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn edge(&self, id: &str) -> Result<Option<Edge>> {
+        match self.snapshot.resolve(self.namespace, Kind::Edge, id)? {
+            Some(found) => self.edge_at(found.slot).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn edge_at(&self, slot: Slot) -> Result<Edge> {
+        let edge = Edge::read(&self.engine.store, self.snapshot, self.namespace, slot)?;
+        edge.ok_or_else(|| Error::Corruption {
+            path: self.engine.store.path().to_owned(),
+            object: format!("the edge in {slot:?}"),
+            detail: "it is missing but something refers to it".into(),
+        })
+    }
+
+    pub(crate) fn count(&self, label: Option<&str>) -> Result<u64> {
+        match label {
+            None => Ok(self.snapshot.namespace_counters(self.namespace)?.nodes),
+            Some(label) => match self.snapshot.symbol(label)? {
+                Some(label) => Ok(labelled(self.snapshot, self.namespace, label)?.len()),
+                None => Ok(0),
+            },
+        }
+    }
+
+    pub(crate) fn count_edges(&self, edge_type: Option<&str>) -> Result<u64> {
+        let counters = self.snapshot.namespace_counters(self.namespace)?;
+        let Some(edge_type) = edge_type else { return Ok(counters.edges) };
+        let Some(symbol) = self.snapshot.symbol(edge_type)? else { return Ok(0) };
+        let (mut count, mut damaged) = (0, None);
+        self.snapshot.edges_from(self.namespace, Slot(0), |_, payload| {
+            match EdgeRecord::parse(payload) {
+                Ok(edge) => count += u64::from(edge.edge_type == symbol),
+                Err(error) => damaged = Some(error),
+            }
+            damaged.is_none()
+        })?;
+        damaged.map_or(Ok(count), |error| Err(error.into()))
+    }
+
+    /// Nodes in the order in which they were made.
+    pub(crate) fn nodes(
+        &self,
+        label: Option<&str>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Node>> {
+        let first = match after {
+            Some(id) => self.snapshot.require_node(self.namespace, id)?.0 + 1,
+            None => 0,
+        };
+        let mut out = Vec::new();
+        if let Some(label) = label {
+            let Some(label) = self.snapshot.symbol(label)? else { return Ok(out) };
+            let mut slots = labelled(self.snapshot, self.namespace, label)?;
+            slots.remove_range(0..first);
+            for slot in slots.iter().take(limit) {
+                out.push(self.node_at(Slot(slot))?);
+            }
+            return Ok(out);
+        }
+        self.snapshot.nodes_from(self.namespace, Slot(first), |_, payload| {
+            out.push(Node::stored(&self.engine.store, self.namespace, payload));
+            out.len() < limit
+        })?;
+        Ok(out)
+    }
+
+    /// Ends of edges in a fixed order: direction, type, age.
+    fn adjacent(
+        &self,
+        id: &str,
+        types: Option<&[String]>,
+        direction: Reach,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<(Slot, Slot)>> {
+        let node = self.snapshot.require_node(self.namespace, id)?;
+        let after = after.map(parse_cursor).transpose()?;
+        let types = match types {
+            Some(names) => {
+                let mut symbols = Vec::new();
+                for name in names {
+                    symbols.extend(self.snapshot.symbol(name)?);
+                }
+                symbols.sort_unstable();
+                symbols.dedup();
+                symbols.into_iter().map(Some).collect()
+            }
+            None => vec![None],
+        };
+        let mut items = Vec::new();
+        let (mut last, mut more) = (None, false);
+        for direction in direction.directions() {
+            for edge_type in &types {
+                if more {
+                    break;
+                }
+                self.snapshot.neighbors(
+                    self.namespace,
+                    node,
+                    *direction,
+                    *edge_type,
+                    |edge_type, neighbor| {
+                        let place = (*direction as u8, edge_type.0, neighbor.edge.0);
+                        if after.is_some_and(|after| place <= after) {
+                            return true;
+                        }
+                        if items.len() == limit {
+                            more = true;
+                            return false;
+                        }
+                        items.push((neighbor.node, neighbor.edge));
+                        last = Some(place);
+                        true
+                    },
+                )?;
+            }
+        }
+        let next = last
+            .filter(|_| more)
+            .map(|(direction, edge_type, edge)| format!("{direction}.{edge_type}.{edge}"));
+        Ok(Page { items, next })
+    }
+
+    pub(crate) fn neighbors(
+        &self,
+        id: &str,
+        types: Option<&[String]>,
+        direction: Reach,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Node>> {
+        let page = self.adjacent(id, types, direction, after, limit)?;
+        let items = page.items.iter().map(|(node, _)| self.node_at(*node));
+        Ok(Page { items: items.collect::<Result<_>>()?, next: page.next })
+    }
+
+    pub(crate) fn edges(
+        &self,
+        id: &str,
+        types: Option<&[String]>,
+        direction: Reach,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Edge>> {
+        let page = self.adjacent(id, types, direction, after, limit)?;
+        let mut seen = std::collections::HashSet::new();
+        let mut items = Vec::new();
+        for (_, edge) in page.items {
+            // A self loop is both an outgoing and an incoming edge.
+            if seen.insert(edge) {
+                items.push(self.edge_at(edge)?);
+            }
+        }
+        Ok(Page { items, next: page.next })
+    }
+
+    // ---- embeddings
+
+    /// The space of this name; the models' or the stored default one when none is named.
+    pub(crate) fn space(&self, name: Option<&str>) -> Result<Option<(SpaceId, SpaceRecord)>> {
+        let spaces = self.snapshot.spaces()?;
+        match name {
+            Some(name) => {
+                let found = spaces.into_iter().find(|(_, space)| space.name == name);
+                found
+                    .map(Some)
+                    .ok_or_else(|| Error::NotFound { kind: "space", id: name.to_owned() })
+            }
+            None => {
+                let default = self.snapshot.default_space()?;
+                Ok(spaces.into_iter().find(|(id, _)| Some(*id) == default))
+            }
+        }
+    }
+
+    pub(crate) fn embeddings(&self, id: &str, space: Option<&str>) -> Result<Vec<Embedding>> {
+        let node = self.snapshot.require_node(self.namespace, id)?;
+        let Some((space, record)) = self.space(space)? else { return Ok(Vec::new()) };
+        let parts = self.snapshot.embeddings_of(self.namespace, space, node)?;
+        let parts = parts.iter().map(|(part, found)| Embedding::new(found, id, &record, *part));
+        Ok(parts.collect())
+    }
+
+    /// The vector of the whole node: the normalised mean of its parts.
+    pub(crate) fn embedding_of(&self, id: &str, space: Option<&str>) -> Result<Option<Embedding>> {
+        let mut parts = self.embeddings(id, space)?;
+        if parts.len() < 2 {
+            return Ok(parts.pop());
+        }
+        let mut whole = parts.swap_remove(0);
+        for part in &parts {
+            for (total, value) in whole.vector.iter_mut().zip(&part.vector) {
+                *total += value;
+            }
+        }
+        let length = whole.vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+        if length > 0.0 {
+            whole.vector.iter_mut().for_each(|value| *value /= length);
+        }
+        Ok(Some(whole))
+    }
+
+    pub(crate) fn embedding(&self, id: &str) -> Result<Option<Embedding>> {
+        let found = self.snapshot.resolve(self.namespace, Kind::Embedding, id)?;
+        let Some(found) = found else { return Ok(None) };
+        let node = self.node_at(found.slot)?.id()?;
+        let spaces = self.snapshot.spaces()?;
+        let space = spaces.iter().find(|(space, _)| *space == found.space);
+        let stored =
+            self.snapshot.embedding(self.namespace, found.space, found.slot, found.part)?;
+        match (stored, space) {
+            (Some(stored), Some((_, space))) => {
+                Ok(Some(Embedding::new(&stored, &node, space, found.part)))
+            }
+            _ => Err(Error::Corruption {
+                path: self.engine.store.path().to_owned(),
+                object: format!("the embedding {id:?}"),
+                detail: "its id is known but its vector is missing".into(),
+            }),
+        }
+    }
+
+    // ---- walks
+
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn traverse(
+        &self,
+        start: &str,
+        types: Option<&[String]>,
+        direction: Reach,
+        max_depth: u32,
+        depth_first: bool,
+        limit: usize,
+        max_visited: usize,
+        guard: &Guard<'_>,
+    ) -> Result<Vec<(Node, u32)>> {
+        let start = self.snapshot.require_node(self.namespace, start)?;
+        let follow = Follow::new(self.snapshot, types, direction, max_visited)?;
+        let (snapshot, namespace) = (self.snapshot, self.namespace);
+        let walked = graph::traverse(
+            snapshot,
+            namespace,
+            start,
+            &follow,
+            max_depth,
+            depth_first,
+            limit,
+            guard,
+        )?;
+        walked.into_iter().map(|(slot, depth)| Ok((self.node_at(slot)?, depth))).collect()
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn shortest_path(
+        &self,
+        start: &str,
+        end: &str,
+        types: Option<&[String]>,
+        direction: Reach,
+        max_hops: Option<u32>,
+        max_visited: usize,
+        guard: &Guard<'_>,
+    ) -> Result<Option<Path>> {
+        let start = self.snapshot.require_node(self.namespace, start)?;
+        let end = self.snapshot.require_node(self.namespace, end)?;
+        let follow = Follow::new(self.snapshot, types, direction, max_visited)?;
+        let (snapshot, namespace) = (self.snapshot, self.namespace);
+        let found =
+            graph::shortest_path(snapshot, namespace, start, end, &follow, max_hops, guard)?;
+        let Some(found) = found else { return Ok(None) };
+        let nodes = found.nodes.iter().map(|slot| self.node_at(*slot));
+        let edges = found.edges.iter().map(|slot| self.edge_at(*slot));
+        let cost = found.edges.len() as f64;
+        Ok(Some(Path {
+            nodes: nodes.collect::<Result<_>>()?,
+            edges: edges.collect::<Result<_>>()?,
+            cost,
+        }))
+    }
+}
+
+fn parse_cursor(cursor: &str) -> Result<(u8, u32, u32)> {
+    let mut parts = cursor.split('.');
+    let parsed = (|| {
+        let place =
+            (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        parts.next().is_none().then_some(place)
+    })();
+    parsed.ok_or_else(|| {
+        Error::InvalidInput(format!("{cursor:?} is no cursor of this call; pass what it returned"))
+    })
+}
+
+/// Forwards reads to a [`Reader`] over a snapshot that `$reader` makes.
+macro_rules! forward_reads {
+    ($type:ty, $reader:ident) => {
+        impl $type {
+            /// A node; `None` when there is none of this id.
+            pub fn get_node(&self, id: &str) -> Result<Option<Node>> {
+                self.$reader(|reader| reader.node(id))
+            }
+
+            /// Nodes in the order of the ids.
+            pub fn get_many(&self, ids: &[String]) -> Result<Vec<Option<Node>>> {
+                self.$reader(|reader| ids.iter().map(|id| reader.node(id)).collect())
+            }
+
+            /// Whether a node of this id exists.
+            pub fn exists(&self, id: &str) -> Result<bool> {
+                self.$reader(|reader| {
+                    Ok(reader.snapshot.node_slot(reader.namespace, id)?.is_some())
+                })
+            }
+
+            /// An edge; `None` when there is none of this id.
+            pub fn get_edge(&self, id: &str) -> Result<Option<Edge>> {
+                self.$reader(|reader| reader.edge(id))
+            }
+
+            /// Number of nodes, of a label or all.
+            pub fn count(&self, label: Option<&str>) -> Result<u64> {
+                self.$reader(|reader| reader.count(label))
+            }
+
+            /// Number of edges, of a type or all.
+            pub fn count_edges(&self, edge_type: Option<&str>) -> Result<u64> {
+                self.$reader(|reader| reader.count_edges(edge_type))
+            }
+
+            /// Nodes in the order in which they were made, after one of them.
+            pub fn nodes(
+                &self,
+                label: Option<&str>,
+                after: Option<&str>,
+                limit: usize,
+            ) -> Result<Vec<Node>> {
+                self.$reader(|reader| reader.nodes(label, after, limit))
+            }
+
+            /// Nodes at the other end of edges; a node comes once for each edge.
+            pub fn neighbors(
+                &self,
+                id: &str,
+                types: Option<&[String]>,
+                direction: Reach,
+                after: Option<&str>,
+                limit: usize,
+            ) -> Result<Page<Node>> {
+                self.$reader(|reader| reader.neighbors(id, types, direction, after, limit))
+            }
+
+            /// Edges of a node.
+            pub fn edges(
+                &self,
+                id: &str,
+                types: Option<&[String]>,
+                direction: Reach,
+                after: Option<&str>,
+                limit: usize,
+            ) -> Result<Page<Edge>> {
+                self.$reader(|reader| reader.edges(id, types, direction, after, limit))
+            }
+
+            /// An embedding by its id.
+            pub fn get_embedding(&self, id: &str) -> Result<Option<Embedding>> {
+                self.$reader(|reader| reader.embedding(id))
+            }
+
+            /// The vector of a whole node.
+            pub fn embedding_of(&self, id: &str, space: Option<&str>) -> Result<Option<Embedding>> {
+                self.$reader(|reader| reader.embedding_of(id, space))
+            }
+
+            /// The vectors of the parts of a node.
+            pub fn embeddings(&self, id: &str, space: Option<&str>) -> Result<Vec<Embedding>> {
+                self.$reader(|reader| reader.embeddings(id, space))
+            }
+
+            /// Nodes in the order of a walk, each once, with their depth.
+            #[allow(clippy::too_many_arguments)]
+            pub fn traverse(
+                &self,
+                start: &str,
+                types: Option<&[String]>,
+                direction: Reach,
+                max_depth: u32,
+                depth_first: bool,
+                limit: usize,
+                max_visited: usize,
+                interrupted: &dyn Fn() -> Result<()>,
+            ) -> Result<Vec<(Node, u32)>> {
+                let guard = Guard::new(None, interrupted);
+                self.$reader(|reader| {
+                    reader.traverse(
+                        start,
+                        types,
+                        direction,
+                        max_depth,
+                        depth_first,
+                        limit,
+                        max_visited,
+                        &guard,
+                    )
+                })
+            }
+
+            /// A path with the fewest hops; `None` when there is none.
+            #[allow(clippy::too_many_arguments)]
+            pub fn shortest_path(
+                &self,
+                start: &str,
+                end: &str,
+                types: Option<&[String]>,
+                direction: Reach,
+                max_hops: Option<u32>,
+                max_visited: usize,
+                interrupted: &dyn Fn() -> Result<()>,
+            ) -> Result<Option<Path>> {
+                let guard = Guard::new(None, interrupted);
+                self.$reader(|reader| {
+                    reader.shortest_path(
+                        start,
+                        end,
+                        types,
+                        direction,
+                        max_hops,
+                        max_visited,
+                        &guard,
+                    )
+                })
+            }
+        }
+    };
+}
+
+impl Database {
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+        let engine = self.engine()?;
+        let snapshot = engine.store.read()?;
+        read(&Reader { engine, snapshot: &snapshot, namespace: self.namespace_id() })
+    }
+
+    /// Many reads of one instant.
+    pub fn snapshot(&self) -> Result<PinnedReads> {
+        let engine = self.engine()?;
+        let pin = engine.views.pin(&engine.store)?;
+        Ok(PinnedReads { database: self.clone(), pin })
+    }
+}
+
+/// Reads of one instant, held until it is dropped.
+pub struct PinnedReads {
+    database: Database,
+    pub(crate) pin: Pin,
+}
+
+impl PinnedReads {
+    /// The LSN of the instant.
+    pub fn lsn(&self) -> u64 {
+        self.pin.lsn().0
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub(crate) fn reader<T>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+        let engine = self.database.engine()?;
+        let snapshot = self.pin.snapshot();
+        snapshot.check_age()?;
+        read(&Reader { engine, snapshot, namespace: self.database.namespace_id() })
+    }
+}
+
+forward_reads!(Database, read);
+forward_reads!(PinnedReads, reader);

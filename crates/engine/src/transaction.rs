@@ -1,0 +1,392 @@
+//! Transactions: a pinned snapshot, buffered writes, and a check at commit.
+//!
+//! Nothing is locked while the user's code runs. The version of every object that was read or written
+//! is remembered as the snapshot shows it; the commit fails with `Conflict` if any has changed since.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use embedded_db_common::{Draft, Error, Result, clock, names};
+use embedded_db_indexing::graph::{
+    Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, GraphWriter, NodeDraft,
+};
+use embedded_db_query::Reach;
+use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadTxn};
+
+use crate::chats::require_edge;
+use crate::database::Database;
+use crate::objects::{DraftEdge, DraftNode, Edge, Node};
+use crate::reads::PinnedReads;
+
+#[derive(Debug, Clone)]
+enum Op {
+    CreateNode(NodeDraft),
+    UpdateNode(String, Changes),
+    DeleteNode(String),
+    CreateEdge(EdgeDraft),
+    UpdateEdge(String, EdgeChanges),
+    DeleteEdge(String),
+    CreateEmbedding(EmbeddingDraft),
+    DeleteEmbedding(String),
+}
+
+/// Several writes, all or nothing.
+pub struct Transaction {
+    database: Database,
+    reads: PinnedReads,
+    ops: Vec<Op>,
+    /// Version of each object as the snapshot shows it; 0 when it has none.
+    seen: BTreeMap<(u8, String), u64>,
+    /// Nodes as this transaction has left them; `None` when it deleted them.
+    nodes: HashMap<String, Option<DraftNode>>,
+    edges: HashMap<String, Option<DraftEdge>>,
+}
+
+impl Database {
+    /// Begins a transaction.
+    pub fn transaction(&self) -> Result<Transaction> {
+        if self.read_only() {
+            return Err(Error::ReadOnly { path: self.path().to_owned() });
+        }
+        let reads = self.snapshot()?;
+        let (ops, seen) = Default::default();
+        let (nodes, edges) = Default::default();
+        Ok(Transaction { database: self.clone(), reads, ops, seen, nodes, edges })
+    }
+}
+
+impl Transaction {
+    /// The snapshot it reads; queries see it without the transaction's own writes.
+    pub fn reads(&self) -> &PinnedReads {
+        &self.reads
+    }
+
+    fn see(&mut self, kind: Kind, id: &str, version: u64) {
+        self.seen.entry((kind as u8, id.to_owned())).or_insert(version);
+    }
+
+    // ---- nodes
+
+    /// A node with the transaction's own writes.
+    pub fn get_node(&mut self, id: &str) -> Result<Option<Node>> {
+        if let Some(own) = self.nodes.get(id) {
+            let store = &self.database.engine()?.store;
+            let namespace = self.database.namespace_id();
+            return Ok(own.clone().map(|draft| Node::draft(store, namespace, draft)));
+        }
+        let found = self.reads.get_node(id)?;
+        let version = found.as_ref().map_or(Ok(0), Node::version)?;
+        self.see(Kind::Node, id, version);
+        Ok(found)
+    }
+
+    fn require_node(&mut self, id: &str) -> Result<Node> {
+        self.get_node(id)?.ok_or_else(|| Error::NotFound { kind: "node", id: id.to_owned() })
+    }
+
+    /// Makes a node; returns its id.
+    pub fn create_node(&mut self, mut draft: NodeDraft) -> Result<String> {
+        if draft.labels.is_empty() {
+            return Err(Error::InvalidInput("a node needs at least one label; give labels".into()));
+        }
+        draft.labels.iter().try_for_each(|label| names::check("a label", label))?;
+        draft.properties.check_names()?;
+        let id = match &draft.id {
+            Some(id) => {
+                names::check("a node id", id)?;
+                id.clone()
+            }
+            None => clock::new_id(&names::snake_case(&draft.labels[0])),
+        };
+        if self.get_node(&id)?.is_some() {
+            return Err(Error::AlreadyExists { kind: "node", id });
+        }
+        draft.id = Some(id.clone());
+        let now = clock::now();
+        let node = DraftNode {
+            id: id.clone(),
+            labels: draft.labels.clone(),
+            properties: draft.properties.clone(),
+            created_at: now,
+            updated_at: now,
+            version: 1,
+        };
+        self.nodes.insert(id.clone(), Some(node));
+        self.ops.push(Op::CreateNode(draft));
+        Ok(id)
+    }
+
+    /// Changes a node.
+    pub fn update_node(&mut self, id: &str, changes: Changes) -> Result<()> {
+        changes.set.check_names()?;
+        let node = self.require_node(id)?;
+        let mut old = Draft::new();
+        node.each_property(&mut |name, value| old.set(name, &value.to_value()?))?;
+        let labels = node.labels()?.iter().map(|label| label.to_string()).collect();
+        let draft = DraftNode {
+            id: id.to_owned(),
+            labels,
+            properties: merged(&old, &changes)?,
+            created_at: node.created_at()?,
+            updated_at: clock::now(),
+            version: node.version()? + 1,
+        };
+        self.nodes.insert(id.to_owned(), Some(draft));
+        self.ops.push(Op::UpdateNode(id.to_owned(), changes));
+        Ok(())
+    }
+
+    /// Removes a node with its edges.
+    pub fn delete_node(&mut self, id: &str) -> Result<()> {
+        self.require_node(id)?;
+        for edge in self.incident(id)? {
+            self.edges.insert(edge, None);
+        }
+        self.nodes.insert(id.to_owned(), None);
+        self.ops.push(Op::DeleteNode(id.to_owned()));
+        Ok(())
+    }
+
+    /// Ids of the edges of a node, own ones included.
+    fn incident(&self, id: &str) -> Result<HashSet<String>> {
+        let mut out: HashSet<String> = HashSet::new();
+        if self.reads.exists(id)? {
+            let page = self.reads.edges(id, None, Reach::Any, None, usize::MAX)?;
+            for edge in page.items {
+                out.insert(edge.id()?);
+            }
+        }
+        let own = self.edges.values().flatten();
+        out.extend(own.filter(|e| e.source == id || e.target == id).map(|e| e.id.clone()));
+        Ok(out)
+    }
+
+    // ---- edges
+
+    /// An edge with the transaction's own writes.
+    pub fn get_edge(&mut self, id: &str) -> Result<Option<Edge>> {
+        if let Some(own) = self.edges.get(id) {
+            let store = &self.database.engine()?.store;
+            let namespace = self.database.namespace_id();
+            return Ok(own.clone().map(|draft| Edge::draft(store, namespace, draft)));
+        }
+        let found = self.reads.get_edge(id)?;
+        let version = found.as_ref().map_or(Ok(0), Edge::version)?;
+        self.see(Kind::Edge, id, version);
+        Ok(found)
+    }
+
+    fn require_edge(&mut self, id: &str) -> Result<Edge> {
+        self.get_edge(id)?.ok_or_else(|| Error::NotFound { kind: "edge", id: id.to_owned() })
+    }
+
+    /// Makes an edge; returns its id.
+    pub fn create_edge(&mut self, mut draft: EdgeDraft) -> Result<String> {
+        names::check("an edge type", &draft.edge_type)?;
+        draft.properties.check_names()?;
+        self.require_node(&draft.source)?;
+        self.require_node(&draft.target)?;
+        let id = match &draft.id {
+            Some(id) => {
+                names::check("an edge id", id)?;
+                id.clone()
+            }
+            None => clock::new_id(&names::snake_case(&draft.edge_type)),
+        };
+        if self.get_edge(&id)?.is_some() {
+            return Err(Error::AlreadyExists { kind: "edge", id });
+        }
+        draft.id = Some(id.clone());
+        let times = EdgeTimes {
+            valid_from: draft.valid_from,
+            valid_to: draft.valid_to,
+            recorded_at: clock::now(),
+            retracted_at: None,
+        };
+        let edge = DraftEdge {
+            id: id.clone(),
+            source: draft.source.clone(),
+            target: draft.target.clone(),
+            edge_type: draft.edge_type.clone(),
+            weight: draft.weight,
+            times,
+            sources: draft.sources.clone(),
+            properties: draft.properties.clone(),
+            version: 1,
+        };
+        self.edges.insert(id.clone(), Some(edge));
+        self.ops.push(Op::CreateEdge(draft));
+        Ok(id)
+    }
+
+    /// Changes an edge.
+    pub fn update_edge(&mut self, id: &str, changes: EdgeChanges) -> Result<()> {
+        changes.properties.set.check_names()?;
+        let edge = self.require_edge(id)?;
+        let mut old = Draft::new();
+        edge.each_property(&mut |name, value| old.set(name, &value.to_value()?))?;
+        let mut times = edge.times()?;
+        times.valid_from = changes.valid_from.unwrap_or(times.valid_from);
+        times.valid_to = changes.valid_to.unwrap_or(times.valid_to);
+        let draft = DraftEdge {
+            id: id.to_owned(),
+            source: edge.source().to_owned(),
+            target: edge.target().to_owned(),
+            edge_type: edge.edge_type()?.to_string(),
+            weight: changes.weight.unwrap_or(edge.weight()?),
+            times,
+            sources: edge.sources()?,
+            properties: merged(&old, &changes.properties)?,
+            version: edge.version()? + 1,
+        };
+        self.edges.insert(id.to_owned(), Some(draft));
+        self.ops.push(Op::UpdateEdge(id.to_owned(), changes));
+        Ok(())
+    }
+
+    /// Removes an edge.
+    pub fn delete_edge(&mut self, id: &str) -> Result<()> {
+        self.require_edge(id)?;
+        self.edges.insert(id.to_owned(), None);
+        self.ops.push(Op::DeleteEdge(id.to_owned()));
+        Ok(())
+    }
+
+    /// Nodes at the other end of edges, own writes included; each once.
+    pub fn neighbors(
+        &mut self,
+        id: &str,
+        types: Option<&[String]>,
+        direction: Reach,
+    ) -> Result<Vec<Node>> {
+        self.require_node(id)?;
+        let mut edges = Vec::new();
+        if self.reads.exists(id)? {
+            for edge in self.reads.edges(id, types, direction, None, usize::MAX)?.items {
+                let edge_id = edge.id()?;
+                if !self.edges.contains_key(&edge_id) {
+                    self.see(Kind::Edge, &edge_id, edge.version()?);
+                    edges.push((edge.source().to_owned(), edge.target().to_owned()));
+                }
+            }
+        }
+        for own in self.edges.values().flatten() {
+            if types.is_none_or(|types| types.contains(&own.edge_type)) {
+                edges.push((own.source.clone(), own.target.clone()));
+            }
+        }
+        let mut seen = HashSet::new();
+        let mut out = Vec::new();
+        for (source, target) in edges {
+            for way in direction.directions() {
+                let (here, there) = match way {
+                    Direction::Out => (&source, &target),
+                    Direction::In => (&target, &source),
+                };
+                if here == id && seen.insert(there.clone()) {
+                    out.extend(self.get_node(there)?);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    // ---- embeddings
+
+    /// Stores a vector; returns the id of the embedding.
+    pub fn create_embedding(&mut self, mut draft: EmbeddingDraft) -> Result<String> {
+        embedded_db_indexing::graph::check_vector(&draft.vector)?;
+        self.require_node(&draft.node_id)?;
+        let id = draft.id.clone().unwrap_or_else(|| clock::new_id("embedding"));
+        names::check("an embedding id", &id)?;
+        if self.reads.get_embedding(&id)?.is_some() {
+            return Err(Error::AlreadyExists { kind: "embedding", id });
+        }
+        self.see(Kind::Embedding, &id, 0);
+        draft.id = Some(id.clone());
+        self.ops.push(Op::CreateEmbedding(draft));
+        Ok(id)
+    }
+
+    /// Removes an embedding.
+    pub fn delete_embedding(&mut self, id: &str) -> Result<()> {
+        let own = |op: &Op| matches!(op, Op::CreateEmbedding(d) if d.id.as_deref() == Some(id));
+        if self.reads.get_embedding(id)?.is_none() && !self.ops.iter().any(own) {
+            return Err(Error::NotFound { kind: "embedding", id: id.to_owned() });
+        }
+        self.ops.push(Op::DeleteEmbedding(id.to_owned()));
+        Ok(())
+    }
+
+    // ---- the end
+
+    /// Checks and applies everything; what it says is true for all of it.
+    pub fn commit(self) -> Result<()> {
+        self.reads.pin.snapshot().check_age()?;
+        let Self { database, reads, ops, seen, .. } = self;
+        if ops.is_empty() {
+            return Ok(());
+        }
+        // The map may have to grow under the write; a held snapshot would forbid it.
+        drop(reads);
+        let namespace = database.namespace_id();
+        database.write(move |writer| {
+            for ((kind, id), expected) in &seen {
+                let kind = match *kind {
+                    kind if kind == Kind::Node as u8 => Kind::Node,
+                    kind if kind == Kind::Edge as u8 => Kind::Edge,
+                    _ => Kind::Embedding,
+                };
+                let found = writer.version(kind, id)?;
+                if found != *expected {
+                    let (kind, id, expected) = (kind.name(), id.clone(), *expected);
+                    return Err(Error::Conflict { kind, id, expected, found });
+                }
+            }
+            ops.iter().try_for_each(|op| apply(writer, namespace, op))
+        })
+    }
+}
+
+fn apply(
+    writer: &mut GraphWriter<'_, '_>,
+    namespace: embedded_db_common::NamespaceId,
+    op: &Op,
+) -> Result<()> {
+    match op {
+        Op::CreateNode(draft) => writer.create_node(draft).map(drop),
+        Op::UpdateNode(id, changes) => {
+            let slot = writer.txn.require_node(namespace, id)?;
+            writer.update_node(slot, changes)
+        }
+        Op::DeleteNode(id) => {
+            let slot = writer.txn.require_node(namespace, id)?;
+            writer.delete_node(slot)
+        }
+        Op::CreateEdge(draft) => writer.create_edge(draft).map(drop),
+        Op::UpdateEdge(id, changes) => {
+            let slot = require_edge(writer, namespace, id)?;
+            writer.update_edge(slot, changes)
+        }
+        Op::DeleteEdge(id) => {
+            let slot = require_edge(writer, namespace, id)?;
+            writer.delete_edge(slot)
+        }
+        Op::CreateEmbedding(draft) => writer.create_embedding(draft).map(drop),
+        Op::DeleteEmbedding(id) => writer.delete_embedding(id),
+    }
+}
+
+fn merged(old: &Draft, changes: &Changes) -> Result<Draft> {
+    let mut out = Draft::new();
+    for (name, bytes) in old.iter().chain(changes.set.iter()) {
+        let kept =
+            changes.set.get(name).is_some() || !changes.remove.iter().any(|gone| gone == name);
+        if kept {
+            out.push(name, |to| {
+                to.extend_from_slice(bytes);
+                Ok::<(), Error>(())
+            })?;
+        }
+    }
+    Ok(out)
+}

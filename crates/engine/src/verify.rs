@@ -1,0 +1,279 @@
+//! Whether everything that is stored agrees with everything else.
+
+use std::collections::{HashMap, HashSet};
+
+use embedded_db_common::{NamespaceId, Result, Slot, Symbol, ValueRef};
+use embedded_db_indexing::graph::Artefact;
+use embedded_db_indexing::schema::Names;
+use embedded_db_indexing::{labelled, posting};
+use embedded_db_storage::{
+    Direction, EdgeRecord, IndexId, Kind, NodeRecord, ReadTxn, Snapshot, text_value,
+};
+
+use crate::database::Database;
+
+/// Most problems that are listed.
+const MOST: usize = 100;
+
+/// What a verification found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Nodes checked.
+    pub nodes: u64,
+    /// Edges checked.
+    pub edges: u64,
+    /// Vectors checked.
+    pub embeddings: u64,
+    /// Rows of the change table checked.
+    pub changes: u64,
+    /// What does not agree; empty when all is well.
+    pub problems: Vec<String>,
+}
+
+impl Database {
+    /// Reads everything of all namespaces and compares: records with ids, edges with neighbours in
+    /// both directions, postings with properties, vectors with nodes, counters with contents, work
+    /// with nodes, and the change table with its LSNs.
+    pub fn verify(&self, interrupted: &dyn Fn() -> Result<()>) -> Result<Report> {
+        let engine = self.engine()?;
+        let snapshot = engine.store.read()?;
+        let mut check =
+            Check { snapshot: &snapshot, names: &engine.names, report: Report::default() };
+        for (name, namespace) in snapshot.namespaces()? {
+            interrupted()?;
+            check.namespace(&name, namespace, interrupted)?;
+        }
+        check.changes()?;
+        Ok(check.report)
+    }
+}
+
+struct Check<'a> {
+    snapshot: &'a Snapshot,
+    names: &'a Names,
+    report: Report,
+}
+
+impl Check<'_> {
+    fn problem(&mut self, text: String) {
+        if self.report.problems.len() < MOST {
+            self.report.problems.push(text);
+        }
+    }
+
+    fn namespace(
+        &mut self,
+        name: &str,
+        namespace: NamespaceId,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<()> {
+        let counters = self.snapshot.namespace_counters(namespace)?;
+        let mut labels: HashMap<Symbol, u64> = HashMap::new();
+        let mut posted: HashMap<(IndexId, Vec<u8>), HashSet<u32>> = HashMap::new();
+        let (mut slots, mut payloads) = (HashSet::new(), Vec::new());
+        self.snapshot.nodes_from(namespace, Slot(0), |slot, payload| {
+            payloads.push((slot, payload.to_vec()));
+            true
+        })?;
+        for (slot, payload) in &payloads {
+            interrupted()?;
+            let Ok(node) = NodeRecord::parse(payload) else {
+                self.problem(format!("{name}: the node in {slot:?} cannot be read"));
+                continue;
+            };
+            slots.insert(*slot);
+            self.report.nodes += 1;
+            if self.snapshot.node_slot(namespace, node.id)? != Some(*slot) {
+                self.problem(format!("{name}: the id {:?} does not lead to its node", node.id));
+            }
+            for label in node.labels() {
+                *labels.entry(label).or_default() += 1;
+                if !self.snapshot.posted(
+                    namespace,
+                    IndexId::LABEL,
+                    &label.0.to_be_bytes(),
+                    *slot,
+                )? {
+                    self.problem(format!("{name}: {:?} is missing under a label", node.id));
+                }
+            }
+            for index in self.names.indexes() {
+                if let Some(ValueRef::Str(text)) = node.properties.get(index.property)? {
+                    posted.entry((index.index, text_value(text))).or_default().insert(slot.0);
+                }
+            }
+        }
+        for (label, count) in labels {
+            if labelled(self.snapshot, namespace, label)?.len() != count {
+                self.problem(format!("{name}: a label lists nodes that do not have it"));
+            }
+        }
+        for ((index, value), expected) in posted {
+            let found: HashSet<u32> =
+                posting(self.snapshot, namespace, index, &value)?.into_iter().collect();
+            if found != expected {
+                self.problem(format!("{name}: a value of {index:?} lists the wrong nodes"));
+            }
+        }
+        self.edges(name, namespace, &slots, interrupted)?;
+        self.embeddings(name, namespace, &slots)?;
+        self.pending(name, namespace, &slots)?;
+        if counters.nodes != slots.len() as u64 {
+            self.problem(format!("{name}: {} nodes, counted {}", slots.len(), counters.nodes));
+        }
+        Ok(())
+    }
+
+    fn edges(
+        &mut self,
+        name: &str,
+        namespace: NamespaceId,
+        nodes: &HashSet<Slot>,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<()> {
+        let mut expected: HashSet<(Slot, u8, Symbol, Slot, Slot)> = HashSet::new();
+        let mut payloads = Vec::new();
+        self.snapshot.edges_from(namespace, Slot(0), |slot, payload| {
+            payloads.push((slot, payload.to_vec()));
+            true
+        })?;
+        let mut count = 0;
+        for (slot, payload) in &payloads {
+            interrupted()?;
+            let Ok(edge) = EdgeRecord::parse(payload) else {
+                self.problem(format!("{name}: the edge in {slot:?} cannot be read"));
+                continue;
+            };
+            count += 1;
+            let found = self.snapshot.resolve(namespace, Kind::Edge, edge.id)?;
+            if found.is_none_or(|found| found.slot != *slot) {
+                self.problem(format!("{name}: the id {:?} does not lead to its edge", edge.id));
+            }
+            for node in [edge.source, edge.target] {
+                if !nodes.contains(&node) {
+                    self.problem(format!("{name}: the edge {:?} ends at no node", edge.id));
+                }
+            }
+            let (from, to, of) = (edge.source, edge.target, edge.edge_type);
+            expected.insert((from, Direction::Out as u8, of, to, *slot));
+            expected.insert((to, Direction::In as u8, of, from, *slot));
+        }
+        self.report.edges += count;
+        let mut found = HashSet::new();
+        for node in nodes {
+            for direction in [Direction::Out, Direction::In] {
+                self.snapshot.neighbors(namespace, *node, direction, None, |of, neighbor| {
+                    found.insert((*node, direction as u8, of, neighbor.node, neighbor.edge));
+                    true
+                })?;
+            }
+        }
+        if found != expected {
+            self.problem(format!(
+                "{name}: {} neighbours are listed without an edge, {} edges are not listed",
+                found.difference(&expected).count(),
+                expected.difference(&found).count()
+            ));
+        }
+        let counted = self.snapshot.namespace_counters(namespace)?.edges;
+        if counted != count {
+            self.problem(format!("{name}: {count} edges, counted {counted}"));
+        }
+        Ok(())
+    }
+
+    fn embeddings(
+        &mut self,
+        name: &str,
+        namespace: NamespaceId,
+        nodes: &HashSet<Slot>,
+    ) -> Result<()> {
+        let mut problems = Vec::new();
+        let mut count = 0;
+        for (space, record) in self.snapshot.spaces()? {
+            self.snapshot.scan_embeddings(namespace, space, |slot, part, embedding| {
+                count += 1;
+                if !nodes.contains(&slot) {
+                    problems.push(format!("{name}: {:?} is the vector of no node", embedding.id));
+                }
+                if embedding.dimension() != record.dimension as usize {
+                    problems.push(format!("{name}: {:?} has a wrong dimension", embedding.id));
+                }
+                let found = self.snapshot.resolve(namespace, Kind::Embedding, embedding.id)?;
+                let right = found.is_some_and(|found| {
+                    (found.space, found.slot, found.part) == (space, slot, part)
+                });
+                if !right {
+                    problems
+                        .push(format!("{name}: {:?} does not lead to its vector", embedding.id));
+                }
+                if !embedding.set_by_user
+                    && let Some(node) = self.snapshot.node(namespace, slot)?
+                    && let Some(message) = self.names.message_text(&node)?
+                    && embedded_db_common::ContentHash::of(&message.text) != embedding.content
+                {
+                    problems.push(format!("{name}: {:?} is of an older text", embedding.id));
+                }
+                Ok(())
+            })?;
+        }
+        self.report.embeddings += count;
+        let counted = self.snapshot.namespace_counters(namespace)?.embeddings;
+        if counted != count {
+            problems.push(format!("{name}: {count} vectors, counted {counted}"));
+        }
+        problems.into_iter().for_each(|problem| self.problem(problem));
+        Ok(())
+    }
+
+    /// Every message is embedded, waits, or has failed; nothing waits for a node that is gone.
+    fn pending(&mut self, name: &str, namespace: NamespaceId, nodes: &HashSet<Slot>) -> Result<()> {
+        for artefact in Artefact::ALL {
+            let waiting = embedded_db_indexing::graph::pending(self.snapshot, namespace, artefact)?;
+            let lost = waiting.iter().filter(|slot| !nodes.contains(&Slot(*slot))).count();
+            if lost > 0 {
+                self.problem(format!("{name}: work waits for {lost} nodes that are gone"));
+            }
+        }
+        let waiting =
+            embedded_db_indexing::graph::pending(self.snapshot, namespace, Artefact::Embedding)?;
+        let spaces = self.snapshot.spaces()?;
+        for slot in labelled(self.snapshot, namespace, self.names.message)? {
+            let slot = Slot(slot);
+            if waiting.contains(slot.0) {
+                continue;
+            }
+            let Some(node) = self.snapshot.node(namespace, slot)? else { continue };
+            if self.names.message_text(&node)?.is_none() {
+                continue;
+            }
+            let mut settled = false;
+            for (space, _) in &spaces {
+                settled |= self.snapshot.embedding(namespace, *space, slot, 0)?.is_some();
+            }
+            settled |= self.snapshot.work(namespace, slot, Artefact::Embedding as u8)?.is_some();
+            if !settled {
+                self.problem(format!("{name}: nobody will embed {:?}", node.id));
+            }
+        }
+        Ok(())
+    }
+
+    fn changes(&mut self) -> Result<()> {
+        let last = self.snapshot.lsn()?;
+        let (mut previous, mut gaps, mut count) = (None::<u64>, 0u64, 0u64);
+        self.snapshot.changes_after(embedded_db_common::Lsn(0), |lsn, _| {
+            gaps += u64::from(previous.is_some_and(|previous| previous + 1 != lsn.0));
+            previous = Some(lsn.0);
+            count += 1;
+            Ok(true)
+        })?;
+        self.report.changes = count;
+        if gaps > 0 || previous.is_some_and(|previous| previous != last.0) {
+            self.problem(format!(
+                "the change table has {gaps} gaps and ends at {previous:?}, not {last:?}"
+            ));
+        }
+        Ok(())
+    }
+}

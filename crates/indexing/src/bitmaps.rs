@@ -1,0 +1,32 @@
+//! Postings as bitmaps of slots.
+
+use embedded_db_common::{NamespaceId, Result, Symbol};
+use embedded_db_storage::{IndexId, ReadTxn};
+use roaring::RoaringBitmap;
+
+/// The slots of one value of an index.
+pub fn posting(
+    txn: &impl ReadTxn,
+    namespace: NamespaceId,
+    index: IndexId,
+    value: &[u8],
+) -> Result<RoaringBitmap> {
+    let mut out = RoaringBitmap::new();
+    txn.containers(namespace, index, value, |container| {
+        match container.as_bitmap() {
+            Some(bits) => out |= RoaringBitmap::from_lsb0_bytes(container.base(), bits),
+            None => out.extend(container.slots()),
+        }
+        true
+    })?;
+    Ok(out)
+}
+
+/// The nodes that have a label.
+pub fn labelled(
+    txn: &impl ReadTxn,
+    namespace: NamespaceId,
+    label: Symbol,
+) -> Result<RoaringBitmap> {
+    posting(txn, namespace, IndexId::LABEL, &label.0.to_be_bytes())
+}

@@ -1,0 +1,169 @@
+//! The labels that the database knows, and what of a node goes into which view.
+
+use embedded_db_common::record::Properties;
+use embedded_db_common::{Error, Result, Symbol, ValueRef};
+use embedded_db_storage::{IndexId, NodeRecord, ReadTxn, WriteTxn};
+
+macro_rules! known_names {
+    ($($field:ident = $name:literal),+ $(,)?) => {
+        /// Symbols of the names that the database itself uses.
+        #[derive(Debug, Clone, Copy)]
+        #[allow(missing_docs)]
+        pub struct Names {
+            $(pub $field: Symbol,)+
+        }
+
+        impl Names {
+            /// Interns them all: the first thing written to a new database.
+            pub fn create(txn: &mut WriteTxn<'_>) -> Result<Self> {
+                Ok(Self { $($field: txn.intern($name)?,)+ })
+            }
+
+            /// Reads them back.
+            pub fn read(txn: &impl ReadTxn) -> Result<Self> {
+                let known = |name: &str| {
+                    txn.symbol(name)?.ok_or_else(|| Error::Corruption {
+                        path: txn.store().path().to_owned(),
+                        object: format!("the name {name:?}"),
+                        detail: "it is missing".into(),
+                    })
+                };
+                Ok(Self { $($field: known($name)?,)+ })
+            }
+        }
+    };
+}
+
+known_names! {
+    chat = "Chat",
+    message = "Message",
+    entity = "Entity",
+    summary = "Summary",
+    contains = "CONTAINS",
+    next = "NEXT",
+    mentions = "MENTIONS",
+    summarizes = "SUMMARIZES",
+    related_to = "RELATED_TO",
+    chat_id = "chat_id",
+    sender = "sender",
+    content = "content",
+    role = "role",
+    timestamp = "timestamp",
+    title = "title",
+    topic = "topic",
+    label = "label",
+    entity_type = "entity_type",
+    aliases = "aliases",
+    mention_count = "mention_count",
+    text = "text",
+    first_message = "first_message",
+    last_message = "last_message",
+    start = "start",
+    end = "end",
+}
+
+/// A property index that exists from the start: over the text values of a property, whatever the
+/// label of the node.
+#[derive(Debug, Clone, Copy)]
+pub struct PropertyIndex {
+    /// The property.
+    pub property: Symbol,
+    /// Its postings.
+    pub index: IndexId,
+}
+
+impl Names {
+    /// The property indexes that exist from the start.
+    pub fn indexes(&self) -> [PropertyIndex; 4] {
+        let index = |property, index| PropertyIndex { property, index };
+        [
+            index(self.chat_id, IndexId::CHAT_ID),
+            index(self.sender, IndexId::SENDER),
+            index(self.role, IndexId::ROLE),
+            index(self.label, IndexId::ENTITY_LABEL),
+        ]
+    }
+
+    /// The labels whose nodes have a searchable text.
+    pub fn text_labels(&self) -> [Symbol; 4] {
+        [self.message, self.chat, self.entity, self.summary]
+    }
+
+    /// The properties that make the searchable text of a node with this label.
+    fn text_properties(&self, label: Symbol) -> &'static [fn(&Self) -> Symbol] {
+        if label == self.message {
+            &[|names| names.sender, |names| names.content]
+        } else if label == self.chat {
+            &[|names| names.title, |names| names.topic]
+        } else if label == self.entity {
+            &[|names| names.label, |names| names.aliases]
+        } else if label == self.summary {
+            &[|names| names.text]
+        } else {
+            &[]
+        }
+    }
+
+    /// The searchable text of a node; `None` when it has none.
+    pub fn searchable_text(&self, node: &NodeRecord<'_>) -> Result<Option<String>> {
+        let mut out = String::new();
+        let mut searchable = false;
+        for label in node.labels() {
+            for property in self.text_properties(label) {
+                searchable = true;
+                append_texts(node.properties, property(self), &mut out)?;
+            }
+        }
+        Ok((searchable && !out.is_empty()).then_some(out))
+    }
+
+    /// The text of a message that models see.
+    pub fn message_text(&self, node: &NodeRecord<'_>) -> Result<Option<MessageText>> {
+        if !node.has_label(self.message) {
+            return Ok(None);
+        }
+        let content = node.properties.get(self.content)?.and_then(|value| value.as_str());
+        let Some(content) = content.filter(|content| !content.trim().is_empty()) else {
+            return Ok(None);
+        };
+        let sender = node.properties.get(self.sender)?.and_then(|value| value.as_str());
+        let mut text = String::new();
+        if let Some(sender) = sender.filter(|sender| !sender.is_empty()) {
+            text.push_str(sender);
+            text.push_str(": ");
+        }
+        let start = text.len();
+        text.push_str(content);
+        Ok(Some(MessageText { text, start }))
+    }
+}
+
+/// What models see of a message: the sender, a colon, and the content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageText {
+    /// The whole.
+    pub text: String,
+    /// Where the content begins, in bytes.
+    pub start: usize,
+}
+
+fn append_texts(properties: Properties<'_>, property: Symbol, out: &mut String) -> Result<()> {
+    let mut push = |text: &str| {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out.push_str(text);
+    };
+    match properties.get(property)? {
+        Some(ValueRef::Str(text)) => push(text),
+        Some(ValueRef::List(items)) => {
+            for item in items.iter()? {
+                if let ValueRef::Str(text) = item? {
+                    push(text);
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Vectors of one embedding space in one namespace: the exact in-memory tail.
+//!
+//! [`VectorTail`] holds int8 codes of every row that no sealed segment covers, with the range of
+//! log sequence numbers in which each is seen. A search scans the codes, keeps every row whose
+//! true score could still be among the best k (see the bound in `quantize`), and reads those
+//! rows' f32 values from the store. The result is the exact order, not an approximation.
+//!
+//! - `block`: where the codes lie; append-only, never moved by growth.
+//! - `slots`: from a node's slot to its rows.
+//! - `quantize`: codes of rows and queries, and what their scores can be off by.
+//! - `exact`: the score of two f32 vectors, which defines the order.
+//! - `tail`: what changes the tail. `search`: what reads it.
+
+mod block;
+mod exact;
+mod quantize;
+mod search;
+mod slots;
+mod tail;
+
+#[cfg(test)]
+mod tests;
+
+use embedded_db_common::Slot;
+
+pub use tail::VectorTail;
+
+/// How two vectors are compared. Scores are such that larger is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// The cosine of the angle, in \[−1, 1\]; 0 if either vector is zero.
+    Cosine,
+    /// The inner product.
+    Dot,
+    /// The negative Euclidean distance, at most 0.
+    Euclidean,
+}
+
+/// A node found by a search.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VectorHit {
+    /// The node.
+    pub slot: Slot,
+    /// Its best part; of equally good ones the first.
+    pub part: u16,
+    /// The exact score of that part, larger being better.
+    pub score: f32,
+}
+
+/// Where the f32 rows are: the store, at a snapshot that agrees with the `at` of the search.
+pub trait RowSource {
+    /// What can go wrong there.
+    type Error;
+
+    /// Copies the row into `out`. `false`: there is none, and the search goes on without it; a
+    /// source for which that means damage answers with an error instead.
+    fn row(&mut self, slot: Slot, part: u16, out: &mut [f32]) -> Result<bool, Self::Error>;
+}

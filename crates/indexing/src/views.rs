@@ -1,0 +1,443 @@
+//! Views that follow the store, per namespace.
+//!
+//! Invariants:
+//! * A reader's snapshot is taken while the views are locked, and they are brought up to it before
+//!   the lock is released; so a view holds every row version that a reader needs. Rows committed
+//!   later carry a later LSN, which the reader ignores.
+//! * Versions are forgotten only when no reader at an older LSN is left.
+//! * Files and locks are never touched here: the store is read through the reader's snapshot.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId};
+use embedded_db_storage::{Kind, ReadTxn, Snapshot, SpaceRecord, Store};
+
+use crate::bitmaps::labelled;
+use crate::kernels::Kernels;
+use crate::schema::Names;
+use crate::text::{Analyzer, Language, TextTail};
+use crate::vector::{Metric, RowSource, VectorTail};
+
+/// Old row versions are dropped every so many changes.
+const PRUNE_EVERY: u64 = 4096;
+
+/// The views of one store in this process.
+pub struct Views {
+    names: Names,
+    language: Language,
+    kernels: Kernels,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// All loaded views are right up to here.
+    followed: u64,
+    pruned: u64,
+    namespaces: HashMap<NamespaceId, Loaded>,
+    /// Snapshots in use, by LSN.
+    readers: BTreeMap<Lsn, usize>,
+}
+
+#[derive(Default)]
+struct Loaded {
+    text: Option<View<TextTail>>,
+    vectors: HashMap<SpaceId, View<VectorTail>>,
+}
+
+struct View<T> {
+    tail: Arc<RwLock<T>>,
+    /// It holds what readers from here on need.
+    base: Lsn,
+}
+
+impl<T> View<T> {
+    fn new(tail: T, base: Lsn) -> Self {
+        Self { tail: Arc::new(RwLock::new(tail)), base }
+    }
+}
+
+/// A snapshot whose LSN the views keep.
+pub struct Pin {
+    snapshot: Snapshot,
+    lsn: Lsn,
+    views: Arc<Views>,
+}
+
+impl Pin {
+    /// The snapshot.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Its LSN.
+    pub fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut state = self.views.lock();
+        if let Some(count) = state.readers.get_mut(&self.lsn) {
+            *count -= 1;
+            if *count == 0 {
+                state.readers.remove(&self.lsn);
+            }
+        }
+    }
+}
+
+/// What a query needs of the views.
+#[derive(Debug, Clone)]
+pub struct Needs {
+    /// The namespace it sees.
+    pub namespace: NamespaceId,
+    /// Whether it searches texts.
+    pub text: bool,
+    /// The space it searches vectors in.
+    pub space: Option<(SpaceId, SpaceRecord)>,
+}
+
+/// The views a query needs, right up to its snapshot.
+#[derive(Clone, Default)]
+pub struct Attached {
+    /// Full text.
+    pub text: Option<Arc<RwLock<TextTail>>>,
+    /// Vectors of the wanted space.
+    pub vectors: Option<Arc<RwLock<VectorTail>>>,
+}
+
+impl Views {
+    /// Views over a store with these names.
+    pub fn new(names: Names, language: &str) -> Result<Arc<Self>> {
+        let language = match language {
+            "english" => Language::English,
+            "none" => Language::None,
+            other => {
+                return Err(Error::InvalidInput(format!(
+                    "language {other:?} is not known; use \"english\" or \"none\""
+                )));
+            }
+        };
+        let (kernels, state) = (Kernels::detect(), Mutex::default());
+        Ok(Arc::new(Self { names, language, kernels, state }))
+    }
+
+    /// The kernels in use.
+    pub fn kernels(&self) -> Kernels {
+        self.kernels
+    }
+
+    /// The analyzer of texts and queries.
+    pub fn analyzer(&self) -> Analyzer {
+        Analyzer::new(self.language)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A snapshot up to which all loaded views are right.
+    pub fn pin(self: &Arc<Self>, store: &Arc<Store>) -> Result<Pin> {
+        let mut state = self.lock();
+        let snapshot = store.read()?;
+        let lsn = snapshot.lsn()?;
+        self.follow(&mut state, &snapshot, lsn)?;
+        *state.readers.entry(lsn).or_default() += 1;
+        drop(state);
+        Ok(Pin { snapshot, lsn, views: Arc::clone(self) })
+    }
+
+    /// Brings the loaded views up to now, so that the next query need not.
+    pub fn catch_up(self: &Arc<Self>, store: &Arc<Store>) -> Result<()> {
+        if self.lock().namespaces.is_empty() {
+            return Ok(());
+        }
+        self.pin(store).map(drop)
+    }
+
+    /// A new snapshot with the views that a query over it needs.
+    pub fn begin(self: &Arc<Self>, store: &Arc<Store>, needs: &Needs) -> Result<(Pin, Attached)> {
+        let mut state = self.lock();
+        let snapshot = store.read()?;
+        let lsn = snapshot.lsn()?;
+        self.follow(&mut state, &snapshot, lsn)?;
+        let attached = self.attach_locked(&mut state, &snapshot, lsn, needs)?;
+        *state.readers.entry(lsn).or_default() += 1;
+        drop(state);
+        Ok((Pin { snapshot, lsn, views: Arc::clone(self) }, attached))
+    }
+
+    /// The views that a query over an earlier snapshot needs.
+    pub fn attach(&self, pin: &Pin, needs: &Needs) -> Result<Attached> {
+        self.attach_locked(&mut self.lock(), &pin.snapshot, pin.lsn, needs)
+    }
+
+    /// Views that are not there are loaded from the snapshot. They are shared with later readers
+    /// only when the snapshot is the newest; an old one gets a copy of its own.
+    fn attach_locked(
+        &self,
+        state: &mut State,
+        snapshot: &Snapshot,
+        lsn: Lsn,
+        needs: &Needs,
+    ) -> Result<Attached> {
+        let newest = lsn.0 == state.followed;
+        let mut attached = Attached::default();
+        if !needs.text && needs.space.is_none() {
+            return Ok(attached);
+        }
+        let loaded = state.namespaces.entry(needs.namespace).or_default();
+        if needs.text {
+            let tail = match loaded.text.as_ref().filter(|view| view.base <= lsn) {
+                Some(view) => Arc::clone(&view.tail),
+                None => {
+                    let view = View::new(self.load_text(snapshot, needs.namespace, lsn)?, lsn);
+                    let tail = Arc::clone(&view.tail);
+                    if newest {
+                        loaded.text = Some(view);
+                    }
+                    tail
+                }
+            };
+            attached.text = Some(tail);
+        }
+        if let Some((space, record)) = &needs.space {
+            let tail = match loaded.vectors.get(space).filter(|view| view.base <= lsn) {
+                Some(view) => Arc::clone(&view.tail),
+                None => {
+                    let tail = self.load_vectors(snapshot, needs.namespace, *space, record, lsn)?;
+                    let view = View::new(tail, lsn);
+                    let tail = Arc::clone(&view.tail);
+                    if newest {
+                        loaded.vectors.insert(*space, view);
+                    }
+                    tail
+                }
+            };
+            attached.vectors = Some(tail);
+        }
+        Ok(attached)
+    }
+
+    /// Forgets the views of a namespace that was dropped.
+    pub fn forget(&self, namespace: NamespaceId) {
+        self.lock().namespaces.remove(&namespace);
+    }
+
+    /// Bytes of memory held by all views.
+    pub fn memory_bytes(&self) -> usize {
+        let state = self.lock();
+        let text = |view: &View<TextTail>| read(&view.tail).memory_bytes();
+        let vector = |view: &View<VectorTail>| read(&view.tail).memory_bytes();
+        state
+            .namespaces
+            .values()
+            .map(|loaded| {
+                loaded.text.as_ref().map_or(0, text)
+                    + loaded.vectors.values().map(vector).sum::<usize>()
+            })
+            .sum()
+    }
+
+    fn load_text(&self, snapshot: &Snapshot, namespace: NamespaceId, at: Lsn) -> Result<TextTail> {
+        let mut tail = TextTail::new(self.analyzer());
+        for label in self.names.text_labels() {
+            for slot in labelled(snapshot, namespace, label)? {
+                let slot = Slot(slot);
+                let Some(node) = snapshot.node(namespace, slot)? else { continue };
+                if let Some(text) = self.names.searchable_text(&node)? {
+                    tail.upsert(slot, Lsn(0), &text);
+                }
+            }
+        }
+        tail.advance(at);
+        Ok(tail)
+    }
+
+    fn load_vectors(
+        &self,
+        snapshot: &Snapshot,
+        namespace: NamespaceId,
+        space: SpaceId,
+        record: &SpaceRecord,
+        at: Lsn,
+    ) -> Result<VectorTail> {
+        let dimension = record.dimension as usize;
+        let mut tail = VectorTail::new(dimension, metric(record)?, self.kernels);
+        let mut rows = NodeRows::default();
+        let mut current = None;
+        snapshot.scan_embeddings(namespace, space, |slot, part, embedding| {
+            if let Some(previous) = current.filter(|previous| *previous != slot) {
+                rows.upsert_into(&mut tail, previous, Lsn(0));
+            }
+            current = Some(slot);
+            rows.push(part, embedding.values());
+            Ok(())
+        })?;
+        if let Some(last) = current {
+            rows.upsert_into(&mut tail, last, Lsn(0));
+        }
+        tail.advance(at);
+        Ok(tail)
+    }
+
+    /// Applies the changes up to `to` to the loaded views.
+    fn follow(&self, state: &mut State, snapshot: &Snapshot, to: Lsn) -> Result<()> {
+        if to.0 <= state.followed {
+            return Ok(());
+        }
+        if state.namespaces.is_empty() {
+            state.followed = to.0;
+            return Ok(());
+        }
+        // Only the last change of an object matters: no reader between `followed` and `to` exists.
+        let mut nodes: BTreeMap<(NamespaceId, Slot), Lsn> = BTreeMap::new();
+        let mut embeddings: BTreeMap<(NamespaceId, SpaceId, Slot), Lsn> = BTreeMap::new();
+        let mut expected = state.followed + 1;
+        let mut trimmed = false;
+        snapshot.changes_after(Lsn(state.followed), |lsn, change| {
+            trimmed |= lsn.0 != expected;
+            expected = lsn.0 + 1;
+            let Some(loaded) = state.namespaces.get(&change.namespace) else { return Ok(true) };
+            match change.kind {
+                Kind::Node if loaded.text.is_some() => {
+                    nodes.insert((change.namespace, change.slot), lsn);
+                }
+                Kind::Embedding if loaded.vectors.contains_key(&change.space) => {
+                    embeddings.insert((change.namespace, change.space, change.slot), lsn);
+                }
+                _ => {}
+            }
+            Ok(true)
+        })?;
+        if trimmed || expected != to.0 + 1 {
+            // The change table no longer reaches back: load anew when next asked for.
+            state.namespaces.clear();
+            state.followed = to.0;
+            return Ok(());
+        }
+        let mut by_lsn: Vec<_> = nodes.into_iter().map(|(key, lsn)| (lsn, key)).collect();
+        by_lsn.sort_unstable();
+        for (lsn, (namespace, slot)) in by_lsn {
+            let Some(view) = state.namespaces.get(&namespace).and_then(|l| l.text.as_ref()) else {
+                continue;
+            };
+            let text = match snapshot.node(namespace, slot)? {
+                Some(node) => self.names.searchable_text(&node)?,
+                None => None,
+            };
+            let mut tail = view.tail.write().unwrap_or_else(PoisonError::into_inner);
+            match text {
+                Some(text) => tail.upsert(slot, lsn, &text),
+                None => tail.remove(slot, lsn),
+            }
+        }
+        let mut by_lsn: Vec<_> = embeddings.into_iter().map(|(key, lsn)| (lsn, key)).collect();
+        by_lsn.sort_unstable();
+        let mut rows = NodeRows::default();
+        for (lsn, (namespace, space, slot)) in by_lsn {
+            let loaded = state.namespaces.get(&namespace);
+            let Some(view) = loaded.and_then(|loaded| loaded.vectors.get(&space)) else {
+                continue;
+            };
+            for (part, embedding) in snapshot.embeddings_of(namespace, space, slot)? {
+                rows.push(part, embedding.values());
+            }
+            let mut tail = view.tail.write().unwrap_or_else(PoisonError::into_inner);
+            rows.upsert_into(&mut tail, slot, lsn);
+        }
+        let oldest = state.readers.keys().next().copied().unwrap_or(to);
+        let prune = to.0 - state.pruned >= PRUNE_EVERY;
+        for loaded in state.namespaces.values() {
+            if let Some(view) = &loaded.text {
+                let mut tail = view.tail.write().unwrap_or_else(PoisonError::into_inner);
+                tail.advance(to);
+                if prune {
+                    tail.prune(oldest);
+                }
+            }
+            for view in loaded.vectors.values() {
+                let mut tail = view.tail.write().unwrap_or_else(PoisonError::into_inner);
+                tail.advance(to);
+                if prune {
+                    tail.prune(oldest);
+                }
+            }
+        }
+        if prune {
+            state.pruned = to.0;
+        }
+        state.followed = to.0;
+        Ok(())
+    }
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn metric(space: &SpaceRecord) -> Result<Metric> {
+    match space.metric.as_str() {
+        "cosine" => Ok(Metric::Cosine),
+        "dot" => Ok(Metric::Dot),
+        "euclidean" => Ok(Metric::Euclidean),
+        other => Err(Error::Internal(format!("space {:?} has the metric {other:?}", space.name))),
+    }
+}
+
+/// The parts of one node, gathered.
+#[derive(Default)]
+struct NodeRows {
+    parts: Vec<u16>,
+    values: Vec<f32>,
+}
+
+impl NodeRows {
+    fn push(&mut self, part: u16, values: impl Iterator<Item = f32>) {
+        self.parts.push(part);
+        self.values.extend(values);
+    }
+
+    /// Hands the parts to the tail and starts anew; no parts means that the node has no vector.
+    fn upsert_into(&mut self, tail: &mut VectorTail, slot: Slot, at: Lsn) {
+        if self.parts.is_empty() {
+            tail.remove(slot, at);
+            return;
+        }
+        let dimension = self.values.len() / self.parts.len();
+        let rows: Vec<(u16, &[f32])> =
+            self.parts.iter().copied().zip(self.values.chunks_exact(dimension)).collect();
+        tail.upsert(slot, at, &rows);
+        self.parts.clear();
+        self.values.clear();
+    }
+}
+
+/// Vectors as a snapshot of the store holds them.
+pub struct StoreRows<'a> {
+    /// The snapshot.
+    pub snapshot: &'a Snapshot,
+    /// The namespace.
+    pub namespace: NamespaceId,
+    /// The space.
+    pub space: SpaceId,
+}
+
+impl RowSource for StoreRows<'_> {
+    type Error = Error;
+
+    fn row(&mut self, slot: Slot, part: u16, out: &mut [f32]) -> Result<bool> {
+        match self.snapshot.embedding(self.namespace, self.space, slot, part)? {
+            Some(embedding) if embedding.copy_to(out) => Ok(true),
+            Some(embedding) => Err(Error::Corruption {
+                path: self.snapshot.store().path().to_owned(),
+                object: format!("the embedding {:?}", embedding.id),
+                detail: format!("it has {} dimensions, not {}", embedding.dimension(), out.len()),
+            }),
+            None => Ok(false),
+        }
+    }
+}

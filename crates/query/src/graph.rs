@@ -1,0 +1,277 @@
+//! Traversals: iterative, bounded, and each node visited once.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use embedded_db_common::{Error, NamespaceId, Result, Slot, Symbol};
+use embedded_db_storage::{Neighbor, ReadTxn};
+
+use crate::converged::Reach;
+use crate::guard::Guard;
+
+/// Edges to follow.
+#[derive(Debug, Clone)]
+pub struct Follow {
+    /// Types; `None` follows all. Types that no edge has are left out.
+    pub types: Option<Vec<Symbol>>,
+    /// Which way.
+    pub direction: Reach,
+    /// Most nodes to visit.
+    pub max_visited: usize,
+}
+
+impl Follow {
+    /// Resolves the names of edge types.
+    pub fn new(
+        txn: &impl ReadTxn,
+        types: Option<&[String]>,
+        direction: Reach,
+        max_visited: usize,
+    ) -> Result<Self> {
+        let types = match types {
+            Some(names) => {
+                let mut symbols = Vec::with_capacity(names.len());
+                for name in names {
+                    symbols.extend(txn.symbol(name)?);
+                }
+                Some(symbols)
+            }
+            None => None,
+        };
+        Ok(Self { types, direction, max_visited })
+    }
+
+    /// Calls `visit` with each neighbour and its edge.
+    pub fn each<T: ReadTxn>(
+        &self,
+        txn: &T,
+        namespace: NamespaceId,
+        node: Slot,
+        mut visit: impl FnMut(Neighbor),
+    ) -> Result<()> {
+        for direction in self.direction.directions() {
+            let mut all = |_, neighbor| {
+                visit(neighbor);
+                true
+            };
+            match &self.types {
+                None => txn.neighbors(namespace, node, *direction, None, &mut all)?,
+                Some(types) => {
+                    for edge_type in types {
+                        txn.neighbors(namespace, node, *direction, Some(*edge_type), &mut all)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn reversed(&self) -> Self {
+        Self { direction: self.direction.reversed(), ..self.clone() }
+    }
+
+    fn too_many(&self) -> Error {
+        Error::InvalidInput(format!(
+            "the traversal visits more than {} nodes; narrow it, or raise max_visited",
+            self.max_visited
+        ))
+    }
+}
+
+/// Distance in hops of every node at most `max_hops` away, by the shortest way.
+pub fn distances<T: ReadTxn>(
+    txn: &T,
+    namespace: NamespaceId,
+    starts: &[Slot],
+    follow: &Follow,
+    max_hops: u32,
+    guard: &Guard<'_>,
+) -> Result<HashMap<Slot, u32>> {
+    let mut found: HashMap<Slot, u32> = starts.iter().map(|slot| (*slot, 0)).collect();
+    let mut frontier: Vec<Slot> = found.keys().copied().collect();
+    for hops in 1..=max_hops {
+        let mut next = Vec::new();
+        for node in &frontier {
+            guard.tick()?;
+            follow.each(txn, namespace, *node, |neighbor| {
+                if let Entry::Vacant(entry) = found.entry(neighbor.node) {
+                    entry.insert(hops);
+                    next.push(neighbor.node);
+                }
+            })?;
+            if found.len() > follow.max_visited {
+                return Err(follow.too_many());
+            }
+        }
+        if next.is_empty() {
+            break;
+        }
+        frontier = next;
+    }
+    Ok(found)
+}
+
+/// Nodes in the order of a breadth- or depth-first walk, each once, with their depth.
+#[allow(clippy::too_many_arguments)]
+pub fn traverse<T: ReadTxn>(
+    txn: &T,
+    namespace: NamespaceId,
+    start: Slot,
+    follow: &Follow,
+    max_depth: u32,
+    depth_first: bool,
+    limit: usize,
+    guard: &Guard<'_>,
+) -> Result<Vec<(Slot, u32)>> {
+    let mut out = Vec::new();
+    let mut seen = HashSet::from([start]);
+    let mut open = VecDeque::from([(start, 0)]);
+    let mut expanded = HashSet::new();
+    while let Some((node, depth)) = if depth_first { open.pop_back() } else { open.pop_front() } {
+        // Depth first, a node may be waiting several times; the deepest entry is the first to come.
+        if !expanded.insert(node) {
+            continue;
+        }
+        guard.tick()?;
+        out.push((node, depth));
+        if out.len() >= limit {
+            break;
+        }
+        if depth == max_depth {
+            continue;
+        }
+        let mut next = Vec::new();
+        follow.each(txn, namespace, node, |neighbor| {
+            let new = if depth_first {
+                !expanded.contains(&neighbor.node)
+            } else {
+                seen.insert(neighbor.node)
+            };
+            if new {
+                next.push((neighbor.node, depth + 1));
+            }
+        })?;
+        if depth_first {
+            // The first neighbour is walked first.
+            next.reverse();
+        }
+        open.extend(next);
+        if open.len() + out.len() > follow.max_visited {
+            return Err(follow.too_many());
+        }
+    }
+    Ok(out)
+}
+
+/// A path: nodes from start to end, and the edges between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathSlots {
+    /// Start first.
+    pub nodes: Vec<Slot>,
+    /// One fewer than the nodes.
+    pub edges: Vec<Slot>,
+}
+
+/// One half of a search from both ends.
+struct Side {
+    follow: Follow,
+    /// How each node was reached: from where, over which edge.
+    parents: HashMap<Slot, Option<Neighbor>>,
+    frontier: Vec<Slot>,
+    depth: u32,
+}
+
+impl Side {
+    fn new(start: Slot, follow: Follow) -> Self {
+        Self { follow, parents: HashMap::from([(start, None)]), frontier: vec![start], depth: 0 }
+    }
+
+    /// One hop further; the first node that the other side knows, if there is one.
+    fn advance<T: ReadTxn>(
+        &mut self,
+        txn: &T,
+        namespace: NamespaceId,
+        other: &Self,
+        guard: &Guard<'_>,
+    ) -> Result<Option<Slot>> {
+        let mut next = Vec::new();
+        let mut meeting = None;
+        self.depth += 1;
+        for node in std::mem::take(&mut self.frontier) {
+            guard.tick()?;
+            let parents = &mut self.parents;
+            self.follow.each(txn, namespace, node, |neighbor| {
+                if meeting.is_none()
+                    && let Entry::Vacant(entry) = parents.entry(neighbor.node)
+                {
+                    entry.insert(Some(Neighbor { node, edge: neighbor.edge }));
+                    if other.parents.contains_key(&neighbor.node) {
+                        meeting = Some(neighbor.node);
+                    }
+                    next.push(neighbor.node);
+                }
+            })?;
+            if meeting.is_some() {
+                return Ok(meeting);
+            }
+            if self.parents.len() > self.follow.max_visited {
+                return Err(self.follow.too_many());
+            }
+        }
+        self.frontier = next;
+        Ok(None)
+    }
+
+    /// From `node` back to where this side began.
+    fn trace(&self, mut node: Slot) -> (Vec<Slot>, Vec<Slot>) {
+        let (mut nodes, mut edges) = (vec![node], Vec::new());
+        while let Some(Some(step)) = self.parents.get(&node) {
+            edges.push(step.edge);
+            node = step.node;
+            nodes.push(node);
+        }
+        (nodes, edges)
+    }
+}
+
+/// The path with the fewest hops, searched from both ends; `None` when there is none.
+///
+/// The first meeting is on a shortest path: the sides advance a whole level at a time, so when the
+/// one at depth a reaches a node that the other holds at depth b' ≤ b, no path is shorter than
+/// a + b, and every node of the other side at less than its full depth b was met before.
+pub fn shortest_path<T: ReadTxn>(
+    txn: &T,
+    namespace: NamespaceId,
+    start: Slot,
+    end: Slot,
+    follow: &Follow,
+    max_hops: Option<u32>,
+    guard: &Guard<'_>,
+) -> Result<Option<PathSlots>> {
+    if start == end {
+        return Ok(Some(PathSlots { nodes: vec![start], edges: Vec::new() }));
+    }
+    let limit = max_hops.unwrap_or(u32::MAX);
+    let mut forward = Side::new(start, follow.clone());
+    let mut backward = Side::new(end, follow.reversed());
+    while forward.depth + backward.depth < limit
+        && !forward.frontier.is_empty()
+        && !backward.frontier.is_empty()
+    {
+        let meeting = if forward.frontier.len() <= backward.frontier.len() {
+            forward.advance(txn, namespace, &backward, guard)?
+        } else {
+            backward.advance(txn, namespace, &forward, guard)?
+        };
+        if let Some(meeting) = meeting {
+            let (mut nodes, mut edges) = forward.trace(meeting);
+            nodes.reverse();
+            edges.reverse();
+            let (back_nodes, back_edges) = backward.trace(meeting);
+            nodes.extend(&back_nodes[1..]);
+            edges.extend(back_edges);
+            return Ok(Some(PathSlots { nodes, edges }));
+        }
+    }
+    Ok(None)
+}

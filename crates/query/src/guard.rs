@@ -1,0 +1,49 @@
+//! Keeps long work interruptible and within its time.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use embedded_db_common::{Error, Result};
+
+/// Work between two looks at the clock and the signals.
+const TICKS: u32 = 256;
+
+/// Asked now and then whether to go on.
+pub struct Guard<'a> {
+    interrupted: &'a dyn Fn() -> Result<()>,
+    deadline: Option<(Instant, Duration)>,
+    ticks: Cell<u32>,
+}
+
+impl<'a> Guard<'a> {
+    /// `interrupted` fails when the caller wants the work to end.
+    pub fn new(timeout: Option<Duration>, interrupted: &'a dyn Fn() -> Result<()>) -> Self {
+        let deadline = timeout.map(|timeout| (Instant::now() + timeout, timeout));
+        Self { interrupted, deadline, ticks: Cell::new(0) }
+    }
+
+    /// Never ends the work.
+    pub fn none() -> Guard<'static> {
+        Guard::new(None, &|| Ok(()))
+    }
+
+    /// One unit of work was done.
+    pub fn tick(&self) -> Result<()> {
+        let ticks = self.ticks.get() + 1;
+        self.ticks.set(ticks);
+        if ticks.is_multiple_of(TICKS) { self.check() } else { Ok(()) }
+    }
+
+    /// Looks at once.
+    pub fn check(&self) -> Result<()> {
+        if let Some((deadline, timeout)) = self.deadline
+            && Instant::now() > deadline
+        {
+            return Err(Error::Timeout {
+                what: "the query".into(),
+                seconds: timeout.as_secs_f64(),
+            });
+        }
+        (self.interrupted)()
+    }
+}

@@ -1,0 +1,368 @@
+//! One batch of messages: read, enrich, store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use embedded_db_common::{ContentHash, Error, NamespaceId, Result, Slot, SpaceId, clock};
+use embedded_db_indexing::graph::{Artefact, GraphWriter, fold, is_pending};
+use embedded_db_indexing::schema::Names;
+use embedded_db_storage::{ReadTxn, Snapshot, Store, WriteTxn};
+
+use crate::models::{Enriched, Mention, Models, TextToEnrich};
+
+/// A message whose text is to be worked on.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    pub(crate) slot: Slot,
+    content: ContentHash,
+    request: TextToEnrich,
+}
+
+/// Messages of one namespace.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    pub(crate) namespace: NamespaceId,
+    pub(crate) items: Vec<Item>,
+}
+
+/// Where the vectors of an item come from.
+#[derive(Debug, Clone)]
+enum Vectors {
+    /// Nobody wants them.
+    None,
+    /// Rows that the model computed.
+    Computed(Vec<Vec<f32>>),
+    /// An equal text has them already.
+    Of(Slot),
+}
+
+/// What is to be stored for one item.
+#[derive(Debug, Clone)]
+struct Outcome {
+    slot: Slot,
+    content: ContentHash,
+    vectors: Vectors,
+    mentions: Option<Vec<Mention>>,
+}
+
+/// What a stored batch did.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stored {
+    pub(crate) embedded: u64,
+    pub(crate) entities: u64,
+}
+
+impl Batch {
+    /// Reads the texts of the messages that wait. Those without a text are left out.
+    pub(crate) fn read(
+        snapshot: &Snapshot,
+        names: &Names,
+        namespace: NamespaceId,
+        slots: &[Slot],
+    ) -> Result<Self> {
+        let mut items = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let Some(node) = snapshot.node(namespace, *slot)? else { continue };
+            let Some(message) = names.message_text(&node)? else { continue };
+            items.push(Item {
+                slot: *slot,
+                content: ContentHash::of(&message.text),
+                request: TextToEnrich {
+                    start: message.text[..message.start].chars().count(),
+                    text: message.text,
+                    vectors: is_pending(snapshot, namespace, Artefact::Embedding, *slot)?,
+                    entities: is_pending(snapshot, namespace, Artefact::Entities, *slot)?,
+                },
+            });
+        }
+        Ok(Self { namespace, items })
+    }
+
+    /// The same batch, one item.
+    pub(crate) fn single(&self, at: usize) -> Self {
+        Self { namespace: self.namespace, items: vec![self.items[at].clone()] }
+    }
+
+    /// The same batch, asking for one artefact only.
+    pub(crate) fn only(&self, artefact: Artefact) -> Self {
+        let mut batch = self.clone();
+        for item in &mut batch.items {
+            item.request.vectors &= artefact == Artefact::Embedding;
+            item.request.entities &= artefact == Artefact::Entities;
+        }
+        batch.items.retain(|item| item.request.vectors || item.request.entities);
+        batch
+    }
+
+    /// Whether an artefact is asked for.
+    pub(crate) fn wants(&self, artefact: Artefact) -> bool {
+        self.items.iter().any(|item| match artefact {
+            Artefact::Embedding => item.request.vectors,
+            Artefact::Entities => item.request.entities,
+            Artefact::Links | Artefact::Summary => false,
+        })
+    }
+
+    /// Calls the model functions, with no lock and no transaction held, and stores what they say.
+    pub(crate) fn work(
+        &self,
+        store: &Arc<Store>,
+        names: &Names,
+        space: Option<(SpaceId, usize)>,
+        models: &dyn Models,
+    ) -> Result<Stored> {
+        let outcomes = self.enrich(store, space, models)?;
+        let (namespace, names) = (self.namespace, *names);
+        store.write(move |txn| {
+            let mut stored = Stored::default();
+            for outcome in &outcomes {
+                outcome.store(txn, &names, namespace, space.map(|(id, _)| id), &mut stored)?;
+            }
+            Ok(stored)
+        })
+    }
+
+    fn enrich(
+        &self,
+        store: &Arc<Store>,
+        space: Option<(SpaceId, usize)>,
+        models: &dyn Models,
+    ) -> Result<Vec<Outcome>> {
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(self.items.len());
+        let mut requests: Vec<TextToEnrich> = Vec::new();
+        // Where in the requests each outcome finds its answer.
+        let mut asked: Vec<Option<usize>> = Vec::with_capacity(self.items.len());
+        let mut first_of: HashMap<ContentHash, usize> = HashMap::new();
+        let snapshot = store.read()?;
+        for (at, item) in self.items.iter().enumerate() {
+            let mut request = item.request.clone();
+            let mut vectors = Vectors::None;
+            if let (true, Some((space, _))) = (request.vectors, space) {
+                let known = snapshot.embedding_of_text(self.namespace, space, item.content)?;
+                let earlier = first_of.get(&item.content).map(|first| self.items[*first].slot);
+                if let Some(owner) = known.or(earlier) {
+                    vectors = Vectors::Of(owner);
+                    request.vectors = false;
+                } else {
+                    first_of.insert(item.content, at);
+                }
+            } else {
+                request.vectors = false;
+            }
+            asked.push((request.vectors || request.entities).then_some(requests.len()));
+            if request.vectors || request.entities {
+                requests.push(request);
+            }
+            let (slot, content) = (item.slot, item.content);
+            outcomes.push(Outcome { slot, content, vectors, mentions: None });
+        }
+        drop(snapshot);
+        if requests.is_empty() {
+            return Ok(outcomes);
+        }
+        let enriched = models.enrich(&requests)?;
+        let dimension = space.map_or(0, |(_, dimension)| dimension);
+        let mut rows = check(&requests, &enriched, dimension)?;
+        for (outcome, asked) in outcomes.iter_mut().zip(asked) {
+            let Some(at) = asked else { continue };
+            if requests[at].vectors {
+                outcome.vectors = Vectors::Computed(std::mem::take(&mut rows[at]));
+            }
+            if requests[at].entities {
+                outcome.mentions = Some(enriched.mentions[at].clone());
+            }
+        }
+        Ok(outcomes)
+    }
+}
+
+/// The rows of each text, after checking that the answer fits the question.
+fn check(
+    requests: &[TextToEnrich],
+    enriched: &Enriched,
+    dimension: usize,
+) -> Result<Vec<Vec<Vec<f32>>>> {
+    let failed = |message: String| Error::EnrichmentFailed { message };
+    let mut rows: Vec<Vec<Vec<f32>>> = vec![Vec::new(); requests.len()];
+    if requests.iter().any(|request| request.vectors) {
+        if enriched.dimension != dimension {
+            return Err(Error::EnrichmentFailed {
+                message: format!(
+                    "the embedding function returned vectors of {} dimensions; its space has \
+                     {dimension}",
+                    enriched.dimension
+                ),
+            });
+        }
+        if enriched.vectors.len() != enriched.owners.len() * dimension {
+            return Err(failed(format!(
+                "the embedding function returned {} numbers for {} rows of {dimension}",
+                enriched.vectors.len(),
+                enriched.owners.len()
+            )));
+        }
+        if let Some(at) = enriched.vectors.iter().position(|value| !value.is_finite()) {
+            return Err(failed(format!(
+                "the embedding function returned {} at number {} of row {}; vectors must be finite",
+                enriched.vectors[at],
+                at % dimension,
+                at / dimension
+            )));
+        }
+        for (owner, row) in enriched.owners.iter().zip(enriched.vectors.chunks_exact(dimension)) {
+            let rows = rows.get_mut(*owner).ok_or_else(|| {
+                failed(format!(
+                    "the embedding function returned a row for text {owner}, of {}",
+                    requests.len()
+                ))
+            })?;
+            rows.push(row.to_vec());
+        }
+    }
+    for (at, (request, rows)) in requests.iter().zip(&rows).enumerate() {
+        if request.vectors && rows.is_empty() {
+            return Err(failed(format!("the embedding function returned no vector for text {at}")));
+        }
+        if rows.len() > usize::from(u16::MAX) {
+            return Err(failed(format!("text {at} has {} parts; 65,535 are possible", rows.len())));
+        }
+    }
+    if requests.iter().any(|request| request.entities) {
+        if enriched.mentions.len() != requests.len() {
+            return Err(failed(format!(
+                "the entity function answered for {} of {} texts",
+                enriched.mentions.len(),
+                requests.len()
+            )));
+        }
+        for (request, mentions) in requests.iter().zip(&enriched.mentions) {
+            let length = request.text.chars().count() - request.start;
+            let wrong = mentions.iter().find(|mention| {
+                mention.text.trim().is_empty()
+                    || mention.text.len() > embedded_db_common::MAX_NAME
+                    || mention.label.is_empty()
+                    || mention.start >= mention.end
+                    || mention.end > length
+            });
+            if let Some(wrong) = wrong {
+                return Err(failed(format!(
+                    "the entity function returned {:?} ({}) at {}..{} in a text of {length} \
+                     characters",
+                    wrong.text, wrong.label, wrong.start, wrong.end
+                )));
+            }
+        }
+    }
+    Ok(rows)
+}
+
+impl Outcome {
+    /// Stores it, unless the message has changed or gone since it was read.
+    fn store(
+        &self,
+        txn: &mut WriteTxn<'_>,
+        names: &Names,
+        namespace: NamespaceId,
+        space: Option<SpaceId>,
+        stored: &mut Stored,
+    ) -> Result<()> {
+        let text = match txn.node(namespace, self.slot)? {
+            Some(node) => names.message_text(&node)?,
+            None => None,
+        };
+        if text.is_none_or(|text| ContentHash::of(&text.text) != self.content) {
+            return Ok(());
+        }
+        if let Some(space) = space
+            && self.store_vectors(txn, namespace, space)?
+        {
+            stored.embedded += 1;
+            let mut writer = GraphWriter::new(txn, names, namespace);
+            writer.done(Artefact::Embedding, self.slot)?;
+            writer.mark_summary(self.slot)?;
+        }
+        if let Some(mentions) = &self.mentions {
+            self.store_mentions(txn, names, namespace, mentions)?;
+            stored.entities += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether the message now has its vectors.
+    fn store_vectors(
+        &self,
+        txn: &mut WriteTxn<'_>,
+        namespace: NamespaceId,
+        space: SpaceId,
+    ) -> Result<bool> {
+        if matches!(self.vectors, Vectors::None) {
+            return Ok(false);
+        }
+        let present = txn.embeddings_of(namespace, space, self.slot)?;
+        let keep = present
+            .first()
+            .is_some_and(|(_, found)| found.set_by_user || found.content == self.content);
+        drop(present);
+        if keep {
+            return Ok(true);
+        }
+        let copied;
+        let rows = match &self.vectors {
+            Vectors::None => return Ok(false),
+            Vectors::Computed(rows) => rows,
+            Vectors::Of(owner) => {
+                let owned = txn.embeddings_of(namespace, space, *owner)?;
+                let rows: Vec<Vec<f32>> = owned
+                    .iter()
+                    .filter(|(_, found)| found.content == self.content)
+                    .map(|(_, found)| found.values().collect())
+                    .collect();
+                if rows.is_empty() {
+                    // The owner has gone since: the message waits for the next round.
+                    return Ok(false);
+                }
+                copied = rows;
+                &copied
+            }
+        };
+        for (part, row) in (0..).zip(rows) {
+            let id = clock::new_id("embedding");
+            txn.put_embedding(namespace, space, self.slot, part, &id, false, self.content, row)?;
+        }
+        if let Vectors::Computed(_) = self.vectors {
+            txn.put_text_hash(namespace, space, self.content, self.slot)?;
+            txn.count_vectors(1, 0);
+        } else {
+            txn.count_vectors(0, 1);
+        }
+        Ok(true)
+    }
+
+    fn store_mentions(
+        &self,
+        txn: &mut WriteTxn<'_>,
+        names: &Names,
+        namespace: NamespaceId,
+        mentions: &[Mention],
+    ) -> Result<()> {
+        let mut writer = GraphWriter::new(txn, names, namespace);
+        writer.retract_mentions(self.slot)?;
+        let mut distinct: Vec<(String, &Mention, usize)> = Vec::new();
+        for mention in mentions {
+            let folded = fold(&mention.text);
+            match distinct.iter_mut().find(|(known, ..)| *known == folded) {
+                Some((.., times)) => *times += 1,
+                None => distinct.push((folded, mention, 1)),
+            }
+        }
+        for (_, mention, times) in &distinct {
+            let place = (mention.start, mention.end);
+            writer.add_mention(self.slot, mention.text.trim(), &mention.label, place, *times)?;
+        }
+        writer.done(Artefact::Entities, self.slot)?;
+        if distinct.len() > 1 {
+            writer.mark(Artefact::Links, self.slot)?;
+        }
+        Ok(())
+    }
+}

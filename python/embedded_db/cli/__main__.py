@@ -1,0 +1,5 @@
+"""``python -m embedded_db.cli``, the same as ``embedded-db``."""
+
+from . import main
+
+main()

@@ -1,0 +1,116 @@
+"""What the tests share: databases, child processes, data that may be absent."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from embedded_db import EmbeddedDB
+from embedded_db.testing import FakeModel
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("EMBEDDED_DB_DATA", ROOT.parent / "shared" / "data"))
+
+settings.register_profile(
+    "tests",
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("tests")
+
+Spawn = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a test may put a database."""
+    return tmp_path / "memory.db"
+
+
+@pytest.fixture
+def db(path: Path) -> Iterator[EmbeddedDB]:
+    """An empty durable database that enriches nothing."""
+    with EmbeddedDB(path, ml=None) as opened:
+        yield opened
+
+
+@pytest.fixture
+def model() -> Iterator[FakeModel]:
+    fake = FakeModel()
+    yield fake
+    fake.recover()
+
+
+@pytest.fixture
+def woven(path: Path, model: FakeModel) -> Iterator[EmbeddedDB]:
+    """An empty database enriched by `model`, whose retries are quick."""
+    weaver = {"max_attempts": 3, "first_delay": 0.01, "max_delay": 0.02}
+    with EmbeddedDB(path, ml=model, weaver=weaver) as opened:
+        yield opened
+        model.recover()
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawn]:
+    """Start Python programs whose output is read line by line; ended with the test."""
+    children: list[subprocess.Popen[str]] = []
+
+    def start(code: str, *args: object) -> "subprocess.Popen[str]":
+        child = subprocess.Popen(
+            [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(code), *map(str, args)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        children.append(child)
+        return child
+
+    yield start
+    for child in children:
+        child.kill()
+        child.communicate()
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Run a Python program to its end."""
+
+    def run(code: str, *args: object) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code), *map(str, args)],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            cwd=tmp_path,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def real_models() -> None:
+    """Skip, visibly, where the default models are not installed."""
+    for package in ("embedded_db_minilm", "onnxruntime", "tokenizers"):
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed: make build, or embedded-db[local]")
+
+
+@pytest.fixture
+def shared_data() -> Callable[[str], Path]:
+    """Find a file of the measurement data; skip, visibly, where it is absent."""
+
+    def find(name: str) -> Path:
+        file = DATA / name
+        if not file.exists():
+            pytest.skip(f"the measurement data {name} is not on this machine")
+        return file
+
+    return find

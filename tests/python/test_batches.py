@@ -1,0 +1,120 @@
+"""A batch is one step: all of it is stored, in order, or none of it is."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from embedded_db import AlreadyExists, DbError, DimensionMismatch, InvalidInput, NotFound
+
+
+def contents(db):
+    return db.count(), db.count_edges(), {node.id for node in db.nodes()}
+
+
+def test_ids_come_back_in_the_order_given(db):
+    nodes = [{"id": f"n{i}" if i % 2 else None, "label": "X"} for i in range(100)]
+    nodes = [{name: value for name, value in node.items() if value} for node in nodes]
+    ids = db.create_nodes(nodes)
+    assert ids[1::2] == [f"n{i}" for i in range(1, 100, 2)]
+    assert len(set(ids)) == 100
+    assert [node.id for node in db.get_many(ids)] == ids
+    assert db.create_nodes([]) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        ({"id": "fine5", "label": "X"}, AlreadyExists),
+        ({"id": "there", "label": "X"}, AlreadyExists),
+        ({"labels": []}, InvalidInput),
+        ({"label": "X", "properties": {"when": datetime(2026, 1, 1)}}, InvalidInput),
+        ({"label": "X", "colour": "red"}, InvalidInput),
+    ],
+)
+def test_one_bad_node_stores_none(db, bad, error):
+    db.create_node({"id": "there", "label": "X"})
+    before = contents(db)
+    nodes = [{"id": f"fine{i}", "label": "X"} for i in range(50)]
+    with pytest.raises(error):
+        db.create_nodes([*nodes, bad])
+    assert contents(db) == before
+    assert db.verify()["ok"]
+
+
+def test_one_bad_edge_stores_none(db):
+    db.create_nodes([{"id": "a", "label": "X"}, {"id": "b", "label": "X"}])
+    good = {"source": "a", "target": "b", "type": "T"}
+    with pytest.raises(NotFound):
+        db.create_edges([good, good, {"source": "a", "target": "missing", "type": "T"}])
+    assert db.count_edges() == 0
+    assert len(db.create_edges([good, good])) == 2
+
+
+def test_messages_of_a_batch_follow_one_another(db):
+    chat = db.create_chat(title="Long")
+    first = chat.add_message("zero", sender="Ann")
+    batch = chat.add_messages(
+        [{"content": f"text {i}", "sender": "Bob", "mood": i} for i in range(600)]
+    )
+    last = chat.add_message("end")
+    expected = [first.id, *(message.id for message in batch), last.id]
+    assert [message.id for message in chat.messages()] == expected
+    assert [message.id for message in chat.messages(after=batch[99], limit=3)] == expected[101:104]
+    assert [message.id for message in chat.messages(limit=2)] == expected[:2]
+    assert first.next == batch[0]
+    assert batch[-1].next == last
+    assert last.next is None
+    assert batch[5]["mood"] == 5
+    assert batch[5].sender == "Bob"
+    assert batch[5].role == "user"
+
+
+def test_one_bad_message_stores_none(db):
+    chat = db.create_chat()
+    kept = chat.add_message("kept", id="taken")
+    good = {"content": "good"}
+    for bad in ({"sender": "Ann"}, {"content": 7}, {"content": "x", "id": "taken"}):
+        with pytest.raises(DbError):
+            chat.add_messages([good, bad])
+    assert list(chat.messages()) == [kept]
+    assert chat.add_message("next") == kept.next
+
+
+def test_vectors_are_set_for_many_nodes(db):
+    ids = db.create_nodes([{"label": "X"} for _ in range(100)])
+    vectors = np.random.default_rng(1).standard_normal((100, 8))
+    made = db.set_embeddings(ids, vectors, space="s")
+    assert len(set(made)) == 100
+    stored = np.stack([db.get_embedding_for_node(id, "s").vector for id in ids])
+    np.testing.assert_array_equal(stored, vectors.astype(np.float32))
+    again = db.set_embeddings(ids[:1], [[1.0] * 8], space="s")
+    assert db.get_embedding(again[0]).vector.tolist() == [1.0] * 8
+    assert len(db.get_embeddings_for_node(ids[0], "s")) == 1
+
+
+def test_bad_vectors_set_none(db):
+    ids = db.create_nodes([{"label": "X"}, {"label": "X"}])
+    db.set_embeddings(ids[:1], [[1.0, 0.0]], space="s")
+    nan = [[1.0, 0.0], [np.nan, 0.0]]
+    for bad, error in (
+        ([[1.0, 0.0]], InvalidInput),
+        ([1.0, 0.0], InvalidInput),
+        ("vectors", InvalidInput),
+        ([[1.0], [1.0, 2.0]], InvalidInput),
+        ([[1.0, 0.0, 0.0]] * 2, DimensionMismatch),
+        (nan, InvalidInput),
+    ):
+        with pytest.raises(error):
+            db.set_embeddings(ids, bad, space="s")
+        assert db.get_embedding_for_node(ids[1], "s") is None
+        assert db.get_embedding_for_node(ids[0], "s").vector.tolist() == [1.0, 0.0]
+
+
+def test_times_of_a_batch_are_kept(db):
+    when = datetime(1970, 4, 13, 3, 7, 53, tzinfo=UTC)
+    chat = db.create_chat()
+    [message] = chat.add_messages([{"content": "Houston", "timestamp": when}])
+    assert message.timestamp == when
+    [now] = chat.add_messages([{"content": "now"}])
+    assert abs((datetime.now(UTC) - now.timestamp).total_seconds()) < 5

@@ -1,0 +1,176 @@
+"""The command line does what the library does, with exit codes and without tracebacks."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from embedded_db import EmbeddedDB
+
+pytest.importorskip("typer")
+pytest.importorskip("rich")
+
+RECORDS = [
+    {
+        "id": f"m{n}",
+        "chat_id": "trip",
+        "chat_title": "Trip",
+        "sender": "Ann" if n % 2 else "Bob",
+        "content": text,
+        "timestamp": f"2025-03-16T11:38:0{n}Z",
+    }
+    for n, text in enumerate(["We go to Paris", "By train [red]or[/red] by bike?", "By train"])
+]
+
+
+@pytest.fixture
+def config(tmp_path) -> Path:
+    """A configuration that needs no model."""
+    file = tmp_path / "config.toml"
+    file.write_text('ml = "none"\n')
+    return file
+
+
+@pytest.fixture
+def run(tmp_path, config, path):
+    def call(command, *args, db=True):
+        where = ["--db", str(path), "--config", str(config)] if db else []
+        return subprocess.run(
+            [sys.executable, "-m", "embedded_db.cli", command, *where, *map(str, args)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            timeout=60,
+            check=False,
+        )
+
+    return call
+
+
+@pytest.fixture
+def talk(tmp_path) -> Path:
+    file = tmp_path / "talk.jsonl"
+    file.write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
+    return file
+
+
+@pytest.fixture
+def imported(run, talk):
+    result = run("import", talk, "--json")
+    assert result.returncode == 0, result.stderr
+    facts = json.loads(result.stdout)
+    assert (facts["messages"], facts["chats"], facts["skipped"]) == (3, 1, 0)
+    return run
+
+
+def test_import_twice(imported, talk):
+    again = imported("import", talk, "--wait")
+    assert again.returncode == 0, again.stderr
+    assert "skipped" in again.stdout
+    assert "3" in again.stdout
+
+
+def test_stats(imported):
+    plain, machine = imported("stats"), imported("stats", "--json")
+    assert plain.returncode == machine.returncode == 0
+    assert "nodes" in plain.stdout
+    assert json.loads(machine.stdout)["namespaces"] == ["default"]
+
+
+def test_query(imported):
+    found = imported("query", "train", "--legs", "text", "--where", "sender=Ann", "--json")
+    assert found.returncode == 0, found.stderr
+    assert [each["id"] for each in json.loads(found.stdout)["results"]] == ["m1"]
+    table = imported("query", "train", "--legs", "text")
+    assert "[red]or[/red]" in table.stdout, "what is stored is not markup"
+    late = imported("query", "--where", "timestamp>=2025-03-16T11:38:01Z", "--json")
+    assert [each["id"] for each in json.loads(late.stdout)["results"]] == ["m1", "m2"]
+    reached = imported("query", "--from", "m0", "--hops", "1", "--label", "Message", "--json")
+    assert [each["id"] for each in json.loads(reached.stdout)["results"]] == ["m1"]
+
+
+def test_show(imported):
+    chat = imported("show", "trip")
+    assert chat.returncode == 0, chat.stderr
+    for record in RECORDS:
+        assert record["content"] in chat.stdout
+    message = json.loads(imported("show", "m0", "--json").stdout)
+    assert message["properties"]["content"] == "We go to Paris"
+    assert message["status"]
+    whole = json.loads(imported("show", "trip", "--json").stdout)
+    assert [each["id"] for each in whole["messages"]] == ["m0", "m1", "m2"]
+
+
+def test_verify(imported):
+    assert imported("verify").returncode == 0
+    assert json.loads(imported("verify", "--json").stdout)["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (["show", "missing"], 1, "NotFound: no node has the id 'missing'"),
+        (["query", "train"], 1, "ModelUnavailable"),
+        (["query", "--where", "sender"], 1, "property=value"),
+        (["query"], 1, "InvalidQuery: the query is empty"),
+        (["import", "missing.jsonl"], 1, "missing.jsonl"),
+        (["import", "talk.jsonl", "--format", "json"], 1, "'jsonl'"),
+        (["show"], 2, "Missing argument"),
+        (["stats", "--jsn"], 2, "--jsn"),
+        (["frobnicate"], 2, "frobnicate"),
+    ],
+)
+def test_errors_are_lines_not_tracebacks(imported, args, code, words):
+    result = imported(*args)
+    assert result.returncode == code, result.stdout + result.stderr
+    assert words in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_missing_database_is_not_made(run, path):
+    result = run("stats")
+    assert result.returncode == 1
+    assert "NotFound" in result.stderr
+    assert not path.exists()
+
+
+def test_a_bad_line_is_named(run, tmp_path):
+    (tmp_path / "bad.jsonl").write_text('{"content": "x"}\nnonsense\n')
+    result = run("import", "bad.jsonl")
+    assert result.returncode == 1
+    assert "line 2" in result.stderr
+
+
+def test_help_names_the_exit_codes(run):
+    result = run("--help", db=False)
+    assert result.returncode == 0
+    for command in ("import", "stats", "query", "show", "verify"):
+        assert command in result.stdout
+    assert "Exit codes" in result.stdout
+
+
+def test_reading_goes_on_beside_a_writer(imported, config, path):
+    config.write_text('ml = "none"\nlock_timeout = 0.1\n')
+    with EmbeddedDB(path, ml=None) as db:
+        assert imported("stats").returncode == 0
+        refused = imported("import", "talk.jsonl")
+        assert refused.returncode == 1
+        assert "DatabaseLocked" in refused.stderr
+        assert db.count("Message") == 3
+
+
+def test_without_the_extra_the_command_says_how_to_install_it(tmp_path):
+    program = (
+        "import sys, importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name in ('typer', 'rich') else find(name, *a)\n"
+        "from embedded_db.cli import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert result.returncode == 2
+    assert 'pip install "embedded-db[cli]"' in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,50 @@
+"""The demo imports a conversation set, waits for the weaver and shows what came of it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.usefixtures("real_models")
+
+
+def demo(tmp_path, *args):
+    return subprocess.run(
+        [sys.executable, ROOT / "examples" / "demo.py", *map(str, args)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=110,
+        check=False,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+
+
+def test_on_our_conversations(tmp_path):
+    run = demo(tmp_path)
+    assert run.returncode == 0, run.stderr
+    for words in ("418 messages", "score", "mentions", "path", "summary", "lies in"):
+        assert words in run.stdout, run.stdout
+
+
+def test_on_a_file_of_the_user(tmp_path):
+    file = tmp_path / "talk.jsonl"
+    texts = ["Alice met Bob in Paris.", "Bob wrote to Carol.", "Carol lives in London."]
+    file.write_text(
+        "".join(json.dumps({"content": text, "sender": "Dan"}) + "\n" for text in texts)
+    )
+    run = demo(tmp_path, file)
+    assert run.returncode == 0, run.stderr
+    assert "3 messages" in run.stdout
+
+
+def test_on_a_file_that_is_none(tmp_path):
+    run = demo(tmp_path, "missing.jsonl")
+    assert run.returncode == 1
+    assert "missing.jsonl" in run.stderr
+    assert "Traceback" not in run.stderr

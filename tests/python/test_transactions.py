@@ -1,0 +1,220 @@
+"""Writes of a transaction become visible together or not at all, and the first committer wins.
+
+It sees one instant and its own writes, and holds no lock while Python runs.
+"""
+
+# ruff: noqa: PT012 - a conflict shows at the end of the block, which is the point
+
+import threading
+
+import pytest
+
+from embedded_db import Conflict, InvalidInput, NotFound, ReadOnly
+
+
+@pytest.fixture
+def accounts(db):
+    for name in ("a", "b"):
+        db.create_node({"id": name, "label": "Account", "properties": {"sum": 100}})
+    return db
+
+
+def move(tx, amount):
+    for name, sign in (("a", -1), ("b", 1)):
+        tx.update_node(name, {"sum": tx.get_node(name)["sum"] + sign * amount})
+
+
+def sums(db):
+    return db.get_node("a")["sum"], db.get_node("b")["sum"]
+
+
+def test_writes_become_visible_together(accounts):
+    with accounts.transaction() as tx:
+        move(tx, 30)
+        made = tx.create_node({"label": "Receipt"})
+        edge = tx.create_edge({"source": made, "target": "a", "type": "FOR"})
+        assert sums(accounts) == (100, 100)
+        assert not accounts.exists(made)
+    assert sums(accounts) == (70, 130)
+    assert accounts.get_edge(edge).target == "a"
+    assert [node.id for node in accounts.neighbors(made)] == ["a"]
+
+
+def test_an_exception_undoes_everything(accounts):
+    with pytest.raises(ZeroDivisionError), accounts.transaction() as tx:
+        move(tx, 30)
+        made = tx.create_node({"label": "Receipt"})
+        tx.delete_node("b")
+        raise ZeroDivisionError
+    assert sums(accounts) == (100, 100)
+    assert not accounts.exists(made)
+    assert accounts.verify()["ok"]
+
+
+def test_point_reads_and_neighbours_see_own_writes(accounts):
+    with accounts.transaction() as tx:
+        made = tx.create_node({"id": "c", "label": "Account", "properties": {"sum": 0}})
+        tx.create_edge({"id": "e", "source": "a", "target": made, "type": "PAYS"})
+        tx.update_node("c", {"sum": 5})
+        assert tx.get_node("c")["sum"] == 5
+        assert tx.get_edge("e").target == "c"
+        assert [node.id for node in tx.neighbors("a")] == ["c"]
+        tx.delete_edge("e")
+        assert tx.get_edge("e") is None
+        assert list(tx.neighbors("a")) == []
+        tx.delete_node("c")
+        assert tx.get_node("c") is None
+        with pytest.raises(NotFound):
+            tx.update_node("c", {"sum": 6})
+    assert not accounts.exists("c")
+
+
+def test_reads_see_the_instant_of_the_beginning(accounts):
+    with accounts.transaction() as tx:
+        accounts.update_node("b", {"sum": 1})
+        accounts.create_node({"id": "late", "label": "Account"})
+        assert {r.node.id for r in tx.query(labels=["Account"])} == {"a", "b"}
+        assert tx.get_node("a")["sum"] == 100
+    assert sums(accounts) == (100, 1)
+
+
+def test_what_was_missing_when_read_may_not_have_come(accounts):
+    with pytest.raises(Conflict), accounts.transaction() as tx:
+        accounts.create_node({"id": "late", "label": "Account"})
+        assert tx.get_node("late") is None
+        tx.create_node({"id": "other", "label": "Account"})
+    assert not accounts.exists("other")
+
+
+def test_the_first_committer_wins(accounts):
+    with pytest.raises(Conflict) as caught, accounts.transaction() as tx:
+        move(tx, 30)
+        accounts.update_node("b", {"sum": 1000})
+    assert caught.value.retryable
+    assert caught.value.id == "b"
+    assert sums(accounts) == (100, 1000)
+
+
+def test_what_was_only_read_is_checked_too(accounts):
+    with pytest.raises(Conflict), accounts.transaction() as tx:
+        total = tx.get_node("a")["sum"] + tx.get_node("b")["sum"]
+        tx.create_node({"id": "total", "label": "Total", "properties": {"sum": total}})
+        accounts.update_node("a", {"sum": 0})
+    assert not accounts.exists("total")
+
+
+def test_an_edge_to_a_node_deleted_meanwhile_is_a_conflict(accounts):
+    with pytest.raises((Conflict, NotFound)), accounts.transaction() as tx:
+        tx.create_edge({"id": "e", "source": "a", "target": "b", "type": "T"})
+        accounts.delete_node("b")
+    assert accounts.get_edge("e") is None
+    assert accounts.verify()["ok"]
+
+
+def test_run_tries_again_until_nothing_is_lost(accounts):
+    def work():
+        for _ in range(25):
+            accounts.run(lambda tx: move(tx, 1), attempts=1000)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sums(accounts) == (0, 200)
+
+
+def test_run_gives_up_after_its_attempts(accounts):
+    calls = []
+
+    def always_late(tx):
+        calls.append(tx.get_node("a"))
+        tx.update_node("a", {"sum": 1})
+        accounts.update_node("a", {"sum": len(calls)})
+
+    with pytest.raises(Conflict):
+        accounts.run(always_late, attempts=3)
+    assert len(calls) == 3
+    assert accounts.run(lambda tx: tx.get_node("a")["sum"]) == 3
+
+
+def test_no_lock_is_held_while_python_runs(accounts):
+    written = threading.Event()
+
+    def write():
+        accounts.create_node({"id": "other", "label": "X"})
+        written.set()
+
+    with accounts.transaction() as tx:
+        move(tx, 1)
+        thread = threading.Thread(target=write)
+        thread.start()
+        assert written.wait(timeout=30), "a write outside waits for the transaction"
+    thread.join()
+    assert accounts.exists("other")
+    assert sums(accounts) == (99, 101)
+
+
+def test_transactions_do_not_nest(accounts):
+    with accounts.transaction():
+        with pytest.raises(InvalidInput, match="do not nest"), accounts.transaction():
+            pass
+        with pytest.raises(InvalidInput, match="do not nest"):
+            accounts.run(lambda tx: None)
+    with accounts.transaction() as tx:
+        move(tx, 1)
+    assert sums(accounts) == (99, 101)
+
+
+def test_a_transaction_works_inside_its_block_only(accounts):
+    tx = accounts.transaction()
+    with pytest.raises(InvalidInput, match="not open"):
+        tx.create_node({"label": "X"})
+    with tx:
+        pass
+    with pytest.raises(InvalidInput, match="not open"):
+        tx.get_node("a")
+    with pytest.raises(InvalidInput, match="entered twice"), tx:
+        pass
+
+
+def test_models_read_in_a_transaction_save_in_it(accounts):
+    chat = accounts.create_chat(title="before", id="chat")
+    with pytest.raises(ZeroDivisionError), accounts.transaction() as tx:
+        inside = tx.get_node("chat")
+        inside.title = "inside"
+        inside.save()
+        assert tx.get_node("chat").title == "inside"
+        with pytest.raises(InvalidInput, match="transaction"):
+            inside.add_message("outside")
+        raise ZeroDivisionError
+    chat.refresh()
+    assert chat.title == "before"
+
+
+def test_a_chat_read_in_a_transaction_gives_its_messages(accounts):
+    made = accounts.create_chat(id="chat").add_messages([{"content": text} for text in "abcd"])
+    for open_ in (accounts.transaction, accounts.snapshot):
+        with open_() as reads:
+            chat = reads.get_node("chat")
+            assert [message.content for message in chat.messages()] == list("abcd")
+            assert [m.content for m in chat.messages(after=made[0])] == list("bcd")
+            assert [m.content for m in chat.messages(after=made[1], limit=1)] == ["c"]
+            assert reads.get_node(made[0].id).next.content == "b"
+
+
+def test_a_snapshot_shows_one_instant(accounts):
+    with accounts.snapshot() as snapshot:
+        accounts.run(lambda tx: move(tx, 30))
+        accounts.create_node({"id": "late", "label": "Account"})
+        accounts.delete_node("b")
+        assert sums(snapshot) == (100, 100)
+        assert snapshot.count("Account") == 2
+        assert {r.node.id for r in snapshot.query(labels=["Account"])} == {"a", "b"}
+        assert [node.id for node in snapshot.nodes()] == ["a", "b"]
+        assert not snapshot.exists("late")
+        assert snapshot.lsn >= 0
+        with pytest.raises(ReadOnly):
+            snapshot.delete_node("a")
+    assert accounts.get_node("a")["sum"] == 70
+    snapshot.close()
