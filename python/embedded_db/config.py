@@ -1,7 +1,6 @@
 """What the database is told once, at opening."""
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike, fspath
@@ -196,6 +195,8 @@ class Config:
         Raises:
             InvalidInput: the file is missing, not TOML, or has an unknown name or wrong value.
         """
+        import tomllib  # here, for few programs read a file
+
         name = fspath(path)
         try:
             with open(name, "rb") as file:

@@ -31,7 +31,7 @@ from .models import (
     wrap,
 )
 from .query import vector as checked_vector
-from .reads import Reads
+from .reads import Reads, with_space
 from .snapshot import Snapshot
 from .transaction import Transaction
 from .weaver import Weaver
@@ -315,8 +315,8 @@ class EmbeddedDB(Reads):
 
         Args:
             id: the edge.
-            updates: values by property name, or ``weight``, ``valid_from``, ``valid_to``;
-                `DELETE` as a value removes the property.
+            updates: values by property name; ``weight``, ``valid_from`` and ``valid_to`` are
+                the edge's own. `DELETE` as a value removes a property or a bound.
 
         Returns:
             The edge as it now is.
@@ -344,8 +344,8 @@ class EmbeddedDB(Reads):
         """Set the embedding of a node by hand; the weaver never overwrites it.
 
         Args:
-            embedding: ``node_id`` and ``vector`` (float32[dim]), and where wanted ``id``,
-                ``space`` and ``model``.
+            embedding: ``node_id`` and ``vector`` (float32[dim]), and where wanted ``id`` and
+                ``space``, which is made when it is new.
 
         Returns:
             The id: the one given, or a new one.
@@ -356,10 +356,7 @@ class EmbeddedDB(Reads):
             DimensionMismatch: the vector has another length than its space.
             NonFiniteVector: the vector holds NaN or an infinity.
         """
-        prepared = dict(embedding)
-        if self._config.embedding_space is not None:
-            prepared.setdefault("space", self._config.embedding_space)
-        return self._native.create_embedding(prepared)
+        return self._native.create_embedding(with_space(embedding, self._default_space()))
 
     def get_embedding(self, id: IdLike) -> Embedding | None:
         """Read an embedding by its own id, or None when there is none.

@@ -4,7 +4,6 @@ A model holds a node as one read saw it. Properties are decoded when they are as
 are kept until `Model.save`, which refuses to overwrite what someone else changed meanwhile.
 """
 
-import html
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import (
@@ -339,6 +338,8 @@ class Model:
         return f"{type(self).__name__}{star}({parts})"
 
     def _repr_html_(self) -> str:
+        import html
+
         rows = "".join(
             f"<tr><th>{html.escape(name)}</th><td>{html.escape(_clipped(value))}</td></tr>"
             for name, value in self._shown()

@@ -5,7 +5,6 @@ text rank. Each may be left out. `ConvergedQuery` checks a query once, by itself
 be kept, sent or run many times; `Results` shows for every node what each leg said.
 """
 
-import html
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -615,6 +614,8 @@ class Results(Sequence[Result]):
         return f"Results({len(self)} found{pending}){rows}{more}"
 
     def _repr_html_(self) -> str:
+        import html
+
         def cell(value: object) -> str:
             shown = f"{value:.3f}" if isinstance(value, float) else "" if value is None else value
             return f"<td>{html.escape(str(shown))}</td>"

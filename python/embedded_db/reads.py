@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
@@ -302,7 +302,8 @@ class Reads(Querying):
     ) -> Pages[AnyNode]:
         """Iterate over the nodes that edges lead to: by type, then oldest edge first.
 
-        A node that several edges lead to comes once for each of them. What is iterated over is the state at the call: writes meanwhile do not show.
+        A node that several edges lead to comes once for each of them. What is iterated over is
+        the state at the call: writes meanwhile do not show.
 
         Args:
             id: the node.
@@ -534,6 +535,13 @@ def _edge_types(given: object) -> list[str] | None:
             f"the edge types are {given!r}", hint="Give one type, a list of them, or None for all"
         )
     return types
+
+
+def with_space(embedding: object, space: str | None) -> dict[str, Any]:
+    """Give an embedding's dict a space, if it names none and there is a default one."""
+    if space is not None and isinstance(embedding, Mapping):
+        return {"space": space, **embedding}
+    return cast("dict[str, Any]", embedding)  # what is no dict is refused by native code
 
 
 def _limit(limit: object) -> int | None:

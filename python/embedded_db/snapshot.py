@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from ._native import Node
 from ._native import Snapshot as NativeSnapshot
-from .errors import ReadOnly
+from .errors import InvalidInput, ReadOnly
 from .models import IdLike
 from .reads import Reads
 
@@ -14,6 +14,21 @@ if TYPE_CHECKING:
     from .database import EmbeddedDB
 
 __all__ = ["Snapshot"]
+
+
+class _Ended:
+    """Stands in the place of a native snapshot that was closed."""
+
+    __slots__ = ()
+
+    def close(self) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        raise InvalidInput("the snapshot was closed", hint="Take a new one with db.snapshot()")
+
+
+_ENDED: Final = _Ended()
 
 
 class Snapshot(Reads):
@@ -36,6 +51,7 @@ class Snapshot(Reads):
     def close(self) -> None:
         """Let go of the instant, so that its space can be used again; may be called twice."""
         self._native.close()
+        self._native = cast("NativeSnapshot", _ENDED)
 
     def __enter__(self) -> Self:
         return self

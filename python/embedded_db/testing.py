@@ -65,7 +65,7 @@ class FakeModel:
 
     def __init__(
         self,
-        dim: int = 128,
+        dim: int = 256,
         entities: Mapping[str, str] = ENTITIES,
         model: str = "fake",
     ) -> None:

@@ -4,14 +4,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 from ._native import Edge, Hits, Node
 from ._native import Transaction as NativeTransaction
 from .errors import Conflict, InvalidInput
 from .models import AnyNode, IdLike, id_of, wrap
 from .query import direction as native_direction
-from .reads import Querying, _edge_types
+from .reads import Querying, _edge_types, with_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ class Transaction(Querying):
 
     def create_node(self, node: Mapping[str, Any]) -> str:
         """Buffer a new node; see `EmbeddedDB.create_node`."""
-        return self._native.create_node(dict(node))
+        return self._native.create_node(cast("dict[str, Any]", node))
 
     def get_node(self, id: IdLike) -> AnyNode | None:
         """Read a node, this transaction's own writes included; None when there is none."""
@@ -97,7 +97,7 @@ class Transaction(Querying):
         Raises:
             NotFound: the node does not exist.
         """
-        self._native.update_node(id_of(id), dict(updates))
+        self._native.update_node(id_of(id), cast("dict[str, Any]", updates))
 
     def delete_node(self, id: IdLike) -> None:
         """Buffer the deletion of a node with its edges.
@@ -113,7 +113,7 @@ class Transaction(Querying):
         Raises:
             NotFound: one of its ends does not exist.
         """
-        return self._native.create_edge(dict(edge))
+        return self._native.create_edge(cast("dict[str, Any]", edge))
 
     def get_edge(self, id: IdLike) -> Edge | None:
         """Read an edge, this transaction's own writes included; None when there is none."""
@@ -125,7 +125,7 @@ class Transaction(Querying):
         Raises:
             NotFound: the edge does not exist.
         """
-        self._native.update_edge(id_of(id), dict(updates))
+        self._native.update_edge(id_of(id), cast("dict[str, Any]", updates))
 
     def delete_edge(self, id: IdLike) -> None:
         """Buffer the deletion of an edge.
@@ -141,7 +141,7 @@ class Transaction(Querying):
         Raises:
             NotFound: its node does not exist.
         """
-        return self._native.create_embedding(dict(embedding))
+        return self._native.create_embedding(with_space(embedding, self._default_space()))
 
     def delete_embedding(self, id: IdLike) -> None:
         """Buffer the deletion of an embedding.

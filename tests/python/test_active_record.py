@@ -178,7 +178,7 @@ def test_what_enrichment_adds(woven):
     assert paris.mention_count == 2
     assert {message.id for message in paris.messages()} == {m1.id, m2.id}
     assert woven.get_entities_mentioned_in(m2) == m2.entities()
-    assert m1.embedding().dim == 128
+    assert m1.embedding().dim == 256
     similar = m2.similar(limit=1)
     assert [result.node.id for result in similar] == [m1.id]
     assert m2.id not in {result.node.id for result in m2.similar(limit=10)}
@@ -234,7 +234,7 @@ def test_a_vector_set_by_hand_is_never_overwritten(woven):
     message = woven.create_message("chat", "Alice")
     woven.flush(timeout=30)
     space = message.embedding().space
-    mine = [1.0] * 128
+    mine = [1.0] * 256
     woven.create_embedding({"node_id": message.id, "vector": mine, "space": space})
     message["note"] = "changed"
     message.save()

@@ -65,7 +65,7 @@ def test_what_is_missing_reads_as_none_and_cannot_be_changed(db):
     for change in (
         lambda: db.update_node("no", {"a": 1}),
         lambda: db.delete_node("no"),
-        lambda: db.update_edge("no", {"properties": {"a": 1}}),
+        lambda: db.update_edge("no", {"a": 1}),
         lambda: db.delete_edge("no"),
         lambda: db.update_embedding("no", [1.0]),
         lambda: db.delete_embedding("no"),
@@ -139,9 +139,10 @@ def test_an_edge_can_be_changed(db):
     db.create_edge(
         {"id": "e", "source": "a", "target": "a", "type": "T", "properties": {"a": 1, "b": 1}}
     )
-    edge = db.update_edge("e", {"properties": {"a": 2, "b": DELETE}, "weight": 3.0})
+    edge = db.update_edge("e", {"a": 2, "b": DELETE, "weight": 3.0, "valid_from": T0})
     assert edge.properties == {"a": 2}
     assert edge.weight == 3.0
+    assert edge.valid_from == T0
     assert edge.version == 2
     assert db.get_edge("e") == edge
 
@@ -202,11 +203,10 @@ def test_nodes_are_listed_as_they_were_at_the_call(db):
 def test_an_embedding_reads_back_as_it_was_written(db):
     db.create_node({"id": "a", "label": "X"})
     vector = np.arange(1, 5, dtype=np.float32)
-    id = db.create_embedding({"node_id": "a", "vector": vector, "space": "mine", "model": "hand"})
+    id = db.create_embedding({"node_id": "a", "vector": vector, "space": "mine"})
     embedding = db.get_embedding(id)
     assert embedding.node_id == "a"
     assert embedding.space == "mine"
-    assert embedding.model == "hand"
     assert embedding.dim == 4
     assert embedding.vector.dtype == np.float32
     np.testing.assert_array_equal(embedding.vector, vector)

@@ -62,6 +62,9 @@ CASES = [
     # nodes
     Case("no label", lambda db: db.create_node({}), InvalidInput, ("label",)),
     Case("empty labels", lambda db: db.create_node({"labels": []}), InvalidInput, ("label",)),
+    Case(
+        "labels a number", lambda db: db.create_node({"labels": 7}), InvalidInput, ("labels", "7")
+    ),
     Case("empty label", lambda db: db.create_node({"label": ""}), InvalidInput, ("label",)),
     Case(
         "unknown key",

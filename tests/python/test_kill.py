@@ -202,7 +202,6 @@ def test_a_hundred_kills(path, spawn):
             assert report["ok"], report
         all_messages += expected.messages
         all_pairs += expected.pairs
-    print(counts)
     assert counts["acks"] > KILLS
     assert counts["in the middle"] > 0, "no kill ever hit a write"
     with EmbeddedDB(path, ml=FakeModel()) as db:

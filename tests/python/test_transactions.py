@@ -218,3 +218,5 @@ def test_a_snapshot_shows_one_instant(accounts):
             snapshot.delete_node("a")
     assert accounts.get_node("a")["sum"] == 70
     snapshot.close()
+    with pytest.raises(InvalidInput, match="closed.*snapshot"):
+        snapshot.get_node("a")

@@ -1,1 +1,27 @@
-//! The private Python module.
+//! The private Python module: converts, releases the interpreter, maps errors, returns.
+
+mod convert;
+mod database;
+mod errors;
+mod objects;
+mod query;
+mod snapshot;
+mod transaction;
+
+use pyo3::prelude::*;
+
+/// `embedded_db._native`.
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<database::Database>()?;
+    module.add_class::<snapshot::Snapshot>()?;
+    module.add_class::<transaction::Transaction>()?;
+    module.add_class::<objects::Node>()?;
+    module.add_class::<objects::Edge>()?;
+    module.add_class::<objects::Embedding>()?;
+    module.add_class::<objects::Path>()?;
+    module.add_class::<query::Hit>()?;
+    module.add_class::<query::Hits>()?;
+    Ok(())
+}

@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::objects::{Edge, Node};
 
 /// A message to be appended: its id, and what it has besides its chat.
-pub type MessageDraft = (Option<String>, Draft);
+pub(crate) type MessageDraft = (Option<String>, Draft);
 
 impl Database {
     /// Makes nodes, all or none; returns their ids.

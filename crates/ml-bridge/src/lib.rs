@@ -1,1 +1,150 @@
-//! Calls the stateless Python model functions for the weaver.
+//! Calls the stateless Python model functions for the weaver and for queries.
+//!
+//! The functions are methods of one Python object (`embedded_db.ml.providers.Functions` or one with
+//! the same interface). Whatever they raise becomes an error with its traceback; what they return is
+//! converted here and checked by the weaver.
+
+use embedded_db_common::{Error, Result};
+use embedded_db_weaver::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
+use numpy::{PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+/// Model functions that are methods of a Python object.
+pub struct PythonModels {
+    functions: Py<PyAny>,
+}
+
+impl PythonModels {
+    /// Over an object with the methods `embedding_info`, `warm_up`, `embed`, `enrich`, `summarize`.
+    pub fn new(functions: Py<PyAny>) -> Self {
+        Self { functions }
+    }
+
+    /// Runs with the interpreter attached. An interpreter that is ending takes no calls.
+    fn call<T>(&self, call: impl for<'py> FnOnce(&Bound<'py, PyAny>) -> PyResult<T>) -> Result<T> {
+        let outcome = Python::try_attach(|py| {
+            call(self.functions.bind(py)).map_err(|error| describe(py, &error))
+        });
+        outcome.unwrap_or_else(|| {
+            Err(Error::ModelUnavailable { message: "the interpreter is shutting down".into() })
+        })
+    }
+}
+
+/// An exception with its traceback. `ModelUnavailable` is not the fault of the text at hand.
+fn describe(py: Python<'_>, error: &PyErr) -> Error {
+    let name = error.get_type(py).name().map_or_else(|_| "error".into(), |name| name.to_string());
+    let message = error.value(py).str().map_or_else(|_| String::new(), |text| text.to_string());
+    if name == "ModelUnavailable" {
+        return Error::ModelUnavailable { message };
+    }
+    let traceback = error.traceback(py).and_then(|traceback| traceback.format().ok());
+    let mut text = format!("{name}: {message}");
+    if let Some(traceback) = traceback {
+        text.push('\n');
+        text.push_str(traceback.trim_end());
+    }
+    Error::EnrichmentFailed { message: text }
+}
+
+/// Any array-like as rows of 32-bit floats: the numbers, and how many stand in a row.
+fn rows(value: &Bound<'_, PyAny>) -> PyResult<(Vec<f32>, usize)> {
+    let py = value.py();
+    let numpy = py.import(intern!(py, "numpy"))?;
+    let keywords = PyDict::new(py);
+    keywords.set_item(intern!(py, "dtype"), numpy.getattr(intern!(py, "float32"))?)?;
+    let array = numpy.call_method(intern!(py, "ascontiguousarray"), (value,), Some(&keywords))?;
+    let array: PyReadonlyArrayDyn<'_, f32> = array.extract()?;
+    if array.ndim() != 2 {
+        return Err(pyo3::exceptions::PyValueError::new_err(format!(
+            "the vectors have {} axes; a 2-d array of rows is needed",
+            array.ndim()
+        )));
+    }
+    Ok((array.as_slice()?.to_vec(), array.shape()[1]))
+}
+
+impl Models for PythonModels {
+    fn space(&self) -> Result<Option<ModelSpace>> {
+        self.call(|functions| {
+            let info = functions.call_method0(intern!(functions.py(), "embedding_info"))?;
+            if info.is_none() {
+                return Ok(None);
+            }
+            let text = |key: &str| -> PyResult<String> { info.get_item(key)?.extract() };
+            Ok(Some(ModelSpace {
+                model: text("model")?,
+                provider: text("provider")?,
+                precision: text("precision")?,
+                dimension: info.get_item("dim")?.extract()?,
+                metric: text("metric")?,
+            }))
+        })
+    }
+
+    fn warm_up(&self) -> Result<()> {
+        self.call(|functions| functions.call_method0(intern!(functions.py(), "warm_up")).map(drop))
+    }
+
+    fn embed(&self, texts: &[String]) -> Result<Vec<f32>> {
+        self.call(|functions| {
+            let texts = PyList::new(functions.py(), texts)?;
+            let vectors = functions.call_method1(intern!(functions.py(), "embed"), (texts,))?;
+            Ok(rows(&vectors)?.0)
+        })
+    }
+
+    fn enrich(&self, texts: &[TextToEnrich]) -> Result<Enriched> {
+        self.call(|functions| {
+            let py = functions.py();
+            let arguments = (
+                PyList::new(py, texts.iter().map(|text| text.text.as_str()))?,
+                PyList::new(py, texts.iter().map(|text| text.start))?,
+                PyList::new(py, texts.iter().map(|text| text.vectors))?,
+                PyList::new(py, texts.iter().map(|text| text.entities))?,
+            );
+            let answer = functions.call_method1(intern!(py, "enrich"), arguments)?;
+            let (vectors, owners, found): (Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyAny>) =
+                answer.extract()?;
+            let wanted = texts.iter().any(|text| text.vectors);
+            let (vectors, dimension) = if wanted { rows(&vectors)? } else { (Vec::new(), 0) };
+            let owners = if wanted {
+                owners.try_iter()?.map(|owner| owner?.extract()).collect::<PyResult<_>>()?
+            } else {
+                Vec::new()
+            };
+            let mentions = found
+                .try_iter()?
+                .map(|mentions| {
+                    mentions?.try_iter()?.map(|mention| read_mention(&mention?)).collect()
+                })
+                .collect::<PyResult<_>>()?;
+            Ok(Enriched { vectors, dimension, owners, mentions })
+        })
+    }
+
+    fn summarize(&self, messages: &[String], vectors: &[f32], dimension: usize) -> Result<String> {
+        self.call(|functions| {
+            let py = functions.py();
+            let messages = PyList::new(py, messages)?;
+            let vectors = if dimension == 0 {
+                py.None().into_bound(py)
+            } else {
+                let flat = numpy::PyArray1::from_slice(py, vectors);
+                flat.call_method1(intern!(py, "reshape"), (messages.len(), dimension))?
+            };
+            functions.call_method1(intern!(py, "summarize"), (messages, vectors))?.extract()
+        })
+    }
+}
+
+fn read_mention(mention: &Bound<'_, PyAny>) -> PyResult<Mention> {
+    Ok(Mention {
+        text: mention.get_item("text")?.extract()?,
+        label: mention.get_item("label")?.extract()?,
+        start: mention.get_item("start")?.extract()?,
+        end: mention.get_item("end")?.extract()?,
+    })
+}

@@ -1,1 +1,99 @@
-//! Seeded generators, fake models and a manual clock for tests.
+//! Fake models for tests: deterministic, switchable, and counted.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use embedded_db_common::{ContentHash, Error, Result};
+use embedded_db_weaver::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
+
+/// A model whose vectors come from a hash and whose entities are the capitalised words.
+#[derive(Debug, Default)]
+pub struct FakeModels {
+    /// Calls of the embedding function so far, in texts.
+    pub embedded: AtomicU64,
+    /// Whether every call fails.
+    pub failing: AtomicBool,
+    /// Texts that hold one of these fail.
+    pub poison: Mutex<Vec<String>>,
+}
+
+impl FakeModels {
+    /// Dimension of its vectors.
+    pub const DIMENSION: usize = 16;
+
+    /// The vector of a text.
+    pub fn vector(text: &str) -> Vec<f32> {
+        let hash = ContentHash::of(text).0;
+        hash.iter().map(|byte| f32::from(*byte) / 127.5 - 1.0).collect()
+    }
+
+    fn check(&self, text: &str) -> Result<()> {
+        let poison = self.poison.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let poisoned = poison.iter().any(|word| text.contains(word.as_str()));
+        if poisoned || self.failing.load(Ordering::Relaxed) {
+            return Err(Error::EnrichmentFailed {
+                message: format!("planted failure on {text:?}"),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Models for FakeModels {
+    fn space(&self) -> Result<Option<ModelSpace>> {
+        Ok(Some(ModelSpace {
+            model: "fake".into(),
+            provider: "testing".into(),
+            precision: "fp32".into(),
+            dimension: Self::DIMENSION,
+            metric: "cosine".into(),
+        }))
+    }
+
+    fn warm_up(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn embed(&self, texts: &[String]) -> Result<Vec<f32>> {
+        texts.iter().try_for_each(|text| self.check(text))?;
+        Ok(texts.iter().flat_map(|text| Self::vector(text)).collect())
+    }
+
+    fn enrich(&self, texts: &[TextToEnrich]) -> Result<Enriched> {
+        let mut out = Enriched { dimension: Self::DIMENSION, ..Enriched::default() };
+        for (at, text) in texts.iter().enumerate() {
+            self.check(&text.text)?;
+            if text.vectors {
+                self.embedded.fetch_add(1, Ordering::Relaxed);
+                out.vectors.extend(Self::vector(&text.text));
+                out.owners.push(at);
+            }
+            let content: Vec<char> = text.text.chars().skip(text.start).collect();
+            out.mentions.push(if text.entities { capitalised(&content) } else { Vec::new() });
+        }
+        Ok(out)
+    }
+
+    fn summarize(&self, messages: &[String], _: &[f32], _: usize) -> Result<String> {
+        Ok(messages.first().cloned().unwrap_or_default())
+    }
+}
+
+fn capitalised(content: &[char]) -> Vec<Mention> {
+    let mut out = Vec::new();
+    let mut at = 0;
+    while at < content.len() {
+        if !content[at].is_alphanumeric() {
+            at += 1;
+            continue;
+        }
+        let end = content[at..].iter().position(|c| !c.is_alphanumeric());
+        let end = end.map_or(content.len(), |length| at + length);
+        if content[at].is_uppercase() {
+            let text = content[at..end].iter().collect();
+            out.push(Mention { text, label: "NAME".into(), start: at, end });
+        }
+        at = end;
+    }
+    out
+}

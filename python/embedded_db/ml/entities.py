@@ -21,6 +21,7 @@ Dates, amounts and events are not recognised.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import unicodedata
 from collections.abc import Sequence
@@ -436,19 +437,31 @@ class Search:
         batch = [(i, words) for i, words in self._words.items() if len(words.tokens)]
         if not batch:
             return found
+        # A name does not go on in the next line: each line is a sequence of its own.
+        lines = [(i, words, *line) for i, words in batch for line in _lines(self._texts[i], words)]
         shape = features(
-            [self._texts[i] for i, _ in batch], [(words.begins, words.ends) for _, words in batch]
+            [self._texts[i] for i, *_ in lines],
+            [(words.begins[low:high], words.ends[low:high]) for _, words, low, high in lines],
         )
         projected = np.concatenate([words.projected for _, words in batch])
-        scores = self._head.scores(projected, shape)
-        lengths = [len(words.tokens) for _, words in batch]
-        tags = best_tags(self._head, scores, lengths)
+        lengths = [high - low for *_, low, high in lines]
+        tags = best_tags(self._head, self._head.scores(projected, shape), lengths)
         at = 0
-        for (i, words), length in zip(batch, lengths, strict=True):
-            spans = spans_of(tags[at : at + length])
-            found[i] = _entities(self._texts[i], self._starts[i], words, spans)
+        for (i, words, low, _), length in zip(lines, lengths, strict=True):
+            spans = [(a + low, b + low, label) for a, b, label in spans_of(tags[at : at + length])]
+            found[i] += _entities(self._texts[i], self._starts[i], words, spans)
             at += length
         return found
+
+
+def _lines(text: str, words: Words) -> list[tuple[int, int]]:
+    """First word and word after the last of every line that has words."""
+    count = len(words.tokens)
+    if "\n" not in text and "\r" not in text:
+        return [(0, count)]
+    gaps = zip(words.ends[:-1].tolist(), words.begins[1:].tolist(), strict=True)
+    breaks = [i for i, (a, b) in enumerate(gaps, 1) if not {"\n", "\r"}.isdisjoint(text[a:b])]
+    return list(itertools.pairwise([0, *breaks, count]))
 
 
 def words_of(tokens: Tokens, start: int, width: int) -> Words:

@@ -78,7 +78,7 @@ impl VectorTail {
     }
 
     /// Replaces all parts of the node from `at` on; no parts remove it. Each part is its number
-    /// and its vector of finite numbers, which may have any length.
+    /// and its vector, finite numbers of any size.
     ///
     /// # Panics
     /// If a vector has not the tail's dimension. Changes out of order are caught in debug

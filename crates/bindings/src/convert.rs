@@ -1,0 +1,517 @@
+//! Values between Python and their stored form.
+
+use embedded_db_engine::common::value::write;
+use embedded_db_engine::common::{
+    Draft, Error, MAX_DEPTH, MAX_PROPERTIES, Value, ValueRef, record::put_bytes, record::put_varint,
+};
+use embedded_db_engine::{Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft};
+use numpy::{PyArrayLike1, TypeMustMatch};
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
+
+use crate::errors::{invalid, to_python};
+
+/// Objects of the `datetime` module and our own that are compared with all the time.
+struct Known {
+    datetime: Py<PyAny>,
+    epoch: Py<PyAny>,
+    microsecond: Py<PyAny>,
+    timedelta: Py<PyAny>,
+    delete: Py<PyAny>,
+}
+
+static KNOWN: PyOnceLock<Known> = PyOnceLock::new();
+
+fn known(py: Python<'_>) -> PyResult<&Known> {
+    KNOWN.get_or_try_init(py, || {
+        let module = py.import("datetime")?;
+        let utc = module.getattr("timezone")?.getattr("utc")?;
+        let keywords = PyDict::new(py);
+        keywords.set_item("tzinfo", utc)?;
+        let datetime = module.getattr("datetime")?;
+        let timedelta = module.getattr("timedelta")?;
+        Ok(Known {
+            epoch: datetime.call((1970, 1, 1), Some(&keywords))?.unbind(),
+            datetime: datetime.unbind(),
+            microsecond: timedelta.call1((0, 0, 1))?.unbind(),
+            timedelta: timedelta.unbind(),
+            delete: py.import("embedded_db.fields")?.getattr("DELETE")?.unbind(),
+        })
+    })
+}
+
+/// A UTF-8 view of a text; lone surrogates are refused.
+pub(crate) fn text<'a>(value: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
+    value.to_str().map_err(|_| {
+        let shown = value.repr().map_or_else(|_| "?".into(), |repr| repr.to_string());
+        let shown: String = shown.chars().take(60).collect();
+        to_python(
+            value.py(),
+            &Error::BadText(format!(
+                "the text {shown} is not valid Unicode (it holds a lone surrogate); encode it with \
+                 errors=\"replace\" first"
+            )),
+        )
+    })
+}
+
+/// Microseconds since 1970 UTC of a datetime with a time zone.
+pub(crate) fn micros(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let py = value.py();
+    let known = known(py)?;
+    if value.getattr(intern!(py, "tzinfo"))?.is_none() {
+        return Err(invalid(
+            py,
+            format!(
+                "the datetime {} has no time zone; add one, for example \
+                 value.replace(tzinfo=timezone.utc)",
+                value.repr()?
+            ),
+        ));
+    }
+    value.sub(known.epoch.bind(py))?.floor_div(known.microsecond.bind(py))?.extract()
+}
+
+/// A datetime in UTC.
+pub(crate) fn datetime(py: Python<'_>, micros: i64) -> PyResult<Bound<'_, PyAny>> {
+    let known = known(py)?;
+    let delta = known.timedelta.bind(py).call1((0, 0, micros))?;
+    known.epoch.bind(py).add(delta)
+}
+
+fn too_large(py: Python<'_>, size: usize) -> PyErr {
+    let (what, limit) = ("the value of a property".into(), MAX_PROPERTIES);
+    to_python(py, &Error::ValueTooLarge { what, size, limit })
+}
+
+/// Appends the stored form of a value.
+pub(crate) fn write_value(
+    out: &mut Vec<u8>,
+    value: &Bound<'_, PyAny>,
+    depth: usize,
+) -> PyResult<()> {
+    let py = value.py();
+    if let Ok(string) = value.cast::<PyString>() {
+        let text = text(string)?;
+        if out.len() + text.len() > MAX_PROPERTIES {
+            return Err(too_large(py, text.len()));
+        }
+        write::str(out, text);
+    } else if let Ok(flag) = value.cast::<PyBool>() {
+        write::bool(out, flag.is_true());
+    } else if value.is_none() {
+        write::null(out);
+    } else if value.cast::<PyInt>().is_ok() {
+        let number: i64 = value.extract().map_err(|_| {
+            invalid(
+                py,
+                format!(
+                    "the integer {} does not fit 64 bits; store it as a text",
+                    value.repr().map_or_else(
+                        |_| "?".into(),
+                        |repr| { repr.to_string().chars().take(40).collect::<String>() }
+                    )
+                ),
+            )
+        })?;
+        write::int(out, number);
+    } else if let Ok(number) = value.cast::<PyFloat>() {
+        write::float(out, number.value());
+    } else if let Ok(bytes) = value.cast::<PyBytes>() {
+        let bytes = bytes.as_bytes();
+        if out.len() + bytes.len() > MAX_PROPERTIES {
+            return Err(too_large(py, bytes.len()));
+        }
+        write::bytes(out, bytes);
+    } else if let Ok(list) = value.cast::<PyList>() {
+        write_items(out, list.len(), list.iter(), py, depth)?;
+    } else if let Ok(tuple) = value.cast::<PyTuple>() {
+        write_items(out, tuple.len(), tuple.iter(), py, depth)?;
+    } else if let Ok(dict) = value.cast::<PyDict>() {
+        check_depth(py, depth)?;
+        let mut body = Vec::new();
+        put_varint(&mut body, dict.len() as u64);
+        for (key, item) in dict.iter() {
+            let key = key.cast_into::<PyString>().map_err(|error| {
+                let key = error.into_inner();
+                let shown = key.repr().map_or_else(|_| "?".into(), |repr| repr.to_string());
+                invalid(py, format!("the key {shown} of a dict is no text; use texts as keys"))
+            })?;
+            put_bytes(&mut body, text(&key)?.as_bytes());
+            write_value(&mut body, &item, depth + 1)?;
+            if body.len() > MAX_PROPERTIES {
+                return Err(too_large(py, body.len()));
+            }
+        }
+        write::map(out, &body);
+    } else if value.is_instance(known(py)?.datetime.bind(py))? {
+        write::time(out, micros(value)?);
+    } else {
+        return Err(invalid(
+            py,
+            format!(
+                "a value of type {} cannot be stored; use None, bool, int, float, str, bytes, \
+                 datetime, or lists and dicts of these",
+                value.get_type().name()?
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn check_depth(py: Python<'_>, depth: usize) -> PyResult<()> {
+    if depth < MAX_DEPTH {
+        return Ok(());
+    }
+    Err(invalid(py, format!("a property is nested deeper than {MAX_DEPTH} levels; flatten it")))
+}
+
+fn write_items<'py>(
+    out: &mut Vec<u8>,
+    count: usize,
+    items: impl Iterator<Item = Bound<'py, PyAny>>,
+    py: Python<'py>,
+    depth: usize,
+) -> PyResult<()> {
+    check_depth(py, depth)?;
+    let mut body = Vec::new();
+    put_varint(&mut body, count as u64);
+    for item in items {
+        write_value(&mut body, &item, depth + 1)?;
+        if body.len() > MAX_PROPERTIES {
+            return Err(too_large(py, body.len()));
+        }
+    }
+    write::list(out, &body);
+    Ok(())
+}
+
+/// A value as the engine compares it.
+pub(crate) fn value(item: &Bound<'_, PyAny>) -> PyResult<Value> {
+    let mut bytes = Vec::new();
+    write_value(&mut bytes, item, 0)?;
+    let mut cursor = embedded_db_engine::common::record::Cursor::new(&bytes);
+    let read = ValueRef::read(&mut cursor).and_then(|value| value.to_value());
+    read.map_err(|damaged| to_python(item.py(), &damaged.into()))
+}
+
+/// A stored value as a Python object.
+pub(crate) fn to_object<'py>(py: Python<'py>, value: ValueRef<'_>) -> PyResult<Bound<'py, PyAny>> {
+    let damaged = |error: embedded_db_engine::common::record::Damaged| to_python(py, &error.into());
+    Ok(match value {
+        ValueRef::Null => py.None().into_bound(py),
+        ValueRef::Bool(flag) => PyBool::new(py, flag).to_owned().into_any(),
+        ValueRef::Int(number) => number.into_pyobject(py)?.into_any(),
+        ValueRef::Float(number) => PyFloat::new(py, number).into_any(),
+        ValueRef::Time(micros) => datetime(py, micros)?,
+        ValueRef::Str(text) => PyString::new(py, text).into_any(),
+        ValueRef::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
+        ValueRef::List(list) => {
+            let out = PyList::empty(py);
+            for item in list.iter().map_err(damaged)? {
+                out.append(to_object(py, item.map_err(damaged)?)?)?;
+            }
+            out.into_any()
+        }
+        ValueRef::Map(map) => {
+            let out = PyDict::new(py);
+            for entry in map.iter().map_err(damaged)? {
+                let (name, item) = entry.map_err(damaged)?;
+                out.set_item(name, to_object(py, item)?)?;
+            }
+            out.into_any()
+        }
+    })
+}
+
+/// The name of a property or field.
+fn name<'a>(key: &'a Bound<'_, PyAny>) -> PyResult<&'a Bound<'a, PyString>> {
+    key.cast::<PyString>().map_err(|_| {
+        let shown = key.repr().map_or_else(|_| "?".into(), |repr| repr.to_string());
+        invalid(key.py(), format!("the name {shown} is no text; property names are texts"))
+    })
+}
+
+/// Properties from a dict.
+pub(crate) fn draft(properties: &Bound<'_, PyDict>) -> PyResult<Draft> {
+    let mut out = Draft::new();
+    for (key, item) in properties.iter() {
+        out.push(text(name(&key)?)?, |bytes| write_value(bytes, &item, 1))?;
+    }
+    Ok(out)
+}
+
+/// Calls `field` with each name and value of a dict-like.
+fn fields(
+    given: &Bound<'_, PyAny>,
+    what: &str,
+    mut field: impl FnMut(&str, &Bound<'_, PyAny>) -> PyResult<bool>,
+    known: &str,
+) -> PyResult<()> {
+    let py = given.py();
+    let mut each = |key: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>| -> PyResult<()> {
+        let key = text(name(key)?)?;
+        if field(key, item)? {
+            return Ok(());
+        }
+        Err(invalid(py, format!("{key:?} is no field of {what}; known are {known}")))
+    };
+    if let Ok(dict) = given.cast::<PyDict>() {
+        for (key, item) in dict.iter() {
+            each(&key, &item)?;
+        }
+        return Ok(());
+    }
+    let mapping = given.cast::<PyMapping>().map_err(|_| {
+        let class = given.get_type();
+        invalid(py, format!("{what} is given as a dict, not as {class}"))
+    })?;
+    for pair in mapping.items()?.iter() {
+        let (key, item): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
+        each(&key, &item)?;
+    }
+    Ok(())
+}
+
+fn wanted<'py, T>(what: &str, item: &Bound<'py, PyAny>, kind: &str) -> PyResult<T>
+where
+    T: for<'a> FromPyObject<'a, 'py>,
+{
+    item.extract::<T>().map_err(|_| {
+        let shown = item.repr().map_or_else(|_| "?".into(), |repr| repr.to_string());
+        let shown: String = shown.chars().take(60).collect();
+        invalid(item.py(), format!("{what} is {shown}; it must be {kind}"))
+    })
+}
+
+/// An id or name; lone surrogates are refused.
+pub(crate) fn string(what: &str, item: &Bound<'_, PyAny>) -> PyResult<String> {
+    match item.cast::<PyString>() {
+        Ok(string) => Ok(text(string)?.to_owned()),
+        Err(_) => wanted(what, item, "a text"),
+    }
+}
+
+/// A list of ids or names.
+pub(crate) fn strings(what: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    if let Ok(one) = items.cast::<PyString>() {
+        return Ok(vec![text(one)?.to_owned()]);
+    }
+    items.try_iter()?.map(|item| string(what, &item?)).collect()
+}
+
+fn optional_string(what: &str, item: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    if item.is_none() { Ok(None) } else { string(what, item).map(Some) }
+}
+
+fn properties(item: &Bound<'_, PyAny>) -> PyResult<Draft> {
+    match item.cast::<PyDict>() {
+        Ok(dict) => draft(dict),
+        Err(_) if item.is_none() => Ok(Draft::new()),
+        Err(_) => {
+            let mut out = Draft::new();
+            fields(
+                item,
+                "properties",
+                |name, value| {
+                    out.push(name, |bytes| write_value(bytes, value, 1))?;
+                    Ok(true)
+                },
+                "any",
+            )?;
+            Ok(out)
+        }
+    }
+}
+
+/// A node from its dict.
+pub(crate) fn node(given: &Bound<'_, PyAny>) -> PyResult<NodeDraft> {
+    let mut out = NodeDraft::default();
+    fields(
+        given,
+        "a node",
+        |name, item| {
+            match name {
+                "id" => out.id = optional_string("id", item)?,
+                "labels" => out.labels.extend(strings("labels", item)?),
+                "label" => out.labels.push(string("label", item)?),
+                "properties" => out.properties = properties(item)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        },
+        "id, labels, label, properties",
+    )?;
+    Ok(out)
+}
+
+fn optional_micros(item: &Bound<'_, PyAny>, what: &str) -> PyResult<Option<i64>> {
+    if item.is_none() {
+        return Ok(None);
+    }
+    if !item.is_instance(known(item.py())?.datetime.bind(item.py()))? {
+        return wanted(what, item, "a datetime with a time zone");
+    }
+    micros(item).map(Some)
+}
+
+/// An edge from its dict.
+pub(crate) fn edge(given: &Bound<'_, PyAny>) -> PyResult<EdgeDraft> {
+    let (mut source, mut target, mut edge_type) = (None, None, None);
+    let mut out = EdgeDraft {
+        id: None,
+        source: String::new(),
+        target: String::new(),
+        edge_type: String::new(),
+        properties: Draft::new(),
+        weight: 1.0,
+        valid_from: None,
+        valid_to: None,
+        sources: Vec::new(),
+    };
+    fields(
+        given,
+        "an edge",
+        |name, item| {
+            match name {
+                "id" => out.id = optional_string("id", item)?,
+                "source" => source = Some(string("source", item)?),
+                "target" => target = Some(string("target", item)?),
+                "type" => edge_type = Some(string("type", item)?),
+                "properties" => out.properties = properties(item)?,
+                "weight" => out.weight = wanted("weight", item, "a number")?,
+                "valid_from" => out.valid_from = optional_micros(item, "valid_from")?,
+                "valid_to" => out.valid_to = optional_micros(item, "valid_to")?,
+                "sources" => out.sources = strings("sources", item)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        },
+        "id, source, target, type, properties, weight, valid_from, valid_to, sources",
+    )?;
+    let missing = |field: &str| invalid(given.py(), format!("an edge needs {field}; it has none"));
+    out.source = source.ok_or_else(|| missing("source"))?;
+    out.target = target.ok_or_else(|| missing("target"))?;
+    out.edge_type = edge_type.ok_or_else(|| missing("type"))?;
+    Ok(out)
+}
+
+/// Changes of a node from a dict of properties.
+pub(crate) fn changes(given: &Bound<'_, PyAny>) -> PyResult<Changes> {
+    let mut out = Changes::default();
+    let delete = known(given.py())?.delete.bind(given.py()).clone();
+    fields(
+        given,
+        "updates",
+        |name, item| {
+            if item.is(&delete) {
+                out.remove.push(name.to_owned());
+            } else {
+                out.set.push(name, |bytes| write_value(bytes, item, 1))?;
+            }
+            Ok(true)
+        },
+        "any",
+    )?;
+    Ok(out)
+}
+
+/// Changes of an edge: `weight`, `valid_from` and `valid_to` are its own, all else are properties.
+pub(crate) fn edge_changes(given: &Bound<'_, PyAny>) -> PyResult<EdgeChanges> {
+    let mut out = EdgeChanges::default();
+    let delete = known(given.py())?.delete.bind(given.py()).clone();
+    fields(
+        given,
+        "updates",
+        |name, item| {
+            let deleted = item.is(&delete);
+            let time = |what| if deleted { Ok(None) } else { optional_micros(item, what) };
+            match name {
+                "weight" if deleted => out.weight = Some(1.0),
+                "weight" => out.weight = Some(wanted("weight", item, "a number")?),
+                "valid_from" => out.valid_from = Some(time("valid_from")?),
+                "valid_to" => out.valid_to = Some(time("valid_to")?),
+                _ if deleted => out.properties.remove.push(name.to_owned()),
+                _ => out.properties.set.push(name, |bytes| write_value(bytes, item, 1))?,
+            }
+            Ok(true)
+        },
+        "any",
+    )?;
+    Ok(out)
+}
+
+/// The numbers of a vector: any array-like with one axis.
+pub(crate) fn vector(item: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
+    if let Ok(exact) = item.extract::<PyArrayLike1<'_, f32, TypeMustMatch>>()
+        && let Ok(slice) = exact.as_slice()
+    {
+        return Ok(slice.to_vec());
+    }
+    let py = item.py();
+    let numpy = py.import(intern!(py, "numpy"))?;
+    let keywords = PyDict::new(py);
+    keywords.set_item("dtype", numpy.getattr(intern!(py, "float32"))?)?;
+    let wrong = |item: &Bound<'_, PyAny>| {
+        let class = item.get_type();
+        invalid(py, format!("a vector is a list or array of numbers with one axis, not {class}"))
+    };
+    let array = numpy.call_method(intern!(py, "ascontiguousarray"), (item,), Some(&keywords));
+    let array = array.map_err(|_| wrong(item))?;
+    if array.getattr(intern!(py, "ndim"))?.extract::<usize>()? != 1 || item.is_none() {
+        return Err(wrong(item));
+    }
+    let array: PyArrayLike1<'_, f32, TypeMustMatch> = array.extract()?;
+    Ok(array.as_slice().map_err(|_| PyTypeError::new_err("the array is not contiguous"))?.to_vec())
+}
+
+/// An embedding from its dict.
+pub(crate) fn embedding(given: &Bound<'_, PyAny>) -> PyResult<EmbeddingDraft> {
+    let (mut node_id, mut numbers) = (None, None);
+    let (mut id, mut space) = (None, None);
+    fields(
+        given,
+        "an embedding",
+        |name, item| {
+            match name {
+                "id" => id = optional_string("id", item)?,
+                "node_id" => node_id = Some(string("node_id", item)?),
+                "vector" => numbers = Some(vector(item)?),
+                "space" => space = optional_string("space", item)?,
+                _ => return Ok(false),
+            }
+            Ok(true)
+        },
+        "id, node_id, vector, space",
+    )?;
+    let missing =
+        |field: &str| invalid(given.py(), format!("an embedding needs {field}; it has none"));
+    Ok(EmbeddingDraft {
+        id,
+        space,
+        node_id: node_id.ok_or_else(|| missing("node_id"))?,
+        vector: numbers.ok_or_else(|| missing("vector"))?,
+    })
+}
+
+/// Id and properties from one flat dict, as chats and messages are given.
+pub(crate) fn flat(given: &Bound<'_, PyAny>, what: &str) -> PyResult<(Option<String>, Draft)> {
+    let (mut id, mut draft) = (None, Draft::new());
+    fields(
+        given,
+        what,
+        |name, item| {
+            if name == "id" {
+                id = optional_string("id", item)?;
+            } else {
+                draft.push(name, |bytes| write_value(bytes, item, 1))?;
+            }
+            Ok(true)
+        },
+        "any",
+    )?;
+    Ok((id, draft))
+}

@@ -1,0 +1,605 @@
+//! The handle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use embedded_db_engine as engine;
+use embedded_db_engine::common::{
+    ActivityLevel, Durability, Error, Options, Result, WeaverOptions,
+};
+use embedded_db_engine::{ArtefactState, Reach};
+use embedded_db_ml_bridge::PythonModels;
+use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::convert::{changes, edge, edge_changes, embedding, flat, node, strings, vector};
+use crate::errors::{attached, detached, interrupted, invalid, to_python};
+use crate::objects::{Edge, Embedding, Node, Path};
+use crate::query::{Hits, query};
+use crate::snapshot::Snapshot;
+use crate::transaction::Transaction;
+
+/// A page of items and the cursor of the next.
+pub(crate) type PageOf<T> = (Vec<T>, Option<String>);
+
+#[pyclass(frozen, module = "embedded_db._native")]
+pub(crate) struct Database {
+    inner: engine::Database,
+}
+
+pub(crate) fn nodes(nodes: Vec<engine::Node>) -> Vec<Node> {
+    nodes.into_iter().map(|inner| Node { inner }).collect()
+}
+
+pub(crate) fn edges(edges: Vec<engine::Edge>) -> Vec<Edge> {
+    edges.into_iter().map(|inner| Edge { inner }).collect()
+}
+
+pub(crate) fn embeddings(
+    py: Python<'_>,
+    found: Vec<engine::Embedding>,
+) -> PyResult<Vec<Embedding>> {
+    found.into_iter().map(|embedding| Embedding::new(py, embedding)).collect()
+}
+
+pub(crate) fn reach(py: Python<'_>, direction: &str) -> PyResult<Reach> {
+    Reach::parse("direction", direction).map_err(|error| to_python(py, &error))
+}
+
+pub(crate) fn types(given: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<String>>> {
+    given.map(|types| strings("types", types)).transpose()
+}
+
+fn duration(py: Python<'_>, what: &str, seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| invalid(py, format!("{what} is {seconds}; it must be a number of seconds")))
+}
+
+fn timeout(py: Python<'_>, seconds: Option<f64>) -> PyResult<Option<Duration>> {
+    seconds.map(|seconds| duration(py, "timeout", seconds)).transpose()
+}
+
+fn options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
+    let py = given.py();
+    let mut out = Options::default();
+    let parsed = |result: Result<_>| result.map_err(|error| to_python(py, &error));
+    for (key, item) in given.iter() {
+        match key.extract::<String>()?.as_str() {
+            "durability" => {
+                out.durability =
+                    Durability::parse(&item.extract::<String>()?).map_err(|e| to_python(py, &e))?;
+            }
+            "read_only" => out.read_only = item.extract()?,
+            "lock_timeout" => out.lock_timeout = duration(py, "lock_timeout", item.extract()?)?,
+            "map_size_max" => out.map_size_max = item.extract()?,
+            "max_snapshot_age" => {
+                out.max_snapshot_age = duration(py, "max_snapshot_age", item.extract()?)?;
+            }
+            "warm_up" => out.warm_up = item.extract()?,
+            "language" => out.language = item.extract()?,
+            "weaver" => {
+                let given = item.cast::<PyDict>()?;
+                let mut weaver = WeaverOptions::default();
+                for (key, item) in given.iter() {
+                    match key.extract::<String>()?.as_str() {
+                        "batch_size" => weaver.batch_size = item.extract()?,
+                        "max_attempts" => weaver.max_attempts = item.extract()?,
+                        "first_delay" => {
+                            weaver.first_delay = duration(py, "first_delay", item.extract()?)?;
+                        }
+                        "max_delay" => {
+                            weaver.max_delay = duration(py, "max_delay", item.extract()?)?;
+                        }
+                        "activity_level" => {
+                            let level: String = item.extract()?;
+                            weaver.activity_level = parsed(ActivityLevel::parse(&level))?;
+                        }
+                        other => {
+                            return Err(invalid(py, format!("weaver has no option {other:?}")));
+                        }
+                    }
+                }
+                out.weaver = weaver;
+            }
+            other => return Err(invalid(py, format!("there is no option {other:?}"))),
+        }
+    }
+    Ok(out)
+}
+
+#[pymethods]
+impl Database {
+    #[staticmethod]
+    fn open(
+        py: Python<'_>,
+        path: &str,
+        options: &Bound<'_, PyDict>,
+        functions: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let options = self::options(options)?;
+        let models: Option<engine::SharedModels> =
+            functions.map(|functions| Arc::new(PythonModels::new(functions)) as _);
+        let inner = detached(py, || engine::Database::open(path, &options, models))?;
+        Ok(Self { inner })
+    }
+
+    #[getter]
+    fn path(&self) -> String {
+        self.inner.path().to_string_lossy().into_owned()
+    }
+
+    #[getter]
+    fn read_only(&self) -> bool {
+        self.inner.read_only()
+    }
+
+    #[getter]
+    fn namespace_name(&self) -> &str {
+        self.inner.namespace_name()
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || {
+            self.inner.close();
+            Ok(())
+        })
+    }
+
+    fn namespace(&self, py: Python<'_>, name: &str) -> PyResult<Self> {
+        let inner = detached(py, || self.inner.namespace(name))?;
+        Ok(Self { inner })
+    }
+
+    fn namespaces(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        detached(py, || self.inner.namespaces())
+    }
+
+    fn drop_namespace(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        detached(py, || self.inner.drop_namespace(name))
+    }
+
+    fn noop(&self) {}
+
+    fn snapshot(&self, py: Python<'_>) -> PyResult<Snapshot> {
+        detached(py, || self.inner.snapshot()).map(Snapshot::new)
+    }
+
+    fn transaction(&self, py: Python<'_>) -> PyResult<Transaction> {
+        detached(py, || self.inner.transaction()).map(Transaction::new)
+    }
+
+    // ---- nodes
+
+    fn create_node(&self, py: Python<'_>, node: &Bound<'_, PyAny>) -> PyResult<String> {
+        let draft = self::node(node)?;
+        let mut ids = detached(py, || self.inner.create_nodes(vec![draft]))?;
+        Ok(ids.swap_remove(0))
+    }
+
+    fn create_nodes(&self, py: Python<'_>, nodes: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+        let drafts = nodes.try_iter()?.map(|item| node(&item?)).collect::<PyResult<_>>()?;
+        detached(py, || self.inner.create_nodes(drafts))
+    }
+
+    fn get_node(&self, py: Python<'_>, id: &str) -> PyResult<Option<Node>> {
+        let found = attached(py, || self.inner.get_node(id))?;
+        Ok(found.map(|inner| Node { inner }))
+    }
+
+    fn get_many(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> PyResult<Vec<Option<Node>>> {
+        let ids = strings("ids", ids)?;
+        let found = detached(py, || self.inner.get_many(&ids))?;
+        Ok(found.into_iter().map(|node| node.map(|inner| Node { inner })).collect())
+    }
+
+    fn exists(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
+        attached(py, || self.inner.exists(id))
+    }
+
+    #[pyo3(signature = (id, updates, expected_version=None))]
+    fn update_node(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        updates: &Bound<'_, PyAny>,
+        expected_version: Option<u64>,
+    ) -> PyResult<Node> {
+        let changes = changes(updates)?;
+        let inner = detached(py, || self.inner.update_node(id, changes, expected_version))?;
+        Ok(Node { inner })
+    }
+
+    #[pyo3(signature = (id, expected_version=None))]
+    fn delete_node(&self, py: Python<'_>, id: &str, expected_version: Option<u64>) -> PyResult<()> {
+        detached(py, || self.inner.delete_node(id, expected_version))
+    }
+
+    #[pyo3(signature = (label=None))]
+    fn count(&self, py: Python<'_>, label: Option<&str>) -> PyResult<u64> {
+        detached(py, || self.inner.count(label))
+    }
+
+    #[pyo3(signature = (r#type=None))]
+    fn count_edges(&self, py: Python<'_>, r#type: Option<&str>) -> PyResult<u64> {
+        detached(py, || self.inner.count_edges(r#type))
+    }
+
+    fn nodes_page(
+        &self,
+        py: Python<'_>,
+        label: Option<&str>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> PyResult<Vec<Node>> {
+        detached(py, || self.inner.nodes(label, after, limit)).map(nodes)
+    }
+
+    // ---- edges
+
+    fn create_edge(&self, py: Python<'_>, edge: &Bound<'_, PyAny>) -> PyResult<String> {
+        let draft = self::edge(edge)?;
+        let mut ids = detached(py, || self.inner.create_edges(vec![draft]))?;
+        Ok(ids.swap_remove(0))
+    }
+
+    fn create_edges(&self, py: Python<'_>, edges: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+        let drafts = edges.try_iter()?.map(|item| edge(&item?)).collect::<PyResult<_>>()?;
+        detached(py, || self.inner.create_edges(drafts))
+    }
+
+    fn get_edge(&self, py: Python<'_>, id: &str) -> PyResult<Option<Edge>> {
+        let found = attached(py, || self.inner.get_edge(id))?;
+        Ok(found.map(|inner| Edge { inner }))
+    }
+
+    #[pyo3(signature = (id, updates, expected_version=None))]
+    fn update_edge(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        updates: &Bound<'_, PyAny>,
+        expected_version: Option<u64>,
+    ) -> PyResult<Edge> {
+        let changes = edge_changes(updates)?;
+        let inner = detached(py, || self.inner.update_edge(id, changes, expected_version))?;
+        Ok(Edge { inner })
+    }
+
+    fn delete_edge(&self, py: Python<'_>, id: &str) -> PyResult<()> {
+        detached(py, || self.inner.delete_edge(id))
+    }
+
+    fn edges_page(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        types: Option<&Bound<'_, PyAny>>,
+        direction: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> PyResult<PageOf<Edge>> {
+        let (types, reach) = (self::types(types)?, reach(py, direction)?);
+        let page = detached(py, || self.inner.edges(id, types.as_deref(), reach, after, limit))?;
+        Ok((edges(page.items), page.next))
+    }
+
+    fn neighbors_page(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        types: Option<&Bound<'_, PyAny>>,
+        direction: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> PyResult<PageOf<Node>> {
+        let (types, reach) = (self::types(types)?, reach(py, direction)?);
+        let page =
+            detached(py, || self.inner.neighbors(id, types.as_deref(), reach, after, limit))?;
+        Ok((nodes(page.items), page.next))
+    }
+
+    // ---- embeddings
+
+    fn create_embedding(&self, py: Python<'_>, embedding: &Bound<'_, PyAny>) -> PyResult<String> {
+        let draft = self::embedding(embedding)?;
+        let mut ids = detached(py, || self.inner.create_embeddings(vec![draft]))?;
+        Ok(ids.swap_remove(0))
+    }
+
+    fn get_embedding(&self, py: Python<'_>, id: &str) -> PyResult<Option<Embedding>> {
+        let found = detached(py, || self.inner.get_embedding(id))?;
+        found.map(|embedding| Embedding::new(py, embedding)).transpose()
+    }
+
+    fn update_embedding(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        vector: &Bound<'_, PyAny>,
+    ) -> PyResult<Embedding> {
+        let numbers = self::vector(vector)?;
+        let found = detached(py, || {
+            self.inner.update_embedding(id, numbers)?;
+            self.inner.get_embedding(id)
+        })?;
+        let not_found = || Error::NotFound { kind: "embedding", id: id.to_owned() };
+        Embedding::new(py, found.ok_or_else(|| to_python(py, &not_found()))?)
+    }
+
+    fn delete_embedding(&self, py: Python<'_>, id: &str) -> PyResult<()> {
+        detached(py, || self.inner.delete_embedding(id))
+    }
+
+    #[pyo3(signature = (ids, vectors, space=None))]
+    fn set_embeddings(
+        &self,
+        py: Python<'_>,
+        ids: &Bound<'_, PyAny>,
+        vectors: PyReadonlyArray2<'_, f32>,
+        space: Option<String>,
+    ) -> PyResult<Vec<String>> {
+        let ids = strings("ids", ids)?;
+        let shape = vectors.shape();
+        if shape[0] != ids.len() {
+            return Err(invalid(
+                py,
+                format!(
+                    "{} ids but {} rows of vectors; give one row for each id",
+                    ids.len(),
+                    shape[0]
+                ),
+            ));
+        }
+        let rows = vectors.as_array();
+        let drafts = ids
+            .into_iter()
+            .zip(rows.rows())
+            .map(|(node_id, row)| engine::EmbeddingDraft {
+                id: None,
+                node_id,
+                space: space.clone(),
+                vector: row.to_vec(),
+            })
+            .collect();
+        detached(py, || self.inner.create_embeddings(drafts))
+    }
+
+    #[pyo3(signature = (id, space=None))]
+    fn get_embedding_for_node(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        space: Option<&str>,
+    ) -> PyResult<Option<Embedding>> {
+        let found = detached(py, || self.inner.embedding_of(id, space))?;
+        found.map(|embedding| Embedding::new(py, embedding)).transpose()
+    }
+
+    #[pyo3(signature = (id, space=None))]
+    fn get_embeddings_for_node(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        space: Option<&str>,
+    ) -> PyResult<Vec<Embedding>> {
+        embeddings(py, detached(py, || self.inner.embeddings(id, space))?)
+    }
+
+    fn spaces<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let spaces = detached(py, || self.inner.spaces())?;
+        let mut out = Vec::new();
+        for (space, default) in spaces {
+            let row = PyDict::new(py);
+            row.set_item("name", space.name)?;
+            row.set_item("model", space.model)?;
+            row.set_item("provider", space.provider)?;
+            row.set_item("precision", space.precision)?;
+            row.set_item("dim", space.dimension)?;
+            row.set_item("metric", space.metric)?;
+            row.set_item("default", default)?;
+            out.push(row);
+        }
+        Ok(out)
+    }
+
+    // ---- chats
+
+    fn create_chat(&self, py: Python<'_>, chat: &Bound<'_, PyAny>) -> PyResult<Node> {
+        let (id, properties) = flat(chat, "a chat")?;
+        let inner = detached(py, || self.inner.create_chat(id, properties))?;
+        Ok(Node { inner })
+    }
+
+    fn add_messages(
+        &self,
+        py: Python<'_>,
+        chat_id: &str,
+        messages: &Bound<'_, PyAny>,
+    ) -> PyResult<Vec<Node>> {
+        let messages =
+            messages.try_iter()?.map(|item| flat(&item?, "a message")).collect::<PyResult<_>>()?;
+        detached(py, || self.inner.add_messages(chat_id, messages)).map(nodes)
+    }
+
+    // ---- queries
+
+    fn query(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<Hits> {
+        let query = self::query(query)?;
+        detached(py, || self.inner.query(&query, &interrupted)).map(Hits::new)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn traverse(
+        &self,
+        py: Python<'_>,
+        start: &str,
+        types: Option<&Bound<'_, PyAny>>,
+        direction: &str,
+        max_depth: u32,
+        depth_first: bool,
+        limit: usize,
+        max_visited: usize,
+    ) -> PyResult<Vec<(Node, u32)>> {
+        let (types, reach) = (self::types(types)?, reach(py, direction)?);
+        let walked = detached(py, || {
+            self.inner.traverse(
+                start,
+                types.as_deref(),
+                reach,
+                max_depth,
+                depth_first,
+                limit,
+                max_visited,
+                &interrupted,
+            )
+        })?;
+        Ok(walked.into_iter().map(|(inner, depth)| (Node { inner }, depth)).collect())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn find_shortest_path(
+        &self,
+        py: Python<'_>,
+        start: &str,
+        end: &str,
+        types: Option<&Bound<'_, PyAny>>,
+        direction: &str,
+        max_hops: Option<u32>,
+        max_visited: usize,
+    ) -> PyResult<Option<Path>> {
+        let (types, reach) = (self::types(types)?, reach(py, direction)?);
+        let found = detached(py, || {
+            self.inner.shortest_path(
+                start,
+                end,
+                types.as_deref(),
+                reach,
+                max_hops,
+                max_visited,
+                &interrupted,
+            )
+        })?;
+        Ok(found.map(|inner| Path { inner }))
+    }
+
+    // ---- weaver
+
+    fn weaver_status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let status = detached(py, || self.inner.weaver_status())?;
+        let out = PyDict::new(py);
+        out.set_item("active_workers", status.active_workers)?;
+        out.set_item("queue_size", status.queue_size)?;
+        out.set_item("last_event", status.last_event)?;
+        out.set_item("activity_level", status.activity_level)?;
+        let per_job = PyDict::new(py);
+        for (job, counts) in status.per_job {
+            let row = PyDict::new(py);
+            row.set_item("pending", counts.pending)?;
+            row.set_item("running", counts.running)?;
+            row.set_item("done", counts.done)?;
+            row.set_item("failed", counts.failed)?;
+            row.set_item("dead", counts.dead)?;
+            per_job.set_item(job, row)?;
+        }
+        out.set_item("per_job", per_job)?;
+        out.set_item("lag_seconds", status.lag_seconds)?;
+        out.set_item("throughput", status.throughput)?;
+        Ok(out)
+    }
+
+    fn set_activity_level(&self, py: Python<'_>, level: &str) -> PyResult<()> {
+        detached(py, || self.inner.set_activity_level(level))
+    }
+
+    fn artefact_status<'py>(&self, py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyDict>> {
+        let states = detached(py, || self.inner.artefact_status(id))?;
+        let out = PyDict::new(py);
+        for (artefact, state) in states {
+            let state = match state {
+                ArtefactState::Pending => ("pending", None),
+                ArtefactState::Ready => ("ready", None),
+                ArtefactState::Failed(error) => ("failed", Some(error)),
+            };
+            out.set_item(artefact, state)?;
+        }
+        Ok(out)
+    }
+
+    fn wait_idle(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let timeout = self::timeout(py, timeout)?;
+        detached(py, || self.inner.wait_idle(timeout, &interrupted))
+    }
+
+    fn wait_for(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        artefact: &str,
+        timeout: Option<f64>,
+    ) -> PyResult<bool> {
+        let timeout = self::timeout(py, timeout)?;
+        detached(py, || self.inner.wait_for(id, artefact, timeout, &interrupted))
+    }
+
+    fn failures<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let failures = detached(py, || self.inner.failures())?;
+        let mut out = Vec::new();
+        for (namespace, failure) in failures {
+            let row = PyDict::new(py);
+            row.set_item("namespace", namespace)?;
+            row.set_item("id", failure.id)?;
+            row.set_item("job", failure.artefact.name())?;
+            row.set_item("attempts", failure.attempts)?;
+            row.set_item("error", failure.error)?;
+            out.push(row);
+        }
+        Ok(out)
+    }
+
+    fn retry_failed(&self, py: Python<'_>) -> PyResult<u64> {
+        detached(py, || self.inner.retry_failed())
+    }
+
+    fn pause_weaver(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || self.inner.pause_weaver())
+    }
+
+    fn resume_weaver(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || self.inner.resume_weaver())
+    }
+
+    // ---- operations
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = detached(py, || self.inner.stats())?;
+        let out = PyDict::new(py);
+        out.set_item("nodes", stats.nodes)?;
+        out.set_item("edges", stats.edges)?;
+        out.set_item("embeddings", stats.embeddings)?;
+        out.set_item("lsn", stats.lsn)?;
+        out.set_item("file_bytes", stats.file_bytes)?;
+        out.set_item("view_bytes", stats.view_bytes)?;
+        out.set_item("vectors_computed", stats.vectors_computed)?;
+        out.set_item("vectors_reused", stats.vectors_reused)?;
+        out.set_item("kernels", stats.kernels)?;
+        let tables = PyDict::new(py);
+        for (table, rows) in stats.tables {
+            tables.set_item(table, rows)?;
+        }
+        out.set_item("tables", tables)?;
+        Ok(out)
+    }
+
+    fn verify<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let report = detached(py, || self.inner.verify(&interrupted))?;
+        let out = PyDict::new(py);
+        out.set_item("ok", report.problems.is_empty())?;
+        out.set_item("problems", PyList::new(py, report.problems)?)?;
+        out.set_item("nodes", report.nodes)?;
+        out.set_item("edges", report.edges)?;
+        out.set_item("embeddings", report.embeddings)?;
+        out.set_item("changes", report.changes)?;
+        Ok(out)
+    }
+}

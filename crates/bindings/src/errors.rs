@@ -1,0 +1,135 @@
+//! Errors on their way to Python, and the one helper that releases the interpreter.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use embedded_db_engine::common::{Error, Result};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+/// Time between two looks at the signals.
+const SIGNALS: Duration = Duration::from_millis(20);
+
+thread_local! {
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+    static LOOKED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Runs `work` with the interpreter released. A panic becomes `InternalError`.
+pub(crate) fn detached<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> PyResult<T> {
+    LOOKED.set(Some(Instant::now()));
+    let outcome = py.detach(|| catch_unwind(AssertUnwindSafe(work)));
+    finish(py, outcome)
+}
+
+/// Runs short `work` with the interpreter held.
+pub(crate) fn attached<T>(py: Python<'_>, work: impl FnOnce() -> Result<T>) -> PyResult<T> {
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    finish(py, outcome)
+}
+
+fn finish<T>(py: Python<'_>, outcome: std::thread::Result<Result<T>>) -> PyResult<T> {
+    match outcome {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(to_python(py, &error)),
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+                .unwrap_or("no message");
+            Err(to_python(py, &Error::Internal(format!("a panic: {text}"))))
+        }
+    }
+}
+
+/// Fails when the user has pressed Ctrl-C. Cheap to call often.
+pub(crate) fn interrupted() -> Result<()> {
+    let due = LOOKED.get().is_none_or(|looked| looked.elapsed() >= SIGNALS);
+    if !due {
+        return Ok(());
+    }
+    LOOKED.set(Some(Instant::now()));
+    match Python::try_attach(|py| py.check_signals()) {
+        Some(Err(raised)) => {
+            RAISED.set(Some(raised));
+            Err(Error::Interrupted)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The exception of `embedded_db.errors` for an error.
+pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
+    if matches!(error, Error::Interrupted)
+        && let Some(raised) = RAISED.take()
+    {
+        return raised;
+    }
+    make(py, error).unwrap_or_else(|failed| failed)
+}
+
+fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
+    let fields = PyDict::new(py);
+    match error {
+        Error::NotFound { kind, id } | Error::AlreadyExists { kind, id } => {
+            fields.set_item("kind", kind)?;
+            fields.set_item("id", id)?;
+        }
+        Error::Conflict { kind, id, expected, found } => {
+            fields.set_item("kind", kind)?;
+            fields.set_item("id", id)?;
+            fields.set_item("expected", expected)?;
+            fields.set_item("found", found)?;
+        }
+        Error::InvalidQuery { field, .. } => fields.set_item("field", field)?,
+        Error::DimensionMismatch { expected, got, space } => {
+            fields.set_item("expected", expected)?;
+            fields.set_item("got", got)?;
+            fields.set_item("space", space)?;
+        }
+        Error::NonFiniteVector { index, value } => {
+            fields.set_item("index", index)?;
+            fields.set_item("value", value)?;
+        }
+        Error::ValueTooLarge { size, limit, .. } => {
+            fields.set_item("size", size)?;
+            fields.set_item("limit", limit)?;
+        }
+        Error::DatabaseLocked { path, pid, host } => {
+            fields.set_item("path", path.to_string_lossy())?;
+            fields.set_item("pid", pid)?;
+            fields.set_item("host", host)?;
+        }
+        Error::FormatTooNew { path, found, supported } => {
+            fields.set_item("path", path.to_string_lossy())?;
+            fields.set_item("found", found)?;
+            fields.set_item("supported", supported)?;
+        }
+        Error::DatabaseClosed { path }
+        | Error::ForkedHandle { path, .. }
+        | Error::ReadOnly { path }
+        | Error::StorageFull { path, .. }
+        | Error::StorageError { path, .. }
+        | Error::Corruption { path, .. } => fields.set_item("path", path.to_string_lossy())?,
+        _ => {}
+    }
+    let class = py.import("embedded_db.errors")?.getattr(error.code())?;
+    let arguments = PyTuple::new(py, [error.to_string()])?;
+    Ok(PyErr::from_value(class.call(arguments, Some(&fields))?))
+}
+
+/// An `InvalidInput` of the conversion itself.
+pub(crate) fn invalid(py: Python<'_>, message: String) -> PyErr {
+    to_python(py, &Error::InvalidInput(message))
+}
+
+/// For a Python object that was asked for something after its end.
+pub(crate) fn ended(what: &str) -> PyErr {
+    PyRuntimeError::new_err(format!("the {what} has ended; begin a new one"))
+}

@@ -1,0 +1,359 @@
+//! Nodes, edges, embeddings and paths as Python sees them.
+
+use embedded_db_engine as engine;
+use embedded_db_engine::common::ValueRef;
+use numpy::{PyArray1, PyArrayMethods};
+use pyo3::exceptions::PyKeyError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+
+use crate::convert::{datetime, to_object};
+use crate::errors::to_python;
+
+/// Calls the engine and maps its error.
+macro_rules! ask {
+    ($py:expr, $call:expr) => {
+        $call.map_err(|error| to_python($py, &error))?
+    };
+}
+
+fn stringify(py: Python<'_>, error: PyErr) -> engine::common::Error {
+    engine::common::Error::Internal(error.value(py).to_string())
+}
+
+/// All properties as a dict.
+fn to_dict<'py>(
+    py: Python<'py>,
+    each: impl FnOnce(
+        &mut dyn FnMut(&str, ValueRef<'_>) -> engine::common::Result<()>,
+    ) -> engine::common::Result<()>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let out = PyDict::new(py);
+    let mut set = |name: &str, value: ValueRef<'_>| {
+        let name = PyString::intern(py, name);
+        to_object(py, value)
+            .and_then(|value| out.set_item(name, value))
+            .map_err(|error| stringify(py, error))
+    };
+    ask!(py, each(&mut set));
+    Ok(out)
+}
+
+macro_rules! property_access {
+    ($type:ident) => {
+        impl $type {
+            fn property<'py>(
+                &self,
+                py: Python<'py>,
+                key: &str,
+            ) -> PyResult<Option<Bound<'py, PyAny>>> {
+                let mut failed = None;
+                let found = ask!(
+                    py,
+                    self.inner.property(key, |value| Ok(match to_object(py, value) {
+                        Ok(object) => Some(object),
+                        Err(error) => {
+                            failed = Some(error);
+                            None
+                        }
+                    }))
+                );
+                match failed {
+                    Some(error) => Err(error),
+                    None => Ok(found.flatten()),
+                }
+            }
+        }
+    };
+}
+
+property_access!(Node);
+property_access!(Edge);
+
+#[pyclass(frozen, module = "embedded_db._native")]
+pub(crate) struct Node {
+    pub(crate) inner: engine::Node,
+}
+
+#[pymethods]
+impl Node {
+    #[getter]
+    fn id(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(ask!(py, self.inner.id()))
+    }
+
+    #[getter]
+    fn labels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, ask!(py, self.inner.labels()).iter().map(|label| &**label))
+    }
+
+    #[getter]
+    fn properties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        to_dict(py, |visit| self.inner.each_property(visit))
+    }
+
+    #[getter]
+    fn created_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        datetime(py, ask!(py, self.inner.created_at()))
+    }
+
+    #[getter]
+    fn updated_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        datetime(py, ask!(py, self.inner.updated_at()))
+    }
+
+    #[getter]
+    fn version(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(ask!(py, self.inner.version()))
+    }
+
+    #[pyo3(signature = (key, default=None))]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: &str,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.property(py, key)?.or(default))
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.property(py, key)?.ok_or_else(|| PyKeyError::new_err(key.to_owned()))
+    }
+
+    fn __contains__(&self, py: Python<'_>, key: &str) -> PyResult<bool> {
+        Ok(self.property(py, key)?.is_some())
+    }
+
+    fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Ok(other) = other.cast::<Self>() else { return Ok(false) };
+        let other = &other.get().inner;
+        Ok(self.inner.namespace() == other.namespace()
+            && ask!(py, self.inner.id()) == ask!(py, other.id())
+            && ask!(py, self.inner.version()) == ask!(py, other.version()))
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        PyString::new(py, &ask!(py, self.inner.id())).hash()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let labels = ask!(py, self.inner.labels()).join(":");
+        let properties = self.properties(py)?.repr()?.to_string();
+        let shown: String = properties.chars().take(200).collect();
+        Ok(format!("Node({labels} {:?} {shown})", ask!(py, self.inner.id())))
+    }
+}
+
+#[pyclass(frozen, module = "embedded_db._native")]
+pub(crate) struct Edge {
+    pub(crate) inner: engine::Edge,
+}
+
+#[pymethods]
+impl Edge {
+    #[getter]
+    fn id(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(ask!(py, self.inner.id()))
+    }
+
+    #[getter]
+    fn source(&self) -> &str {
+        self.inner.source()
+    }
+
+    #[getter]
+    fn target(&self) -> &str {
+        self.inner.target()
+    }
+
+    #[getter]
+    fn r#type(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(ask!(py, self.inner.edge_type()).to_string())
+    }
+
+    #[getter]
+    fn properties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        to_dict(py, |visit| self.inner.each_property(visit))
+    }
+
+    #[getter]
+    fn weight(&self, py: Python<'_>) -> PyResult<f64> {
+        Ok(ask!(py, self.inner.weight()))
+    }
+
+    #[getter]
+    fn valid_from<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        ask!(py, self.inner.times()).valid_from.map(|time| datetime(py, time)).transpose()
+    }
+
+    #[getter]
+    fn valid_to<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        ask!(py, self.inner.times()).valid_to.map(|time| datetime(py, time)).transpose()
+    }
+
+    #[getter]
+    fn recorded_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        datetime(py, ask!(py, self.inner.times()).recorded_at)
+    }
+
+    #[getter]
+    fn retracted_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        ask!(py, self.inner.times()).retracted_at.map(|time| datetime(py, time)).transpose()
+    }
+
+    #[getter]
+    fn sources(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        Ok(ask!(py, self.inner.sources()))
+    }
+
+    #[getter]
+    fn version(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(ask!(py, self.inner.version()))
+    }
+
+    #[pyo3(signature = (key, default=None))]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: &str,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.property(py, key)?.or(default))
+    }
+
+    fn __getitem__<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.property(py, key)?.ok_or_else(|| PyKeyError::new_err(key.to_owned()))
+    }
+
+    fn __contains__(&self, py: Python<'_>, key: &str) -> PyResult<bool> {
+        Ok(self.property(py, key)?.is_some())
+    }
+
+    fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Ok(other) = other.cast::<Self>() else { return Ok(false) };
+        let other = &other.get().inner;
+        Ok(self.inner.namespace() == other.namespace()
+            && ask!(py, self.inner.id()) == ask!(py, other.id())
+            && ask!(py, self.inner.version()) == ask!(py, other.version()))
+    }
+
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        PyString::new(py, &ask!(py, self.inner.id())).hash()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!(
+            "Edge({:?} -{}-> {:?} {:?})",
+            self.inner.source(),
+            ask!(py, self.inner.edge_type()),
+            self.inner.target(),
+            ask!(py, self.inner.id())
+        ))
+    }
+}
+
+#[pyclass(frozen, module = "embedded_db._native")]
+pub(crate) struct Embedding {
+    inner: engine::Embedding,
+    vector: Py<PyArray1<f32>>,
+}
+
+impl Embedding {
+    pub(crate) fn new(py: Python<'_>, mut inner: engine::Embedding) -> PyResult<Self> {
+        let vector = PyArray1::from_vec(py, std::mem::take(&mut inner.vector));
+        // Every holder sees the same numbers.
+        vector.readwrite().make_nonwriteable();
+        Ok(Self { inner, vector: vector.unbind() })
+    }
+}
+
+#[pymethods]
+impl Embedding {
+    #[getter]
+    fn id(&self) -> &str {
+        &self.inner.id
+    }
+
+    #[getter]
+    fn node_id(&self) -> &str {
+        &self.inner.node_id
+    }
+
+    #[getter]
+    fn vector(&self, py: Python<'_>) -> Py<PyArray1<f32>> {
+        self.vector.clone_ref(py)
+    }
+
+    #[getter]
+    fn space(&self) -> &str {
+        &self.inner.space
+    }
+
+    #[getter]
+    fn model(&self) -> &str {
+        &self.inner.model
+    }
+
+    #[getter]
+    fn dim(&self, py: Python<'_>) -> PyResult<usize> {
+        self.vector.bind(py).len()
+    }
+
+    #[getter]
+    fn part(&self) -> u16 {
+        self.inner.part
+    }
+
+    #[getter]
+    fn created_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        datetime(py, self.inner.created_at)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let (id, node, space) = (&self.inner.id, &self.inner.node_id, &self.inner.space);
+        Ok(format!("Embedding({id:?} of {node:?}, {space}, {} dimensions)", self.dim(py)?))
+    }
+}
+
+#[pyclass(frozen, module = "embedded_db._native")]
+pub(crate) struct Path {
+    pub(crate) inner: engine::Path,
+}
+
+#[pymethods]
+impl Path {
+    #[getter]
+    fn nodes(&self) -> Vec<Node> {
+        self.inner.nodes.iter().map(|node| Node { inner: node.clone() }).collect()
+    }
+
+    #[getter]
+    fn edges(&self) -> Vec<Edge> {
+        self.inner.edges.iter().map(|edge| Edge { inner: edge.clone() }).collect()
+    }
+
+    #[getter]
+    fn cost(&self) -> f64 {
+        self.inner.cost
+    }
+
+    fn __len__(&self) -> usize {
+        self.inner.edges.len()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let mut out = String::from("Path(");
+        for (at, node) in self.inner.nodes.iter().enumerate() {
+            if at > 0 {
+                let edge = &self.inner.edges[at - 1];
+                let forward = edge.target() == ask!(py, node.id());
+                let of = ask!(py, edge.edge_type());
+                out += &if forward { format!(" -{of}-> ") } else { format!(" <-{of}- ") };
+            }
+            out += &ask!(py, node.id());
+        }
+        out.push(')');
+        Ok(out)
+    }
+}

@@ -1,0 +1,328 @@
+//! Queries from their canonical dict, and results.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use embedded_db_engine as engine;
+use embedded_db_engine::common::Error;
+use embedded_db_engine::{
+    ConvergedQuery, Filter, GraphFilter, Operator, Query, Rank, Reach, SemanticLeg,
+};
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString};
+
+use crate::convert::{string, strings, value, vector};
+use crate::errors::to_python;
+use crate::objects::Node;
+
+fn wrong(py: Python<'_>, field: &str, message: String) -> PyErr {
+    to_python(py, &Error::query(field, message))
+}
+
+fn shown(item: &Bound<'_, PyAny>) -> String {
+    let repr = item.repr().map_or_else(|_| "?".into(), |repr| repr.to_string());
+    repr.chars().take(80).collect()
+}
+
+fn dict<'a, 'py>(field: &str, item: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyDict>> {
+    item.cast::<PyDict>()
+        .map_err(|_| wrong(item.py(), field, format!("{} is no dict", shown(item))))
+}
+
+fn number<'py, T>(field: &str, item: &Bound<'py, PyAny>, kind: &str) -> PyResult<T>
+where
+    T: for<'a> FromPyObject<'a, 'py>,
+{
+    item.extract::<T>()
+        .map_err(|_| wrong(item.py(), field, format!("{} is not {kind}", shown(item))))
+}
+
+fn optional<'py>(given: &Bound<'py, PyDict>, key: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    Ok(given.get_item(key)?.filter(|item| !item.is_none()))
+}
+
+fn seconds(field: &str, item: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    let seconds: f64 = number(field, item, "a number of seconds")?;
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| wrong(item.py(), field, format!("{seconds} is no duration in seconds")))
+}
+
+fn filter(item: &Bound<'_, PyAny>, depth: usize) -> PyResult<Filter> {
+    const FIELD: &str = "structural_filters";
+    let py = item.py();
+    if depth > engine::common::MAX_DEPTH {
+        return Err(wrong(py, FIELD, "conditions are nested deeper than 64 levels".into()));
+    }
+    let given = dict(FIELD, item)?;
+    let all = |items: &Bound<'_, PyAny>| -> PyResult<Vec<Filter>> {
+        items.try_iter()?.map(|item| filter(&item?, depth + 1)).collect()
+    };
+    for (key, item) in given.iter() {
+        match key.cast::<PyString>().ok().and_then(|key| key.to_str().ok()) {
+            Some("any") => return all(&item).map(Filter::Any),
+            Some("all") => return all(&item).map(Filter::All),
+            Some("not") => return Ok(Filter::Not(Box::new(filter(&item, depth + 1)?))),
+            Some("property" | "operator" | "value") => {}
+            _ => {
+                let message = format!("{} is no field of a condition", shown(&key));
+                return Err(wrong(py, FIELD, message));
+            }
+        }
+    }
+    let need = |key: &str| {
+        given.get_item(key)?.ok_or_else(|| {
+            wrong(py, FIELD, format!("a condition needs {key:?}; {} has none", shown(item)))
+        })
+    };
+    let operator = string("operator", &need("operator")?)?;
+    let operator = Operator::parse(&operator).map_err(|error| to_python(py, &error))?;
+    let operand = match operator {
+        Operator::Exists | Operator::NotExists => py.None().into_bound(py),
+        _ => need("value")?,
+    };
+    let lists = matches!(operator, Operator::In | Operator::NotIn | Operator::Between);
+    let operand = if lists && operand.cast::<PyList>().is_err() {
+        // Tuples and sets are as good as lists here.
+        PyList::new(py, operand.try_iter()?.collect::<PyResult<Vec<_>>>()?)?.into_any()
+    } else {
+        operand
+    };
+    if operator == Operator::Between && operand.len()? != 2 {
+        let message = format!("Between needs [low, high]; {} has another length", shown(&operand));
+        return Err(wrong(py, FIELD, message));
+    }
+    let property = string("property", &need("property")?)?;
+    Ok(Filter::Test { property, operator, value: value(&operand)? })
+}
+
+fn graph(item: &Bound<'_, PyAny>) -> PyResult<GraphFilter> {
+    let given = dict("graph_filter", item)?;
+    let py = item.py();
+    let start = optional(given, "start")?
+        .ok_or_else(|| wrong(py, "graph_filter.start", "it is missing; name a node".into()))?;
+    let direction = match optional(given, "direction")? {
+        Some(direction) => string("direction", &direction)?,
+        None => "any".into(),
+    };
+    let direction = Reach::parse("graph_filter.direction", &direction);
+    let edge_types = optional(given, "edge_types")?;
+    let hops = |key: &str, default: u32| match optional(given, key)? {
+        Some(item) => number(&format!("graph_filter.{key}"), &item, "a number of hops (0 or more)"),
+        None => Ok(default),
+    };
+    let min_hops = hops("min_hops", 1)?;
+    Ok(GraphFilter {
+        start: strings("graph_filter.start", &start)?,
+        edge_types: edge_types
+            .map(|types| strings("graph_filter.edge_types", &types))
+            .transpose()?,
+        direction: direction.map_err(|error| to_python(py, &error))?,
+        min_hops,
+        max_hops: hops("max_hops", min_hops.max(1))?,
+        exclude: match optional(given, "exclude")? {
+            Some(exclude) => number("graph_filter.exclude", &exclude, "True or False")?,
+            None => false,
+        },
+    })
+}
+
+fn rank(item: &Bound<'_, PyAny>) -> PyResult<Rank> {
+    let given = dict("rank", item)?;
+    let weight = |key: &str, default: f32| match optional(given, key)? {
+        Some(item) => number(&format!("rank.{key}"), &item, "a weight"),
+        None => Ok(default),
+    };
+    let default = Rank::default();
+    Ok(Rank {
+        text: weight("text", default.text)?,
+        semantic: weight("semantic", default.semantic)?,
+        graph: weight("graph", default.graph)?,
+        neighbors: weight("neighbors", default.neighbors)?,
+    })
+}
+
+/// A query from its canonical dict.
+pub(crate) fn query(given: &Bound<'_, PyDict>) -> PyResult<Query> {
+    let py = given.py();
+    let mut out = Query {
+        query: ConvergedQuery {
+            filters: Vec::new(),
+            graph: None,
+            semantic: None,
+            text: None,
+            labels: Vec::new(),
+            limit: 10,
+            rank: Rank::default(),
+            explain: false,
+        },
+        semantic: None,
+        threshold: None,
+        space: None,
+        wait: None,
+        timeout: None,
+    };
+    for (key, item) in given.iter() {
+        if item.is_none() {
+            continue;
+        }
+        match string("a field of the query", &key)?.as_str() {
+            "structural_filters" => {
+                out.query.filters =
+                    item.try_iter()?.map(|item| filter(&item?, 0)).collect::<PyResult<_>>()?;
+            }
+            "graph_filter" => out.query.graph = Some(graph(&item)?),
+            "semantic_query" => {
+                let leg = dict("semantic_query", &item)?;
+                let (text, numbers) = (optional(leg, "text")?, optional(leg, "vector")?);
+                out.semantic = Some(match (text, numbers) {
+                    (Some(text), None) => SemanticLeg::Text(string("semantic_query.text", &text)?),
+                    (None, Some(numbers)) => SemanticLeg::Vector(vector(&numbers)?),
+                    _ => {
+                        let message = "give either \"text\" or \"vector\"".to_owned();
+                        return Err(wrong(py, "semantic_query", message));
+                    }
+                });
+                out.threshold = optional(leg, "threshold")?
+                    .map(|item| number("semantic_query.threshold", &item, "a score"))
+                    .transpose()?;
+                out.space = optional(leg, "space")?
+                    .map(|item| string("semantic_query.space", &item))
+                    .transpose()?;
+            }
+            "text_query" => {
+                let leg = dict("text_query", &item)?;
+                let text = optional(leg, "text")?;
+                let text =
+                    text.ok_or_else(|| wrong(py, "text_query.text", "it is missing".into()))?;
+                out.query.text = Some(string("text_query.text", &text)?);
+            }
+            "labels" => out.query.labels = strings("labels", &item)?,
+            "limit" => out.query.limit = number("limit", &item, "a whole number")?,
+            "rank" => out.query.rank = rank(&item)?,
+            "wait" => out.wait = Some(seconds("wait", &item)?),
+            "timeout" => out.timeout = Some(seconds("timeout", &item)?),
+            "explain" => out.query.explain = number("explain", &item, "True or False")?,
+            // Every search is exact so far.
+            "exact" => {
+                number::<bool>("exact", &item, "True or False")?;
+            }
+            other => return Err(wrong(py, other, "it is no field of a query".into())),
+        }
+    }
+    Ok(out)
+}
+
+#[pyclass(frozen, module = "embedded_db._native")]
+pub(crate) struct Hit {
+    answer: Arc<engine::Answer>,
+    at: usize,
+}
+
+impl Hit {
+    fn hit(&self) -> &engine::AnsweredHit {
+        &self.answer.hits[self.at]
+    }
+}
+
+#[pymethods]
+impl Hit {
+    #[getter]
+    fn node(&self) -> Node {
+        Node { inner: self.hit().node.clone() }
+    }
+
+    #[getter]
+    fn score(&self) -> f32 {
+        self.hit().hit.score
+    }
+
+    #[getter]
+    fn similarity_score(&self) -> Option<f32> {
+        self.hit().hit.similarity
+    }
+
+    #[getter]
+    fn text_score(&self) -> Option<f32> {
+        self.hit().hit.text
+    }
+
+    #[getter]
+    fn graph_distance(&self) -> Option<u32> {
+        self.hit().hit.distance
+    }
+
+    #[getter]
+    fn ranks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let out = PyDict::new(py);
+        let hit = &self.hit().hit;
+        for (leg, rank) in [("semantic", hit.semantic_rank), ("text", hit.text_rank)] {
+            if let Some(rank) = rank {
+                out.set_item(leg, rank)?;
+            }
+        }
+        Ok(out)
+    }
+}
+
+#[pyclass(frozen, module = "embedded_db._native")]
+pub(crate) struct Hits {
+    answer: Arc<engine::Answer>,
+}
+
+impl Hits {
+    pub(crate) fn new(answer: engine::Answer) -> Self {
+        Self { answer: Arc::new(answer) }
+    }
+
+    fn at(&self, at: usize) -> Hit {
+        Hit { answer: Arc::clone(&self.answer), at }
+    }
+}
+
+#[pymethods]
+impl Hits {
+    #[getter]
+    fn pending(&self) -> u64 {
+        self.answer.pending
+    }
+
+    #[getter]
+    fn plan<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let Some(plan) = &self.answer.plan else { return Ok(None) };
+        let steps = PyList::empty(py);
+        for step in plan {
+            let row = PyDict::new(py);
+            row.set_item("step", step.step)?;
+            row.set_item("detail", &step.detail)?;
+            row.set_item("rows", step.rows)?;
+            row.set_item("micros", step.micros)?;
+            steps.append(row)?;
+        }
+        let out = PyDict::new(py);
+        out.set_item("steps", steps)?;
+        Ok(Some(out))
+    }
+
+    fn __len__(&self) -> usize {
+        self.answer.hits.len()
+    }
+
+    fn __getitem__(&self, index: isize) -> PyResult<Hit> {
+        let len = self.answer.hits.len();
+        let at = if index < 0 { index + len as isize } else { index };
+        match usize::try_from(at) {
+            Ok(at) if at < len => Ok(self.at(at)),
+            _ => Err(PyIndexError::new_err(format!("result {index} of {len}"))),
+        }
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let hits: Vec<Hit> = (0..self.answer.hits.len()).map(|at| self.at(at)).collect();
+        PyList::new(
+            py,
+            hits.into_iter().map(|hit| Py::new(py, hit)).collect::<PyResult<Vec<_>>>()?,
+        )?
+        .call_method0("__iter__")
+    }
+}

@@ -1,0 +1,114 @@
+//! Buffered writes.
+
+use std::sync::{Mutex, PoisonError};
+
+use embedded_db_engine as engine;
+use embedded_db_engine::common::Result;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::convert::{changes, edge, edge_changes, embedding, node};
+use crate::database::{nodes, reach, types};
+use crate::errors::{detached, ended, interrupted};
+use crate::objects::{Edge, Node};
+use crate::query::{Hits, query};
+
+#[pyclass(frozen, module = "embedded_db._native")]
+pub(crate) struct Transaction {
+    inner: Mutex<Option<engine::Transaction>>,
+}
+
+impl Transaction {
+    pub(crate) fn new(inner: engine::Transaction) -> Self {
+        Self { inner: Mutex::new(Some(inner)) }
+    }
+
+    fn with<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut engine::Transaction) -> Result<T> + Send,
+    ) -> PyResult<T> {
+        let outcome = detached(py, || {
+            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.as_mut().map(work).transpose()
+        })?;
+        outcome.ok_or_else(|| ended("transaction"))
+    }
+
+    fn take(&self, py: Python<'_>) -> PyResult<Option<engine::Transaction>> {
+        detached(py, || Ok(self.inner.lock().unwrap_or_else(PoisonError::into_inner).take()))
+    }
+}
+
+#[pymethods]
+impl Transaction {
+    fn create_node(&self, py: Python<'_>, node: &Bound<'_, PyAny>) -> PyResult<String> {
+        let draft = self::node(node)?;
+        self.with(py, |txn| txn.create_node(draft))
+    }
+
+    fn get_node(&self, py: Python<'_>, id: &str) -> PyResult<Option<Node>> {
+        Ok(self.with(py, |txn| txn.get_node(id))?.map(|inner| Node { inner }))
+    }
+
+    fn update_node(&self, py: Python<'_>, id: &str, updates: &Bound<'_, PyAny>) -> PyResult<()> {
+        let changes = changes(updates)?;
+        self.with(py, |txn| txn.update_node(id, changes))
+    }
+
+    fn delete_node(&self, py: Python<'_>, id: &str) -> PyResult<()> {
+        self.with(py, |txn| txn.delete_node(id))
+    }
+
+    fn create_edge(&self, py: Python<'_>, edge: &Bound<'_, PyAny>) -> PyResult<String> {
+        let draft = self::edge(edge)?;
+        self.with(py, |txn| txn.create_edge(draft))
+    }
+
+    fn get_edge(&self, py: Python<'_>, id: &str) -> PyResult<Option<Edge>> {
+        Ok(self.with(py, |txn| txn.get_edge(id))?.map(|inner| Edge { inner }))
+    }
+
+    fn update_edge(&self, py: Python<'_>, id: &str, updates: &Bound<'_, PyAny>) -> PyResult<()> {
+        let changes = edge_changes(updates)?;
+        self.with(py, |txn| txn.update_edge(id, changes))
+    }
+
+    fn delete_edge(&self, py: Python<'_>, id: &str) -> PyResult<()> {
+        self.with(py, |txn| txn.delete_edge(id))
+    }
+
+    fn create_embedding(&self, py: Python<'_>, embedding: &Bound<'_, PyAny>) -> PyResult<String> {
+        let draft = self::embedding(embedding)?;
+        self.with(py, |txn| txn.create_embedding(draft))
+    }
+
+    fn delete_embedding(&self, py: Python<'_>, id: &str) -> PyResult<()> {
+        self.with(py, |txn| txn.delete_embedding(id))
+    }
+
+    fn neighbors(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        types: Option<&Bound<'_, PyAny>>,
+        direction: &str,
+    ) -> PyResult<Vec<Node>> {
+        let (types, reach) = (self::types(types)?, reach(py, direction)?);
+        self.with(py, |txn| txn.neighbors(id, types.as_deref(), reach)).map(nodes)
+    }
+
+    fn query(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<Hits> {
+        let query = self::query(query)?;
+        self.with(py, |txn| txn.reads().query(&query, &interrupted)).map(Hits::new)
+    }
+
+    fn commit(&self, py: Python<'_>) -> PyResult<()> {
+        let txn = self.take(py)?.ok_or_else(|| ended("transaction"))?;
+        detached(py, || txn.commit())
+    }
+
+    fn rollback(&self, py: Python<'_>) -> PyResult<()> {
+        self.take(py).map(drop)
+    }
+}
