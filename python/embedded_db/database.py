@@ -549,7 +549,8 @@ class EmbeddedDB(Reads):
         Returns:
             ``active_workers``, ``queue_size`` (jobs waiting or running), ``last_event``,
             ``activity_level``, ``per_job`` (pending, running, done, failed and dead of each
-            job), ``lag_seconds`` and ``throughput`` (jobs a second).
+            job), ``lag_seconds`` and ``throughput`` (jobs a second). Without a weaver, with
+            ``ml=None`` or ``read_only``, event and level are ``"off"``.
         """
         return self._native.weaver_status()
 

@@ -240,7 +240,8 @@ class Timeout(DbError):
 class EnrichmentFailed(DbError):
     """The weaver gave up on some work; ``failures`` has one dict for each.
 
-    A failure has ``id`` (of the node), ``job``, ``error``, ``attempts`` and ``traceback``.
+    A failure has ``namespace``, ``id`` (of the node), ``job``, ``error``, ``attempts`` and
+    ``traceback``.
     """
 
     failures: Sequence[Mapping[str, Any]] = ()

@@ -618,7 +618,7 @@ class Status:
         return self._state("summary")[0]
 
     def error(self, name: str) -> str | None:
-        """Give the reason of the last failure of an artefact, or None.
+        """Give the reason of the last failure of an artefact in one line, or None.
 
         Args:
             name: ``"embedding"``, ``"entities"``, ``"links"`` or ``"summary"``.
@@ -626,7 +626,8 @@ class Status:
         Raises:
             InvalidInput: there is no such artefact.
         """
-        return self._state(name)[1]
+        error = self._state(name)[1]
+        return None if error is None else error.partition("\n")[0]
 
     def to_dict(self) -> dict[str, State]:
         """Give the state of every artefact by name."""
@@ -641,7 +642,7 @@ class Status:
 
     def __repr__(self) -> str:
         parts = ", ".join(
-            f"{name}={state}" + (f" ({error})" if error else "")
+            f"{name}={state}" + (f" ({self.error(name)})" if error else "")
             for name, (state, error) in self._states.items()
         )
         return f"Status({parts})"

@@ -26,9 +26,10 @@ class Weaver:
         """Give the work that was given up, with what failed.
 
         Returns:
-            One dict each: ``id`` (of the node), ``job``, ``error``, ``attempts``, ``traceback``.
+            One dict each: ``namespace``, ``id`` (of the node), ``job``, ``error`` (one line),
+            ``attempts``, ``traceback`` (empty when it was no exception).
         """
-        return self._parent._native.failures()
+        return failures(self._parent)
 
     def retry_failed(self) -> int:
         """Queue all work that was given up once more.
@@ -50,6 +51,15 @@ class Weaver:
         return f"<Weaver of {self._parent!r}>"
 
 
+def failures(database: "EmbeddedDB") -> list[dict[str, Any]]:
+    """Give the work that was given up; see `Weaver.dead_letters`."""
+    letters = []
+    for failure in database._native.failures():
+        error, _, traceback = failure["error"].partition("\n")
+        letters.append({**failure, "error": error, "traceback": traceback})
+    return letters
+
+
 def flush(database: "EmbeddedDB", timeout: float | None, progress: bool) -> None:
     """Wait until no work is left; see `EmbeddedDB.flush`."""
     native = database._native
@@ -59,8 +69,6 @@ def flush(database: "EmbeddedDB", timeout: float | None, progress: bool) -> None
             hint="Wait in the process that writes, or open without read_only=True",
             path=database.path,
         )
-    if database.config.ml is None:
-        return
     done = _wait_with_bar(database, timeout) if progress else native.wait_idle(timeout)
     if not done:
         queued = database.weaver_status()["queue_size"]
@@ -68,14 +76,14 @@ def flush(database: "EmbeddedDB", timeout: float | None, progress: bool) -> None
             f"after {timeout} s there are {queued} jobs left",
             hint="Wait longer; the work goes on. A paused weaver needs db.weaver.resume()",
         )
-    failures = native.failures()
-    if failures:
-        first = failures[0]
+    failed = failures(database)
+    if failed:
+        first = failed[0]
         raise EnrichmentFailed(
-            f"{len(failures)} jobs were given up, the first on {first['id']!r} "
+            f"{len(failed)} jobs were given up, the first on {first['id']!r} "
             f"({first['job']}): {first['error']}",
             hint="Mend the cause, then db.weaver.retry_failed(); db.weaver.dead_letters() has all",
-            failures=failures,
+            failures=failed,
         )
 
 
@@ -108,9 +116,13 @@ def wait_for(database: "EmbeddedDB", id: str, artefact: str, timeout: float | No
         ready = native.wait_for(id, artefact, timeout)
     except EnrichmentFailed as error:
         raise EnrichmentFailed(
-            error.message,
+            error.message.partition("\n")[0],
             hint="Mend the cause, then db.weaver.retry_failed()",
-            failures=[failure for failure in native.failures() if failure["id"] == id],
+            failures=[
+                failure
+                for failure in failures(database)
+                if (failure["namespace"], failure["id"]) == (database.namespace_name, id)
+            ],
         ) from None
     if ready:
         return database._status(id)

@@ -497,8 +497,9 @@ pub trait ReadTxn {
     where
         Self: Sized,
     {
-        for row in self.prefix(Table::Work, &[])? {
-            let (key, payload) = row?;
+        let rows = self.store().table(Table::Work).iter(self.raw());
+        for row in rows.map_err(|error| self.store().lmdb_error(error))? {
+            let (key, payload) = self.row(Table::Work, row)?;
             let parts: Result<[u8; 9], _> = key.try_into();
             let parts = parts.map_err(|_| Damaged("has a key of the wrong length"));
             let [a, b, c, d, e, f, g, h, artefact] = self.located(Table::Work, key, parts)?;
