@@ -26,6 +26,7 @@ from .models import (
     IdLike,
     Message,
     Status,
+    check_messages,
     id_of,
     message_dict,
     wrap,
@@ -74,12 +75,11 @@ class EmbeddedDB(Reads):
         **overrides: single options of `Config`, such as ``durability="memory"`` or ``ml=None``.
 
     Raises:
-        InvalidInput: an option is unknown or wrong, or the path is open in this process with
-            other options.
+        InvalidInput: an option is unknown or wrong, the path is open in this process with other
+            options, or ``read_only`` and there is no database.
         DatabaseLocked: another process is writing and did not leave within ``lock_timeout``.
-        NotFound: ``read_only`` and there is no database.
         FormatTooNew: the files were written by a later version.
-        Corruption: the files are damaged, or are no database.
+        Corruption: the files are damaged.
         ModelUnavailable: a model provider is named whose package is not installed.
     """
 
@@ -499,6 +499,7 @@ class EmbeddedDB(Reads):
         return self._add_messages(id_of(chat_id), [message])[0]
 
     def _add_messages(self, chat_id: str, messages: Sequence[Mapping[str, Any]]) -> list[Message]:
+        check_messages(messages, chat_id)
         native = cast("Sequence[dict[str, Any]]", messages)
         return [Message(self, node) for node in self._native.add_messages(chat_id, native)]
 

@@ -676,6 +676,43 @@ def entities_of(owner: Owner, id: str) -> list[Entity]:
     return [node for node in found if isinstance(node, Entity)]
 
 
+MESSAGE_KINDS: Final = (
+    ("content", str, "a text"),
+    ("id", str, "a text"),
+    ("sender", str, "a text"),
+    ("role", str, "a text"),
+    ("timestamp", datetime, "a datetime with a time zone"),
+    ("metadata", dict, "a dict"),
+)
+
+
+def check_messages(messages: Sequence[Mapping[str, Any]], chat_id: str) -> None:
+    """Check that messages have what every message has, of the kind it has.
+
+    Raises:
+        InvalidInput: one has not; its place in the sequence is named.
+    """
+    for at, message in enumerate(messages):
+        content = message.get("content") if isinstance(message, dict) else None
+        if content is None:
+            raise InvalidInput(
+                f"message {at} is {message!r:.100}, without a content",
+                hint="Give a dict with a content, which is a text",
+            )
+        for name, kind, wanted in MESSAGE_KINDS:
+            value = message.get(name)
+            if value is not None and not isinstance(value, kind):
+                raise InvalidInput(
+                    f"{name} of message {at} is {value!r:.100}", hint=f"It has to be {wanted}"
+                )
+        if message.get("chat_id", chat_id) != chat_id:
+            raise InvalidInput(
+                f"chat_id of message {at} is {message['chat_id']!r}, but it is added to "
+                f"{chat_id!r}",
+                hint="Leave chat_id out, or add it to that chat",
+            )
+
+
 def message_dict(
     *,
     content: str,

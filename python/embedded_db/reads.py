@@ -402,7 +402,7 @@ class Reads(Querying):
             The embedding, whose ``vector`` is a read-only float32[dim]; None when there is none.
 
         Raises:
-            NotFound: the node does not exist.
+            NotFound: the node or the space does not exist.
         """
         return self._native.get_embedding_for_node(id_of(id), space or self._default_space())
 
@@ -414,7 +414,7 @@ class Reads(Querying):
             space: the embedding space; the default one when left out.
 
         Raises:
-            NotFound: the node does not exist.
+            NotFound: the node or the space does not exist.
         """
         return self._native.get_embeddings_for_node(id_of(id), space or self._default_space())
 

@@ -133,7 +133,7 @@ def test_errors_are_lines_not_tracebacks(imported, args, code, words):
 def test_a_missing_database_is_not_made(run, path):
     result = run("stats")
     assert result.returncode == 1
-    assert "NotFound" in result.stderr
+    assert "is no database" in result.stderr
     assert not path.exists()
 
 

@@ -195,7 +195,7 @@ CASES = [
         ("weight", "x"),
     ),
     Case("no direction", lambda db: db.neighbors("a", direction="up"), InvalidInput, ("up", "out")),
-    Case("bad types", lambda db: db.neighbors("a", type=[]), InvalidInput, ("[]",)),
+    Case("bad types", lambda db: db.neighbors("a", type=[]), InvalidInput, (r"\[\]", "None")),
     Case("bad limit", lambda db: db.neighbors("a", limit=0), InvalidInput, ("0",)),
     # embeddings
     Case(
@@ -260,6 +260,20 @@ CASES = [
         lambda db: db.create_message("chat", 7),
         InvalidInput,
         ("content", "7"),
+    ),
+    Case(
+        "message of another chat",
+        lambda db: db.create_chat(id="c").add_messages([{"content": "x", "chat_id": "d"}]),
+        InvalidInput,
+        ("chat_id", "'d'", "'c'"),
+    ),
+    Case(
+        "timestamp that is no time",
+        lambda db: db.create_chat().add_messages(
+            [{"content": "x"}, {"content": "y", "timestamp": 3}]
+        ),
+        InvalidInput,
+        ("timestamp", "message 1", "3"),
     ),
     Case(
         "message at a naive time",
@@ -465,8 +479,8 @@ CASES = [
     Case(
         "missing database",
         lambda db: EmbeddedDB(db.path + ".missing", read_only=True, ml=None),
-        NotFound,
-        ("missing",),
+        InvalidInput,
+        ("missing", "no database", "read_only"),
     ),
 ]
 

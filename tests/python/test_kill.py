@@ -169,6 +169,8 @@ def vector_of(n):
 
 
 def has_vector(db, name, n):
+    if "s" not in {space["name"] for space in db.spaces()}:
+        return False
     stored = db.get_embedding_for_node(name, "s")
     return stored is not None and np.array_equal(stored.vector, vector_of(n))
 

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock, Weak};
 
 use embedded_db_common::{Error, NamespaceId, Options, Result, SpaceId, names};
 use embedded_db_indexing::Views;
@@ -36,16 +35,16 @@ pub(crate) struct Engine {
     handles: Mutex<usize>,
 }
 
-/// One `open`: closing it ends all its namespaces' handles.
+/// One `open`: closing it ends all its namespaces' handles, and lets go of what they share.
 struct Handle {
-    closed: AtomicBool,
+    engine: RwLock<Option<Arc<Engine>>>,
+    path: PathBuf,
     read_only: bool,
 }
 
 /// A handle on one namespace of an open database.
 #[derive(Clone)]
 pub struct Database {
-    engine: Arc<Engine>,
     handle: Arc<Handle>,
     namespace: NamespaceId,
     name: Arc<str>,
@@ -102,32 +101,38 @@ impl Database {
     }
 
     fn first(engine: Arc<Engine>, read_only: bool) -> Self {
+        let path = engine.store.path().to_owned();
         Self {
-            engine,
-            handle: Arc::new(Handle { closed: AtomicBool::new(false), read_only }),
+            handle: Arc::new(Handle { engine: RwLock::new(Some(engine)), path, read_only }),
             namespace: NamespaceId::DEFAULT,
             name: DEFAULT_NAMESPACE.into(),
         }
     }
 
-    /// Ends this handle and its namespaces'; the last one ends the weaver and the store.
+    /// Ends this handle and its namespaces'; the last one ends the weaver and closes the files, once
+    /// the calls and snapshots that are under way have ended.
     pub fn close(&self) {
-        if self.handle.closed.swap(true, Ordering::AcqRel) || self.engine.store.forked() {
+        let mut slot = self.handle.engine.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(engine) = slot.take() else { return };
+        drop(slot);
+        if engine.store.forked() {
+            // Threads and locks are the parent's.
+            std::mem::forget(engine);
             return;
         }
         let last = {
-            let mut handles = self.engine.handles.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut handles = engine.handles.lock().unwrap_or_else(PoisonError::into_inner);
             *handles -= 1;
             *handles == 0
         };
         if last {
-            self.engine.stop();
+            engine.stop();
         }
     }
 
     /// Where it lies.
     pub fn path(&self) -> &Path {
-        self.engine.store.path()
+        &self.handle.path
     }
 
     /// Whether this handle may only read.
@@ -183,12 +188,13 @@ impl Database {
     }
 
     /// What all handles share, if this one may still be used.
-    pub(crate) fn engine(&self) -> Result<&Arc<Engine>> {
-        self.engine.store.usable()?;
-        if self.handle.closed.load(Ordering::Acquire) {
-            return Err(Error::DatabaseClosed { path: self.path().to_owned() });
-        }
-        Ok(&self.engine)
+    pub(crate) fn engine(&self) -> Result<Arc<Engine>> {
+        let slot = self.handle.engine.read().unwrap_or_else(PoisonError::into_inner);
+        let engine = slot.as_ref().cloned();
+        let engine =
+            engine.ok_or_else(|| Error::DatabaseClosed { path: self.path().to_owned() })?;
+        engine.store.usable()?;
+        Ok(engine)
     }
 
     /// Writes this namespace: all of the job, or nothing.

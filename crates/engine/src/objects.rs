@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use embedded_db_common::record::Properties;
 use embedded_db_common::{Draft, Error, NamespaceId, Result, Slot, ValueRef};
-use embedded_db_storage::{EdgeRecord, EdgeTimes, EmbeddingRecord, NodeRecord, ReadTxn, Store};
+use embedded_db_storage::{
+    EdgeRecord, EdgeTimes, EmbeddingRecord, NodeRecord, ReadTxn, Store, Symbols,
+};
 
 /// A node as one snapshot saw it.
 #[derive(Clone)]
 pub struct Node {
-    store: Arc<Store>,
+    symbols: Arc<Symbols>,
     namespace: NamespaceId,
     data: NodeData,
 }
@@ -33,24 +35,32 @@ pub(crate) struct DraftNode {
 
 /// Calls `visit` with name and value of each property.
 fn each_property(
-    store: &Arc<Store>,
+    symbols: &Symbols,
     properties: Properties<'_>,
     visit: &mut dyn FnMut(&str, ValueRef<'_>) -> Result<()>,
 ) -> Result<()> {
     for entry in properties.iter()? {
         let (symbol, value) = entry?;
-        visit(&store.name_of(symbol)?, value)?;
+        visit(&symbols.name_of(symbol)?, value)?;
     }
     Ok(())
 }
 
 impl Node {
     pub(crate) fn stored(store: &Arc<Store>, namespace: NamespaceId, payload: &[u8]) -> Self {
-        Self { store: Arc::clone(store), namespace, data: NodeData::Stored(payload.into()) }
+        Self {
+            symbols: Arc::clone(store.symbols()),
+            namespace,
+            data: NodeData::Stored(payload.into()),
+        }
     }
 
     pub(crate) fn draft(store: &Arc<Store>, namespace: NamespaceId, draft: DraftNode) -> Self {
-        Self { store: Arc::clone(store), namespace, data: NodeData::Draft(Box::new(draft)) }
+        Self {
+            symbols: Arc::clone(store.symbols()),
+            namespace,
+            data: NodeData::Draft(Box::new(draft)),
+        }
     }
 
     fn with<T>(
@@ -77,7 +87,7 @@ impl Node {
     /// Its labels.
     pub fn labels(&self) -> Result<Vec<Arc<str>>> {
         self.with(
-            |node| node.labels().map(|label| self.store.name_of(label)).collect(),
+            |node| node.labels().map(|label| self.symbols.name_of(label)).collect(),
             |node| Ok(node.labels.iter().map(|label| label.as_str().into()).collect()),
         )
     }
@@ -104,7 +114,7 @@ impl Node {
     ) -> Result<()> {
         match &self.data {
             NodeData::Stored(payload) => {
-                each_property(&self.store, NodeRecord::parse(payload)?.properties, visit)
+                each_property(&self.symbols, NodeRecord::parse(payload)?.properties, visit)
             }
             NodeData::Draft(node) => each_drafted(&node.properties, visit),
         }
@@ -118,7 +128,7 @@ impl Node {
     ) -> Result<Option<T>> {
         match &self.data {
             NodeData::Stored(payload) => {
-                let Some(symbol) = self.store.symbol_of(name)? else { return Ok(None) };
+                let Some(symbol) = self.symbols.symbol_of(name)? else { return Ok(None) };
                 NodeRecord::parse(payload)?.properties.get(symbol)?.map(visit).transpose()
             }
             NodeData::Draft(node) => {
@@ -142,7 +152,7 @@ fn read_value(bytes: &[u8]) -> Result<ValueRef<'_>> {
 /// An edge as one snapshot saw it.
 #[derive(Clone)]
 pub struct Edge {
-    store: Arc<Store>,
+    symbols: Arc<Symbols>,
     namespace: NamespaceId,
     data: EdgeData,
     source: String,
@@ -187,7 +197,7 @@ impl Edge {
             })
         };
         Ok(Some(Self {
-            store: Arc::clone(store),
+            symbols: Arc::clone(store.symbols()),
             namespace,
             source: id_of(edge.source)?,
             target: id_of(edge.target)?,
@@ -198,7 +208,7 @@ impl Edge {
     pub(crate) fn draft(store: &Arc<Store>, namespace: NamespaceId, draft: DraftEdge) -> Self {
         let (source, target) = (draft.source.clone(), draft.target.clone());
         let data = EdgeData::Draft(Box::new(draft));
-        Self { store: Arc::clone(store), namespace, data, source, target }
+        Self { symbols: Arc::clone(store.symbols()), namespace, data, source, target }
     }
 
     fn with<T>(
@@ -235,7 +245,7 @@ impl Edge {
     /// Its type.
     pub fn edge_type(&self) -> Result<Arc<str>> {
         self.with(
-            |edge| self.store.name_of(edge.edge_type),
+            |edge| self.symbols.name_of(edge.edge_type),
             |edge| Ok(edge.edge_type.as_str().into()),
         )
     }
@@ -270,7 +280,7 @@ impl Edge {
     ) -> Result<()> {
         match &self.data {
             EdgeData::Stored(payload) => {
-                each_property(&self.store, EdgeRecord::parse(payload)?.properties, visit)
+                each_property(&self.symbols, EdgeRecord::parse(payload)?.properties, visit)
             }
             EdgeData::Draft(edge) => each_drafted(&edge.properties, visit),
         }
@@ -284,7 +294,7 @@ impl Edge {
     ) -> Result<Option<T>> {
         match &self.data {
             EdgeData::Stored(payload) => {
-                let Some(symbol) = self.store.symbol_of(name)? else { return Ok(None) };
+                let Some(symbol) = self.symbols.symbol_of(name)? else { return Ok(None) };
                 EdgeRecord::parse(payload)?.properties.get(symbol)?.map(visit).transpose()
             }
             EdgeData::Draft(edge) => {

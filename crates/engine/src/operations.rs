@@ -1,5 +1,6 @@
 //! Enrichment and figures from the handle's point of view.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use embedded_db_common::{ActivityLevel, Error, Result};
@@ -40,12 +41,12 @@ pub struct Stats {
 }
 
 impl Database {
-    fn weaver(&self) -> Result<Option<&std::sync::Arc<Weaver>>> {
-        Ok(self.engine()?.weaver.as_ref())
+    fn weaver(&self) -> Result<Option<Arc<Weaver>>> {
+        Ok(self.engine()?.weaver.clone())
     }
 
     /// The weaver, for calls that make no sense without one.
-    fn require_weaver(&self) -> Result<&std::sync::Arc<Weaver>> {
+    fn require_weaver(&self) -> Result<Arc<Weaver>> {
         self.weaver()?.ok_or_else(|| {
             Error::InvalidInput(
                 "there is no weaver: the database is open with ml=None or read_only=True".into(),

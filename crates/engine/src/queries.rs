@@ -70,7 +70,7 @@ impl Database {
         let deadline = query.wait.map(|wait| Instant::now() + wait);
         loop {
             let (pin, attached) = engine.views.begin(&engine.store, &needs)?;
-            let answer = answer(engine, &pin, attached, &needs, &query.query, &guard)?;
+            let answer = answer(&engine, &pin, attached, &needs, &query.query, &guard)?;
             drop(pin);
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             match (left, &engine.weaver) {
@@ -144,7 +144,7 @@ impl PinnedReads {
         let guard = Guard::new(query.timeout, interrupted);
         let (query, needs) = self.database().prepare(query)?;
         let attached = engine.views.attach(&self.pin, &needs)?;
-        answer(engine, &self.pin, attached, &needs, &query.query, &guard)
+        answer(&engine, &self.pin, attached, &needs, &query.query, &guard)
     }
 }
 

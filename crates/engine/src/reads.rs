@@ -490,7 +490,7 @@ impl Database {
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
         let engine = self.engine()?;
         let snapshot = engine.store.read()?;
-        read(&Reader { engine, snapshot: &snapshot, namespace: self.namespace_id() })
+        read(&Reader { engine: &engine, snapshot: &snapshot, namespace: self.namespace_id() })
     }
 
     /// Many reads of one instant.
@@ -521,7 +521,7 @@ impl PinnedReads {
         let engine = self.database.engine()?;
         let snapshot = self.pin.snapshot();
         snapshot.check_age()?;
-        read(&Reader { engine, snapshot, namespace: self.database.namespace_id() })
+        read(&Reader { engine: &engine, snapshot, namespace: self.database.namespace_id() })
     }
 }
 

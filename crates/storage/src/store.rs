@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use embedded_db_common::record::Damaged;
@@ -33,7 +33,7 @@ pub struct Store {
     /// Readers and writers are inside; growing the map waits until none is.
     pub(crate) gate: Gate,
     pub(crate) writer: GroupWriter,
-    pub(crate) symbols: SymbolCache,
+    pub(crate) symbols: Arc<Symbols>,
     path: PathBuf,
     /// The file behind the store.
     data_file: PathBuf,
@@ -44,7 +44,7 @@ pub struct Store {
     fork_generation: u32,
     max_snapshot_age: Duration,
     // Dropped in this order: the lock after the environment, the directory last.
-    _lock: Option<WriterLock>,
+    lock: Mutex<Option<WriterLock>>,
     _temporary: Option<TemporaryDirectory>,
 }
 
@@ -84,12 +84,16 @@ impl Store {
             current.publish(&path)?;
             env.clear_stale_readers().map_err(|e| map_lmdb(&data_file, e))?;
         }
-        Ok(Arc::new(Self {
+        Ok(Arc::new_cyclic(|store| Self {
             env,
             tables,
             gate: Gate::default(),
             writer: GroupWriter::default(),
-            symbols: SymbolCache::default(),
+            symbols: Arc::new(Symbols {
+                maps: RwLock::default(),
+                store: Weak::clone(store),
+                path: path.clone(),
+            }),
             path,
             data_file,
             map_size_max: options.map_size_max,
@@ -98,7 +102,7 @@ impl Store {
             opened_by: std::process::id(),
             fork_generation,
             max_snapshot_age: options.max_snapshot_age,
-            _lock: lock,
+            lock: Mutex::new(lock),
             _temporary: temporary,
         }))
     }
@@ -161,25 +165,16 @@ impl Store {
         platform::fork_generation() != self.fork_generation
     }
 
-    /// Every later call fails; snapshots that exist go on until they are dropped.
+    /// Every later call fails, and another process may write. Snapshots that exist go on until they
+    /// are dropped; the files are closed with the last of them.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// The name behind a symbol.
-    pub fn name_of(self: &Arc<Self>, symbol: Symbol) -> Result<Arc<str>> {
-        match self.symbols.name(symbol) {
-            Some(name) => Ok(name),
-            None => self.read()?.symbol_name(symbol),
-        }
-    }
-
-    /// The symbol of a name, if it has one.
-    pub fn symbol_of(self: &Arc<Self>, name: &str) -> Result<Option<Symbol>> {
-        match self.symbols.number(name) {
-            Some(symbol) => Ok(Some(symbol)),
-            None => self.read()?.symbol(name),
-        }
+    /// The names behind symbols; they outlive the store.
+    pub fn symbols(&self) -> &Arc<Symbols> {
+        &self.symbols
     }
 
     pub(crate) fn table(&self, table: Table) -> &Database {
@@ -381,10 +376,12 @@ impl Drop for ClosedGate<'_> {
     }
 }
 
-/// Committed symbols, both ways.
-#[derive(Default)]
-pub(crate) struct SymbolCache {
+/// Committed names, both ways. Records hold their numbers; what was read from a store can still be
+/// named after the store was closed, as far as the names were needed before.
+pub struct Symbols {
     maps: RwLock<SymbolMaps>,
+    store: Weak<Store>,
+    path: PathBuf,
 }
 
 #[derive(Default)]
@@ -393,7 +390,27 @@ struct SymbolMaps {
     by_number: Vec<Option<Arc<str>>>,
 }
 
-impl SymbolCache {
+impl Symbols {
+    /// The name behind a symbol.
+    pub fn name_of(&self, symbol: Symbol) -> Result<Arc<str>> {
+        match self.name(symbol) {
+            Some(name) => Ok(name),
+            None => self.store()?.read()?.symbol_name(symbol),
+        }
+    }
+
+    /// The symbol of a name, if it has one.
+    pub fn symbol_of(&self, name: &str) -> Result<Option<Symbol>> {
+        match self.number(name) {
+            Some(symbol) => Ok(Some(symbol)),
+            None => self.store()?.read()?.symbol(name),
+        }
+    }
+
+    fn store(&self) -> Result<Arc<Store>> {
+        self.store.upgrade().ok_or_else(|| Error::DatabaseClosed { path: self.path.clone() })
+    }
+
     pub(crate) fn number(&self, name: &str) -> Option<Symbol> {
         self.maps.read().unwrap_or_else(PoisonError::into_inner).by_name.get(name).copied()
     }

@@ -281,14 +281,33 @@ class Head:
 
     def project(self, first: Floats, mean: Floats) -> Floats:
         """What the hidden rows [n, 384] of n words add to the hidden layer: [n, h]."""
-        return first @ self.first + mean @ self.mean
+        return _product(first, self.first) + _product(mean, self.mean)
 
     def scores(self, projected: Floats, shape: Floats) -> Floats:
         """Tag scores [n, K] from projected hidden rows and word features."""
-        hidden = projected + shape @ self.shape
+        hidden = projected + _product(shape, self.shape)
         hidden += self.bias
         np.maximum(hidden, 0, out=hidden)
-        return hidden @ self.out + self.out_bias
+        return _product(hidden, self.out) + self.out_bias
+
+
+# OpenBLAS wakes its threads for products of more multiplications than this. They would wait for a
+# processor that ONNX Runtime's threads have: 16 ms instead of 60 µs for the rows of one text.
+_SMALL_PRODUCT = 4 * 65536
+_SMALL_DEPTH = 192
+
+
+def _product(a: Floats, b: Floats) -> Floats:
+    """``a @ b`` for [n, k] and [k, m], in blocks small enough to stay on this thread."""
+    result = np.zeros((len(a), b.shape[1]), np.float32)
+    for at in range(0, len(b), _SMALL_DEPTH):
+        left, right = a[:, at : at + _SMALL_DEPTH], b[at : at + _SMALL_DEPTH]
+        rows = max(1, _SMALL_PRODUCT // right.size)
+        even = len(a) // rows * rows
+        blocks = left[:even].reshape(even // rows, rows, len(right)) @ right
+        result[:even] += blocks.reshape(even, b.shape[1])
+        result[even:] += left[even:] @ right
+    return result
 
 
 def best_tags(head: Head, scores: Floats, lengths: Sequence[int]) -> Numbers:
