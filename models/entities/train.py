@@ -296,7 +296,7 @@ def held_out_f1(head: Head, data: list[Example], casing: int) -> tuple[float, fl
     """
     right = bare = total = 0
     for each in data:
-        projected = head.project(each.first.astype(np.float32), each.mean.astype(np.float32))
+        projected = each.first @ head.first + each.mean @ head.mean
         tags = best_tags(head, head.scores(projected, each.shapes[casing]), [len(each.first)])
         gold = np.where(each.allowed[:, 0], 0, each.allowed.argmax(axis=1)).astype(np.int32)
         wanted, got = set(spans_of(gold)), set(spans_of(tags))

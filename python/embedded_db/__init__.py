@@ -11,6 +11,8 @@
             print(result.score, result.node.content)
 """
 
+from typing import TYPE_CHECKING
+
 from ._native import Edge, Embedding, Node, __version__
 from .config import Config, WeaverConfig
 from .database import EmbeddedDB
@@ -50,6 +52,9 @@ from .snapshot import Snapshot
 from .transaction import Transaction
 from .weaver import Weaver
 
+if TYPE_CHECKING:
+    from .ml.config import MLConfig
+
 __author__ = "The embedded-db authors"
 __license__ = "Apache-2.0"
 
@@ -77,6 +82,7 @@ __all__ = [
     "InternalError",
     "InvalidInput",
     "InvalidQuery",
+    "MLConfig",
     "Message",
     "Model",
     "ModelUnavailable",
@@ -108,7 +114,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Load `MLConfig` when it is first asked for."""
+    """Load `MLConfig` when it is first asked for: models are no part of a quick import."""
     if name == "MLConfig":
         from .ml.config import MLConfig
 

@@ -141,33 +141,7 @@ class ConvergedQuery:
     native: dict[str, Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        native: dict[str, Any] = {}
-        filters = _filters("structural_filters", self.structural_filters, 0)
-        if filters:
-            native["structural_filters"] = filters
-        if self.graph_filter is not None:
-            native["graph_filter"] = _graph(self.graph_filter)
-        if self.semantic_query is not None:
-            native["semantic_query"] = _semantic(self.semantic_query)
-        if self.text_query is not None:
-            native["text_query"] = _text(self.text_query)
-        if self.labels is not None:
-            native["labels"] = _names("labels", self.labels)
-        if not native:
-            raise InvalidQuery(
-                "the query is empty: it has no filter, no leg and no labels",
-                hint="Give structural_filters, graph_filter, semantic_query, text_query or labels",
-            )
-        native["limit"] = _whole("limit", self.limit, 1, MAX_LIMIT)
-        if self.rank is not None:
-            native["rank"] = _rank(self.rank)
-        if self.wait is not None:
-            native["wait"] = _number("wait", self.wait, least=0.0)
-        if self.timeout is not None:
-            native["timeout"] = _number("timeout", self.timeout, least=0.0)
-        for flag in ("explain", "exact"):
-            if _flag(flag, getattr(self, flag)):
-                native[flag] = True
+        native = native_query(**{name: getattr(self, name) for name in FIELDS})
         for name in FIELDS:
             if name in native:
                 object.__setattr__(self, name, native[name])
@@ -219,6 +193,57 @@ FIELDS: Final = (
     "explain",
     "exact",
 )
+
+
+def native_query(
+    *,
+    structural_filters: object,
+    graph_filter: object,
+    semantic_query: object,
+    text_query: object,
+    labels: object,
+    limit: object,
+    rank: object,
+    wait: object,
+    timeout: object,
+    explain: object,
+    exact: object,
+) -> dict[str, Any]:
+    """Check the parts of a query and give the dict that native code takes.
+
+    Raises:
+        InvalidQuery: a field is malformed, or the query is empty or contradicts itself.
+        NonFiniteVector: the vector holds NaN or an infinity.
+    """
+    native: dict[str, Any] = {}
+    filters = _filters("structural_filters", structural_filters, 0)
+    if filters:
+        native["structural_filters"] = filters
+    if graph_filter is not None:
+        native["graph_filter"] = _graph(graph_filter)
+    if semantic_query is not None:
+        native["semantic_query"] = _semantic(semantic_query)
+    if text_query is not None:
+        native["text_query"] = _text(text_query)
+    if labels is not None:
+        native["labels"] = _names("labels", labels)
+    if not native:
+        raise InvalidQuery(
+            "the query is empty: it has no filter, no leg and no labels",
+            hint="Give structural_filters, graph_filter, semantic_query, text_query or labels",
+        )
+    native["limit"] = _whole("limit", limit, 1, MAX_LIMIT)
+    if rank is not None:
+        native["rank"] = _rank(rank)
+    if wait is not None:
+        native["wait"] = _number("wait", wait, least=0.0)
+    if timeout is not None:
+        native["timeout"] = _number("timeout", timeout, least=0.0)
+    if _flag("explain", explain):
+        native["explain"] = True
+    if _flag("exact", exact):
+        native["exact"] = True
+    return native
 
 
 def _plain(value: Any) -> Any:

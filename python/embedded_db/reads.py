@@ -1,23 +1,15 @@
 """Reading: what a database and a snapshot have in common."""
 
+from __future__ import annotations  # those of inner functions would be evaluated at every call
+
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
-from ._native import (
-    Database as NativeDatabase,
-)
-from ._native import (
-    Edge,
-    Embedding,
-    Hits,
-    Node,
-)
-from ._native import (
-    Snapshot as NativeSnapshot,
-)
+from ._native import Database as NativeDatabase
+from ._native import Edge, Embedding, Hits, Node
+from ._native import Snapshot as NativeSnapshot
 from .errors import InvalidInput
 from .models import AnyNode, Entity, IdLike, Owner, entities_of, id_of, wrap
 from .query import (
@@ -28,14 +20,16 @@ from .query import (
     Results,
     SemanticQuery,
     TextQuery,
+    native_query,
 )
-from .query import (
-    direction as native_direction,
-)
+from .query import direction as native_direction
 
 __all__ = ["Pages", "Path", "Querying", "Reads", "Visit"]
 
 T = TypeVar("T")
+
+Source = NativeDatabase | NativeSnapshot
+Page = tuple[list[T], str | None]
 
 PAGE: Final = 512
 MAX_VISITED: Final = 1_000_000
@@ -49,41 +43,44 @@ class Pages(Iterator[T], Generic[T]):
             exhausted; None when there is nothing further.
     """
 
+    __slots__ = ("_left", "_page", "_read", "_release", "cursor")
+
     def __init__(
         self,
-        fetch: Callable[[str | None, int], tuple[Sequence[T], str | None]],
-        limit: int | None,
-        after: str | None,
+        page: Sequence[T],
+        cursor: str | None,
+        read: Callable[[str, int], tuple[Sequence[T], str | None]] | None = None,
+        left: int | None = None,
         release: Callable[[], None] | None = None,
     ) -> None:
-        self.cursor = after
-        self._fetch = fetch
-        self._left = limit
-        self._page: deque[T] = deque()
-        self._more = limit is None or limit > 0
+        self.cursor = cursor
+        self._page = iter(page)
+        self._read = read
+        self._left = left
         self._release = release
-        self._read()
-
-    def _read(self) -> None:
-        wanted = PAGE if self._left is None else min(PAGE, self._left)
-        items, self.cursor = self._fetch(self.cursor, wanted)
-        self._page.extend(items)
-        if self._left is not None:
-            self._left -= len(items)
-        self._more = self.cursor is not None and (self._left is None or self._left > 0)
-        if not self._more and self._release is not None:
-            self._release()
-            self._release = None
 
     def __iter__(self) -> Iterator[T]:
         return self
 
     def __next__(self) -> T:
-        while not self._page:
-            if not self._more:
-                raise StopIteration
-            self._read()
-        return self._page.popleft()
+        for item in self._page:
+            return item
+        if self._read is None:
+            raise StopIteration
+        if self.cursor is None or self._left == 0:
+            self._end()
+            raise StopIteration
+        wanted = PAGE if self._left is None else min(PAGE, self._left)
+        page, self.cursor = self._read(self.cursor, wanted)
+        if self._left is not None:
+            self._left -= len(page)
+        self._page = iter(page)
+        return self.__next__()
+
+    def _end(self) -> None:
+        self._read = None
+        if self._release is not None:
+            self._release()
 
 
 class Visit(NamedTuple):
@@ -167,8 +164,8 @@ class Querying(ABC):
             ModelUnavailable: a text has to be embedded and there is no model.
             Timeout: ``timeout`` passed.
         """
-        return self.execute_query(
-            ConvergedQuery(
+        return self._results(
+            native_query(
                 structural_filters=structural_filters,
                 graph_filter=graph_filter,
                 semantic_query=semantic_query,
@@ -196,7 +193,9 @@ class Querying(ABC):
             InvalidInput: it is not a `ConvergedQuery`.
             DbError: as `query`.
         """
-        native = _checked(query).native
+        return self._results(_checked(query).native)
+
+    def _results(self, native: dict[str, Any]) -> Results:
         space = self._default_space()
         if space is not None and "semantic_query" in native:
             native = {**native, "semantic_query": {"space": space, **native["semantic_query"]}}
@@ -282,15 +281,14 @@ class Reads(Querying):
         Raises:
             SnapshotExpired: iterating took longer than ``max_snapshot_age``.
         """
-        snapshot, release = self._pinned()
         owner = self._owner()
 
-        def fetch(after: str | None, limit: int) -> tuple[list[AnyNode], str | None]:
-            nodes = snapshot.nodes_page(label, after, limit)
+        def read(source: Source, after: str | None, limit: int) -> Page[AnyNode]:
+            nodes = source.nodes_page(label, after, limit)
             cursor = nodes[-1].id if len(nodes) == limit else None
             return [wrap(owner, node) for node in nodes], cursor
 
-        return Pages(fetch, None, None, release)
+        return self._pages(read, None, None)
 
     def neighbors(
         self,
@@ -317,15 +315,14 @@ class Reads(Querying):
             InvalidInput: the direction or the type is none.
             SnapshotExpired: iterating took longer than ``max_snapshot_age``.
         """
-        source, release = self._source(limit)
         node, types, way = id_of(id), _edge_types(type), native_direction(direction)
         owner = self._owner()
 
-        def fetch(after: str | None, limit: int) -> tuple[list[AnyNode], str | None]:
+        def read(source: Source, after: str | None, limit: int) -> Page[AnyNode]:
             nodes, cursor = source.neighbors_page(node, types, way, after, limit)
             return [wrap(owner, node) for node in nodes], cursor
 
-        return Pages(fetch, _limit(limit), after, release)
+        return self._pages(read, limit, after)
 
     def edges(
         self,
@@ -351,19 +348,17 @@ class Reads(Querying):
             InvalidInput: the direction or the type is none.
             SnapshotExpired: iterating took longer than ``max_snapshot_age``.
         """
-        source, release = self._source(limit)
         node, types, way = id_of(id), _edge_types(type), native_direction(direction)
 
-        def fetch(after: str | None, limit: int) -> tuple[list[Edge], str | None]:
+        def read(source: Source, after: str | None, limit: int) -> Page[Edge]:
             return source.edges_page(node, types, way, after, limit)
 
-        return Pages(fetch, _limit(limit), after, release)
+        return self._pages(read, limit, after)
 
     def _following(self, id: str, type: str, limit: int | None) -> Pages[AnyNode]:
-        source, release = self._source(limit)
         owner = self._owner()
 
-        def fetch(after: str | None, wanted: int) -> tuple[list[AnyNode], str | None]:
+        def read(source: Source, after: str | None, wanted: int) -> Page[AnyNode]:
             visits = source.traverse(
                 after or id, [type], "out", wanted, False, wanted + 1, MAX_VISITED
             )
@@ -371,15 +366,24 @@ class Reads(Querying):
             cursor = nodes[-1].id if len(nodes) == wanted else None
             return [wrap(owner, node) for node in nodes], cursor
 
-        return Pages(fetch, _limit(limit), None, release)
+        return self._pages(read, limit, None)
 
-    def _source(
-        self, limit: int | None
-    ) -> tuple[NativeDatabase | NativeSnapshot, Callable[[], None] | None]:
-        """Give what to read pages from: no snapshot is needed for a single one."""
-        if limit is not None and limit <= PAGE:
-            return self._native, None
-        return self._pinned()
+    def _pages(
+        self,
+        read: Callable[[Source, str | None, int], Page[T]],
+        limit: int | None,
+        after: str | None,
+    ) -> Pages[T]:
+        """Read the first page; only when there are more of them, read all from one snapshot."""
+        left = _limit(limit)
+        wanted = PAGE if left is None else min(PAGE, left)
+        page, cursor = read(self._native, after, wanted)
+        if cursor is None or left == wanted:
+            return Pages(page, cursor)
+        snapshot, release = self._pinned()
+        page, cursor = read(snapshot, after, wanted)
+        left = None if left is None else left - len(page)
+        return Pages(page, cursor, lambda after, limit: read(snapshot, after, limit), left, release)
 
     def get_edge(self, id: IdLike) -> Edge | None:
         """Read an edge, or None when there is none.

@@ -1,5 +1,7 @@
 //! Values between Python and their stored form.
 
+use std::fmt::{self, Display};
+
 use embedded_db_engine::common::value::write;
 use embedded_db_engine::common::{
     Draft, Error, MAX_DEPTH, MAX_PROPERTIES, Value, ValueRef, record::put_bytes, record::put_varint,
@@ -43,30 +45,39 @@ fn known(py: Python<'_>) -> PyResult<&Known> {
     })
 }
 
+/// How an error calls a property; made only when there is an error.
+pub(crate) struct Property<'a>(pub(crate) &'a str);
+
+impl Display for Property<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the property {:?}", self.0)
+    }
+}
+
 /// A UTF-8 view of a text; lone surrogates are refused.
-pub(crate) fn text<'a>(value: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
+pub(crate) fn text<'a>(of: &dyn Display, value: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
     value.to_str().map_err(|_| {
         let shown = value.repr().map_or_else(|_| "?".into(), |repr| repr.to_string());
         let shown: String = shown.chars().take(60).collect();
         to_python(
             value.py(),
             &Error::BadText(format!(
-                "the text {shown} is not valid Unicode (it holds a lone surrogate); encode it with \
-                 errors=\"replace\" first"
+                "{of}: the text {shown} is not valid Unicode (it holds a lone surrogate); encode it \
+                 with errors=\"replace\" first"
             )),
         )
     })
 }
 
 /// Microseconds since 1970 UTC of a datetime with a time zone.
-pub(crate) fn micros(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+pub(crate) fn micros(of: &dyn Display, value: &Bound<'_, PyAny>) -> PyResult<i64> {
     let py = value.py();
     let known = known(py)?;
     if value.getattr(intern!(py, "tzinfo"))?.is_none() {
         return Err(invalid(
             py,
             format!(
-                "the datetime {} has no time zone; add one, for example \
+                "{of}: the datetime {} has no time zone; add one, for example \
                  value.replace(tzinfo=timezone.utc)",
                 value.repr()?
             ),
@@ -82,22 +93,23 @@ pub(crate) fn datetime(py: Python<'_>, micros: i64) -> PyResult<Bound<'_, PyAny>
     known.epoch.bind(py).add(delta)
 }
 
-fn too_large(py: Python<'_>, size: usize) -> PyErr {
-    let (what, limit) = ("the value of a property".into(), MAX_PROPERTIES);
+fn too_large(of: &dyn Display, py: Python<'_>, size: usize) -> PyErr {
+    let (what, limit) = (of.to_string(), MAX_PROPERTIES);
     to_python(py, &Error::ValueTooLarge { what, size, limit })
 }
 
-/// Appends the stored form of a value.
+/// Appends the stored form of a value; `of` names it in errors.
 pub(crate) fn write_value(
+    of: &dyn Display,
     out: &mut Vec<u8>,
     value: &Bound<'_, PyAny>,
     depth: usize,
 ) -> PyResult<()> {
     let py = value.py();
     if let Ok(string) = value.cast::<PyString>() {
-        let text = text(string)?;
+        let text = text(of, string)?;
         if out.len() + text.len() > MAX_PROPERTIES {
-            return Err(too_large(py, text.len()));
+            return Err(too_large(of, py, text.len()));
         }
         write::str(out, text);
     } else if let Ok(flag) = value.cast::<PyBool>() {
@@ -109,7 +121,7 @@ pub(crate) fn write_value(
             invalid(
                 py,
                 format!(
-                    "the integer {} does not fit 64 bits; store it as a text",
+                    "{of}: the integer {} does not fit 64 bits; store it as a text",
                     value.repr().map_or_else(
                         |_| "?".into(),
                         |repr| { repr.to_string().chars().take(40).collect::<String>() }
@@ -123,37 +135,40 @@ pub(crate) fn write_value(
     } else if let Ok(bytes) = value.cast::<PyBytes>() {
         let bytes = bytes.as_bytes();
         if out.len() + bytes.len() > MAX_PROPERTIES {
-            return Err(too_large(py, bytes.len()));
+            return Err(too_large(of, py, bytes.len()));
         }
         write::bytes(out, bytes);
     } else if let Ok(list) = value.cast::<PyList>() {
-        write_items(out, list.len(), list.iter(), py, depth)?;
+        write_items(of, out, list.len(), list.iter(), py, depth)?;
     } else if let Ok(tuple) = value.cast::<PyTuple>() {
-        write_items(out, tuple.len(), tuple.iter(), py, depth)?;
+        write_items(of, out, tuple.len(), tuple.iter(), py, depth)?;
     } else if let Ok(dict) = value.cast::<PyDict>() {
-        check_depth(py, depth)?;
+        check_depth(of, py, depth)?;
         let mut body = Vec::new();
         put_varint(&mut body, dict.len() as u64);
         for (key, item) in dict.iter() {
             let key = key.cast_into::<PyString>().map_err(|error| {
                 let key = error.into_inner();
                 let shown = key.repr().map_or_else(|_| "?".into(), |repr| repr.to_string());
-                invalid(py, format!("the key {shown} of a dict is no text; use texts as keys"))
+                invalid(
+                    py,
+                    format!("{of}: the key {shown} of a dict is no text; use texts as keys"),
+                )
             })?;
-            put_bytes(&mut body, text(&key)?.as_bytes());
-            write_value(&mut body, &item, depth + 1)?;
+            put_bytes(&mut body, text(of, &key)?.as_bytes());
+            write_value(of, &mut body, &item, depth + 1)?;
             if body.len() > MAX_PROPERTIES {
-                return Err(too_large(py, body.len()));
+                return Err(too_large(of, py, body.len()));
             }
         }
         write::map(out, &body);
     } else if value.is_instance(known(py)?.datetime.bind(py))? {
-        write::time(out, micros(value)?);
+        write::time(out, micros(of, value)?);
     } else {
         return Err(invalid(
             py,
             format!(
-                "a value of type {} cannot be stored; use None, bool, int, float, str, bytes, \
+                "{of}: a value of type {} cannot be stored; use None, bool, int, float, str, bytes, \
                  datetime, or lists and dicts of these",
                 value.get_type().name()?
             ),
@@ -162,27 +177,31 @@ pub(crate) fn write_value(
     Ok(())
 }
 
-fn check_depth(py: Python<'_>, depth: usize) -> PyResult<()> {
+fn check_depth(of: &dyn Display, py: Python<'_>, depth: usize) -> PyResult<()> {
     if depth < MAX_DEPTH {
         return Ok(());
     }
-    Err(invalid(py, format!("a property is nested deeper than {MAX_DEPTH} levels; flatten it")))
+    Err(invalid(
+        py,
+        format!("{of}: it is nested deeper than {MAX_DEPTH} levels, or holds itself; flatten it"),
+    ))
 }
 
 fn write_items<'py>(
+    of: &dyn Display,
     out: &mut Vec<u8>,
     count: usize,
     items: impl Iterator<Item = Bound<'py, PyAny>>,
     py: Python<'py>,
     depth: usize,
 ) -> PyResult<()> {
-    check_depth(py, depth)?;
+    check_depth(of, py, depth)?;
     let mut body = Vec::new();
     put_varint(&mut body, count as u64);
     for item in items {
-        write_value(&mut body, &item, depth + 1)?;
+        write_value(of, &mut body, &item, depth + 1)?;
         if body.len() > MAX_PROPERTIES {
-            return Err(too_large(py, body.len()));
+            return Err(too_large(of, py, body.len()));
         }
     }
     write::list(out, &body);
@@ -190,9 +209,9 @@ fn write_items<'py>(
 }
 
 /// A value as the engine compares it.
-pub(crate) fn value(item: &Bound<'_, PyAny>) -> PyResult<Value> {
+pub(crate) fn value(of: &dyn Display, item: &Bound<'_, PyAny>) -> PyResult<Value> {
     let mut bytes = Vec::new();
-    write_value(&mut bytes, item, 0)?;
+    write_value(of, &mut bytes, item, 0)?;
     let mut cursor = embedded_db_engine::common::record::Cursor::new(&bytes);
     let read = ValueRef::read(&mut cursor).and_then(|value| value.to_value());
     read.map_err(|damaged| to_python(item.py(), &damaged.into()))
@@ -235,11 +254,16 @@ fn name<'a>(key: &'a Bound<'_, PyAny>) -> PyResult<&'a Bound<'a, PyString>> {
     })
 }
 
+/// Adds one property.
+fn property(out: &mut Draft, name: &str, item: &Bound<'_, PyAny>) -> PyResult<()> {
+    out.push(name, |bytes| write_value(&Property(name), bytes, item, 1))
+}
+
 /// Properties from a dict.
 pub(crate) fn draft(properties: &Bound<'_, PyDict>) -> PyResult<Draft> {
     let mut out = Draft::new();
     for (key, item) in properties.iter() {
-        out.push(text(name(&key)?)?, |bytes| write_value(bytes, &item, 1))?;
+        property(&mut out, text(&"a property name", name(&key)?)?, &item)?;
     }
     Ok(out)
 }
@@ -253,7 +277,7 @@ fn fields(
 ) -> PyResult<()> {
     let py = given.py();
     let mut each = |key: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>| -> PyResult<()> {
-        let key = text(name(key)?)?;
+        let key = text(&"a name", name(key)?)?;
         if field(key, item)? {
             return Ok(());
         }
@@ -290,7 +314,7 @@ where
 /// An id or name; lone surrogates are refused.
 pub(crate) fn string(what: &str, item: &Bound<'_, PyAny>) -> PyResult<String> {
     match item.cast::<PyString>() {
-        Ok(string) => Ok(text(string)?.to_owned()),
+        Ok(string) => Ok(text(&what, string)?.to_owned()),
         Err(_) => wanted(what, item, "a text"),
     }
 }
@@ -298,9 +322,12 @@ pub(crate) fn string(what: &str, item: &Bound<'_, PyAny>) -> PyResult<String> {
 /// A list of ids or names.
 pub(crate) fn strings(what: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     if let Ok(one) = items.cast::<PyString>() {
-        return Ok(vec![text(one)?.to_owned()]);
+        return Ok(vec![text(&what, one)?.to_owned()]);
     }
-    items.try_iter()?.map(|item| string(what, &item?)).collect()
+    let Ok(items) = items.try_iter() else {
+        return wanted(what, items, "a text or a list of texts");
+    };
+    items.map(|item| string(what, &item?)).collect()
 }
 
 fn optional_string(what: &str, item: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
@@ -317,7 +344,7 @@ fn properties(item: &Bound<'_, PyAny>) -> PyResult<Draft> {
                 item,
                 "properties",
                 |name, value| {
-                    out.push(name, |bytes| write_value(bytes, value, 1))?;
+                    property(&mut out, name, value)?;
                     Ok(true)
                 },
                 "any",
@@ -355,7 +382,7 @@ fn optional_micros(item: &Bound<'_, PyAny>, what: &str) -> PyResult<Option<i64>>
     if !item.is_instance(known(item.py())?.datetime.bind(item.py()))? {
         return wanted(what, item, "a datetime with a time zone");
     }
-    micros(item).map(Some)
+    micros(&what, item).map(Some)
 }
 
 /// An edge from its dict.
@@ -410,7 +437,7 @@ pub(crate) fn changes(given: &Bound<'_, PyAny>) -> PyResult<Changes> {
             if item.is(&delete) {
                 out.remove.push(name.to_owned());
             } else {
-                out.set.push(name, |bytes| write_value(bytes, item, 1))?;
+                property(&mut out.set, name, item)?;
             }
             Ok(true)
         },
@@ -435,7 +462,7 @@ pub(crate) fn edge_changes(given: &Bound<'_, PyAny>) -> PyResult<EdgeChanges> {
                 "valid_from" => out.valid_from = Some(time("valid_from")?),
                 "valid_to" => out.valid_to = Some(time("valid_to")?),
                 _ if deleted => out.properties.remove.push(name.to_owned()),
-                _ => out.properties.set.push(name, |bytes| write_value(bytes, item, 1))?,
+                _ => property(&mut out.properties.set, name, item)?,
             }
             Ok(true)
         },
@@ -507,7 +534,7 @@ pub(crate) fn flat(given: &Bound<'_, PyAny>, what: &str) -> PyResult<(Option<Str
             if name == "id" {
                 id = optional_string("id", item)?;
             } else {
-                draft.push(name, |bytes| write_value(bytes, item, 1))?;
+                property(&mut draft, name, item)?;
             }
             Ok(true)
         },

@@ -23,6 +23,7 @@ use crate::transaction::Transaction;
 /// A page of items and the cursor of the next.
 pub(crate) type PageOf<T> = (Vec<T>, Option<String>);
 
+/// A handle on one namespace of an open database.
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Database {
     inner: engine::Database,

@@ -70,6 +70,7 @@ macro_rules! property_access {
 property_access!(Node);
 property_access!(Edge);
 
+/// A stored node as one snapshot saw it; properties are decoded when asked for.
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Node {
     pub(crate) inner: engine::Node,
@@ -77,36 +78,43 @@ pub(crate) struct Node {
 
 #[pymethods]
 impl Node {
+    /// The id.
     #[getter]
     fn id(&self, py: Python<'_>) -> PyResult<String> {
         Ok(ask!(py, self.inner.id()))
     }
 
+    /// The labels, in the order they were given.
     #[getter]
     fn labels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         PyList::new(py, ask!(py, self.inner.labels()).iter().map(|label| &**label))
     }
 
+    /// All properties.
     #[getter]
     fn properties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         to_dict(py, |visit| self.inner.each_property(visit))
     }
 
+    /// When it was made (UTC).
     #[getter]
     fn created_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         datetime(py, ask!(py, self.inner.created_at()))
     }
 
+    /// When a user last changed it (UTC).
     #[getter]
     fn updated_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         datetime(py, ask!(py, self.inner.updated_at()))
     }
 
+    /// 1 at creation, one more at each change by a user.
     #[getter]
     fn version(&self, py: Python<'_>) -> PyResult<u64> {
         Ok(ask!(py, self.inner.version()))
     }
 
+    /// The value of a property, or `default`.
     #[pyo3(signature = (key, default=None))]
     fn get<'py>(
         &self,
@@ -145,6 +153,7 @@ impl Node {
     }
 }
 
+/// A stored edge as one snapshot saw it; properties are decoded when asked for.
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Edge {
     pub(crate) inner: engine::Edge,
@@ -152,66 +161,79 @@ pub(crate) struct Edge {
 
 #[pymethods]
 impl Edge {
+    /// The id.
     #[getter]
     fn id(&self, py: Python<'_>) -> PyResult<String> {
         Ok(ask!(py, self.inner.id()))
     }
 
+    /// Id of the node where it begins.
     #[getter]
     fn source(&self) -> &str {
         self.inner.source()
     }
 
+    /// Id of the node where it ends.
     #[getter]
     fn target(&self) -> &str {
         self.inner.target()
     }
 
+    /// The type.
     #[getter]
     fn r#type(&self, py: Python<'_>) -> PyResult<String> {
         Ok(ask!(py, self.inner.edge_type()).to_string())
     }
 
+    /// All properties.
     #[getter]
     fn properties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         to_dict(py, |visit| self.inner.each_property(visit))
     }
 
+    /// The weight.
     #[getter]
     fn weight(&self, py: Python<'_>) -> PyResult<f64> {
         Ok(ask!(py, self.inner.weight()))
     }
 
+    /// True in the world from here on.
     #[getter]
     fn valid_from<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         ask!(py, self.inner.times()).valid_from.map(|time| datetime(py, time)).transpose()
     }
 
+    /// True in the world until here.
     #[getter]
     fn valid_to<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         ask!(py, self.inner.times()).valid_to.map(|time| datetime(py, time)).transpose()
     }
 
+    /// Believed by the database from here on.
     #[getter]
     fn recorded_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         datetime(py, ask!(py, self.inner.times()).recorded_at)
     }
 
+    /// Believed by the database until here.
     #[getter]
     fn retracted_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         ask!(py, self.inner.times()).retracted_at.map(|time| datetime(py, time)).transpose()
     }
 
+    /// Ids of what it was derived from.
     #[getter]
     fn sources(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         Ok(ask!(py, self.inner.sources()))
     }
 
+    /// 1 at creation, one more at each change by a user.
     #[getter]
     fn version(&self, py: Python<'_>) -> PyResult<u64> {
         Ok(ask!(py, self.inner.version()))
     }
 
+    /// The value of a property, or `default`.
     #[pyo3(signature = (key, default=None))]
     fn get<'py>(
         &self,
@@ -253,6 +275,7 @@ impl Edge {
     }
 }
 
+/// One stored vector: of a whole node, or of one part of a long text.
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Embedding {
     inner: engine::Embedding,
@@ -270,41 +293,49 @@ impl Embedding {
 
 #[pymethods]
 impl Embedding {
+    /// The id.
     #[getter]
     fn id(&self) -> &str {
         &self.inner.id
     }
 
+    /// Id of the node.
     #[getter]
     fn node_id(&self) -> &str {
         &self.inner.node_id
     }
 
+    /// The numbers, read-only.
     #[getter]
     fn vector(&self, py: Python<'_>) -> Py<PyArray1<f32>> {
         self.vector.clone_ref(py)
     }
 
+    /// Name of the space.
     #[getter]
     fn space(&self) -> &str {
         &self.inner.space
     }
 
+    /// The model that made it.
     #[getter]
     fn model(&self) -> &str {
         &self.inner.model
     }
 
+    /// Number of dimensions.
     #[getter]
     fn dim(&self, py: Python<'_>) -> PyResult<usize> {
         self.vector.bind(py).len()
     }
 
+    /// Which part of a long text it is of.
     #[getter]
     fn part(&self) -> u16 {
         self.inner.part
     }
 
+    /// When it was made (UTC).
     #[getter]
     fn created_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         datetime(py, self.inner.created_at)
@@ -316,6 +347,7 @@ impl Embedding {
     }
 }
 
+/// A path through the graph: n nodes, n - 1 edges, and its cost.
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Path {
     pub(crate) inner: engine::Path,
@@ -323,16 +355,19 @@ pub(crate) struct Path {
 
 #[pymethods]
 impl Path {
+    /// The nodes, start first.
     #[getter]
     fn nodes(&self) -> Vec<Node> {
         self.inner.nodes.iter().map(|node| Node { inner: node.clone() }).collect()
     }
 
+    /// The edges, one fewer than the nodes.
     #[getter]
     fn edges(&self) -> Vec<Edge> {
         self.inner.edges.iter().map(|edge| Edge { inner: edge.clone() }).collect()
     }
 
+    /// The number of hops.
     #[getter]
     fn cost(&self) -> f64 {
         self.inner.cost

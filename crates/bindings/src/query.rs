@@ -12,7 +12,7 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use crate::convert::{string, strings, value, vector};
+use crate::convert::{Property, string, strings, value, vector};
 use crate::errors::to_python;
 use crate::objects::Node;
 
@@ -93,7 +93,8 @@ fn filter(item: &Bound<'_, PyAny>, depth: usize) -> PyResult<Filter> {
         return Err(wrong(py, FIELD, message));
     }
     let property = string("property", &need("property")?)?;
-    Ok(Filter::Test { property, operator, value: value(&operand)? })
+    let value = value(&Property(&property), &operand)?;
+    Ok(Filter::Test { property, operator, value })
 }
 
 fn graph(item: &Bound<'_, PyAny>) -> PyResult<GraphFilter> {
@@ -213,6 +214,7 @@ pub(crate) fn query(given: &Bound<'_, PyDict>) -> PyResult<Query> {
     Ok(out)
 }
 
+/// One result of a query with each leg's raw score and rank.
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Hit {
     answer: Arc<engine::Answer>,
@@ -265,6 +267,7 @@ impl Hit {
     }
 }
 
+/// The results of a query, best first.
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Hits {
     answer: Arc<engine::Answer>,

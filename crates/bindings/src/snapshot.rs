@@ -13,9 +13,10 @@ use crate::errors::{detached, ended, interrupted};
 use crate::objects::{Edge, Embedding, Node, Path};
 use crate::query::{Hits, query};
 
-/// A read transaction may move between threads but not be used by two at once: hence the lock.
+/// Reads of one instant.
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Snapshot {
+    // A read transaction may move between threads but not be used by two at once.
     inner: Mutex<Option<engine::PinnedReads>>,
 }
 

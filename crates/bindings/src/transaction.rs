@@ -13,6 +13,7 @@ use crate::errors::{detached, ended, interrupted};
 use crate::objects::{Edge, Node};
 use crate::query::{Hits, query};
 
+/// Buffered writes over a pinned snapshot, checked and applied at commit.
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Transaction {
     inner: Mutex<Option<engine::Transaction>>,

@@ -41,7 +41,8 @@ impl Current {
             let name = entry.map_err(|e| io_error(path, "read the directory", &e))?.file_name();
             let name = name.to_string_lossy().into_owned();
             if name == FILE {
-                return Ok(());
+                // Other stores have a file of this name too: nothing is locked before it is ours.
+                return Self::read(path).map(drop);
             }
             let ours = name.starts_with("gen-")
                 || ["writer.lock", "CURRENT.new", "alive"].contains(&name.as_str());
@@ -131,8 +132,7 @@ impl Current {
         }
         let (body, sum) =
             text.split_once("crc32c ").ok_or_else(|| damaged("it has no checksum"))?;
-        let sum = u32::from_str_radix(sum.trim_end(), 16).map_err(|_| damaged("bad checksum"))?;
-        if sum != crc32c::crc32c(body.as_bytes()) {
+        if sum != format!("{:08x}\n", crc32c::crc32c(body.as_bytes())) {
             return Err(damaged("checksum mismatch"));
         }
         let field = |name: &str| {

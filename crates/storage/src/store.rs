@@ -303,6 +303,12 @@ pub(crate) fn map_lmdb(data_file: &Path, error: heed::Error) -> Error {
         heed::Error::Mdb(M::Corrupted | M::PageNotFound | M::Invalid | M::VersionMismatch) => {
             Error::Corruption { path, object: "the store".into(), detail: error.to_string() }
         }
+        heed::Error::EnvAlreadyOpened => Error::StorageError {
+            path,
+            detail: "a snapshot or transaction of an earlier handle still holds it open in this \
+                     process; end it first"
+                .into(),
+        },
         heed::Error::Mdb(M::ReadersFull) => Error::StorageError {
             path,
             detail: format!("{MAX_READERS} snapshots are open; close some"),

@@ -234,7 +234,7 @@ impl<'e> WriteTxn<'e> {
         counters.nodes += 1;
         self.put_id(namespace, Kind::Node, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
         let now = self.now();
-        self.put_node(namespace, slot, 1, now, id, labels, properties)?;
+        self.put_node(namespace, slot, 1, (now, now), id, labels, properties)?;
         for label in labels {
             self.post(namespace, IndexId::LABEL, &label.0.to_be_bytes(), slot)?;
         }
@@ -249,10 +249,11 @@ impl<'e> WriteTxn<'e> {
         properties: &[u8],
     ) -> Result<()> {
         let node = self.existing_node(namespace, slot)?;
-        let (id, created_at, version) = (node.id.to_owned(), node.created_at, node.version + 1);
+        let (id, version) = (node.id.to_owned(), node.version + 1);
+        let times = (node.created_at, self.now());
         let labels: Vec<Symbol> = node.labels().collect();
         check_properties(&id, properties)?;
-        self.put_node(namespace, slot, version, created_at, &id, &labels, properties)
+        self.put_node(namespace, slot, version, times, &id, &labels, properties)
     }
 
     /// Replaces the properties of a derived node: neither version nor time of a user's change.
@@ -263,9 +264,10 @@ impl<'e> WriteTxn<'e> {
         properties: &[u8],
     ) -> Result<()> {
         let node = self.existing_node(namespace, slot)?;
-        let (id, created_at, version) = (node.id.to_owned(), node.created_at, node.version);
+        let (id, version) = (node.id.to_owned(), node.version);
+        let times = (node.created_at, node.updated_at);
         let labels: Vec<Symbol> = node.labels().collect();
-        self.put_node(namespace, slot, version, created_at, &id, &labels, properties)
+        self.put_node(namespace, slot, version, times, &id, &labels, properties)
     }
 
     /// Removes a node with its edges, vectors and work. Properties in postings of their own are the
@@ -325,13 +327,12 @@ impl<'e> WriteTxn<'e> {
         namespace: NamespaceId,
         slot: Slot,
         version: u64,
-        created_at: i64,
+        (created_at, updated_at): (i64, i64),
         id: &str,
         labels: &[Symbol],
         properties: &[u8],
     ) -> Result<()> {
         let lsn = self.next_lsn();
-        let updated_at = self.now();
         let mut payload = Vec::with_capacity(64 + id.len() + properties.len());
         NodeRecord::encode(
             &mut payload,
@@ -544,12 +545,16 @@ impl<'e> WriteTxn<'e> {
         if owner.is_some_and(|owner| owner != mine) {
             return Err(Error::AlreadyExists { kind: "embedding", id: id.to_owned() });
         }
-        let earlier = self.embedding(namespace, space, node, part)?.map(|e| e.id.to_owned());
-        match earlier {
-            Some(earlier) if earlier != id => {
-                self.delete(Table::Ids, &keys::id(namespace, Kind::Embedding, &earlier))?;
+        let earlier = self.embedding(namespace, space, node, part)?;
+        match earlier.map(|earlier| (earlier.id.to_owned(), earlier.content)) {
+            Some((earlier, of)) => {
+                if earlier != id {
+                    self.delete(Table::Ids, &keys::id(namespace, Kind::Embedding, &earlier))?;
+                }
+                if of != content && self.embedding_of_text(namespace, space, of)? == Some(node) {
+                    self.delete(Table::Hashes, &hash_key(namespace, space, of))?;
+                }
             }
-            Some(_) => {}
             None => self.namespace_state(namespace)?.embeddings += 1,
         }
         self.put_id(namespace, Kind::Embedding, id, mine)?;

@@ -26,7 +26,7 @@ import threading
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TypedDict
 
@@ -279,9 +279,29 @@ class Head:
             )
         return head
 
-    def project(self, first: Floats, mean: Floats) -> Floats:
-        """What the hidden rows [n, 384] of n words add to the hidden layer: [n, h]."""
-        return _product(first, self.first) + _product(mean, self.mean)
+    @cached_property
+    def _alone(self) -> Floats:
+        return self.first + self.mean
+
+    def project(self, states: Floats, at: NDArray[np.intp]) -> Floats:
+        """What the hidden rows of n words add to the hidden layer: [n, h].
+
+        Args:
+            states: the rows of their tokens [k, 384].
+            at: the first token of each word, ascending; the last word reaches to the end.
+        """
+        first = states[at]
+        result = _product(first, self._alone)
+        counts = np.diff(at, append=len(states))
+        many = counts > 1
+        if many.any():
+            # Most words are one token, which is its own mean: only the others need the difference.
+            sizes = counts[many]
+            parts = states[at[0] :][np.repeat(many, counts)]
+            sums = np.add.reduceat(parts, np.cumsum(sizes) - sizes, axis=0)
+            mean = np.divide(sums, sizes[:, None], dtype=np.float32)
+            result[many] += _product(mean - first[many], self.mean)
+        return result
 
     def scores(self, projected: Floats, shape: Floats) -> Floats:
         """Tag scores [n, K] from projected hidden rows and word features."""
@@ -443,12 +463,9 @@ class Search:
         low, high = np.searchsorted(words.tokens, (first, first + len(states)))
         if low == high:
             return
-        at = words.tokens[low:high] - first
         # A word that goes on in the next window is averaged over its tokens in this one.
-        sums = np.add.reduceat(states, at, axis=0)
-        counts = np.diff(at, append=len(states)).astype(np.float32)
-        mean = np.divide(sums, counts[:, None], dtype=np.float32)
-        words.projected[low:high] = self._head.project(states[at], mean)
+        at = (words.tokens[low:high] - first).astype(np.intp)
+        words.projected[low:high] = self._head.project(states, at)
 
     def entities(self) -> list[list[EntityDict]]:
         """Entities per text in order, offsets relative to its start; empty where not wanted."""

@@ -1,0 +1,222 @@
+//! A damaged record is an error that says where the damage is, never a wrong value. LMDB has no
+//! checksums: each byte of a value is flipped in the file itself.
+
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+mod common;
+
+use std::fs;
+
+use common::{NS, Scratch, bare_edge, bare_node, data_file, fast, properties, space};
+use embedded_db_common::{ContentHash, Error, Options, Result, Slot, SpaceId, Value};
+use embedded_db_storage::{Direction, ReadTxn, Snapshot, Store};
+
+const NODE: &str = "planted in the node, found nowhere else";
+const EDGE: &str = "planted in the edge, found nowhere else";
+const VECTOR: [f32; 4] = [1234.5678, -8765.4321, 0.00012345, 98765.4];
+
+/// A closed database with the planted values.
+fn planted() -> Scratch {
+    let mut scratch = Scratch::new();
+    scratch
+        .store()
+        .write(|txn| {
+            let label = txn.intern("Thing")?;
+            let of_node = properties(txn, &[("text", Value::Str(NODE.into()))])?;
+            let node = txn.insert_node(NS, "n", &[label], &of_node)?;
+            let of_edge = properties(txn, &[("text", Value::Str(EDGE.into()))])?;
+            let fields = embedded_db_storage::EdgeFields {
+                source: node,
+                target: node,
+                edge_type: label,
+                weight: 1.0,
+                times: Default::default(),
+                sources: Vec::new(),
+                properties: &of_edge,
+            };
+            txn.insert_edge(NS, "e", &fields)?;
+            let space_id = txn.create_space(&space("s", 4))?;
+            let hash = ContentHash::of("x");
+            txn.put_embedding(NS, space_id, node, 0, "v", false, hash, &VECTOR)
+        })
+        .unwrap();
+    scratch.close();
+    scratch
+}
+
+/// Every place where the bytes stand.
+fn places(content: &[u8], wanted: &[u8]) -> Vec<usize> {
+    content.windows(wanted.len()).enumerate().filter(|(_, w)| *w == wanted).map(|(n, _)| n).collect()
+}
+
+/// What `read` says with one byte of the file flipped.
+fn flipped<T>(scratch: &Scratch, at: usize, read: impl Fn(&Snapshot) -> Result<T>) -> Result<T> {
+    let path = data_file(&scratch.path());
+    let sound = fs::read(&path).unwrap();
+    let mut damaged = sound.clone();
+    damaged[at] ^= 0x20;
+    fs::write(&path, damaged).unwrap();
+    let store = Store::open(&scratch.path(), &Options { read_only: true, ..fast() }).unwrap();
+    let out = read(&store.read().unwrap());
+    drop(store);
+    fs::write(&path, sound).unwrap();
+    out
+}
+
+fn assert_corruption(scratch: &Scratch, error: &Error, table: &str) {
+    let Error::Corruption { path, object, detail } = error else { panic!("{error}") };
+    assert_eq!(path, &scratch.path());
+    assert!(object.starts_with(table), "{object}");
+    assert!(detail.contains("checksum"), "{detail}");
+    assert!(error.to_string().contains("restore a backup"), "{error}");
+}
+
+/// Each byte of the planted one, at each place where the file has it: old pages may hold copies, but
+/// at least one place is the live record.
+fn assert_every_flip_is_seen<T: PartialEq + std::fmt::Debug>(
+    table: &str,
+    wanted: &[u8],
+    read: impl Fn(&Snapshot) -> Result<T>,
+) {
+    let scratch = planted();
+    let content = fs::read(data_file(&scratch.path())).unwrap();
+    let places = places(&content, wanted);
+    let sound = flipped(&scratch, content.len() - 1, &read).unwrap();
+    assert!(!places.is_empty());
+    let mut seen = 0;
+    for place in places {
+        for at in place..place + wanted.len() {
+            match flipped(&scratch, at, &read) {
+                Ok(value) => assert_eq!(value, sound, "a wrong value was read"),
+                Err(error) => {
+                    assert_corruption(&scratch, &error, table);
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(seen, wanted.len(), "every byte of the live record");
+}
+
+#[test]
+fn a_damaged_node_is_never_read() {
+    assert_every_flip_is_seen("nodes", NODE.as_bytes(), |snapshot| {
+        let node = snapshot.node(NS, Slot(0))?;
+        Ok(node.map(|node| node.properties.as_bytes().to_vec()))
+    });
+}
+
+#[test]
+fn a_damaged_edge_is_never_read() {
+    assert_every_flip_is_seen("edges", EDGE.as_bytes(), |snapshot| {
+        let edge = snapshot.edge(NS, Slot(0))?;
+        Ok(edge.map(|edge| edge.properties.as_bytes().to_vec()))
+    });
+}
+
+#[test]
+fn a_damaged_vector_is_never_read() {
+    let bytes: Vec<u8> = VECTOR.iter().flat_map(|value| value.to_le_bytes()).collect();
+    assert_every_flip_is_seen("embeddings", &bytes, |snapshot| {
+        let found = snapshot.embedding(NS, SpaceId(1), Slot(0), 0)?;
+        Ok(found.map(|found| found.values().collect::<Vec<f32>>()))
+    });
+    assert_every_flip_is_seen("embeddings", &bytes, |snapshot| {
+        let mut all = Vec::new();
+        snapshot.scan_embeddings(NS, SpaceId(1), |slot, part, found| {
+            all.push((slot, part, found.values().collect::<Vec<f32>>()));
+            Ok(())
+        })?;
+        Ok(all)
+    });
+}
+
+#[test]
+fn damaged_neighbours_are_never_read() {
+    let mut scratch = Scratch::new();
+    let (hub, first) = scratch
+        .store()
+        .write(|txn| {
+            let hub = bare_node(txn, NS, "hub")?;
+            let of = txn.intern("T")?;
+            let mut first = None;
+            // Slots that make a pattern which nothing else has.
+            for n in 0..40 {
+                let other = bare_node(txn, NS, &format!("n{n}"))?;
+                let edge = bare_edge(txn, NS, &format!("e{n}"), hub, other, of)?;
+                first.get_or_insert((other, edge));
+            }
+            Ok((hub, first))
+        })
+        .unwrap();
+    let (node, edge) = first.unwrap();
+    let mut pattern = [node.0.to_le_bytes(), edge.0.to_le_bytes()].concat();
+    pattern.extend([node.0 + 1, edge.0 + 1].iter().flat_map(|slot| slot.to_le_bytes()));
+    scratch.close();
+    let content = fs::read(data_file(&scratch.path())).unwrap();
+    let mut seen = 0;
+    for place in places(&content, &pattern) {
+        for at in place..place + pattern.len() {
+            let read = flipped(&scratch, at, |snapshot| {
+                let mut count = 0;
+                snapshot.neighbors(NS, hub, Direction::Out, None, |_, _| {
+                    count += 1;
+                    true
+                })?;
+                Ok(count)
+            });
+            match read {
+                Ok(count) => assert_eq!(count, 40),
+                Err(error) => {
+                    assert_corruption(&scratch, &error, "adjacency");
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(seen, pattern.len());
+}
+
+#[test]
+fn a_writer_does_not_build_on_a_damaged_record() {
+    let scratch = planted();
+    let path = data_file(&scratch.path());
+    let mut content = fs::read(&path).unwrap();
+    for place in places(&content, NODE.as_bytes()) {
+        content[place] ^= 1;
+    }
+    fs::write(&path, content).unwrap();
+    let store = Store::open(&scratch.path(), &fast()).unwrap();
+    let before = store.read().unwrap().lsn().unwrap();
+    for attempt in 0..3 {
+        let error = store
+            .write(move |txn| match attempt {
+                0 => txn.update_node(NS, Slot(0), &[]),
+                1 => txn.delete_node(NS, Slot(0)),
+                _ => txn.touch_node(NS, Slot(0), &[]),
+            })
+            .unwrap_err();
+        assert_corruption(&scratch, &error, "nodes");
+    }
+    assert_eq!(store.read().unwrap().lsn().unwrap(), before, "nothing was half-written");
+    common::node(&store, NS, "others go on").unwrap();
+}
+
+#[test]
+fn a_damaged_current_file_is_an_error() {
+    let scratch = planted();
+    let current = scratch.path().join("CURRENT");
+    let sound = fs::read(&current).unwrap();
+    for at in 0..sound.len() {
+        let mut damaged = sound.clone();
+        damaged[at] ^= 1;
+        fs::write(&current, damaged).unwrap();
+        let error = common::refused(&scratch.path(), &fast());
+        let expected = matches!(error, Error::Corruption { .. } | Error::FormatTooNew { .. });
+        let not_text = matches!(error, Error::StorageError { .. });
+        assert!(expected || not_text, "byte {at}: {error}");
+    }
+    fs::write(&current, &sound[..sound.len() / 2]).unwrap();
+    let error = common::refused(&scratch.path(), &fast());
+    assert!(matches!(error, Error::Corruption { .. }), "{error}");
+}
