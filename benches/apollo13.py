@@ -1,10 +1,10 @@
 """One long real conversation from file to enriched database, killed three times on the way.
 
-The Apollo 13 transcript (10,876 utterances) is imported durably, asked at once by text and structure,
-and enriched in a process that is killed with SIGKILL at a quarter, half and three quarters of the
-way and started again. Printed: messages a second of each stage, the bare embedding model's rate on
-the same texts in the same run, and the counters that prove that nothing was lost and no vector was
-stored twice.
+The Apollo 13 transcript (10,876 utterances) is imported durably, asked at once by text and
+structure, and enriched in a process that is killed with SIGKILL at a quarter, half and three
+quarters of the way and started again. Printed: messages a second of each stage, the bare embedding
+model's rate on the same texts in the same run, and the counters that prove that nothing was lost
+and no vector was stored twice.
 
     python benches/apollo13.py [--data DIRECTORY] [--kills N]
 """
@@ -64,7 +64,8 @@ def run(path: str, total: int, kills: int) -> float:
             os.kill(child.pid, signal.SIGKILL)
         child.wait()
         spent += time.perf_counter() - begun
-        print(f"  {'killed' if kill < kills else 'ended'} at {embedded(path):,} of {total:,} vectors")
+        how = "killed" if kill < kills else "ended"
+        print(f"  {how} at {embedded(path):,} of {total:,} vectors")
     return spent
 
 
@@ -120,7 +121,10 @@ def main() -> None:
             status = db.weaver_status()
             entities = db.count("Entity")
         rate = total / spent
-        print(f"bare embedding model: {bare:.1f} texts a second ({before:.1f} before, {after:.1f} after)")
+        print(
+            f"bare embedding model: {bare:.1f} texts a second "
+            f"({before:.1f} before, {after:.1f} after)"
+        )
         print(
             f"enrichment, {options.kills} kills and cold starts included: {spent:.1f} s, "
             f"{rate:.1f} messages a second, {rate / bare:.2f} × the bare model; "

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::convert::{changes, edge, edge_changes, embedding, flat, node, strings, vector};
-use crate::errors::{attached, detached, interrupted, invalid, to_python};
+use crate::errors::{Released, attached, detached, interrupted, invalid, to_python};
 use crate::objects::{Edge, Embedding, Node, Path};
 use crate::query::{Hits, query};
 use crate::snapshot::Snapshot;
@@ -26,7 +26,7 @@ pub(crate) type PageOf<T> = (Vec<T>, Option<String>);
 /// A handle on one namespace of an open database.
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Database {
-    inner: engine::Database,
+    inner: Released<engine::Database>,
 }
 
 pub(crate) fn nodes(nodes: Vec<engine::Node>) -> Vec<Node> {
@@ -122,7 +122,7 @@ impl Database {
         let models: Option<engine::SharedModels> =
             functions.map(|functions| Arc::new(PythonModels::new(functions)) as _);
         let inner = detached(py, || engine::Database::open(path, &options, models))?;
-        Ok(Self { inner })
+        Ok(Self { inner: Released::new(inner) })
     }
 
     #[getter]
@@ -149,7 +149,7 @@ impl Database {
 
     fn namespace(&self, py: Python<'_>, name: &str) -> PyResult<Self> {
         let inner = detached(py, || self.inner.namespace(name))?;
-        Ok(Self { inner })
+        Ok(Self { inner: Released::new(inner) })
     }
 
     fn namespaces(&self, py: Python<'_>) -> PyResult<Vec<String>> {

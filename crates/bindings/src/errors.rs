@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use embedded_db_engine::common::{Error, Result};
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -44,6 +43,39 @@ fn finish<T>(py: Python<'_>, outcome: std::thread::Result<Result<T>>) -> PyResul
                 .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
                 .unwrap_or("no message");
             Err(to_python(py, &Error::Internal(format!("a panic: {text}"))))
+        }
+    }
+}
+
+/// Something whose end may wait for a thread that needs the interpreter: it is dropped with the
+/// interpreter released.
+pub(crate) struct Released<T: Send>(Option<T>);
+
+impl<T: Send> Released<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<T: Send> std::ops::Deref for Released<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("only drop takes it")
+    }
+}
+
+impl<T: Send> Drop for Released<T> {
+    fn drop(&mut self) {
+        let Some(value) = self.0.take() else { return };
+        let mut value = Some(value);
+        let released = Python::try_attach(|py| {
+            let value = value.take();
+            py.detach(move || drop(value));
+        });
+        if released.is_none() {
+            // The interpreter is ending and has joined or lost its threads: the system frees the rest.
+            std::mem::forget(value);
         }
     }
 }
@@ -130,6 +162,6 @@ pub(crate) fn invalid(py: Python<'_>, message: String) -> PyErr {
 }
 
 /// For a Python object that was asked for something after its end.
-pub(crate) fn ended(what: &str) -> PyErr {
-    PyRuntimeError::new_err(format!("the {what} has ended; begin a new one"))
+pub(crate) fn ended(py: Python<'_>, what: &str) -> PyErr {
+    invalid(py, format!("the {what} has ended; begin a new one"))
 }

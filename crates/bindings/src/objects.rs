@@ -341,6 +341,25 @@ impl Embedding {
         datetime(py, self.inner.created_at)
     }
 
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        self.dim(py)
+    }
+
+    /// The numbers, for `numpy.asarray`.
+    #[pyo3(signature = (dtype=None, copy=None))]
+    fn __array__<'py>(
+        &self,
+        py: Python<'py>,
+        dtype: Option<Bound<'py, PyAny>>,
+        copy: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let vector = self.vector.bind(py).clone().into_any();
+        let keywords = PyDict::new(py);
+        keywords.set_item("dtype", dtype)?;
+        keywords.set_item("copy", copy)?;
+        py.import("numpy")?.call_method("array", (vector,), Some(&keywords))
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let (id, node, space) = (&self.inner.id, &self.inner.node_id, &self.inner.space);
         Ok(format!("Embedding({id:?} of {node:?}, {space}, {} dimensions)", self.dim(py)?))

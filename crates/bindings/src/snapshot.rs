@@ -9,7 +9,7 @@ use pyo3::types::PyDict;
 
 use crate::convert::strings;
 use crate::database::{PageOf, edges, embeddings, nodes, reach, types};
-use crate::errors::{detached, ended, interrupted};
+use crate::errors::{Released, detached, ended, interrupted};
 use crate::objects::{Edge, Embedding, Node, Path};
 use crate::query::{Hits, query};
 
@@ -17,12 +17,12 @@ use crate::query::{Hits, query};
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Snapshot {
     // A read transaction may move between threads but not be used by two at once.
-    inner: Mutex<Option<engine::PinnedReads>>,
+    inner: Released<Mutex<Option<engine::PinnedReads>>>,
 }
 
 impl Snapshot {
     pub(crate) fn new(inner: engine::PinnedReads) -> Self {
-        Self { inner: Mutex::new(Some(inner)) }
+        Self { inner: Released::new(Mutex::new(Some(inner))) }
     }
 
     /// Waits for another thread's read with the interpreter released.
@@ -35,7 +35,7 @@ impl Snapshot {
             let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
             inner.as_ref().map(read).transpose()
         })?;
-        outcome.ok_or_else(|| ended("snapshot"))
+        outcome.ok_or_else(|| ended(py, "snapshot"))
     }
 }
 

@@ -9,19 +9,19 @@ use pyo3::types::PyDict;
 
 use crate::convert::{changes, edge, edge_changes, embedding, node};
 use crate::database::{nodes, reach, types};
-use crate::errors::{detached, ended, interrupted};
+use crate::errors::{Released, detached, ended, interrupted};
 use crate::objects::{Edge, Node};
 use crate::query::{Hits, query};
 
 /// Buffered writes over a pinned snapshot, checked and applied at commit.
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Transaction {
-    inner: Mutex<Option<engine::Transaction>>,
+    inner: Released<Mutex<Option<engine::Transaction>>>,
 }
 
 impl Transaction {
     pub(crate) fn new(inner: engine::Transaction) -> Self {
-        Self { inner: Mutex::new(Some(inner)) }
+        Self { inner: Released::new(Mutex::new(Some(inner))) }
     }
 
     fn with<T: Send>(
@@ -33,7 +33,7 @@ impl Transaction {
             let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
             inner.as_mut().map(work).transpose()
         })?;
-        outcome.ok_or_else(|| ended("transaction"))
+        outcome.ok_or_else(|| ended(py, "transaction"))
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<Option<engine::Transaction>> {
@@ -105,7 +105,7 @@ impl Transaction {
     }
 
     fn commit(&self, py: Python<'_>) -> PyResult<()> {
-        let txn = self.take(py)?.ok_or_else(|| ended("transaction"))?;
+        let txn = self.take(py)?.ok_or_else(|| ended(py, "transaction"))?;
         detached(py, || txn.commit())
     }
 

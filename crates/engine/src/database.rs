@@ -278,6 +278,16 @@ impl Engine {
     }
 }
 
+impl Drop for Engine {
+    /// A handle that was dropped without `close` ends as cleanly.
+    fn drop(&mut self) {
+        if self.store.forked() {
+            return;
+        }
+        self.stop();
+    }
+}
+
 /// The space of the models' vectors, made when it is new.
 fn model_space(store: &Arc<Store>, models: &dyn Models) -> Result<Option<(SpaceId, SpaceRecord)>> {
     let Some(made) = models.space()? else { return Ok(None) };

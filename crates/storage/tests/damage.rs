@@ -13,7 +13,7 @@ use embedded_db_storage::{Direction, ReadTxn, Snapshot, Store};
 
 const NODE: &str = "planted in the node, found nowhere else";
 const EDGE: &str = "planted in the edge, found nowhere else";
-const VECTOR: [f32; 4] = [1234.5678, -8765.4321, 0.00012345, 98765.4];
+const VECTOR: [f32; 4] = [1234.5678, -8_765.432, 0.00012345, 98765.4];
 
 /// A closed database with the planted values.
 fn planted() -> Scratch {
@@ -46,7 +46,12 @@ fn planted() -> Scratch {
 
 /// Every place where the bytes stand.
 fn places(content: &[u8], wanted: &[u8]) -> Vec<usize> {
-    content.windows(wanted.len()).enumerate().filter(|(_, w)| *w == wanted).map(|(n, _)| n).collect()
+    content
+        .windows(wanted.len())
+        .enumerate()
+        .filter(|(_, w)| *w == wanted)
+        .map(|(n, _)| n)
+        .collect()
 }
 
 /// What `read` says with one byte of the file flipped.

@@ -25,6 +25,8 @@ const SUMMARY_REST: Duration = Duration::from_secs(1);
 const IDLE_SLEEP: Duration = Duration::from_millis(500);
 
 type Work = (NamespaceId, Slot, Artefact);
+/// Nodes of one namespace whose work may be done now.
+type Due = (NamespaceId, Vec<Slot>);
 
 /// The background worker of one database.
 pub struct Weaver {
@@ -315,10 +317,10 @@ impl Weaver {
         snapshot: &Snapshot,
         artefact: Artefact,
         most: usize,
-    ) -> Result<(Option<(NamespaceId, Vec<Slot>)>, bool)> {
+    ) -> Result<(Option<Due>, bool)> {
         let now = clock::now();
         let state = self.state();
-        let (mut found, mut waiting) = (None::<(NamespaceId, Vec<Slot>)>, false);
+        let (mut found, mut waiting) = (None::<Due>, false);
         snapshot.pending(artefact as u8, |namespace, container| {
             for slot in container.slots() {
                 let slot = Slot(slot);

@@ -1,0 +1,127 @@
+//! What the tests of the database share.
+
+#![allow(dead_code)] // each test file uses a part of it
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use embedded_db_common::{ActivityLevel, Draft, Durability, Options, Result, Value, WeaverOptions};
+use embedded_db_engine::{Changes, Database, EdgeDraft, EmbeddingDraft, Node, NodeDraft, Reach};
+use embedded_db_testing::FakeModels;
+
+/// Name and dimension of the space of the fake models.
+pub(crate) const MODEL: &str = "fake";
+/// Far more than anything here takes: a wait that ends by it is a failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) fn go_on() -> Result<()> {
+    Ok(())
+}
+
+/// Nothing is synced, failures are tried again at once.
+pub(crate) fn fast() -> Options {
+    Options {
+        durability: Durability::Memory,
+        lock_timeout: Duration::ZERO,
+        weaver: WeaverOptions {
+            first_delay: Duration::ZERO,
+            max_delay: Duration::ZERO,
+            activity_level: ActivityLevel::SleepMode,
+            ..WeaverOptions::default()
+        },
+        ..Options::default()
+    }
+}
+
+pub(crate) fn in_memory() -> (Database, Arc<FakeModels>) {
+    let models = Arc::new(FakeModels::default());
+    (Database::open(":memory:", &fast(), Some(models.clone())).unwrap(), models)
+}
+
+pub(crate) fn without_models() -> Database {
+    Database::open(":memory:", &fast(), None).unwrap()
+}
+
+/// All that waits is done.
+pub(crate) fn drain(db: &Database) {
+    assert!(db.wait_idle(Some(PATIENCE), &go_on).unwrap(), "{:?}", db.weaver_status());
+}
+
+pub(crate) fn assert_sound(db: &Database) {
+    let report = db.verify(&go_on).unwrap();
+    assert!(report.problems.is_empty(), "{:#?}", report.problems);
+}
+
+pub(crate) fn draft(values: &[(&str, Value)]) -> Draft {
+    let mut out = Draft::new();
+    for (name, value) in values {
+        out.set(name, value).unwrap();
+    }
+    out
+}
+
+pub(crate) fn text(value: &str) -> Value {
+    Value::Str(value.to_owned())
+}
+
+pub(crate) fn node(id: &str, label: &str, values: &[(&str, Value)]) -> NodeDraft {
+    NodeDraft {
+        id: Some(id.to_owned()),
+        labels: vec![label.to_owned()],
+        properties: draft(values),
+    }
+}
+
+pub(crate) fn edge(id: &str, source: &str, edge_type: &str, target: &str) -> EdgeDraft {
+    EdgeDraft {
+        id: Some(id.to_owned()),
+        source: source.to_owned(),
+        target: target.to_owned(),
+        edge_type: edge_type.to_owned(),
+        properties: Draft::new(),
+        weight: 1.0,
+        valid_from: None,
+        valid_to: None,
+        sources: Vec::new(),
+    }
+}
+
+pub(crate) fn vector(id: &str, node: &str, space: Option<&str>, values: &[f32]) -> EmbeddingDraft {
+    EmbeddingDraft {
+        id: Some(id.to_owned()),
+        node_id: node.to_owned(),
+        space: space.map(str::to_owned),
+        vector: values.to_vec(),
+    }
+}
+
+pub(crate) fn set(values: &[(&str, Value)]) -> Changes {
+    Changes { set: draft(values), remove: Vec::new() }
+}
+
+pub(crate) fn say(db: &Database, chat: &str, id: &str, content: &str) -> Node {
+    let properties = draft(&[("content", text(content))]);
+    let made = db.add_messages(chat, vec![(Some(id.to_owned()), properties)]).unwrap();
+    made.into_iter().next().unwrap()
+}
+
+pub(crate) fn value(node: &Node, name: &str) -> Option<Value> {
+    node.property(name, |value| Ok(value.to_value()?)).unwrap()
+}
+
+pub(crate) fn properties(node: &Node) -> Vec<(String, Value)> {
+    let mut out = Vec::new();
+    node.each_property(&mut |name, value| {
+        out.push((name.to_owned(), value.to_value()?));
+        Ok(())
+    })
+    .unwrap();
+    out
+}
+
+/// Ids at the other ends of edges of one type, in order.
+pub(crate) fn neighbors(db: &Database, id: &str, edge_type: &str, way: Reach) -> Vec<String> {
+    let page = db.neighbors(id, Some(&[edge_type.to_owned()]), way, None, usize::MAX).unwrap();
+    assert_eq!(page.next, None);
+    page.items.iter().map(|node| node.id().unwrap()).collect()
+}
