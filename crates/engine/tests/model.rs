@@ -885,6 +885,7 @@ fn seeded(cases: u32) -> ProptestConfig {
     ProptestConfig {
         rng_seed: RngSeed::Fixed(seed.unwrap_or(3)),
         failure_persistence: None,
+        max_shrink_iters: 4_000,
         ..ProptestConfig::with_cases(cases)
     }
 }

@@ -1,0 +1,316 @@
+//! What is derived from messages follows them and nothing else: a user's vectors, edges and nodes
+//! stay the user's, whatever happens to the messages around them.
+
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+mod common;
+
+use common::{
+    MODEL, assert_sound, drain, draft, edge, in_memory, neighbors, node, say, set, text, value,
+    vector,
+};
+use embedded_db_common::Value;
+use embedded_db_engine::{Database, EdgeChanges, Reach};
+use embedded_db_testing::FakeModels;
+
+fn entity(db: &Database, name: &str) -> Option<String> {
+    let entities = db.nodes(Some("Entity"), None, usize::MAX).unwrap();
+    let found = entities.iter().find(|entity| value(entity, "label") == Some(text(name)));
+    found.map(|entity| entity.id().unwrap())
+}
+
+fn mention_count(db: &Database, name: &str) -> i64 {
+    let entity = db.get_node(&entity(db, name).unwrap()).unwrap().unwrap();
+    let Some(Value::Int(count)) = value(&entity, "mention_count") else { panic!("no count") };
+    count
+}
+
+/// Weights of all relations, by the names of both entities.
+fn relations(db: &Database) -> Vec<(String, String, f64)> {
+    let mut out = Vec::new();
+    let name = |id: &str| {
+        let node = db.get_node(id).unwrap().unwrap();
+        let Some(Value::Str(label)) = value(&node, "label") else { panic!("no label") };
+        label
+    };
+    for entity in db.nodes(Some("Entity"), None, usize::MAX).unwrap() {
+        let types = ["RELATED_TO".to_owned()];
+        let id = entity.id().unwrap();
+        for edge in db.edges(&id, Some(&types), Reach::Out, None, usize::MAX).unwrap().items {
+            let (a, b) = (name(edge.source()), name(edge.target()));
+            out.push((a.clone().min(b.clone()), a.max(b), edge.weight().unwrap()));
+        }
+    }
+    out.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+    out
+}
+
+// ---- vectors
+
+#[test]
+fn a_vector_in_a_space_of_the_user_does_not_stand_for_the_models() {
+    let (db, _) = in_memory();
+    db.pause_weaver().unwrap();
+    say(&db, "c", "m", "Alice");
+    db.create_embeddings(vec![vector("v", "m", Some("mine"), &[1.0, 2.0])]).unwrap();
+    db.resume_weaver().unwrap();
+    drain(&db);
+    let found = db.embedding_of("m", Some(MODEL)).unwrap().map(|found| found.vector);
+    assert_eq!(found, Some(FakeModels::vector("Alice")));
+    assert_eq!(db.get_embedding("v").unwrap().unwrap().vector, [1.0, 2.0]);
+    assert_sound(&db);
+}
+
+#[test]
+fn a_users_vector_outlives_every_edit_and_costs_no_call() {
+    let (db, models) = in_memory();
+    db.pause_weaver().unwrap();
+    say(&db, "c", "m", "Alice");
+    let own = vec![0.5; FakeModels::DIMENSION];
+    db.create_embeddings(vec![vector("v", "m", None, &own)]).unwrap();
+    db.update_node("m", set(&[("content", text("Bob"))]), None).unwrap();
+    db.resume_weaver().unwrap();
+    drain(&db);
+    assert_eq!(db.embedding_of("m", None).unwrap().unwrap().vector, own);
+    assert_eq!(models.embedded.load(std::sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(db.stats().unwrap().vectors_computed, 0);
+    assert_sound(&db);
+}
+
+#[test]
+fn a_message_whose_vector_was_taken_away_gets_one_again() {
+    let (db, _) = in_memory();
+    say(&db, "c", "m", "Alice");
+    drain(&db);
+    let id = db.embedding_of("m", None).unwrap().unwrap().id;
+    db.delete_embedding(&id).unwrap();
+    assert_sound(&db);
+    drain(&db);
+    assert_eq!(db.embedding_of("m", None).unwrap().unwrap().vector, FakeModels::vector("Alice"));
+    assert_sound(&db);
+}
+
+#[test]
+fn a_text_whose_first_vector_was_overwritten_is_embedded_for_the_next() {
+    let (db, _) = in_memory();
+    say(&db, "c", "first", "Alice");
+    drain(&db);
+    let id = db.embedding_of("first", None).unwrap().unwrap().id;
+    let own = vec![0.5; FakeModels::DIMENSION];
+    db.update_embedding(&id, own.clone()).unwrap();
+    say(&db, "c", "second", "Alice");
+    drain(&db);
+    assert_eq!(db.embedding_of("first", None).unwrap().unwrap().vector, own);
+    let second = db.embedding_of("second", None).unwrap().unwrap();
+    assert_eq!(second.vector, FakeModels::vector("Alice"));
+    assert_sound(&db);
+}
+
+#[test]
+fn an_equal_text_takes_over_the_vector() {
+    let (db, models) = in_memory();
+    for n in 0..5 {
+        say(&db, "c", &format!("m{n}"), "Alice");
+    }
+    drain(&db);
+    say(&db, "other", "m5", "Alice");
+    drain(&db);
+    let stats = db.stats().unwrap();
+    assert_eq!((stats.vectors_computed, stats.vectors_reused, stats.embeddings), (1, 5, 6));
+    assert_eq!(models.embedded.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+// ---- entities
+
+#[test]
+fn a_users_own_mentions_and_what_they_lead_to_are_left_alone() {
+    let (db, _) = in_memory();
+    say(&db, "c", "m", "Alice met Bob");
+    db.create_nodes(vec![node("ann", "Person", &[("name", text("Ann"))])]).unwrap();
+    db.create_edges(vec![edge("mine", "m", "MENTIONS", "ann")]).unwrap();
+    drain(&db);
+    db.update_node("m", set(&[("content", text("Bob"))]), None).unwrap();
+    drain(&db);
+    assert!(db.get_edge("mine").unwrap().is_some(), "the edge of the user");
+    assert_eq!(entity(&db, "Alice"), None);
+    db.delete_node("m", None).unwrap();
+    drain(&db);
+    let ann = db.get_node("ann").unwrap().expect("the node of the user");
+    assert_eq!(common::properties(&ann), [("name".to_owned(), text("Ann"))]);
+    assert_eq!(db.count(Some("Entity")).unwrap(), 0);
+    assert_sound(&db);
+}
+
+#[test]
+fn a_second_mention_made_by_the_user_is_no_obstacle() {
+    let (db, _) = in_memory();
+    say(&db, "c", "m", "Alice met Bob");
+    drain(&db);
+    let alice = entity(&db, "Alice").unwrap();
+    db.create_edges(vec![edge("mine", "m", "MENTIONS", &alice)]).unwrap();
+    db.update_node("m", set(&[("content", text("Alice met Bob again"))]), None).unwrap();
+    drain(&db);
+    assert_eq!(mention_count(&db, "Alice"), 1);
+    db.delete_node("m", None).unwrap();
+    drain(&db);
+    assert_eq!(db.count(Some("Entity")).unwrap(), 0);
+    assert_sound(&db);
+}
+
+#[test]
+fn an_entity_that_a_user_has_tied_to_something_stays() {
+    let (db, _) = in_memory();
+    db.create_nodes(vec![node("ann", "Person", &[])]).unwrap();
+    for (id, way) in [("out", Reach::Out), ("in", Reach::In)] {
+        say(&db, "c", id, "Alice met Bob");
+        drain(&db);
+        let alice = entity(&db, "Alice").unwrap();
+        let tie = match way {
+            Reach::In => edge("tie", "ann", "KNOWS", &alice),
+            _ => edge("tie", &alice, "KNOWS", "ann"),
+        };
+        db.create_edges(vec![tie]).unwrap();
+        db.delete_node(id, None).unwrap();
+        drain(&db);
+        assert_eq!(entity(&db, "Bob"), None, "nobody mentions him");
+        assert_eq!(entity(&db, "Alice"), Some(alice.clone()));
+        assert_eq!(mention_count(&db, "Alice"), 0);
+        assert_eq!(relations(&db), []);
+        db.delete_node(&alice, None).unwrap();
+    }
+    assert_sound(&db);
+}
+
+#[test]
+fn counts_follow_a_mention_that_a_user_takes_away() {
+    let (db, _) = in_memory();
+    say(&db, "c", "m1", "Alice met Bob");
+    say(&db, "c", "m2", "Alice met Bob");
+    drain(&db);
+    let types = ["MENTIONS".to_owned()];
+    let of_m1 = db.edges("m1", Some(&types), Reach::Out, None, 10).unwrap().items;
+    let alice = entity(&db, "Alice").unwrap();
+    let wrong = of_m1.iter().find(|edge| edge.target() == alice).unwrap();
+    db.delete_edge(&wrong.id().unwrap()).unwrap();
+    assert_eq!((mention_count(&db, "Alice"), mention_count(&db, "Bob")), (1, 2));
+    assert_eq!(relations(&db), [("Alice".into(), "Bob".into(), 1.0)]);
+    db.delete_node("m2", None).unwrap();
+    assert_eq!(entity(&db, "Alice"), None, "no one mentions her any more");
+    assert_eq!(mention_count(&db, "Bob"), 1);
+    assert_sound(&db);
+}
+
+#[test]
+fn an_entity_taken_away_by_a_user_leaves_the_others_right() {
+    let (db, _) = in_memory();
+    let name = |n: u8| format!("N{}", char::from(b'a' + n));
+    // More names than are paired: taking one away moves another in.
+    let crowd: Vec<String> = (0..18).map(name).collect();
+    say(&db, "c", "crowd", &crowd.join(" "));
+    say(&db, "c", "pair", &format!("{} {}", name(0), name(16)));
+    drain(&db);
+    db.delete_node(&entity(&db, &name(1)).unwrap(), None).unwrap();
+    assert_eq!(entity(&db, &name(1)), None);
+    db.delete_node("crowd", None).unwrap();
+    drain(&db);
+    assert_eq!(relations(&db), [(name(0), name(16), 1.0)]);
+    assert_eq!((mention_count(&db, &name(0)), mention_count(&db, &name(16))), (1, 1));
+    assert_eq!(db.count(Some("Entity")).unwrap(), 2);
+    assert_sound(&db);
+}
+
+#[test]
+fn enrichment_changes_neither_version_nor_time_of_what_users_made() {
+    let (db, _) = in_memory();
+    db.pause_weaver().unwrap();
+    say(&db, "c", "m", "Alice met Bob");
+    let read = || {
+        ["c", "m"].map(|id| {
+            let node = db.get_node(id).unwrap().unwrap();
+            (node.version().unwrap(), node.updated_at().unwrap(), common::properties(&node))
+        })
+    };
+    let before = read();
+    db.resume_weaver().unwrap();
+    drain(&db);
+    assert_eq!(read(), before);
+    assert_eq!(neighbors(&db, "c", "SUMMARIZES", Reach::In).len(), 1);
+}
+
+// ---- chats
+
+#[test]
+fn a_summary_goes_with_the_last_text() {
+    let (db, _) = in_memory();
+    say(&db, "c", "m1", "Alice");
+    say(&db, "c", "m2", "Bob");
+    drain(&db);
+    for (id, expected) in [("m1", Some("Bob")), ("m2", None)] {
+        db.update_node(id, set(&[("content", text(""))]), None).unwrap();
+        let status = db.artefact_status("c").unwrap();
+        assert_eq!(status, [("summary", embedded_db_engine::ArtefactState::Pending)]);
+        drain(&db);
+        let found = neighbors(&db, "c", "SUMMARIZES", Reach::In);
+        let told = found.first().map(|id| {
+            value(&db.get_node(id).unwrap().unwrap(), "text").unwrap()
+        });
+        assert_eq!(told, expected.map(text));
+    }
+    assert_sound(&db);
+}
+
+#[test]
+fn a_chat_goes_with_its_messages_however_it_is_tied_to_them() {
+    let (db, _) = in_memory();
+    say(&db, "c", "m1", "Alice");
+    say(&db, "c", "m2", "Alice");
+    db.create_edges(vec![
+        edge("again", "c", "CONTAINS", "m1"),
+        edge("loop", "c", "CONTAINS", "c"),
+        edge("back", "m2", "NEXT", "m1"),
+    ])
+    .unwrap();
+    drain(&db);
+    db.delete_node("c", None).unwrap();
+    drain(&db);
+    assert_eq!((db.count(None).unwrap(), db.count_edges(None).unwrap()), (0, 0));
+    assert_sound(&db);
+}
+
+#[test]
+fn the_chain_closes_up_wherever_a_message_goes() {
+    let (db, _) = in_memory();
+    let messages = |n: std::ops::Range<u32>| {
+        n.map(|n| (Some(format!("m{n}")), draft(&[("content", text("x"))]))).collect()
+    };
+    db.add_messages("c", messages(0..5)).unwrap();
+    let mut left: Vec<String> = (0..5).map(|n| format!("m{n}")).collect();
+    for gone in ["m0", "m2", "m4", "m1", "m3"] {
+        db.delete_node(gone, None).unwrap();
+        left.retain(|id| id != gone);
+        assert_eq!(neighbors(&db, "c", "CONTAINS", Reach::Out), left);
+        for (at, id) in left.iter().enumerate() {
+            let next: Vec<String> = left.get(at + 1).cloned().into_iter().collect();
+            assert_eq!(neighbors(&db, id, "NEXT", Reach::Out), next);
+        }
+    }
+    db.add_messages("c", messages(5..7)).unwrap();
+    assert_eq!(neighbors(&db, "m5", "NEXT", Reach::Out), ["m6"]);
+    assert_eq!(neighbors(&db, "m5", "NEXT", Reach::In), Vec::<String>::new());
+    assert_sound(&db);
+}
+
+#[test]
+fn a_users_edge_keeps_its_weight_beside_the_weavers() {
+    let (db, _) = in_memory();
+    say(&db, "c", "m", "Alice met Bob");
+    drain(&db);
+    let (alice, bob) = (entity(&db, "Alice").unwrap(), entity(&db, "Bob").unwrap());
+    db.create_edges(vec![edge("mine", &alice, "LIKES", &bob)]).unwrap();
+    let heavy = EdgeChanges { weight: Some(7.5), ..EdgeChanges::default() };
+    db.update_edge("mine", heavy, None).unwrap();
+    say(&db, "c", "m2", "Alice met Bob");
+    drain(&db);
+    assert_eq!(db.get_edge("mine").unwrap().unwrap().weight().unwrap(), 7.5);
+    assert_eq!(relations(&db), [("Alice".into(), "Bob".into(), 2.0)]);
+}
