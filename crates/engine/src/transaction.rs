@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use embedded_db_common::{Draft, Error, Result, clock, names};
+use embedded_db_common::{Draft, Error, Result, Slot, clock, names};
 use embedded_db_indexing::graph::{
     Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, GraphWriter, NodeDraft,
 };
@@ -34,11 +34,14 @@ pub struct Transaction {
     database: Database,
     reads: PinnedReads,
     ops: Vec<Op>,
-    /// Version of each object as the snapshot shows it; 0 when it has none.
-    seen: BTreeMap<(u8, String), u64>,
+    /// Version of each object as the snapshot shows it, 0 when it has none; and its slot, which one
+    /// that gets its id later does not have.
+    seen: BTreeMap<(u8, String), (u64, Option<Slot>)>,
     /// Nodes as this transaction has left them; `None` when it deleted them.
     nodes: HashMap<String, Option<DraftNode>>,
     edges: HashMap<String, Option<DraftEdge>>,
+    /// Whether embeddings exist as this transaction has left them.
+    embeddings: HashMap<String, bool>,
 }
 
 impl Database {
@@ -49,8 +52,8 @@ impl Database {
         }
         let reads = self.snapshot()?;
         let (ops, seen) = Default::default();
-        let (nodes, edges) = Default::default();
-        Ok(Transaction { database: self.clone(), reads, ops, seen, nodes, edges })
+        let (nodes, edges, embeddings) = Default::default();
+        Ok(Transaction { database: self.clone(), reads, ops, seen, nodes, edges, embeddings })
     }
 }
 
@@ -60,8 +63,12 @@ impl Transaction {
         &self.reads
     }
 
-    fn see(&mut self, kind: Kind, id: &str, version: u64) {
-        self.seen.entry((kind as u8, id.to_owned())).or_insert(version);
+    fn see(&mut self, kind: Kind, id: &str, version: u64) -> Result<()> {
+        let namespace = self.database.namespace_id();
+        let found = self.reads.pin.snapshot().resolve(namespace, kind, id)?;
+        let seen = (version, found.map(|found| found.slot));
+        self.seen.entry((kind as u8, id.to_owned())).or_insert(seen);
+        Ok(())
     }
 
     // ---- nodes
@@ -75,7 +82,7 @@ impl Transaction {
         }
         let found = self.reads.get_node(id)?;
         let version = found.as_ref().map_or(Ok(0), Node::version)?;
-        self.see(Kind::Node, id, version);
+        self.see(Kind::Node, id, version)?;
         Ok(found)
     }
 
@@ -137,13 +144,34 @@ impl Transaction {
 
     /// Removes a node with its edges.
     pub fn delete_node(&mut self, id: &str) -> Result<()> {
-        self.require_node(id)?;
-        for edge in self.incident(id)? {
-            self.edges.insert(edge, None);
+        let chat = self.require_node(id)?.labels()?.iter().any(|label| &**label == "Chat");
+        let mut gone = vec![id.to_owned()];
+        if chat {
+            gone.extend(self.owned(id, "CONTAINS", Reach::Out, "Message")?);
+            gone.extend(self.owned(id, "SUMMARIZES", Reach::In, "Summary")?);
         }
-        self.nodes.insert(id.to_owned(), None);
+        for id in gone {
+            for edge in self.incident(&id)? {
+                self.edges.insert(edge, None);
+            }
+            self.nodes.insert(id, None);
+        }
         self.ops.push(Op::DeleteNode(id.to_owned()));
         Ok(())
+    }
+
+    /// Ids of the nodes that go with a chat; whether they change beside is no matter.
+    fn owned(&self, id: &str, of: &str, way: Reach, label: &str) -> Result<Vec<String>> {
+        if !self.reads.exists(id)? {
+            return Ok(Vec::new());
+        }
+        let mut out = Vec::new();
+        for node in self.reads.neighbors(id, Some(&[of.to_owned()]), way, None, usize::MAX)?.items {
+            if node.labels()?.iter().any(|known| &**known == label) {
+                out.push(node.id()?);
+            }
+        }
+        Ok(out)
     }
 
     /// Ids of the edges of a node, own ones included.
@@ -171,7 +199,7 @@ impl Transaction {
         }
         let found = self.reads.get_edge(id)?;
         let version = found.as_ref().map_or(Ok(0), Edge::version)?;
-        self.see(Kind::Edge, id, version);
+        self.see(Kind::Edge, id, version)?;
         Ok(found)
     }
 
@@ -264,7 +292,7 @@ impl Transaction {
             for edge in self.reads.edges(id, types, direction, None, usize::MAX)?.items {
                 let edge_id = edge.id()?;
                 if !self.edges.contains_key(&edge_id) {
-                    self.see(Kind::Edge, &edge_id, edge.version()?);
+                    self.see(Kind::Edge, &edge_id, edge.version()?)?;
                     edges.push((edge.source().to_owned(), edge.target().to_owned()));
                 }
             }
@@ -298,23 +326,38 @@ impl Transaction {
         self.require_node(&draft.node_id)?;
         let id = draft.id.clone().unwrap_or_else(|| clock::new_id("embedding"));
         names::check("an embedding id", &id)?;
-        if self.reads.get_embedding(&id)?.is_some() {
+        if self.has_embedding(&id)? {
             return Err(Error::AlreadyExists { kind: "embedding", id });
         }
-        self.see(Kind::Embedding, &id, 0);
         draft.id = Some(id.clone());
+        self.embeddings.insert(id.clone(), true);
         self.ops.push(Op::CreateEmbedding(draft));
         Ok(id)
     }
 
     /// Removes an embedding.
     pub fn delete_embedding(&mut self, id: &str) -> Result<()> {
-        let own = |op: &Op| matches!(op, Op::CreateEmbedding(d) if d.id.as_deref() == Some(id));
-        if self.reads.get_embedding(id)?.is_none() && !self.ops.iter().any(own) {
+        if !self.has_embedding(id)? {
             return Err(Error::NotFound { kind: "embedding", id: id.to_owned() });
         }
+        self.embeddings.insert(id.to_owned(), false);
         self.ops.push(Op::DeleteEmbedding(id.to_owned()));
         Ok(())
+    }
+
+    /// Whether an embedding exists, own writes included.
+    fn has_embedding(&mut self, id: &str) -> Result<bool> {
+        if let Some(own) = self.embeddings.get(id) {
+            return Ok(*own);
+        }
+        let (snapshot, namespace) = (self.reads.pin.snapshot(), self.database.namespace_id());
+        let version = match snapshot.resolve(namespace, Kind::Embedding, id)? {
+            Some(at) => snapshot.embedding(namespace, at.space, at.slot, at.part)?,
+            None => None,
+        }
+        .map_or(0, |embedding| embedding.lsn.0);
+        self.see(Kind::Embedding, id, version)?;
+        Ok(version > 0)
     }
 
     // ---- the end
@@ -330,14 +373,15 @@ impl Transaction {
         drop(reads);
         let namespace = database.namespace_id();
         database.write(move |writer| {
-            for ((kind, id), expected) in &seen {
+            for ((kind, id), (expected, slot)) in &seen {
                 let kind = match *kind {
                     kind if kind == Kind::Node as u8 => Kind::Node,
                     kind if kind == Kind::Edge as u8 => Kind::Edge,
                     _ => Kind::Embedding,
                 };
-                let found = writer.version(kind, id)?;
-                if found != *expected {
+                let now = writer.txn.resolve(namespace, kind, id)?.map(|found| found.slot);
+                let found = if now == *slot { writer.version(kind, id)? } else { 0 };
+                if (found, now) != (*expected, *slot) {
                     let (kind, id, expected) = (kind.name(), id.clone(), *expected);
                     return Err(Error::Conflict { kind, id, expected, found });
                 }
@@ -378,15 +422,12 @@ fn apply(
 
 fn merged(old: &Draft, changes: &Changes) -> Result<Draft> {
     let mut out = Draft::new();
-    for (name, bytes) in old.iter().chain(changes.set.iter()) {
-        let kept =
-            changes.set.get(name).is_some() || !changes.remove.iter().any(|gone| gone == name);
-        if kept {
-            out.push(name, |to| {
-                to.extend_from_slice(bytes);
-                Ok::<(), Error>(())
-            })?;
-        }
+    let kept = old.iter().filter(|(name, _)| !changes.remove.iter().any(|gone| gone == name));
+    for (name, bytes) in kept.chain(changes.set.iter()) {
+        out.push(name, |to| {
+            to.extend_from_slice(bytes);
+            Ok::<(), Error>(())
+        })?;
     }
     Ok(out)
 }

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{
-    MODEL, assert_sound, drain, draft, edge, in_memory, neighbors, node, say, set, text, value,
+    MODEL, assert_sound, draft, drain, edge, in_memory, neighbors, node, say, set, text, value,
     vector,
 };
 use embedded_db_common::Value;
@@ -251,9 +251,8 @@ fn a_summary_goes_with_the_last_text() {
         assert_eq!(status, [("summary", embedded_db_engine::ArtefactState::Pending)]);
         drain(&db);
         let found = neighbors(&db, "c", "SUMMARIZES", Reach::In);
-        let told = found.first().map(|id| {
-            value(&db.get_node(id).unwrap().unwrap(), "text").unwrap()
-        });
+        let told =
+            found.first().map(|id| value(&db.get_node(id).unwrap().unwrap(), "text").unwrap());
         assert_eq!(told, expected.map(text));
     }
     assert_sound(&db);

@@ -7,8 +7,8 @@ use embedded_db_common::{
     clock, encode_properties, names,
 };
 use embedded_db_storage::{
-    Direction, EdgeFields, EdgeTimes, IndexId, Kind, NodeRecord, ReadTxn, SpaceRecord, WriteTxn,
-    text_value,
+    Direction, EdgeFields, EdgeTimes, IndexId, Kind, Neighbor, NodeRecord, ReadTxn, SpaceRecord,
+    WriteTxn, text_value,
 };
 
 use crate::schema::Names;
@@ -164,6 +164,10 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
 
     /// Makes a node; returns its id.
     pub fn create_node(&mut self, draft: &NodeDraft) -> Result<(String, Slot)> {
+        self.make_node(draft, false)
+    }
+
+    fn make_node(&mut self, draft: &NodeDraft, derived: bool) -> Result<(String, Slot)> {
         if draft.labels.is_empty() {
             return Err(Error::InvalidInput("a node needs at least one label; give labels".into()));
         }
@@ -183,7 +187,7 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
             None => clock::new_id(&names::snake_case(&draft.labels[0])),
         };
         let properties = self.encode(&draft.properties)?;
-        let slot = self.txn.insert_node(self.namespace, &id, &labels, &properties)?;
+        let slot = self.txn.insert_node(self.namespace, &id, &labels, &properties, derived)?;
         self.post_properties(slot, &properties, true)?;
         if labels.contains(&self.names.message) {
             self.text_changed(slot)?;
@@ -196,13 +200,24 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         let node = self.node(slot)?;
         let old = node.properties.as_bytes().to_vec();
         let text = self.names.message_text(&node)?;
+        let found_by = self.entity_key(&node)?;
         let properties = self.merge(&old, changes)?;
         self.post_properties(slot, &old, false)?;
         self.txn.update_node(self.namespace, slot, &properties)?;
         self.post_properties(slot, &properties, true)?;
+        let now_found_by = self.entity_key(&self.node(slot)?)?;
+        if now_found_by != found_by {
+            if let Some(key) = found_by {
+                self.txn.unpost(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
+            }
+            if let Some(key) = now_found_by {
+                self.txn.post(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
+            }
+        }
         if self.names.message_text(&self.node(slot)?)? != text {
             self.retract_derived(slot)?;
             self.text_changed(slot)?;
+            self.mark_summary(slot)?;
         }
         Ok(())
     }
@@ -212,15 +227,30 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
     pub fn delete_node(&mut self, slot: Slot) -> Result<()> {
         let node = self.node(slot)?;
         let (chat, message) = (node.has_label(self.names.chat), node.has_label(self.names.message));
+        let entity = node.has_label(self.names.entity);
         if chat {
             for owned in self.targets(slot, Direction::Out, self.names.contains)? {
-                self.delete_message(owned, false)?;
+                if self.is_labelled(owned, self.names.message)? {
+                    self.delete_message(owned, false)?;
+                }
             }
             for summary in self.targets(slot, Direction::In, self.names.summarizes)? {
-                self.remove_node(summary)?;
+                if self.is_labelled(summary, self.names.summary)? {
+                    self.remove_node(summary)?;
+                }
+            }
+        }
+        if entity {
+            for message in self.targets(slot, Direction::In, self.names.mentions)? {
+                self.leave_pairs(message, slot)?;
             }
         }
         if message { self.delete_message(slot, true) } else { self.remove_node(slot) }
+    }
+
+    /// Users may tie anything together, twice over: whether a node is (still) there with a label.
+    fn is_labelled(&self, slot: Slot, label: Symbol) -> Result<bool> {
+        Ok(self.txn.node(self.namespace, slot)?.is_some_and(|node| node.has_label(label)))
     }
 
     fn delete_message(&mut self, slot: Slot, close_up: bool) -> Result<()> {
@@ -228,6 +258,13 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         let before = self.txn.last_neighbor(self.namespace, slot, Direction::In, next)?;
         let after = self.txn.last_neighbor(self.namespace, slot, Direction::Out, next)?;
         let chats = self.targets(slot, Direction::In, self.names.contains)?;
+        // A user's own mentions go with the message: they hold no entity back.
+        let derived = self.derived_mentions(slot)?;
+        for end in self.ends(slot, Direction::Out, self.names.mentions)? {
+            if !derived.contains(&(end.edge, end.node)) {
+                self.txn.delete_edge(self.namespace, end.edge)?;
+            }
+        }
         self.retract_derived(slot)?;
         self.remove_node(slot)?;
         if close_up {
@@ -245,7 +282,7 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
     fn remove_node(&mut self, slot: Slot) -> Result<()> {
         let node = self.node(slot)?;
         let properties = node.properties.as_bytes().to_vec();
-        let key = if node.has_label(self.names.entity) { self.entity_key(&node)? } else { None };
+        let key = self.entity_key(&node)?;
         self.post_properties(slot, &properties, false)?;
         if let Some(key) = key {
             self.txn.unpost(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
@@ -265,9 +302,15 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
 
     /// Nodes at the other end of edges of one type.
     fn targets(&self, slot: Slot, direction: Direction, edge_type: Symbol) -> Result<Vec<Slot>> {
+        let ends = self.ends(slot, direction, edge_type)?;
+        Ok(ends.into_iter().map(|neighbor| neighbor.node).collect())
+    }
+
+    /// Edges of one type, each with the node at its other end.
+    fn ends(&self, slot: Slot, direction: Direction, edge_type: Symbol) -> Result<Vec<Neighbor>> {
         let mut out = Vec::new();
         self.txn.neighbors(self.namespace, slot, direction, Some(edge_type), |_, neighbor| {
-            out.push(neighbor.node);
+            out.push(neighbor);
             true
         })?;
         Ok(out)
@@ -278,6 +321,7 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         let Some(found) = self.txn.resolve(self.namespace, kind, id)? else { return Ok(0) };
         Ok(match kind {
             Kind::Node => self.node(found.slot)?.version,
+            Kind::Namespace => 0,
             Kind::Edge => self.txn.edge(self.namespace, found.slot)?.map_or(0, |edge| edge.version),
             Kind::Embedding => {
                 let part = (found.space, found.slot, found.part);
@@ -363,6 +407,7 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         };
         let sources = draft.sources.iter().map(String::as_str).collect();
         let fields = EdgeFields {
+            derived: false,
             source,
             target,
             edge_type,
@@ -390,6 +435,7 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         let properties = self.encode(properties)?;
         let times = EdgeTimes { recorded_at: self.txn.now(), ..EdgeTimes::default() };
         let fields = EdgeFields {
+            derived: true,
             source,
             target,
             edge_type,
@@ -403,11 +449,17 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
 
     /// Changes an edge.
     pub fn update_edge(&mut self, slot: Slot, changes: &EdgeChanges) -> Result<()> {
+        self.change_edge(slot, changes, 1)
+    }
+
+    /// `step` is what the change adds to the version: nothing, when no user made it.
+    fn change_edge(&mut self, slot: Slot, changes: &EdgeChanges, step: u64) -> Result<()> {
         let edge = self.txn.edge(self.namespace, slot)?.ok_or_else(|| {
             Error::Internal(format!("edge {slot:?} was resolved in this transaction but is gone"))
         })?;
-        let (id, version) = (edge.id.to_owned(), edge.version + 1);
+        let (id, version) = (edge.id.to_owned(), edge.version + step);
         let (source, target, edge_type) = (edge.source, edge.target, edge.edge_type);
+        let derived = edge.derived;
         let weight = changes.weight.unwrap_or(edge.weight);
         let times = EdgeTimes {
             valid_from: changes.valid_from.unwrap_or(edge.times.valid_from),
@@ -420,6 +472,7 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         let old = edge.properties.as_bytes().to_vec();
         let properties = self.merge(&old, &changes.properties)?;
         let fields = EdgeFields {
+            derived,
             source,
             target,
             edge_type,
@@ -431,8 +484,18 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         self.txn.update_edge(self.namespace, slot, version, &id, &fields)
     }
 
-    /// Removes an edge.
+    /// Removes an edge. A derived mention goes with what it counted for.
     pub fn delete_edge(&mut self, slot: Slot) -> Result<()> {
+        if let Some(edge) = self.txn.edge(self.namespace, slot)?
+            && edge.edge_type == self.names.mentions
+        {
+            let (message, entity) = (edge.source, edge.target);
+            if self.derived_mentions(message)?.contains(&(slot, entity)) {
+                self.leave_pairs(message, entity)?;
+                self.txn.delete_edge(self.namespace, slot)?;
+                return self.count_mention(entity, -1);
+            }
+        }
         self.txn.delete_edge(self.namespace, slot)
     }
 
@@ -500,7 +563,11 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
             ContentHash([0; 16]),
             &draft.vector,
         )?;
-        self.done(Artefact::Embedding, node)?;
+        // One in a space of the user's own does not stand for the model's.
+        if self.txn.default_space()? == Some(space) {
+            self.done(Artefact::Embedding, node)?;
+            self.mark_summary(node)?;
+        }
         Ok(id)
     }
 
@@ -525,11 +592,14 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         )
     }
 
-    /// Removes the embedding of a node of which `id` is a part.
+    /// Removes the embedding of a node of which `id` is a part. A message gets the model's again.
     pub fn delete_embedding(&mut self, id: &str) -> Result<()> {
         let found = self.txn.resolve(self.namespace, Kind::Embedding, id)?;
         let found = found.ok_or_else(|| not_found("embedding", id))?;
-        self.txn.delete_embeddings(self.namespace, found.space, found.slot).map(drop)
+        self.txn.delete_embeddings(self.namespace, found.space, found.slot)?;
+        let due = self.txn.default_space()? == Some(found.space)
+            && self.names.message_text(&self.node(found.slot)?)?.is_some();
+        if due { self.mark(Artefact::Embedding, found.slot) } else { Ok(()) }
     }
 
     // ---- chats
@@ -626,19 +696,7 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         }
         self.unmark(Artefact::Links, slot)?;
         self.txn.delete_work(self.namespace, slot, Artefact::Links as u8)?;
-        let mut edges = Vec::new();
-        let mentions = self.names.mentions;
-        self.txn.neighbors(
-            self.namespace,
-            slot,
-            Direction::Out,
-            Some(mentions),
-            |_, neighbor| {
-                edges.push(neighbor.edge);
-                true
-            },
-        )?;
-        for edge in edges {
+        for (edge, _) in self.derived_mentions(slot)? {
             self.txn.delete_edge(self.namespace, edge)?;
         }
         for entity in mentioned {
@@ -647,9 +705,45 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         Ok(())
     }
 
-    /// Entities a message mentions, first mention first.
+    /// Entities that were found in a message, first mention first, each once.
     pub fn mentioned(&self, slot: Slot) -> Result<Vec<Slot>> {
-        self.targets(slot, Direction::Out, self.names.mentions)
+        let mut out = Vec::new();
+        for (_, entity) in self.derived_mentions(slot)? {
+            if !out.contains(&entity) {
+                out.push(entity);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Edge and entity of each mention that was derived from a message. Edges of this type that a
+    /// user has made are the user's.
+    fn derived_mentions(&self, slot: Slot) -> Result<Vec<(Slot, Slot)>> {
+        let mut derived = Vec::new();
+        for end in self.ends(slot, Direction::Out, self.names.mentions)? {
+            let edge = self.txn.edge(self.namespace, end.edge)?;
+            if edge.is_some_and(|edge| edge.derived)
+                && self.is_labelled(end.node, self.names.entity)?
+            {
+                derived.push((end.edge, end.node));
+            }
+        }
+        Ok(derived)
+    }
+
+    /// A message is no longer counted in the relations of one of its entities; others may take its
+    /// place among those that are paired.
+    fn leave_pairs(&mut self, message: Slot, entity: Slot) -> Result<()> {
+        if is_pending(self.txn, self.namespace, Artefact::Links, message)? {
+            return Ok(());
+        }
+        let mut mentioned = self.mentioned(message)?;
+        if mentioned.contains(&entity) {
+            self.count_pairs(&mentioned, -1.0)?;
+            mentioned.retain(|other| *other != entity);
+            self.count_pairs(&mentioned, 1.0)?;
+        }
+        Ok(())
     }
 
     /// Adds a mention of an entity, which is made when it is new. `times` is how often the message
@@ -686,11 +780,10 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         let key = text_value(&fold(name));
         let known = crate::posting(self.txn, self.namespace, IndexId::ENTITY_KEY, &key)?;
         for slot in known {
-            let same = match self.node(Slot(slot))?.properties.get(self.names.label)? {
-                Some(ValueRef::Str(label)) => fold(label) == fold(name),
-                _ => false,
-            };
-            if same {
+            let Some(node) = self.txn.node(self.namespace, Slot(slot))? else { continue };
+            if let Some(ValueRef::Str(label)) = node.properties.get(self.names.label)?
+                && fold(label) == fold(name)
+            {
                 return Ok(Slot(slot));
             }
         }
@@ -700,13 +793,16 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         properties.set("aliases", &Value::List(Vec::new()))?;
         properties.set("mention_count", &Value::Int(0))?;
         let draft = NodeDraft { id: None, labels: vec!["Entity".into()], properties };
-        let (_, slot) = self.create_node(&draft)?;
+        let (_, slot) = self.make_node(&draft, true)?;
         self.txn.post(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
         Ok(slot)
     }
 
-    /// The posting key of an entity that the weaver made.
+    /// The posting key of an entity that the weaver made; no other node has one.
     fn entity_key(&self, node: &NodeRecord<'_>) -> Result<Option<Vec<u8>>> {
+        if !(node.derived && node.has_label(self.names.entity)) {
+            return Ok(None);
+        }
         let label = node.properties.get(self.names.label)?;
         Ok(label.and_then(|label| label.as_str()).map(|label| text_value(&fold(label))))
     }
@@ -725,7 +821,8 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
             let mut tied = false;
             for direction in [Direction::Out, Direction::In] {
                 self.txn.neighbors(self.namespace, entity, direction, None, |edge_type, _| {
-                    tied = edge_type != self.names.related_to && edge_type != self.names.mentions;
+                    // Mentions that the weaver has made were counted: the rest are a user's.
+                    tied |= edge_type != self.names.related_to;
                     !tied
                 })?;
             }
@@ -782,7 +879,8 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         if weight <= 0.0 {
             return self.txn.delete_edge(self.namespace, edge);
         }
-        self.update_edge(edge, &EdgeChanges { weight: Some(weight), ..EdgeChanges::default() })
+        let changes = EdgeChanges { weight: Some(weight), ..EdgeChanges::default() };
+        self.change_edge(edge, &changes, 0)
     }
 
     /// Stores the summary of a chat in place of an earlier one.
@@ -809,7 +907,7 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
             return Ok(*summary);
         }
         let draft = NodeDraft { id: None, labels: vec!["Summary".into()], properties };
-        let (_, slot) = self.create_node(&draft)?;
+        let (_, slot) = self.make_node(&draft, true)?;
         let summarizes = self.names.summarizes;
         self.link(slot, chat, summarizes, "summarizes", 1.0, &[&chat_id], &Draft::new())?;
         Ok(slot)

@@ -1,7 +1,7 @@
 //! The labels that the database knows, and what of a node goes into which view.
 
 use embedded_db_common::record::Properties;
-use embedded_db_common::{Error, Result, Symbol, ValueRef};
+use embedded_db_common::{Result, Symbol, ValueRef};
 use embedded_db_storage::{IndexId, NodeRecord, ReadTxn, WriteTxn};
 
 macro_rules! known_names {
@@ -21,14 +21,8 @@ macro_rules! known_names {
 
             /// Reads them back.
             pub fn read(txn: &impl ReadTxn) -> Result<Self> {
-                let known = |name: &str| {
-                    txn.symbol(name)?.ok_or_else(|| Error::Corruption {
-                        path: txn.store().path().to_owned(),
-                        object: format!("the name {name:?}"),
-                        detail: "it is missing".into(),
-                    })
-                };
-                Ok(Self { $($field: known($name)?,)+ })
+                // A file of an earlier version may lack a name: nothing has the symbol 0.
+                Ok(Self { $($field: txn.symbol($name)?.unwrap_or(Symbol(0)),)+ })
             }
         }
     };

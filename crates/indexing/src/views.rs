@@ -60,7 +60,7 @@ impl<T> View<T> {
 
 /// A snapshot whose LSN the views keep.
 pub struct Pin {
-    snapshot: Snapshot,
+    snapshot: Option<Snapshot>,
     lsn: Lsn,
     views: Arc<Views>,
 }
@@ -68,7 +68,7 @@ pub struct Pin {
 impl Pin {
     /// The snapshot.
     pub fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+        self.snapshot.as_ref().expect("only drop takes the snapshot")
     }
 
     /// Its LSN.
@@ -79,6 +79,8 @@ impl Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
+        // Before the lock: its holder may be waiting until no snapshot is left.
+        drop(self.snapshot.take());
         let mut state = self.views.lock();
         if let Some(count) = state.readers.get_mut(&self.lsn) {
             *count -= 1;
@@ -147,7 +149,7 @@ impl Views {
         self.follow(&mut state, &snapshot, lsn)?;
         *state.readers.entry(lsn).or_default() += 1;
         drop(state);
-        Ok(Pin { snapshot, lsn, views: Arc::clone(self) })
+        Ok(Pin { snapshot: Some(snapshot), lsn, views: Arc::clone(self) })
     }
 
     /// Brings the loaded views up to now, so that the next query need not.
@@ -167,12 +169,12 @@ impl Views {
         let attached = self.attach_locked(&mut state, &snapshot, lsn, needs)?;
         *state.readers.entry(lsn).or_default() += 1;
         drop(state);
-        Ok((Pin { snapshot, lsn, views: Arc::clone(self) }, attached))
+        Ok((Pin { snapshot: Some(snapshot), lsn, views: Arc::clone(self) }, attached))
     }
 
     /// The views that a query over an earlier snapshot needs.
     pub fn attach(&self, pin: &Pin, needs: &Needs) -> Result<Attached> {
-        self.attach_locked(&mut self.lock(), &pin.snapshot, pin.lsn, needs)
+        self.attach_locked(&mut self.lock(), pin.snapshot(), pin.lsn, needs)
     }
 
     /// Views that are not there are loaded from the snapshot. They are shared with later readers
@@ -297,10 +299,15 @@ impl Views {
         let mut nodes: BTreeMap<(NamespaceId, Slot), Lsn> = BTreeMap::new();
         let mut embeddings: BTreeMap<(NamespaceId, SpaceId, Slot), Lsn> = BTreeMap::new();
         let mut expected = state.followed + 1;
-        let mut trimmed = false;
+        let (mut trimmed, mut dropped) = (false, Vec::new());
         snapshot.changes_after(Lsn(state.followed), |lsn, change| {
             trimmed |= lsn.0 != expected;
             expected = lsn.0 + 1;
+            let Some(change) = change else { return Ok(true) };
+            if change.kind == Kind::Namespace {
+                dropped.push(change.namespace);
+                return Ok(true);
+            }
             let Some(loaded) = state.namespaces.get(&change.namespace) else { return Ok(true) };
             match change.kind {
                 Kind::Node if loaded.text.is_some() => {
@@ -313,6 +320,9 @@ impl Views {
             }
             Ok(true)
         })?;
+        for namespace in dropped {
+            state.namespaces.remove(&namespace);
+        }
         if trimmed || expected != to.0 + 1 {
             // The change table no longer reaches back: load anew when next asked for.
             state.namespaces.clear();

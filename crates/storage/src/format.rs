@@ -79,16 +79,45 @@ impl Current {
             Self::read(path)?
         } else {
             let current = Self { generation: 1, identity: clock::new_identity(), published: false };
-            // What a crash left before CURRENT was written holds nothing.
-            let directory = current.directory(path);
-            if directory.exists() {
-                fs::remove_dir_all(&directory).map_err(|e| io_error(&directory, "remove", &e))?;
-            }
+            current.refuse_later_generations(path)?;
             current
         };
         let directory = current.directory(path);
         fs::create_dir_all(&directory).map_err(|e| io_error(&directory, "create", &e))?;
         Ok(current)
+    }
+
+    /// Whether the file stands on the disk.
+    pub(crate) fn is_published(&self) -> bool {
+        self.published
+    }
+
+    /// For a generation with data but without `CURRENT`: it must never be taken for a new database.
+    /// A crash before the file was first written leaves one without data, which is used again.
+    pub(crate) fn lost(path: &Path, generation: &str) -> Error {
+        Error::Corruption {
+            path: path.to_owned(),
+            object: FILE.into(),
+            detail: format!(
+                "it is missing, but {generation} holds data; put the file back, or move the \
+                 directory away to begin a new database"
+            ),
+        }
+    }
+
+    fn refuse_later_generations(&self, path: &Path) -> Result<()> {
+        let first = self.directory(path);
+        let entries = fs::read_dir(path).map_err(|e| io_error(path, "read the directory", &e))?;
+        for entry in entries {
+            let name = entry.map_err(|e| io_error(path, "read the directory", &e))?.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with("gen-")
+                && first.file_name().is_none_or(|own| own.to_string_lossy() != name)
+            {
+                return Err(Self::lost(path, &name));
+            }
+        }
+        Ok(())
     }
 
     /// Writes the file, after the tables of a new database are there.

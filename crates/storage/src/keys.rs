@@ -35,11 +35,19 @@ pub enum Table {
     Changes = 13,
     /// The published files of each view.
     Views = 14,
+    /// What derived data was derived from, by source.
+    Sources = 15,
+    /// When nodes expire.
+    Expiry = 16,
+    /// How recall has strengthened edges.
+    Strengths = 17,
+    /// The tokens of nodes.
+    Tokens = 18,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::Meta,
         Self::Symbols,
         Self::Ids,
@@ -54,6 +62,10 @@ impl Table {
         Self::Work,
         Self::Changes,
         Self::Views,
+        Self::Sources,
+        Self::Expiry,
+        Self::Strengths,
+        Self::Tokens,
     ];
 
     /// Name of the LMDB database.
@@ -73,6 +85,10 @@ impl Table {
             Self::Work => "work",
             Self::Changes => "changes",
             Self::Views => "views",
+            Self::Sources => "sources",
+            Self::Expiry => "expiry",
+            Self::Strengths => "strengths",
+            Self::Tokens => "tokens",
         }
     }
 }
@@ -87,6 +103,8 @@ pub enum Kind {
     Edge = 2,
     /// An embedding.
     Embedding = 3,
+    /// A namespace; occurs in the change table only.
+    Namespace = 4,
 }
 
 impl Kind {
@@ -96,11 +114,14 @@ impl Kind {
             Self::Node => "node",
             Self::Edge => "edge",
             Self::Embedding => "embedding",
+            Self::Namespace => "namespace",
         }
     }
 
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Node, Self::Edge, Self::Embedding].into_iter().find(|kind| *kind as u8 == byte)
+        [Self::Node, Self::Edge, Self::Embedding, Self::Namespace]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
     }
 }
 

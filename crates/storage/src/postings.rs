@@ -40,17 +40,21 @@ impl IndexId {
 /// Longest part of a text that takes part in a posting's key; readers check the whole value.
 pub const TEXT_PREFIX: usize = 200;
 
-/// The key bytes of a text: escaped so that no text is a prefix of another, cut to
-/// `TEXT_PREFIX` bytes.
+/// First byte of the key of a text; values of other types get other numbers, in their order.
+const TEXT: u8 = 4;
+
+/// The key bytes of a text: its type, then the text escaped so that none is a prefix of another, cut
+/// to `TEXT_PREFIX` bytes.
 pub fn text_value(text: &str) -> Vec<u8> {
     let bytes = &text.as_bytes()[..text.len().min(TEXT_PREFIX)];
-    let mut out = Vec::with_capacity(bytes.len() + 2);
+    let mut out = Vec::with_capacity(bytes.len() + 3);
+    out.push(TEXT);
     for byte in bytes {
         out.push(*byte);
         if *byte == 0 {
             out.push(0xff);
         }
-        if out.len() > TEXT_PREFIX {
+        if out.len() > 1 + TEXT_PREFIX {
             break;
         }
     }
@@ -231,7 +235,7 @@ mod tests {
                 assert!(a == b || !y.starts_with(&longer), "{a:?} {b:?}");
             }
         }
-        assert!(text_value(&"x".repeat(1000)).len() <= TEXT_PREFIX + 2);
+        assert!(text_value(&"x".repeat(1000)).len() <= TEXT_PREFIX + 3);
     }
 
     proptest! {

@@ -411,10 +411,16 @@ pub trait ReadTxn {
         space: SpaceId,
         content: ContentHash,
     ) -> Result<Option<Slot>> {
-        let key = Key::new(namespace).u16(space.0).bytes(&content.0);
-        let Some(payload) = self.get(Table::Hashes, &key)? else { return Ok(None) };
-        let slot = payload.try_into().map_err(|_| Damaged("has no number"));
-        self.located(Table::Hashes, &key, slot).map(|slot| Some(Slot(u32::from_be_bytes(slot))))
+        let prefix = Key::new(namespace).u16(space.0).bytes(&content.0);
+        match self.prefix(Table::Hashes, &prefix)?.next() {
+            Some(row) => {
+                let (key, _) = row?;
+                let slot = key.last_chunk::<4>().ok_or(Damaged("has a short key"));
+                let slot = self.located(Table::Hashes, key, slot)?;
+                Ok(Some(Slot(u32::from_be_bytes(*slot))))
+            }
+            None => Ok(None),
+        }
     }
 
     // ---- postings, work, changes
@@ -511,11 +517,12 @@ pub trait ReadTxn {
         Ok(())
     }
 
-    /// Calls `visit` with every change after `after`, in order, until it returns false.
+    /// Calls `visit` with every change after `after`, in order, until it returns false. A change of a
+    /// kind that only a later version knows is `None`.
     fn changes_after(
         &self,
         after: Lsn,
-        mut visit: impl FnMut(Lsn, ChangeRecord<'_>) -> Result<bool>,
+        mut visit: impl FnMut(Lsn, Option<ChangeRecord<'_>>) -> Result<bool>,
     ) -> Result<()>
     where
         Self: Sized,

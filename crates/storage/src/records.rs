@@ -14,9 +14,22 @@ fn check_version(cursor: &mut Cursor<'_>) -> Read<()> {
     if cursor.u8()? == VERSION { Ok(()) } else { Err(Damaged("has an unknown record version")) }
 }
 
+/// Flags of nodes. A reader steps over what it does not use.
+mod node_flag {
+    /// The database made it by itself.
+    pub(super) const DERIVED: u8 = 1;
+    /// A time follows at which it expires.
+    pub(super) const EXPIRES: u8 = 2;
+    /// Ids follow of what it was derived from.
+    pub(super) const SOURCES: u8 = 4;
+    pub(super) const KNOWN: u8 = DERIVED | EXPIRES | SOURCES;
+}
+
 /// A stored node, read where it lies.
 #[derive(Debug, Clone, Copy)]
 pub struct NodeRecord<'a> {
+    /// Whether the database made it by itself.
+    pub derived: bool,
     /// Its last change.
     pub lsn: Lsn,
     /// 1 at creation, one more at each change by a user.
@@ -38,18 +51,41 @@ impl<'a> NodeRecord<'a> {
     pub fn parse(payload: &'a [u8]) -> Read<Self> {
         let mut cursor = Cursor::new(payload);
         check_version(&mut cursor)?;
+        let flags = cursor.u8()?;
+        if flags & !node_flag::KNOWN != 0 {
+            return Err(Damaged("has an unknown flag"));
+        }
         let lsn = Lsn(cursor.u64()?);
         let created_at = cursor.i64()?;
         let updated_at = cursor.i64()?;
+        if flags & node_flag::EXPIRES != 0 {
+            cursor.i64()?;
+        }
         let version = cursor.varint()?;
         let id = cursor.str()?;
+        if flags & node_flag::SOURCES != 0 {
+            for _ in 0..cursor.count()? {
+                cursor.str()?;
+            }
+        }
+        let derived = flags & node_flag::DERIVED != 0;
         let label_count = cursor.count()?;
         let labels = cursor.rest();
         for _ in 0..label_count {
             cursor.symbol()?;
         }
         let properties = Properties::new(cursor.rest());
-        Ok(Self { lsn, version, created_at, updated_at, id, labels, label_count, properties })
+        Ok(Self {
+            derived,
+            lsn,
+            version,
+            created_at,
+            updated_at,
+            id,
+            labels,
+            label_count,
+            properties,
+        })
     }
 
     /// Its labels, in the order they were given.
@@ -68,6 +104,7 @@ impl<'a> NodeRecord<'a> {
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn encode(
         out: &mut Vec<u8>,
+        derived: bool,
         lsn: Lsn,
         version: u64,
         created_at: i64,
@@ -77,6 +114,7 @@ impl<'a> NodeRecord<'a> {
         properties: &[u8],
     ) {
         out.push(VERSION);
+        out.push(if derived { node_flag::DERIVED } else { 0 });
         out.extend_from_slice(&lsn.0.to_le_bytes());
         out.extend_from_slice(&created_at.to_le_bytes());
         out.extend_from_slice(&updated_at.to_le_bytes());
@@ -94,11 +132,15 @@ mod edge_flag {
     pub(super) const VALID_FROM: u8 = 1;
     pub(super) const VALID_TO: u8 = 2;
     pub(super) const RETRACTED: u8 = 4;
+    pub(super) const DERIVED: u8 = 8;
+    pub(super) const KNOWN: u8 = VALID_FROM | VALID_TO | RETRACTED | DERIVED;
 }
 
 /// A stored edge, read where it lies.
 #[derive(Debug, Clone, Copy)]
 pub struct EdgeRecord<'a> {
+    /// Whether the database made it by itself.
+    pub derived: bool,
     /// Its last change.
     pub lsn: Lsn,
     /// 1 at creation, one more at each change by a user.
@@ -140,6 +182,10 @@ impl<'a> EdgeRecord<'a> {
         let mut cursor = Cursor::new(payload);
         check_version(&mut cursor)?;
         let flags = cursor.u8()?;
+        if flags & !edge_flag::KNOWN != 0 {
+            return Err(Damaged("has an unknown flag"));
+        }
+        let derived = flags & edge_flag::DERIVED != 0;
         let lsn = Lsn(cursor.u64()?);
         let source = Slot(cursor.u32()?);
         let target = Slot(cursor.u32()?);
@@ -160,6 +206,7 @@ impl<'a> EdgeRecord<'a> {
         let times = EdgeTimes { valid_from, valid_to, recorded_at, retracted_at };
         let properties = Properties::new(cursor.rest());
         Ok(Self {
+            derived,
             lsn,
             version,
             source,
@@ -190,6 +237,8 @@ impl<'a> EdgeRecord<'a> {
 /// What an edge is made of.
 #[derive(Debug, Clone)]
 pub struct EdgeFields<'a> {
+    /// Whether the database makes it by itself.
+    pub derived: bool,
     /// Where it begins.
     pub source: Slot,
     /// Where it ends.
@@ -215,7 +264,8 @@ impl EdgeFields<'_> {
             (edge_flag::RETRACTED, times.retracted_at),
         ];
         out.push(VERSION);
-        out.push(optional.iter().map(|(flag, time)| time.map_or(0, |_| *flag)).sum());
+        let times_given: u8 = optional.iter().map(|(flag, time)| time.map_or(0, |_| *flag)).sum();
+        out.push(times_given | if self.derived { edge_flag::DERIVED } else { 0 });
         out.extend_from_slice(&lsn.0.to_le_bytes());
         out.extend_from_slice(&self.source.0.to_le_bytes());
         out.extend_from_slice(&self.target.0.to_le_bytes());
@@ -387,25 +437,32 @@ pub struct ChangeRecord<'a> {
 }
 
 impl<'a> ChangeRecord<'a> {
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+    /// `names` are the labels of a node, or the type of an edge.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>, names: &[Symbol]) {
         out.extend_from_slice(&[VERSION, self.kind as u8, self.op as u8]);
         out.extend_from_slice(&self.namespace.0.to_le_bytes());
         out.extend_from_slice(&self.slot.0.to_le_bytes());
         out.extend_from_slice(&self.space.0.to_le_bytes());
         put_varint(out, self.version);
         put_bytes(out, self.id.as_bytes());
+        put_varint(out, names.len() as u64);
+        for name in names {
+            put_varint(out, u64::from(name.0));
+        }
     }
 
-    pub(crate) fn parse(payload: &'a [u8]) -> Read<Self> {
+    /// `None` for kinds and operations of a later version: they do not concern this one.
+    pub(crate) fn parse(payload: &'a [u8]) -> Read<Option<Self>> {
         let mut cursor = Cursor::new(payload);
         check_version(&mut cursor)?;
-        let kind = Kind::from_byte(cursor.u8()?).ok_or(Damaged("has an unknown kind"))?;
+        let kind = Kind::from_byte(cursor.u8()?);
         let op = match cursor.u8()? {
-            1 => ChangeOp::Put,
-            2 => ChangeOp::Delete,
-            _ => return Err(Damaged("has an unknown operation")),
+            1 => Some(ChangeOp::Put),
+            2 => Some(ChangeOp::Delete),
+            _ => None,
         };
-        Ok(Self {
+        let (Some(kind), Some(op)) = (kind, op) else { return Ok(None) };
+        Ok(Some(Self {
             kind,
             op,
             namespace: NamespaceId(cursor.u32()?),
@@ -413,7 +470,7 @@ impl<'a> ChangeRecord<'a> {
             space: SpaceId(cursor.u16()?),
             version: cursor.varint()?,
             id: cursor.str()?,
-        })
+        }))
     }
 }
 
@@ -521,6 +578,8 @@ pub struct NamespaceCounters {
     pub edges: u64,
     /// Vectors stored now.
     pub embeddings: u64,
+    /// Bytes of the payloads of node, edge and embedding records.
+    pub bytes: u64,
 }
 
 impl NamespaceCounters {
@@ -531,6 +590,7 @@ impl NamespaceCounters {
         out.extend_from_slice(&self.nodes.to_le_bytes());
         out.extend_from_slice(&self.edges.to_le_bytes());
         out.extend_from_slice(&self.embeddings.to_le_bytes());
+        out.extend_from_slice(&self.bytes.to_le_bytes());
     }
 
     pub(crate) fn parse(payload: &[u8]) -> Read<Self> {
@@ -542,6 +602,7 @@ impl NamespaceCounters {
             nodes: cursor.u64()?,
             edges: cursor.u64()?,
             embeddings: cursor.u64()?,
+            bytes: cursor.u64()?,
         })
     }
 }

@@ -81,6 +81,10 @@ impl Store {
         let env = open_env(&directory, options)?;
         let tables = open_tables(&env, &directory, options.read_only)?;
         if !options.read_only {
+            if !current.is_published() && has_data(&env, &tables, &data_file)? {
+                let generation = directory.file_name().unwrap_or_default().to_string_lossy();
+                return Err(Current::lost(&path, &generation));
+            }
             current.publish(&path)?;
             env.clear_stale_readers().map_err(|e| map_lmdb(&data_file, e))?;
         }
@@ -169,6 +173,8 @@ impl Store {
     /// are dropped; the files are closed with the last of them.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        // A group that is being written ends first.
+        let _leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
@@ -292,6 +298,14 @@ fn open_tables(
         })?);
     }
     tables.try_into().map_err(|_| Error::Internal("a table is missing".into()))
+}
+
+/// Whether anything was ever committed: the first row is written after `CURRENT` is there.
+fn has_data(env: &Env, tables: &[Database], data_file: &Path) -> Result<bool> {
+    let lmdb = |error| map_lmdb(data_file, error);
+    let txn = env.read_txn().map_err(lmdb)?;
+    let empty = tables[Table::Meta as usize - 1].is_empty(&txn).map_err(lmdb)?;
+    Ok(!empty)
 }
 
 /// The nearest kind of ours for an LMDB error.

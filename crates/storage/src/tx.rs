@@ -125,11 +125,36 @@ impl<'e> WriteTxn<'e> {
         Ok(self.state.namespaces.entry(namespace).or_default())
     }
 
-    fn change(&mut self, change: ChangeRecord<'_>) -> Result<()> {
+    /// Records a change at the LSN just taken. `names` are labels of a node, or the type of an edge.
+    fn change(&mut self, change: ChangeRecord<'_>, names: &[Symbol]) -> Result<()> {
         let mut payload = Vec::new();
-        change.encode(&mut payload);
+        change.encode(&mut payload, names);
         let key = keys::change(Lsn(self.state.counters.lsn));
         self.put(Table::Changes, &key, payload)
+    }
+
+    /// Stores a record whose bytes count.
+    fn put_record(
+        &mut self,
+        namespace: NamespaceId,
+        table: Table,
+        key: &[u8],
+        payload: Vec<u8>,
+    ) -> Result<()> {
+        let before = self.get(table, key)?.map_or(0, <[u8]>::len) as u64;
+        let after = payload.len() as u64;
+        self.put(table, key, payload)?;
+        let counters = self.namespace_state(namespace)?;
+        counters.bytes = counters.bytes + after - before;
+        Ok(())
+    }
+
+    /// Removes a record whose bytes count.
+    fn delete_record(&mut self, namespace: NamespaceId, table: Table, key: &[u8]) -> Result<()> {
+        let before = self.get(table, key)?.map_or(0, <[u8]>::len) as u64;
+        self.delete(table, key)?;
+        self.namespace_state(namespace)?.bytes -= before;
+        Ok(())
     }
 
     fn next_lsn(&mut self) -> Lsn {
@@ -193,6 +218,17 @@ impl<'e> WriteTxn<'e> {
         }
         self.state.namespaces.remove(&id);
         self.state.dirty = true;
+        self.next_lsn();
+        let change = ChangeRecord {
+            namespace: id,
+            kind: Kind::Namespace,
+            op: ChangeOp::Delete,
+            slot: Slot(u32::MAX),
+            space: SpaceId(0),
+            version: 1,
+            id: name,
+        };
+        self.change(change, &[])?;
         Ok(true)
     }
 
@@ -216,13 +252,14 @@ impl<'e> WriteTxn<'e> {
 
     // ---- nodes
 
-    /// Stores a new node; its id must be free.
+    /// Stores a new node; its id must be free. `derived` says that the database makes it by itself.
     pub fn insert_node(
         &mut self,
         namespace: NamespaceId,
         id: &str,
         labels: &[Symbol],
         properties: &[u8],
+        derived: bool,
     ) -> Result<Slot> {
         check_properties(id, properties)?;
         if self.resolve(namespace, Kind::Node, id)?.is_some() {
@@ -234,7 +271,7 @@ impl<'e> WriteTxn<'e> {
         counters.nodes += 1;
         self.put_id(namespace, Kind::Node, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
         let now = self.now();
-        self.put_node(namespace, slot, 1, (now, now), id, labels, properties)?;
+        self.put_node(namespace, slot, derived, 1, (now, now), id, labels, properties)?;
         for label in labels {
             self.post(namespace, IndexId::LABEL, &label.0.to_be_bytes(), slot)?;
         }
@@ -251,9 +288,9 @@ impl<'e> WriteTxn<'e> {
         let node = self.existing_node(namespace, slot)?;
         let (id, version) = (node.id.to_owned(), node.version + 1);
         let times = (node.created_at, self.now());
-        let labels: Vec<Symbol> = node.labels().collect();
+        let (derived, labels): (bool, Vec<Symbol>) = (node.derived, node.labels().collect());
         check_properties(&id, properties)?;
-        self.put_node(namespace, slot, version, times, &id, &labels, properties)
+        self.put_node(namespace, slot, derived, version, times, &id, &labels, properties)
     }
 
     /// Replaces the properties of a derived node: neither version nor time of a user's change.
@@ -266,8 +303,8 @@ impl<'e> WriteTxn<'e> {
         let node = self.existing_node(namespace, slot)?;
         let (id, version) = (node.id.to_owned(), node.version);
         let times = (node.created_at, node.updated_at);
-        let labels: Vec<Symbol> = node.labels().collect();
-        self.put_node(namespace, slot, version, times, &id, &labels, properties)
+        let (derived, labels): (bool, Vec<Symbol>) = (node.derived, node.labels().collect());
+        self.put_node(namespace, slot, derived, version, times, &id, &labels, properties)
     }
 
     /// Removes a node with its edges, vectors and work. Properties in postings of their own are the
@@ -283,22 +320,15 @@ impl<'e> WriteTxn<'e> {
         for space in spaces {
             self.delete_embeddings(namespace, space, slot)?;
         }
-        for label in labels {
+        for label in &labels {
             self.unpost(namespace, IndexId::LABEL, &label.0.to_be_bytes(), slot)?;
         }
-        self.delete(Table::Nodes, &keys::slot(namespace, slot))?;
+        self.delete_record(namespace, Table::Nodes, &keys::slot(namespace, slot))?;
         self.delete(Table::Ids, &keys::id(namespace, Kind::Node, &id))?;
         self.namespace_state(namespace)?.nodes -= 1;
         self.next_lsn();
-        self.change(ChangeRecord {
-            namespace,
-            kind: Kind::Node,
-            op: ChangeOp::Delete,
-            slot,
-            space: SpaceId(0),
-            version,
-            id: &id,
-        })
+        let (kind, op, space) = (Kind::Node, ChangeOp::Delete, SpaceId(0));
+        self.change(ChangeRecord { namespace, kind, op, slot, space, version, id: &id }, &labels)
     }
 
     /// Slots of all edges of a node, each once.
@@ -326,6 +356,7 @@ impl<'e> WriteTxn<'e> {
         &mut self,
         namespace: NamespaceId,
         slot: Slot,
+        derived: bool,
         version: u64,
         (created_at, updated_at): (i64, i64),
         id: &str,
@@ -336,6 +367,7 @@ impl<'e> WriteTxn<'e> {
         let mut payload = Vec::with_capacity(64 + id.len() + properties.len());
         NodeRecord::encode(
             &mut payload,
+            derived,
             lsn,
             version,
             created_at,
@@ -344,16 +376,9 @@ impl<'e> WriteTxn<'e> {
             labels,
             properties,
         );
-        self.put(Table::Nodes, &keys::slot(namespace, slot), payload)?;
-        self.change(ChangeRecord {
-            namespace,
-            kind: Kind::Node,
-            op: ChangeOp::Put,
-            slot,
-            space: SpaceId(0),
-            version,
-            id,
-        })
+        self.put_record(namespace, Table::Nodes, &keys::slot(namespace, slot), payload)?;
+        let (kind, op, space) = (Kind::Node, ChangeOp::Put, SpaceId(0));
+        self.change(ChangeRecord { namespace, kind, op, slot, space, version, id }, labels)
     }
 
     fn put_id(
@@ -419,19 +444,13 @@ impl<'e> WriteTxn<'e> {
         let (source, target, edge_type) = (edge.source, edge.target, edge.edge_type);
         self.remove_neighbor(namespace, source, Direction::Out, edge_type, slot)?;
         self.remove_neighbor(namespace, target, Direction::In, edge_type, slot)?;
-        self.delete(Table::Edges, &key)?;
+        self.delete_record(namespace, Table::Edges, &key)?;
         self.delete(Table::Ids, &keys::id(namespace, Kind::Edge, &id))?;
         self.namespace_state(namespace)?.edges -= 1;
         self.next_lsn();
-        self.change(ChangeRecord {
-            namespace,
-            kind: Kind::Edge,
-            op: ChangeOp::Delete,
-            slot,
-            space: SpaceId(0),
-            version,
-            id: &id,
-        })
+        let (kind, op, space) = (Kind::Edge, ChangeOp::Delete, SpaceId(0));
+        let change = ChangeRecord { namespace, kind, op, slot, space, version, id: &id };
+        self.change(change, &[edge_type])
     }
 
     fn put_edge(
@@ -445,16 +464,10 @@ impl<'e> WriteTxn<'e> {
         let lsn = self.next_lsn();
         let mut payload = Vec::with_capacity(96 + id.len() + fields.properties.len());
         fields.encode(&mut payload, lsn, version, id);
-        self.put(Table::Edges, &keys::slot(namespace, slot), payload)?;
-        self.change(ChangeRecord {
-            namespace,
-            kind: Kind::Edge,
-            op: ChangeOp::Put,
-            slot,
-            space: SpaceId(0),
-            version,
-            id,
-        })
+        self.put_record(namespace, Table::Edges, &keys::slot(namespace, slot), payload)?;
+        let (kind, op, space) = (Kind::Edge, ChangeOp::Put, SpaceId(0));
+        let change = ChangeRecord { namespace, kind, op, slot, space, version, id };
+        self.change(change, &[fields.edge_type])
     }
 
     /// The newest chunk whose first edge is at most `edge`: its key and content.
@@ -551,8 +564,8 @@ impl<'e> WriteTxn<'e> {
                 if earlier != id {
                     self.delete(Table::Ids, &keys::id(namespace, Kind::Embedding, &earlier))?;
                 }
-                if of != content && self.embedding_of_text(namespace, space, of)? == Some(node) {
-                    self.delete(Table::Hashes, &hash_key(namespace, space, of))?;
+                if of != content {
+                    self.delete(Table::Hashes, &hash_key(namespace, space, of, node))?;
                 }
             }
             None => self.namespace_state(namespace)?.embeddings += 1,
@@ -562,16 +575,11 @@ impl<'e> WriteTxn<'e> {
         let mut payload = Vec::with_capacity(48 + id.len() + vector.len() * 4);
         let now = self.now();
         EmbeddingRecord::encode(&mut payload, lsn, set_by_user, now, content, id, vector);
-        self.put(Table::Embeddings, &keys::embedding(namespace, space, node, part), payload)?;
-        self.change(ChangeRecord {
-            namespace,
-            kind: Kind::Embedding,
-            op: ChangeOp::Put,
-            slot: node,
-            space,
-            version: 1,
-            id,
-        })
+        let key = keys::embedding(namespace, space, node, part);
+        self.put_record(namespace, Table::Embeddings, &key, payload)?;
+        let (kind, op) = (Kind::Embedding, ChangeOp::Put);
+        let change = ChangeRecord { namespace, kind, op, slot: node, space, version: 1, id };
+        self.change(change, &[])
     }
 
     /// Removes all parts of a node's embedding; how many there were.
@@ -587,21 +595,14 @@ impl<'e> WriteTxn<'e> {
             .map(|(part, record)| (part, record.id.to_owned(), record.content))
             .collect();
         for (part, id, content) in &found {
-            self.delete(Table::Embeddings, &keys::embedding(namespace, space, node, *part))?;
+            let key = keys::embedding(namespace, space, node, *part);
+            self.delete_record(namespace, Table::Embeddings, &key)?;
             self.delete(Table::Ids, &keys::id(namespace, Kind::Embedding, id))?;
-            if self.embedding_of_text(namespace, space, *content)? == Some(node) {
-                self.delete(Table::Hashes, &hash_key(namespace, space, *content))?;
-            }
+            self.delete(Table::Hashes, &hash_key(namespace, space, *content, node))?;
             self.next_lsn();
-            self.change(ChangeRecord {
-                namespace,
-                kind: Kind::Embedding,
-                op: ChangeOp::Delete,
-                slot: node,
-                space,
-                version: 1,
-                id,
-            })?;
+            let (kind, op) = (Kind::Embedding, ChangeOp::Delete);
+            let change = ChangeRecord { namespace, kind, op, slot: node, space, version: 1, id };
+            self.change(change, &[])?;
         }
         self.namespace_state(namespace)?.embeddings -= found.len() as u64;
         Ok(found.len())
@@ -615,8 +616,8 @@ impl<'e> WriteTxn<'e> {
         content: ContentHash,
         node: Slot,
     ) -> Result<()> {
-        let key = hash_key(namespace, space, content);
-        self.put(Table::Hashes, &key, node.0.to_be_bytes().to_vec())
+        let key = hash_key(namespace, space, content, node);
+        self.put(Table::Hashes, &key, Vec::new())
     }
 
     /// Counts vectors that the weaver has stored.
@@ -696,8 +697,8 @@ impl<'e> WriteTxn<'e> {
     }
 }
 
-fn hash_key(namespace: NamespaceId, space: SpaceId, content: ContentHash) -> Key {
-    Key::new(namespace).u16(space.0).bytes(&content.0)
+fn hash_key(namespace: NamespaceId, space: SpaceId, content: ContentHash, node: Slot) -> Key {
+    Key::new(namespace).u16(space.0).bytes(&content.0).u32(node.0)
 }
 
 fn check_properties(id: &str, properties: &[u8]) -> Result<()> {

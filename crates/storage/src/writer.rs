@@ -22,7 +22,7 @@ const GROUP_MAX: usize = 256;
 #[derive(Default)]
 pub(crate) struct GroupWriter {
     queue: Mutex<Vec<Arc<Request>>>,
-    leader: Mutex<()>,
+    pub(crate) leader: Mutex<()>,
     /// A sync failed: what the disk holds is unknown, so nothing more is acknowledged.
     poisoned: AtomicBool,
 }

@@ -138,7 +138,10 @@ impl Batch {
             let mut request = item.request.clone();
             let mut vectors = Vectors::None;
             if let (true, Some((space, _))) = (request.vectors, space) {
+                let own = snapshot.embeddings_of(self.namespace, space, item.slot)?;
+                let own = own.first().filter(|(_, found)| found.set_by_user).map(|_| item.slot);
                 let known = snapshot.embedding_of_text(self.namespace, space, item.content)?;
+                let known = own.or(known);
                 let earlier = first_of.get(&item.content).map(|first| self.items[*first].slot);
                 if let Some(owner) = known.or(earlier) {
                     vectors = Vectors::Of(owner);

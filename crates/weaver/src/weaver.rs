@@ -1,6 +1,7 @@
 //! The worker: what is due, in which order, and what happens when it fails.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use embedded_db_common::{
 };
 use embedded_db_indexing::graph::{Artefact, GraphWriter, is_pending};
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{ReadTxn, Snapshot, Store, WorkRecord, WorkState};
+use embedded_db_storage::{ReadTxn, Snapshot, Store, WorkRecord, WorkState, panic_text};
 
 use crate::batch::Batch;
 use crate::levels;
@@ -57,6 +58,8 @@ struct State {
     /// …and of the newest that was answered.
     quiet: u64,
     backoff: HashMap<Work, i64>,
+    /// Namespace of the last batch.
+    served: NamespaceId,
     unavailable: Option<(String, Instant)>,
     last_event: String,
     done: HashMap<Artefact, u64>,
@@ -164,6 +167,7 @@ impl Weaver {
             asked: 0,
             quiet: 0,
             backoff,
+            served: NamespaceId::SYSTEM,
             unavailable: None,
             last_event: "started".into(),
             done: HashMap::new(),
@@ -235,7 +239,11 @@ impl Weaver {
                 }
                 (state.asked, levels::effective(state.level, state.last_call), state.draining > 0)
             };
-            let turn = self.turn(level, draining);
+            // A defect of ours must not end the enrichment of everything for good.
+            let turn = catch_unwind(AssertUnwindSafe(|| self.turn(level, draining)))
+                .unwrap_or_else(|panic| {
+                    Err(Error::Internal(format!("the weaver panicked: {}", panic_text(&*panic))))
+                });
             let mut state = self.state();
             state.working = false;
             match turn {
@@ -319,23 +327,32 @@ impl Weaver {
         most: usize,
     ) -> Result<(Option<Due>, bool)> {
         let now = clock::now();
-        let state = self.state();
-        let (mut found, mut waiting) = (None::<Due>, false);
+        let mut state = self.state();
+        let mut waiting = false;
+        // Namespaces take turns, so that a busy one does not starve the others.
+        let served = state.served;
+        let (mut next, mut first) = (None::<Due>, None::<Due>);
         snapshot.pending(artefact as u8, |namespace, container| {
+            let due = if namespace > served { &mut next } else { &mut first };
             for slot in container.slots() {
                 let slot = Slot(slot);
                 if state.backoff.get(&(namespace, slot, artefact)).is_some_and(|due| *due > now) {
                     waiting = true;
                     continue;
                 }
-                let (first, slots) = found.get_or_insert_with(|| (namespace, Vec::new()));
-                if *first != namespace || slots.len() == most {
-                    return false;
+                let (of, slots) = due.get_or_insert_with(|| (namespace, Vec::new()));
+                if *of != namespace || slots.len() == most {
+                    break;
                 }
                 slots.push(slot);
             }
-            true
+            // Those after the one served last come first: with a full batch of them it is enough.
+            next.as_ref().is_none_or(|(of, slots)| *of == namespace && slots.len() < most)
         })?;
+        let found = next.or(first);
+        if let Some((namespace, _)) = &found {
+            state.served = *namespace;
+        }
         Ok((found, waiting))
     }
 

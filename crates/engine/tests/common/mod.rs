@@ -65,11 +65,7 @@ pub(crate) fn text(value: &str) -> Value {
 }
 
 pub(crate) fn node(id: &str, label: &str, values: &[(&str, Value)]) -> NodeDraft {
-    NodeDraft {
-        id: Some(id.to_owned()),
-        labels: vec![label.to_owned()],
-        properties: draft(values),
-    }
+    NodeDraft { id: Some(id.to_owned()), labels: vec![label.to_owned()], properties: draft(values) }
 }
 
 pub(crate) fn edge(id: &str, source: &str, edge_type: &str, target: &str) -> EdgeDraft {
