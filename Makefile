@@ -22,7 +22,7 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 
 .DELETE_ON_ERROR:
-.PHONY: help build demo test lint cross bench wheel clean FORCE
+.PHONY: help build demo test test-rust test-python lint lint-rust lint-python lint-types cross bench wheel clean FORCE
 
 help:
 	@echo 'make build           .venv with the package and its models'
@@ -40,17 +40,28 @@ build: $(VENV)/model.stamp
 demo: build
 	$(BIN)/python examples/demo.py $(FILE)
 
-test: build
+# Parts of their own, so that `make -k` shows what every one of them finds.
+test: test-rust test-python
+
+test-rust: build
 	cargo test $(PROFILE) --locked --workspace $(NO_PYTHON) -- --quiet
+
+test-python: build
 	$(BIN)/pytest $(ARGS)
 
 # Clippy has a target directory of its own: it builds PyO3 in another environment than maturin,
 # and in a shared one the two would undo each other's work.
-lint: build cross
+lint: lint-rust cross lint-python lint-types
+
+lint-rust: build
 	cargo fmt --all --check
 	cargo clippy $(PROFILE) --locked --workspace --all-targets --target-dir $(TARGET)/lint -- -D warnings
+
+lint-python: build
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+lint-types: build
 	$(BIN)/mypy
 	$(BIN)/stubtest --mypy-config-file pyproject.toml embedded_db._native
 

@@ -101,11 +101,15 @@ def test_an_expired_snapshot_says_its_age_and_limit(path):
 
 def test_a_full_map_refuses_the_write_and_nothing_else(path):
     with EmbeddedDB(path, ml=None, map_size_max=1 << 20) as db:
-        written = []
-        with pytest.raises(StorageFull, match=r"data\.mdb.*map_size_max.*1048576.*raise"):
+        written: list[str] = []
+
+        def fill() -> None:
             for number in range(10_000):
                 node = {"id": f"n{number}", "label": "Note", "properties": {"text": "x" * 2000}}
                 written.append(db.create_node(node))
+
+        with pytest.raises(StorageFull, match=r"data\.mdb.*map_size_max.*1048576.*raise"):
+            fill()
         assert len(written) > 10
         assert not db.exists(f"n{len(written)}"), "what was refused is not there"
         assert db.count("Note") == len(written)

@@ -120,6 +120,27 @@ fn an_equal_text_takes_over_the_vector() {
     assert_eq!(models.embedded.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
 
+#[test]
+fn a_text_is_not_embedded_again_while_anyone_has_its_vector() {
+    let (db, models) = in_memory();
+    for id in ["first", "second", "third"] {
+        say(&db, "c", id, "Alice");
+        drain(&db);
+        if id == "second" {
+            db.delete_node("first", None).unwrap();
+        }
+    }
+    assert_eq!(models.embedded.load(std::sync::atomic::Ordering::Relaxed), 1);
+    // With the last one the vector goes.
+    db.delete_node("second", None).unwrap();
+    db.delete_node("third", None).unwrap();
+    say(&db, "c", "fourth", "Alice");
+    drain(&db);
+    assert_eq!(models.embedded.load(std::sync::atomic::Ordering::Relaxed), 2);
+    assert_eq!(db.stats().unwrap().embeddings, 1);
+    assert_sound(&db);
+}
+
 // ---- entities
 
 #[test]

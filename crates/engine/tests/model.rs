@@ -739,7 +739,7 @@ fn compare(db: &Database, world: &World) {
     for (chat, messages) in &world.chats {
         assert_eq!(&neighbors(db, chat, "CONTAINS", Reach::Out), messages, "{chat}");
         for (at, message) in messages.iter().enumerate() {
-            assert_eq!(neighbors(db, message, "CONTAINS", Reach::In), [chat.clone()]);
+            assert_eq!(neighbors(db, message, "CONTAINS", Reach::In), std::slice::from_ref(chat));
             let next: Vec<String> = messages.get(at + 1).cloned().into_iter().collect();
             assert_eq!(neighbors(db, message, "NEXT", Reach::Out), next, "after {message}");
             let before = at.checked_sub(1).map(|at| messages[at].clone());
@@ -846,7 +846,7 @@ fn compare_derived(db: &Database, world: &World) {
         let told: Vec<_> = edges
             .iter()
             .map(|edge| {
-                assert_eq!(edge.sources().unwrap(), [id.clone()]);
+                assert_eq!(edge.sources().unwrap(), std::slice::from_ref(id));
                 let times = edge.weight().unwrap() as usize;
                 (name_of[edge.target()].clone(), times, (place(edge, "start"), place(edge, "end")))
             })

@@ -661,9 +661,16 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
     /// The text of a message is new: work is due.
     fn text_changed(&mut self, slot: Slot) -> Result<()> {
         let has_text = self.names.message_text(&self.node(slot)?)?.is_some();
+        let by_user = match self.txn.default_space()? {
+            Some(space) => {
+                let parts = self.txn.embeddings_of(self.namespace, space, slot)?;
+                parts.first().is_some_and(|(_, embedding)| embedding.set_by_user)
+            }
+            None => false,
+        };
         for artefact in [Artefact::Embedding, Artefact::Entities] {
             self.txn.delete_work(self.namespace, slot, artefact as u8)?;
-            if has_text {
+            if has_text && !(by_user && artefact == Artefact::Embedding) {
                 self.mark(artefact, slot)?;
             } else {
                 self.unmark(artefact, slot)?;

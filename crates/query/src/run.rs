@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{PoisonError, RwLockReadGuard};
 use std::time::Instant;
 
-use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId, Symbol, Value};
+use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId, Value};
 use embedded_db_indexing::schema::Names;
 use embedded_db_indexing::text::{Bm25, TextQuery, TextScorer, TextTail};
 use embedded_db_indexing::vector::VectorTail;
@@ -55,10 +55,14 @@ pub fn run(context: &Context<'_>, query: &ConvergedQuery, guard: &Guard<'_>) -> 
     query.validate()?;
     let mut run = Run { context, query, guard, steps: Vec::new(), distances: HashMap::new() };
     let candidates = run.candidates()?;
+    let pending = match (&query.semantic, &candidates) {
+        (None, _) => 0,
+        (Some(_), None) => context.pending.len(),
+        (Some(_), Some(candidates)) => candidates.intersection_len(&context.pending),
+    };
     let ranked = query.text.is_some() || query.semantic.is_some();
     let mut hits = if ranked { run.rank(candidates.as_ref())? } else { run.unranked(candidates)? };
     hits.truncate(query.limit);
-    let pending = if query.semantic.is_some() { run.pending()? } else { 0 };
     Ok(Results { hits, pending, plan: query.explain.then_some(run.steps) })
 }
 
@@ -222,7 +226,7 @@ impl Run<'_> {
     /// Results in the order in which the nodes were made; with a graph leg, the nearest first.
     fn unranked(&mut self, candidates: Option<RoaringBitmap>) -> Result<Vec<Hit>> {
         let (snapshot, namespace) = (self.context.snapshot, self.context.namespace);
-        let candidates = candidates.ok_or_else(|| Error::Internal("nothing restricts".into()))?;
+        let candidates = candidates.map_or_else(|| self.everything(), Ok)?;
         let mut slots: Vec<(u32, Slot)> = candidates
             .iter()
             .map(|slot| (self.distances.get(&Slot(slot)).copied().unwrap_or(0), Slot(slot)))
@@ -249,38 +253,6 @@ impl Run<'_> {
         Ok(hits)
     }
 
-    fn pending(&self) -> Result<u64> {
-        let labels = &self.query.labels;
-        if labels.is_empty() && self.query.filters.is_empty() && self.query.graph.is_none() {
-            return Ok(self.context.pending.len());
-        }
-        let (snapshot, namespace) = (self.context.snapshot, self.context.namespace);
-        let filters = self.query.filters.iter().map(|filter| Compiled::new(filter, snapshot));
-        let filters = filters.collect::<Result<Vec<_>>>()?;
-        let labels = labels.iter().map(|label| snapshot.symbol(label));
-        let labels: Vec<Option<Symbol>> = labels.collect::<Result<_>>()?;
-        let graph = self.query.graph.as_ref();
-        let mut count = 0;
-        for slot in &self.context.pending {
-            self.guard.tick()?;
-            let slot = Slot(slot);
-            let Some(node) = snapshot.node(namespace, slot)? else { continue };
-            let labelled =
-                labels.is_empty() || labels.iter().flatten().any(|label| node.has_label(*label));
-            let reached = graph.is_none_or(|graph| {
-                let near = self.distances.get(&slot).is_some_and(|hops| *hops >= graph.min_hops);
-                // An excluding leg keeps no distances; its nodes count as not yet known.
-                graph.exclude || near
-            });
-            let mut matches = labelled && reached;
-            for filter in &filters {
-                matches = matches && filter.matches(&node)?;
-            }
-            count += u64::from(matches);
-        }
-        Ok(count)
-    }
-
     fn rank(&mut self, candidates: Option<&RoaringBitmap>) -> Result<Vec<Hit>> {
         let text = self.context.attached.text.as_ref();
         let text = text.map(|tail| tail.read().unwrap_or_else(PoisonError::into_inner));
@@ -288,7 +260,9 @@ impl Run<'_> {
         let vectors = vectors.map(|tail| tail.read().unwrap_or_else(PoisonError::into_inner));
         let mut legs = Legs::new(self, text.as_ref(), vectors.as_ref());
         let both = self.query.text.is_some() && self.query.semantic.is_some();
-        let pool = if both { POOL.max(4 * self.query.limit) } else { self.query.limit };
+        // One leg alone gives the order itself.
+        let alone = !both && self.query.rank.graph == 0.0;
+        let pool = if alone { self.query.limit } else { POOL.max(4 * self.query.limit) };
 
         let since = Instant::now();
         let semantic = legs.search_vectors(candidates, pool)?;

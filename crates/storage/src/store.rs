@@ -565,3 +565,85 @@ const _: () = assert!(4 + 1 + embedded_db_common::MAX_NAME <= 288 && Kind::Node 
 pub(crate) fn write_time(last: i64) -> i64 {
     clock::now().max(last)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use embedded_db_common::NamespaceId;
+
+    use super::*;
+
+    const NS: NamespaceId = NamespaceId::DEFAULT;
+
+    #[test]
+    fn a_closed_gate_lets_nobody_in_and_waits_for_those_inside() {
+        let gate = Gate::default();
+        gate.enter();
+        assert!(gate.close(Duration::ZERO).is_none(), "somebody is inside");
+        gate.enter();
+        gate.leave();
+        gate.leave();
+        let closed = gate.close(Duration::ZERO).expect("nobody is inside");
+        let (entered, told) = channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                gate.enter();
+                entered.send(()).unwrap();
+                gate.leave();
+            });
+            assert!(told.try_recv().is_err(), "the gate is closed");
+            drop(closed);
+            told.recv().unwrap();
+        });
+        assert!(gate.close(Duration::ZERO).is_some());
+    }
+
+    fn write(store: &Arc<Store>, id: String, size: usize) -> Result<()> {
+        store.write(move |txn| {
+            let label = txn.intern("Thing")?;
+            txn.insert_node(NS, &id, &[label], &vec![1; size], false).map(drop)
+        })
+    }
+
+    #[test]
+    fn the_map_grows_under_readers_and_writers() {
+        let options = Options { map_size_max: 1 << 20, ..Options::default() };
+        let store = Store::open_in_memory(&options).unwrap();
+        store.write(|txn| txn.create_namespace("default")).unwrap();
+        let full = write(&store, "large".into(), 4 << 20).unwrap_err();
+        assert!(matches!(full, Error::StorageFull { .. }), "{full}");
+        let writers = (0..4).map(|writer| {
+            let store = Arc::clone(&store);
+            thread::spawn(move || {
+                for n in 0..50 {
+                    let id = format!("{writer}/{n}");
+                    // Full until somebody has made room.
+                    while write(&store, id.clone(), 20_000).is_err() {
+                        thread::yield_now();
+                    }
+                    let snapshot = store.read().unwrap();
+                    assert!(snapshot.node_slot(NS, &id).unwrap().is_some());
+                }
+            })
+        });
+        let writers: Vec<_> = writers.collect();
+        for doubling in 21..25 {
+            store.resize(1 << doubling).unwrap();
+            thread::yield_now();
+        }
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        write(&store, "large".into(), 4 << 20).unwrap();
+        let snapshot = store.read().unwrap();
+        assert_eq!(snapshot.namespace_counters(NS).unwrap().nodes, 201);
+        assert_eq!(snapshot.lsn().unwrap().0, 201, "what did not fit left no trace");
+        for writer in 0..4 {
+            for n in 0..50 {
+                let slot = snapshot.node_slot(NS, &format!("{writer}/{n}")).unwrap().unwrap();
+                let node = snapshot.node(NS, slot).unwrap().unwrap();
+                assert_eq!(node.properties.as_bytes(), vec![1; 20_000]);
+            }
+        }
+    }
+}

@@ -23,7 +23,7 @@ fn planted() -> Scratch {
         .write(|txn| {
             let label = txn.intern("Thing")?;
             let of_node = properties(txn, &[("text", Value::Str(NODE.into()))])?;
-            let node = txn.insert_node(NS, "n", &[label], &of_node)?;
+            let node = txn.insert_node(NS, "n", &[label], &of_node, false)?;
             let of_edge = properties(txn, &[("text", Value::Str(EDGE.into()))])?;
             let fields = embedded_db_storage::EdgeFields {
                 source: node,
@@ -32,6 +32,7 @@ fn planted() -> Scratch {
                 weight: 1.0,
                 times: Default::default(),
                 sources: Vec::new(),
+                derived: false,
                 properties: &of_edge,
             };
             txn.insert_edge(NS, "e", &fields)?;

@@ -184,7 +184,7 @@ fn a_reader_in_another_process_sees_each_write_and_follows_the_growth_of_the_map
                 let id = id.clone();
                 move |txn| {
                     let label = txn.intern("Thing")?;
-                    txn.insert_node(NS, &id, &[label], &vec![7; 100_000])
+                    txn.insert_node(NS, &id, &[label], &vec![7; 100_000], false)
                 }
             })
             .unwrap();
@@ -268,16 +268,51 @@ fn a_foreign_directory_or_file_is_refused_and_left_as_it_is() {
     assert_eq!(files(directory.path()), before);
 }
 
+/// Each state in which a crash can leave a database before its `CURRENT` is written.
 #[test]
 fn what_a_crash_left_before_the_first_commit_is_no_obstacle() {
     let directory = tempdir().unwrap();
-    let path = directory.path().join("db");
-    fs::create_dir_all(path.join("gen-0000000001")).unwrap();
-    fs::write(path.join("gen-0000000001").join("data.mdb"), b"half").unwrap();
-    fs::write(path.join("writer.lock"), b"").unwrap();
-    fs::write(path.join("CURRENT.new"), b"embedded-db for").unwrap();
-    let store = Store::open(&path, &fast()).unwrap();
-    assert!(store.write(|txn| txn.create_namespace("default")).is_ok());
+    for (n, state) in ["lock", "directory", "empty file", "tables"].into_iter().enumerate() {
+        let path = directory.path().join(format!("db{n}"));
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("writer.lock"), b"").unwrap();
+        fs::write(path.join("CURRENT.new"), b"embedded-db for").unwrap();
+        match state {
+            "lock" => {}
+            "directory" => fs::create_dir(path.join("gen-0000000001")).unwrap(),
+            "empty file" => {
+                fs::create_dir(path.join("gen-0000000001")).unwrap();
+                fs::write(data_file(&path), b"").unwrap();
+            }
+            _ => {
+                drop(Store::open(&path, &fast()).unwrap());
+                fs::remove_file(path.join("CURRENT")).unwrap();
+            }
+        }
+        let store = Store::open(&path, &fast()).unwrap_or_else(|e| panic!("{state}: {e}"));
+        store.write(|txn| txn.create_namespace("default")).unwrap();
+        drop(store);
+        let store = Store::open(&path, &fast()).unwrap();
+        assert!(store.read().unwrap().has_namespace(NS).unwrap(), "{state}");
+    }
+}
+
+#[test]
+fn data_whose_current_file_is_lost_is_never_taken_for_a_new_database() {
+    let mut scratch = Scratch::new();
+    common::node(scratch.store(), NS, "n").unwrap();
+    scratch.close();
+    let current = scratch.path().join("CURRENT");
+    let content = fs::read(&current).unwrap();
+    fs::remove_file(&current).unwrap();
+    let before = fs::read(data_file(&scratch.path())).unwrap();
+    let error = refused(&scratch.path(), &fast());
+    assert!(matches!(error, Error::Corruption { .. }), "{error}");
+    assert!(error.to_string().contains("CURRENT"), "{error}");
+    assert_eq!(fs::read(data_file(&scratch.path())).unwrap(), before);
+    fs::write(&current, content).unwrap();
+    scratch.reopen();
+    assert!(scratch.store().read().unwrap().node_slot(NS, "n").unwrap().is_some());
 }
 
 #[test]
@@ -289,7 +324,7 @@ fn a_full_map_is_an_error_with_its_remedy_and_reads_go_on() {
         let id = format!("n{stored}");
         let write = scratch.store().write(move |txn| {
             let label = txn.intern("Thing")?;
-            txn.insert_node(NS, &id, &[label], &[1; 3_000])
+            txn.insert_node(NS, &id, &[label], &[1; 3_000], false)
         });
         match write {
             Ok(_) => stored += 1,
@@ -319,7 +354,7 @@ fn a_larger_map_takes_what_a_smaller_one_refused() {
     let large = |store: &Arc<Store>| {
         store.write(|txn| {
             let label = txn.intern("Thing")?;
-            txn.insert_node(NS, "large", &[label], &vec![1; 2 << 20])
+            txn.insert_node(NS, "large", &[label], &vec![1; 2 << 20], false)
         })
     };
     let error = large(scratch.store()).unwrap_err();

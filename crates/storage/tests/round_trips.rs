@@ -83,7 +83,11 @@ proptest! {
     #![proptest_config(seeded(60))]
 
     #[test]
-    fn nodes_come_back_as_they_were(node in any_node(), later in any_node()) {
+    fn nodes_come_back_as_they_were(
+        node in any_node(),
+        later in any_node(),
+        derived in any::<bool>(),
+    ) {
         let mut scratch = Scratch::new();
         let (first, updated) = (node.clone(), ExpectedNode { values: later.values, ..node.clone() });
         let encode = |txn: &mut WriteTxn<'_>, node: &ExpectedNode| {
@@ -97,7 +101,7 @@ proptest! {
                 let encoded = encode(txn, &node);
                 let labels: Vec<Symbol> =
                     node.labels.iter().map(|label| txn.intern(label).unwrap()).collect();
-                let slot = txn.insert_node(NS, &node.id, &labels, &encoded)?;
+                let slot = txn.insert_node(NS, &node.id, &labels, &encoded, derived)?;
                 assert_node(txn, slot, &node, 1);
                 Ok(slot)
             }
@@ -121,6 +125,7 @@ proptest! {
         assert_node(&snapshot, slot, &updated, 2);
         let stored = snapshot.node(NS, slot).unwrap().unwrap();
         prop_assert_eq!(stored.created_at, created);
+        prop_assert_eq!(stored.derived, derived);
         prop_assert!(stored.updated_at >= created);
         prop_assert_eq!(changes(&snapshot).len(), 2);
     }
@@ -173,7 +178,7 @@ fn a_property_set_beyond_the_limit_is_refused_and_leaves_nothing() {
         .store()
         .write(|txn| {
             let label = txn.intern("Thing")?;
-            txn.insert_node(NS, "big", &[label], &vec![0; MAX_PROPERTIES + 1])
+            txn.insert_node(NS, "big", &[label], &vec![0; MAX_PROPERTIES + 1], false)
         })
         .unwrap_err();
     let text = error.to_string();
@@ -190,6 +195,7 @@ struct ExpectedEdge {
     weight: f64,
     times: EdgeTimes,
     sources: Vec<String>,
+    derived: bool,
     value: Value,
 }
 
@@ -197,10 +203,11 @@ fn any_edge() -> impl Strategy<Value = ExpectedEdge> {
     let times = (any::<Option<i64>>(), any::<Option<i64>>(), any::<i64>(), any::<Option<i64>>());
     let weight = any::<f64>().prop_filter("weights are finite", |weight| weight.is_finite());
     let sources = prop::collection::vec("[^\0]{1,30}", 0..4);
-    (weight, times, sources, any_value()).prop_map(|(weight, times, sources, value)| {
+    let fields = (weight, times, sources, any::<bool>(), any_value());
+    fields.prop_map(|(weight, times, sources, derived, value)| {
         let (valid_from, valid_to, recorded_at, retracted_at) = times;
         let times = EdgeTimes { valid_from, valid_to, recorded_at, retracted_at };
-        ExpectedEdge { weight, times, sources, value }
+        ExpectedEdge { weight, times, sources, derived, value }
     })
 }
 
@@ -218,7 +225,7 @@ fn assert_edge(
     assert_eq!([edge.source, edge.target], ends);
     assert_eq!(&*txn.symbol_name(edge.edge_type).unwrap(), "KNOWS");
     assert_eq!(edge.weight.to_bits(), expected.weight.to_bits());
-    assert_eq!(edge.times, expected.times);
+    assert_eq!((edge.times, edge.derived), (expected.times, expected.derived));
     assert_eq!(edge.sources().collect::<Vec<_>>(), expected.sources);
     let symbol = txn.symbol("value").unwrap().unwrap();
     let value = edge.properties.get(symbol).unwrap().unwrap().to_value().unwrap();
@@ -245,6 +252,7 @@ proptest! {
                     weight: edge.weight,
                     times: edge.times,
                     sources: edge.sources.iter().map(String::as_str).collect(),
+                    derived: edge.derived,
                     properties: &encoded,
                 };
                 let slot = match old {
@@ -591,6 +599,14 @@ proptest! {
         }
         prop_assert_eq!(snapshot.namespace_counters(NS).unwrap().edges, model.len() as u64);
         changes(&snapshot);
+        drop(snapshot);
+        let all = nodes.clone();
+        scratch
+            .store()
+            .write(move |txn| all.iter().try_for_each(|node| txn.delete_node(NS, *node)))
+            .unwrap();
+        let counters = scratch.store().read().unwrap().namespace_counters(NS).unwrap();
+        prop_assert_eq!((counters.nodes, counters.edges, counters.bytes), (0, 0, 0));
     }
 }
 

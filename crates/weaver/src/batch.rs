@@ -332,8 +332,8 @@ impl Outcome {
             let id = clock::new_id("embedding");
             txn.put_embedding(namespace, space, self.slot, part, &id, false, self.content, row)?;
         }
+        txn.put_text_hash(namespace, space, self.content, self.slot)?;
         if let Vectors::Computed(_) = self.vectors {
-            txn.put_text_hash(namespace, space, self.content, self.slot)?;
             txn.count_vectors(1, 0);
         } else {
             txn.count_vectors(0, 1);

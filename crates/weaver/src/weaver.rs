@@ -51,6 +51,8 @@ struct State {
     level: ActivityLevel,
     last_call: Instant,
     last_work: Instant,
+    /// Writes that were told of: one that comes during a look at the store is not slept over.
+    notified: u64,
     /// Callers that wait for everything: all work runs, whatever the level.
     draining: usize,
     /// Number of the newest request to report when all is done…
@@ -163,6 +165,7 @@ impl Weaver {
             level: options.activity_level,
             last_call: now,
             last_work: now,
+            notified: 0,
             draining: 0,
             asked: 0,
             quiet: 0,
@@ -209,7 +212,10 @@ impl Weaver {
 
     /// Something was written.
     pub fn notify(&self) {
-        self.state().last_call = Instant::now();
+        let mut state = self.state();
+        state.last_call = Instant::now();
+        state.notified += 1;
+        drop(state);
         self.wake.notify_one();
     }
 
@@ -229,7 +235,7 @@ impl Weaver {
             self.note_failure(&error);
         }
         loop {
-            let (asked, level, draining) = {
+            let (asked, notified, level, draining) = {
                 let mut state = self.state();
                 while state.paused && !state.stop {
                     state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -237,7 +243,8 @@ impl Weaver {
                 if state.stop {
                     return;
                 }
-                (state.asked, levels::effective(state.level, state.last_call), state.draining > 0)
+                let level = levels::effective(state.level, state.last_call);
+                (state.asked, state.notified, level, state.draining > 0)
             };
             // A defect of ours must not end the enrichment of everything for good.
             let turn = catch_unwind(AssertUnwindSafe(|| self.turn(level, draining)))
@@ -253,7 +260,7 @@ impl Weaver {
                         state.quiet = asked;
                         self.progress.notify_all();
                     }
-                    if state.asked == asked && !state.stop {
+                    if (state.asked, state.notified) == (asked, notified) && !state.stop {
                         let sleep = self.sleep(&state);
                         drop(self.wake.wait_timeout(state, sleep));
                     }
@@ -336,7 +343,13 @@ impl Weaver {
             let due = if namespace > served { &mut next } else { &mut first };
             for slot in container.slots() {
                 let slot = Slot(slot);
-                if state.backoff.get(&(namespace, slot, artefact)).is_some_and(|due| *due > now) {
+                let backoff = state.backoff.get(&(namespace, slot, artefact));
+                // A new text has no failures: what the store has forgotten need not wait.
+                let failed = || {
+                    let work = snapshot.work(namespace, slot, artefact as u8);
+                    work.is_ok_and(|work| work.is_some())
+                };
+                if backoff.is_some_and(|due| *due > now) && failed() {
                     waiting = true;
                     continue;
                 }
@@ -419,7 +432,8 @@ impl Weaver {
     }
 
     fn call(&self, batch: &Batch) -> Result<()> {
-        let stored = batch.work(&self.store, &self.names, self.space, &*self.models)?;
+        let work = || batch.work(&self.store, &self.names, self.space, &*self.models);
+        let stored = caught(work)?;
         let mut state = self.state();
         *state.done.entry(Artefact::Embedding).or_default() += stored.embedded;
         *state.done.entry(Artefact::Entities).or_default() += stored.entities;
@@ -477,9 +491,9 @@ impl Weaver {
 
     fn summarize(&self, namespace: NamespaceId, chat: Slot) -> Result<()> {
         let begun = self.begin();
-        let work =
-            summary::work(&self.store, &self.names, namespace, chat, self.space, &*self.models);
-        match work {
+        let (store, names, models) = (&self.store, &self.names, &*self.models);
+        let work = || summary::work(store, names, namespace, chat, self.space, models);
+        match caught(work) {
             Ok(()) => {
                 let mut state = self.state();
                 *state.done.entry(Artefact::Summary).or_default() += 1;
@@ -766,6 +780,14 @@ pub fn dead_letters(snapshot: &Snapshot) -> Result<Vec<Failure>> {
         Ok(())
     })?;
     Ok(out)
+}
+
+/// A model function that panics has failed like any other.
+fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let message = format!("a model function panicked: {}", panic_text(&*panic));
+        Err(Error::EnrichmentFailed { message })
+    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -80,7 +80,7 @@ pub(crate) fn node(store: &Arc<Store>, namespace: NamespaceId, id: &str) -> Resu
 
 pub(crate) fn bare_node(txn: &mut WriteTxn<'_>, namespace: NamespaceId, id: &str) -> Result<Slot> {
     let label = txn.intern("Thing")?;
-    txn.insert_node(namespace, id, &[label], &[])
+    txn.insert_node(namespace, id, &[label], &[], false)
 }
 
 /// An edge without properties.
@@ -99,6 +99,7 @@ pub(crate) fn bare_edge(
         weight: 1.0,
         times: EdgeTimes { recorded_at: txn.now(), ..EdgeTimes::default() },
         sources: Vec::new(),
+        derived: false,
         properties: &[],
     };
     txn.insert_edge(namespace, id, &fields)
@@ -145,6 +146,7 @@ pub(crate) fn changes(txn: &impl ReadTxn) -> Vec<Change> {
     let mut out = Vec::new();
     txn.changes_after(Lsn(0), |lsn, change| {
         assert_eq!(lsn.0, out.len() as u64 + 1, "the numbers of changes follow each other");
+        let change = change.expect("of a known kind");
         let (kind, op, slot, version) = (change.kind, change.op, change.slot, change.version);
         out.push(Change { kind, op, slot, id: change.id.to_owned(), version });
         Ok(true)
