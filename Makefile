@@ -55,6 +55,7 @@ lint: lint-rust cross lint-python lint-types
 
 lint-rust: build
 	cargo fmt --all --check
+	scripts/third-party --check
 	cargo clippy $(PROFILE) --locked --workspace --all-targets --target-dir $(TARGET)/lint -- -D warnings
 
 lint-python: build
