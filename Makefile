@@ -38,7 +38,7 @@ build: $(VENV)/model.stamp
 	$(BIN)/maturin develop $(PROFILE)
 
 demo: build
-	$(BIN)/python examples/demo.py $(FILE)
+	$(BIN)/python examples/demo.py $(if $(FILE),"$(FILE)")
 
 # Parts of their own, so that `make -k` shows what every one of them finds.
 test: test-rust test-python

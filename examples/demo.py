@@ -4,24 +4,51 @@ python examples/demo.py             our own conversations, in examples/conversat
 python examples/demo.py FILE        a file of yours: JSON Lines, LoCoMo or Apollo 13 JSON
 """
 
+import shlex
 import sys
 import tempfile
+import textwrap
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 from embedded_db import Chat, DbError, EmbeddedDB, Entity, Message, Result
-from embedded_db.importers import ImportProgress, import_file
+from embedded_db.importers import ImportProgress, check_file, import_file
 from embedded_db.progress import ProgressBar
 
 CONVERSATIONS = Path(__file__).parent / "conversations"
-OUR_QUESTION = "When does the bakery open?"
-TRIED = 12  # people among whom two with a path are looked for
+WIDTH = 100
+LINES = 3  # of a message in a list
+HOPS = 2
+TRIED = 6  # people among whom two with a path are looked for
+LOOKED_AT = 200  # messages about somebody, in which a second name is looked for
+
+
+@dataclass(frozen=True)
+class Tour:
+    """What is shown of a database; what is None is chosen from what it holds."""
+
+    question: str | None = None
+    about: str | None = None
+    message: str | None = None
+    between: tuple[str, str] | None = None
+
+
+OURS = Tour(
+    question="Who carved the wooden heron on Priya's lectern?",
+    about="Baltasar",  # as the heron is called
+    message="msg-books-016",
+    between=("Kenji", "Ollie"),
+)
 
 
 def main(arguments: Sequence[str]) -> int:
     files = [Path(name) for name in arguments] or our_conversations()
+    for file in files:
+        check_file(file)
     directory = Path(tempfile.mkdtemp(prefix="embedded-db-demo-")) / "memory.db"
     with EmbeddedDB(directory) as db:
         namespaces = import_all(db, files)
@@ -29,9 +56,9 @@ def main(arguments: Sequence[str]) -> int:
         largest = max(
             (db.namespace(name) for name in namespaces), key=lambda one: one.count("Message")
         )
-        show(largest, OUR_QUESTION if not arguments else None)
+        show(largest, Tour() if arguments else OURS)
         print(f"\nThe database lies in {db.path}")
-    print(f"Look around: embedded-db stats --db {directory}")
+    print(f"Look around: {command()} stats --db {shlex.quote(str(directory))}")
     return 0
 
 
@@ -57,7 +84,10 @@ def import_all(db: EmbeddedDB, files: Iterable[Path]) -> list[str]:
         seconds += report.seconds
         namespaces += [name for name in report.namespaces if name not in namespaces]
     rate = messages / seconds if seconds else 0.0
-    print(f"Imported {messages:,} messages in {chats} chats: {seconds:.2f} s, {rate:,.0f} a second")
+    print(
+        f"Imported {messages:,} messages in {chats} {'chat' if chats == 1 else 'chats'}: "
+        f"{seconds:.2f} s, {rate:,.0f} a second"
+    )
     return namespaces
 
 
@@ -68,88 +98,156 @@ def enrich(db: EmbeddedDB) -> None:
     print(f"Enriched ({queued:,} jobs were waiting): {time.perf_counter() - begun:.1f} s")
 
 
-def show(db: EmbeddedDB, question: str | None) -> None:
-    people = sorted(
+def show(db: EmbeddedDB, tour: Tour) -> None:
+    entities = sorted(
         (node for node in db.nodes("Entity") if isinstance(node, Entity)),
         key=lambda entity: (entity.entity_type != "PERSON", -entity.mention_count),
     )
-    show_query(db, question or about(people))
-    show_entities(db)
-    show_path(db, people[:TRIED])
+    show_query(db, tour, entities)
+    show_entities(db, tour)
+    show_path(db, tour, entities)
     show_summary(db)
 
 
-def about(entities: Sequence[Entity]) -> str:
-    """A question about what is talked of most."""
-    return f"What about {entities[0].label}?" if entities else "What happened?"
-
-
-def show_query(db: EmbeddedDB, question: str) -> None:
-    heading(f"A converged query: {question!r}, in words and meaning")
+def show_query(db: EmbeddedDB, tour: Tour, entities: Sequence[Entity]) -> None:
+    about = named(entities, tour.about) or next(iter(entities), None)
+    question = tour.question or question_about(db, about)
+    heading(f"A converged query: {question}")
+    near = "" if about is None else f", within {HOPS} hops of {about.label}"
+    print(f"Messages by meaning and words{near}:\n")
     results = db.query(
         text_query={"text": question},
         semantic_query={"text": question},
+        graph_filter=None if about is None else {"start": about, "max_hops": HOPS},
         labels=["Message"],
-        limit=5,
+        limit=4,
     )
-    print(f"{'score':>6} {'meaning':>8} {'words':>6}")
+    print(f"{'score':>6} {'meaning':>8} {'words':>7} {'hops':>5}")
     for result in results:
-        print(
+        scores = (
             f"{result.score:6.3f} {shown(result, 'similarity_score'):>8} "
-            f"{shown(result, 'text_score'):>6}  {line(result.node)}"
+            f"{shown(result, 'text_score'):>7} {shown(result, 'graph_distance', 0):>5}  "
         )
+        print(wrapped(line(result.node), scores, lines=LINES))
 
 
-def shown(result: Result, leg: str) -> str:
+def named(entities: Iterable[Entity], label: str | None) -> Entity | None:
+    return next((entity for entity in entities if entity.label == label), None)
+
+
+def question_about(db: EmbeddedDB, entity: Entity | None) -> str:
+    """A question about somebody much talked of, and what is most often named together with them."""
+    if entity is None:
+        return "What happened?"
+    together: Counter[str] = Counter()
+    for message in db.neighbors(entity, "MENTIONS", "in", limit=LOOKED_AT):
+        if isinstance(message, Message):
+            together.update(other.label for other in message.entities())
+    others = (label for label, _ in together.most_common() if distinct(label, [entity.label]))
+    other = next(others, None)
+    return f"What about {entity.label}{f' and {other}' if other else ''}?"
+
+
+def distinct(name: str, others: Iterable[str]) -> bool:
+    """Whether no name is part of the other, as a first name is of the full one."""
+    name = name.casefold()
+    return not any(name in other or other in name for other in map(str.casefold, others))
+
+
+def shown(result: Result, leg: str, digits: int = 3) -> str:
     score = getattr(result, leg)
-    return "–" if score is None else f"{score:.3f}"
+    return "–" if score is None else f"{score:.{digits}f}"
 
 
-def show_entities(db: EmbeddedDB) -> None:
+def show_entities(db: EmbeddedDB, tour: Tour) -> None:
     heading("What a message mentions")
-    messages = (node for node in db.nodes("Message") if isinstance(node, Message))
-    message = max(messages, key=lambda each: len(each.entities()), default=None)
+    message = db.get_node(tour.message) if tour.message else None
+    if not isinstance(message, Message) or not message.entities():
+        messages = [node for node in db.nodes("Message") if isinstance(node, Message)]
+        short = (each for each in messages if len(each.content) < 200)
+        message = next((each for each in short if 2 <= len(each.entities()) <= 4), None)
+        message = message or max(messages, key=lambda each: len(each.entities()), default=None)
     if message is None:
         print("There are no messages.")
         return
-    print(line(message))
+    print(wrapped(line(message)))
     for entity in message.entities():
         times = "once" if entity.mention_count == 1 else f"{entity.mention_count} times"
-        print(f"  mentions {entity.label} ({entity.entity_type}), which is mentioned {times}")
+        print(
+            f"  mentions {entity.label} ({entity.entity_type}), which is mentioned {times} in all"
+        )
 
 
-def show_path(db: EmbeddedDB, people: Sequence[Entity]) -> None:
+def show_path(db: EmbeddedDB, tour: Tour, entities: Sequence[Entity]) -> None:
     heading("The shortest path between two people")
-    paths = (
-        db.find_shortest_path(one, other, edge_types=["MENTIONS"], max_hops=8)
+    pair = [named(entities, label) for label in tour.between or ()]
+    people = [entity for entity in pair if entity is not None]
+    if len(people) < 2:
+        people = most_mentioned(entities)
+    paths = [
+        path
         for one, other in combinations(people, 2)
-    )
-    longest = max((path for path in paths if path is not None), key=len, default=None)
-    if longest is None:
+        if (path := db.find_shortest_path(one, other, edge_types=["MENTIONS"], max_hops=8))
+    ]
+    if not paths:
         print("No two of them are connected.")
         return
-    for node in longest.nodes:
-        print(f"  {node.label}" if isinstance(node, Entity) else f"    {line(node)}")
+    # Best with somebody in between: person, message, person, message, person.
+    for node in min(paths, key=lambda path: abs(len(path.edges) - 4)).nodes:
+        if isinstance(node, Entity):
+            print(f"  {node.label}")
+        else:
+            print(wrapped(line(node), "      ", lines=2 * LINES))
+
+
+def most_mentioned(entities: Iterable[Entity]) -> list[Entity]:
+    people: list[Entity] = []
+    for entity in entities:
+        if entity.entity_type == "PERSON" and distinct(entity.label, [one.label for one in people]):
+            people.append(entity)
+        if len(people) == TRIED:
+            break
+    return people
 
 
 def show_summary(db: EmbeddedDB) -> None:
-    heading("What a chat was about: its summary, in its own words")
-    chats = (node for node in db.nodes("Chat") if isinstance(node, Chat))
-    for chat in chats:
-        summary = chat.summary()
+    heading("What the largest chat was about: its summary, in its own words")
+    chats = [node for node in db.nodes("Chat") if isinstance(node, Chat)]
+    chats.sort(key=lambda chat: sum(1 for _ in chat.messages()), reverse=True)
+    summaries = ((chat, chat.summary()) for chat in chats)
+    for chat, summary in summaries:
         if summary is not None:
             print(chat.title or chat.id)
             for sentence in summary.text.splitlines():
-                print(f"  {sentence}")
+                print(wrapped(sentence, "  "))
             return
     print("There is no summary.")
 
 
-def line(node: object, width: int = 96) -> str:
+def line(node: object) -> str:
     if not isinstance(node, Message):
         return repr(node)
-    text = " ".join(f"{node.sender or node.role}: {node.content}".split())
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+    return " ".join(f"{node.sender or node.role}: {node.content}".split())
+
+
+def wrapped(text: str, start: str = "", lines: int | None = None) -> str:
+    """The text in lines below each other, behind ``start``; at most so many of them."""
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=start,
+        subsequent_indent=" " * len(start),
+        max_lines=lines,
+        placeholder=" …",
+        break_on_hyphens=False,
+    )
+
+
+def command() -> str:
+    """The command that is installed beside this interpreter, as it is typed from here."""
+    path = Path(sys.executable).parent / "embedded-db"
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def heading(text: str) -> None:

@@ -1,5 +1,6 @@
 """The background worker's own controls."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .errors import EnrichmentFailed, InvalidInput, ReadOnly, Timeout, nearest
@@ -78,13 +79,32 @@ def flush(database: "EmbeddedDB", timeout: float | None, progress: bool) -> None
         )
     failed = failures(database)
     if failed:
-        first = failed[0]
-        raise EnrichmentFailed(
-            f"{len(failed)} jobs were given up, the first on {first['id']!r} "
-            f"({first['job']}): {first['error']}",
-            hint="Mend the cause, then db.weaver.retry_failed(); db.weaver.dead_letters() has all",
-            failures=failed,
+        raise _enrichment_failed(database, failed)
+
+
+def _enrichment_failed(
+    database: "EmbeddedDB", failed: Sequence[dict[str, Any]]
+) -> EnrichmentFailed:
+    # Work without a node was not given up: it waits for a model that cannot be used.
+    missing = [failure for failure in failed if failure["id"] is None]
+    given_up = [failure for failure in failed if failure["id"] is not None]
+    parts: list[str] = []
+    hints: list[str] = []
+    if missing:
+        queued = int(database.weaver_status()["queue_size"])
+        reason = missing[0]["error"].rstrip(".")
+        parts.append(f"{queued} jobs wait for the model: {reason}")
+        hints.append("They go on by themselves once it is installed")
+    if given_up:
+        first = given_up[0]
+        parts.append(
+            f"{len(given_up)} jobs were given up, the first on {first['id']!r} "
+            f"({first['job']}): {first['error']}"
         )
+        hints.append(
+            "Mend the cause, then db.weaver.retry_failed(); db.weaver.dead_letters() has all"
+        )
+    return EnrichmentFailed("; ".join(parts), hint=". ".join(hints), failures=list(failed))
 
 
 def _wait_with_bar(database: "EmbeddedDB", timeout: float | None) -> bool:
@@ -98,7 +118,8 @@ def _wait_with_bar(database: "EmbeddedDB", timeout: float | None) -> bool:
             bar.update(most - queued, most, "jobs")
             wait = SLICE if left is None else min(SLICE, left)
             if native.wait_idle(wait):
-                bar.update(most, most, "jobs")
+                left_over = int(database.weaver_status()["queue_size"])  # for want of a model
+                bar.update(most - left_over, most, "jobs")
                 return True
             if left is not None:
                 left -= wait

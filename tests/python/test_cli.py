@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded_db import EmbeddedDB
+from embedded_db import EmbeddedDB, __version__
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -75,8 +75,23 @@ def test_import_twice(imported, talk):
 def test_stats(imported):
     plain, machine = imported("stats"), imported("stats", "--json")
     assert plain.returncode == machine.returncode == 0
-    assert "nodes" in plain.stdout
-    assert json.loads(machine.stdout)["namespaces"] == ["default"]
+    rows = [line.split(maxsplit=1) for line in plain.stdout.splitlines()]
+    assert rows[:3] == [["messages", "3"], ["chats", "1"], ["entities", "0"]]
+    assert "pending jobs" in plain.stdout
+    assert "3 embedding" in plain.stdout
+    assert "tables" not in plain.stdout, "what is inside is for --json"
+    assert all(line == line.rstrip() for line in plain.stdout.splitlines())
+    facts = json.loads(machine.stdout)
+    assert facts["namespaces"] == ["default"]
+    assert facts["tables"]["nodes"] == facts["nodes"] == 4
+
+
+def test_stats_count_every_namespace_or_one(imported, talk):
+    assert imported("import", talk, "--namespace", "other").returncode == 0
+    both = json.loads(imported("stats", "--json").stdout)
+    assert (both["messages"], both["chats"], both["nodes"]) == (6, 2, 8)
+    one = json.loads(imported("stats", "--json", "--namespace", "other").stdout)
+    assert (one["messages"], one["chats"], one["nodes"]) == (3, 1, 4)
 
 
 def test_query(imported):
@@ -85,6 +100,8 @@ def test_query(imported):
     assert [each["id"] for each in json.loads(found.stdout)["results"]] == ["m1"]
     table = imported("query", "train", "--legs", "text")
     assert "[red]or[/red]" in table.stdout, "what is stored is not markup"
+    none = imported("query", "submarine", "--legs", "text")
+    assert (none.returncode, none.stdout, none.stderr) == (0, "", "nothing found\n")
     late = imported("query", "--where", "timestamp>=2025-03-16T11:38:01Z", "--json")
     assert [each["id"] for each in json.loads(late.stdout)["results"]] == ["m1", "m2"]
     reached = imported("query", "--from", "m0", "--hops", "1", "--label", "Message", "--json")
@@ -134,7 +151,38 @@ def test_a_missing_database_is_not_made(run, path):
     result = run("stats")
     assert result.returncode == 1
     assert "is no database" in result.stderr
+    assert f"embedded-db import FILE --db {path}" in result.stderr
     assert not path.exists()
+
+
+def test_a_file_is_no_database(run, path, talk):
+    path.write_text("x")
+    for command in (["stats"], ["import", talk]):
+        result = run(*command)
+        assert result.returncode == 1
+        assert "is a file; a database is a directory" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("", "is empty"), ('{"text": "x"}\n', "Did you mean 'content'?")]
+)
+def test_a_file_of_no_use_leaves_no_database(run, path, tmp_path, text, words):
+    (tmp_path / "bad.jsonl").write_text(text)
+    result = run("import", "bad.jsonl")
+    assert result.returncode == 1
+    assert words in result.stderr
+    assert not path.exists()
+
+
+def test_what_an_import_leaves_to_do_is_said(run, talk):
+    assert "is next opened for writing" in run("import", talk).stderr
+    assert run("import", talk, "--wait").stderr == ""
+
+
+def test_the_version(run):
+    result = run("--version", db=False)
+    assert result.returncode == 0
+    assert result.stdout == f"embedded-db {__version__}\n"
 
 
 def test_a_bad_line_is_named(run, tmp_path):

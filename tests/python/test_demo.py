@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -28,19 +30,28 @@ def demo(tmp_path, *args):
 def test_on_our_conversations(tmp_path):
     run = demo(tmp_path)
     assert run.returncode == 0, run.stderr
-    for words in ("418 messages", "score", "mentions", "path", "summary", "lies in"):
-        assert words in run.stdout, run.stdout
+    words = ("418 messages", "score", "hops", "I carved that bird", "mentions", "lies in")
+    for each in words:
+        assert each in " ".join(run.stdout.split()), run.stdout
+    path = run.stdout.partition("The shortest path")[2].partition("What the largest chat")[0]
+    assert re.findall(r"^  (\w+)$", path, re.MULTILINE) == ["Kenji", "Priya", "Ollie"], path
+    assert "#kelpline-migration" in run.stdout, "the largest chat"
+    shown = run.stdout.partition("The database lies")[0]
+    assert max(map(len, shown.splitlines())) <= 100
+    look = shlex.split(run.stdout.rpartition("Look around: ")[2])
+    assert Path(tmp_path, look[0]).exists()
 
 
 def test_on_a_file_of_the_user(tmp_path):
-    file = tmp_path / "talk.jsonl"
+    file = tmp_path / "my talk.jsonl"
     texts = ["Alice met Bob in Paris.", "Bob wrote to Carol.", "Carol lives in London."]
     file.write_text(
         "".join(json.dumps({"content": text, "sender": "Dan"}) + "\n" for text in texts)
     )
     run = demo(tmp_path, file)
     assert run.returncode == 0, run.stderr
-    assert "3 messages" in run.stdout
+    assert "3 messages in 1 chat:" in run.stdout
+    assert "What about" in run.stdout
 
 
 def test_on_a_file_that_is_none(tmp_path):
@@ -48,3 +59,4 @@ def test_on_a_file_that_is_none(tmp_path):
     assert run.returncode == 1
     assert "missing.jsonl" in run.stderr
     assert "Traceback" not in run.stderr
+    assert list(tmp_path.iterdir()) == [], "no database is made for it"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from embedded_db import Chat, InvalidInput
-from embedded_db.importers import FORMATS, ImportProgress, detect, import_file
+from embedded_db.importers import FORMATS, ImportProgress, check_file, detect, import_file
 
 
 def write_jsonl(file, records, compress=False):
@@ -131,6 +131,16 @@ def test_files_that_cannot_be_read(db, tmp_path):
     empty = tmp_path / "empty.jsonl"
     empty.touch()
     assert import_file(db, empty, format="jsonl").messages == 0
+    with pytest.raises(InvalidInput, match="is empty"):
+        import_file(db, empty)
+
+
+def test_a_file_can_be_tried_without_a_database(tmp_path):
+    good = write_jsonl(tmp_path / "good.jsonl", [record(1)])
+    assert check_file(good).name == "jsonl"
+    other = write_jsonl(tmp_path / "other.jsonl", [{"text": "hello"}])
+    with pytest.raises(InvalidInput, match="line 1.*'text'.*'content'"):
+        check_file(other)
 
 
 def locomo_sample(sample_id="conv-1", turns=3):

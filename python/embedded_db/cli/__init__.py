@@ -1,7 +1,7 @@
 """The command ``embedded-db``.
 
 Exit codes: 0 done; 1 the database, the file or a value refused; 2 a wrong command line, or the
-extra ``[cli]`` is not installed; 3 `verify` found damage; 4 some enrichment was given up.
+extra ``[cli]`` is not installed; 3 `verify` found damage; 4 some enrichment failed.
 """
 
 import sys

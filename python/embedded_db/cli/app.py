@@ -2,8 +2,9 @@
 
 import functools
 import json
+import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
@@ -12,10 +13,11 @@ from typing import Annotated, Any, Final, ParamSpec
 
 import typer
 
+from .._native import __version__
 from ..config import Config
 from ..database import EmbeddedDB
 from ..errors import DbError, EnrichmentFailed, InvalidInput, NotFound
-from ..importers import FORMATS, ImportProgress, import_file, reader_for
+from ..importers import FORMATS, ImportProgress, check_file, import_file
 from ..models import AnyNode, Chat, Message
 from ..progress import ProgressBar
 from ..query import Results
@@ -32,7 +34,7 @@ GIVEN_UP: Final = 4
 
 EPILOG: Final = (
     "Exit codes: 0 done; 1 the database, the file or a value refused; 2 wrong command line; "
-    "3 damage found; 4 some enrichment was given up."
+    "3 damage found; 4 some enrichment failed."
 )
 
 app = typer.Typer(
@@ -56,6 +58,21 @@ class Legs(StrEnum):
     both = "both"
     text = "text"
     semantic = "semantic"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"embedded-db {__version__}")
+        raise typer.Exit(DONE)
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
 
 
 def run() -> int:
@@ -93,8 +110,25 @@ def _opened(
     path: Path, namespace: str | None, config: Path | None, *, read_only: bool
 ) -> Iterator[EmbeddedDB]:
     settings = Config() if config is None else Config.from_file(config)
+    _check_directory(path, read_only)
     with EmbeddedDB(path, config=settings, read_only=read_only) as db:
         yield db if namespace is None else db.namespace(namespace)
+
+
+def _check_directory(path: Path, read_only: bool) -> None:
+    if path.is_file():
+        raise InvalidInput(
+            f"{str(path)!r} is a file; a database is a directory",
+            hint="Give --db the directory of the database",
+            path=str(path),
+        )
+    if read_only and (not path.exists() or (path.is_dir() and not any(path.iterdir()))):
+        raise InvalidInput(
+            f"{str(path)!r} is no database: "
+            f"{'the directory is empty' if path.exists() else 'there is no such directory'}",
+            hint=f"`embedded-db import FILE --db {shlex.quote(str(path))}` makes one",
+            path=str(path),
+        )
 
 
 @app.command("import", epilog=EPILOG)
@@ -109,7 +143,7 @@ def import_command(
     as_json: AsJson = False,
 ) -> None:
     """Store the messages of a file; those that are there already are skipped."""
-    reader = reader_for(file, format)
+    reader = check_file(file, format)
     if namespace is not None and reader.own_namespaces:
         raise InvalidInput(
             f"--namespace is {namespace!r}, but every {reader.name} conversation has its own",
@@ -122,8 +156,12 @@ def import_command(
                 bar.update(progress.bytes_read, progress.bytes_total, "bytes")
 
             report = import_file(opened, file, reader.name, draw)
+        failure: EnrichmentFailed | None = None
         if wait:
-            opened.flush(progress=True)
+            try:
+                opened.flush(progress=True)
+            except EnrichmentFailed as error:
+                failure = error  # told when it is told what was stored
         left = int(opened.weaver_status()["queue_size"])
     rate = report.messages / report.seconds if report.seconds else 0.0
     output.facts(
@@ -138,6 +176,13 @@ def import_command(
         },
         as_json,
     )
+    if failure is not None:
+        raise failure
+    if left and not wait:
+        output.note(
+            f"{left} jobs of enrichment run when the database is next opened for writing; "
+            "import with --wait runs them at once"
+        )
 
 
 @app.command(epilog=EPILOG)
@@ -147,8 +192,54 @@ def stats(
 ) -> None:
     """Count what is stored, and show what the weaver has to do."""
     with _opened(db, namespace, config, read_only=True) as opened:
-        facts = {**opened.stats(), "namespaces": opened.namespaces(), "spaces": opened.spaces()}
-    output.facts(facts, as_json)
+        facts = _stored(opened, namespace)
+    if as_json:
+        output.as_json(facts)
+    else:
+        output.facts(_for_people(facts), machine=False)
+
+
+COUNTED: Final = ("nodes", "edges", "embeddings")
+"""What `EmbeddedDB.stats` counts for one namespace only."""
+
+
+def _stored(db: EmbeddedDB, namespace: str | None) -> dict[str, Any]:
+    names = db.namespaces() if namespace is None else [namespace]
+    each = [db.namespace(name) for name in names]
+    stats = [one.stats() for one in each]
+    return {
+        "messages": sum(one.count("Message") for one in each),
+        "chats": sum(one.count("Chat") for one in each),
+        "entities": sum(one.count("Entity") for one in each),
+        **db.stats(),
+        **{name: sum(found[name] for found in stats) for name in COUNTED},
+        "jobs": db.weaver_status()["per_job"],
+        "namespaces": names,
+        "spaces": db.spaces(),
+    }
+
+
+def _for_people(facts: Mapping[str, Any]) -> dict[str, Any]:
+    jobs = facts["jobs"]
+    shown = {name: facts[name] for name in ("messages", "chats", "entities", "nodes", "edges")}
+    return {
+        **shown,
+        "vectors": facts["embeddings"],
+        "pending jobs": _jobs(jobs, "pending"),
+        "given up": _jobs(jobs, "dead"),
+        "size": output.size(facts["file_bytes"]),
+        "namespaces": facts["namespaces"],
+        "spaces": [
+            f"{space['name']} ({space['dim']} dimensions, {space['metric']})"
+            for space in facts["spaces"]
+        ],
+    }
+
+
+def _jobs(jobs: Mapping[str, Mapping[str, int]], state: str) -> str:
+    """Name the kinds of jobs that are in this state, with their number."""
+    counts = ((kind, found[state]) for kind, found in jobs.items())
+    return ", ".join(f"{count} {kind}" for kind, count in counts if count) or "none"
 
 
 @app.command(epilog=EPILOG)
@@ -266,7 +357,10 @@ def _print_results(results: Results, as_json: bool) -> None:
         )
         for result in results
     ]
-    output.table(("score", "similarity", "text", "hops", "id", ""), rows)
+    if rows:
+        output.table(("score", "similarity", "text", "hops", "id", ""), rows)
+    else:
+        output.note("nothing found")
     if results.pending:
         output.note(f"{results.pending} matching nodes are not embedded yet")
 

@@ -1,6 +1,7 @@
 """What the commands print: tables, JSON, errors."""
 
 import base64
+import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from ..errors import DbError
 WIDE: Final = 10_000
 """Columns when the output is no terminal, so that no line is folded."""
 
-__all__ = ["as_json", "error", "facts", "note", "table"]
+__all__ = ["as_json", "error", "facts", "note", "size", "table"]
 
 
 def as_json(value: object) -> None:
@@ -58,8 +59,22 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, head: bool =
         grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(_clean(_shown(value))) for value in row))
-    terminal = sys.stdout.isatty()
-    Console(width=None if terminal else WIDE).print(grid)
+    if sys.stdout.isatty():
+        Console().print(grid)
+        return
+    text = io.StringIO()
+    Console(file=text, width=WIDE).print(grid)
+    for line in text.getvalue().splitlines():
+        sys.stdout.write(line.rstrip() + "\n")
+
+
+def size(count: int) -> str:
+    """Write a number of bytes for people."""
+    value, units = float(count), ["bytes", "kB", "MB", "GB"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{value:.0f} {units[0]}" if units[0] == "bytes" else f"{value:.1f} {units[0]}"
 
 
 def note(text: str) -> None:

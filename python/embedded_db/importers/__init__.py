@@ -5,7 +5,7 @@ memory. Files may be compressed with gzip (``.gz``).
 """
 
 from .base import Batch, ImportProgress, ImportReport, Reader, Source
-from .registry import FORMATS, detect, import_file, reader_for
+from .registry import FORMATS, check_file, detect, import_file, reader_for
 
 __all__ = [
     "FORMATS",
@@ -14,6 +14,7 @@ __all__ = [
     "ImportReport",
     "Reader",
     "Source",
+    "check_file",
     "detect",
     "import_file",
     "reader_for",

@@ -31,13 +31,13 @@ FIELDS: Final = (
 
 
 def recognises(head: str) -> bool:
-    """Tell by the first line: an object with a content."""
+    """Tell by the first line: an object, and not one that holds a whole transcript."""
     line = head.lstrip().split("\n", 1)[0]
     try:
         first = json.loads(line)
     except json.JSONDecodeError:
         return False
-    return isinstance(first, dict) and "content" in first
+    return isinstance(first, dict) and ("content" in first or "transcript" not in first)
 
 
 def read(source: Source) -> Iterator[Batch]:

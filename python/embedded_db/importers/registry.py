@@ -15,7 +15,7 @@ from .locomo import LOCOMO
 if TYPE_CHECKING:
     from ..database import EmbeddedDB
 
-__all__ = ["FORMATS", "detect", "import_file", "reader_for"]
+__all__ = ["FORMATS", "check_file", "detect", "import_file", "reader_for"]
 
 HEAD: Final = 1 << 16
 
@@ -44,6 +44,10 @@ def detect(path: str | os.PathLike[str]) -> str:
                 hint="Give UTF-8 text, or text compressed with gzip",
                 path=source.path,
             ) from error
+    if not head.strip():
+        raise InvalidInput(
+            f"the file {source.path!r} is empty", hint="Give a file with messages", path=source.path
+        )
     for reader in FORMATS.values():
         if reader.recognises(head):
             return reader.name
@@ -70,6 +74,26 @@ def reader_for(path: str | os.PathLike[str], format: str = "auto") -> Reader:
     if reader is None:
         known = ["auto", *FORMATS]
         raise InvalidInput(f"the format {name!r} is not known", hint=nearest(name, known))
+    return reader
+
+
+def check_file(path: str | os.PathLike[str], format: str = "auto") -> Reader:
+    """Try whether a file can be imported, before a database is opened for it.
+
+    Args:
+        path: the file.
+        format: a name of `FORMATS`, or ``"auto"``.
+
+    Returns:
+        The reader of the file.
+
+    Raises:
+        InvalidInput: the file or its format cannot be used, or its first messages cannot; what
+            comes after the first batch is not looked at.
+    """
+    reader = reader_for(path, format)
+    with Source(path) as source:
+        next(reader.read(source), None)
     return reader
 
 
