@@ -136,16 +136,17 @@ def named(entities: Iterable[Entity], label: str | None) -> Entity | None:
 
 
 def question_about(db: EmbeddedDB, entity: Entity | None) -> str:
-    """A question about somebody much talked of, and what is most often named together with them."""
+    """A question about somebody much talked of, and what is named together with them above all."""
     if entity is None:
         return "What happened?"
-    together: Counter[str] = Counter()
+    together: Counter[Entity] = Counter()
     for message in db.neighbors(entity, "MENTIONS", "in", limit=LOOKED_AT):
         if isinstance(message, Message):
-            together.update(other.label for other in message.entities())
-    others = (label for label, _ in together.most_common() if distinct(label, [entity.label]))
-    other = next(others, None)
-    return f"What about {entity.label}{f' and {other}' if other else ''}?"
+            together.update(message.entities())
+    others = [other for other in together if distinct(other.label, [entity.label])]
+    # What is named everywhere says little about anybody.
+    other = max(others, key=lambda each: together[each] ** 2 / each.mention_count, default=None)
+    return f"What about {entity.label}{f' and {other.label}' if other else ''}?"
 
 
 def distinct(name: str, others: Iterable[str]) -> bool:

@@ -222,3 +222,23 @@ def test_without_the_extra_the_command_says_how_to_install_it(tmp_path):
     assert result.returncode == 2
     assert 'pip install "embedded-db[cli]"' in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_without_the_model_what_is_stored_is_told_and_why_the_rest_waits(tmp_path, path, talk):
+    program = (
+        "import sys; sys.modules['embedded_db_minilm'] = None\n"
+        "from embedded_db.cli import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, "import", str(talk), "--db", str(path), "--wait"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 4, result.stderr
+    assert result.stdout.startswith("messages")
+    assert "6 jobs wait for the model: " in result.stderr
+    assert "not installed" in result.stderr
+    assert "They go on by themselves once it is installed" in result.stderr

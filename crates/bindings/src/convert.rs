@@ -54,6 +54,10 @@ impl Display for Property<'_> {
     }
 }
 
+/// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z.
+const FIRST_MICRO: i64 = -62_135_596_800_000_000;
+const LAST_MICRO: i64 = 253_402_300_799_999_999;
+
 /// A UTF-8 view of a text; lone surrogates are refused.
 pub(crate) fn text<'a>(of: &dyn Display, value: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
     value.to_str().map_err(|_| {
@@ -83,7 +87,16 @@ pub(crate) fn micros(of: &dyn Display, value: &Bound<'_, PyAny>) -> PyResult<i64
             ),
         ));
     }
-    value.sub(known.epoch.bind(py))?.floor_div(known.microsecond.bind(py))?.extract()
+    let micros =
+        value.sub(known.epoch.bind(py))?.floor_div(known.microsecond.bind(py))?.extract()?;
+    // A time zone may carry a datetime over the edge of what a datetime in UTC can be.
+    if (FIRST_MICRO..=LAST_MICRO).contains(&micros) {
+        return Ok(micros);
+    }
+    Err(invalid(
+        py,
+        format!("{of}: the datetime {} is outside of the years 1 to 9999 in UTC", value.repr()?),
+    ))
 }
 
 /// A datetime in UTC.

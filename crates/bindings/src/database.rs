@@ -52,8 +52,11 @@ pub(crate) fn types(given: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<Str
     given.map(|types| strings("types", types)).transpose()
 }
 
+/// Longer waits than this many seconds (31 years) are as good as none ending.
+const LONGEST: f64 = 1e9;
+
 fn duration(py: Python<'_>, what: &str, seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds)
+    Duration::try_from_secs_f64(seconds.min(LONGEST))
         .map_err(|_| invalid(py, format!("{what} is {seconds}; it must be a number of seconds")))
 }
 

@@ -44,7 +44,7 @@ fn optional<'py>(given: &Bound<'py, PyDict>, key: &str) -> PyResult<Option<Bound
 
 fn seconds(field: &str, item: &Bound<'_, PyAny>) -> PyResult<Duration> {
     let seconds: f64 = number(field, item, "a number of seconds")?;
-    Duration::try_from_secs_f64(seconds)
+    Duration::try_from_secs_f64(seconds.min(1e9))
         .map_err(|_| wrong(item.py(), field, format!("{seconds} is no duration in seconds")))
 }
 

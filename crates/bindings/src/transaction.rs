@@ -110,6 +110,10 @@ impl Transaction {
     }
 
     fn rollback(&self, py: Python<'_>) -> PyResult<()> {
-        self.take(py).map(drop)
+        // Its end waits for other readers, who may be waiting for the interpreter.
+        detached(py, || {
+            drop(self.inner.lock().unwrap_or_else(PoisonError::into_inner).take());
+            Ok(())
+        })
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock, Weak};
 
-use embedded_db_common::{Error, NamespaceId, Options, Result, SpaceId, names};
+use embedded_db_common::{Error, MAX_DIMENSION, NamespaceId, Options, Result, SpaceId, names};
 use embedded_db_indexing::Views;
 use embedded_db_indexing::graph::GraphWriter;
 use embedded_db_indexing::schema::Names;
@@ -72,6 +72,7 @@ impl Database {
         open.retain(|_, engine| engine.strong_count() > 0);
         if let Some(engine) = canonical(path).and_then(|path| open.get(&path)?.upgrade())
             && !engine.store.forked()
+            && engine.store.is_in_place()
         {
             let mut handles = engine.handles.lock().unwrap_or_else(PoisonError::into_inner);
             if *handles > 0 {
@@ -202,15 +203,9 @@ impl Database {
         &self,
         mut job: impl FnMut(&mut GraphWriter<'_, '_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let namespace = self.namespace;
+        let (namespace, handle) = (self.namespace, self.clone());
         self.write_raw(move |txn, names| {
-            // A handle may outlive its namespace.
-            if !txn.has_namespace(namespace)? {
-                return Err(Error::NotFound {
-                    kind: "namespace",
-                    id: format!("(number {}, dropped)", namespace.0),
-                });
-            }
+            handle.check_namespace(txn)?;
             job(&mut GraphWriter::new(txn, names, namespace))
         })
     }
@@ -291,6 +286,20 @@ impl Drop for Engine {
 /// The space of the models' vectors, made when it is new.
 fn model_space(store: &Arc<Store>, models: &dyn Models) -> Result<Option<(SpaceId, SpaceRecord)>> {
     let Some(made) = models.space()? else { return Ok(None) };
+    if !(1..=MAX_DIMENSION).contains(&made.dimension) {
+        return Err(Error::InvalidInput(format!(
+            "the model {:?} says that it makes vectors of {} dimensions; 1 to {MAX_DIMENSION} are \
+             possible",
+            made.model, made.dimension
+        )));
+    }
+    if !["cosine", "dot", "euclidean"].contains(&made.metric.as_str()) {
+        return Err(Error::InvalidInput(format!(
+            "the model {:?} says that its metric is {:?}; use \"cosine\", \"dot\" or \"euclidean\"",
+            made.model, made.metric
+        )));
+    }
+    names::check("the name of a model", &made.model)?;
     let snapshot = store.read()?;
     let spaces = snapshot.spaces()?;
     let same = |space: &SpaceRecord| {

@@ -7,6 +7,7 @@ use embedded_db_common::{Error, Result, Slot};
 use embedded_db_indexing::graph::{Artefact, check_dimension, check_vector, pending};
 use embedded_db_indexing::{Attached, Needs, Pin};
 use embedded_db_query::{Context, ConvergedQuery, Guard, Hit, Semantic, Step, run};
+use embedded_db_storage::SpaceRecord;
 
 use crate::database::{Database, Engine};
 use crate::objects::Node;
@@ -70,6 +71,7 @@ impl Database {
         let deadline = query.wait.map(|wait| Instant::now() + wait);
         loop {
             let (pin, attached) = engine.views.begin(&engine.store, &needs)?;
+            self.check_namespace(pin.snapshot())?;
             let answer = answer(&engine, &pin, attached, &needs, &query.query, &guard)?;
             drop(pin);
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -113,7 +115,9 @@ impl Database {
                         Some(_) => found,
                         None => engine.space.clone(),
                     };
-                    models.embed(&[text])?
+                    let vector = models.embed(&[text])?;
+                    check_answer(&vector, space.as_ref().map(|(_, record)| record))?;
+                    vector
                 }
             };
             if let Some(threshold) = query.threshold
@@ -177,4 +181,17 @@ fn answer(
         Ok(AnsweredHit { node: reader.node_at(slot)?, hit })
     });
     Ok(Answer { hits: hits.collect::<Result<_>>()?, pending: results.pending, plan: results.plan })
+}
+
+/// What a model returns for one text must be one finite vector of its space.
+fn check_answer(vector: &[f32], space: Option<&SpaceRecord>) -> Result<()> {
+    let expected = space.map_or(vector.len(), |space| space.dimension as usize);
+    let message = if vector.len() != expected || vector.is_empty() {
+        format!("{} numbers for one text; a vector of {expected} is needed", vector.len())
+    } else if let Some(wrong) = vector.iter().find(|value| !value.is_finite()) {
+        format!("{wrong} in the vector of a query; vectors must be finite")
+    } else {
+        return Ok(());
+    };
+    Err(Error::EnrichmentFailed { message: format!("the embedding function returned {message}") })
 }

@@ -490,7 +490,17 @@ impl Database {
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
         let engine = self.engine()?;
         let snapshot = engine.store.read()?;
+        self.check_namespace(&snapshot)?;
         read(&Reader { engine: &engine, snapshot: &snapshot, namespace: self.namespace_id() })
+    }
+
+    /// A handle may outlive its namespace.
+    pub(crate) fn check_namespace(&self, txn: &impl ReadTxn) -> Result<()> {
+        let namespace = self.namespace_id();
+        if namespace == NamespaceId::DEFAULT || txn.has_namespace(namespace)? {
+            return Ok(());
+        }
+        Err(Error::NotFound { kind: "namespace", id: self.namespace_name().to_owned() })
     }
 
     /// Many reads of one instant.

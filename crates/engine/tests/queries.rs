@@ -644,7 +644,10 @@ fn any_ask() -> impl Strategy<Value = Ask> {
     let threshold = prop::option::weighted(0.3, -0.5f32..0.9);
     let weights = (0..3u8, 0..3u8, prop_oneof![3 => Just(0u8), 1 => 1..3u8]);
     (
-        prop::collection::vec(any_filter(), 0..3),
+        prop_oneof![
+            1 => Just(Vec::new()),
+            1 => prop::collection::vec(any_filter(), 1..3),
+        ],
         prop::option::weighted(0.4, any_graph()),
         prop::option::of(any_vector()),
         threshold,

@@ -124,6 +124,9 @@ pub fn traverse<T: ReadTxn>(
     guard: &Guard<'_>,
 ) -> Result<Vec<(Slot, u32)>> {
     let mut out = Vec::new();
+    if limit == 0 {
+        return Ok(out);
+    }
     let mut seen = HashSet::from([start]);
     let mut open = VecDeque::from([(start, 0)]);
     let mut expanded = HashSet::new();

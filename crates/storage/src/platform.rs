@@ -186,6 +186,45 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     write().map_err(|e| io_error(path, "write", &e))
 }
 
+/// Whether `path` is still the file of which `opened` speaks.
+pub(crate) fn same_file(opened: &fs::Metadata, path: &Path) -> bool {
+    let Ok(now) = fs::metadata(path) else { return false };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        (now.dev(), now.ino()) == (opened.dev(), opened.ino())
+    }
+    #[cfg(not(unix))]
+    {
+        now.created().ok() == opened.created().ok()
+    }
+}
+
+/// Bytes that may still be written to the file system of `path`, where the system tells.
+pub(crate) fn free_space(path: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let path = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
+        let mut told = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+        // SAFETY: the path ends with a NUL, the struct is only read after the call has filled it.
+        #[allow(unsafe_code)]
+        let told = unsafe {
+            if libc::statvfs(path.as_ptr(), told.as_mut_ptr()) != 0 {
+                return None;
+            }
+            told.assume_init()
+        };
+        #[allow(clippy::unnecessary_cast)]
+        return Some((told.f_bavail as u64).saturating_mul(told.f_frsize as u64));
+    }
+    #[cfg(not(unix))]
+    {
+        let _the_system_says_storage_full_by_itself = path;
+        None
+    }
+}
+
 /// Makes new and renamed entries of a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use embedded_db_common::record::{self, Damaged, Read};
-use embedded_db_common::{ContentHash, Error, Lsn, NamespaceId, Result, Slot, SpaceId, Symbol};
+use embedded_db_common::{
+    ContentHash, Error, Lsn, MAX_NAME, NamespaceId, Result, Slot, SpaceId, Symbol,
+};
 use heed::RoTxn;
 
 use crate::adjacency::{self, Neighbor};
@@ -123,6 +125,9 @@ pub trait ReadTxn {
 
     /// The namespace of this name.
     fn namespace(&self, name: &str) -> Result<Option<NamespaceId>> {
+        if name.len() > MAX_NAME {
+            return Ok(None);
+        }
         let key = Key::new(NamespaceId::SYSTEM).u8(meta::NAMESPACE).bytes(name.as_bytes());
         let Some(payload) = self.get(Table::Meta, &key)? else { return Ok(None) };
         let id = payload.try_into().map_err(|_| Damaged("has no number"));
@@ -152,6 +157,9 @@ pub trait ReadTxn {
 
     /// The slot behind a user id, and for an embedding its space and part.
     fn resolve(&self, namespace: NamespaceId, kind: Kind, id: &str) -> Result<Option<Resolved>> {
+        if id.len() > MAX_NAME {
+            return Ok(None);
+        }
         let key = keys::id(namespace, kind, id);
         let Some(payload) = self.get(Table::Ids, &key)? else { return Ok(None) };
         self.located(Table::Ids, &key, Resolved::parse(payload)).map(Some)

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use embedded_db_common::record::Damaged;
-use embedded_db_common::{Durability, Error, Options, Result, Symbol, clock};
+use embedded_db_common::{Durability, Error, MAX_NAME, Options, Result, Symbol, clock};
 use heed::types::Bytes;
 use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, RoTxn, WithoutTls};
 
@@ -23,6 +23,10 @@ type Env = heed::Env<WithoutTls>;
 
 /// Address space taken at first; the file itself stays as small as its content.
 const FIRST_MAP_SIZE: usize = 1 << 36;
+/// The smallest page of any system.
+const MIN_PAGE: u64 = 4096;
+/// No store is larger; a length beyond is nonsense.
+const MAX_MAP: u64 = 1 << 46;
 /// Reader slots: concurrent snapshots over all processes.
 const MAX_READERS: u32 = 1024;
 
@@ -37,6 +41,7 @@ pub struct Store {
     path: PathBuf,
     /// The file behind the store.
     data_file: PathBuf,
+    opened_file: fs::Metadata,
     map_size_max: usize,
     read_only: bool,
     closed: AtomicBool,
@@ -68,6 +73,8 @@ impl Store {
         temporary: Option<TemporaryDirectory>,
     ) -> Result<Arc<Self>> {
         let fork_generation = platform::fork_generation();
+        // The process may change its directory later.
+        let path = std::path::absolute(&path).map_err(|e| io_error(&path, "find", &e))?;
         let (lock, current) = if options.read_only {
             (None, Current::read(&path)?)
         } else {
@@ -78,6 +85,12 @@ impl Store {
         };
         let directory = current.directory(&path);
         let data_file = directory.join("data.mdb");
+        if current.is_published() {
+            require_data(&data_file)?;
+        }
+        if !options.read_only {
+            complete_file(&data_file)?;
+        }
         let env = open_env(&directory, options)?;
         let tables = open_tables(&env, &directory, options.read_only)?;
         if !options.read_only {
@@ -88,7 +101,10 @@ impl Store {
             current.publish(&path)?;
             env.clear_stale_readers().map_err(|e| map_lmdb(&data_file, e))?;
         }
+        let opened_file =
+            fs::metadata(&data_file).map_err(|e| io_error(&data_file, "look at", &e))?;
         Ok(Arc::new_cyclic(|store| Self {
+            opened_file,
             env,
             tables,
             gate: Gate::default(),
@@ -114,6 +130,12 @@ impl Store {
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the file that is open still lies where it was opened. Its directory may have been
+    /// removed or renamed, and another database may be there.
+    pub fn is_in_place(&self) -> bool {
+        platform::same_file(&self.opened_file, &self.data_file)
     }
 
     /// Size of the data file in bytes.
@@ -197,6 +219,12 @@ impl Store {
         Error::Corruption { path: self.path.clone(), object, detail: damaged.0.into() }
     }
 
+    /// Whether the disk has less room than a small commit needs.
+    pub(crate) fn disk_is_full(&self) -> bool {
+        const SMALL: u64 = 1 << 20;
+        platform::free_space(&self.data_file).is_some_and(|free| free < SMALL)
+    }
+
     pub(crate) fn lmdb_error(&self, error: heed::Error) -> Error {
         map_lmdb(&self.data_file, error)
     }
@@ -267,6 +295,17 @@ fn open_env(directory: &Path, options: &Options) -> Result<Env> {
     env.map_err(|error| map_lmdb(&data_file, error))
 }
 
+/// A table that cannot be opened says why; a commit after it would only say that it failed.
+fn settled<T>(
+    tables: [heed::Result<T>; Table::ALL.len()],
+) -> heed::Result<CommitOrAbort<[heed::Result<T>; Table::ALL.len()], heed::Error>> {
+    if tables.iter().all(Result::is_ok) {
+        return Ok(CommitOrAbort::Commit(tables));
+    }
+    let first = tables.into_iter().find_map(Result::err).expect("one was not opened");
+    Ok(CommitOrAbort::Abort(first))
+}
+
 fn open_tables(
     env: &Env,
     directory: &Path,
@@ -274,21 +313,22 @@ fn open_tables(
 ) -> Result<[Database; Table::ALL.len()]> {
     let data_file = directory.join("data.mdb");
     let lmdb = |error| map_lmdb(&data_file, error);
-    let opened: [heed::Result<Option<Database>>; Table::ALL.len()] = if read_only {
+    let opened = if read_only {
         let txn = env.read_txn().map_err(lmdb)?;
         env.open_databases_and_commit(txn, |opener, txn| {
-            let tables = Table::ALL.map(|table| opener.open_database(txn, Some(table.name())));
-            Ok(CommitOrAbort::<_, ()>::Commit(tables))
+            settled(Table::ALL.map(|table| opener.open_database(txn, Some(table.name()))))
         })
     } else {
         let txn = env.write_txn().map_err(lmdb)?;
         env.create_databases_and_commit(txn, |creator, txn| {
             let create = |table: Table| creator.create_database(txn, Some(table.name())).map(Some);
-            Ok(CommitOrAbort::<_, ()>::Commit(Table::ALL.map(create)))
+            settled(Table::ALL.map(create))
         })
-    }
-    .map_err(|error: heed::Error| lmdb(error))?
-    .unwrap_commit();
+    };
+    let opened = match opened.map_err(|error: heed::Error| lmdb(error))? {
+        CommitOrAbort::Commit(opened) => opened,
+        CommitOrAbort::Abort(error) => return Err(lmdb(error)),
+    };
     let mut tables = Vec::with_capacity(Table::ALL.len());
     for (table, found) in Table::ALL.into_iter().zip(opened) {
         tables.push(found.map_err(lmdb)?.ok_or_else(|| Error::Corruption {
@@ -298,6 +338,68 @@ fn open_tables(
         })?);
     }
     tables.try_into().map_err(|_| Error::Internal("a table is missing".into()))
+}
+
+/// A database that was published has its data file: an empty one must never take its place.
+fn require_data(data_file: &Path) -> Result<()> {
+    let size = fs::metadata(data_file).map_or(0, |m| m.len());
+    if size >= 2 * MIN_PAGE {
+        return Ok(());
+    }
+    Err(Error::Corruption {
+        path: data_file.to_owned(),
+        object: "the data file".into(),
+        detail: if size == 0 { "it is missing or empty" } else { "it is cut off" }.into(),
+    })
+}
+
+/// Makes the file as long as its newest meta page says, so that no page of the map lies beyond its
+/// end: touching one would kill the process. LMDB itself may leave the file shorter, by pages that
+/// were freed in the transaction that took them; where the end was cut off, the zeros that take its
+/// place are no valid pages and are reported as damage when they are read.
+fn complete_file(data_file: &Path) -> Result<()> {
+    let failed = |e: std::io::Error| io_error(data_file, "check the length", &e);
+    let mut file = match fs::OpenOptions::new().read(true).write(true).open(data_file) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    let Some(needed) = meta_length(&mut file).map_err(failed)? else { return Ok(()) };
+    if file.metadata().map_err(failed)?.len() < needed {
+        file.set_len(needed).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Length in bytes that the newest meta page of an LMDB file speaks of; `None` if there is none: LMDB
+/// then refuses the file itself.
+fn meta_length(file: &mut fs::File) -> std::io::Result<Option<u64>> {
+    use std::io::{Read, Seek, SeekFrom};
+    // Offsets in a page: its header has 16 bytes; then the magic, version, address, map size, two
+    // databases of 48 bytes (the first begins with the page size), the last page, the transaction.
+    const MAGIC: u32 = 0xBEEF_C0DE;
+    const PAGE_SIZE: usize = 40;
+    const LAST_PAGE: usize = 136;
+    const TRANSACTION: usize = 144;
+    let mut newest = None::<(u64, u64)>;
+    let mut page_size = None;
+    for page in 0..2u64 {
+        let mut bytes = [0u8; 152];
+        file.seek(SeekFrom::Start(page * page_size.unwrap_or(0)))?;
+        if file.read_exact(&mut bytes).is_err() {
+            break;
+        }
+        let u32_at = |at: usize| bytes[at..at + 4].try_into().map(u32::from_ne_bytes).unwrap_or(0);
+        let u64_at = |at: usize| bytes[at..at + 8].try_into().map(u64::from_ne_bytes).unwrap_or(0);
+        let size = u64::from(u32_at(PAGE_SIZE));
+        if u32_at(16) != MAGIC || !(size.is_power_of_two() && (256..=65_536).contains(&size)) {
+            break;
+        }
+        page_size = Some(size);
+        let length = u64_at(LAST_PAGE).saturating_add(1).saturating_mul(size);
+        newest = newest.max(Some((u64_at(TRANSACTION), length)));
+    }
+    Ok(newest.map(|(_, length)| length).filter(|length| *length <= MAX_MAP))
 }
 
 /// Whether anything was ever committed: the first row is written after `CURRENT` is there.
@@ -533,6 +635,9 @@ pub(crate) fn symbol_name_key(symbol: Symbol) -> crate::keys::Key {
 }
 
 pub(crate) fn stored_symbol(txn: &impl ReadTxn, name: &str) -> Result<Option<Symbol>> {
+    if name.len() > MAX_NAME {
+        return Ok(None);
+    }
     let key = symbol_key(name);
     let Some(payload) = txn.get(Table::Symbols, &key)? else { return Ok(None) };
     let number = payload.try_into().map_err(|_| Damaged("has no number"));

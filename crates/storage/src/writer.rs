@@ -159,7 +159,14 @@ impl Store {
         if matches!(error, heed::Error::Mdb(heed::MdbError::MapFull)) {
             return GroupError::MapFull;
         }
-        let error = self.lmdb_error(error);
+        let mut error = self.lmdb_error(error);
+        // LMDB reports a short write as an input/output error; nothing of it is in use.
+        if matches!(error, Error::StorageError { .. }) && self.disk_is_full() {
+            error = Error::StorageFull {
+                path: self.path().to_owned(),
+                detail: "the file system is full; free some space".into(),
+            };
+        }
         if !matches!(error, Error::StorageFull { .. }) {
             self.writer.poisoned.store(true, Ordering::Release);
         }

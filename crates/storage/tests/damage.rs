@@ -226,3 +226,65 @@ fn a_damaged_current_file_is_an_error() {
     let error = common::refused(&scratch.path(), &fast());
     assert!(matches!(error, Error::Corruption { .. }), "{error}");
 }
+
+const CUT: &str = "EMBEDDED_DB_TEST_CUT";
+
+/// Reads everything; says how many nodes were right, or ends with the error.
+fn read_all(path: &std::path::Path) -> Result<usize> {
+    let store = Store::open(path, &fast())?;
+    let snapshot = store.read()?;
+    let mut right = 0;
+    for n in 0..200 {
+        let Some(slot) = snapshot.node_slot(NS, &format!("n{n}"))? else { continue };
+        let Some(node) = snapshot.node(NS, slot)? else { continue };
+        assert_eq!(node.properties.as_bytes(), [n as u8; 2_000], "a wrong value was read");
+        right += 1;
+    }
+    Ok(right)
+}
+
+#[test]
+#[ignore = "the other process of the test below"]
+fn whoever_opens_a_cut_file() {
+    match read_all(std::env::var(CUT).unwrap().as_ref()) {
+        // Everything, or an error: a part would be data lost without a word.
+        Ok(right) => assert_eq!(right, 150),
+        Err(Error::Corruption { .. }) => {}
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// Touching a page of the map beyond the end of its file kills a process, so each cut is opened in
+/// one of its own.
+#[test]
+fn a_file_that_was_cut_off_is_damage_and_kills_nobody() {
+    let mut scratch = Scratch::new();
+    for n in 0..200u8 {
+        scratch
+            .store()
+            .write(move |txn| {
+                let label = txn.intern("Thing")?;
+                txn.insert_node(NS, &format!("n{n}"), &[label], &[n; 2_000], false)
+            })
+            .unwrap();
+    }
+    for n in 0..50 {
+        let id = format!("n{n}");
+        let slot = scratch.store().read().unwrap().node_slot(NS, &id).unwrap().unwrap();
+        scratch.store().write(move |txn| txn.delete_node(NS, slot)).unwrap();
+    }
+    scratch.close();
+    let file = data_file(&scratch.path());
+    let whole = fs::read(&file).unwrap();
+    let cuts = (0..24).map(|n| whole.len() * n / 24 / 512 * 512);
+    for cut in cuts.chain([1, 4095, 4096, 8191, 8192, whole.len() - 1]) {
+        fs::write(&file, &whole[..cut]).unwrap();
+        let opener = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["whoever_opens_a_cut_file", "--exact", "--ignored"])
+            .env(CUT, scratch.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&opener.stdout);
+        assert!(opener.status.success(), "cut at {cut}: {}\n{said}", opener.status);
+    }
+}

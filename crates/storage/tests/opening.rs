@@ -9,9 +9,8 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
-use common::{NS, Scratch, changes, data_file, fast, files, refused};
+use common::{NS, Scratch, changes, data_file, fast, files, hasty, refused};
 use embedded_db_common::{Durability, Error, Options};
 use embedded_db_storage::{FORMAT, ReadTxn, Store};
 use tempfile::tempdir;
@@ -127,7 +126,7 @@ fn an_empty_database_is_small() {
 #[test]
 fn a_second_writer_in_this_process_hears_our_number() {
     let scratch = Scratch::new();
-    let error = refused(&scratch.path(), &fast());
+    let error = refused(&scratch.path(), &hasty());
     let Error::DatabaseLocked { path, pid, host } = &error else { panic!("{error}") };
     assert_eq!((path, *pid), (&scratch.path(), std::process::id()));
     assert!(!host.is_empty() && host != "an unknown host");
@@ -143,8 +142,7 @@ fn a_second_writer_waits_for_the_first_to_close() {
     let path = scratch.path();
     common::node(scratch.store(), NS, "first").unwrap();
     let second = std::thread::spawn(move || {
-        let options = Options { lock_timeout: Duration::from_secs(60), ..fast() };
-        let store = Store::open(&path, &options).unwrap();
+        let store = Store::open(&path, &fast()).unwrap();
         store.read().unwrap().node_slot(NS, "first").unwrap().is_some()
     });
     scratch.close();
@@ -158,7 +156,7 @@ fn a_writer_in_another_process_is_named_and_its_end_sets_the_path_free() {
     scratch.close();
     let mut other = Other::spawn("writer", &path);
     assert_eq!(other.hear(), "open");
-    let error = refused(&path, &fast());
+    let error = refused(&path, &hasty());
     let holder = other.process.id();
     assert!(matches!(error, Error::DatabaseLocked { pid, .. } if pid == holder), "{error}");
 

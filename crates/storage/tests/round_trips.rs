@@ -445,6 +445,30 @@ fn neighbours_keep_their_order_across_the_ends_of_chunks() {
     }
 }
 
+/// A chunk fits a page: adding an edge to a node with a million rewrites 4 KiB.
+#[test]
+fn a_node_with_many_neighbours_spans_chunks() {
+    let scratch = Scratch::new();
+    let (a, b, of) = scratch
+        .store()
+        .write(|txn| Ok((bare_node(txn, NS, "a")?, bare_node(txn, NS, "b")?, txn.intern("T")?)))
+        .unwrap();
+    let mut edges = 0;
+    for (until, chunks) in [(506, 1), (507, 2), (1012, 2), (1013, 3)] {
+        let from = std::mem::replace(&mut edges, until);
+        scratch
+            .store()
+            .write(move |txn| {
+                (from..until)
+                    .try_for_each(|n| bare_edge(txn, NS, &format!("e{n}"), a, b, of).map(drop))
+            })
+            .unwrap();
+        let rows = embedded_db_storage::row_counts(&scratch.store().read().unwrap()).unwrap();
+        // At both ends.
+        assert!(rows.contains(&("adjacency", 2 * chunks)), "{until} edges: {rows:?}");
+    }
+}
+
 #[test]
 fn edges_taken_from_the_middle_leave_the_others_in_order() {
     let scratch = Scratch::new();

@@ -204,7 +204,10 @@ impl Weaver {
         self.wake.notify_all();
         self.progress.notify_all();
         let thread = lock(&self.thread).take();
-        if let Some(thread) = thread {
+        // A model function may close the database, or drop the last handle: the worker then ends by
+        // itself after the batch.
+        let own = |thread: &JoinHandle<()>| thread.thread().id() == std::thread::current().id();
+        if let Some(thread) = thread.filter(|thread| !own(thread)) {
             // The worker catches what its batches throw; if it died all the same, it is gone.
             drop(thread.join());
         }
@@ -261,7 +264,7 @@ impl Weaver {
                         self.progress.notify_all();
                     }
                     if (state.asked, state.notified) == (asked, notified) && !state.stop {
-                        let sleep = self.sleep(&state);
+                        let sleep = self.sleep(&mut state);
                         drop(self.wake.wait_timeout(state, sleep));
                     }
                 }
@@ -274,8 +277,10 @@ impl Weaver {
         }
     }
 
-    fn sleep(&self, state: &State) -> Duration {
+    fn sleep(&self, state: &mut State) -> Duration {
         let now = clock::now();
+        // What is due was looked at; if it is still here its node is gone or its level does not run.
+        state.backoff.retain(|_, due| *due > now);
         let due = state.backoff.values().map(|due| u64::try_from(due - now).unwrap_or(0)).min();
         due.map_or(IDLE_SLEEP, |micros| Duration::from_micros(micros.max(1000)).min(IDLE_SLEEP))
     }
@@ -549,7 +554,8 @@ impl Weaver {
             let dead = attempts >= options.max_attempts;
             let delay = options.first_delay.saturating_mul(1 << (attempts - 1).min(20));
             let delay = delay.min(options.max_delay);
-            let due = txn.now() + i64::try_from(delay.as_micros()).unwrap_or(i64::MAX / 2);
+            // The clock, not the store's time: that one may run ahead after the clock was set back.
+            let due = clock::now() + i64::try_from(delay.as_micros()).unwrap_or(i64::MAX / 2);
             if txn.node(namespace, slot)?.is_none() {
                 return Ok(None);
             }

@@ -144,7 +144,7 @@ fn what_must_wait_is_not_called_and_holds_nobody_up() {
         }
     });
     let others: Vec<_> = (0..5).map(|n| (bench.say(&format!("Bob {n}")), n)).collect();
-    let weaver = bench.start(models, eager());
+    let weaver = bench.start(models, WeaverOptions { max_delay: HOUR * 2, ..eager() });
     until(&weaver, "the others", || others.iter().all(|(m, _)| !bench.vectors(*m).is_empty()));
     for (message, n) in others {
         bench.assert_enriched(message, &format!("Bob {n}"), &["Bob"]);

@@ -18,9 +18,16 @@ use tempfile::TempDir;
 
 pub(crate) const NS: NamespaceId = NamespaceId::DEFAULT;
 
-/// Nobody waits for a lock, and nothing is synced: what is tested here is not the disk.
+/// Nothing is synced: what is tested here is not the disk. A lock is waited for, since a process that
+/// another test is about to start holds all files of this one for a moment.
 pub(crate) fn fast() -> Options {
-    Options { durability: Durability::Memory, lock_timeout: Duration::ZERO, ..Options::default() }
+    let lock_timeout = Duration::from_secs(60);
+    Options { durability: Durability::Memory, lock_timeout, ..Options::default() }
+}
+
+/// Does not wait for whoever writes.
+pub(crate) fn hasty() -> Options {
+    Options { lock_timeout: Duration::ZERO, ..fast() }
 }
 
 /// A store in a directory of its own that can be opened anew.
