@@ -1,6 +1,7 @@
 //! Values between Python and their stored form.
 
 use std::fmt::{self, Display};
+use std::time::Duration;
 
 use embedded_db_engine::common::value::write;
 use embedded_db_engine::common::{
@@ -57,6 +58,16 @@ impl Display for Property<'_> {
 /// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z.
 const FIRST_MICRO: i64 = -62_135_596_800_000_000;
 const LAST_MICRO: i64 = 253_402_300_799_999_999;
+
+/// How long to wait, from seconds; more than 31 years are as good as no end. `None` for what is no
+/// time: negative, or not a number.
+pub(crate) fn wait(seconds: f64) -> Option<Duration> {
+    const LONGEST: f64 = 1e9;
+    if seconds.is_nan() {
+        return None;
+    }
+    Duration::try_from_secs_f64(seconds.min(LONGEST)).ok()
+}
 
 /// A UTF-8 view of a text; lone surrogates are refused.
 pub(crate) fn text<'a>(of: &dyn Display, value: &'a Bound<'_, PyString>) -> PyResult<&'a str> {

@@ -13,7 +13,7 @@ use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::convert::{changes, edge, edge_changes, embedding, flat, node, strings, vector};
+use crate::convert::{changes, edge, edge_changes, embedding, flat, node, strings, vector, wait};
 use crate::errors::{Released, attached, detached, interrupted, invalid, to_python};
 use crate::objects::{Edge, Embedding, Node, Path};
 use crate::query::{Hits, query};
@@ -52,12 +52,9 @@ pub(crate) fn types(given: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<Str
     given.map(|types| strings("types", types)).transpose()
 }
 
-/// Longer waits than this many seconds (31 years) are as good as none ending.
-const LONGEST: f64 = 1e9;
-
 fn duration(py: Python<'_>, what: &str, seconds: f64) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(seconds.min(LONGEST))
-        .map_err(|_| invalid(py, format!("{what} is {seconds}; it must be a number of seconds")))
+    wait(seconds)
+        .ok_or_else(|| invalid(py, format!("{what} is {seconds}; it must be a number of seconds")))
 }
 
 fn timeout(py: Python<'_>, seconds: Option<f64>) -> PyResult<Option<Duration>> {

@@ -12,7 +12,7 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use crate::convert::{Property, string, strings, value, vector};
+use crate::convert::{Property, string, strings, value, vector, wait};
 use crate::errors::to_python;
 use crate::objects::Node;
 
@@ -44,8 +44,8 @@ fn optional<'py>(given: &Bound<'py, PyDict>, key: &str) -> PyResult<Option<Bound
 
 fn seconds(field: &str, item: &Bound<'_, PyAny>) -> PyResult<Duration> {
     let seconds: f64 = number(field, item, "a number of seconds")?;
-    Duration::try_from_secs_f64(seconds.min(1e9))
-        .map_err(|_| wrong(item.py(), field, format!("{seconds} is no duration in seconds")))
+    wait(seconds)
+        .ok_or_else(|| wrong(item.py(), field, format!("{seconds} is no duration in seconds")))
 }
 
 fn filter(item: &Bound<'_, PyAny>, depth: usize) -> PyResult<Filter> {

@@ -15,6 +15,7 @@ pub use embedded_db_indexing::graph::{
     Artefact, Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft,
 };
 pub use embedded_db_query::{ConvergedQuery, Filter, GraphFilter, Operator, Rank, Reach, Step};
+pub use embedded_db_storage::panic_text;
 pub use embedded_db_weaver::{
     ArtefactState, Enriched, Failure, JobCounts, Mention, ModelSpace, Models, Status, TextToEnrich,
 };
