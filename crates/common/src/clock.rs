@@ -1,4 +1,4 @@
-//! The one door through which time and randomness enter.
+//! The one door through which the time of day and new identifiers enter.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,7 +28,7 @@ pub fn new_id(prefix: &str) -> String {
     id
 }
 
-/// Sixteen random bytes in hex: the identity of a database.
+/// The identity of a database: the 32 hex digits of a UUIDv7.
 #[allow(clippy::disallowed_methods)]
 pub fn new_identity() -> String {
     Uuid::now_v7().simple().to_string()

@@ -31,40 +31,39 @@ impl Durability {
 pub enum ActivityLevel {
     /// The weaver chooses by what the application does.
     Auto,
-    /// Only embedding and entities, in small batches.
+    /// Only embedding and entities, at most eight texts in a call.
     HighActivity,
-    /// Everything but the heavy work.
+    /// Everything.
     Normal,
-    /// Everything, in larger batches.
+    /// As `Normal`, until there is work that only an idle machine should do.
     LowActivity,
-    /// Everything, heavy work included.
+    /// As `LowActivity`; `Auto` goes here when nobody has called for half an hour.
     SleepMode,
 }
 
 impl ActivityLevel {
-    const NAMES: [(&'static str, Self); 5] = [
-        ("Auto", Self::Auto),
-        ("HighActivity", Self::HighActivity),
-        ("Normal", Self::Normal),
-        ("LowActivity", Self::LowActivity),
-        ("SleepMode", Self::SleepMode),
-    ];
+    const ALL: [Self; 5] =
+        [Self::Auto, Self::HighActivity, Self::Normal, Self::LowActivity, Self::SleepMode];
 
     /// From its public name.
     pub fn parse(name: &str) -> Result<Self> {
-        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, level)| *level).ok_or_else(
-            || {
-                Error::InvalidInput(format!(
-                    "activity level {name:?} is not known; use \"Auto\", \"HighActivity\", \
-                     \"Normal\", \"LowActivity\" or \"SleepMode\""
-                ))
-            },
-        )
+        Self::ALL.into_iter().find(|level| level.name() == name).ok_or_else(|| {
+            Error::InvalidInput(format!(
+                "activity level {name:?} is not known; use \"Auto\", \"HighActivity\", \
+                 \"Normal\", \"LowActivity\" or \"SleepMode\""
+            ))
+        })
     }
 
     /// Its public name.
     pub fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(_, level)| *level == self).map_or("Auto", |(name, _)| name)
+        match self {
+            Self::Auto => "Auto",
+            Self::HighActivity => "HighActivity",
+            Self::Normal => "Normal",
+            Self::LowActivity => "LowActivity",
+            Self::SleepMode => "SleepMode",
+        }
     }
 }
 

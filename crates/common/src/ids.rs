@@ -43,7 +43,7 @@ small_id!(
 );
 
 impl NamespaceId {
-    /// Owner of database-wide rows: changes, symbols, spaces, the job queue.
+    /// Owner of database-wide rows: changes, symbols, spaces, counters, and what work waits.
     pub const SYSTEM: Self = Self(0);
     /// The namespace used when none is named.
     pub const DEFAULT: Self = Self(1);

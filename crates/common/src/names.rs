@@ -2,7 +2,8 @@
 
 use crate::{Error, MAX_NAME, Result};
 
-/// Ids, labels, edge types and property names: 1–255 bytes of UTF-8 without NUL.
+/// Checks an id, label, edge type or property name: 1–255 bytes of UTF-8 without NUL. `what` is what
+/// an error calls it.
 pub fn check(what: &str, name: &str) -> Result<()> {
     if name.is_empty() {
         return Err(Error::InvalidInput(format!("{what} is empty; it needs 1 to 255 bytes")));

@@ -5,7 +5,8 @@
 
 use crate::{Error, Symbol, value::ValueRef};
 
-/// What is wrong with a record; the storage layer adds where it was.
+/// What is wrong with a record, as the end of a sentence that begins with where it was: the storage
+/// layer knows that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Damaged(pub &'static str);
 
@@ -26,11 +27,11 @@ pub fn seal(table: u8, key: &[u8], payload: &mut Vec<u8>) {
 
 /// The payload of a sealed value.
 pub fn open<'a>(table: u8, key: &[u8], sealed: &'a [u8]) -> Read<&'a [u8]> {
-    let (payload, sum) = sealed.split_last_chunk::<SUM>().ok_or(Damaged("too short"))?;
+    let (payload, sum) = sealed.split_last_chunk::<SUM>().ok_or(Damaged("is too short"))?;
     if checksum(table, key, payload) == u32::from_le_bytes(*sum) {
         Ok(payload)
     } else {
-        Err(Damaged("checksum mismatch"))
+        Err(Damaged("has a checksum mismatch"))
     }
 }
 
@@ -117,19 +118,19 @@ impl<'a> Cursor<'a> {
             let byte = self.u8()?;
             let bits = u64::from(byte & 0x7f);
             if shift == 63 && bits > 1 {
-                return Err(Damaged("integer too long"));
+                return Err(Damaged("has too long an integer"));
             }
             value |= bits << shift;
             if byte < 0x80 {
                 return Ok(value);
             }
         }
-        Err(Damaged("integer too long"))
+        Err(Damaged("has too long an integer"))
     }
 
     /// A varint that is a length or a count.
     pub fn count(&mut self) -> Read<usize> {
-        usize::try_from(self.varint()?).map_err(|_| Damaged("length too large"))
+        usize::try_from(self.varint()?).map_err(|_| Damaged("has too large a length"))
     }
 
     /// Bytes as `put_bytes` wrote them.
@@ -140,12 +141,12 @@ impl<'a> Cursor<'a> {
 
     /// A text as `put_bytes` wrote it.
     pub fn str(&mut self) -> Read<&'a str> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Damaged("not UTF-8"))
+        std::str::from_utf8(self.bytes()?).map_err(|_| Damaged("is not UTF-8"))
     }
 
     /// An interned name.
     pub fn symbol(&mut self) -> Read<Symbol> {
-        u32::try_from(self.varint()?).map(Symbol).map_err(|_| Damaged("symbol too large"))
+        u32::try_from(self.varint()?).map(Symbol).map_err(|_| Damaged("has too large a symbol"))
     }
 }
 

@@ -14,7 +14,7 @@ pub enum Value {
     Bool(bool),
     /// A 64-bit integer.
     Int(i64),
-    /// A double; NaN is allowed.
+    /// A double; NaN and the infinities are allowed.
     Float(f64),
     /// Microseconds since 1970 UTC.
     Time(i64),
@@ -368,7 +368,9 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::Bool),
             any::<i64>().prop_map(Value::Int),
-            any::<f64>().prop_map(Value::Float),
+            prop::num::f64::ANY.prop_map(Value::Float), // NaN and infinities, too
+            (-2i64..=2).prop_map(Value::Int),
+            (-4i8..=4).prop_map(|half| Value::Float(f64::from(half) / 2.0)),
             any::<i64>().prop_map(Value::Time),
             any::<String>().prop_map(Value::Str),
             any::<Vec<u8>>().prop_map(Value::Bytes),
@@ -388,7 +390,8 @@ mod tests {
             value.write(&mut out).unwrap();
             let mut cursor = Cursor::new(&out);
             let read = ValueRef::read(&mut cursor).unwrap().to_value().unwrap();
-            prop_assert_eq!(read.compare(&value), Ordering::Equal);
+            // As texts, for NaN equals nothing and an integer compares equal to a float.
+            prop_assert_eq!(format!("{read:?}"), format!("{value:?}"));
             prop_assert!(cursor.rest().is_empty());
         }
 
