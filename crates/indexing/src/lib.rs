@@ -5,6 +5,7 @@
 
 mod bitmaps;
 pub mod graph;
+mod hashing;
 pub mod kernels;
 pub mod schema;
 pub mod text;

@@ -144,37 +144,40 @@ impl Views {
     /// A snapshot up to which all loaded views are right.
     pub fn pin(self: &Arc<Self>, store: &Arc<Store>) -> Result<Pin> {
         let mut state = self.lock();
-        let snapshot = store.read()?;
-        let lsn = snapshot.lsn()?;
-        self.follow(&mut state, &snapshot, lsn)?;
-        *state.readers.entry(lsn).or_default() += 1;
-        drop(state);
-        Ok(Pin { snapshot: Some(snapshot), lsn, views: Arc::clone(self) })
-    }
-
-    /// Brings the loaded views up to now, so that the next query need not.
-    pub fn catch_up(self: &Arc<Self>, store: &Arc<Store>) -> Result<()> {
-        if self.lock().namespaces.is_empty() {
-            return Ok(());
-        }
-        self.pin(store).map(drop)
+        let (snapshot, lsn) = self.newest(&mut state, store)?;
+        Ok(self.register(&mut state, snapshot, lsn))
     }
 
     /// A new snapshot with the views that a query over it needs.
     pub fn begin(self: &Arc<Self>, store: &Arc<Store>, needs: &Needs) -> Result<(Pin, Attached)> {
         let mut state = self.lock();
-        let snapshot = store.read()?;
-        let lsn = snapshot.lsn()?;
-        self.follow(&mut state, &snapshot, lsn)?;
+        let (snapshot, lsn) = self.newest(&mut state, store)?;
         let attached = self.attach_locked(&mut state, &snapshot, lsn, needs)?;
-        *state.readers.entry(lsn).or_default() += 1;
-        drop(state);
-        Ok((Pin { snapshot: Some(snapshot), lsn, views: Arc::clone(self) }, attached))
+        Ok((self.register(&mut state, snapshot, lsn), attached))
     }
 
     /// The views that a query over an earlier snapshot needs.
     pub fn attach(&self, pin: &Pin, needs: &Needs) -> Result<Attached> {
         self.attach_locked(&mut self.lock(), pin.snapshot(), pin.lsn, needs)
+    }
+
+    /// Takes a snapshot and brings the loaded views up to it.
+    fn newest(&self, state: &mut State, store: &Arc<Store>) -> Result<(Snapshot, Lsn)> {
+        let snapshot = store.read()?;
+        let lsn = snapshot.lsn()?;
+        if let Err(error) = self.follow(state, &snapshot, lsn) {
+            // Some views may have got some of the changes: load anew when next asked for.
+            state.namespaces.clear();
+            return Err(error);
+        }
+        Ok((snapshot, lsn))
+    }
+
+    /// Notes the reader. Nothing may fail between this and handing out the pin: dropping one takes
+    /// the lock that is held here.
+    fn register(self: &Arc<Self>, state: &mut State, snapshot: Snapshot, lsn: Lsn) -> Pin {
+        *state.readers.entry(lsn).or_default() += 1;
+        Pin { snapshot: Some(snapshot), lsn, views: Arc::clone(self) }
     }
 
     /// Views that are not there are loaded from the snapshot. They are shared with later readers
@@ -291,86 +294,79 @@ impl Views {
         if to.0 <= state.followed {
             return Ok(());
         }
-        if state.namespaces.is_empty() {
-            state.followed = to.0;
-            return Ok(());
-        }
-        // Only the last change of an object matters: no reader between `followed` and `to` exists.
-        let mut nodes: BTreeMap<(NamespaceId, Slot), Lsn> = BTreeMap::new();
-        let mut embeddings: BTreeMap<(NamespaceId, SpaceId, Slot), Lsn> = BTreeMap::new();
-        let mut expected = state.followed + 1;
-        let (mut trimmed, mut dropped) = (false, Vec::new());
-        snapshot.changes_after(Lsn(state.followed), |lsn, change| {
-            trimmed |= lsn.0 != expected;
-            expected = lsn.0 + 1;
-            let Some(change) = change else { return Ok(true) };
-            if change.kind == Kind::Namespace {
-                dropped.push(change.namespace);
-                return Ok(true);
-            }
-            let Some(loaded) = state.namespaces.get(&change.namespace) else { return Ok(true) };
-            match change.kind {
-                Kind::Node if loaded.text.is_some() => {
-                    nodes.insert((change.namespace, change.slot), lsn);
+        if !state.namespaces.is_empty() {
+            let news = News::since(state, snapshot)?;
+            if news.reach == to.0 {
+                for namespace in &news.dropped {
+                    state.namespaces.remove(namespace);
                 }
-                Kind::Embedding if loaded.vectors.contains_key(&change.space) => {
-                    embeddings.insert((change.namespace, change.space, change.slot), lsn);
-                }
-                _ => {}
+                self.follow_texts(state, snapshot, news.nodes)?;
+                follow_vectors(state, snapshot, news.embeddings)?;
+                state.settle(to);
+            } else {
+                // The change table no longer reaches back: load anew when next asked for.
+                state.namespaces.clear();
             }
-            Ok(true)
-        })?;
-        for namespace in dropped {
-            state.namespaces.remove(&namespace);
         }
-        if trimmed || expected != to.0 + 1 {
-            // The change table no longer reaches back: load anew when next asked for.
-            state.namespaces.clear();
-            state.followed = to.0;
-            return Ok(());
-        }
-        let mut by_lsn: Vec<_> = nodes.into_iter().map(|(key, lsn)| (lsn, key)).collect();
-        by_lsn.sort_unstable();
-        for (lsn, (namespace, slot)) in by_lsn {
-            let Some(view) = state.namespaces.get(&namespace).and_then(|l| l.text.as_ref()) else {
-                continue;
-            };
+        state.followed = to.0;
+        Ok(())
+    }
+
+    fn follow_texts(
+        &self,
+        state: &State,
+        snapshot: &Snapshot,
+        nodes: BTreeMap<(NamespaceId, Slot), Lsn>,
+    ) -> Result<()> {
+        for (lsn, (namespace, slot)) in by_lsn(nodes) {
+            let loaded = state.namespaces.get(&namespace);
+            let Some(view) = loaded.and_then(|loaded| loaded.text.as_ref()) else { continue };
             let text = match snapshot.node(namespace, slot)? {
                 Some(node) => self.names.searchable_text(&node)?,
                 None => None,
             };
-            let mut tail = view.tail.write().unwrap_or_else(PoisonError::into_inner);
             match text {
-                Some(text) => tail.upsert(slot, lsn, &text),
-                None => tail.remove(slot, lsn),
+                Some(text) => write(&view.tail).upsert(slot, lsn, &text),
+                None => write(&view.tail).remove(slot, lsn),
             }
         }
-        let mut by_lsn: Vec<_> = embeddings.into_iter().map(|(key, lsn)| (lsn, key)).collect();
-        by_lsn.sort_unstable();
-        let mut rows = NodeRows::default();
-        for (lsn, (namespace, space, slot)) in by_lsn {
-            let loaded = state.namespaces.get(&namespace);
-            let Some(view) = loaded.and_then(|loaded| loaded.vectors.get(&space)) else {
-                continue;
-            };
-            for (part, embedding) in snapshot.embeddings_of(namespace, space, slot)? {
-                rows.push(part, embedding.values());
-            }
-            let mut tail = view.tail.write().unwrap_or_else(PoisonError::into_inner);
-            rows.upsert_into(&mut tail, slot, lsn);
+        Ok(())
+    }
+}
+
+fn follow_vectors(
+    state: &State,
+    snapshot: &Snapshot,
+    embeddings: BTreeMap<(NamespaceId, SpaceId, Slot), Lsn>,
+) -> Result<()> {
+    let mut rows = NodeRows::default();
+    for (lsn, (namespace, space, slot)) in by_lsn(embeddings) {
+        let loaded = state.namespaces.get(&namespace);
+        let Some(view) = loaded.and_then(|loaded| loaded.vectors.get(&space)) else { continue };
+        for (part, embedding) in snapshot.embeddings_of(namespace, space, slot)? {
+            rows.push(part, embedding.values());
         }
-        let oldest = state.readers.keys().next().copied().unwrap_or(to);
-        let prune = to.0 - state.pruned >= PRUNE_EVERY;
-        for loaded in state.namespaces.values() {
+        rows.upsert_into(&mut write(&view.tail), slot, lsn);
+    }
+    Ok(())
+}
+
+impl State {
+    /// Every loaded view now knows all up to `to`; from time to time they forget what no reader
+    /// can see any more.
+    fn settle(&mut self, to: Lsn) {
+        let oldest = self.readers.keys().next().copied().unwrap_or(to);
+        let prune = to.0 - self.pruned >= PRUNE_EVERY;
+        for loaded in self.namespaces.values() {
             if let Some(view) = &loaded.text {
-                let mut tail = view.tail.write().unwrap_or_else(PoisonError::into_inner);
+                let mut tail = write(&view.tail);
                 tail.advance(to);
                 if prune {
                     tail.prune(oldest);
                 }
             }
             for view in loaded.vectors.values() {
-                let mut tail = view.tail.write().unwrap_or_else(PoisonError::into_inner);
+                let mut tail = write(&view.tail);
                 tail.advance(to);
                 if prune {
                     tail.prune(oldest);
@@ -378,11 +374,61 @@ impl Views {
             }
         }
         if prune {
-            state.pruned = to.0;
+            self.pruned = to.0;
         }
-        state.followed = to.0;
-        Ok(())
     }
+}
+
+/// The last change of every object that a loaded view has, since the views were last brought up to
+/// date. Earlier changes of it do not matter: no reader between the two exists.
+struct News {
+    nodes: BTreeMap<(NamespaceId, Slot), Lsn>,
+    embeddings: BTreeMap<(NamespaceId, SpaceId, Slot), Lsn>,
+    dropped: Vec<NamespaceId>,
+    /// Up to here no change is missing.
+    reach: u64,
+}
+
+impl News {
+    fn since(state: &State, snapshot: &Snapshot) -> Result<Self> {
+        let (nodes, embeddings, dropped) = Default::default();
+        let mut news = Self { nodes, embeddings, dropped, reach: state.followed };
+        snapshot.changes_after(Lsn(state.followed), |lsn, change| {
+            if lsn.0 != news.reach + 1 {
+                return Ok(false);
+            }
+            news.reach = lsn.0;
+            let Some(change) = change else { return Ok(true) };
+            let namespace = change.namespace;
+            if change.kind == Kind::Namespace {
+                news.dropped.push(namespace);
+                return Ok(true);
+            }
+            let Some(loaded) = state.namespaces.get(&namespace) else { return Ok(true) };
+            match change.kind {
+                Kind::Node if loaded.text.is_some() => {
+                    news.nodes.insert((namespace, change.slot), lsn);
+                }
+                Kind::Embedding if loaded.vectors.contains_key(&change.space) => {
+                    news.embeddings.insert((namespace, change.space, change.slot), lsn);
+                }
+                _ => {}
+            }
+            Ok(true)
+        })?;
+        Ok(news)
+    }
+}
+
+/// In the order in which the changes were made, as the tails want them.
+fn by_lsn<K: Ord>(changes: BTreeMap<K, Lsn>) -> Vec<(Lsn, K)> {
+    let mut ordered: Vec<_> = changes.into_iter().map(|(key, lsn)| (lsn, key)).collect();
+    ordered.sort_unstable();
+    ordered
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {

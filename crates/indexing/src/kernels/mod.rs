@@ -27,8 +27,9 @@ mod tests;
 
 use rows::{Contiguous, Indexed, Rows, Scattered};
 
-/// Longest vector the kernels take.
-pub const MAX_DIM: usize = 4096;
+/// Longest vector the kernels take: the longest there is.
+pub const MAX_DIM: usize = embedded_db_common::MAX_DIMENSION;
+const _: () = assert!(MAX_DIM * 255 * 128 < 1 << 31, "a sum of products fits 32 bits");
 
 /// What is added to a code to store it in a row.
 pub const CODE_OFFSET: i16 = 128;

@@ -1,7 +1,7 @@
 //! Text to terms.
 
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -35,11 +35,6 @@ impl Analyzer {
     /// An analyzer for texts in this language.
     pub fn new(language: Language) -> Self {
         Self { language, stemmer: Mutex::new(CachedStemmer::new()) }
-    }
-
-    /// The language given to [`Analyzer::new`].
-    pub fn language(&self) -> Language {
-        self.language
     }
 
     /// Calls `sink` with each term of the text and the position of its word, counted from 0.
@@ -76,7 +71,7 @@ impl Analyzer {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.stemmer.lock().map_or(0, |stemmer| stemmer.memory_bytes())
+        self.stemmer.lock().unwrap_or_else(PoisonError::into_inner).memory_bytes()
     }
 }
 

@@ -1,7 +1,6 @@
 //! The exact in-memory index: what it holds and how it changes.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
 
 use embedded_db_common::{Lsn, Slot};
 use roaring::RoaringBitmap;
@@ -14,6 +13,7 @@ use super::query::TextQuery;
 use super::scorer::TextScorer;
 use super::search::{TextHit, search};
 use super::terms::{TermId, TermTable};
+use crate::hashing::FastMap;
 
 /// Compaction waits until one part in this many is garbage, so that it costs a change little.
 const GARBAGE_SHARE: usize = 8;
@@ -21,7 +21,8 @@ const GARBAGE_SHARE: usize = 8;
 /// Texts of one namespace, searchable from the moment they are put in.
 ///
 /// Changes come in the order of their LSN; one that claims to be earlier than [`TextTail::lsn`]
-/// counts as made there. Texts read from a snapshot of the store are put in with that snapshot's LSN.
+/// counts as made there. Texts read from a snapshot of the store may be put in with any LSN up to the
+/// snapshot's, if no reader comes at an older one.
 ///
 /// Readers name the LSN `at` which they see, from the last [`TextTail::prune`] up to
 /// [`TextTail::lsn`]. Rows and statistics (documents, holders of a term, average length) are exactly
@@ -39,7 +40,7 @@ pub struct TextTail {
     postings_bytes: usize,
     documents: Documents,
     /// The newest version of each slot, ended or not.
-    newest: HashMap<Slot, Ordinal, BuildHasherDefault<SlotHasher>>,
+    newest: FastMap<Slot, Ordinal>,
     /// Versions that ended after `pruned`, in the order in which they ended.
     ended: VecDeque<Ordinal>,
     live: Totals,
@@ -71,7 +72,7 @@ impl TextTail {
             postings: Vec::new(),
             postings_bytes: 0,
             documents: Documents::default(),
-            newest: HashMap::default(),
+            newest: FastMap::default(),
             ended: VecDeque::new(),
             live: Totals::default(),
             garbage: Garbage::default(),
@@ -281,25 +282,5 @@ impl TextTail {
                 })
             })
             .collect()
-    }
-}
-
-/// Slots are small numbers given in order by the database itself: one product spreads them.
-#[derive(Default)]
-struct SlotHasher(u64);
-
-impl Hasher for SlotHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u32(byte.into());
-        }
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

@@ -22,7 +22,7 @@
 
 use super::Metric;
 use super::block::RowScale;
-use super::slots::mix;
+use crate::hashing::mix;
 use crate::kernels::{CODE_OFFSET, CodeQuery};
 
 /// Norms whose squares and products are far from the ends of f32.

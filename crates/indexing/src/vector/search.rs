@@ -8,8 +8,8 @@ use roaring::RoaringBitmap;
 use super::block::{BLOCK_ROWS, Block, RowId};
 use super::exact::ExactQuery;
 use super::quantize::QuantizedQuery;
-use super::slots::FastMap;
 use super::{RowSource, VectorHit, VectorTail};
+use crate::hashing::FastMap;
 use crate::kernels::Kernels;
 
 /// Codes beyond this many bytes come from memory, not from a cache.

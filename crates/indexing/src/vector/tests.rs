@@ -10,8 +10,8 @@ use roaring::RoaringBitmap;
 use super::block::LIVE;
 use super::exact::ExactQuery;
 use super::quantize::{QuantizedQuery, quantize_row};
-use super::slots::mix;
 use super::{Metric, RowSource, VectorHit, VectorTail};
+use crate::hashing::mix;
 use crate::kernels::Kernels;
 
 const METRICS: [Metric; 3] = [Metric::Cosine, Metric::Dot, Metric::Euclidean];
