@@ -1,8 +1,8 @@
 //! Calls the stateless Python model functions for the weaver and for queries.
 //!
-//! The functions are methods of one Python object (`embedded_db.ml.providers.Functions` or one with
-//! the same interface). Whatever they raise becomes an error with its traceback; what they return is
-//! converted here and checked by the weaver.
+//! The functions are methods of one Python object (`embedded_db.config.ModelFunctions` is its
+//! interface). Whatever they raise becomes an error with its traceback; what they return is converted
+//! here and checked by the caller.
 
 use embedded_db_common::{Error, Result};
 use embedded_db_weaver::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
@@ -28,7 +28,8 @@ impl PythonModels {
             call(self.functions.bind(py)).map_err(|error| describe(py, &error))
         });
         outcome.unwrap_or_else(|| {
-            Err(Error::ModelUnavailable { message: "the interpreter is shutting down".into() })
+            let message = "Python is shutting down and takes no calls".into();
+            Err(Error::ModelUnavailable { message })
         })
     }
 }
@@ -90,9 +91,18 @@ impl Models for PythonModels {
 
     fn embed(&self, texts: &[String]) -> Result<Vec<f32>> {
         self.call(|functions| {
-            let texts = PyList::new(functions.py(), texts)?;
-            let vectors = functions.call_method1(intern!(functions.py(), "embed"), (texts,))?;
-            Ok(rows(&vectors)?.0)
+            let given = PyList::new(functions.py(), texts)?;
+            let vectors = functions.call_method1(intern!(functions.py(), "embed"), (given,))?;
+            let (numbers, dimension) = rows(&vectors)?;
+            // The caller sees the numbers alone, which say nothing of the shape.
+            if numbers.len() != texts.len() * dimension {
+                return Err(pyo3::exceptions::PyValueError::new_err(format!(
+                    "embed returned {} rows for {} texts; one row for each is needed",
+                    numbers.len().checked_div(dimension).unwrap_or(0),
+                    texts.len()
+                )));
+            }
+            Ok(numbers)
         })
     }
 

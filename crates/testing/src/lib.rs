@@ -9,7 +9,7 @@ use embedded_db_weaver::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
 /// A model whose vectors come from a hash and whose entities are the capitalised words.
 #[derive(Debug, Default)]
 pub struct FakeModels {
-    /// Calls of the embedding function so far, in texts.
+    /// Vectors of texts to enrich so far; those of queries are not counted.
     pub embedded: AtomicU64,
     /// Whether every call fails.
     pub failing: AtomicBool,
