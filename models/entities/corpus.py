@@ -12,7 +12,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedded_db.ml.entities import LABELS, trim_span
+from embedded_db.ml.entities import trim_span
+from embedded_db.ml.head import LABELS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -1,6 +1,6 @@
 """Scores of the shipped recogniser: micro F1 over exact spans, with and without the label.
 
-Usage: ``python models/entities/evaluate.py [--data FOLDER] [--weights FILE] [--int8]``
+Usage: ``python models/entities/evaluate.py [--data FOLDER] [--weights FILE] [--int8] [--lower]``
 
 WNUT17 dev (corporation and group count as ORG) and section e of the Broad Twitter Corpus. Spans are
 compared as characters of the running text, marks such as "#" or "@" stripped on both sides.
@@ -14,7 +14,8 @@ from pathlib import Path
 
 from corpus import BTC_E, WNUT_DEV, Sentence, data_folder, read
 
-from embedded_db.ml.entities import LABELS, Recogniser
+from embedded_db.ml.entities import Recogniser
+from embedded_db.ml.head import LABELS
 from embedded_db.ml.minilm import MiniLM
 
 Span = tuple[int, int, int]

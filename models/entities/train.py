@@ -28,18 +28,11 @@ from corpus import REPOSITORY, TRAINING, Sentence, data_folder, read
 from numpy.typing import NDArray
 
 from embedded_db.ml.encoders import Floats
-from embedded_db.ml.entities import (
-    FEATURES,
-    LIST_COLUMNS,
-    TAGS,
-    Head,
-    best_tags,
-    features,
-    spans_of,
-    words_of,
-)
+from embedded_db.ml.entities import spans_of, words_of
 from embedded_db.ml.gazetteer import FIRST_NAMES
+from embedded_db.ml.head import TAGS, Head, best_tags
 from embedded_db.ml.minilm import DIMENSION, MiniLM
+from embedded_db.ml.word_features import FEATURES, LIST_COLUMNS, features
 
 OUT = REPOSITORY / "python" / "embedded_db" / "ml" / "data" / "entities.npz"
 

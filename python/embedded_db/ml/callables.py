@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from embedded_db.ml._errors import invalid_input, non_finite_vector
+from embedded_db.errors import InvalidInput, NonFiniteVector
 from embedded_db.ml.encoders import Floats
 from embedded_db.ml.entities import EntityDict
 
@@ -37,21 +37,25 @@ def call_embedding(
     try:
         vectors = np.ascontiguousarray(result, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise invalid_input(
+        raise InvalidInput(
             f"The embedding function {name} returned {type(result).__name__}, not vectors",
-            "Return a float32 array of shape [number of texts, dimension].",
+            hint="Return a float32 array of shape [number of texts, dimension].",
         ) from error
     expected = (len(texts), dim if dim is not None else "any")
     good = vectors.ndim == 2 and len(vectors) == len(texts) and vectors.shape[1] > 0
     if not good or (dim is not None and vectors.shape[1] != dim):
-        raise invalid_input(
+        raise InvalidInput(
             f"The embedding function {name} returned shape {vectors.shape}, expected {expected}",
-            "Return one vector per text, always of the same dimension.",
+            hint="Return one vector per text, always of the same dimension.",
         )
-    if not np.isfinite(vectors).all():
-        raise non_finite_vector(
-            f"The embedding function {name} returned NaN or an infinity",
-            "Return finite numbers only.",
+    finite = np.isfinite(vectors)
+    if not finite.all():
+        row, index = (int(at) for at in np.argwhere(~finite)[0])
+        raise NonFiniteVector(
+            f"The embedding function {name} returned {vectors[row, index]} at number {index} of "
+            f"row {row}",
+            hint="Return finite numbers only.",
+            index=index,
         )
     return vectors
 
@@ -67,9 +71,9 @@ def call_entities(
     name = name_of(function)
     found: Any = function(list(texts))
     if not isinstance(found, Sequence) or len(found) != len(texts):
-        raise invalid_input(
+        raise InvalidInput(
             f"The entity function {name} did not return one list per text",
-            "Return list[list[dict]], as many lists as there are texts.",
+            hint="Return list[list[dict]], as many lists as there are texts.",
         )
     return [
         [_entity(name, each, text) for each in entities]
@@ -83,13 +87,14 @@ def _entity(name: str, entity: Any, text: str) -> EntityDict:
         part, label = entity["text"], entity["label"]
         start, end = int(entity["start"]), int(entity["end"])
     except (TypeError, KeyError, ValueError) as error:
-        raise invalid_input(f"The entity function {name} returned {entity!r}", remedy) from error
+        problem = f"The entity function {name} returned {entity!r}"
+        raise InvalidInput(problem, hint=remedy) from error
     if not isinstance(label, str) or not label:
-        raise invalid_input(f"The entity function {name} returned the label {label!r}", remedy)
+        raise InvalidInput(f"The entity function {name} returned the label {label!r}", hint=remedy)
     if not 0 <= start < end <= len(text) or text[start:end] != part:
-        raise invalid_input(
+        raise InvalidInput(
             f"The entity function {name} returned {part!r} at {start}:{end}, which is not there",
-            "Offsets count characters of the text, and text[start:end] is the entity.",
+            hint="Offsets count characters of the text, and text[start:end] is the entity.",
         )
     return {"text": part, "label": label, "start": start, "end": end}
 
@@ -98,8 +103,8 @@ def call_summary(function: Callable[[list[str]], str], messages: Sequence[str]) 
     """The summary from ``function``; raises InvalidInput when it is not a string."""
     result = function(list(messages))
     if not isinstance(result, str):
-        raise invalid_input(
+        raise InvalidInput(
             f"The summary function {name_of(function)} returned {type(result).__name__}",
-            "Return a string.",
+            hint="Return a string.",
         )
     return result

