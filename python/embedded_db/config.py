@@ -193,7 +193,8 @@ class Config:
             path: the file. ``ml = "none"`` in it enriches nothing.
 
         Raises:
-            InvalidInput: the file is missing, not TOML, or has an unknown name or wrong value.
+            InvalidInput: the file cannot be read, is not TOML, or has an unknown name or wrong
+                value.
         """
         import tomllib  # here, for few programs read a file
 
@@ -204,6 +205,12 @@ class Config:
         except FileNotFoundError as error:
             raise InvalidInput(
                 f"the configuration file {name!r} does not exist", hint="Check the path", path=name
+            ) from error
+        except OSError as error:
+            raise InvalidInput(
+                f"the configuration file {name!r} cannot be read: {error.strerror}",
+                hint="Check the path and the permissions",
+                path=name,
             ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InvalidInput(
@@ -219,7 +226,8 @@ class Config:
         """Give a copy with some options replaced.
 
         Args:
-            options: values by name, as in `from_dict`.
+            options: values by name, as in `from_dict`. A dict for ``weaver`` or ``ml`` changes the
+                options that it names and keeps the others.
 
         Raises:
             InvalidInput: an unknown name (the nearest known one is named), or a wrong value.
@@ -231,7 +239,7 @@ class Config:
             _known("weaver option", weaver, [option.name for option in fields(WeaverConfig)])
             values["weaver"] = replace(self.weaver, **weaver)
         if isinstance(values.get("ml"), Mapping):
-            values["ml"] = _ml_from(values["ml"])
+            values["ml"] = _ml_with(self.ml, values["ml"])
         return replace(self, **values)
 
     def to_native(self, *, read_only: bool) -> dict[str, Any]:
@@ -269,6 +277,7 @@ class Config:
 
 
 FUNCTION_NAMES: Final = ("embedding_info", "warm_up", "health", "embed", "enrich", "summarize")
+"""The methods of `ModelFunctions`."""
 
 
 def _check_ml(ml: object) -> None:
@@ -286,11 +295,12 @@ def _check_ml(ml: object) -> None:
         )
 
 
-def _ml_from(options: Mapping[str, Any]) -> "MLConfig":
+def _ml_with(ml: object, options: Mapping[str, Any]) -> "MLConfig":
+    """Give the model configuration ``ml`` with some options replaced; of none, a new one."""
     from .ml.config import MLConfig
 
     _known("ml option", options, [option.name for option in fields(MLConfig)])
-    return MLConfig(**options)
+    return replace(ml if isinstance(ml, MLConfig) else MLConfig(), **options)
 
 
 def _known(what: str, given: Mapping[str, Any], known: list[str]) -> None:

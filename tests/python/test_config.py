@@ -1,6 +1,7 @@
 """Configuration comes as keywords, an object, a dict or a file, and says what it does not know."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -36,6 +37,16 @@ def test_models_by_name(tmp_path):
     with pytest.raises(InvalidInput, match="embeding.*'embedding'"):
         Config.from_dict({"ml": {"embeding": "hashing"}})
     assert Config().ml == MLConfig()
+
+
+def test_a_dict_changes_only_what_it_names():
+    config = Config(
+        ml=MLConfig(embedding="hashing", threads=1), weaver=WeaverConfig(max_attempts=2)
+    )
+    changed = config.with_options({"ml": {"entities": None}, "weaver": {"batch_size": 8}})
+    assert changed.ml == MLConfig(embedding="hashing", entities=None, threads=1)
+    assert changed.weaver == WeaverConfig(max_attempts=2, batch_size=8)
+    assert Config(ml=None).with_options({"ml": {"threads": 1}}).ml == MLConfig(threads=1)
 
 
 def test_a_configuration_does_not_change():
@@ -74,6 +85,14 @@ def test_a_broken_file_is_named(tmp_path):
     file.write_text("durability = \n")
     with pytest.raises(InvalidInput, match=r"config\.toml.*TOML.*line 1"):
         Config.from_file(file)
+
+
+@pytest.mark.parametrize("name", ["missing.toml", "."])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, name):
+    file = tmp_path / name
+    with pytest.raises(InvalidInput, match=re.escape(repr(str(file)))) as caught:
+        Config.from_file(file)
+    assert caught.value.path == str(file)
 
 
 def test_the_default_space_of_a_handle():
