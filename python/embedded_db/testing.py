@@ -78,8 +78,8 @@ class FakeModel:
         self._failure: Failure | None = None
         self._failures_left: int | None = None
         self._only: str | None = None
+        self._holding = False
         self._released = threading.Event()
-        self._released.set()
 
     # ------------------------------------------------------------------ switches
 
@@ -98,21 +98,25 @@ class FakeModel:
         with self._lock:
             self._failure, self._failures_left, self._only = how, times, containing
             if how == "hang":
-                self._released.clear()
+                self._released.clear()  # what does not fail in this way goes on
 
     def recover(self) -> None:
         """Work again, and let go of calls that hang."""
         with self._lock:
             self._failure = self._failures_left = self._only = None
-        self._released.set()
+        self.release()
 
     def hold(self) -> None:
         """Let calls wait until `release`, so that a test can look at work in progress."""
-        self._released.clear()
+        with self._lock:
+            self._holding = True
+            self._released.clear()
 
     def release(self) -> None:
         """Let calls that wait go on."""
-        self._released.set()
+        with self._lock:
+            self._holding = False
+            self._released.set()
 
     # ------------------------------------------------------------------ the model functions
 
@@ -160,8 +164,8 @@ class FakeModel:
         """
         how = self._begin("enrich", texts)
         chosen = [at for at, wanted in enumerate(want_vectors) if wanted]
-        wanted = [texts[at] for at in chosen]
-        vectors = self._vectors(wanted)
+        embedded = [texts[at] for at in chosen]
+        vectors = self._vectors(embedded)
         entities = [
             self._find(text[start:]) if wanted else []
             for text, start, wanted in zip(texts, starts, want_entities, strict=True)
@@ -170,7 +174,7 @@ class FakeModel:
             entities = [[{"text": "Nobody", "label": "PERSON", "start": 0, "end": 999}]] * len(
                 texts
             )
-        self._count(wanted)
+        self._count(embedded)
         return self._spoilt(vectors, how), np.array(chosen, np.int32), entities
 
     def summarize(
@@ -191,9 +195,11 @@ class FakeModel:
             if how is not None and self._failures_left is not None:
                 how = how if self._failures_left > 0 else None
                 self._failures_left -= how is not None
+            waits = self._holding or how == "hang"
         if how == "raise":
             raise ModelFailure(f"{function} fails because the test says so")
-        self._released.wait()
+        if waits:
+            self._released.wait()
         return how
 
     def _count(self, texts: Sequence[str]) -> None:
