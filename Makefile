@@ -53,12 +53,12 @@ test-python: build
 # and in a shared one the two would undo each other's work.
 lint: lint-rust cross lint-python lint-types
 
-lint-rust: build
+lint-rust: $(VENV)/requirements.stamp
 	cargo fmt --all --check
 	scripts/third-party --check
 	cargo clippy $(PROFILE) --locked --workspace --all-targets --target-dir $(TARGET)/lint -- -D warnings
 
-lint-python: build
+lint-python: $(VENV)/requirements.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 

@@ -1,4 +1,4 @@
-"""Every Python example of the README and the guide runs as it is printed.
+"""Every Python example of the README and the guide runs as it is printed, and every link leads on.
 
 The blocks of one document run in order in one program, in an empty directory, with the default
 models.
@@ -33,9 +33,12 @@ def test_the_examples_run(document, tmp_path):
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/guide.md", "docs/architecture.md"])
-def test_links_lead_somewhere(document):
-    file = ROOT / document
+FOLDERS = (".", "docs", "docs/decisions", "examples/conversations", "models")
+DOCUMENTS = [file for folder in FOLDERS for file in sorted((ROOT / folder).glob("*.md"))]
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_links_lead_somewhere(file):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", file.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (file.parent / target).exists(), target
