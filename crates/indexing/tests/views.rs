@@ -1,0 +1,254 @@
+//! A view that has followed the changes says what one says that is loaded anew, to every reader at the
+//! state of its own snapshot.
+//!
+//! Random writes, in two namespaces, go to a store. Views that were loaded at the beginning, in the
+//! middle or not at all are brought up to it step by step, while readers come and stay. Each reader is
+//! compared with views that nobody has used before, at the same state: those of its own time were
+//! written down when it came.
+
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+use std::sync::Arc;
+
+use embedded_db_common::{Draft, NamespaceId, Options, Result, Slot, Value};
+use embedded_db_indexing::graph::{Changes, EmbeddingDraft, GraphWriter};
+use embedded_db_indexing::schema::Names;
+use embedded_db_indexing::text::{Bm25, TextQuery};
+use embedded_db_indexing::{Attached, Needs, Pin, StoreRows, Views};
+use embedded_db_storage::{ReadTxn, Store};
+use proptest::prelude::*;
+
+const WORDS: [&str; 6] = ["red", "lake", "dog", "wind", "fog", "tin"];
+const NAMESPACES: [&str; 2] = ["default", "other"];
+/// Messages that a step may mean.
+const IDS: usize = 12;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Say {
+        namespace: usize,
+        id: usize,
+        words: Vec<usize>,
+    },
+    Delete {
+        namespace: usize,
+        id: usize,
+    },
+    Vector {
+        namespace: usize,
+        id: usize,
+        x: i8,
+        y: i8,
+    },
+    DropOther,
+    /// Loads what is not loaded, and follows.
+    Look {
+        namespace: usize,
+    },
+    /// Follows only; the reader stays.
+    Pin,
+    /// A reader that stayed looks again, perhaps for the first time.
+    Ask {
+        of: prop::sample::Index,
+    },
+    LetGo {
+        of: prop::sample::Index,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let words = prop::collection::vec(0..WORDS.len(), 0..5);
+    prop_oneof![
+        8 => (0..2usize, 0..IDS, words)
+            .prop_map(|(namespace, id, words)| Step::Say { namespace, id, words }),
+        3 => (0..2usize, 0..IDS).prop_map(|(namespace, id)| Step::Delete { namespace, id }),
+        6 => (0..2usize, 0..IDS, -3i8..=3, -3i8..=3)
+            .prop_map(|(namespace, id, x, y)| Step::Vector { namespace, id, x, y }),
+        1 => Just(Step::DropOther),
+        5 => (0..2usize).prop_map(|namespace| Step::Look { namespace }),
+        2 => Just(Step::Pin),
+        3 => any::<prop::sample::Index>().prop_map(|of| Step::Ask { of }),
+        1 => any::<prop::sample::Index>().prop_map(|of| Step::LetGo { of }),
+    ]
+}
+
+struct Bench {
+    store: Arc<Store>,
+    names: Names,
+}
+
+/// Everything that the views tell a reader of a namespace: texts and vectors with their scores.
+#[derive(Debug, PartialEq)]
+struct Told {
+    texts: Vec<Vec<(Slot, u32)>>,
+    vectors: Vec<(Slot, u32)>,
+    documents: u64,
+    rows: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let store = Store::open_in_memory(&Options::default()).unwrap();
+        let names = store
+            .write(|txn| {
+                let names = Names::create(txn)?;
+                txn.create_namespace("default")?;
+                Ok(names)
+            })
+            .unwrap();
+        Self { store, names }
+    }
+
+    fn views(&self) -> Arc<Views> {
+        Views::new(self.names, "english").unwrap()
+    }
+
+    fn write(
+        &self,
+        namespace: usize,
+        mut job: impl FnMut(&mut GraphWriter<'_, '_>, NamespaceId) -> Result<()> + Send + 'static,
+    ) {
+        let names = self.names;
+        let written = self.store.write(move |txn| {
+            let namespace = txn.create_namespace(NAMESPACES[namespace])?;
+            job(&mut GraphWriter::new(txn, &names, namespace), namespace)
+        });
+        written.unwrap();
+    }
+
+    fn apply(&self, step: &Step) {
+        match step.clone() {
+            Step::Say { namespace, id, words } => {
+                self.write(namespace, move |writer, namespace| {
+                    let words: Vec<&str> = words.iter().map(|word| WORDS[*word]).collect();
+                    let content = Value::Str(words.join(" "));
+                    let id = id.to_string();
+                    if let Some(slot) = writer.txn.node_slot(namespace, &id)? {
+                        let mut changes = Changes::default();
+                        changes.set.set("content", &content)?;
+                        return writer.update_node(slot, &changes);
+                    }
+                    let chat = writer.ensure_chat("chat")?;
+                    let mut properties = Draft::new();
+                    properties.set("content", &content)?;
+                    writer.add_message(chat, "chat", Some(&id), &properties).map(drop)
+                })
+            }
+            Step::Delete { namespace, id } => self.write(namespace, move |writer, namespace| {
+                match writer.txn.node_slot(namespace, &id.to_string())? {
+                    Some(slot) => writer.delete_node(slot),
+                    None => Ok(()),
+                }
+            }),
+            Step::Vector { namespace, id, x, y } => {
+                self.write(namespace, move |writer, namespace| {
+                    let node_id = id.to_string();
+                    if writer.txn.node_slot(namespace, &node_id)?.is_none() {
+                        return Ok(());
+                    }
+                    let vector = vec![f32::from(x), f32::from(y)];
+                    let draft = EmbeddingDraft { id: None, node_id, space: None, vector };
+                    writer.create_embedding(&draft).map(drop)
+                });
+            }
+            Step::DropOther => {
+                self.store.write(|txn| txn.drop_namespace(NAMESPACES[1]).map(drop)).unwrap();
+            }
+            Step::Look { .. } | Step::Pin | Step::Ask { .. } | Step::LetGo { .. } => {}
+        }
+    }
+
+    /// What there is to look into; nothing before a namespace has been made.
+    fn needs(&self, namespace: usize) -> Option<Needs> {
+        let snapshot = self.store.read().unwrap();
+        let namespace = snapshot.namespace(NAMESPACES[namespace]).unwrap()?;
+        let space = snapshot.spaces().unwrap().into_iter().next();
+        Some(Needs { namespace, text: true, space })
+    }
+
+    fn told(&self, pin: &Pin, attached: &Attached, needs: &Needs) -> Told {
+        let tail = attached.text.as_ref().unwrap().read().unwrap();
+        let search = |word: &&str| {
+            let query = TextQuery::parse(tail.analyzer(), word, false);
+            let never = &mut || false;
+            let hits = tail.search(&query, Bm25::default(), pin.lsn(), None, IDS, never).unwrap();
+            hits.into_iter().map(|hit| (hit.slot, hit.score.to_bits())).collect()
+        };
+        let texts = WORDS.iter().map(search).collect();
+        let documents = tail.document_count(pin.lsn());
+        let (mut vectors, mut rows) = (Vec::new(), 0);
+        if let (Some(tail), Some((space, _))) = (&attached.vectors, &needs.space) {
+            let tail = tail.read().unwrap();
+            let mut stored =
+                StoreRows { snapshot: pin.snapshot(), namespace: needs.namespace, space: *space };
+            let never = &mut || false;
+            let hits = tail.search(&[1.0, 0.5], pin.lsn(), None, IDS, &mut stored, never);
+            let hits = hits.unwrap().unwrap();
+            vectors = hits.into_iter().map(|hit| (hit.slot, hit.score.to_bits())).collect();
+            rows = tail.row_count(pin.lsn());
+        }
+        Told { texts, vectors, documents, rows }
+    }
+
+    /// What views say that are loaded for this alone, at the newest state.
+    fn told_anew(&self, needs: &Needs) -> Told {
+        let (pin, attached) = self.views().begin(&self.store, needs).unwrap();
+        self.told(&pin, &attached, needs)
+    }
+}
+
+/// A reader that stays, with what it was told when it came.
+struct Reader {
+    pin: Pin,
+    told: Vec<(Needs, Told)>,
+}
+
+impl Reader {
+    fn check(&self, bench: &Bench, views: &Views) -> std::result::Result<(), TestCaseError> {
+        for (needs, told) in &self.told {
+            let attached = views.attach(&self.pin, needs).unwrap();
+            prop_assert_eq!(&bench.told(&self.pin, &attached, needs), told);
+        }
+        Ok(())
+    }
+}
+
+fn run(steps: &[Step]) -> std::result::Result<(), TestCaseError> {
+    let bench = Bench::new();
+    let views = bench.views();
+    let mut readers: Vec<Reader> = Vec::new();
+    for step in steps {
+        bench.apply(step);
+        match step {
+            Step::Look { namespace } => {
+                if let Some(needs) = bench.needs(*namespace) {
+                    let (pin, attached) = views.begin(&bench.store, &needs).unwrap();
+                    prop_assert_eq!(bench.told(&pin, &attached, &needs), bench.told_anew(&needs));
+                }
+            }
+            Step::Pin => {
+                let pin = views.pin(&bench.store).unwrap();
+                let needs = (0..2).filter_map(|namespace| bench.needs(namespace));
+                let told = needs.map(|needs| (needs.clone(), bench.told_anew(&needs))).collect();
+                readers.push(Reader { pin, told });
+            }
+            Step::Ask { of } if !readers.is_empty() => {
+                readers[of.index(readers.len())].check(&bench, &views)?;
+            }
+            Step::LetGo { of } if !readers.is_empty() => {
+                drop(readers.remove(of.index(readers.len())));
+            }
+            _ => {}
+        }
+    }
+    readers.iter().try_for_each(|reader| reader.check(&bench, &views))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn views_that_followed_say_what_new_ones_say(steps in prop::collection::vec(step(), 1..60)) {
+        run(&steps)?;
+    }
+}
