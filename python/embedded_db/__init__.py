@@ -46,8 +46,9 @@ from .errors import (
 )
 from .fields import DELETE
 from .models import Chat, Entity, Message, Model, Status, Summary
-from .query import ConvergedQuery, Result, Results
+from .query import ConvergedQuery
 from .reads import Path, Visit
+from .results import Result, Results
 from .snapshot import Snapshot
 from .transaction import Transaction
 from .weaver import Weaver

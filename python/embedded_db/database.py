@@ -17,6 +17,7 @@ from . import weaver as weaving
 from ._native import Database as NativeDatabase
 from ._native import Edge, Embedding, Node
 from ._native import Snapshot as NativeSnapshot
+from .checks import vector as checked_vector
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
 from .errors import DatabaseClosed, InvalidInput, nearest
 from .models import (
@@ -31,7 +32,8 @@ from .models import (
     message_dict,
     wrap,
 )
-from .query import vector as checked_vector
+from .query import ConvergedQuery
+from .querying import checked
 from .reads import Reads, with_space
 from .snapshot import Snapshot
 from .transaction import Transaction
@@ -273,6 +275,39 @@ class EmbeddedDB(Reads):
             NotFound: the node does not exist.
         """
         self._native.delete_node(id_of(id))
+
+    def update_matching(self, query: ConvergedQuery, updates: Mapping[str, Any]) -> int:
+        """Change all nodes that a query matches, in one step, all or nothing.
+
+        The nodes are found in the state that is being changed: nobody's write comes in between.
+
+        Args:
+            query: a query without semantic and text legs; its limit and order do not matter.
+            updates: as in `update_node`.
+
+        Returns:
+            How many nodes there were.
+
+        Raises:
+            InvalidQuery: the query has a ranking leg.
+            InvalidInput: a name or value cannot be stored.
+        """
+        native = checked(query).native
+        return self._native.update_matching(native, cast("dict[str, Any]", updates))
+
+    def delete_matching(self, query: ConvergedQuery) -> int:
+        """Delete all nodes that a query matches, in one step, all or nothing.
+
+        Args:
+            query: a query without semantic and text legs; its limit and order do not matter.
+
+        Returns:
+            How many nodes matched. A chat takes its messages along, whether they match or not.
+
+        Raises:
+            InvalidQuery: the query has a ranking leg.
+        """
+        return self._native.delete_matching(checked(query).native)
 
     # ------------------------------------------------------------------ edges
 

@@ -26,7 +26,7 @@ from .fields import DELETE
 
 if TYPE_CHECKING:
     from .database import EmbeddedDB
-    from .query import Result
+    from .results import Result
 
 __all__ = [
     "AnyNode",

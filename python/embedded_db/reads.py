@@ -2,29 +2,20 @@
 
 from __future__ import annotations  # those of inner functions would be evaluated at every call
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 from ._native import Database as NativeDatabase
-from ._native import Edge, Embedding, Hits, Node
+from ._native import Edge, Embedding, Node
 from ._native import Snapshot as NativeSnapshot
+from .checks import direction as native_direction
 from .errors import InvalidInput
 from .models import AnyNode, Entity, IdLike, Owner, entities_of, id_of, wrap
-from .query import (
-    ConvergedQuery,
-    Filter,
-    GraphFilter,
-    Rank,
-    Results,
-    SemanticQuery,
-    TextQuery,
-    native_query,
-)
-from .query import direction as native_direction
+from .querying import Asked, Querying
 
-__all__ = ["Pages", "Path", "Querying", "Reads", "Visit"]
+__all__ = ["Pages", "Path", "Reads", "Visit"]
 
 T = TypeVar("T")
 
@@ -108,100 +99,6 @@ class Path:
         return len(self.nodes)
 
 
-class Querying(ABC):
-    """The converged query, over whatever can answer it."""
-
-    @abstractmethod
-    def _query(self, query: dict[str, Any]) -> Hits: ...
-
-    @abstractmethod
-    def _default_space(self) -> str | None: ...
-
-    def query(
-        self,
-        *,
-        structural_filters: Sequence[Filter] = (),
-        graph_filter: GraphFilter | None = None,
-        semantic_query: SemanticQuery | None = None,
-        text_query: TextQuery | None = None,
-        labels: Sequence[str] | None = None,
-        limit: int = 10,
-        rank: Rank | None = None,
-        wait: float | None = None,
-        timeout: float | None = None,
-        explain: bool = False,
-        exact: bool = False,
-    ) -> Results:
-        """Find nodes by properties, graph reach, meaning and words, in one consistent state.
-
-        Property filters and graph reach restrict, meaning and words rank; each may be left out.
-
-        Args:
-            structural_filters: conditions on properties, such as
-                ``[{"property": "role", "operator": "Equals", "value": "user"}]``; all have to
-                hold. ``{"any": […]}``, ``{"all": […]}`` and ``{"not": …}`` nest.
-            graph_filter: ``{"start": id, "edge_types": […], "direction": "any", "min_hops": 1,
-                "max_hops": 2, "exclude": False}``.
-            semantic_query: ``{"text": …}`` or ``{"vector": float32[dim]}``, with ``threshold``
-                (least raw cosine), ``space`` and ``recall``.
-            text_query: ``{"text": words}``, ranked by BM25.
-            labels: only nodes with one of these labels.
-            limit: most results, 1 to 10,000.
-            rank: weights such as ``{"text": 0.5, "semantic": 0.5, "graph": 0.0,
-                "neighbors": 0.3}``.
-            wait: seconds to wait for embeddings that matching nodes do not have yet.
-            timeout: seconds the query may take.
-            explain: give the plan with the results.
-            exact: search vectors exactly whatever the index offers.
-
-        Returns:
-            The results, best first; ``results.pending`` counts matching nodes not embedded yet.
-
-        Raises:
-            InvalidQuery: a field is malformed, or the query is empty or contradicts itself.
-            NotFound: a start node or a space does not exist.
-            DimensionMismatch: the vector has another length than its space.
-            ModelUnavailable: a text has to be embedded and there is no model.
-            Timeout: ``timeout`` passed.
-        """
-        return self._results(
-            native_query(
-                structural_filters=structural_filters,
-                graph_filter=graph_filter,
-                semantic_query=semantic_query,
-                text_query=text_query,
-                labels=labels,
-                limit=limit,
-                rank=rank,
-                wait=wait,
-                timeout=timeout,
-                explain=explain,
-                exact=exact,
-            )
-        )
-
-    def execute_query(self, query: ConvergedQuery) -> Results:
-        """Run a query that was made beforehand.
-
-        Args:
-            query: the query.
-
-        Returns:
-            The results, best first.
-
-        Raises:
-            InvalidInput: it is not a `ConvergedQuery`.
-            DbError: as `query`.
-        """
-        return self._results(_checked(query).native)
-
-    def _results(self, native: dict[str, Any]) -> Results:
-        space = self._default_space()
-        if space is not None and "semantic_query" in native:
-            native = {**native, "semantic_query": {"space": space, **native["semantic_query"]}}
-        return Results(cast("Owner", self), self._query(native))
-
-
 class Reads(Querying):
     """Reads of nodes, edges, embeddings and paths."""
 
@@ -214,8 +111,8 @@ class Reads(Querying):
     def _owner(self) -> Owner:
         return cast("Owner", self)
 
-    def _query(self, query: dict[str, Any]) -> Hits:
-        return self._native.query(query)
+    def _asked(self) -> Asked:
+        return self._native
 
     def _raw_node(self, id: str) -> Node | None:
         return self._native.get_node(id)
@@ -512,15 +409,6 @@ class Reads(Querying):
         )
         owner = self._owner()
         return (Visit(wrap(owner, node), depth) for node, depth in visits)
-
-
-def _checked(query: object) -> ConvergedQuery:
-    if not isinstance(query, ConvergedQuery):
-        raise InvalidInput(
-            f"{query!r:.200} is not a ConvergedQuery",
-            hint="Make one with ConvergedQuery(…) or ConvergedQuery.from_dict(…)",
-        )
-    return query
 
 
 def _edge_types(given: object) -> list[str] | None:

@@ -6,12 +6,13 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
-from ._native import Edge, Hits, Node
+from ._native import Edge, Node
 from ._native import Transaction as NativeTransaction
+from .checks import direction as native_direction
 from .errors import Conflict, InvalidInput
 from .models import AnyNode, IdLike, id_of, wrap
-from .query import direction as native_direction
-from .reads import Querying, _edge_types, with_space
+from .querying import Asked, Querying
+from .reads import _edge_types, with_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,8 +196,8 @@ class Transaction(Querying):
             left = None if left is None else left - 1
             yield wrap(self, found[0])
 
-    def _query(self, query: dict[str, Any]) -> Hits:
-        return self._native.query(query)
+    def _asked(self) -> Asked:
+        return self._native
 
     def _default_space(self) -> str | None:
         return self._parent._default_space()

@@ -16,7 +16,7 @@ use pyo3::types::{PyDict, PyList};
 use crate::convert::{changes, edge, edge_changes, embedding, flat, node, strings, vector, wait};
 use crate::errors::{Released, attached, detached, interrupted, invalid, to_python};
 use crate::objects::{Edge, Embedding, Node, Path};
-use crate::query::{Hits, query};
+use crate::query::{Cursor, Hits, groups, query};
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 
@@ -425,9 +425,46 @@ impl Database {
 
     // ---- queries
 
-    fn query(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<Hits> {
+    #[pyo3(signature = (query, after=None))]
+    fn query(
+        &self,
+        py: Python<'_>,
+        query: &Bound<'_, PyDict>,
+        after: Option<&Cursor>,
+    ) -> PyResult<Hits> {
+        let (query, after) = (self::query(query)?, after.map(Cursor::engine));
+        detached(py, || self.inner.query(&query, after, &interrupted)).map(Hits::new)
+    }
+
+    fn count_matching(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<u64> {
         let query = self::query(query)?;
-        detached(py, || self.inner.query(&query, &interrupted)).map(Hits::new)
+        detached(py, || self.inner.count_matching(&query, &interrupted))
+    }
+
+    fn group_count<'py>(
+        &self,
+        py: Python<'py>,
+        query: &Bound<'_, PyDict>,
+        property: &str,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let query = self::query(query)?;
+        let found = detached(py, || self.inner.group_count(&query, property, &interrupted))?;
+        groups(py, found)
+    }
+
+    fn update_matching(
+        &self,
+        py: Python<'_>,
+        query: &Bound<'_, PyDict>,
+        updates: &Bound<'_, PyAny>,
+    ) -> PyResult<u64> {
+        let (query, changes) = (self::query(query)?, changes(updates)?);
+        detached(py, || self.inner.update_matching(&query, changes))
+    }
+
+    fn delete_matching(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<u64> {
+        let query = self::query(query)?;
+        detached(py, || self.inner.delete_matching(&query))
     }
 
     #[allow(clippy::too_many_arguments)]

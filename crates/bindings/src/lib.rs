@@ -22,6 +22,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<objects::Embedding>()?;
     module.add_class::<objects::Path>()?;
     module.add_class::<query::Hit>()?;
+    module.add_class::<query::Cursor>()?;
     module.add_class::<query::Hits>()?;
     Ok(())
 }

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use embedded_db_engine as engine;
-use embedded_db_engine::common::Error;
+use embedded_db_engine::common::record::Cursor as Bytes;
+use embedded_db_engine::common::{Error, ValueRef};
 use embedded_db_engine::{
-    ConvergedQuery, Filter, GraphFilter, Operator, Query, Rank, Reach, SemanticLeg,
+    AsOf, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Operator, OrderBy, Query, Rank,
+    Reach, SemanticLeg,
 };
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use crate::convert::{Property, string, strings, value, vector, wait};
-use crate::errors::to_python;
+use crate::convert::{Property, string, strings, to_object, value, vector, wait};
+use crate::errors::{Released, to_python};
 use crate::objects::Node;
 
 fn wrong(py: Python<'_>, field: &str, message: String) -> PyErr {
@@ -48,31 +50,32 @@ fn seconds(field: &str, item: &Bound<'_, PyAny>) -> PyResult<Duration> {
         .ok_or_else(|| wrong(item.py(), field, format!("{seconds} is no duration in seconds")))
 }
 
-fn filter(item: &Bound<'_, PyAny>, depth: usize) -> PyResult<Filter> {
-    const FIELD: &str = "structural_filters";
+fn filters(field: &str, items: &Bound<'_, PyAny>, depth: usize) -> PyResult<Vec<Filter>> {
+    items.try_iter()?.map(|item| filter(field, &item?, depth)).collect()
+}
+
+fn filter(field: &str, item: &Bound<'_, PyAny>, depth: usize) -> PyResult<Filter> {
     let py = item.py();
     if depth > engine::common::MAX_DEPTH {
-        return Err(wrong(py, FIELD, "conditions are nested deeper than 64 levels".into()));
+        return Err(wrong(py, field, "conditions are nested deeper than 64 levels".into()));
     }
-    let given = dict(FIELD, item)?;
-    let all = |items: &Bound<'_, PyAny>| -> PyResult<Vec<Filter>> {
-        items.try_iter()?.map(|item| filter(&item?, depth + 1)).collect()
-    };
+    let given = dict(field, item)?;
+    let all = |items: &Bound<'_, PyAny>| filters(field, items, depth + 1);
     for (key, item) in given.iter() {
         match key.cast::<PyString>().ok().and_then(|key| key.to_str().ok()) {
             Some("any") => return all(&item).map(Filter::Any),
             Some("all") => return all(&item).map(Filter::All),
-            Some("not") => return Ok(Filter::Not(Box::new(filter(&item, depth + 1)?))),
+            Some("not") => return Ok(Filter::Not(Box::new(filter(field, &item, depth + 1)?))),
             Some("property" | "operator" | "value") => {}
             _ => {
                 let message = format!("{} is no field of a condition", shown(&key));
-                return Err(wrong(py, FIELD, message));
+                return Err(wrong(py, field, message));
             }
         }
     }
     let need = |key: &str| {
         given.get_item(key)?.ok_or_else(|| {
-            wrong(py, FIELD, format!("a condition needs {key:?}; {} has none", shown(item)))
+            wrong(py, field, format!("a condition needs {key:?}; {} has none", shown(item)))
         })
     };
     let operator = string("operator", &need("operator")?)?;
@@ -90,11 +93,49 @@ fn filter(item: &Bound<'_, PyAny>, depth: usize) -> PyResult<Filter> {
     };
     if operator == Operator::Between && operand.len()? != 2 {
         let message = format!("Between needs [low, high]; {} has another length", shown(&operand));
-        return Err(wrong(py, FIELD, message));
+        return Err(wrong(py, field, message));
     }
     let property = string("property", &need("property")?)?;
     let value = value(&Property(&property), &operand)?;
     Ok(Filter::Test { property, operator, value })
+}
+
+/// Microseconds since 1970 UTC.
+fn time(field: &str, item: &Bound<'_, PyAny>) -> PyResult<i64> {
+    match value(&Property(field), item)? {
+        engine::common::Value::Time(at) => Ok(at),
+        _ => Err(wrong(item.py(), field, format!("{} is no datetime", shown(item)))),
+    }
+}
+
+fn expansion(given: &Bound<'_, PyDict>) -> PyResult<Expansion> {
+    let py = given.py();
+    let direction = match optional(given, "direction")? {
+        Some(direction) => string("direction", &direction)?,
+        None => "any".into(),
+    };
+    let direction = Reach::parse("graph_filter.direction", &direction);
+    let names = |key: &str| -> PyResult<Option<Vec<String>>> {
+        let given = optional(given, key)?;
+        given.map(|names| strings(&format!("graph_filter.{key}"), &names)).transpose()
+    };
+    let hops = |key: &str, default: u32| match optional(given, key)? {
+        Some(item) => number(&format!("graph_filter.{key}"), &item, "a number of hops (0 or more)"),
+        None => Ok(default),
+    };
+    let min_hops = hops("min_hops", 1)?;
+    let edge_filters = optional(given, "edge_filters")?;
+    Ok(Expansion {
+        edge_types: names("edge_types")?,
+        direction: direction.map_err(|error| to_python(py, &error))?,
+        min_hops,
+        max_hops: hops("max_hops", min_hops.max(1))?,
+        labels: names("labels")?.unwrap_or_default(),
+        edge_filters: match edge_filters {
+            Some(given) => filters("graph_filter.edge_filters", &given, 0)?,
+            None => Vec::new(),
+        },
+    })
 }
 
 fn graph(item: &Bound<'_, PyAny>) -> PyResult<GraphFilter> {
@@ -102,28 +143,25 @@ fn graph(item: &Bound<'_, PyAny>) -> PyResult<GraphFilter> {
     let py = item.py();
     let start = optional(given, "start")?
         .ok_or_else(|| wrong(py, "graph_filter.start", "it is missing; name a node".into()))?;
-    let direction = match optional(given, "direction")? {
-        Some(direction) => string("direction", &direction)?,
-        None => "any".into(),
+    let steps = match optional(given, "steps")? {
+        None => vec![expansion(given)?],
+        Some(steps) => {
+            let steps = steps.try_iter()?;
+            steps
+                .map(|step| expansion(dict("graph_filter.steps", &step?)?))
+                .collect::<PyResult<_>>()?
+        }
     };
-    let direction = Reach::parse("graph_filter.direction", &direction);
-    let edge_types = optional(given, "edge_types")?;
-    let hops = |key: &str, default: u32| match optional(given, key)? {
-        Some(item) => number(&format!("graph_filter.{key}"), &item, "a number of hops (0 or more)"),
-        None => Ok(default),
-    };
-    let min_hops = hops("min_hops", 1)?;
+    let valid_at = optional(given, "valid_at")?;
     Ok(GraphFilter {
         start: strings("graph_filter.start", &start)?,
-        edge_types: edge_types
-            .map(|types| strings("graph_filter.edge_types", &types))
-            .transpose()?,
-        direction: direction.map_err(|error| to_python(py, &error))?,
-        min_hops,
-        max_hops: hops("max_hops", min_hops.max(1))?,
+        steps,
         exclude: match optional(given, "exclude")? {
             Some(exclude) => number("graph_filter.exclude", &exclude, "True or False")?,
             None => false,
+        },
+        times: AsOf {
+            valid_at: valid_at.map(|at| time("graph_filter.valid_at", &at)).transpose()?,
         },
     })
 }
@@ -135,12 +173,41 @@ fn rank(item: &Bound<'_, PyAny>) -> PyResult<Rank> {
         None => Ok(default),
     };
     let default = Rank::default();
+    let fusion = match optional(given, "fusion")? {
+        Some(fusion) => Fusion::parse(&string("rank.fusion", &fusion)?)
+            .map_err(|error| to_python(item.py(), &error))?,
+        None => default.fusion,
+    };
     Ok(Rank {
+        fusion,
         text: weight("text", default.text)?,
         semantic: weight("semantic", default.semantic)?,
         graph: weight("graph", default.graph)?,
-        neighbors: weight("neighbors", default.neighbors)?,
+        neighbors: optional(given, "neighbors")?
+            .map(|item| number("rank.neighbors", &item, "a weight"))
+            .transpose()?,
+        recency_half_life: optional(given, "recency_half_life")?
+            .map(|item| number("rank.recency_half_life", &item, "a number of seconds"))
+            .transpose()?,
+        mmr: optional(given, "mmr")?
+            .map(|item| number("rank.mmr", &item, "a number from 0 to 1"))
+            .transpose()?,
     })
+}
+
+fn order_by(items: &Bound<'_, PyAny>) -> PyResult<Vec<OrderBy>> {
+    let order = |item: Bound<'_, PyAny>| {
+        let (property, direction): (String, String) = number("order_by", &item, "a pair of texts")?;
+        match direction.as_str() {
+            "asc" | "desc" => Ok(OrderBy { property, descending: direction == "desc" }),
+            _ => Err(wrong(
+                item.py(),
+                "order_by",
+                format!("{direction:?} is not known; use \"asc\" or \"desc\""),
+            )),
+        }
+    };
+    items.try_iter()?.map(|item| order(item?)).collect()
 }
 
 /// A query from its canonical dict.
@@ -153,6 +220,7 @@ pub(crate) fn query(given: &Bound<'_, PyDict>) -> PyResult<Query> {
             semantic: None,
             text: None,
             labels: Vec::new(),
+            order_by: Vec::new(),
             limit: 10,
             rank: Rank::default(),
             explain: false,
@@ -169,9 +237,9 @@ pub(crate) fn query(given: &Bound<'_, PyDict>) -> PyResult<Query> {
         }
         match string("a field of the query", &key)?.as_str() {
             "structural_filters" => {
-                out.query.filters =
-                    item.try_iter()?.map(|item| filter(&item?, 0)).collect::<PyResult<_>>()?;
+                out.query.filters = filters("structural_filters", &item, 0)?;
             }
+            "order_by" => out.query.order_by = order_by(&item)?,
             "graph_filter" => out.query.graph = Some(graph(&item)?),
             "semantic_query" => {
                 let leg = dict("semantic_query", &item)?;
@@ -210,6 +278,31 @@ pub(crate) fn query(given: &Bound<'_, PyDict>) -> PyResult<Query> {
             }
             other => return Err(wrong(py, other, "it is no field of a query".into())),
         }
+    }
+    Ok(out)
+}
+
+/// Values of a property and how many nodes have each; nodes without it count as `None`.
+pub(crate) fn groups<'py>(
+    py: Python<'py>,
+    groups: Vec<(Option<engine::common::Value>, u64)>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let out = PyDict::new(py);
+    for (value, count) in groups {
+        let value = match value {
+            Some(value) => {
+                let mut bytes = Vec::new();
+                value.write(&mut bytes).map_err(|error| to_python(py, &error))?;
+                let value = ValueRef::read(&mut Bytes::new(&bytes));
+                to_object(py, value.map_err(|damaged| to_python(py, &damaged.into()))?)?
+            }
+            None => py.None().into_bound(py),
+        };
+        let before: u64 = match out.get_item(&value)? {
+            Some(count) => count.extract()?,
+            None => 0,
+        };
+        out.set_item(value, before + count)?;
     }
     Ok(out)
 }
@@ -255,6 +348,15 @@ impl Hit {
     }
 
     #[getter]
+    fn shares<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let out = PyDict::new(py);
+        for (name, share) in &self.hit().hit.shares {
+            out.set_item(name, share)?;
+        }
+        Ok(out)
+    }
+
+    #[getter]
     fn ranks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let out = PyDict::new(py);
         let hit = &self.hit().hit;
@@ -267,15 +369,30 @@ impl Hit {
     }
 }
 
+/// Where the results of a query go on.
+#[pyclass(frozen, module = "embedded_db._native")]
+pub(crate) struct Cursor {
+    inner: Released<Arc<engine::Cursor>>,
+}
+
+impl Cursor {
+    pub(crate) fn engine(&self) -> &engine::Cursor {
+        &self.inner
+    }
+}
+
 /// The results of a query, best first.
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Hits {
     answer: Arc<engine::Answer>,
+    cursor: Option<Released<Arc<engine::Cursor>>>,
 }
 
 impl Hits {
-    pub(crate) fn new(answer: engine::Answer) -> Self {
-        Self { answer: Arc::new(answer) }
+    pub(crate) fn new(mut answer: engine::Answer) -> Self {
+        // Not with the answer, which every single result keeps: a cursor holds a snapshot.
+        let cursor = answer.cursor.take().map(Released::new);
+        Self { answer: Arc::new(answer), cursor }
     }
 
     fn at(&self, at: usize) -> Hit {
@@ -305,6 +422,13 @@ impl Hits {
         let out = PyDict::new(py);
         out.set_item("steps", steps)?;
         Ok(Some(out))
+    }
+
+    /// Where the results go on; `None` behind the last.
+    #[getter]
+    fn cursor(&self) -> Option<Cursor> {
+        let cursor = self.cursor.as_ref()?;
+        Some(Cursor { inner: Released::new(Arc::clone(cursor)) })
     }
 
     fn __len__(&self) -> usize {

@@ -11,7 +11,7 @@ use crate::convert::strings;
 use crate::database::{PageOf, edges, embeddings, nodes, reach, types};
 use crate::errors::{Released, detached, ended, interrupted};
 use crate::objects::{Edge, Embedding, Node, Path};
-use crate::query::{Hits, query};
+use crate::query::{Cursor, Hits, groups, query};
 
 /// Reads of one instant.
 #[pyclass(frozen, module = "embedded_db._native")]
@@ -143,9 +143,31 @@ impl Snapshot {
         embeddings(py, self.read(py, |reads| reads.embeddings(id, space))?)
     }
 
-    fn query(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<Hits> {
+    #[pyo3(signature = (query, after=None))]
+    fn query(
+        &self,
+        py: Python<'_>,
+        query: &Bound<'_, PyDict>,
+        after: Option<&Cursor>,
+    ) -> PyResult<Hits> {
+        let (query, after) = (self::query(query)?, after.map(Cursor::engine));
+        self.read(py, |reads| reads.query(&query, after, &interrupted)).map(Hits::new)
+    }
+
+    fn count_matching(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<u64> {
         let query = self::query(query)?;
-        self.read(py, |reads| reads.query(&query, &interrupted)).map(Hits::new)
+        self.read(py, |reads| reads.count_matching(&query, &interrupted))
+    }
+
+    fn group_count<'py>(
+        &self,
+        py: Python<'py>,
+        query: &Bound<'_, PyDict>,
+        property: &str,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let query = self::query(query)?;
+        let found = self.read(py, |reads| reads.group_count(&query, property, &interrupted))?;
+        groups(py, found)
     }
 
     #[allow(clippy::too_many_arguments)]

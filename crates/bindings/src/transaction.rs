@@ -11,7 +11,7 @@ use crate::convert::{changes, edge, edge_changes, embedding, node};
 use crate::database::{nodes, reach, types};
 use crate::errors::{Released, detached, ended, interrupted};
 use crate::objects::{Edge, Node};
-use crate::query::{Hits, query};
+use crate::query::{Cursor, Hits, groups, query};
 
 /// Buffered writes over a pinned snapshot, checked and applied at commit.
 #[pyclass(frozen, module = "embedded_db._native")]
@@ -99,9 +99,31 @@ impl Transaction {
         self.with(py, |txn| txn.neighbors(id, types.as_deref(), reach)).map(nodes)
     }
 
-    fn query(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<Hits> {
+    #[pyo3(signature = (query, after=None))]
+    fn query(
+        &self,
+        py: Python<'_>,
+        query: &Bound<'_, PyDict>,
+        after: Option<&Cursor>,
+    ) -> PyResult<Hits> {
+        let (query, after) = (self::query(query)?, after.map(Cursor::engine));
+        self.with(py, |txn| txn.reads().query(&query, after, &interrupted)).map(Hits::new)
+    }
+
+    fn count_matching(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<u64> {
         let query = self::query(query)?;
-        self.with(py, |txn| txn.reads().query(&query, &interrupted)).map(Hits::new)
+        self.with(py, |txn| txn.reads().count_matching(&query, &interrupted))
+    }
+
+    fn group_count<'py>(
+        &self,
+        py: Python<'py>,
+        query: &Bound<'_, PyDict>,
+        property: &str,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let query = self::query(query)?;
+        let found = self.with(py, |txn| txn.reads().group_count(&query, property, &interrupted))?;
+        groups(py, found)
     }
 
     fn commit(&self, py: Python<'_>) -> PyResult<()> {

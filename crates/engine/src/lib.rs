@@ -14,14 +14,17 @@ pub use embedded_db_common as common;
 pub use embedded_db_indexing::graph::{
     Artefact, Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft,
 };
-pub use embedded_db_query::{ConvergedQuery, Filter, GraphFilter, Operator, Rank, Reach, Step};
+pub use embedded_db_query::{
+    AsOf, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Operator, OrderBy, Rank, Reach,
+    Step,
+};
 pub use embedded_db_storage::panic_text;
 pub use embedded_db_weaver::{
     ArtefactState, Enriched, Failure, JobCounts, Mention, ModelSpace, Models, Status, TextToEnrich,
 };
 pub use objects::{Edge, Embedding, Node, Path};
 pub use operations::Stats;
-pub use queries::{Answer, AnsweredHit, Query, SemanticLeg};
+pub use queries::{Answer, AnsweredHit, Cursor, Query, SemanticLeg};
 pub use reads::{Page, PinnedReads};
 pub use transaction::Transaction;
 pub use verify::Report;

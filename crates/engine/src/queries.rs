@@ -1,13 +1,19 @@
 //! Converged queries from the handle's point of view: where the query vector comes from, what to
 //! wait for, which snapshot.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use embedded_db_common::{Error, Result, Slot};
-use embedded_db_indexing::graph::{Artefact, check_dimension, check_vector, pending};
+use embedded_db_common::{Error, Lsn, Result, Slot, Value, clock};
+use embedded_db_indexing::graph::{
+    Artefact, Changes, GraphWriter, check_dimension, check_vector, pending,
+};
 use embedded_db_indexing::{Attached, Needs, Pin};
-use embedded_db_query::{Context, ConvergedQuery, Guard, Hit, Semantic, Step, run};
-use embedded_db_storage::SpaceRecord;
+use embedded_db_query::{
+    Context, ConvergedQuery, Guard, Hit, Semantic, Step, group_count, matching, run,
+};
+use embedded_db_storage::{ReadTxn, SpaceRecord};
+use roaring::RoaringBitmap;
 
 use crate::database::{Database, Engine};
 use crate::objects::Node;
@@ -49,7 +55,6 @@ pub struct AnsweredHit {
 }
 
 /// The answer to a query.
-#[derive(Clone)]
 pub struct Answer {
     /// Best first.
     pub hits: Vec<AnsweredHit>,
@@ -57,36 +62,183 @@ pub struct Answer {
     pub pending: u64,
     /// The plan, if it was asked for.
     pub plan: Option<Vec<Step>>,
+    /// Where the results go on, if there are more.
+    pub cursor: Option<Arc<Cursor>>,
+}
+
+/// Where the results of a query go on: the instant that it saw, and what it gave so far.
+pub struct Cursor {
+    seen: Seen,
+    asked: Arc<Query>,
+    prepared: Prepared,
+    given: RoaringBitmap,
+}
+
+/// What a cursor's query saw.
+#[derive(Clone)]
+enum Seen {
+    /// A snapshot that the cursors of the query hold among them. A read transaction may move between
+    /// threads but not be used by two at once.
+    Own(Arc<Mutex<PinnedReads>>),
+    /// The instant of this LSN, which the caller holds.
+    Callers(Lsn),
+}
+
+/// A query whose vector and space are known, and the time that it counts ages from.
+#[derive(Clone)]
+struct Prepared {
+    query: ConvergedQuery,
+    needs: Needs,
+    now: i64,
+}
+
+impl Cursor {
+    /// The results behind those given so far, in the instant that `reads` holds.
+    fn page(&self, reads: &PinnedReads, query: &Query, guard: &Guard<'_>) -> Result<Answer> {
+        if !self.asked.finds_the_same(query) {
+            return Err(Error::query(
+                "after",
+                "the cursor belongs to another query; pass it with the query that it came from, or \
+                 leave it out to begin anew",
+            ));
+        }
+        let mut prepared = self.prepared.clone();
+        prepared.query.limit = query.query.limit;
+        prepared.query.explain = query.query.explain;
+        let engine = reads.database().engine()?;
+        reads.pin.snapshot().check_age()?;
+        let attached = engine.views.attach(&reads.pin, &prepared.needs)?;
+        let (mut answer, given) =
+            page(&engine, &reads.pin, attached, &prepared, &self.given, guard)?;
+        answer.cursor = given.map(|given| {
+            let (seen, asked) = (self.seen.clone(), Arc::clone(&self.asked));
+            Arc::new(Self { seen, asked, prepared: self.prepared.clone(), given })
+        });
+        Ok(answer)
+    }
+}
+
+impl Query {
+    fn finds_the_same(&self, other: &Self) -> bool {
+        let plain = |query: &Self| {
+            let mut query = query.clone();
+            (query.wait, query.timeout) = (None, None);
+            (query.query.limit, query.query.explain) = (1, false);
+            query
+        };
+        plain(self) == plain(other)
+    }
 }
 
 impl Database {
-    /// Answers a query over the newest state.
-    pub fn query(&self, query: &Query, interrupted: &dyn Fn() -> Result<()>) -> Result<Answer> {
+    /// Answers a query over the newest state. With `after`, gives what comes behind the results of an
+    /// earlier page, in the state that it saw; the query must be the same, but for its limit, times and
+    /// wish for a plan.
+    pub fn query(
+        &self,
+        query: &Query,
+        after: Option<&Cursor>,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Answer> {
+        let Some(cursor) = after else { return self.first_page(query, interrupted) };
+        let guard = Guard::new(query.timeout, interrupted);
+        match &cursor.seen {
+            Seen::Own(reads) => {
+                let reads = reads.lock().unwrap_or_else(PoisonError::into_inner);
+                cursor.page(&reads, query, &guard)
+            }
+            Seen::Callers(_) => Err(Error::query(
+                "after",
+                "the cursor comes from a snapshot; pass it to the query of that snapshot",
+            )),
+        }
+    }
+
+    fn first_page(&self, query: &Query, interrupted: &dyn Fn() -> Result<()>) -> Result<Answer> {
         let engine = self.engine()?;
         let guard = Guard::new(query.timeout, interrupted);
         if let Some(weaver) = &engine.weaver {
             weaver.touch();
         }
-        let (query, needs) = self.prepare(query)?;
+        let prepared = self.prepare(query)?;
         let deadline = query.wait.map(|wait| Instant::now() + wait);
         loop {
-            let (pin, attached) = engine.views.begin(&engine.store, &needs)?;
+            let (pin, attached) = engine.views.begin(&engine.store, &prepared.needs)?;
             self.check_namespace(pin.snapshot())?;
-            let answer = answer(&engine, &pin, attached, &needs, &query.query, &guard)?;
-            drop(pin);
+            let first = RoaringBitmap::new();
+            let (mut answer, given) = page(&engine, &pin, attached, &prepared, &first, &guard)?;
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            match (left, &engine.weaver) {
-                (Some(left), Some(weaver)) if answer.pending > 0 && !left.is_zero() => {
-                    guard.check()?;
-                    weaver.wait_progress(left.min(Duration::from_millis(50)));
-                }
-                _ => return Ok(answer),
+            if let (Some(left), Some(weaver)) = (left, &engine.weaver)
+                && answer.pending > 0
+                && !left.is_zero()
+            {
+                drop(pin);
+                guard.check()?;
+                weaver.wait_progress(left.min(Duration::from_millis(50)));
+                continue;
             }
+            answer.cursor = given.map(|given| {
+                let reads = PinnedReads::new(self.clone(), pin);
+                let seen = Seen::Own(Arc::new(Mutex::new(reads)));
+                Arc::new(Cursor { seen, asked: Arc::new(query.clone()), prepared, given })
+            });
+            return Ok(answer);
         }
     }
 
+    /// How many nodes a query without ranking legs matches, whatever its limit.
+    pub fn count_matching(
+        &self,
+        query: &Query,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<u64> {
+        self.read(|reader| reader.matching(query, interrupted).map(|slots| slots.len()))
+    }
+
+    /// How many of the nodes that a query without ranking legs matches have each value of a property,
+    /// the most frequent first, and last those without it.
+    pub fn group_count(
+        &self,
+        query: &Query,
+        property: &str,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Vec<(Option<Value>, u64)>> {
+        self.read(|reader| reader.group_count(query, property, interrupted))
+    }
+
+    /// Changes all nodes that a query without ranking legs matches, in one step; how many.
+    pub fn update_matching(&self, query: &Query, changes: Changes) -> Result<u64> {
+        changes.set.check_names()?;
+        self.write_matching(query, move |writer, slot| writer.update_node(slot, &changes))
+    }
+
+    /// Removes all nodes that a query without ranking legs matches, in one step; how many.
+    pub fn delete_matching(&self, query: &Query) -> Result<u64> {
+        self.write_matching(query, |writer, slot| writer.delete_node(slot))
+    }
+
+    /// The nodes are found in the state that is being written, so nobody comes in between.
+    fn write_matching(
+        &self,
+        query: &Query,
+        change: impl Fn(&mut GraphWriter<'_, '_>, Slot) -> Result<()> + Send + 'static,
+    ) -> Result<u64> {
+        let (query, names, namespace) = (query.clone(), self.engine()?.names, self.namespace_id());
+        self.write(move |writer| {
+            let guard = Guard::new(query.timeout, &|| Ok(()));
+            let found = matching(writer.txn, namespace, &names, &query.query, &guard)?;
+            for slot in &found {
+                // The messages of a chat are gone with it.
+                if writer.txn.node_payload(namespace, Slot(slot))?.is_some() {
+                    change(writer, Slot(slot))?;
+                }
+            }
+            Ok(found.len())
+        })
+    }
+
     /// Embeds the text of the semantic leg and finds its space.
-    fn prepare(&self, query: &Query) -> Result<(Query, Needs)> {
+    fn prepare(&self, query: &Query) -> Result<Prepared> {
         let engine = self.engine()?;
         let mut query = query.clone();
         let mut space = None;
@@ -136,51 +288,128 @@ impl Database {
         query.query.validate()?;
         let needs =
             Needs { namespace: self.namespace_id(), text: query.query.text.is_some(), space };
-        Ok((query, needs))
+        Ok(Prepared { query: query.query, needs, now: clock::now() })
     }
 }
 
 impl PinnedReads {
-    /// Answers a query over this instant.
-    pub fn query(&self, query: &Query, interrupted: &dyn Fn() -> Result<()>) -> Result<Answer> {
+    /// As [`Database::query`], over this instant.
+    pub fn query(
+        &self,
+        query: &Query,
+        after: Option<&Cursor>,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Answer> {
+        let guard = Guard::new(query.timeout, interrupted);
+        match after.map(|cursor| (cursor, &cursor.seen)) {
+            None => self.first_page(query, &guard),
+            Some((cursor, Seen::Callers(lsn))) if *lsn == self.pin.lsn() => {
+                cursor.page(self, query, &guard)
+            }
+            Some(_) => Err(Error::query(
+                "after",
+                "the cursor does not come from this snapshot; pass it to what it came from",
+            )),
+        }
+    }
+
+    fn first_page(&self, query: &Query, guard: &Guard<'_>) -> Result<Answer> {
         let engine = self.database().engine()?;
         self.pin.snapshot().check_age()?;
-        let guard = Guard::new(query.timeout, interrupted);
-        let (query, needs) = self.database().prepare(query)?;
-        let attached = engine.views.attach(&self.pin, &needs)?;
-        answer(&engine, &self.pin, attached, &needs, &query.query, &guard)
+        let prepared = self.database().prepare(query)?;
+        let attached = engine.views.attach(&self.pin, &prepared.needs)?;
+        let first = RoaringBitmap::new();
+        let (mut answer, given) = page(&engine, &self.pin, attached, &prepared, &first, guard)?;
+        answer.cursor = given.map(|given| {
+            let (seen, asked) = (Seen::Callers(self.pin.lsn()), Arc::new(query.clone()));
+            Arc::new(Cursor { seen, asked, prepared, given })
+        });
+        Ok(answer)
+    }
+
+    /// As [`Database::count_matching`], over this instant.
+    pub fn count_matching(
+        &self,
+        query: &Query,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<u64> {
+        self.reader(|reader| reader.matching(query, interrupted).map(|slots| slots.len()))
+    }
+
+    /// As [`Database::group_count`], over this instant.
+    pub fn group_count(
+        &self,
+        query: &Query,
+        property: &str,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Vec<(Option<Value>, u64)>> {
+        self.reader(|reader| reader.group_count(query, property, interrupted))
     }
 }
 
-fn answer(
-    engine: &std::sync::Arc<Engine>,
+impl Reader<'_> {
+    fn matching(
+        &self,
+        query: &Query,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<RoaringBitmap> {
+        if query.semantic.is_some() {
+            return Err(Error::query(
+                "semantic_query",
+                "it ranks nodes and matches no certain set of them; leave it out here",
+            ));
+        }
+        let guard = Guard::new(query.timeout, interrupted);
+        matching(self.snapshot, self.namespace, &self.engine.names, &query.query, &guard)
+    }
+
+    fn group_count(
+        &self,
+        query: &Query,
+        property: &str,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Vec<(Option<Value>, u64)>> {
+        let slots = self.matching(query, interrupted)?;
+        let guard = Guard::new(query.timeout, interrupted);
+        group_count(self.snapshot, self.namespace, &slots, property, &guard)
+    }
+}
+
+/// One page of results; if there are more, with what was given up to its end.
+fn page(
+    engine: &Arc<Engine>,
     pin: &Pin,
     attached: Attached,
-    needs: &Needs,
-    query: &ConvergedQuery,
+    prepared: &Prepared,
+    given: &RoaringBitmap,
     guard: &Guard<'_>,
-) -> Result<Answer> {
+) -> Result<(Answer, Option<RoaringBitmap>)> {
+    let Prepared { query, needs, now } = prepared;
     let (snapshot, namespace) = (pin.snapshot(), needs.namespace);
+    let reader = Reader { engine, snapshot, namespace };
     let waiting = match query.semantic {
         Some(_) => pending(snapshot, namespace, Artefact::Embedding)?,
         None => Default::default(),
     };
-    let context = Context {
-        snapshot,
-        lsn: pin.lsn(),
-        namespace,
-        attached,
-        space: needs.space.as_ref().map(|(space, _)| *space),
-        names: &engine.names,
-        pending: waiting,
-    };
-    let results = run(&context, query, guard)?;
-    let reader = Reader { engine, snapshot, namespace };
+    let mut space = needs.space.as_ref().map(|(space, _)| *space);
+    if space.is_none() && query.rank.mmr.is_some() {
+        space = reader.space(None)?.map(|(space, _)| space);
+    }
+    let (lsn, names) = (pin.lsn(), &engine.names);
+    let pending = waiting;
+    let context = Context { snapshot, lsn, namespace, attached, space, names, pending, now: *now };
+    let results = run(&context, query, given, guard)?;
+    let given = results.more.then(|| {
+        let mut given = given.clone();
+        given.extend(results.hits.iter().map(|hit| hit.slot.0));
+        given
+    });
     let hits = results.hits.into_iter().map(|hit| {
         let slot: Slot = hit.slot;
         Ok(AnsweredHit { node: reader.node_at(slot)?, hit })
     });
-    Ok(Answer { hits: hits.collect::<Result<_>>()?, pending: results.pending, plan: results.plan })
+    let (pending, plan) = (results.pending, results.plan);
+    Ok((Answer { hits: hits.collect::<Result<_>>()?, pending, plan, cursor: None }, given))
 }
 
 /// What a model returns for one text must be one finite vector of its space.

@@ -518,6 +518,10 @@ pub struct PinnedReads {
 }
 
 impl PinnedReads {
+    pub(crate) fn new(database: Database, pin: Pin) -> Self {
+        Self { database, pin }
+    }
+
     /// The LSN of the instant.
     pub fn lsn(&self) -> u64 {
         self.pin.lsn().0

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering as Memory};
 use common::{draft, edge, go_on, node, set, text, vector, without_models};
 use embedded_db_common::{Error, Value};
 use embedded_db_engine::{
-    Answer, Changes, ConvergedQuery, Database, Filter, GraphFilter, NodeDraft, Operator,
-    PinnedReads, Query, Rank, Reach, SemanticLeg,
+    Answer, AsOf, Changes, ConvergedQuery, Database, Expansion, Filter, GraphFilter, NodeDraft,
+    Operator, PinnedReads, Query, Rank, Reach, SemanticLeg,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -184,24 +184,35 @@ fn passes(row: &Row, id: &str, filter: &Filter) -> bool {
 }
 
 impl State {
+    /// The nodes that one step from any of the starts finds, by the shortest way from there.
     fn distances(&self, graph: &GraphFilter) -> BTreeMap<String, u32> {
-        let mut found: BTreeMap<String, u32> =
-            graph.start.iter().map(|id| (id.clone(), 0)).collect();
-        let mut open: VecDeque<String> = graph.start.iter().cloned().collect();
+        let [step] = graph.steps.as_slice() else { panic!("these tests ask for one step") };
+        let mut found: BTreeMap<String, u32> = BTreeMap::new();
+        for start in &graph.start {
+            for (id, hops) in self.around(start, step) {
+                if (step.min_hops..=step.max_hops).contains(&hops) {
+                    let least = found.entry(id).or_insert(hops);
+                    *least = hops.min(*least);
+                }
+            }
+        }
+        found
+    }
+
+    fn around(&self, start: &str, step: &Expansion) -> BTreeMap<String, u32> {
+        let mut found = BTreeMap::from([(start.to_owned(), 0)]);
+        let mut open = VecDeque::from([start.to_owned()]);
         while let Some(id) = open.pop_front() {
             let hops = found[&id] + 1;
-            if hops > graph.max_hops {
-                continue;
-            }
             for (source, target, of) in self.edges.values() {
-                let types = graph.edge_types.as_ref();
+                let types = step.edge_types.as_ref();
                 if types.is_some_and(|types| !types.iter().any(|wanted| wanted == of)) {
                     continue;
                 }
                 for (here, there, way) in
                     [(source, target, Reach::Out), (target, source, Reach::In)]
                 {
-                    let follows = graph.direction == way || graph.direction == Reach::Any;
+                    let follows = step.direction == way || step.direction == Reach::Any;
                     if follows && *here == id && !found.contains_key(there) {
                         found.insert(there.clone(), hops);
                         open.push_back(there.clone());
@@ -217,9 +228,7 @@ impl State {
         let reached = query.graph.as_ref().map(|graph| (graph, self.distances(graph)));
         let lies_right = |id: &String| match &reached {
             None => true,
-            Some((graph, found)) => {
-                found.get(id).is_some_and(|hops| *hops >= graph.min_hops) != graph.exclude
-            }
+            Some((graph, found)) => found.contains_key(id) != graph.exclude,
         };
         let labelled = |row: &Row| {
             query.labels.is_empty() || query.labels.iter().any(|label| label == row.label)
@@ -620,11 +629,16 @@ fn any_graph() -> impl Strategy<Value = GraphFilter> {
     )
         .prop_map(|(start, types, direction, min_hops, more, exclude)| GraphFilter {
             start,
-            edge_types: types.map(|types| types.into_iter().map(str::to_owned).collect()),
-            direction,
-            min_hops,
-            max_hops: min_hops + more,
+            steps: vec![Expansion {
+                edge_types: types.map(|types| types.into_iter().map(str::to_owned).collect()),
+                direction,
+                min_hops,
+                max_hops: min_hops + more,
+                labels: Vec::new(),
+                edge_filters: Vec::new(),
+            }],
             exclude,
+            times: AsOf::default(),
         })
 }
 
@@ -662,12 +676,21 @@ fn any_ask() -> impl Strategy<Value = Ask> {
                 text: f32::from(of_text) / 2.0,
                 semantic: f32::from(of_vectors) / 2.0,
                 graph: f32::from(of_graph) / 2.0,
-                neighbors: 0.0,
+                neighbors: Some(0.0),
+                ..Rank::default()
             };
             let labels = labels.into_iter().map(str::to_owned).collect();
-            let (semantic, explain) = (None, false);
-            let query =
-                ConvergedQuery { filters, graph, semantic, text, labels, limit, rank, explain };
+            let query = ConvergedQuery {
+                filters,
+                graph,
+                semantic: None,
+                text,
+                labels,
+                order_by: Vec::new(),
+                limit,
+                rank,
+                explain: false,
+            };
             Ask { query, vector, threshold }
         })
 }
@@ -679,13 +702,13 @@ trait Answers {
 
 impl Answers for Database {
     fn ask(&self, query: &Query) -> Result<Answer, Error> {
-        self.query(query, &go_on)
+        self.query(query, None, &go_on)
     }
 }
 
 impl Answers for PinnedReads {
     fn ask(&self, query: &Query) -> Result<Answer, Error> {
-        self.query(query, &go_on)
+        self.query(query, None, &go_on)
     }
 }
 
@@ -710,7 +733,7 @@ fn assert_right(db: &impl Answers, state: &State, ask: &Ask) {
         && query.text.is_none()
         && query.labels.is_empty();
     let error = answer.as_ref().err();
-    if empty {
+    if empty || query.filters.iter().any(is_contradictory) {
         assert!(matches!(error, Some(Error::InvalidQuery { .. })), "{error:?}");
         return;
     }
@@ -721,6 +744,18 @@ fn assert_right(db: &impl Answers, state: &State, ask: &Ask) {
         return;
     }
     assert_answer(state, &query, &answer.unwrap());
+}
+
+/// Whether no value could ever fulfil a condition inside.
+fn is_contradictory(filter: &Filter) -> bool {
+    match filter {
+        Filter::All(filters) | Filter::Any(filters) => filters.iter().any(is_contradictory),
+        Filter::Not(filter) => is_contradictory(filter),
+        Filter::Test { operator: Operator::Between, value: Value::List(bounds), .. } => {
+            !bounds[0].comparable(&bounds[1]) || bounds[0].compare(&bounds[1]).is_gt()
+        }
+        Filter::Test { .. } => false,
+    }
 }
 
 fn seeded(cases: u32) -> ProptestConfig {
@@ -827,6 +862,7 @@ fn nothing() -> ConvergedQuery {
         semantic: None,
         text: None,
         labels: Vec::new(),
+        order_by: Vec::new(),
         limit: 10,
         rank: Rank::default(),
         explain: false,
@@ -882,7 +918,7 @@ fn adjacent_messages_lend_each_other_score() {
         db.create_embeddings(vec![vector(&format!("v{n}"), &id, None, &values)]).unwrap();
     }
     let ask = |neighbors: f32| {
-        let rank = Rank { neighbors, ..Rank::default() };
+        let rank = Rank { neighbors: Some(neighbors), ..Rank::default() };
         let labels = vec!["Message".to_owned()];
         let query = ConvergedQuery { text: Some("rust".into()), labels, rank, ..nothing() };
         let semantic = Some(SemanticLeg::Vector(vec![1.0, 0.0]));

@@ -121,21 +121,54 @@ impl Reach {
     }
 }
 
-/// Nodes that are so many hops away from given ones.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GraphFilter {
-    /// Ids of the nodes to start from.
-    pub start: Vec<String>,
+/// One way to go on from a set of nodes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expansion {
     /// Types of edges to follow; `None` follows all.
     pub edge_types: Option<Vec<String>>,
     /// Which way.
     pub direction: Reach,
-    /// Fewest hops (of the shortest way).
+    /// Fewest hops.
     pub min_hops: u32,
     /// Most hops.
     pub max_hops: u32,
+    /// Labels of which a node at its end has at least one; none given means any.
+    pub labels: Vec<String>,
+    /// Conditions that hold for every edge on the way.
+    pub edge_filters: Vec<Filter>,
+}
+
+/// Nodes that are reached from given ones by a chain of expansions, each from every node that the
+/// one before has found.
+///
+/// An expansion from a node finds the nodes whose shortest way from there has `min_hops` to
+/// `max_hops` hops.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GraphFilter {
+    /// Ids of the nodes to start from.
+    pub start: Vec<String>,
+    /// At least one.
+    pub steps: Vec<Expansion>,
     /// Keep the nodes that are not reached instead.
     pub exclude: bool,
+    /// Which edges count.
+    pub times: AsOf,
+}
+
+/// When edges are true, and when the database believed so; microseconds UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AsOf {
+    /// Only edges that are true in the world then; `None` does not ask.
+    pub valid_at: Option<i64>,
+}
+
+/// The order of results that no leg ranks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderBy {
+    /// Name, or dotted path into dicts; `id`, `created_at` and `updated_at` are the node's own.
+    pub property: String,
+    /// The greatest first.
+    pub descending: bool,
 }
 
 /// Similarity to a vector.
@@ -147,9 +180,37 @@ pub struct Semantic {
     pub threshold: Option<f32>,
 }
 
-/// Weights of the legs.
+/// How the scores of legs become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fusion {
+    /// Weighted sum of scores, each scaled to 0…1 over the best candidates.
+    #[default]
+    Weighted,
+    /// Reciprocal rank fusion: the weighted sum of 1 / (60 + rank).
+    ///
+    /// Cormack, Clarke and Büttcher, SIGIR 2009.
+    Reciprocal,
+}
+
+impl Fusion {
+    /// From its public name.
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "weighted" => Ok(Self::Weighted),
+            "rrf" => Ok(Self::Reciprocal),
+            other => Err(Error::query(
+                "rank.fusion",
+                format!("{other:?} is not known; use \"weighted\" or \"rrf\""),
+            )),
+        }
+    }
+}
+
+/// How results are ranked.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rank {
+    /// How the scores of legs become one.
+    pub fusion: Fusion,
     /// Weight of the text leg.
     pub text: f32,
     /// Weight of the semantic leg.
@@ -157,12 +218,30 @@ pub struct Rank {
     /// Weight of closeness in the graph.
     pub graph: f32,
     /// Share of its score that a message lends each adjacent one; a third of it to the next but one.
-    pub neighbors: f32,
+    /// `None` is [`NEIGHBORS`] where words and meaning are fused by weight, else nothing.
+    pub neighbors: Option<f32>,
+    /// Seconds in which a score halves, by `timestamp` or else the time of creation.
+    pub recency_half_life: Option<f64>,
+    /// Diversity, 0 to 1: how much a result loses by its similarity to those before it.
+    ///
+    /// Maximal marginal relevance: Carbonell and Goldstein, SIGIR 1998.
+    pub mmr: Option<f32>,
 }
+
+/// What adjacent messages lend each other unless the query says otherwise.
+pub const NEIGHBORS: f32 = 0.3;
 
 impl Default for Rank {
     fn default() -> Self {
-        Self { text: 0.5, semantic: 0.5, graph: 0.0, neighbors: 0.3 }
+        Self {
+            fusion: Fusion::Weighted,
+            text: 0.5,
+            semantic: 0.5,
+            graph: 0.0,
+            neighbors: None,
+            recency_half_life: None,
+            mmr: None,
+        }
     }
 }
 
@@ -179,9 +258,11 @@ pub struct ConvergedQuery {
     pub text: Option<String>,
     /// Labels of which it has at least one; none given means any.
     pub labels: Vec<String>,
+    /// Order of results that no leg ranks; ties, and none given, by age.
+    pub order_by: Vec<OrderBy>,
     /// Most results.
     pub limit: usize,
-    /// Weights.
+    /// How results are ranked.
     pub rank: Rank,
     /// Whether the plan is wanted.
     pub explain: bool,
@@ -212,24 +293,102 @@ impl ConvergedQuery {
             return Err(Error::query("text_query.text", "it is empty; leave the leg out instead"));
         }
         if let Some(graph) = &self.graph {
-            if graph.start.is_empty() {
-                return Err(Error::query("graph_filter.start", "it names no node"));
-            }
-            if graph.min_hops > graph.max_hops {
+            graph.validate()?;
+        }
+        for filter in &self.filters {
+            filter.validate("structural_filters")?;
+        }
+        if !self.order_by.is_empty() && self.ranks() {
+            return Err(Error::query(
+                "order_by",
+                "results are ordered by their score here; leave out semantic_query and text_query, \
+                 or order_by",
+            ));
+        }
+        self.rank.validate()
+    }
+
+    /// Whether a leg ranks the results.
+    pub fn ranks(&self) -> bool {
+        self.text.is_some() || self.semantic.is_some()
+    }
+
+    /// Whether one leg's own score is the order.
+    pub(crate) fn ranks_by_one_leg(&self) -> bool {
+        self.text.is_some() != self.semantic.is_some() && !self.rank.blends()
+    }
+}
+
+impl GraphFilter {
+    fn validate(&self) -> Result<()> {
+        if self.start.is_empty() {
+            return Err(Error::query("graph_filter.start", "it names no node"));
+        }
+        for step in &self.steps {
+            if step.min_hops > step.max_hops {
                 return Err(Error::query(
                     "graph_filter.min_hops",
                     format!(
                         "{} is more than max_hops {}; nothing could match",
-                        graph.min_hops, graph.max_hops
+                        step.min_hops, step.max_hops
                     ),
                 ));
             }
+            for filter in &step.edge_filters {
+                filter.validate("graph_filter.edge_filters")?;
+            }
         }
+        Ok(())
+    }
+}
+
+impl Filter {
+    /// A condition that no value can satisfy is a mistake.
+    fn validate(&self, field: &str) -> Result<()> {
+        let impossible = |property: &str, why: String| {
+            Err(Error::query(field, format!("{property:?} {why}; nothing could match")))
+        };
+        match self {
+            Self::All(filters) | Self::Any(filters) => {
+                filters.iter().try_for_each(|filter| filter.validate(field))
+            }
+            Self::Not(filter) => filter.validate(field),
+            Self::Test { property, operator: Operator::In, value: Value::List(items) }
+                if items.is_empty() =>
+            {
+                impossible(property, "is looked for in an empty list".into())
+            }
+            Self::Test { property, operator: Operator::Between, value: Value::List(items) } => {
+                match items.as_slice() {
+                    [low, high] if low.comparable(high) && low.compare(high).is_le() => Ok(()),
+                    _ => impossible(
+                        property,
+                        "is to lie between bounds that nothing lies between: \
+                         they must be of one kind, the lower one first"
+                            .into(),
+                    ),
+                }
+            }
+            Self::Test { .. } => Ok(()),
+        }
+    }
+}
+
+impl Rank {
+    /// Whether a leg's own score is not what counts, even where it is the only one.
+    pub(crate) fn blends(&self) -> bool {
+        self.fusion != Fusion::Weighted
+            || self.graph > 0.0
+            || self.neighbors.is_some_and(|share| share > 0.0)
+            || self.recency_half_life.is_some()
+    }
+
+    fn validate(&self) -> Result<()> {
         let weights = [
-            ("rank.text", self.rank.text),
-            ("rank.semantic", self.rank.semantic),
-            ("rank.graph", self.rank.graph),
-            ("rank.neighbors", self.rank.neighbors),
+            ("rank.text", self.text),
+            ("rank.semantic", self.semantic),
+            ("rank.graph", self.graph),
+            ("rank.neighbors", self.neighbors.unwrap_or(0.0)),
         ];
         for (field, weight) in weights {
             if !weight.is_finite() || weight < 0.0 {
@@ -238,6 +397,22 @@ impl ConvergedQuery {
                     format!("{weight} is no weight; give a finite number of at least 0"),
                 ));
             }
+        }
+        if let Some(seconds) = self.recency_half_life
+            && !(seconds.is_finite() && seconds > 0.0)
+        {
+            return Err(Error::query(
+                "rank.recency_half_life",
+                format!("{seconds} is no half-life; give seconds, more than 0"),
+            ));
+        }
+        if let Some(share) = self.mmr
+            && !(0.0..=1.0).contains(&share)
+        {
+            return Err(Error::query(
+                "rank.mmr",
+                format!("{share} is out of range; give 0 (no diversity) to 1"),
+            ));
         }
         Ok(())
     }
@@ -260,6 +435,24 @@ pub struct Hit {
     pub semantic_rank: Option<u32>,
     /// Rank in the text leg, from 1.
     pub text_rank: Option<u32>,
+    /// What each part contributes to the score: they add up to it.
+    pub shares: Vec<(&'static str, f32)>,
+}
+
+impl Hit {
+    /// A node of which no leg has said anything yet.
+    pub(crate) fn new(slot: Slot, distance: Option<u32>) -> Self {
+        Self {
+            slot,
+            score: 0.0,
+            similarity: None,
+            text: None,
+            distance,
+            semantic_rank: None,
+            text_rank: None,
+            shares: Vec::new(),
+        }
+    }
 }
 
 /// One step of a plan.
@@ -284,4 +477,6 @@ pub struct Results {
     pub pending: u64,
     /// The plan, if it was asked for.
     pub plan: Option<Vec<Step>>,
+    /// Whether there are more, behind these.
+    pub more: bool,
 }

@@ -1,14 +1,15 @@
-//! Conditions, compiled to symbols and evaluated on stored nodes.
+//! Conditions, compiled to symbols and evaluated on stored nodes and edges.
 
 use std::cmp::Ordering;
 
+use embedded_db_common::record::Properties;
 use embedded_db_common::{Result, Symbol, Value, ValueRef};
-use embedded_db_storage::{NodeRecord, ReadTxn};
+use embedded_db_storage::{EdgeRecord, NodeRecord, ReadTxn};
 
 use crate::converged::{Filter, Operator};
 
 /// A condition whose names are resolved.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Compiled {
     All(Vec<Compiled>),
     Any(Vec<Compiled>),
@@ -16,12 +17,74 @@ pub(crate) enum Compiled {
     Test { field: Field, operator: Operator, value: Value },
 }
 
-/// What is compared.
-#[derive(Debug)]
-pub(crate) enum Field {
+/// What a record has beside its properties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Own {
     Id,
     CreatedAt,
     UpdatedAt,
+    Weight,
+    ValidFrom,
+    ValidTo,
+    RecordedAt,
+}
+
+/// A record that conditions are evaluated on.
+pub(crate) trait Fields {
+    /// The names of what it has beside its properties; they go before properties of that name.
+    const OWN: &'static [(&'static str, Own)];
+
+    fn own(&self, own: Own) -> Option<Value>;
+    fn properties(&self) -> Properties<'_>;
+}
+
+impl Fields for NodeRecord<'_> {
+    const OWN: &'static [(&'static str, Own)] =
+        &[("id", Own::Id), ("created_at", Own::CreatedAt), ("updated_at", Own::UpdatedAt)];
+
+    fn own(&self, own: Own) -> Option<Value> {
+        match own {
+            Own::Id => Some(Value::Str(self.id.to_owned())),
+            Own::CreatedAt => Some(Value::Time(self.created_at)),
+            Own::UpdatedAt => Some(Value::Time(self.updated_at)),
+            Own::Weight | Own::ValidFrom | Own::ValidTo | Own::RecordedAt => None,
+        }
+    }
+
+    fn properties(&self) -> Properties<'_> {
+        self.properties
+    }
+}
+
+impl Fields for EdgeRecord<'_> {
+    const OWN: &'static [(&'static str, Own)] = &[
+        ("id", Own::Id),
+        ("weight", Own::Weight),
+        ("valid_from", Own::ValidFrom),
+        ("valid_to", Own::ValidTo),
+        ("recorded_at", Own::RecordedAt),
+    ];
+
+    fn own(&self, own: Own) -> Option<Value> {
+        match own {
+            Own::Id => Some(Value::Str(self.id.to_owned())),
+            Own::Weight => Some(Value::Float(self.weight)),
+            Own::ValidFrom => self.times.valid_from.map(Value::Time),
+            Own::ValidTo => self.times.valid_to.map(Value::Time),
+            Own::RecordedAt => Some(Value::Time(self.times.recorded_at)),
+            Own::CreatedAt | Own::UpdatedAt => None,
+        }
+    }
+
+    fn properties(&self) -> Properties<'_> {
+        self.properties
+    }
+}
+
+/// What is compared.
+#[derive(Debug, Clone)]
+pub(crate) enum Field {
+    Own(Own),
     Property {
         /// The whole name as one property.
         whole: Option<Symbol>,
@@ -31,27 +94,28 @@ pub(crate) enum Field {
 }
 
 impl Compiled {
-    pub(crate) fn new(filter: &Filter, txn: &impl ReadTxn) -> Result<Self> {
+    /// For records of the kind `R`.
+    pub(crate) fn new<R: Fields>(filter: &Filter, txn: &impl ReadTxn) -> Result<Self> {
         let all = |filters: &[Filter]| -> Result<Vec<Self>> {
-            filters.iter().map(|filter| Self::new(filter, txn)).collect()
+            filters.iter().map(|filter| Self::new::<R>(filter, txn)).collect()
         };
         Ok(match filter {
             Filter::All(filters) => Self::All(all(filters)?),
             Filter::Any(filters) => Self::Any(all(filters)?),
-            Filter::Not(filter) => Self::Not(Box::new(Self::new(filter, txn)?)),
+            Filter::Not(filter) => Self::Not(Box::new(Self::new::<R>(filter, txn)?)),
             Filter::Test { property, operator, value } => Self::Test {
-                field: Field::new(property, txn)?,
+                field: Field::new::<R>(property, txn)?,
                 operator: *operator,
                 value: value.clone(),
             },
         })
     }
 
-    pub(crate) fn matches(&self, node: &NodeRecord<'_>) -> Result<bool> {
+    pub(crate) fn matches(&self, record: &impl Fields) -> Result<bool> {
         Ok(match self {
             Self::All(filters) => {
                 for filter in filters {
-                    if !filter.matches(node)? {
+                    if !filter.matches(record)? {
                         return Ok(false);
                     }
                 }
@@ -59,52 +123,48 @@ impl Compiled {
             }
             Self::Any(filters) => {
                 for filter in filters {
-                    if filter.matches(node)? {
+                    if filter.matches(record)? {
                         return Ok(true);
                     }
                 }
                 false
             }
-            Self::Not(filter) => !filter.matches(node)?,
+            Self::Not(filter) => !filter.matches(record)?,
             Self::Test { field, operator, value } => {
-                holds(field.value(node)?.as_ref(), *operator, value)
+                holds(field.value(record)?.as_ref(), *operator, value)
             }
         })
     }
 }
 
 impl Field {
-    fn new(property: &str, txn: &impl ReadTxn) -> Result<Self> {
-        Ok(match property {
-            "id" => Self::Id,
-            "created_at" => Self::CreatedAt,
-            "updated_at" => Self::UpdatedAt,
-            _ => {
-                let path = match property.split_once('.') {
-                    Some((first, rest)) => {
-                        Some((txn.symbol(first)?, rest.split('.').map(str::to_owned).collect()))
-                    }
-                    None => None,
-                };
-                Self::Property { whole: txn.symbol(property)?, path }
+    /// Of records of the kind `R`.
+    pub(crate) fn new<R: Fields>(property: &str, txn: &impl ReadTxn) -> Result<Self> {
+        if let Some((_, own)) = R::OWN.iter().find(|(name, _)| *name == property) {
+            return Ok(Self::Own(*own));
+        }
+        let path = match property.split_once('.') {
+            Some((first, rest)) => {
+                Some((txn.symbol(first)?, rest.split('.').map(str::to_owned).collect()))
             }
-        })
+            None => None,
+        };
+        Ok(Self::Property { whole: txn.symbol(property)?, path })
     }
 
-    /// The value on a node; a property whose name holds the dots goes before a path.
-    fn value(&self, node: &NodeRecord<'_>) -> Result<Option<Value>> {
+    /// The value on a record; a property whose name holds the dots goes before a path.
+    pub(crate) fn value(&self, record: &impl Fields) -> Result<Option<Value>> {
+        let properties = record.properties();
         Ok(match self {
-            Self::Id => Some(Value::Str(node.id.to_owned())),
-            Self::CreatedAt => Some(Value::Time(node.created_at)),
-            Self::UpdatedAt => Some(Value::Time(node.updated_at)),
+            Self::Own(own) => record.own(*own),
             Self::Property { whole, path } => {
                 if let Some(symbol) = whole
-                    && let Some(value) = node.properties.get(*symbol)?
+                    && let Some(value) = properties.get(*symbol)?
                 {
                     return Ok(Some(value.to_value()?));
                 }
                 let Some((Some(first), rest)) = path else { return Ok(None) };
-                let Some(mut value) = node.properties.get(*first)? else { return Ok(None) };
+                let Some(mut value) = properties.get(*first)? else { return Ok(None) };
                 for name in rest {
                     let ValueRef::Map(map) = value else { return Ok(None) };
                     let Some(inner) = map.get(name)? else { return Ok(None) };

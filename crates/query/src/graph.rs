@@ -4,10 +4,20 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot, Symbol};
-use embedded_db_storage::{Neighbor, ReadTxn};
+use embedded_db_storage::{EdgeRecord, EdgeTimes, Neighbor, ReadTxn};
 
-use crate::converged::Reach;
+use crate::converged::{AsOf, Expansion, Reach};
+use crate::filter::Compiled;
 use crate::guard::Guard;
+
+impl AsOf {
+    fn covers(self, times: &EdgeTimes) -> bool {
+        self.valid_at.is_none_or(|at| {
+            times.valid_from.is_none_or(|from| from <= at)
+                && times.valid_to.is_none_or(|to| at < to)
+        })
+    }
+}
 
 /// Edges to follow.
 #[derive(Debug, Clone)]
@@ -18,6 +28,9 @@ pub struct Follow {
     pub direction: Reach,
     /// Most nodes to visit.
     pub max_visited: usize,
+    /// Which edges count, by time.
+    pub times: AsOf,
+    filters: Vec<Compiled>,
 }
 
 impl Follow {
@@ -38,7 +51,27 @@ impl Follow {
             }
             None => None,
         };
-        Ok(Self { types, direction, max_visited })
+        let times = AsOf::default();
+        Ok(Self { types, direction, max_visited, times, filters: Vec::new() })
+    }
+
+    /// The edges of an expansion.
+    pub(crate) fn expansion(
+        txn: &impl ReadTxn,
+        expansion: &Expansion,
+        times: AsOf,
+        max_visited: usize,
+    ) -> Result<Self> {
+        let types = expansion.edge_types.as_deref();
+        let filters = &expansion.edge_filters;
+        Ok(Self {
+            times,
+            filters: filters
+                .iter()
+                .map(|filter| Compiled::new::<EdgeRecord<'_>>(filter, txn))
+                .collect::<Result<_>>()?,
+            ..Self::new(txn, types, expansion.direction, max_visited)?
+        })
     }
 
     /// Calls `visit` with each neighbour and its edge.
@@ -49,10 +82,18 @@ impl Follow {
         node: Slot,
         mut visit: impl FnMut(Neighbor),
     ) -> Result<()> {
+        let mut failed = None;
         for direction in self.direction.directions() {
-            let mut all = |_, neighbor| {
-                visit(neighbor);
-                true
+            let mut all = |_, neighbor: Neighbor| match self.takes(txn, namespace, neighbor.edge) {
+                Ok(true) => {
+                    visit(neighbor);
+                    true
+                }
+                Ok(false) => true,
+                Err(error) => {
+                    failed = Some(error);
+                    false
+                }
             };
             match &self.types {
                 None => txn.neighbors(namespace, node, *direction, None, &mut all)?,
@@ -63,14 +104,31 @@ impl Follow {
                 }
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Whether an edge counts. Its record is read only when something is asked of it.
+    fn takes<T: ReadTxn>(&self, txn: &T, namespace: NamespaceId, edge: Slot) -> Result<bool> {
+        if self.times == AsOf::default() && self.filters.is_empty() {
+            return Ok(true);
+        }
+        let Some(edge) = txn.edge(namespace, edge)? else { return Ok(false) };
+        if !self.times.covers(&edge.times) {
+            return Ok(false);
+        }
+        for filter in &self.filters {
+            if !filter.matches(&edge)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn reversed(&self) -> Self {
         Self { direction: self.direction.reversed(), ..self.clone() }
     }
 
-    fn too_many(&self) -> Error {
+    pub(crate) fn too_many(&self) -> Error {
         Error::InvalidInput(format!(
             "the traversal visits more than {} nodes; narrow it, or raise max_visited",
             self.max_visited

@@ -3,15 +3,23 @@
 //! Structural and graph legs restrict, text and semantic legs rank. [`run`] plans and answers a
 //! [`ConvergedQuery`]; [`graph`] holds the traversals that it shares with the public graph calls.
 
+mod candidates;
 mod converged;
+mod diverse;
 mod filter;
 mod fuse;
 pub mod graph;
 mod guard;
+mod legs;
+mod matching;
+mod order;
+mod pattern;
 mod run;
 
 pub use converged::{
-    ConvergedQuery, Filter, GraphFilter, Hit, Operator, Rank, Reach, Results, Semantic, Step,
+    AsOf, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Hit, NEIGHBORS, Operator,
+    OrderBy, Rank, Reach, Results, Semantic, Step,
 };
 pub use guard::Guard;
+pub use matching::{group_count, matching};
 pub use run::{Context, run};

@@ -20,7 +20,7 @@ from ..errors import DbError, EnrichmentFailed, InvalidInput, NotFound
 from ..importers import FORMATS, ImportProgress, check_file, import_file
 from ..models import AnyNode, Chat, Message
 from ..progress import ProgressBar
-from ..query import Results
+from ..results import Results
 from . import output
 
 __all__ = ["app", "run"]

@@ -1,0 +1,65 @@
+//! Maximal marginal relevance: results that are like those before them step back.
+//!
+//! Carbonell and Goldstein, *The use of MMR, diversity-based reranking*, SIGIR 1998. The next result is
+//! the one with the greatest `(1 − d) · relevance − d · (greatest cosine to a chosen one)`, relevance
+//! being its score scaled to 0…1 over the pool.
+
+use embedded_db_common::{Result, SpaceId};
+use embedded_db_storage::ReadTxn;
+
+use crate::converged::Hit;
+use crate::fuse::MinMax;
+use crate::run::Context;
+
+/// The best `wanted` of `pool`, best first. Nodes without a vector resemble nothing.
+pub(crate) fn diversify(
+    context: &Context<'_>,
+    mut pool: Vec<Hit>,
+    diversity: f32,
+    wanted: usize,
+) -> Result<Vec<Hit>> {
+    let scale = MinMax::over(pool.iter().map(|hit| Some(hit.score)), None);
+    let mut vectors = Vec::with_capacity(pool.len());
+    for hit in &pool {
+        vectors.push(unit_vector(context, hit)?);
+    }
+    let mut chosen = Vec::with_capacity(wanted.min(pool.len()));
+    let mut nearest = vec![0.0_f32; pool.len()];
+    while chosen.len() < wanted && !pool.is_empty() {
+        let gain = |at: usize| {
+            (1.0 - diversity) * scale.scale(Some(pool[at].score)) - diversity * nearest[at]
+        };
+        let best = (0..pool.len()).reduce(|a, b| if gain(b) > gain(a) { b } else { a });
+        let best = best.expect("the pool is not empty");
+        let vector = vectors.remove(best);
+        nearest.remove(best);
+        chosen.push(pool.remove(best));
+        let Some(vector) = vector else { continue };
+        for (near, other) in nearest.iter_mut().zip(&vectors) {
+            let Some(other) = other else { continue };
+            let cosine: f32 = vector.iter().zip(other).map(|(a, b)| a * b).sum();
+            *near = near.max(cosine);
+        }
+    }
+    Ok(chosen)
+}
+
+/// The mean of a node's parts, of length 1.
+fn unit_vector(context: &Context<'_>, hit: &Hit) -> Result<Option<Vec<f32>>> {
+    let space = context.space.unwrap_or(SpaceId(0));
+    let parts = context.snapshot.embeddings_of(context.namespace, space, hit.slot)?;
+    let mut parts = parts.iter().map(|(_, embedding)| embedding.values());
+    let Some(first) = parts.next() else { return Ok(None) };
+    let mut sum: Vec<f32> = first.collect();
+    for part in parts {
+        for (total, value) in sum.iter_mut().zip(part) {
+            *total += value;
+        }
+    }
+    let length = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
+    if length == 0.0 {
+        return Ok(None);
+    }
+    sum.iter_mut().for_each(|value| *value /= length);
+    Ok(Some(sum))
+}

@@ -1,0 +1,97 @@
+//! The legs that rank: similarity to a vector, and BM25.
+
+use std::sync::RwLockReadGuard;
+
+use embedded_db_common::{Error, Lsn, Result, Slot, SpaceId};
+use embedded_db_indexing::StoreRows;
+use embedded_db_indexing::text::{Bm25, TextQuery, TextScorer, TextTail};
+use embedded_db_indexing::vector::VectorTail;
+use roaring::RoaringBitmap;
+
+use crate::converged::{ConvergedQuery, Hit};
+use crate::guard::Guard;
+use crate::run::Context;
+
+/// The ranking legs of one query.
+pub(crate) struct Legs<'a> {
+    text: Option<(&'a TextTail, TextQuery, TextScorer<'a>)>,
+    vectors: Option<(&'a VectorTail, &'a [f32])>,
+    rows: StoreRows<'a>,
+    at: Lsn,
+    guard: &'a Guard<'a>,
+}
+
+impl<'a> Legs<'a> {
+    pub(crate) fn new(
+        context: &'a Context<'a>,
+        query: &'a ConvergedQuery,
+        guard: &'a Guard<'a>,
+        text: Option<&'a RwLockReadGuard<'_, TextTail>>,
+        vectors: Option<&'a RwLockReadGuard<'_, VectorTail>>,
+    ) -> Self {
+        let text = text.zip(query.text.as_ref()).map(|(tail, text)| {
+            let tail: &TextTail = tail;
+            let query = TextQuery::parse(tail.analyzer(), text, true);
+            let scorer = tail.scorer(&query, Bm25::default(), context.lsn);
+            (tail, query, scorer)
+        });
+        let vectors = vectors.zip(query.semantic.as_ref()).map(|(tail, leg)| {
+            let tail: &VectorTail = tail;
+            (tail, leg.vector.as_slice())
+        });
+        let rows = StoreRows {
+            snapshot: context.snapshot,
+            namespace: context.namespace,
+            space: context.space.unwrap_or(SpaceId(0)),
+        };
+        Self { text, vectors, rows, at: context.lsn, guard }
+    }
+
+    pub(crate) fn search_vectors(
+        &mut self,
+        candidates: Option<&RoaringBitmap>,
+        k: usize,
+    ) -> Result<Vec<(Slot, f32)>> {
+        let Some((tail, vector)) = self.vectors else { return Ok(Vec::new()) };
+        let mut stopped = None;
+        let mut stop = || {
+            stopped = self.guard.check().err();
+            stopped.is_some()
+        };
+        let found = tail.search(vector, self.at, candidates, k, &mut self.rows, &mut stop)?;
+        match found {
+            Some(found) => Ok(found.into_iter().map(|hit| (hit.slot, hit.score)).collect()),
+            None => Err(stopped.unwrap_or(Error::Interrupted)),
+        }
+    }
+
+    pub(crate) fn search_text(
+        &mut self,
+        candidates: Option<&RoaringBitmap>,
+        k: usize,
+    ) -> Result<Vec<(Slot, f32)>> {
+        let Some((tail, query, _)) = &self.text else { return Ok(Vec::new()) };
+        let mut stopped = None;
+        let mut stop = || {
+            stopped = self.guard.check().err();
+            stopped.is_some()
+        };
+        let found = tail.search(query, Bm25::default(), self.at, candidates, k, &mut stop);
+        match found {
+            Some(found) => Ok(found.into_iter().map(|hit| (hit.slot, hit.score)).collect()),
+            None => Err(stopped.unwrap_or(Error::Interrupted)),
+        }
+    }
+
+    /// Adds the scores that the searches did not give.
+    pub(crate) fn complete(&mut self, hit: &mut Hit) -> Result<()> {
+        if let (None, Some((_, _, scorer))) = (hit.text, &self.text) {
+            hit.text = scorer.score(hit.slot);
+        }
+        if let (None, Some((tail, vector))) = (hit.similarity, self.vectors) {
+            let found = tail.score(vector, self.at, hit.slot, &mut self.rows)?;
+            hit.similarity = found.map(|found| found.score);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+"""Asking: the converged query, over whatever can answer it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+from ._native import Cursor, Hits
+from .checks import MAX_LIMIT, native_query
+from .errors import InvalidInput
+from .models import Owner
+from .query import (
+    ConvergedQuery,
+    Filter,
+    GraphFilter,
+    Order,
+    Rank,
+    Rerank,
+    SemanticQuery,
+    TextQuery,
+)
+from .results import Results, reranked
+
+__all__ = ["Querying"]
+
+RERANKED = 50
+"""Fewest results that a ``rerank`` function chooses among."""
+
+
+class Asked(Protocol):
+    """What native code answers of queries, of a database, a snapshot or a transaction."""
+
+    def query(self, query: dict[str, Any], after: Cursor | None = None) -> Hits: ...
+    def count_matching(self, query: dict[str, Any]) -> int: ...
+    def group_count(self, query: dict[str, Any], property: str) -> dict[Any, int]: ...
+
+
+class Querying(ABC):
+    """The converged query, over whatever can answer it."""
+
+    @abstractmethod
+    def _asked(self) -> Asked: ...
+
+    @abstractmethod
+    def _default_space(self) -> str | None: ...
+
+    def query(
+        self,
+        *,
+        structural_filters: Sequence[Filter] = (),
+        graph_filter: GraphFilter | None = None,
+        semantic_query: SemanticQuery | None = None,
+        text_query: TextQuery | None = None,
+        labels: Sequence[str] | None = None,
+        order_by: Sequence[str | tuple[str, Order]] = (),
+        limit: int = 10,
+        rank: Rank | None = None,
+        wait: float | None = None,
+        timeout: float | None = None,
+        explain: bool = False,
+        exact: bool = False,
+        after: Cursor | None = None,
+        rerank: Rerank | None = None,
+    ) -> Results:
+        """Find nodes by properties, graph reach, meaning and words, in one consistent state.
+
+        Property filters and graph reach restrict, meaning and words rank; each may be left out.
+
+        Args:
+            structural_filters: conditions on properties, such as
+                ``[{"property": "role", "operator": "Equals", "value": "user"}]``; all have to
+                hold. ``{"any": […]}``, ``{"all": […]}`` and ``{"not": …}`` nest.
+            graph_filter: ``{"start": id, "edge_types": […], "direction": "any", "min_hops": 1,
+                "max_hops": 2, "exclude": False}``, or a pattern: ``{"start": id, "steps": […]}``.
+            semantic_query: ``{"text": …}`` or ``{"vector": float32[dim]}``, with ``threshold``
+                (least raw cosine), ``space`` and ``recall``.
+            text_query: ``{"text": words}``, ranked by BM25.
+            labels: only nodes with one of these labels.
+            order_by: properties such as ``[("timestamp", "desc"), "sender"]``, for queries
+                without semantic and text legs; what lacks the property comes last.
+            limit: most results, 1 to 10,000.
+            rank: weights such as ``{"text": 0.5, "semantic": 0.5, "graph": 0.0,
+                "neighbors": 0.3}``, ``"fusion"``, ``"recency_half_life"`` and ``"mmr"``.
+            wait: seconds to wait for embeddings that matching nodes do not have yet.
+            timeout: seconds the query may take.
+            explain: give the plan with the results.
+            exact: search vectors exactly whatever the index offers.
+            after: ``results.cursor`` of the page before, from the same query: its results go on
+                in the state that the first page saw, and no result comes twice.
+            rerank: called with the best results (50, or ``limit`` if that is more), gives one
+                number for each; the greatest comes first.
+
+        Returns:
+            The results, best first; ``results.pending`` counts matching nodes not embedded yet,
+            ``results.cursor`` leads to the next page.
+
+        Raises:
+            InvalidQuery: a field is malformed, or the query is empty or contradicts itself, or
+                the cursor is that of another query.
+            NotFound: a start node or a space does not exist.
+            DimensionMismatch: the vector has another length than its space.
+            ModelUnavailable: a text has to be embedded and there is no model.
+            SnapshotExpired: the state that the cursor saw is too old.
+            Timeout: ``timeout`` passed.
+        """
+        native = native_query(
+            structural_filters=structural_filters,
+            graph_filter=graph_filter,
+            semantic_query=semantic_query,
+            text_query=text_query,
+            labels=labels,
+            order_by=order_by,
+            limit=limit,
+            rank=rank,
+            wait=wait,
+            timeout=timeout,
+            explain=explain,
+            exact=exact,
+        )
+        return self._results(native, after, rerank)
+
+    def execute_query(
+        self,
+        query: ConvergedQuery,
+        *,
+        after: Cursor | None = None,
+        rerank: Rerank | None = None,
+    ) -> Results:
+        """Run a query that was made beforehand.
+
+        Args:
+            query: the query.
+            after: ``results.cursor`` of the page before.
+            rerank: as in `query`.
+
+        Returns:
+            The results, best first.
+
+        Raises:
+            InvalidInput: it is not a `ConvergedQuery`.
+            DbError: as `query`.
+        """
+        return self._results(checked(query).native, after, rerank)
+
+    def count_matching(self, query: ConvergedQuery) -> int:
+        """Count the nodes that a query matches, whatever its limit.
+
+        Args:
+            query: a query without semantic and text legs, which match no certain set of nodes.
+
+        Raises:
+            InvalidQuery: it has such a leg.
+            DbError: as `query`.
+        """
+        return self._asked().count_matching(checked(query).native)
+
+    def group_count(self, query: ConvergedQuery, property: str) -> dict[Any, int]:
+        """Count the nodes that a query matches by the value of a property.
+
+        Args:
+            query: a query without semantic and text legs.
+            property: its name, or a dotted path.
+
+        Returns:
+            The number of nodes of each value, the most frequent first; those that lack the
+            property are counted under None.
+
+        Raises:
+            InvalidQuery: the query has a ranking leg, or a value is a list or dict.
+            DbError: as `query`.
+        """
+        return self._asked().group_count(checked(query).native, property)
+
+    def _results(
+        self, native: dict[str, Any], after: Cursor | None, rerank: Rerank | None
+    ) -> Results:
+        space = self._default_space()
+        if space is not None and "semantic_query" in native:
+            native = {**native, "semantic_query": {"space": space, **native["semantic_query"]}}
+        if after is not None and not isinstance(after, Cursor):
+            raise InvalidInput(f"after is {after!r:.200}", hint="Pass results.cursor")
+        owner = cast("Owner", self)
+        if rerank is None:
+            return Results(owner, self._asked().query(native, after))
+        if after is not None:
+            raise InvalidInput(
+                "after and rerank are both given",
+                hint="A reranked page has no next one: raise limit instead",
+            )
+        limit = native["limit"]
+        wider = {**native, "limit": min(MAX_LIMIT, max(limit, RERANKED))}
+        return reranked(Results(owner, self._asked().query(wider)), rerank, limit)
+
+
+def checked(query: object) -> ConvergedQuery:
+    """Take a query.
+
+    Raises:
+        InvalidInput: it is no `ConvergedQuery`.
+    """
+    if not isinstance(query, ConvergedQuery):
+        raise InvalidInput(
+            f"{query!r:.200} is not a ConvergedQuery",
+            hint="Make one with ConvergedQuery(…) or ConvergedQuery.from_dict(…)",
+        )
+    return query

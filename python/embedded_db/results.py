@@ -1,0 +1,331 @@
+"""What a query found, and what each of its legs said about it."""
+
+import importlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, overload
+
+from .errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
+    from ._native import Cursor, Hit, Hits
+    from .models import AnyNode, Owner
+
+__all__ = ["Result", "Results"]
+
+COLUMNS: Final = {
+    "id": "string",
+    "labels": "list",
+    "score": "float",
+    "similarity_score": "float",
+    "text_score": "float",
+    "graph_distance": "uint32",
+    "rerank_score": "double",
+}
+"""The columns of a table of results, and their Arrow types."""
+
+
+class Result:
+    """One found node with what each leg said about it."""
+
+    __slots__ = ("_hit", "_node", "_owner", "_rerank_score")
+
+    def __init__(self, owner: "Owner", hit: "Hit", rerank_score: float | None = None) -> None:
+        self._owner = owner
+        self._hit = hit
+        self._node: AnyNode | None = None
+        self._rerank_score = rerank_score
+
+    @property
+    def node(self) -> "AnyNode":
+        """The node: a `Message`, `Chat`, `Entity` or `Summary`, or a plain `Node`."""
+        if self._node is None:
+            from .models import wrap
+
+            self._node = wrap(self._owner, self._hit.node)
+        return self._node
+
+    @property
+    def score(self) -> float:
+        """The fused score, by which the results are ordered unless they were reranked.
+
+        It is 1 for every result of a query that does not rank.
+        """
+        return self._hit.score
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What each part adds to the score, by its name; empty for a query that does not rank."""
+        return self._hit.shares
+
+    @property
+    def rerank_score(self) -> float | None:
+        """What the ``rerank`` function gave, if there was one; it orders the results then."""
+        return self._rerank_score
+
+    @property
+    def similarity_score(self) -> float | None:
+        """Raw cosine similarity, from -1 to 1; None without an embedding or a semantic leg."""
+        return self._hit.similarity_score
+
+    @property
+    def text_score(self) -> float | None:
+        """Raw BM25 score; None without a match or a text leg."""
+        return self._hit.text_score
+
+    @property
+    def graph_distance(self) -> int | None:
+        """Hops from the nearest start node; None without a graph leg."""
+        return self._hit.graph_distance
+
+    @property
+    def ranks(self) -> dict[str, int]:
+        """The place, from 1, that each ranking leg gave this node."""
+        return self._hit.ranks
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the node's id, labels and properties and every score as plain values."""
+        node = self._hit.node
+        return {
+            "id": node.id,
+            "labels": node.labels,
+            "properties": node.properties,
+            "score": self.score,
+            "similarity_score": self.similarity_score,
+            "text_score": self.text_score,
+            "graph_distance": self.graph_distance,
+            "ranks": self.ranks,
+            "shares": self.shares,
+            "rerank_score": self.rerank_score,
+        }
+
+    def __repr__(self) -> str:
+        legs = [
+            f"{name}={value:.3f}" if isinstance(value, float) else f"{name}={value}"
+            for name, value in (
+                ("similarity_score", self.similarity_score),
+                ("text_score", self.text_score),
+                ("graph_distance", self.graph_distance),
+            )
+            if value is not None
+        ]
+        return f"Result({', '.join([f'score={self.score:.3f}', *legs])}, node={self.node!r})"
+
+
+class Results(Sequence[Result]):
+    """The results of a query, best first: a sequence of `Result`."""
+
+    __slots__ = ("_hits", "_owner", "_places", "_rerank_scores")
+
+    def __init__(
+        self,
+        owner: "Owner",
+        hits: "Hits",
+        places: Sequence[int] | None = None,
+        rerank_scores: Sequence[float] | None = None,
+    ) -> None:
+        self._owner = owner
+        self._hits = hits
+        # Which of the hits, in what order; None means all, as they come.
+        self._places = places
+        self._rerank_scores = rerank_scores
+
+    @property
+    def pending(self) -> int:
+        """How many matching nodes had no embedding yet, so that similarity could not see them."""
+        return self._hits.pending
+
+    @property
+    def plan(self) -> dict[str, Any] | None:
+        """How the query was carried out, when ``explain=True`` asked for it."""
+        return self._hits.plan
+
+    @property
+    def cursor(self) -> "Cursor | None":
+        """Where the results go on: pass it as ``after`` with the same query. None at the end.
+
+        It holds the state that the query saw until it and these results are gone, or until
+        `Config.max_snapshot_age` has passed.
+        """
+        return self._hits.cursor if self._places is None else None
+
+    def __len__(self) -> int:
+        return len(self._hits) if self._places is None else len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Result]: ...
+    def __getitem__(self, index: int | slice) -> Result | list[Result]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        size = len(self)
+        at = index + size if index < 0 else index
+        if not 0 <= at < size:
+            raise IndexError(f"result {index} of {size}")
+        if self._places is None:
+            return Result(self._owner, self._hits[at])
+        score = None if self._rerank_scores is None else self._rerank_scores[at]
+        return Result(self._owner, self._hits[self._places[at]], score)
+
+    def __iter__(self) -> Iterator[Result]:
+        return (self[at] for at in range(len(self)))
+
+    def picked(
+        self, places: Sequence[int], rerank_scores: Sequence[float] | None = None
+    ) -> "Results":
+        """Give some of these results, by their places, in this order.
+
+        Args:
+            places: from 0 to ``len(results) - 1``, each at most once.
+            rerank_scores: one for each place, if that is what they were ordered by.
+        """
+        own = self._places
+        places = places if own is None else [own[at] for at in places]
+        return Results(self._owner, self._hits, places, rerank_scores)
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Give every result as plain values (see `Result.to_dict`)."""
+        return [result.to_dict() for result in self]
+
+    def to_arrow(self) -> "pyarrow.Table":
+        """Give the results as an Arrow table of one row each.
+
+        Its columns: ``id``, ``labels``, ``score``, ``similarity_score``, ``text_score``,
+        ``graph_distance``, ``rerank_score``, and one ``property.NAME`` for each property. A
+        property whose values are of several types comes as its values' ``repr``.
+
+        Raises:
+            InvalidInput: pyarrow is not installed.
+        """
+        pyarrow = optional("pyarrow", "to_arrow")
+        columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+        names: dict[str, None] = {}
+        rows = self.to_dicts()
+        for row in rows:
+            names.update(dict.fromkeys(row["properties"]))
+            for name, column in columns.items():
+                column.append(row[name])
+        arrays = [
+            pyarrow.array(
+                columns[name],
+                type=pyarrow.list_(pyarrow.string())
+                if alias == "list"
+                else pyarrow.type_for_alias(alias),
+            )
+            for name, alias in COLUMNS.items()
+        ]
+        for name in names:
+            arrays.append(_column(pyarrow, [row["properties"].get(name) for row in rows]))
+        return pyarrow.table(arrays, names=[*COLUMNS, *(f"property.{name}" for name in names)])
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Give the results as a pandas frame, with the columns of `to_arrow`.
+
+        Values stay as they are, so that a column may hold several types.
+
+        Raises:
+            InvalidInput: pandas is not installed.
+        """
+        module = optional("pandas", "to_pandas")
+        rows = self.to_dicts()
+        names = dict.fromkeys(name for row in rows for name in row["properties"])
+        data: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in COLUMNS}
+        for name in names:
+            data[f"property.{name}"] = [row["properties"].get(name) for row in rows]
+        frame: pandas.DataFrame = module.DataFrame(data)
+        return frame
+
+    def to_polars(self) -> "polars.DataFrame":
+        """Give the results as a Polars frame, made of `to_arrow`.
+
+        Raises:
+            InvalidInput: polars or pyarrow is not installed.
+        """
+        module = optional("polars", "to_polars")
+        frame: polars.DataFrame = module.from_arrow(self.to_arrow())
+        return frame
+
+    def __repr__(self) -> str:
+        rows = "".join(f"\n  {result!r}" for result in self[:10])
+        more = f"\n  … {len(self) - 10} more" if len(self) > 10 else ""
+        pending = f", {self.pending} pending" if self.pending else ""
+        return f"Results({len(self)} found{pending}){rows}{more}"
+
+    def _repr_html_(self) -> str:
+        import html
+
+        def cell(value: object) -> str:
+            shown = f"{value:.3f}" if isinstance(value, float) else "" if value is None else value
+            return f"<td>{html.escape(str(shown))}</td>"
+
+        head = "".join(
+            f"<th>{name}</th>" for name in ("score", "similarity", "text", "distance", "node")
+        )
+        rows = "".join(
+            "<tr>"
+            + cell(result.score)
+            + cell(result.similarity_score)
+            + cell(result.text_score)
+            + cell(result.graph_distance)
+            + cell(repr(result.node))
+            + "</tr>"
+            for result in self
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def reranked(
+    results: Results, rerank: Callable[[Sequence[Result]], Sequence[float]], limit: int
+) -> Results:
+    """Order results by what a function says of them, and keep the first ``limit``.
+
+    Raises:
+        InvalidInput: it gave something other than one finite number for each.
+    """
+    given = rerank(results) if len(results) else []
+    try:
+        scores = [float(score) for score in given]
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(
+            f"rerank gave {given!r:.200}", hint="It has to give one number for each result"
+        ) from error
+    if len(scores) != len(results) or not all(map(math.isfinite, scores)):
+        raise InvalidInput(
+            f"rerank gave {len(scores)} numbers for {len(results)} results: {scores!r:.200}",
+            hint="It has to give one finite number for each result",
+        )
+    order = sorted(range(len(scores)), key=lambda at: -scores[at])[:limit]
+    return results.picked(order, [scores[at] for at in order])
+
+
+def optional(module: str, purpose: str) -> Any:
+    """Import a library that is only needed for one purpose.
+
+    Raises:
+        InvalidInput: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InvalidInput(
+            f"{purpose} needs {module}, which is not installed",
+            hint=f"Install it with: pip install {module}",
+        ) from error
+
+
+def _column(pyarrow: Any, values: list[Any]) -> Any:
+    kinds = {type(value) for value in values if value is not None}
+    if kinds <= {int, float} and len(kinds) == 2:
+        values = [None if value is None else float(value) for value in values]
+    elif len(kinds) > 1:
+        values = [None if value is None else repr(value) for value in values]
+    try:
+        return pyarrow.array(values)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
+        # Lists and dicts whose items are of several types.
+        return pyarrow.array([None if value is None else repr(value) for value in values])
