@@ -7,6 +7,7 @@
 //!   same transaction.
 
 mod adjacency;
+mod data_file;
 mod format;
 mod keys;
 mod platform;

@@ -200,6 +200,28 @@ pub(crate) fn same_file(opened: &fs::Metadata, path: &Path) -> bool {
     }
 }
 
+/// Length of an open file in bytes; cheap enough to ask at every snapshot.
+pub(crate) fn file_length(file: &File) -> std::io::Result<u64> {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsRawFd;
+        let mut told = std::mem::MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: the descriptor is open, the struct is only read after the call has filled it.
+        #[allow(unsafe_code)]
+        let told = unsafe {
+            if libc::fstat(file.as_raw_fd(), told.as_mut_ptr()) != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            told.assume_init()
+        };
+        Ok(u64::try_from(told.st_size).unwrap_or(0))
+    }
+    #[cfg(not(unix))]
+    {
+        file.metadata().map(|told| told.len())
+    }
+}
+
 /// Bytes that may still be written to the file system of `path`, where the system tells.
 pub(crate) fn free_space(path: &Path) -> Option<u64> {
     #[cfg(unix)]

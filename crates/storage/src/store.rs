@@ -12,6 +12,7 @@ use embedded_db_common::{Durability, Error, MAX_NAME, Options, Result, Symbol, c
 use heed::types::Bytes;
 use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, RoTxn, WithoutTls};
 
+use crate::data_file::{self, DataFile};
 use crate::format::Current;
 use crate::keys::{Kind, Table};
 use crate::platform::{self, TemporaryDirectory, WriterLock, io_error};
@@ -23,10 +24,6 @@ type Env = heed::Env<WithoutTls>;
 
 /// Address space taken at first; the file itself stays as small as its content.
 const FIRST_MAP_SIZE: usize = 1 << 36;
-/// The smallest page of any system.
-const MIN_PAGE: u64 = 4096;
-/// No store is larger; a length beyond is nonsense.
-const MAX_MAP: u64 = 1 << 46;
 /// Reader slots: concurrent snapshots over all processes.
 const MAX_READERS: u32 = 1024;
 
@@ -40,10 +37,10 @@ pub struct Store {
     pub(crate) symbols: Arc<Symbols>,
     path: PathBuf,
     /// The file behind the store.
-    data_file: PathBuf,
-    opened_file: fs::Metadata,
+    data_file: DataFile,
     map_size_max: usize,
     read_only: bool,
+    durability: Durability,
     closed: AtomicBool,
     opened_by: u32,
     fork_generation: u32,
@@ -86,10 +83,12 @@ impl Store {
         let directory = current.directory(&path);
         let data_file = directory.join("data.mdb");
         if current.is_published() {
-            require_data(&data_file)?;
+            data_file::require_data(&data_file)?;
         }
-        if !options.read_only {
-            complete_file(&data_file)?;
+        if options.read_only {
+            data_file::require_whole(&data_file)?;
+        } else {
+            data_file::complete(&data_file)?;
         }
         let env = open_env(&directory, options)?;
         let tables = open_tables(&env, &directory, options.read_only)?;
@@ -101,10 +100,8 @@ impl Store {
             current.publish(&path)?;
             env.clear_stale_readers().map_err(|e| map_lmdb(&data_file, e))?;
         }
-        let opened_file =
-            fs::metadata(&data_file).map_err(|e| io_error(&data_file, "look at", &e))?;
+        let data_file = DataFile::open(data_file, options.read_only)?;
         Ok(Arc::new_cyclic(|store| Self {
-            opened_file,
             env,
             tables,
             gate: Gate::default(),
@@ -118,6 +115,7 @@ impl Store {
             data_file,
             map_size_max: options.map_size_max,
             read_only: options.read_only,
+            durability: options.durability,
             closed: AtomicBool::new(false),
             opened_by: std::process::id(),
             fork_generation,
@@ -135,13 +133,12 @@ impl Store {
     /// Whether the file that is open still lies where it was opened. Its directory may have been
     /// removed or renamed, and another database may be there.
     pub fn is_in_place(&self) -> bool {
-        platform::same_file(&self.opened_file, &self.data_file)
+        self.data_file.is_in_place()
     }
 
     /// Size of the data file in bytes.
     pub fn file_size(&self) -> Result<u64> {
-        let size = fs::metadata(&self.data_file).map(|m| m.len());
-        size.map_err(|e| io_error(&self.data_file, "read the size", &e))
+        self.data_file.length()
     }
 
     /// Whether this handle may only read.
@@ -164,15 +161,18 @@ impl Store {
             }
             other => other,
         };
-        match txn {
-            Ok(txn) => {
-                Ok(Snapshot { txn: Some(txn), store: Arc::clone(self), taken: Instant::now() })
-            }
-            Err(error) => {
-                self.gate.leave();
-                Err(self.lmdb_error(error))
-            }
-        }
+        let txn = txn.map_err(|error| {
+            self.gate.leave();
+            self.lmdb_error(error)
+        })?;
+        let snapshot = Snapshot { txn: Some(txn), store: Arc::clone(self), taken: Instant::now() };
+        self.data_file.require_pages(|| self.env.info().last_page_number)?;
+        Ok(snapshot)
+    }
+
+    /// After a commit: no page of it lies beyond the end of the file.
+    pub(crate) fn complete_file(&self) -> Result<()> {
+        self.data_file.complete_pages(self.env.info().last_page_number, self.durability)
     }
 
     /// Refuses handles that were closed or belong to another process.
@@ -222,11 +222,11 @@ impl Store {
     /// Whether the disk has less room than a small commit needs.
     pub(crate) fn disk_is_full(&self) -> bool {
         const SMALL: u64 = 1 << 20;
-        platform::free_space(&self.data_file).is_some_and(|free| free < SMALL)
+        platform::free_space(self.data_file.path()).is_some_and(|free| free < SMALL)
     }
 
     pub(crate) fn lmdb_error(&self, error: heed::Error) -> Error {
-        map_lmdb(&self.data_file, error)
+        map_lmdb(self.data_file.path(), error)
     }
 
     /// Doubles the map after a write found it full.
@@ -235,7 +235,7 @@ impl Store {
         let larger = size.saturating_mul(2).min(self.map_size_max);
         if larger <= size {
             return Err(Error::StorageFull {
-                path: self.data_file.clone(),
+                path: self.data_file.path().to_owned(),
                 detail: format!("map_size_max of {} bytes is reached; raise it", self.map_size_max),
             });
         }
@@ -255,7 +255,7 @@ impl Store {
     fn resize(&self, size: usize) -> Result<()> {
         let Some(_closed) = self.gate.close(Duration::from_secs(10)) else {
             return Err(Error::StorageFull {
-                path: self.data_file.clone(),
+                path: self.data_file.path().to_owned(),
                 detail: "the map must grow, but a snapshot is held for over 10 s; close it".into(),
             });
         };
@@ -338,68 +338,6 @@ fn open_tables(
         })?);
     }
     tables.try_into().map_err(|_| Error::Internal("a table is missing".into()))
-}
-
-/// A database that was published has its data file: an empty one must never take its place.
-fn require_data(data_file: &Path) -> Result<()> {
-    let size = fs::metadata(data_file).map_or(0, |m| m.len());
-    if size >= 2 * MIN_PAGE {
-        return Ok(());
-    }
-    Err(Error::Corruption {
-        path: data_file.to_owned(),
-        object: "the data file".into(),
-        detail: if size == 0 { "it is missing or empty" } else { "it is cut off" }.into(),
-    })
-}
-
-/// Makes the file as long as its newest meta page says, so that no page of the map lies beyond its
-/// end: touching one would kill the process. LMDB itself may leave the file shorter, by pages that
-/// were freed in the transaction that took them; where the end was cut off, the zeros that take its
-/// place are no valid pages and are reported as damage when they are read.
-fn complete_file(data_file: &Path) -> Result<()> {
-    let failed = |e: std::io::Error| io_error(data_file, "check the length", &e);
-    let mut file = match fs::OpenOptions::new().read(true).write(true).open(data_file) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(error)),
-    };
-    let Some(needed) = meta_length(&mut file).map_err(failed)? else { return Ok(()) };
-    if file.metadata().map_err(failed)?.len() < needed {
-        file.set_len(needed).map_err(failed)?;
-    }
-    Ok(())
-}
-
-/// Length in bytes that the newest meta page of an LMDB file speaks of; `None` if there is none: LMDB
-/// then refuses the file itself.
-fn meta_length(file: &mut fs::File) -> std::io::Result<Option<u64>> {
-    use std::io::{Read, Seek, SeekFrom};
-    // Offsets in a page: its header has 16 bytes; then the magic, version, address, map size, two
-    // databases of 48 bytes (the first begins with the page size), the last page, the transaction.
-    const MAGIC: u32 = 0xBEEF_C0DE;
-    const PAGE_SIZE: usize = 40;
-    const LAST_PAGE: usize = 136;
-    const TRANSACTION: usize = 144;
-    let mut newest = None::<(u64, u64)>;
-    let mut page_size = None;
-    for page in 0..2u64 {
-        let mut bytes = [0u8; 152];
-        file.seek(SeekFrom::Start(page * page_size.unwrap_or(0)))?;
-        if file.read_exact(&mut bytes).is_err() {
-            break;
-        }
-        let u32_at = |at: usize| bytes[at..at + 4].try_into().map(u32::from_ne_bytes).unwrap_or(0);
-        let u64_at = |at: usize| bytes[at..at + 8].try_into().map(u64::from_ne_bytes).unwrap_or(0);
-        let size = u64::from(u32_at(PAGE_SIZE));
-        if u32_at(16) != MAGIC || !(size.is_power_of_two() && (256..=65_536).contains(&size)) {
-            break;
-        }
-        page_size = Some(size);
-        let length = u64_at(LAST_PAGE).saturating_add(1).saturating_mul(size);
-        newest = newest.max(Some((u64_at(TRANSACTION), length)));
-    }
-    Ok(newest.map(|(_, length)| length).filter(|length| *length <= MAX_MAP))
 }
 
 /// Whether anything was ever committed: the first row is written after `CURRENT` is there.

@@ -145,6 +145,7 @@ impl Store {
         if state.dirty {
             state.store(self, &mut outer).map_err(lmdb)?;
             outer.commit().map_err(|error| self.commit_failed(error))?;
+            self.complete_file().map_err(|error| self.poison(error))?;
             state.publish_symbols(self);
         }
         for (request, outcome) in group.iter().zip(outcomes) {
@@ -167,9 +168,14 @@ impl Store {
                 detail: "the file system is full; free some space".into(),
             };
         }
-        if !matches!(error, Error::StorageFull { .. }) {
-            self.writer.poisoned.store(true, Ordering::Release);
+        if matches!(error, Error::StorageFull { .. }) {
+            return GroupError::Failed(error);
         }
+        self.poison(error)
+    }
+
+    fn poison(&self, error: Error) -> GroupError {
+        self.writer.poisoned.store(true, Ordering::Release);
         GroupError::Failed(error)
     }
 }
