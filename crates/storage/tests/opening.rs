@@ -262,8 +262,54 @@ fn a_foreign_directory_or_file_is_refused_and_left_as_it_is() {
     let error = refused(&file, &fast());
     assert!(matches!(error, Error::InvalidInput(_)), "{error}");
     assert!(error.to_string().contains("is a file"), "{error}");
-    refused(&rocks, &fast());
+    for read_only in [false, true] {
+        let error = refused(&rocks, &Options { read_only, ..fast() });
+        assert!(matches!(error, Error::InvalidInput(_)), "{error}");
+        assert!(error.to_string().contains("no database of embedded-db"), "{error}");
+    }
     assert_eq!(files(directory.path()), before);
+}
+
+/// Whatever stands in a foreign `CURRENT`, and whatever it is.
+#[test]
+fn a_foreign_current_file_is_not_taken_for_damage() {
+    let directory = tempdir().unwrap();
+    let contents: [&[u8]; 5] = [b"", b"1", b"MANIFEST-000005\n", &[0xff; 300], &[b'x'; 200_000]];
+    for content in contents {
+        fs::write(directory.path().join("CURRENT"), content).unwrap();
+        fs::write(directory.path().join("000012.sst"), b"theirs").unwrap();
+        let before = files(directory.path());
+        for read_only in [false, true] {
+            let error = refused(directory.path(), &Options { read_only, ..fast() });
+            assert!(matches!(error, Error::InvalidInput(_)), "{error}");
+        }
+        assert_eq!(files(directory.path()), before);
+    }
+    fs::remove_file(directory.path().join("CURRENT")).unwrap();
+    fs::create_dir(directory.path().join("CURRENT")).unwrap();
+    let error = refused(directory.path(), &fast());
+    assert!(matches!(error, Error::InvalidInput(_)), "{error}");
+}
+
+/// The same contents beside a generation of ours are damage.
+#[test]
+fn a_current_file_of_ours_that_was_overwritten_is_damage() {
+    let mut scratch = Scratch::new();
+    common::node(scratch.store(), NS, "n").unwrap();
+    scratch.close();
+    let contents: [&[u8]; 4] = [b"", b"MANIFEST-000005\n", &[0; 98], &[0xff; 98]];
+    for lock in [true, false] {
+        for content in contents {
+            fs::write(scratch.path().join("CURRENT"), content).unwrap();
+            for read_only in [false, true] {
+                let error = refused(&scratch.path(), &Options { read_only, ..fast() });
+                assert!(matches!(error, Error::Corruption { .. }), "{error}");
+            }
+        }
+        if lock {
+            fs::remove_file(scratch.path().join("writer.lock")).unwrap();
+        }
+    }
 }
 
 /// Each state in which a crash can leave a database before its `CURRENT` is written.
