@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak};
@@ -22,6 +23,25 @@ use crate::writer::GroupWriter;
 pub(crate) type Database = heed::Database<'static, Bytes, Bytes>;
 type Env = heed::Env<WithoutTls>;
 
+/// The LMDB environment. Opening and closing one take process-wide locks of the library.
+pub(crate) struct Environment(ManuallyDrop<Env>);
+
+impl std::ops::Deref for Environment {
+    type Target = Env;
+
+    fn deref(&self) -> &Env {
+        &self.0
+    }
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        // SAFETY: it is dropped here only, and nothing uses it afterwards.
+        #[allow(unsafe_code)]
+        platform::unforked(|| unsafe { ManuallyDrop::drop(&mut self.0) });
+    }
+}
+
 /// Address space taken at first; the file itself stays as small as its content.
 const FIRST_MAP_SIZE: usize = 1 << 36;
 /// Reader slots: concurrent snapshots over all processes.
@@ -29,7 +49,7 @@ const MAX_READERS: u32 = 1024;
 
 /// An open store: one directory, one writer process, any number of readers.
 pub struct Store {
-    pub(crate) env: Env,
+    pub(crate) env: Environment,
     tables: [Database; Table::ALL.len()],
     /// Readers and writers are inside; growing the map waits until none is.
     pub(crate) gate: Gate,
@@ -53,7 +73,16 @@ pub struct Store {
 impl Store {
     /// Opens the database in `path`, making it where there is none.
     pub fn open(path: &Path, options: &Options) -> Result<Arc<Self>> {
-        Self::open_in(path.to_owned(), options, None)
+        Self::open_interruptible(path, options, &|| Ok(()))
+    }
+
+    /// The same; while it waits for another writer it asks `interrupted` whether to go on.
+    pub fn open_interruptible(
+        path: &Path,
+        options: &Options,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Arc<Self>> {
+        Self::open_in(path.to_owned(), options, None, interrupted)
     }
 
     /// Opens a new private database that ends with its handle.
@@ -61,13 +90,14 @@ impl Store {
         let directory = TemporaryDirectory::create()?;
         let path = directory.path().to_owned();
         let options = Options { durability: Durability::Memory, ..options.clone() };
-        Self::open_in(path, &options, Some(directory))
+        Self::open_in(path, &options, Some(directory), &|| Ok(()))
     }
 
     fn open_in(
         path: PathBuf,
         options: &Options,
         temporary: Option<TemporaryDirectory>,
+        interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Arc<Self>> {
         let fork_generation = platform::fork_generation();
         // The process may change its directory later.
@@ -77,7 +107,7 @@ impl Store {
         } else {
             Current::check_directory(&path)?;
             fs::create_dir_all(&path).map_err(|e| io_error(&path, "create the database", &e))?;
-            let lock = WriterLock::acquire(&path, options.lock_timeout)?;
+            let lock = WriterLock::acquire(&path, options.lock_timeout, interrupted)?;
             (Some(lock), Current::read_or_create(&path)?)
         };
         let directory = current.directory(&path);
@@ -150,7 +180,7 @@ impl Store {
     pub fn read(self: &Arc<Self>) -> Result<Snapshot> {
         self.usable()?;
         self.gate.enter();
-        let begin = || self.env.clone().static_read_txn();
+        let begin = || Env::clone(&self.env).static_read_txn();
         let txn = match begin() {
             // Another process has grown the file beyond our map.
             Err(heed::Error::Mdb(heed::MdbError::MapResized)) => {
@@ -266,7 +296,7 @@ impl Store {
     }
 }
 
-fn open_env(directory: &Path, options: &Options) -> Result<Env> {
+fn open_env(directory: &Path, options: &Options) -> Result<Environment> {
     let page = platform::page_size();
     let data_file = directory.join("data.mdb");
     let on_disk = fs::metadata(&data_file).map_or(0, |m| m.len() as usize);
@@ -291,8 +321,9 @@ fn open_env(directory: &Path, options: &Options) -> Result<Env> {
     // SAFETY: the file belongs to this database alone and lies in its own generation directory;
     // it is changed by LMDB only.
     #[allow(unsafe_code)]
-    let env = unsafe { open.open(directory) };
-    env.map_err(|error| map_lmdb(&data_file, error))
+    let env = platform::unforked(|| unsafe { open.open(directory) });
+    let env = env.map_err(|error| map_lmdb(&data_file, error))?;
+    Ok(Environment(ManuallyDrop::new(env)))
 }
 
 /// A table that cannot be opened says why; a commit after it would only say that it failed.

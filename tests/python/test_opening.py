@@ -1,0 +1,167 @@
+"""Opening one path never stands in the way of another, of Ctrl-C, or of a forked child."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from embedded_db import DatabaseLocked, EmbeddedDB
+
+WRITER = """
+import sys
+from embedded_db import EmbeddedDB
+
+db = EmbeddedDB(sys.argv[1], ml=None)
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def taken(path, spawn):
+    """A path that another process writes to."""
+    writer = spawn(WRITER, path)
+    assert writer.stdout.readline() == "ready\n"
+    return path
+
+
+@pytest.fixture
+def waiting(taken):
+    """A thread of this process that waits for the taken path."""
+    outcome: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            EmbeddedDB(taken, ml=None, lock_timeout=8)
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    time.sleep(0.2)  # it has begun to wait; if not, the tests prove less but fail never
+    yield thread
+    thread.join(60)
+    assert [type(error) for error in outcome] == [DatabaseLocked]
+
+
+def test_waiting_for_a_writer_holds_nobody_up(waiting, tmp_path):
+    begun = time.monotonic()
+    with EmbeddedDB(tmp_path / "other.db", ml=None) as db:
+        db.create_node({"id": "a", "label": "X"})
+    with EmbeddedDB(":memory:", ml=None) as db:
+        db.create_node({"id": "a", "label": "X"})
+    assert waiting.is_alive(), time.monotonic() - begun
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
+def test_ctrl_c_ends_the_wait_for_a_writer(taken):
+    main = threading.main_thread().ident
+    assert main is not None
+    timer = threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT))
+    timer.start()
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        EmbeddedDB(taken, ml=None, lock_timeout=60)
+    assert time.monotonic() - begun < 30, "the interrupt, not the time limit, ended the wait"
+    timer.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_forked_while_a_thread_waits_can_open(run_python, taken, tmp_path):
+    run = run_python(
+        """
+        import os, signal, sys, threading, time, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads is the point
+        from embedded_db import DatabaseLocked, EmbeddedDB
+
+        def wait():
+            try:
+                EmbeddedDB(sys.argv[1], ml=None, lock_timeout=5)
+            except DatabaseLocked:
+                print("locked", flush=True)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(0.3)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # ends a child that hangs
+            with EmbeddedDB(sys.argv[2], ml=None) as db:
+                db.create_node({"id": "child", "label": "X"})
+            try:
+                # The thread that was opening this path is not in the child.
+                EmbeddedDB(sys.argv[1], ml=None, lock_timeout=0)
+            except DatabaseLocked:
+                os._exit(0)
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        thread.join()
+        print(status)
+        """,
+        taken,
+        tmp_path / "other.db",
+    )
+    assert run.stdout == "locked\n0\n", run.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_children_forked_while_threads_open_and_close_never_hang(run_python, tmp_path):
+    run = run_python(
+        """
+        import os, signal, sys, threading, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads is the point
+        from embedded_db import EmbeddedDB
+
+        ended = threading.Event()
+        opened = [0, 0]
+
+        def churn(number):
+            while not ended.is_set():
+                EmbeddedDB(f"{sys.argv[1]}/{number}", ml=None, durability="memory").close()
+                opened[number] += 1
+
+        threads = [threading.Thread(target=churn, args=(number,)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        failed = 0
+        for number in range(60):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)  # ends a child that hangs
+                EmbeddedDB(f"{sys.argv[1]}/child", ml=None, durability="memory").close()
+                os._exit(0)
+            _, status = os.waitpid(child, 0)
+            failed += status != 0
+        ended.set()
+        for thread in threads:
+            thread.join()
+        assert min(opened) > 5, opened
+        print(failed)
+        """,
+        tmp_path,
+    )
+    assert run.stdout == "0\n", run.stderr
+
+
+def test_threads_that_open_one_path_share_it(path):
+    handles: list[EmbeddedDB] = []
+    start = threading.Barrier(8)
+
+    def open_it() -> None:
+        start.wait()
+        handles.append(EmbeddedDB(path, ml=None, lock_timeout=0))
+
+    threads = [threading.Thread(target=open_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(handles) == 8
+    handles[0].create_node({"id": "a", "label": "X"})
+    assert all(handle.exists("a") for handle in handles)
+    for handle in handles:
+        handle.close()
+    with EmbeddedDB(path, ml=None, lock_timeout=0) as again:
+        assert again.exists("a")
