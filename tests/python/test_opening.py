@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from embedded_db import DatabaseLocked, EmbeddedDB
+from embedded_db import DatabaseClosed, DatabaseLocked, EmbeddedDB
 
 WRITER = """
 import sys
@@ -74,7 +74,7 @@ def test_a_child_forked_while_a_thread_waits_can_open(run_python, taken, tmp_pat
         """
         import os, signal, sys, threading, time, warnings
         warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads is the point
-        from embedded_db import DatabaseLocked, EmbeddedDB
+        from embedded_db import DatabaseClosed, DatabaseLocked, EmbeddedDB
 
         def wait():
             try:
@@ -165,3 +165,24 @@ def test_threads_that_open_one_path_share_it(path):
         handle.close()
     with EmbeddedDB(path, ml=None, lock_timeout=0) as again:
         assert again.exists("a")
+
+
+def test_what_is_half_used_ends_with_close(path):
+    with EmbeddedDB(path, ml=None) as db:
+        db.create_nodes([{"id": f"n{n}", "label": "Note"} for n in range(3000)])
+        iterator = db.nodes("Note")
+        first = next(iter(iterator))
+        snapshot = db.snapshot()
+        transaction = db.transaction()
+        transaction.create_node({"id": "never", "label": "Note"})
+    with EmbeddedDB(path, ml=None, lock_timeout=0) as again:
+        assert again.count("Note") == 3000
+        for use in (
+            lambda: list(iterator),
+            lambda: snapshot.get_node("n0"),
+            lambda: transaction.commit(),
+        ):
+            with pytest.raises(DatabaseClosed):
+                use()
+        assert not again.exists("never")
+    assert first.id == "n0"

@@ -12,6 +12,8 @@ use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{ReadTxn, SpaceRecord, Store, WriteTxn, fork_generation, unforked};
 use embedded_db_weaver::{Models, Weaver};
 
+use crate::pins::Pins;
+
 /// Model functions shared by queries and the weaver.
 pub type SharedModels = Arc<dyn Models>;
 
@@ -116,6 +118,8 @@ pub(crate) struct Engine {
     /// The space of the models.
     pub(crate) space: Option<(SpaceId, SpaceRecord)>,
     pub(crate) weaver: Option<Arc<Weaver>>,
+    /// Snapshots that users hold.
+    pub(crate) pins: Pins,
     options: Options,
     handles: Mutex<usize>,
 }
@@ -228,8 +232,8 @@ impl Database {
         }
     }
 
-    /// Ends this handle and its namespaces'; the last one ends the weaver and closes the files, once
-    /// the calls and snapshots that are under way have ended.
+    /// Ends this handle and its namespaces'; the last one ends the weaver and all snapshots, and
+    /// closes the files once the calls that are under way have ended.
     pub fn close(&self) {
         let mut slot = self.handle.engine.write().unwrap_or_else(PoisonError::into_inner);
         let Some(engine) = slot.take() else { return };
@@ -386,8 +390,8 @@ impl Engine {
             }
             _ => None,
         };
-        let (options, handles) = (options.clone(), Mutex::new(1));
-        Ok(Self { store, names, views, models, space, weaver, options, handles })
+        let (pins, options, handles) = (Pins::default(), options.clone(), Mutex::new(1));
+        Ok(Self { store, names, views, models, space, weaver, pins, options, handles })
     }
 
     fn stop(&self) {
@@ -395,6 +399,7 @@ impl Engine {
             weaver.stop();
         }
         self.store.close();
+        self.pins.end();
     }
 }
 

@@ -143,12 +143,12 @@ impl Database {
 impl PinnedReads {
     /// Answers a query over this instant.
     pub fn query(&self, query: &Query, interrupted: &dyn Fn() -> Result<()>) -> Result<Answer> {
-        let engine = self.database().engine()?;
-        self.pin.snapshot().check_age()?;
-        let guard = Guard::new(query.timeout, interrupted);
-        let (query, needs) = self.database().prepare(query)?;
-        let attached = engine.views.attach(&self.pin, &needs)?;
-        answer(&engine, &self.pin, attached, &needs, &query.query, &guard)
+        self.pinned(|engine, pin| {
+            let guard = Guard::new(query.timeout, interrupted);
+            let (query, needs) = self.database().prepare(query)?;
+            let attached = engine.views.attach(pin, &needs)?;
+            answer(engine, pin, attached, &needs, &query.query, &guard)
+        })
     }
 }
 

@@ -120,7 +120,7 @@ impl Store {
         } else {
             data_file::complete(&data_file)?;
         }
-        let env = open_env(&directory, options)?;
+        let env = open_env(&directory, options, interrupted)?;
         let tables = open_tables(&env, &directory, options.read_only)?;
         if !options.read_only {
             if !current.is_published() && has_data(&env, &tables, &data_file)? {
@@ -216,6 +216,11 @@ impl Store {
         Ok(())
     }
 
+    /// Whether this handle was closed.
+    pub fn closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Whether this process is a forked child of the one that opened the store.
     pub fn forked(&self) -> bool {
         platform::fork_generation() != self.fork_generation
@@ -296,7 +301,11 @@ impl Store {
     }
 }
 
-fn open_env(directory: &Path, options: &Options) -> Result<Environment> {
+fn open_env(
+    directory: &Path,
+    options: &Options,
+    interrupted: &dyn Fn() -> Result<()>,
+) -> Result<Environment> {
     let page = platform::page_size();
     let data_file = directory.join("data.mdb");
     let on_disk = fs::metadata(&data_file).map_or(0, |m| m.len() as usize);
@@ -318,12 +327,22 @@ fn open_env(directory: &Path, options: &Options) -> Result<Environment> {
     unsafe {
         open.flags(flags);
     }
-    // SAFETY: the file belongs to this database alone and lies in its own generation directory;
-    // it is changed by LMDB only.
-    #[allow(unsafe_code)]
-    let env = platform::unforked(|| unsafe { open.open(directory) });
-    let env = env.map_err(|error| map_lmdb(&data_file, error))?;
-    Ok(Environment(ManuallyDrop::new(env)))
+    let begun = Instant::now();
+    loop {
+        // SAFETY: the file belongs to this database alone and lies in its own generation directory;
+        // it is changed by LMDB only.
+        #[allow(unsafe_code)]
+        let env = platform::unforked(|| unsafe { open.open(directory) });
+        match env {
+            Ok(env) => return Ok(Environment(ManuallyDrop::new(env))),
+            // A call on an earlier handle is still reading; the files close at its end.
+            Err(heed::Error::EnvAlreadyOpened) if begun.elapsed() < options.lock_timeout => {
+                interrupted()?;
+                std::thread::sleep(platform::WAIT.min(options.lock_timeout));
+            }
+            Err(error) => return Err(map_lmdb(&data_file, error)),
+        }
+    }
 }
 
 /// A table that cannot be opened says why; a commit after it would only say that it failed.
@@ -390,8 +409,8 @@ pub(crate) fn map_lmdb(data_file: &Path, error: heed::Error) -> Error {
         }
         heed::Error::EnvAlreadyOpened => Error::StorageError {
             path,
-            detail: "a snapshot or transaction of an earlier handle still holds it open in this \
-                     process; end it first"
+            detail: "a call or snapshot of an earlier handle still holds it open in this process; \
+                     end it first, or raise lock_timeout"
                 .into(),
         },
         heed::Error::Mdb(M::ReadersFull) => Error::StorageError {
