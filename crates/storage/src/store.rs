@@ -264,6 +264,11 @@ impl Store {
         map_lmdb(self.data_file.path(), error)
     }
 
+    /// Forgets the snapshots of processes that have ended without closing them; how many there were.
+    pub(crate) fn clear_stale_readers(&self) -> Result<usize> {
+        self.env.clear_stale_readers().map_err(|error| self.lmdb_error(error))
+    }
+
     /// Doubles the map after a write found it full.
     pub(crate) fn grow(&self) -> Result<()> {
         let size = self.env.info().map_size;

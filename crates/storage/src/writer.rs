@@ -6,7 +6,7 @@
 //! grow), so it must not keep state between runs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use embedded_db_common::{Error, Result};
@@ -18,11 +18,15 @@ type Job = Box<dyn FnMut(&mut WriteTxn<'_>) -> Result<()> + Send>;
 
 /// Most jobs in one transaction.
 const GROUP_MAX: usize = 256;
+/// Groups between two looks for readers whose process was killed: the pages that they saw are not
+/// used again until then, so the file grows by at most as many commits.
+const READERS_EVERY: u64 = 64;
 
 #[derive(Default)]
 pub(crate) struct GroupWriter {
     queue: Mutex<Vec<Arc<Request>>>,
     pub(crate) leader: Mutex<()>,
+    groups: AtomicU64,
     /// A sync failed: what the disk holds is unknown, so nothing more is acknowledged.
     poisoned: AtomicBool,
 }
@@ -91,19 +95,28 @@ impl Store {
     }
 
     fn run_group(&self, group: &[Arc<Request>]) {
-        let failure = loop {
+        if let Err(failure) = self.try_until_it_fits(group) {
+            for request in group {
+                request.finish(Err(failure.clone()));
+            }
+        }
+    }
+
+    fn try_until_it_fits(&self, group: &[Arc<Request>]) -> Result<()> {
+        if self.writer.groups.fetch_add(1, Ordering::Relaxed).is_multiple_of(READERS_EVERY) {
+            self.clear_stale_readers()?;
+        }
+        loop {
             match self.try_group(group) {
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
                 Err(GroupError::MapFull) => {
-                    if let Err(error) = self.grow() {
-                        break error;
+                    // What a killed reader held may be room enough.
+                    if self.clear_stale_readers()? == 0 {
+                        self.grow()?;
                     }
                 }
-                Err(GroupError::Failed(error)) => break error,
+                Err(GroupError::Failed(error)) => return Err(error),
             }
-        };
-        for request in group {
-            request.finish(Err(failure.clone()));
         }
     }
 

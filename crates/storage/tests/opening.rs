@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use common::{NS, Scratch, changes, data_file, fast, files, hasty, refused};
 use embedded_db_common::{Durability, Error, Options};
-use embedded_db_storage::{FORMAT, ReadTxn, Store};
+use embedded_db_storage::{FORMAT, ReadTxn, Store, WriteTxn};
 use tempfile::tempdir;
 
 const PATH: &str = "EMBEDDED_DB_TEST_PATH";
@@ -83,8 +83,13 @@ fn another_process() {
     let options = Options { read_only, map_size_max, ..fast() };
     let store = Store::open(path.as_ref(), &options).unwrap();
     say("open");
+    let mut held = Vec::new();
     for line in std::io::stdin().lines() {
         match line.unwrap().split_once(' ').unwrap() {
+            ("hold", _) => {
+                held.push(store.read().unwrap());
+                say("held");
+            }
             ("write", id) => {
                 common::node(&store, NS, id).unwrap();
                 say("done");
@@ -190,6 +195,33 @@ fn a_reader_in_another_process_sees_each_write_and_follows_the_growth_of_the_map
     }
     assert!(scratch.store().file_size().unwrap() > 1 << 22, "beyond the reader's first map");
     reader.end();
+}
+
+/// What a reader sees is not overwritten; one that was killed must not keep it so for ever.
+#[test]
+fn a_killed_reader_does_not_let_the_file_grow_for_ever() {
+    const SIZE: usize = 100_000;
+    let scratch = Scratch::new();
+    let label = scratch.store().write(|txn| txn.intern("Thing")).unwrap();
+    let insert =
+        move |txn: &mut WriteTxn<'_>| txn.insert_node(NS, "n", &[label], &vec![0; SIZE], false);
+    let slot = scratch.store().write(insert).unwrap();
+    let rewrite = |times: usize| {
+        let before = scratch.store().file_size().unwrap();
+        for n in 0..times {
+            let text = vec![n as u8; SIZE];
+            scratch.store().write(move |txn| txn.update_node(NS, slot, &text)).unwrap();
+        }
+        (scratch.store().file_size().unwrap() - before) / SIZE as u64
+    };
+    let mut reader = Other::spawn("reader", &scratch.path());
+    assert_eq!(reader.hear(), "open");
+    assert_eq!(reader.ask("hold it"), "held");
+    let grown = rewrite(100);
+    assert!(grown > 90, "by {grown}: nothing that the reader's snapshot may see was overwritten");
+    reader.kill();
+    let grown = rewrite(400);
+    assert!(grown < 100, "by {grown} of 400 rewrites after the reader was killed");
 }
 
 #[test]
