@@ -173,14 +173,14 @@ def test_what_is_half_used_ends_with_close(path):
         iterator = db.nodes("Note")
         first = next(iter(iterator))
         snapshot = db.snapshot()
-        transaction = db.transaction()
+        transaction = db.transaction().__enter__()
         transaction.create_node({"id": "never", "label": "Note"})
     with EmbeddedDB(path, ml=None, lock_timeout=0) as again:
         assert again.count("Note") == 3000
         for use in (
             lambda: list(iterator),
             lambda: snapshot.get_node("n0"),
-            lambda: transaction.commit(),
+            lambda: transaction.get_node("n0"),
         ):
             with pytest.raises(DatabaseClosed):
                 use()
