@@ -2,8 +2,10 @@
 
 import os
 import signal
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -186,3 +188,108 @@ def test_what_is_half_used_ends_with_close(path):
                 use()
         assert not again.exists("never")
     assert first.id == "n0"
+
+
+@pytest.fixture
+def public():
+    """A directory whose parents everybody may enter."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+NOBODY = """
+import fcntl, os, sys
+from pathlib import Path
+from embedded_db import DatabaseLocked, EmbeddedDB, StorageError
+
+def unwritable(path):
+    for entry in [path, *path.rglob("*")]:
+        entry.chmod(0o555 if entry.is_dir() else 0o444)
+
+def give_up_root():
+    if os.getuid() == 0:
+        os.setuid(65534)  # root may write everywhere
+
+path = Path(sys.argv[1]) / "memory.db"
+with EmbeddedDB(path, ml=None) as db:
+    db.create_node({"id": "kept", "label": "X"})
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as on POSIX")
+@pytest.mark.parametrize("lock_file", ["there", "gone"])
+def test_a_directory_that_cannot_be_written_can_be_read(run_python, public, lock_file):
+    run = run_python(
+        NOBODY
+        + """
+if sys.argv[2] == "gone":
+    next(path.rglob("lock.mdb")).unlink()
+unwritable(path)
+give_up_root()
+try:
+    EmbeddedDB(path, ml=None)
+except StorageError as error:
+    print("read_only=True" in str(error))
+with EmbeddedDB(path, ml=None, read_only=True) as db:
+    print(db.exists("kept"), db.count("X"))
+    # It keeps writers out: they would overwrite what it reads.
+    child = os.fork()
+    if child == 0:
+        with (path / "writer.lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os._exit(0)
+        os._exit(1)
+    print(os.waitpid(child, 0)[1])
+""",
+        public,
+        lock_file,
+    )
+    assert run.stdout == "True\nTrue 1\n0\n", run.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as on POSIX")
+def test_a_reader_that_cannot_register_is_refused_beside_a_writer(run_python, public):
+    run = run_python(
+        NOBODY
+        + """
+ready, say = os.pipe()
+child = os.fork()
+if child == 0:
+    os.read(ready, 1)
+    give_up_root()
+    try:
+        EmbeddedDB(path, ml=None, read_only=True, lock_timeout=0)
+    except StorageError as error:
+        os._exit(0 if "lock.mdb" in str(error) else 2)
+    os._exit(1)
+with EmbeddedDB(path, ml=None) as writer:
+    unwritable(path)
+    os.write(say, b"!")
+    print(os.waitpid(child, 0)[1])
+""",
+        public,
+    )
+    assert run.stdout == "0\n", run.stderr
+
+
+def test_too_little_address_space_is_an_error_with_its_remedy(run_python, path):
+    resource = pytest.importorskip("resource")
+    assert resource.RLIMIT_AS
+    run = run_python(
+        """
+        import resource, sys
+        from embedded_db import EmbeddedDB, StorageError
+        resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+        try:
+            EmbeddedDB(sys.argv[1], ml=None)
+        except StorageError as error:
+            print("ulimit -v" in str(error), "map_size_max" in str(error))
+        with EmbeddedDB(sys.argv[1], ml=None, map_size_max=1 << 30) as db:
+            print(db.create_node({"id": "a", "label": "X"}))
+        """,
+        path,
+    )
+    assert run.stdout == "True True\na\n", run.stderr

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use embedded_db_common::{Durability, Error, Result};
 
-use crate::platform::{self, io_error};
+use crate::platform::{self, io_error, write_error};
 
 /// The smallest page of any system.
 const MIN_PAGE: u64 = 4096;
@@ -132,7 +132,7 @@ pub(crate) fn require_whole(path: &Path) -> Result<()> {
 /// off, the zeros that take its place are no valid pages and are reported as damage when they are
 /// read.
 pub(crate) fn complete(path: &Path) -> Result<()> {
-    let failed = |e: std::io::Error| io_error(path, "check the length", &e);
+    let failed = |e: std::io::Error| write_error(path, "open it for writing", &e);
     let mut file = match fs::OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use embedded_db_common::{Error, Result, clock};
 
-use crate::platform::{io_error, write_atomically};
+use crate::platform::{io_error, write_atomically, write_error};
 
 /// The format this version writes, and the newest it reads.
 pub const FORMAT: u32 = 1;
@@ -91,7 +91,7 @@ impl Current {
             current
         };
         let directory = current.directory(path);
-        fs::create_dir_all(&directory).map_err(|e| io_error(&directory, "create", &e))?;
+        fs::create_dir_all(&directory).map_err(|e| write_error(&directory, "create", &e))?;
         Ok(current)
     }
 

@@ -23,6 +23,21 @@ pub(crate) fn io_error(path: &Path, doing: &str, error: &std::io::Error) -> Erro
     }
 }
 
+/// The same for what needs to write: where nothing may be written, it says what helps.
+pub(crate) fn write_error(path: &Path, doing: &str, error: &std::io::Error) -> Error {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    match error.kind() {
+        PermissionDenied | ReadOnlyFilesystem => Error::StorageError {
+            path: path.to_owned(),
+            detail: format!(
+                "cannot {doing}: {error}; open the database with read_only=True, or give write \
+                 permission to its directory and all in it"
+            ),
+        },
+        _ => io_error(path, doing, error),
+    }
+}
+
 /// The right to write: an advisory lock on a file that names its holder. The system releases it
 /// when the process ends, however it ends.
 #[derive(Debug)]
@@ -42,26 +57,63 @@ impl WriterLock {
             || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         // A child that is forked during the wait must not share what is locked later.
         let opened = unforked(|| open().map(Self::guarded));
-        let mut lock = opened.map_err(|e| io_error(&path, "open the lock file", &e))?;
-        let start = Instant::now();
-        loop {
-            match lock.file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if start.elapsed() < timeout => {
-                    interrupted()?;
-                    std::thread::sleep(WAIT.min(timeout));
-                }
-                Err(TryLockError::WouldBlock) => return Err(lock.held_by(database)),
-                Err(TryLockError::Error(e)) => return Err(io_error(&path, "lock", &e)),
-            }
+        let mut lock = opened.map_err(|e| write_error(&path, "open the lock file", &e))?;
+        if !lock.wait(&path, File::try_lock, timeout, interrupted)? {
+            return Err(lock.held_by(database));
         }
         let holder = format!("{} {}\n", std::process::id(), host_name());
         let file = &mut lock.file;
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(holder.as_bytes()))
-            .map_err(|e| io_error(&path, "write the lock file", &e))?;
+            .map_err(|e| write_error(&path, "write the lock file", &e))?;
         Ok(lock)
+    }
+
+    /// For a reader that cannot register itself, so that a writer would overwrite what it reads: keeps
+    /// writers out for as long as it reads. That takes no permission to write.
+    pub(crate) fn keep_writers_out(
+        database: &Path,
+        timeout: Duration,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Self> {
+        let path = database.join("writer.lock");
+        let refused = |why: &str| Error::StorageError {
+            path: database.to_owned(),
+            detail: format!(
+                "its directory cannot be written, so this reader cannot register itself in lock.mdb, \
+                 and {why}; give write permission to lock.mdb, or read a copy"
+            ),
+        };
+        let opened = unforked(|| File::open(&path).map(Self::guarded));
+        let lock =
+            opened.map_err(|e| refused(&format!("cannot keep writers out by writer.lock: {e}")))?;
+        if lock.wait(&path, File::try_lock_shared, timeout, interrupted)? {
+            return Ok(lock);
+        }
+        Err(refused("another process writes to it"))
+    }
+
+    /// Whether the lock could be had in time.
+    fn wait(
+        &self,
+        path: &Path,
+        try_lock: impl Fn(&File) -> std::result::Result<(), TryLockError>,
+        timeout: Duration,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<bool> {
+        let start = Instant::now();
+        loop {
+            match try_lock(&self.file) {
+                Ok(()) => return Ok(true),
+                Err(TryLockError::WouldBlock) if start.elapsed() < timeout => {
+                    interrupted()?;
+                    std::thread::sleep(WAIT.min(timeout));
+                }
+                Err(TryLockError::WouldBlock) => return Ok(false),
+                Err(TryLockError::Error(e)) => return Err(io_error(path, "lock", &e)),
+            }
+        }
     }
 
     fn guarded(file: File) -> Self {
@@ -260,7 +312,7 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
         fs::rename(&temporary, path)?;
         sync_directory(path.parent().unwrap_or(Path::new(".")))
     };
-    write().map_err(|e| io_error(path, "write", &e))
+    write().map_err(|e| write_error(path, "write", &e))
 }
 
 /// Whether `path` is still the file of which `opened` speaks.
@@ -274,6 +326,25 @@ pub(crate) fn same_file(opened: &fs::Metadata, path: &Path) -> bool {
     #[cfg(not(unix))]
     {
         now.created().ok() == opened.created().ok()
+    }
+}
+
+/// Whether the address space has room for so many bytes more.
+pub(crate) fn has_address_space(bytes: usize) -> bool {
+    #[cfg(unix)]
+    {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE;
+        // SAFETY: a mapping of its own, at a place that the system chooses; nobody uses it.
+        #[allow(unsafe_code)]
+        unsafe {
+            let map = libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0);
+            map != libc::MAP_FAILED && libc::munmap(map, bytes) == 0
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _the_system_says_so_by_itself = bytes;
+        true
     }
 }
 

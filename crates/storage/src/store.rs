@@ -16,7 +16,7 @@ use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, RoTxn, WithoutTls};
 use crate::data_file::{self, DataFile};
 use crate::format::Current;
 use crate::keys::{Kind, Table};
-use crate::platform::{self, TemporaryDirectory, WriterLock, io_error};
+use crate::platform::{self, TemporaryDirectory, WriterLock, io_error, write_error};
 use crate::read::{ReadTxn, symbols};
 use crate::writer::GroupWriter;
 
@@ -102,7 +102,7 @@ impl Store {
         let fork_generation = platform::fork_generation();
         // The process may change its directory later.
         let path = std::path::absolute(&path).map_err(|e| io_error(&path, "find", &e))?;
-        let (lock, current) = if options.read_only {
+        let (mut lock, current) = if options.read_only {
             (None, Current::read(&path)?)
         } else {
             Current::check_directory(&path)?;
@@ -120,7 +120,15 @@ impl Store {
         } else {
             data_file::complete(&data_file)?;
         }
-        let env = open_env(&directory, options, interrupted)?;
+        let env = match open_env(&directory, options, EnvFlags::empty(), interrupted)? {
+            Err(heed::Error::Io(error)) if cannot_register(&error, options) => {
+                let timeout = options.lock_timeout;
+                lock = Some(WriterLock::keep_writers_out(&path, timeout, interrupted)?);
+                open_env(&directory, options, EnvFlags::NO_LOCK, interrupted)?
+            }
+            other => other,
+        };
+        let env = env.map_err(|error| cannot_open(&data_file, options, error))?;
         let tables = open_tables(&env, &directory, options.read_only)?;
         if !options.read_only {
             if !current.is_published() && has_data(&env, &tables, &data_file)? {
@@ -293,6 +301,17 @@ impl Store {
     }
 
     fn resize(&self, size: usize) -> Result<()> {
+        // LMDB gives the old map up before it asks for the new one: it must not fail then.
+        let more = size.saturating_sub(self.env.info().map_size);
+        if !platform::has_address_space(more) {
+            return Err(Error::StorageError {
+                path: self.data_file.path().to_owned(),
+                detail: format!(
+                    "the map must grow to {size} bytes, but the address space has no room; raise the \
+                     limit (ulimit -v)"
+                ),
+            });
+        }
         let Some(_closed) = self.gate.close(Duration::from_secs(10)) else {
             return Err(Error::StorageFull {
                 path: self.data_file.path().to_owned(),
@@ -302,32 +321,62 @@ impl Store {
         // SAFETY: the closed gate proves that no transaction of this process is alive.
         #[allow(unsafe_code)]
         let resized = unsafe { self.env.resize(size) };
+        if resized.is_err() {
+            // There may be no map any more, so nothing may be read or written.
+            self.closed.store(true, Ordering::Release);
+        }
         resized.map_err(|error| self.lmdb_error(error))
     }
+}
+
+/// Whether a reader was refused because it may not write to LMDB's table of readers.
+fn cannot_register(error: &std::io::Error, options: &Options) -> bool {
+    options.read_only && error.kind() == std::io::ErrorKind::PermissionDenied
+}
+
+fn cannot_open(data_file: &Path, options: &Options, error: heed::Error) -> Error {
+    match error {
+        heed::Error::Io(error) if error.kind() == std::io::ErrorKind::OutOfMemory => {
+            let size = first_map_size(data_file, options);
+            Error::StorageError {
+                path: data_file.to_owned(),
+                detail: format!(
+                    "cannot reserve {size} bytes of address space: {error}; raise the limit (ulimit \
+                     -v), or set map_size_max below it"
+                ),
+            }
+        }
+        heed::Error::Io(error) if !options.read_only => write_error(data_file, "open it", &error),
+        heed::Error::Io(error) => io_error(data_file, "open it", &error),
+        other => map_lmdb(data_file, other),
+    }
+}
+
+fn first_map_size(data_file: &Path, options: &Options) -> usize {
+    let on_disk = fs::metadata(data_file).map_or(0, |m| m.len() as usize);
+    let wanted = FIRST_MAP_SIZE.min(options.map_size_max).max(on_disk.saturating_mul(2));
+    wanted.next_multiple_of(platform::page_size())
 }
 
 fn open_env(
     directory: &Path,
     options: &Options,
+    more: EnvFlags,
     interrupted: &dyn Fn() -> Result<()>,
-) -> Result<Environment> {
-    let page = platform::page_size();
-    let data_file = directory.join("data.mdb");
-    let on_disk = fs::metadata(&data_file).map_or(0, |m| m.len() as usize);
-    let wanted = FIRST_MAP_SIZE.min(options.map_size_max).max(on_disk.saturating_mul(2));
+) -> Result<heed::Result<Environment>> {
     let mut open = EnvOpenOptions::new().read_txn_without_tls();
-    open.map_size(wanted.next_multiple_of(page))
+    open.map_size(first_map_size(&directory.join("data.mdb"), options))
         .max_dbs(Table::ALL.len() as u32)
         .max_readers(MAX_READERS);
-    let mut flags = EnvFlags::NO_READ_AHEAD;
+    let mut flags = EnvFlags::NO_READ_AHEAD | more;
     if options.read_only {
         flags |= EnvFlags::READ_ONLY;
     }
     if options.durability == Durability::Memory {
         flags |= EnvFlags::NO_SYNC;
     }
-    // SAFETY: the flags keep LMDB's lock file in use, and the writer lock keeps a second writer
-    // out; NO_SYNC is only taken where no durability was asked for.
+    // SAFETY: the writer lock keeps a second writer out, and any writer where NO_LOCK is taken; else
+    // LMDB's lock file is in use. NO_SYNC is only taken where no durability was asked for.
     #[allow(unsafe_code)]
     unsafe {
         open.flags(flags);
@@ -339,13 +388,12 @@ fn open_env(
         #[allow(unsafe_code)]
         let env = platform::unforked(|| unsafe { open.open(directory) });
         match env {
-            Ok(env) => return Ok(Environment(ManuallyDrop::new(env))),
             // A call on an earlier handle is still reading; the files close at its end.
             Err(heed::Error::EnvAlreadyOpened) if begun.elapsed() < options.lock_timeout => {
                 interrupted()?;
                 std::thread::sleep(platform::WAIT.min(options.lock_timeout));
             }
-            Err(error) => return Err(map_lmdb(&data_file, error)),
+            opened => return Ok(opened.map(|env| Environment(ManuallyDrop::new(env)))),
         }
     }
 }
@@ -696,6 +744,17 @@ mod tests {
             told.recv().unwrap();
         });
         assert!(gate.close(Duration::ZERO).is_some());
+    }
+
+    #[test]
+    fn a_map_for_which_there_is_no_room_is_an_error_and_reading_and_writing_go_on() {
+        let store = Store::open_in_memory(&Options::default()).unwrap();
+        store.write(|txn| txn.create_namespace("default")).unwrap();
+        let error = store.resize(1 << 55).unwrap_err();
+        assert!(matches!(error, Error::StorageError { .. }), "{error}");
+        assert!(error.to_string().contains("ulimit -v"), "{error}");
+        write(&store, "after".into(), 10).unwrap();
+        assert!(store.read().unwrap().node_slot(NS, "after").unwrap().is_some());
     }
 
     fn write(store: &Arc<Store>, id: String, size: usize) -> Result<()> {
