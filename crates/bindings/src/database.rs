@@ -121,7 +121,9 @@ impl Database {
         let options = self::options(options)?;
         let models: Option<engine::SharedModels> =
             functions.map(|functions| Arc::new(PythonModels::new(functions)) as _);
-        let inner = detached(py, || engine::Database::open(path, &options, models))?;
+        let inner = detached(py, || {
+            engine::Database::open_interruptible(path, &options, models, &interrupted)
+        })?;
         Ok(Self { inner: Released::new(inner) })
     }
 

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
 
 use embedded_db_common::{Error, MAX_DIMENSION, NamespaceId, Options, Result, SpaceId, names};
 use embedded_db_indexing::Views;
 use embedded_db_indexing::graph::GraphWriter;
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{ReadTxn, SpaceRecord, Store, WriteTxn};
+use embedded_db_storage::{ReadTxn, SpaceRecord, Store, WriteTxn, fork_generation, unforked};
 use embedded_db_weaver::{Models, Weaver};
+
+use crate::pins::Pins;
 
 /// Model functions shared by queries and the weaver.
 pub type SharedModels = Arc<dyn Models>;
@@ -19,8 +22,92 @@ const IN_MEMORY: &str = ":memory:";
 /// Name of the namespace used when none is named.
 const DEFAULT_NAMESPACE: &str = "default";
 
-/// Databases that are open in this process, by canonical path.
-static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Engine>>>> = LazyLock::new(Mutex::default);
+/// Between two looks at whether another thread has opened the path.
+const WAIT: Duration = Duration::from_millis(2);
+
+/// Paths that are open in this process or being opened, in canonical form. The lock is only held for
+/// looking at it: opening may take long.
+static OPEN: LazyLock<Mutex<HashMap<PathBuf, Slot>>> = LazyLock::new(Mutex::default);
+
+/// The state of a path.
+enum Slot {
+    /// A thread of the process with this fork generation is opening it.
+    Opening(u32),
+    Open(Weak<Engine>),
+}
+
+/// What a thread that wants to open a path finds.
+enum Claim {
+    /// Nothing: it opens the path itself, and others wait for it.
+    Free(Reservation),
+    /// Another thread is opening it.
+    Opening,
+    Open(Arc<Engine>),
+}
+
+/// The right of one thread to open a path; given back when it is dropped.
+struct Reservation {
+    path: PathBuf,
+}
+
+/// Looks at the open paths. An engine must not end in there: its end takes long.
+fn with_open<T>(look: impl FnOnce(&mut HashMap<PathBuf, Slot>) -> T) -> T {
+    unforked(|| look(&mut OPEN.lock().unwrap_or_else(PoisonError::into_inner)))
+}
+
+fn claim(path: &str) -> Claim {
+    let key = canonical(Path::new(path));
+    with_open(|open| {
+        match open.get(&key) {
+            // In a child, who was opening it has stayed with the parent.
+            Some(Slot::Opening(generation)) if *generation == fork_generation() => {
+                return Claim::Opening;
+            }
+            Some(Slot::Open(engine)) => {
+                if let Some(engine) = engine.upgrade() {
+                    return Claim::Open(engine);
+                }
+            }
+            _ => {}
+        }
+        Claim::Free(Reservation::make(open, key))
+    })
+}
+
+/// Claims a path whose engine cannot be used any more; `None` if it has another one by now.
+fn replace(path: &str, engine: &Arc<Engine>) -> Option<Reservation> {
+    let key = canonical(Path::new(path));
+    with_open(|open| match open.get(&key) {
+        Some(Slot::Open(found)) if std::ptr::eq(found.as_ptr(), Arc::as_ptr(engine)) => {
+            Some(Reservation::make(open, key))
+        }
+        _ => None,
+    })
+}
+
+impl Reservation {
+    fn make(open: &mut HashMap<PathBuf, Slot>, path: PathBuf) -> Self {
+        open.retain(|_, slot| !matches!(slot, Slot::Open(engine) if engine.strong_count() == 0));
+        open.insert(path.clone(), Slot::Opening(fork_generation()));
+        Self { path }
+    }
+
+    fn fulfil(self, path: &str, engine: &Arc<Engine>) {
+        // Links on the way to it may have become visible only now that it exists.
+        let key = canonical(Path::new(path));
+        with_open(|open| open.insert(key, Slot::Open(Arc::downgrade(engine))));
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        with_open(|open| {
+            if matches!(open.get(&self.path), Some(Slot::Opening(_))) {
+                open.remove(&self.path);
+            }
+        });
+    }
+}
 
 /// What all handles on one database share.
 pub(crate) struct Engine {
@@ -31,6 +118,8 @@ pub(crate) struct Engine {
     /// The space of the models.
     pub(crate) space: Option<(SpaceId, SpaceRecord)>,
     pub(crate) weaver: Option<Arc<Weaver>>,
+    /// Snapshots that users hold.
+    pub(crate) pins: Pins,
     options: Options,
     handles: Mutex<usize>,
 }
@@ -53,6 +142,17 @@ pub struct Database {
 impl Database {
     /// Opens the database in `path`, or a private one for `":memory:"`.
     pub fn open(path: &str, options: &Options, models: Option<SharedModels>) -> Result<Self> {
+        Self::open_interruptible(path, options, models, &|| Ok(()))
+    }
+
+    /// The same; while it waits for another writer, or for another thread that is opening the path,
+    /// it asks `interrupted` whether to go on.
+    pub fn open_interruptible(
+        path: &str,
+        options: &Options,
+        models: Option<SharedModels>,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Self> {
         let read_only = options.read_only;
         if path == IN_MEMORY {
             if read_only {
@@ -67,38 +167,60 @@ impl Database {
         if path.is_empty() || path.contains('\0') {
             return Err(Error::InvalidInput(format!("{path:?} is no path of a directory")));
         }
-        // Held while opening: two threads that open one path get one engine.
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|_, engine| engine.strong_count() > 0);
-        if let Some(engine) = canonical(path).and_then(|path| open.get(&path)?.upgrade())
-            && !engine.store.forked()
-            && engine.store.is_in_place()
-        {
-            let mut handles = engine.handles.lock().unwrap_or_else(PoisonError::into_inner);
-            if *handles > 0 {
-                if engine.store.read_only() && !read_only {
-                    return Err(Error::InvalidInput(format!(
-                        "{path:?} is open for reading only in this process; close it first"
-                    )));
+        let reservation = loop {
+            match claim(path) {
+                Claim::Free(reservation) => break reservation,
+                Claim::Open(engine) => match Self::join(&engine, path, options)? {
+                    Some(joined) => return Ok(joined),
+                    None => match replace(path, &engine) {
+                        Some(reservation) => break reservation,
+                        None => continue,
+                    },
+                },
+                Claim::Opening => {
+                    interrupted()?;
+                    std::thread::sleep(WAIT);
                 }
-                let same = Options { read_only: engine.options.read_only, ..options.clone() };
-                if same != engine.options {
-                    return Err(Error::InvalidInput(format!(
-                        "{path:?} is open in this process with another Config; use the same, or \
-                         close it first"
-                    )));
-                }
-                *handles += 1;
-                drop(handles);
-                return Ok(Self::first(engine, read_only));
             }
-        }
-        let store = Store::open(Path::new(path), options)?;
+        };
+        let store = Store::open_interruptible(Path::new(path), options, interrupted)?;
         let engine = Arc::new(Engine::start(store, options, models)?);
-        if let Some(path) = canonical(path) {
-            open.insert(path, Arc::downgrade(&engine));
-        }
+        reservation.fulfil(path, &engine);
         Ok(Self::first(engine, read_only))
+    }
+
+    /// A further handle on an engine that is open; `None` when it cannot be used any more.
+    fn join(engine: &Arc<Engine>, path: &str, options: &Options) -> Result<Option<Self>> {
+        if engine.store.forked() {
+            return Ok(None);
+        }
+        let mut handles = engine.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        if *handles == 0 {
+            return Ok(None);
+        }
+        if !engine.store.is_in_place() {
+            return Err(Error::StorageError {
+                path: engine.store.path().to_owned(),
+                detail: "the database that this process has open here was removed or replaced; \
+                         close its handles first"
+                    .into(),
+            });
+        }
+        if engine.store.read_only() && !options.read_only {
+            return Err(Error::InvalidInput(format!(
+                "{path:?} is open for reading only in this process; close it first"
+            )));
+        }
+        let same = Options { read_only: engine.options.read_only, ..options.clone() };
+        if same != engine.options {
+            return Err(Error::InvalidInput(format!(
+                "{path:?} is open in this process with another Config; use the same, or close it \
+                 first"
+            )));
+        }
+        *handles += 1;
+        drop(handles);
+        Ok(Some(Self::first(Arc::clone(engine), options.read_only)))
     }
 
     fn first(engine: Arc<Engine>, read_only: bool) -> Self {
@@ -110,8 +232,8 @@ impl Database {
         }
     }
 
-    /// Ends this handle and its namespaces'; the last one ends the weaver and closes the files, once
-    /// the calls and snapshots that are under way have ended.
+    /// Ends this handle and its namespaces'; the last one ends the weaver and all snapshots, and
+    /// closes the files once the calls that are under way have ended.
     pub fn close(&self) {
         let mut slot = self.handle.engine.write().unwrap_or_else(PoisonError::into_inner);
         let Some(engine) = slot.take() else { return };
@@ -227,8 +349,15 @@ impl Database {
     }
 }
 
-fn canonical(path: &str) -> Option<PathBuf> {
-    std::path::absolute(path).ok().map(|absolute| absolute.canonicalize().unwrap_or(absolute))
+/// One form for all ways to write a path, as far as it exists.
+fn canonical(path: &Path) -> PathBuf {
+    let Ok(absolute) = std::path::absolute(path) else { return path.to_owned() };
+    for ancestor in absolute.ancestors() {
+        if let Ok(real) = ancestor.canonicalize() {
+            return absolute.strip_prefix(ancestor).map_or(real.clone(), |rest| real.join(rest));
+        }
+    }
+    absolute
 }
 
 impl Engine {
@@ -261,8 +390,8 @@ impl Engine {
             }
             _ => None,
         };
-        let (options, handles) = (options.clone(), Mutex::new(1));
-        Ok(Self { store, names, views, models, space, weaver, options, handles })
+        let (pins, options, handles) = (Pins::default(), options.clone(), Mutex::new(1));
+        Ok(Self { store, names, views, models, space, weaver, pins, options, handles })
     }
 
     fn stop(&self) {
@@ -270,6 +399,7 @@ impl Engine {
             weaver.stop();
         }
         self.store.close();
+        self.pins.end();
     }
 }
 

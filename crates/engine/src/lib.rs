@@ -4,6 +4,7 @@ mod chats;
 mod database;
 mod objects;
 mod operations;
+mod pins;
 mod queries;
 mod reads;
 mod transaction;

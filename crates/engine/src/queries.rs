@@ -1,10 +1,10 @@
 //! Converged queries from the handle's point of view: where the query vector comes from, what to
 //! wait for, which snapshot.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use embedded_db_common::{Error, Lsn, Result, Slot, Value, clock};
+use embedded_db_common::{Error, Result, Slot, Value, clock};
 use embedded_db_indexing::graph::{
     Artefact, Changes, GraphWriter, check_dimension, check_vector, pending,
 };
@@ -77,11 +77,10 @@ pub struct Cursor {
 /// What a cursor's query saw.
 #[derive(Clone)]
 enum Seen {
-    /// A snapshot that the cursors of the query hold among them. A read transaction may move between
-    /// threads but not be used by two at once.
-    Own(Arc<Mutex<PinnedReads>>),
+    /// A snapshot that the cursors of the query hold among them.
+    Own(Arc<PinnedReads>),
     /// The instant of this LSN, which the caller holds.
-    Callers(Lsn),
+    Callers(u64),
 }
 
 /// A query whose vector and space are known, and the time that it counts ages from.
@@ -105,11 +104,7 @@ impl Cursor {
         let mut prepared = self.prepared.clone();
         prepared.query.limit = query.query.limit;
         prepared.query.explain = query.query.explain;
-        let engine = reads.database().engine()?;
-        reads.pin.snapshot().check_age()?;
-        let attached = engine.views.attach(&reads.pin, &prepared.needs)?;
-        let (mut answer, given) =
-            page(&engine, &reads.pin, attached, &prepared, &self.given, guard)?;
+        let (mut answer, given) = reads.page(&prepared, &self.given, guard)?;
         answer.cursor = given.map(|given| {
             let (seen, asked) = (self.seen.clone(), Arc::clone(&self.asked));
             Arc::new(Self { seen, asked, prepared: self.prepared.clone(), given })
@@ -143,10 +138,7 @@ impl Database {
         let Some(cursor) = after else { return self.first_page(query, interrupted) };
         let guard = Guard::new(query.timeout, interrupted);
         match &cursor.seen {
-            Seen::Own(reads) => {
-                let reads = reads.lock().unwrap_or_else(PoisonError::into_inner);
-                cursor.page(&reads, query, &guard)
-            }
+            Seen::Own(reads) => cursor.page(reads, query, &guard),
             Seen::Callers(_) => Err(Error::query(
                 "after",
                 "the cursor comes from a snapshot; pass it to the query of that snapshot",
@@ -177,11 +169,11 @@ impl Database {
                 weaver.wait_progress(left.min(Duration::from_millis(50)));
                 continue;
             }
-            answer.cursor = given.map(|given| {
-                let reads = PinnedReads::new(self.clone(), pin);
-                let seen = Seen::Own(Arc::new(Mutex::new(reads)));
-                Arc::new(Cursor { seen, asked: Arc::new(query.clone()), prepared, given })
-            });
+            if let Some(given) = given {
+                let seen = Seen::Own(Arc::new(self.hold(&engine, pin)?));
+                let asked = Arc::new(query.clone());
+                answer.cursor = Some(Arc::new(Cursor { seen, asked, prepared, given }));
+            }
             return Ok(answer);
         }
     }
@@ -303,7 +295,7 @@ impl PinnedReads {
         let guard = Guard::new(query.timeout, interrupted);
         match after.map(|cursor| (cursor, &cursor.seen)) {
             None => self.first_page(query, &guard),
-            Some((cursor, Seen::Callers(lsn))) if *lsn == self.pin.lsn() => {
+            Some((cursor, Seen::Callers(lsn))) if *lsn == self.lsn() => {
                 cursor.page(self, query, &guard)
             }
             Some(_) => Err(Error::query(
@@ -314,17 +306,25 @@ impl PinnedReads {
     }
 
     fn first_page(&self, query: &Query, guard: &Guard<'_>) -> Result<Answer> {
-        let engine = self.database().engine()?;
-        self.pin.snapshot().check_age()?;
         let prepared = self.database().prepare(query)?;
-        let attached = engine.views.attach(&self.pin, &prepared.needs)?;
-        let first = RoaringBitmap::new();
-        let (mut answer, given) = page(&engine, &self.pin, attached, &prepared, &first, guard)?;
+        let (mut answer, given) = self.page(&prepared, &RoaringBitmap::new(), guard)?;
         answer.cursor = given.map(|given| {
-            let (seen, asked) = (Seen::Callers(self.pin.lsn()), Arc::new(query.clone()));
+            let (seen, asked) = (Seen::Callers(self.lsn()), Arc::new(query.clone()));
             Arc::new(Cursor { seen, asked, prepared, given })
         });
         Ok(answer)
+    }
+
+    fn page(
+        &self,
+        prepared: &Prepared,
+        given: &RoaringBitmap,
+        guard: &Guard<'_>,
+    ) -> Result<(Answer, Option<RoaringBitmap>)> {
+        self.pinned(|engine, pin| {
+            let attached = engine.views.attach(pin, &prepared.needs)?;
+            page(engine, pin, attached, prepared, given, guard)
+        })
     }
 
     /// As [`Database::count_matching`], over this instant.

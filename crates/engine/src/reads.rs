@@ -10,6 +10,7 @@ use embedded_db_storage::{EdgeRecord, Kind, ReadTxn, Snapshot, SpaceRecord};
 
 use crate::database::{Database, Engine};
 use crate::objects::{Edge, Embedding, Node, Path};
+use crate::pins::HeldPin;
 
 /// Part of a long list, and where it goes on.
 pub struct Page<T> {
@@ -507,35 +508,54 @@ impl Database {
     pub fn snapshot(&self) -> Result<PinnedReads> {
         let engine = self.engine()?;
         let pin = engine.views.pin(&engine.store)?;
-        Ok(PinnedReads { database: self.clone(), pin })
+        self.hold(&engine, pin)
+    }
+
+    /// Keeps a pin until it is dropped or the database is closed.
+    pub(crate) fn hold(&self, engine: &Engine, pin: Pin) -> Result<PinnedReads> {
+        let lsn = pin.lsn().0;
+        let pin = engine.pins.hold(pin);
+        if engine.store.closed() {
+            // Closed in the meantime, when it was not among those that end.
+            pin.end();
+            engine.store.usable()?;
+        }
+        Ok(PinnedReads { database: self.clone(), lsn, pin })
     }
 }
 
-/// Reads of one instant, held until it is dropped.
+/// Reads of one instant, held until it is dropped or the database is closed.
 pub struct PinnedReads {
     database: Database,
-    pub(crate) pin: Pin,
+    lsn: u64,
+    pin: Arc<HeldPin>,
 }
 
 impl PinnedReads {
-    pub(crate) fn new(database: Database, pin: Pin) -> Self {
-        Self { database, pin }
-    }
-
     /// The LSN of the instant.
     pub fn lsn(&self) -> u64 {
-        self.pin.lsn().0
+        self.lsn
     }
 
     pub(crate) fn database(&self) -> &Database {
         &self.database
     }
 
-    pub(crate) fn reader<T>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+    /// Reads with the pin itself, if it is not too old.
+    pub(crate) fn pinned<T>(
+        &self,
+        read: impl FnOnce(&Arc<Engine>, &Pin) -> Result<T>,
+    ) -> Result<T> {
         let engine = self.database.engine()?;
-        let snapshot = self.pin.snapshot();
-        snapshot.check_age()?;
-        read(&Reader { engine: &engine, snapshot, namespace: self.database.namespace_id() })
+        self.pin.read(&engine.store, |pin| {
+            pin.snapshot().check_age()?;
+            read(&engine, pin)
+        })
+    }
+
+    pub(crate) fn reader<T>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+        let namespace = self.database.namespace_id();
+        self.pinned(|engine, pin| read(&Reader { engine, snapshot: pin.snapshot(), namespace }))
     }
 }
 

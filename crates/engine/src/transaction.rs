@@ -65,7 +65,7 @@ impl Transaction {
 
     fn see(&mut self, kind: Kind, id: &str, version: u64) -> Result<()> {
         let namespace = self.database.namespace_id();
-        let found = self.reads.pin.snapshot().resolve(namespace, kind, id)?;
+        let found = self.reads.reader(|reader| reader.snapshot.resolve(namespace, kind, id))?;
         let seen = (version, found.map(|found| found.slot));
         self.seen.entry((kind as u8, id.to_owned())).or_insert(seen);
         Ok(())
@@ -350,12 +350,14 @@ impl Transaction {
         if let Some(own) = self.embeddings.get(id) {
             return Ok(*own);
         }
-        let (snapshot, namespace) = (self.reads.pin.snapshot(), self.database.namespace_id());
-        let version = match snapshot.resolve(namespace, Kind::Embedding, id)? {
-            Some(at) => snapshot.embedding(namespace, at.space, at.slot, at.part)?,
-            None => None,
-        }
-        .map_or(0, |embedding| embedding.lsn.0);
+        let namespace = self.database.namespace_id();
+        let version = self.reads.reader(|reader| {
+            let found = match reader.snapshot.resolve(namespace, Kind::Embedding, id)? {
+                Some(at) => reader.snapshot.embedding(namespace, at.space, at.slot, at.part)?,
+                None => None,
+            };
+            Ok(found.map_or(0, |embedding| embedding.lsn.0))
+        })?;
         self.see(Kind::Embedding, id, version)?;
         Ok(version > 0)
     }
@@ -364,7 +366,7 @@ impl Transaction {
 
     /// Checks and applies everything; what it says is true for all of it.
     pub fn commit(self) -> Result<()> {
-        self.reads.pin.snapshot().check_age()?;
+        self.reads.reader(|_| Ok(()))?;
         let Self { database, reads, ops, seen, .. } = self;
         if ops.is_empty() {
             return Ok(());

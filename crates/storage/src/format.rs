@@ -1,11 +1,12 @@
 //! The `CURRENT` file: the version of the format and the generation that is in use.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use embedded_db_common::{Error, Result, clock};
 
-use crate::platform::{io_error, write_atomically};
+use crate::platform::{io_error, write_atomically, write_error};
 
 /// The format this version writes, and the newest it reads.
 pub const FORMAT: u32 = 1;
@@ -61,7 +62,7 @@ impl Current {
 
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let file = path.join(FILE);
-        let text = match fs::read_to_string(&file) {
+        let text = match read_start(&file) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::InvalidInput(format!(
@@ -69,8 +70,15 @@ impl Current {
                      without read_only=True to make one"
                 )));
             }
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+                return Err(foreign(path));
+            }
             Err(error) => return Err(io_error(&file, "read", &error)),
         };
+        let text = String::from_utf8_lossy(&text);
+        if !text.starts_with(MAGIC) && !has_files_of_ours(path)? {
+            return Err(foreign(path));
+        }
         Self::parse(path, &text)
     }
 
@@ -83,7 +91,7 @@ impl Current {
             current
         };
         let directory = current.directory(path);
-        fs::create_dir_all(&directory).map_err(|e| io_error(&directory, "create", &e))?;
+        fs::create_dir_all(&directory).map_err(|e| write_error(&directory, "create", &e))?;
         Ok(current)
     }
 
@@ -172,6 +180,41 @@ impl Current {
         let generation = field("generation")?.parse().map_err(|_| damaged("bad generation"))?;
         Ok(Self { generation, identity: field("identity")?.to_owned(), published: true })
     }
+}
+
+/// The beginning of the file: a foreign one may be large, or no file at all, which cannot be read
+/// to an end.
+fn read_start(file: &Path) -> std::io::Result<Vec<u8>> {
+    const MOST: u64 = 1 << 16;
+    if !fs::metadata(file)?.is_file() {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    }
+    let mut content = Vec::new();
+    fs::File::open(file)?.take(MOST).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// Whether something beside `CURRENT` shows that the directory is a database of ours, however damaged.
+fn has_files_of_ours(path: &Path) -> Result<bool> {
+    let failed = |e: std::io::Error| io_error(path, "read the directory", &e);
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let name = name.to_string_lossy();
+        let generation = name.strip_prefix("gen-").is_some_and(|number| {
+            number.len() >= 10 && number.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        if generation || name == "writer.lock" {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn foreign(path: &Path) -> Error {
+    Error::InvalidInput(format!(
+        "{path:?} is no database of embedded-db: its CURRENT file is another program's; choose an \
+         empty or new directory"
+    ))
 }
 
 #[cfg(test)]

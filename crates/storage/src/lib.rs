@@ -7,6 +7,7 @@
 //!   same transaction.
 
 mod adjacency;
+mod data_file;
 mod format;
 mod keys;
 mod platform;
@@ -20,6 +21,7 @@ mod writer;
 pub use adjacency::Neighbor;
 pub use format::FORMAT;
 pub use keys::{Direction, Kind};
+pub use platform::{fork_generation, unforked};
 pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX, text_value};
 pub use read::{ReadTxn, Resolved};
 pub use records::{

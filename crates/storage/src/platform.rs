@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use embedded_db_common::{Error, Result};
 
+/// Between two looks at whether a wait may end.
+pub(crate) const WAIT: Duration = Duration::from_millis(5);
+
 /// Turns an I/O error into one that names the file.
 pub(crate) fn io_error(path: &Path, doing: &str, error: &std::io::Error) -> Error {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
@@ -20,6 +23,21 @@ pub(crate) fn io_error(path: &Path, doing: &str, error: &std::io::Error) -> Erro
     }
 }
 
+/// The same for what needs to write: where nothing may be written, it says what helps.
+pub(crate) fn write_error(path: &Path, doing: &str, error: &std::io::Error) -> Error {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    match error.kind() {
+        PermissionDenied | ReadOnlyFilesystem => Error::StorageError {
+            path: path.to_owned(),
+            detail: format!(
+                "cannot {doing}: {error}; open the database with read_only=True, or give write \
+                 permission to its directory and all in it"
+            ),
+        },
+        _ => io_error(path, doing, error),
+    }
+}
+
 /// The right to write: an advisory lock on a file that names its holder. The system releases it
 /// when the process ends, however it ends.
 #[derive(Debug)]
@@ -28,37 +46,86 @@ pub(crate) struct WriterLock {
 }
 
 impl WriterLock {
-    /// Waits for at most `timeout`.
-    pub(crate) fn acquire(database: &Path, timeout: Duration) -> Result<Self> {
+    /// Waits for at most `timeout`, and no longer than `interrupted` lets it.
+    pub(crate) fn acquire(
+        database: &Path,
+        timeout: Duration,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Self> {
         let path = database.join("writer.lock");
         let open =
             || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = open().map_err(|e| io_error(&path, "open the lock file", &e))?;
-        let start = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if start.elapsed() < timeout => {
-                    std::thread::sleep(Duration::from_millis(5).min(timeout));
-                }
-                Err(TryLockError::WouldBlock) => return Err(Self::held_by(database, &mut file)),
-                Err(TryLockError::Error(e)) => return Err(io_error(&path, "lock", &e)),
-            }
+        // A child that is forked during the wait must not share what is locked later.
+        let opened = unforked(|| open().map(Self::guarded));
+        let mut lock = opened.map_err(|e| write_error(&path, "open the lock file", &e))?;
+        if !lock.wait(&path, File::try_lock, timeout, interrupted)? {
+            return Err(lock.held_by(database));
         }
         let holder = format!("{} {}\n", std::process::id(), host_name());
+        let file = &mut lock.file;
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(holder.as_bytes()))
-            .map_err(|e| io_error(&path, "write the lock file", &e))?;
-        fork::close_in_child(&file);
-        Ok(Self { file })
+            .map_err(|e| write_error(&path, "write the lock file", &e))?;
+        Ok(lock)
     }
 
-    fn held_by(database: &Path, file: &mut File) -> Error {
+    /// For a reader that cannot register itself, so that a writer would overwrite what it reads: keeps
+    /// writers out for as long as it reads. That takes no permission to write.
+    pub(crate) fn keep_writers_out(
+        database: &Path,
+        timeout: Duration,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Self> {
+        let path = database.join("writer.lock");
+        let refused = |why: &str| Error::StorageError {
+            path: database.to_owned(),
+            detail: format!(
+                "its directory cannot be written, so this reader cannot register itself in lock.mdb, \
+                 and {why}; give write permission to lock.mdb, or read a copy"
+            ),
+        };
+        let opened = unforked(|| File::open(&path).map(Self::guarded));
+        let lock =
+            opened.map_err(|e| refused(&format!("cannot keep writers out by writer.lock: {e}")))?;
+        if lock.wait(&path, File::try_lock_shared, timeout, interrupted)? {
+            return Ok(lock);
+        }
+        Err(refused("another process writes to it"))
+    }
+
+    /// Whether the lock could be had in time.
+    fn wait(
+        &self,
+        path: &Path,
+        try_lock: impl Fn(&File) -> std::result::Result<(), TryLockError>,
+        timeout: Duration,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<bool> {
+        let start = Instant::now();
+        loop {
+            match try_lock(&self.file) {
+                Ok(()) => return Ok(true),
+                Err(TryLockError::WouldBlock) if start.elapsed() < timeout => {
+                    interrupted()?;
+                    std::thread::sleep(WAIT.min(timeout));
+                }
+                Err(TryLockError::WouldBlock) => return Ok(false),
+                Err(TryLockError::Error(e)) => return Err(io_error(path, "lock", &e)),
+            }
+        }
+    }
+
+    fn guarded(file: File) -> Self {
+        fork::close_in_child(&file);
+        Self { file }
+    }
+
+    fn held_by(&mut self, database: &Path) -> Error {
         let mut text = String::new();
         // What the holder wrote is a courtesy to the reader of the error; without it the process
         // id is reported as 0.
-        if file.rewind().and_then(|()| file.read_to_string(&mut text)).is_err() {
+        if self.file.rewind().and_then(|()| self.file.read_to_string(&mut text)).is_err() {
             text.clear();
         }
         let mut words = text.split_whitespace();
@@ -90,12 +157,21 @@ fn host_name() -> String {
 }
 
 /// How many forks lie between the process that loaded the library and this one.
-pub(crate) fn fork_generation() -> u32 {
+pub fn fork_generation() -> u32 {
     fork::install();
     FORKS.load(Ordering::Relaxed)
 }
 
 static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// Runs short work that no fork of this process cuts in two: a child has only the thread that forked,
+/// so a process-wide lock which another thread held would stay locked in it for ever. A thread that
+/// forks waits for the work; so it must neither wait for that thread (nor for anything that it may
+/// hold, like an interpreter) nor call this function again.
+pub fn unforked<T>(work: impl FnOnce() -> T) -> T {
+    let _inside = fork::Inside::enter();
+    work()
+}
 
 #[cfg(unix)]
 mod fork {
@@ -105,12 +181,56 @@ mod fork {
     use std::fs::File;
     use std::os::fd::AsRawFd;
     use std::sync::Once;
-    use std::sync::atomic::{AtomicI32, Ordering};
+    use std::sync::atomic::Ordering::{self, SeqCst};
+    use std::sync::atomic::{AtomicI32, AtomicUsize};
+    use std::time::Duration;
 
     const NONE: i32 = -1;
-    static LOCKS: [AtomicI32; 64] = [const { AtomicI32::new(NONE) }; 64];
+    /// More than a process may have open by default.
+    static LOCKS: [AtomicI32; 1024] = [const { AtomicI32::new(NONE) }; 1024];
+    /// Threads in work that no fork may cut in two, and threads that are about to fork.
+    static INSIDE: AtomicUsize = AtomicUsize::new(0);
+    static FORKING: AtomicUsize = AtomicUsize::new(0);
+    /// Between two looks at the other side, which is never busy for long.
+    const PAUSE: Duration = Duration::from_micros(50);
+
+    /// One thread is in such work. Counted, not locked: a child simply begins at zero.
+    pub(super) struct Inside;
+
+    impl Inside {
+        pub(super) fn enter() -> Self {
+            install();
+            loop {
+                INSIDE.fetch_add(1, SeqCst);
+                if FORKING.load(SeqCst) == 0 {
+                    return Self;
+                }
+                INSIDE.fetch_sub(1, SeqCst);
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    impl Drop for Inside {
+        fn drop(&mut self) {
+            INSIDE.fetch_sub(1, SeqCst);
+        }
+    }
+
+    extern "C" fn before() {
+        FORKING.fetch_add(1, SeqCst);
+        while INSIDE.load(SeqCst) > 0 {
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    extern "C" fn in_parent() {
+        FORKING.fetch_sub(1, SeqCst);
+    }
 
     extern "C" fn in_child() {
+        FORKING.store(0, SeqCst);
+        INSIDE.store(0, SeqCst);
         super::FORKS.fetch_add(1, Ordering::Relaxed);
         for slot in &LOCKS {
             let descriptor = slot.swap(NONE, Ordering::Relaxed);
@@ -134,9 +254,10 @@ mod fork {
     pub(super) fn install() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
-            // SAFETY: the handler only touches atomics and makes async-signal-safe calls.
+            // SAFETY: the handlers only touch atomics and make async-signal-safe calls.
             #[allow(unsafe_code)]
-            let status = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+            let status =
+                unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
             assert_eq!(status, 0, "pthread_atfork only fails without memory");
         });
     }
@@ -168,6 +289,14 @@ mod fork {
 mod fork {
     use std::fs::File;
 
+    pub(super) struct Inside;
+
+    impl Inside {
+        pub(super) fn enter() -> Self {
+            Self
+        }
+    }
+
     pub(super) fn install() {}
     pub(super) fn close_in_child(_: &File) {}
     pub(super) fn forget(_: &File) {}
@@ -183,7 +312,7 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
         fs::rename(&temporary, path)?;
         sync_directory(path.parent().unwrap_or(Path::new(".")))
     };
-    write().map_err(|e| io_error(path, "write", &e))
+    write().map_err(|e| write_error(path, "write", &e))
 }
 
 /// Whether `path` is still the file of which `opened` speaks.
@@ -197,6 +326,47 @@ pub(crate) fn same_file(opened: &fs::Metadata, path: &Path) -> bool {
     #[cfg(not(unix))]
     {
         now.created().ok() == opened.created().ok()
+    }
+}
+
+/// Whether the address space has room for so many bytes more.
+pub(crate) fn has_address_space(bytes: usize) -> bool {
+    #[cfg(unix)]
+    {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE;
+        // SAFETY: a mapping of its own, at a place that the system chooses; nobody uses it.
+        #[allow(unsafe_code)]
+        unsafe {
+            let map = libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0);
+            map != libc::MAP_FAILED && libc::munmap(map, bytes) == 0
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _the_system_says_so_by_itself = bytes;
+        true
+    }
+}
+
+/// Length of an open file in bytes; cheap enough to ask at every snapshot.
+pub(crate) fn file_length(file: &File) -> std::io::Result<u64> {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsRawFd;
+        let mut told = std::mem::MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: the descriptor is open, the struct is only read after the call has filled it.
+        #[allow(unsafe_code)]
+        let told = unsafe {
+            if libc::fstat(file.as_raw_fd(), told.as_mut_ptr()) != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            told.assume_init()
+        };
+        Ok(u64::try_from(told.st_size).unwrap_or(0))
+    }
+    #[cfg(not(unix))]
+    {
+        file.metadata().map(|told| told.len())
     }
 }
 
@@ -268,10 +438,13 @@ impl TemporaryDirectory {
         let path = base.join(embedded_db_common::clock::new_id(Self::PREFIX.trim_end_matches('-')));
         fs::create_dir_all(&path).map_err(|e| io_error(&path, "create", &e))?;
         let lock_path = path.join("alive");
-        let lock = File::create(&lock_path).map_err(|e| io_error(&lock_path, "create", &e))?;
-        lock.lock().map_err(|e| io_error(&lock_path, "lock", &e))?;
-        fork::close_in_child(&lock);
-        Ok(Self { path, lock: Some(lock), owner: fork_generation() })
+        let lock = unforked(|| File::create(&lock_path).inspect(fork::close_in_child));
+        let lock = lock.map_err(|e| io_error(&lock_path, "create", &e))?;
+        let directory = Self { path, lock: Some(lock), owner: fork_generation() };
+        if let Some(lock) = &directory.lock {
+            lock.lock().map_err(|e| io_error(&lock_path, "lock", &e))?;
+        }
+        Ok(directory)
     }
 
     /// Memory-backed where the system has such a place.

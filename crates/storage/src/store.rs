@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, Weak};
@@ -12,27 +13,43 @@ use embedded_db_common::{Durability, Error, MAX_NAME, Options, Result, Symbol, c
 use heed::types::Bytes;
 use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, RoTxn, WithoutTls};
 
+use crate::data_file::{self, DataFile};
 use crate::format::Current;
 use crate::keys::{Kind, Table};
-use crate::platform::{self, TemporaryDirectory, WriterLock, io_error};
+use crate::platform::{self, TemporaryDirectory, WriterLock, io_error, write_error};
 use crate::read::{ReadTxn, symbols};
 use crate::writer::GroupWriter;
 
 pub(crate) type Database = heed::Database<'static, Bytes, Bytes>;
 type Env = heed::Env<WithoutTls>;
 
+/// The LMDB environment. Opening and closing one take process-wide locks of the library.
+pub(crate) struct Environment(ManuallyDrop<Env>);
+
+impl std::ops::Deref for Environment {
+    type Target = Env;
+
+    fn deref(&self) -> &Env {
+        &self.0
+    }
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        // SAFETY: it is dropped here only, and nothing uses it afterwards.
+        #[allow(unsafe_code)]
+        platform::unforked(|| unsafe { ManuallyDrop::drop(&mut self.0) });
+    }
+}
+
 /// Address space taken at first; the file itself stays as small as its content.
 const FIRST_MAP_SIZE: usize = 1 << 36;
-/// The smallest page of any system.
-const MIN_PAGE: u64 = 4096;
-/// No store is larger; a length beyond is nonsense.
-const MAX_MAP: u64 = 1 << 46;
 /// Reader slots: concurrent snapshots over all processes.
 const MAX_READERS: u32 = 1024;
 
 /// An open store: one directory, one writer process, any number of readers.
 pub struct Store {
-    pub(crate) env: Env,
+    pub(crate) env: Environment,
     tables: [Database; Table::ALL.len()],
     /// Readers and writers are inside; growing the map waits until none is.
     pub(crate) gate: Gate,
@@ -40,10 +57,10 @@ pub struct Store {
     pub(crate) symbols: Arc<Symbols>,
     path: PathBuf,
     /// The file behind the store.
-    data_file: PathBuf,
-    opened_file: fs::Metadata,
+    data_file: DataFile,
     map_size_max: usize,
     read_only: bool,
+    durability: Durability,
     closed: AtomicBool,
     opened_by: u32,
     fork_generation: u32,
@@ -56,7 +73,16 @@ pub struct Store {
 impl Store {
     /// Opens the database in `path`, making it where there is none.
     pub fn open(path: &Path, options: &Options) -> Result<Arc<Self>> {
-        Self::open_in(path.to_owned(), options, None)
+        Self::open_interruptible(path, options, &|| Ok(()))
+    }
+
+    /// The same; while it waits for another writer it asks `interrupted` whether to go on.
+    pub fn open_interruptible(
+        path: &Path,
+        options: &Options,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Arc<Self>> {
+        Self::open_in(path.to_owned(), options, None, interrupted)
     }
 
     /// Opens a new private database that ends with its handle.
@@ -64,34 +90,45 @@ impl Store {
         let directory = TemporaryDirectory::create()?;
         let path = directory.path().to_owned();
         let options = Options { durability: Durability::Memory, ..options.clone() };
-        Self::open_in(path, &options, Some(directory))
+        Self::open_in(path, &options, Some(directory), &|| Ok(()))
     }
 
     fn open_in(
         path: PathBuf,
         options: &Options,
         temporary: Option<TemporaryDirectory>,
+        interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Arc<Self>> {
         let fork_generation = platform::fork_generation();
         // The process may change its directory later.
         let path = std::path::absolute(&path).map_err(|e| io_error(&path, "find", &e))?;
-        let (lock, current) = if options.read_only {
+        let (mut lock, current) = if options.read_only {
             (None, Current::read(&path)?)
         } else {
             Current::check_directory(&path)?;
             fs::create_dir_all(&path).map_err(|e| io_error(&path, "create the database", &e))?;
-            let lock = WriterLock::acquire(&path, options.lock_timeout)?;
+            let lock = WriterLock::acquire(&path, options.lock_timeout, interrupted)?;
             (Some(lock), Current::read_or_create(&path)?)
         };
         let directory = current.directory(&path);
         let data_file = directory.join("data.mdb");
         if current.is_published() {
-            require_data(&data_file)?;
+            data_file::require_data(&data_file)?;
         }
-        if !options.read_only {
-            complete_file(&data_file)?;
+        if options.read_only {
+            data_file::require_whole(&data_file)?;
+        } else {
+            data_file::complete(&data_file)?;
         }
-        let env = open_env(&directory, options)?;
+        let env = match open_env(&directory, options, EnvFlags::empty(), interrupted)? {
+            Err(heed::Error::Io(error)) if cannot_register(&error, options) => {
+                let timeout = options.lock_timeout;
+                lock = Some(WriterLock::keep_writers_out(&path, timeout, interrupted)?);
+                open_env(&directory, options, EnvFlags::NO_LOCK, interrupted)?
+            }
+            other => other,
+        };
+        let env = env.map_err(|error| cannot_open(&data_file, options, error))?;
         let tables = open_tables(&env, &directory, options.read_only)?;
         if !options.read_only {
             if !current.is_published() && has_data(&env, &tables, &data_file)? {
@@ -101,10 +138,8 @@ impl Store {
             current.publish(&path)?;
             env.clear_stale_readers().map_err(|e| map_lmdb(&data_file, e))?;
         }
-        let opened_file =
-            fs::metadata(&data_file).map_err(|e| io_error(&data_file, "look at", &e))?;
+        let data_file = DataFile::open(data_file, options.read_only)?;
         Ok(Arc::new_cyclic(|store| Self {
-            opened_file,
             env,
             tables,
             gate: Gate::default(),
@@ -118,6 +153,7 @@ impl Store {
             data_file,
             map_size_max: options.map_size_max,
             read_only: options.read_only,
+            durability: options.durability,
             closed: AtomicBool::new(false),
             opened_by: std::process::id(),
             fork_generation,
@@ -135,13 +171,12 @@ impl Store {
     /// Whether the file that is open still lies where it was opened. Its directory may have been
     /// removed or renamed, and another database may be there.
     pub fn is_in_place(&self) -> bool {
-        platform::same_file(&self.opened_file, &self.data_file)
+        self.data_file.is_in_place()
     }
 
     /// Size of the data file in bytes.
     pub fn file_size(&self) -> Result<u64> {
-        let size = fs::metadata(&self.data_file).map(|m| m.len());
-        size.map_err(|e| io_error(&self.data_file, "read the size", &e))
+        self.data_file.length()
     }
 
     /// Whether this handle may only read.
@@ -153,7 +188,7 @@ impl Store {
     pub fn read(self: &Arc<Self>) -> Result<Snapshot> {
         self.usable()?;
         self.gate.enter();
-        let begin = || self.env.clone().static_read_txn();
+        let begin = || Env::clone(&self.env).static_read_txn();
         let txn = match begin() {
             // Another process has grown the file beyond our map.
             Err(heed::Error::Mdb(heed::MdbError::MapResized)) => {
@@ -164,15 +199,18 @@ impl Store {
             }
             other => other,
         };
-        match txn {
-            Ok(txn) => {
-                Ok(Snapshot { txn: Some(txn), store: Arc::clone(self), taken: Instant::now() })
-            }
-            Err(error) => {
-                self.gate.leave();
-                Err(self.lmdb_error(error))
-            }
-        }
+        let txn = txn.map_err(|error| {
+            self.gate.leave();
+            self.lmdb_error(error)
+        })?;
+        let snapshot = Snapshot { txn: Some(txn), store: Arc::clone(self), taken: Instant::now() };
+        self.data_file.require_pages(|| self.env.info().last_page_number)?;
+        Ok(snapshot)
+    }
+
+    /// After a commit: no page of it lies beyond the end of the file.
+    pub(crate) fn complete_file(&self) -> Result<()> {
+        self.data_file.complete_pages(self.env.info().last_page_number, self.durability)
     }
 
     /// Refuses handles that were closed or belong to another process.
@@ -184,6 +222,11 @@ impl Store {
             return Err(Error::DatabaseClosed { path: self.path.clone() });
         }
         Ok(())
+    }
+
+    /// Whether this handle was closed.
+    pub fn closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Whether this process is a forked child of the one that opened the store.
@@ -222,11 +265,16 @@ impl Store {
     /// Whether the disk has less room than a small commit needs.
     pub(crate) fn disk_is_full(&self) -> bool {
         const SMALL: u64 = 1 << 20;
-        platform::free_space(&self.data_file).is_some_and(|free| free < SMALL)
+        platform::free_space(self.data_file.path()).is_some_and(|free| free < SMALL)
     }
 
     pub(crate) fn lmdb_error(&self, error: heed::Error) -> Error {
-        map_lmdb(&self.data_file, error)
+        map_lmdb(self.data_file.path(), error)
+    }
+
+    /// Forgets the snapshots of processes that have ended without closing them; how many there were.
+    pub(crate) fn clear_stale_readers(&self) -> Result<usize> {
+        self.env.clear_stale_readers().map_err(|error| self.lmdb_error(error))
     }
 
     /// Doubles the map after a write found it full.
@@ -235,7 +283,7 @@ impl Store {
         let larger = size.saturating_mul(2).min(self.map_size_max);
         if larger <= size {
             return Err(Error::StorageFull {
-                path: self.data_file.clone(),
+                path: self.data_file.path().to_owned(),
                 detail: format!("map_size_max of {} bytes is reached; raise it", self.map_size_max),
             });
         }
@@ -253,46 +301,101 @@ impl Store {
     }
 
     fn resize(&self, size: usize) -> Result<()> {
+        // LMDB gives the old map up before it asks for the new one: it must not fail then.
+        let more = size.saturating_sub(self.env.info().map_size);
+        if !platform::has_address_space(more) {
+            return Err(Error::StorageError {
+                path: self.data_file.path().to_owned(),
+                detail: format!(
+                    "the map must grow to {size} bytes, but the address space has no room; raise the \
+                     limit (ulimit -v)"
+                ),
+            });
+        }
         let Some(_closed) = self.gate.close(Duration::from_secs(10)) else {
             return Err(Error::StorageFull {
-                path: self.data_file.clone(),
+                path: self.data_file.path().to_owned(),
                 detail: "the map must grow, but a snapshot is held for over 10 s; close it".into(),
             });
         };
         // SAFETY: the closed gate proves that no transaction of this process is alive.
         #[allow(unsafe_code)]
         let resized = unsafe { self.env.resize(size) };
+        if resized.is_err() {
+            // There may be no map any more, so nothing may be read or written.
+            self.closed.store(true, Ordering::Release);
+        }
         resized.map_err(|error| self.lmdb_error(error))
     }
 }
 
-fn open_env(directory: &Path, options: &Options) -> Result<Env> {
-    let page = platform::page_size();
-    let data_file = directory.join("data.mdb");
-    let on_disk = fs::metadata(&data_file).map_or(0, |m| m.len() as usize);
+/// Whether a reader was refused because it may not write to LMDB's table of readers.
+fn cannot_register(error: &std::io::Error, options: &Options) -> bool {
+    options.read_only && error.kind() == std::io::ErrorKind::PermissionDenied
+}
+
+fn cannot_open(data_file: &Path, options: &Options, error: heed::Error) -> Error {
+    match error {
+        heed::Error::Io(error) if error.kind() == std::io::ErrorKind::OutOfMemory => {
+            let size = first_map_size(data_file, options);
+            Error::StorageError {
+                path: data_file.to_owned(),
+                detail: format!(
+                    "cannot reserve {size} bytes of address space: {error}; raise the limit (ulimit \
+                     -v), or set map_size_max below it"
+                ),
+            }
+        }
+        heed::Error::Io(error) if !options.read_only => write_error(data_file, "open it", &error),
+        heed::Error::Io(error) => io_error(data_file, "open it", &error),
+        other => map_lmdb(data_file, other),
+    }
+}
+
+fn first_map_size(data_file: &Path, options: &Options) -> usize {
+    let on_disk = fs::metadata(data_file).map_or(0, |m| m.len() as usize);
     let wanted = FIRST_MAP_SIZE.min(options.map_size_max).max(on_disk.saturating_mul(2));
+    wanted.next_multiple_of(platform::page_size())
+}
+
+fn open_env(
+    directory: &Path,
+    options: &Options,
+    more: EnvFlags,
+    interrupted: &dyn Fn() -> Result<()>,
+) -> Result<heed::Result<Environment>> {
     let mut open = EnvOpenOptions::new().read_txn_without_tls();
-    open.map_size(wanted.next_multiple_of(page))
+    open.map_size(first_map_size(&directory.join("data.mdb"), options))
         .max_dbs(Table::ALL.len() as u32)
         .max_readers(MAX_READERS);
-    let mut flags = EnvFlags::NO_READ_AHEAD;
+    let mut flags = EnvFlags::NO_READ_AHEAD | more;
     if options.read_only {
         flags |= EnvFlags::READ_ONLY;
     }
     if options.durability == Durability::Memory {
         flags |= EnvFlags::NO_SYNC;
     }
-    // SAFETY: the flags keep LMDB's lock file in use, and the writer lock keeps a second writer
-    // out; NO_SYNC is only taken where no durability was asked for.
+    // SAFETY: the writer lock keeps a second writer out, and any writer where NO_LOCK is taken; else
+    // LMDB's lock file is in use. NO_SYNC is only taken where no durability was asked for.
     #[allow(unsafe_code)]
     unsafe {
         open.flags(flags);
     }
-    // SAFETY: the file belongs to this database alone and lies in its own generation directory;
-    // it is changed by LMDB only.
-    #[allow(unsafe_code)]
-    let env = unsafe { open.open(directory) };
-    env.map_err(|error| map_lmdb(&data_file, error))
+    let begun = Instant::now();
+    loop {
+        // SAFETY: the file belongs to this database alone and lies in its own generation directory;
+        // it is changed by LMDB only.
+        #[allow(unsafe_code)]
+        let env = platform::unforked(|| unsafe { open.open(directory) });
+        match env {
+            // A call on an earlier handle is still reading; the files close at its end.
+            Err(heed::Error::EnvAlreadyOpened) if begun.elapsed() < options.lock_timeout => {
+                interrupted()?;
+                std::thread::sleep(platform::WAIT.min(options.lock_timeout));
+            }
+            opened => return Ok(opened.map(|env| Environment(ManuallyDrop::new(env)))),
+        }
+    }
 }
 
 /// A table that cannot be opened says why; a commit after it would only say that it failed.
@@ -340,68 +443,6 @@ fn open_tables(
     tables.try_into().map_err(|_| Error::Internal("a table is missing".into()))
 }
 
-/// A database that was published has its data file: an empty one must never take its place.
-fn require_data(data_file: &Path) -> Result<()> {
-    let size = fs::metadata(data_file).map_or(0, |m| m.len());
-    if size >= 2 * MIN_PAGE {
-        return Ok(());
-    }
-    Err(Error::Corruption {
-        path: data_file.to_owned(),
-        object: "the data file".into(),
-        detail: if size == 0 { "it is missing or empty" } else { "it is cut off" }.into(),
-    })
-}
-
-/// Makes the file as long as its newest meta page says, so that no page of the map lies beyond its
-/// end: touching one would kill the process. LMDB itself may leave the file shorter, by pages that
-/// were freed in the transaction that took them; where the end was cut off, the zeros that take its
-/// place are no valid pages and are reported as damage when they are read.
-fn complete_file(data_file: &Path) -> Result<()> {
-    let failed = |e: std::io::Error| io_error(data_file, "check the length", &e);
-    let mut file = match fs::OpenOptions::new().read(true).write(true).open(data_file) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(error)),
-    };
-    let Some(needed) = meta_length(&mut file).map_err(failed)? else { return Ok(()) };
-    if file.metadata().map_err(failed)?.len() < needed {
-        file.set_len(needed).map_err(failed)?;
-    }
-    Ok(())
-}
-
-/// Length in bytes that the newest meta page of an LMDB file speaks of; `None` if there is none: LMDB
-/// then refuses the file itself.
-fn meta_length(file: &mut fs::File) -> std::io::Result<Option<u64>> {
-    use std::io::{Read, Seek, SeekFrom};
-    // Offsets in a page: its header has 16 bytes; then the magic, version, address, map size, two
-    // databases of 48 bytes (the first begins with the page size), the last page, the transaction.
-    const MAGIC: u32 = 0xBEEF_C0DE;
-    const PAGE_SIZE: usize = 40;
-    const LAST_PAGE: usize = 136;
-    const TRANSACTION: usize = 144;
-    let mut newest = None::<(u64, u64)>;
-    let mut page_size = None;
-    for page in 0..2u64 {
-        let mut bytes = [0u8; 152];
-        file.seek(SeekFrom::Start(page * page_size.unwrap_or(0)))?;
-        if file.read_exact(&mut bytes).is_err() {
-            break;
-        }
-        let u32_at = |at: usize| bytes[at..at + 4].try_into().map(u32::from_ne_bytes).unwrap_or(0);
-        let u64_at = |at: usize| bytes[at..at + 8].try_into().map(u64::from_ne_bytes).unwrap_or(0);
-        let size = u64::from(u32_at(PAGE_SIZE));
-        if u32_at(16) != MAGIC || !(size.is_power_of_two() && (256..=65_536).contains(&size)) {
-            break;
-        }
-        page_size = Some(size);
-        let length = u64_at(LAST_PAGE).saturating_add(1).saturating_mul(size);
-        newest = newest.max(Some((u64_at(TRANSACTION), length)));
-    }
-    Ok(newest.map(|(_, length)| length).filter(|length| *length <= MAX_MAP))
-}
-
 /// Whether anything was ever committed: the first row is written after `CURRENT` is there.
 fn has_data(env: &Env, tables: &[Database], data_file: &Path) -> Result<bool> {
     let lmdb = |error| map_lmdb(data_file, error);
@@ -421,8 +462,8 @@ pub(crate) fn map_lmdb(data_file: &Path, error: heed::Error) -> Error {
         }
         heed::Error::EnvAlreadyOpened => Error::StorageError {
             path,
-            detail: "a snapshot or transaction of an earlier handle still holds it open in this \
-                     process; end it first"
+            detail: "a call or snapshot of an earlier handle still holds it open in this process; \
+                     end it first, or raise lock_timeout"
                 .into(),
         },
         heed::Error::Mdb(M::ReadersFull) => Error::StorageError {
@@ -703,6 +744,17 @@ mod tests {
             told.recv().unwrap();
         });
         assert!(gate.close(Duration::ZERO).is_some());
+    }
+
+    #[test]
+    fn a_map_for_which_there_is_no_room_is_an_error_and_reading_and_writing_go_on() {
+        let store = Store::open_in_memory(&Options::default()).unwrap();
+        store.write(|txn| txn.create_namespace("default")).unwrap();
+        let error = store.resize(1 << 55).unwrap_err();
+        assert!(matches!(error, Error::StorageError { .. }), "{error}");
+        assert!(error.to_string().contains("ulimit -v"), "{error}");
+        write(&store, "after".into(), 10).unwrap();
+        assert!(store.read().unwrap().node_slot(NS, "after").unwrap().is_some());
     }
 
     fn write(store: &Arc<Store>, id: String, size: usize) -> Result<()> {

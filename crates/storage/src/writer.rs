@@ -6,7 +6,7 @@
 //! grow), so it must not keep state between runs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use embedded_db_common::{Error, Result};
@@ -18,11 +18,15 @@ type Job = Box<dyn FnMut(&mut WriteTxn<'_>) -> Result<()> + Send>;
 
 /// Most jobs in one transaction.
 const GROUP_MAX: usize = 256;
+/// Groups between two looks for readers whose process was killed: the pages that they saw are not
+/// used again until then, so the file grows by at most as many commits.
+const READERS_EVERY: u64 = 64;
 
 #[derive(Default)]
 pub(crate) struct GroupWriter {
     queue: Mutex<Vec<Arc<Request>>>,
     pub(crate) leader: Mutex<()>,
+    groups: AtomicU64,
     /// A sync failed: what the disk holds is unknown, so nothing more is acknowledged.
     poisoned: AtomicBool,
 }
@@ -91,19 +95,28 @@ impl Store {
     }
 
     fn run_group(&self, group: &[Arc<Request>]) {
-        let failure = loop {
+        if let Err(failure) = self.try_until_it_fits(group) {
+            for request in group {
+                request.finish(Err(failure.clone()));
+            }
+        }
+    }
+
+    fn try_until_it_fits(&self, group: &[Arc<Request>]) -> Result<()> {
+        if self.writer.groups.fetch_add(1, Ordering::Relaxed).is_multiple_of(READERS_EVERY) {
+            self.clear_stale_readers()?;
+        }
+        loop {
             match self.try_group(group) {
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
                 Err(GroupError::MapFull) => {
-                    if let Err(error) = self.grow() {
-                        break error;
+                    // What a killed reader held may be room enough.
+                    if self.clear_stale_readers()? == 0 {
+                        self.grow()?;
                     }
                 }
-                Err(GroupError::Failed(error)) => break error,
+                Err(GroupError::Failed(error)) => return Err(error),
             }
-        };
-        for request in group {
-            request.finish(Err(failure.clone()));
         }
     }
 
@@ -145,6 +158,7 @@ impl Store {
         if state.dirty {
             state.store(self, &mut outer).map_err(lmdb)?;
             outer.commit().map_err(|error| self.commit_failed(error))?;
+            self.complete_file().map_err(|error| self.poison(error))?;
             state.publish_symbols(self);
         }
         for (request, outcome) in group.iter().zip(outcomes) {
@@ -167,9 +181,14 @@ impl Store {
                 detail: "the file system is full; free some space".into(),
             };
         }
-        if !matches!(error, Error::StorageFull { .. }) {
-            self.writer.poisoned.store(true, Ordering::Release);
+        if matches!(error, Error::StorageFull { .. }) {
+            return GroupError::Failed(error);
         }
+        self.poison(error)
+    }
+
+    fn poison(&self, error: Error) -> GroupError {
+        self.writer.poisoned.store(true, Ordering::Release);
         GroupError::Failed(error)
     }
 }

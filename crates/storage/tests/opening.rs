@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use common::{NS, Scratch, changes, data_file, fast, files, hasty, refused};
 use embedded_db_common::{Durability, Error, Options};
-use embedded_db_storage::{FORMAT, ReadTxn, Store};
+use embedded_db_storage::{FORMAT, ReadTxn, Store, WriteTxn};
 use tempfile::tempdir;
 
 const PATH: &str = "EMBEDDED_DB_TEST_PATH";
@@ -83,8 +83,13 @@ fn another_process() {
     let options = Options { read_only, map_size_max, ..fast() };
     let store = Store::open(path.as_ref(), &options).unwrap();
     say("open");
+    let mut held = Vec::new();
     for line in std::io::stdin().lines() {
         match line.unwrap().split_once(' ').unwrap() {
+            ("hold", _) => {
+                held.push(store.read().unwrap());
+                say("held");
+            }
             ("write", id) => {
                 common::node(&store, NS, id).unwrap();
                 say("done");
@@ -192,6 +197,33 @@ fn a_reader_in_another_process_sees_each_write_and_follows_the_growth_of_the_map
     reader.end();
 }
 
+/// What a reader sees is not overwritten; one that was killed must not keep it so for ever.
+#[test]
+fn a_killed_reader_does_not_let_the_file_grow_for_ever() {
+    const SIZE: usize = 100_000;
+    let scratch = Scratch::new();
+    let label = scratch.store().write(|txn| txn.intern("Thing")).unwrap();
+    let insert =
+        move |txn: &mut WriteTxn<'_>| txn.insert_node(NS, "n", &[label], &vec![0; SIZE], false);
+    let slot = scratch.store().write(insert).unwrap();
+    let rewrite = |times: usize| {
+        let before = scratch.store().file_size().unwrap();
+        for n in 0..times {
+            let text = vec![n as u8; SIZE];
+            scratch.store().write(move |txn| txn.update_node(NS, slot, &text)).unwrap();
+        }
+        (scratch.store().file_size().unwrap() - before) / SIZE as u64
+    };
+    let mut reader = Other::spawn("reader", &scratch.path());
+    assert_eq!(reader.hear(), "open");
+    assert_eq!(reader.ask("hold it"), "held");
+    let grown = rewrite(100);
+    assert!(grown > 90, "by {grown}: nothing that the reader's snapshot may see was overwritten");
+    reader.kill();
+    let grown = rewrite(400);
+    assert!(grown < 100, "by {grown} of 400 rewrites after the reader was killed");
+}
+
 #[test]
 fn reading_needs_a_database_and_leaves_its_data_alone() {
     let mut scratch = Scratch::new();
@@ -262,8 +294,54 @@ fn a_foreign_directory_or_file_is_refused_and_left_as_it_is() {
     let error = refused(&file, &fast());
     assert!(matches!(error, Error::InvalidInput(_)), "{error}");
     assert!(error.to_string().contains("is a file"), "{error}");
-    refused(&rocks, &fast());
+    for read_only in [false, true] {
+        let error = refused(&rocks, &Options { read_only, ..fast() });
+        assert!(matches!(error, Error::InvalidInput(_)), "{error}");
+        assert!(error.to_string().contains("no database of embedded-db"), "{error}");
+    }
     assert_eq!(files(directory.path()), before);
+}
+
+/// Whatever stands in a foreign `CURRENT`, and whatever it is.
+#[test]
+fn a_foreign_current_file_is_not_taken_for_damage() {
+    let directory = tempdir().unwrap();
+    let contents: [&[u8]; 5] = [b"", b"1", b"MANIFEST-000005\n", &[0xff; 300], &[b'x'; 200_000]];
+    for content in contents {
+        fs::write(directory.path().join("CURRENT"), content).unwrap();
+        fs::write(directory.path().join("000012.sst"), b"theirs").unwrap();
+        let before = files(directory.path());
+        for read_only in [false, true] {
+            let error = refused(directory.path(), &Options { read_only, ..fast() });
+            assert!(matches!(error, Error::InvalidInput(_)), "{error}");
+        }
+        assert_eq!(files(directory.path()), before);
+    }
+    fs::remove_file(directory.path().join("CURRENT")).unwrap();
+    fs::create_dir(directory.path().join("CURRENT")).unwrap();
+    let error = refused(directory.path(), &fast());
+    assert!(matches!(error, Error::InvalidInput(_)), "{error}");
+}
+
+/// The same contents beside a generation of ours are damage.
+#[test]
+fn a_current_file_of_ours_that_was_overwritten_is_damage() {
+    let mut scratch = Scratch::new();
+    common::node(scratch.store(), NS, "n").unwrap();
+    scratch.close();
+    let contents: [&[u8]; 4] = [b"", b"MANIFEST-000005\n", &[0; 98], &[0xff; 98]];
+    for lock in [true, false] {
+        for content in contents {
+            fs::write(scratch.path().join("CURRENT"), content).unwrap();
+            for read_only in [false, true] {
+                let error = refused(&scratch.path(), &Options { read_only, ..fast() });
+                assert!(matches!(error, Error::Corruption { .. }), "{error}");
+            }
+        }
+        if lock {
+            fs::remove_file(scratch.path().join("writer.lock")).unwrap();
+        }
+    }
 }
 
 /// Each state in which a crash can leave a database before its `CURRENT` is written.
@@ -386,10 +464,13 @@ fn a_snapshot_of_before_that_keeps_a_path_from_opening_is_named() {
     scratch.store().close();
     scratch.close();
     // LMDB has one environment a process and path, so the snapshot must end first.
-    let error = refused(&scratch.path(), &fast());
+    let error = refused(&scratch.path(), &hasty());
     assert!(error.to_string().contains("snapshot"), "{error}");
     assert!(snapshot.node_slot(NS, "n").unwrap().is_some());
+    // Who waits gets the path at the snapshot's end.
+    let path = scratch.path();
+    let opening = std::thread::spawn(move || Store::open(&path, &fast()));
     drop(snapshot);
-    let store = Store::open(&scratch.path(), &fast()).unwrap();
+    let store = opening.join().unwrap().unwrap();
     common::node(&store, NS, "m").unwrap();
 }

@@ -1,0 +1,186 @@
+//! The length of the data file: touching a page of the map beyond the end of its file kills the
+//! process, so a file that is too short is completed by whoever writes and refused by whoever reads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use embedded_db_common::{Durability, Error, Result};
+
+use crate::platform::{self, io_error, write_error};
+
+/// The smallest page of any system.
+const MIN_PAGE: u64 = 4096;
+/// No store is larger; a length beyond is nonsense.
+const MAX_MAP: u64 = 1 << 46;
+/// A writer that has just committed may not have completed the file yet: readers look again for
+/// this long. It takes microseconds unless the writer's process is stopped in between.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// The open file behind a store.
+pub(crate) struct DataFile {
+    path: PathBuf,
+    file: fs::File,
+    opened: fs::Metadata,
+    page_size: u64,
+}
+
+impl DataFile {
+    /// Opens the file of an environment that is open already.
+    pub(crate) fn open(path: PathBuf, read_only: bool) -> Result<Self> {
+        let failed = |e: std::io::Error| io_error(&path, "look at it", &e);
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.read(true).write(!read_only).open(&path).map_err(failed)?;
+        let opened = file.metadata().map_err(failed)?;
+        let meta = newest_meta(&mut file).map_err(failed)?;
+        let page_size = meta.map_or(platform::page_size() as u64, |meta| meta.page_size);
+        Ok(Self { path, file, opened, page_size })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it still lies where it was opened.
+    pub(crate) fn is_in_place(&self) -> bool {
+        platform::same_file(&self.opened, &self.path)
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn length(&self) -> Result<u64> {
+        platform::file_length(&self.file).map_err(|e| io_error(&self.path, "read the size", &e))
+    }
+
+    /// Lengthens it, if need be, to hold all pages up to the last one of the newest commit. LMDB leaves
+    /// it shorter by pages that were freed in the transaction that took them.
+    pub(crate) fn complete_pages(&self, last_page: usize, durability: Durability) -> Result<()> {
+        let needed = self.length_of(last_page);
+        if self.length()? >= needed {
+            return Ok(());
+        }
+        let lengthened = self.file.set_len(needed).and_then(|()| match durability {
+            Durability::Durable => self.file.sync_all(),
+            Durability::Memory => Ok(()),
+        });
+        // The commit itself is on the disk: unlike a full disk, this does not undo it.
+        lengthened.map_err(|error| Error::StorageError {
+            path: self.path.clone(),
+            detail: format!("cannot lengthen the file to {needed} bytes after a commit: {error}"),
+        })
+    }
+
+    /// Refuses a file that ends before the last page of the newest commit.
+    pub(crate) fn require_pages(&self, last_page: impl Fn() -> usize) -> Result<()> {
+        require(&self.path, || Ok((self.length()?, self.length_of(last_page()))))
+    }
+
+    fn length_of(&self, last_page: usize) -> u64 {
+        (last_page as u64).saturating_add(1).saturating_mul(self.page_size)
+    }
+}
+
+/// Refuses a file that stays shorter than it must be; `look` says how long it is and must be.
+fn require(path: &Path, look: impl Fn() -> Result<(u64, u64)>) -> Result<()> {
+    let mut since = None;
+    loop {
+        let (length, needed) = look()?;
+        if length >= needed {
+            return Ok(());
+        }
+        if since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
+            return Err(too_short(path, length, needed));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn too_short(path: &Path, length: u64, needed: u64) -> Error {
+    Error::Corruption {
+        path: path.to_owned(),
+        object: "the data file".into(),
+        detail: format!(
+            "it is cut off: it has {length} bytes, its newest commit speaks of {needed} (if its \
+             writer was killed at this commit, opening it once for writing completes it)"
+        ),
+    }
+}
+
+/// A database that was published has its data file: an empty one must never take its place.
+pub(crate) fn require_data(path: &Path) -> Result<()> {
+    let size = fs::metadata(path).map_or(0, |m| m.len());
+    if size >= 2 * MIN_PAGE {
+        return Ok(());
+    }
+    Err(Error::Corruption {
+        path: path.to_owned(),
+        object: "the data file".into(),
+        detail: if size == 0 { "it is missing or empty" } else { "it is cut off" }.into(),
+    })
+}
+
+/// Before a reader maps the file: it is as long as its newest meta page says.
+pub(crate) fn require_whole(path: &Path) -> Result<()> {
+    let failed = |e: std::io::Error| io_error(path, "check the length", &e);
+    require(path, || {
+        let mut file = fs::File::open(path).map_err(failed)?;
+        let needed = newest_meta(&mut file).map_err(failed)?.map_or(0, |meta| meta.length);
+        Ok((file.metadata().map_err(failed)?.len(), needed))
+    })
+}
+
+/// Before a writer maps the file: makes it as long as its newest meta page says. Where the end was cut
+/// off, the zeros that take its place are no valid pages and are reported as damage when they are
+/// read.
+pub(crate) fn complete(path: &Path) -> Result<()> {
+    let failed = |e: std::io::Error| write_error(path, "open it for writing", &e);
+    let mut file = match fs::OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    let Some(meta) = newest_meta(&mut file).map_err(failed)? else { return Ok(()) };
+    if file.metadata().map_err(failed)?.len() < meta.length {
+        file.set_len(meta.length).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// What the newest meta page of an LMDB file says.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Meta {
+    transaction: u64,
+    page_size: u64,
+    /// Bytes up to the end of the last page.
+    length: u64,
+}
+
+/// `None` if there is none: LMDB then refuses the file itself.
+fn newest_meta(file: &mut fs::File) -> std::io::Result<Option<Meta>> {
+    use std::io::{Read, Seek, SeekFrom};
+    // Offsets in a page: its header has 16 bytes; then the magic, version, address, map size, two
+    // databases of 48 bytes (the first begins with the page size), the last page, the transaction.
+    const MAGIC: u32 = 0xBEEF_C0DE;
+    const PAGE_SIZE: usize = 40;
+    const LAST_PAGE: usize = 136;
+    const TRANSACTION: usize = 144;
+    let mut newest = None::<Meta>;
+    let mut known = None;
+    for page in 0..2u64 {
+        let mut bytes = [0u8; 152];
+        file.seek(SeekFrom::Start(page * known.unwrap_or(0)))?;
+        if file.read_exact(&mut bytes).is_err() {
+            break;
+        }
+        let u32_at = |at: usize| bytes[at..at + 4].try_into().map(u32::from_ne_bytes).unwrap_or(0);
+        let u64_at = |at: usize| bytes[at..at + 8].try_into().map(u64::from_ne_bytes).unwrap_or(0);
+        let page_size = u64::from(u32_at(PAGE_SIZE));
+        let valid = page_size.is_power_of_two() && (256..=65_536).contains(&page_size);
+        if u32_at(16) != MAGIC || !valid {
+            break;
+        }
+        known = Some(page_size);
+        let length = u64_at(LAST_PAGE).saturating_add(1).saturating_mul(page_size);
+        newest = newest.max(Some(Meta { transaction: u64_at(TRANSACTION), page_size, length }));
+    }
+    Ok(newest.filter(|meta| meta.length <= MAX_MAP))
+}
