@@ -1,0 +1,123 @@
+//! Chats: the chain of their messages, and their summary.
+
+use embedded_db_common::{Draft, Error, Result, Slot};
+use embedded_db_storage::{Direction, ReadTxn};
+
+use super::{Artefact, Changes, GraphWriter, NodeDraft};
+
+impl GraphWriter<'_, '_> {
+    /// The chat of this id, made when it is new.
+    pub fn ensure_chat(&mut self, chat_id: &str) -> Result<Slot> {
+        if let Some(slot) = self.txn.node_slot(self.namespace, chat_id)? {
+            if self.node(slot)?.has_label(self.names.chat) {
+                return Ok(slot);
+            }
+            return Err(Error::InvalidInput(format!(
+                "the node {chat_id:?} is no Chat; give the id of a chat, or a new one"
+            )));
+        }
+        let draft = NodeDraft {
+            id: Some(chat_id.to_owned()),
+            labels: vec!["Chat".into()],
+            properties: Draft::new(),
+        };
+        self.create_node(&draft).map(|(_, slot)| slot)
+    }
+
+    /// Appends a message to a chat. `properties` hold what a message has besides its chat.
+    pub fn add_message(
+        &mut self,
+        chat: Slot,
+        chat_id: &str,
+        id: Option<&str>,
+        properties: &Draft,
+    ) -> Result<Slot> {
+        let mut all = Draft::new();
+        all.set("chat_id", &embedded_db_common::Value::Str(chat_id.to_owned()))?;
+        for (name, value) in properties.iter() {
+            all.push(name, |out| {
+                out.extend_from_slice(value);
+                Ok::<(), Error>(())
+            })?;
+        }
+        if all.get("timestamp").is_none() {
+            all.set("timestamp", &embedded_db_common::Value::Time(self.txn.now()))?;
+        }
+        let draft = NodeDraft {
+            id: id.map(str::to_owned),
+            labels: vec!["Message".into()],
+            properties: all,
+        };
+        let contains = self.names.contains;
+        let last = self.txn.last_neighbor(self.namespace, chat, Direction::Out, contains)?;
+        let (_, slot) = self.create_node(&draft)?;
+        self.link(chat, slot, contains, "contains", 1.0, &[], &Draft::new())?;
+        if let Some(last) = last {
+            self.link(last.node, slot, self.names.next, "next", 1.0, &[], &Draft::new())?;
+        }
+        Ok(slot)
+    }
+
+    pub(super) fn delete_message(&mut self, slot: Slot, close_up: bool) -> Result<()> {
+        let next = self.names.next;
+        let before = self.txn.last_neighbor(self.namespace, slot, Direction::In, next)?;
+        let after = self.txn.last_neighbor(self.namespace, slot, Direction::Out, next)?;
+        let chats = self.targets(slot, Direction::In, self.names.contains)?;
+        // A user's own mentions go with the message: they hold no entity back.
+        let derived = self.derived_mentions(slot)?;
+        for end in self.ends(slot, Direction::Out, self.names.mentions)? {
+            if !derived.contains(&(end.edge, end.node)) {
+                self.txn.delete_edge(self.namespace, end.edge)?;
+            }
+        }
+        self.retract_derived(slot)?;
+        self.remove_node(slot)?;
+        if close_up {
+            if let (Some(before), Some(after)) = (before, after) {
+                self.link(before.node, after.node, next, "next", 1.0, &[], &Draft::new())?;
+            }
+            for chat in chats {
+                self.mark(Artefact::Summary, chat)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores the summary of a chat in place of an earlier one.
+    pub fn put_summary(
+        &mut self,
+        chat: Slot,
+        text: &str,
+        first_message: &str,
+        last_message: &str,
+    ) -> Result<Slot> {
+        use embedded_db_common::Value;
+        let chat_id = self.node(chat)?.id.to_owned();
+        let mut properties = Draft::new();
+        for (name, value) in [
+            ("chat_id", chat_id.as_str()),
+            ("text", text),
+            ("first_message", first_message),
+            ("last_message", last_message),
+        ] {
+            properties.set(name, &Value::Str(value.to_owned()))?;
+        }
+        if let Some(summary) = self.targets(chat, Direction::In, self.names.summarizes)?.first() {
+            self.update_node(*summary, &Changes { set: properties, remove: Vec::new() })?;
+            return Ok(*summary);
+        }
+        let draft = NodeDraft { id: None, labels: vec!["Summary".into()], properties };
+        let (_, slot) = self.make_node(&draft, true)?;
+        let summarizes = self.names.summarizes;
+        self.link(slot, chat, summarizes, "summarizes", 1.0, &[&chat_id], &Draft::new())?;
+        Ok(slot)
+    }
+
+    /// Removes the summary of a chat that has no messages any more.
+    pub fn remove_summary(&mut self, chat: Slot) -> Result<()> {
+        for summary in self.targets(chat, Direction::In, self.names.summarizes)? {
+            self.remove_node(summary)?;
+        }
+        Ok(())
+    }
+}
