@@ -258,6 +258,92 @@ fn enrichment_changes_neither_version_nor_time_of_what_users_made() {
     assert_eq!(neighbors(&db, "c", "SUMMARIZES", Reach::In).len(), 1);
 }
 
+/// Id, weight and sources of the edges of type RELATED_TO between two entities, oldest first.
+fn between(db: &Database, one: &str, other: &str) -> Vec<(String, f64, Vec<String>)> {
+    let types = ["RELATED_TO".to_owned()];
+    let edges = db.edges(one, Some(&types), Reach::Any, None, usize::MAX).unwrap().items;
+    let ends = |edge: &embedded_db_engine::Edge| edge.source() == other || edge.target() == other;
+    let told = |edge: &embedded_db_engine::Edge| {
+        (edge.id().unwrap(), edge.weight().unwrap(), edge.sources().unwrap())
+    };
+    let mut out: Vec<_> = edges.iter().filter(|edge| ends(edge)).map(told).collect();
+    out.sort_by(|a, b| a.0.cmp(&b.0));
+    out
+}
+
+#[test]
+fn a_relation_of_the_user_is_not_counted_in() {
+    let (db, _) = in_memory();
+    say(&db, "c", "alone", "Alice");
+    say(&db, "c", "bob", "Bob");
+    drain(&db);
+    let (alice, bob) = (entity(&db, "Alice").unwrap(), entity(&db, "Bob").unwrap());
+    // The user's stand in both directions before the weaver makes its own.
+    let mine = ["mine".to_owned(), "mirror".to_owned()];
+    let mut drafts = vec![
+        edge(&mine[0], &alice, "RELATED_TO", &bob),
+        edge(&mine[1], &bob, "RELATED_TO", &alice),
+    ];
+    drafts.iter_mut().for_each(|draft| {
+        draft.weight = 0.5;
+        draft.sources = vec!["a book".into()];
+    });
+    db.create_edges(drafts).unwrap();
+    let of_user = |db: &Database| {
+        let all = between(db, &alice, &bob);
+        let (own, made): (Vec<_>, Vec<_>) = all.into_iter().partition(|(id, ..)| mine.contains(id));
+        for (id, weight, sources) in &own {
+            assert_eq!((*weight, &sources[..]), (0.5, &["a book".to_owned()][..]), "{id}");
+        }
+        assert_eq!(own.len(), 2);
+        made.into_iter().map(|(_, weight, sources)| (weight, sources)).collect::<Vec<_>>()
+    };
+    say(&db, "c", "m1", "Alice met Bob");
+    say(&db, "c", "m2", "Bob met Alice");
+    drain(&db);
+    assert_eq!(of_user(&db), [(2.0, vec!["m1".to_owned(), "m2".to_owned()])]);
+    db.delete_node("m1", None).unwrap();
+    assert_eq!(of_user(&db), [(1.0, vec!["m2".to_owned()])]);
+    db.update_node("m2", set(&[("content", text("nobody"))]), None).unwrap();
+    assert_eq!(of_user(&db), []);
+    drain(&db);
+    // A user's relation holds an entity that nobody mentions.
+    db.delete_node("alone", None).unwrap();
+    db.delete_node("bob", None).unwrap();
+    drain(&db);
+    assert_eq!((mention_count(&db, "Alice"), mention_count(&db, "Bob")), (0, 0));
+    assert_eq!(of_user(&db), []);
+    assert_sound(&db);
+}
+
+#[test]
+fn a_relation_names_the_newest_messages_that_count_in_it() {
+    let (db, _) = in_memory();
+    let id = |n: usize| format!("m{n:02}");
+    let messages =
+        (0..40).map(|n| (Some(id(n)), draft(&[("content", text(&format!("Alice {n} Bob")))])));
+    db.add_messages("c", messages.collect()).unwrap();
+    drain(&db);
+    let (alice, bob) = (entity(&db, "Alice").unwrap(), entity(&db, "Bob").unwrap());
+    let told = || {
+        let all = between(&db, &alice, &bob);
+        assert_eq!(all.len(), 1);
+        (all[0].1, all[0].2.clone())
+    };
+    assert_eq!(told(), (40.0, (8..40).map(id).collect()));
+    // One that is named goes from the list, one that is not goes from the count alone.
+    db.delete_node(&id(20), None).unwrap();
+    db.delete_node(&id(3), None).unwrap();
+    assert_eq!(told(), (38.0, (8..40).filter(|n| *n != 20).map(id).collect()));
+    for n in (0..40).filter(|n| ![3, 20, 30].contains(n)) {
+        db.delete_node(&id(n), None).unwrap();
+    }
+    assert_eq!(told(), (1.0, vec![id(30)]));
+    db.delete_node(&id(30), None).unwrap();
+    assert_eq!(db.count_edges(Some("RELATED_TO")).unwrap(), 0);
+    assert_sound(&db);
+}
+
 // ---- chats
 
 #[test]

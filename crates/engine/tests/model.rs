@@ -808,8 +808,9 @@ fn compare_derived(db: &Database, world: &World) {
 
     // Entities and mentions.
     let mut counts: BTreeMap<String, i64> = BTreeMap::new();
-    let mut pairs: BTreeMap<(String, String), f64> = BTreeMap::new();
-    for (_, content) in &texts {
+    // The messages in which two come together.
+    let mut pairs: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for (id, content) in &texts {
         let names: Vec<String> = mentions(content).into_iter().map(|(name, ..)| name).collect();
         for name in &names {
             *counts.entry(name.clone()).or_default() += 1;
@@ -818,7 +819,7 @@ fn compare_derived(db: &Database, world: &World) {
         for (at, first) in paired.iter().enumerate() {
             for second in &paired[at + 1..] {
                 let pair = (first.min(second).clone(), first.max(second).clone());
-                *pairs.entry(pair).or_default() += 1.0;
+                pairs.entry(pair).or_default().insert((*id).to_owned());
             }
         }
     }
@@ -862,7 +863,9 @@ fn compare_derived(db: &Database, world: &World) {
         for edge in edges {
             let other = &name_of[edge.target()];
             let pair = (name.min(other).clone(), name.max(other).clone());
-            let earlier = related.insert(pair, edge.weight().unwrap());
+            let sources: BTreeSet<String> = edge.sources().unwrap().into_iter().collect();
+            assert_eq!(edge.weight().unwrap(), sources.len() as f64, "{name} and {other}");
+            let earlier = related.insert(pair, sources);
             assert_eq!(earlier, None, "{name} and {other} are related twice");
         }
     }

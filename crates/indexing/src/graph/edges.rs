@@ -75,15 +75,17 @@ impl GraphWriter<'_, '_> {
 
     /// Changes an edge.
     pub fn update_edge(&mut self, slot: Slot, changes: &EdgeChanges) -> Result<()> {
-        self.change_edge(slot, changes, 1)
+        self.change_edge(slot, changes, 1, None)
     }
 
     /// `step` is what the change adds to the version: nothing, when no user made it.
+    /// `sources` replace those of the edge.
     pub(super) fn change_edge(
         &mut self,
         slot: Slot,
         changes: &EdgeChanges,
         step: u64,
+        sources: Option<Vec<String>>,
     ) -> Result<()> {
         let edge = self.txn.edge(self.namespace, slot)?.ok_or_else(|| {
             Error::Internal(format!("edge {slot:?} was resolved in this transaction but is gone"))
@@ -99,7 +101,7 @@ impl GraphWriter<'_, '_> {
         };
         check_weight(weight)?;
         check_interval(times.valid_from, times.valid_to)?;
-        let sources: Vec<String> = edge.sources().map(str::to_owned).collect();
+        let sources = sources.unwrap_or_else(|| edge.sources().map(str::to_owned).collect());
         let old = edge.properties.as_bytes().to_vec();
         let properties = self.merge(&old, &changes.properties)?;
         let fields = EdgeFields {

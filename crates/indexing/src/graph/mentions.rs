@@ -24,10 +24,8 @@ impl GraphWriter<'_, '_> {
     /// Takes back the mentions of a message and what they counted for.
     pub fn retract_mentions(&mut self, slot: Slot) -> Result<()> {
         let mentioned = self.mentioned(slot)?;
-        let linked =
-            !mentioned.is_empty() && !is_pending(self.txn, self.namespace, Artefact::Links, slot)?;
-        if linked {
-            self.count_pairs(&mentioned, -1.0)?;
+        if self.is_linked(slot)? {
+            self.count_pairs(slot, &pairs(&mentioned), false)?;
         }
         self.unmark(Artefact::Links, slot)?;
         self.txn.delete_work(self.namespace, slot, Artefact::Links as u8)?;
@@ -38,6 +36,14 @@ impl GraphWriter<'_, '_> {
             self.count_mention(entity, -1)?;
         }
         Ok(())
+    }
+
+    /// Whether the relations between the entities of a message were counted: it neither waits for
+    /// that nor has it failed.
+    fn is_linked(&self, message: Slot) -> Result<bool> {
+        let links = Artefact::Links;
+        Ok(!is_pending(self.txn, self.namespace, links, message)?
+            && self.txn.work(self.namespace, message, links as u8)?.is_none())
     }
 
     /// Entities that were found in a message, first mention first, each once.
@@ -69,16 +75,18 @@ impl GraphWriter<'_, '_> {
     /// A message is no longer counted in the relations of one of its entities; others may take its
     /// place among those that are paired.
     pub(super) fn leave_pairs(&mut self, message: Slot, entity: Slot) -> Result<()> {
-        if is_pending(self.txn, self.namespace, Artefact::Links, message)? {
+        if !self.is_linked(message)? {
             return Ok(());
         }
         let mut mentioned = self.mentioned(message)?;
-        if mentioned.contains(&entity) {
-            self.count_pairs(&mentioned, -1.0)?;
-            mentioned.retain(|other| *other != entity);
-            self.count_pairs(&mentioned, 1.0)?;
-        }
-        Ok(())
+        let before = pairs(&mentioned);
+        mentioned.retain(|other| *other != entity);
+        let after = pairs(&mentioned);
+        let without = |all: &[Pair], others: &[Pair]| -> Vec<Pair> {
+            all.iter().copied().filter(|pair| !others.contains(pair)).collect()
+        };
+        self.count_pairs(message, &without(&before, &after), false)?;
+        self.count_pairs(message, &without(&after, &before), true)
     }
 
     /// Adds a mention of an entity, which is made when it is new. `times` is how often the message
@@ -152,18 +160,8 @@ impl GraphWriter<'_, '_> {
             _ => by.max(0),
         };
         let old = node.properties.as_bytes().to_vec();
-        if count <= 0 {
-            let mut tied = false;
-            for direction in [Direction::Out, Direction::In] {
-                self.txn.neighbors(self.namespace, entity, direction, None, |edge_type, _| {
-                    // Mentions that the weaver has made were counted: the rest are a user's.
-                    tied |= edge_type != self.names.related_to;
-                    !tied
-                })?;
-            }
-            if !tied {
-                return self.remove_node(entity);
-            }
+        if count <= 0 && !self.is_tied(entity)? {
+            return self.remove_node(entity);
         }
         let mut changes = Changes::default();
         changes.set.set("mention_count", &Value::Int(count.max(0)))?;
@@ -171,52 +169,102 @@ impl GraphWriter<'_, '_> {
         self.txn.touch_node(self.namespace, entity, &properties)
     }
 
+    /// Whether a user has tied an entity that no message mentions to something. Mentions and relations
+    /// that the weaver made were counted, so that of those none is left.
+    fn is_tied(&self, entity: Slot) -> Result<bool> {
+        let (mut tied, mut relations) = (false, Vec::new());
+        for direction in [Direction::Out, Direction::In] {
+            self.txn.neighbors(self.namespace, entity, direction, None, |edge_type, end| {
+                if edge_type == self.names.related_to {
+                    relations.push(end.edge);
+                } else {
+                    tied = true;
+                }
+                !tied
+            })?;
+        }
+        for edge in relations {
+            tied |= self.txn.edge(self.namespace, edge)?.is_some_and(|edge| !edge.derived);
+        }
+        Ok(tied)
+    }
+
     /// Counts a message in the relations between the entities it mentions.
     pub fn link_mentions(&mut self, message: Slot) -> Result<()> {
         let mentioned = self.mentioned(message)?;
-        self.count_pairs(&mentioned, 1.0)
+        self.count_pairs(message, &pairs(&mentioned), true)
     }
 
-    fn count_pairs(&mut self, entities: &[Slot], by: f64) -> Result<()> {
-        /// Pairs of more entities than this would drown a graph in one long message.
-        const MOST: usize = 16;
-        let entities = &entities[..entities.len().min(MOST)];
-        for (at, first) in entities.iter().enumerate() {
-            for second in &entities[at + 1..] {
-                self.count_pair(*first.min(second), *first.max(second), by)?;
-            }
-        }
-        Ok(())
+    /// Counts a message in relations, or takes its count back.
+    fn count_pairs(&mut self, message: Slot, pairs: &[Pair], counts: bool) -> Result<()> {
+        let message = self.node(message)?.id.to_owned();
+        pairs.iter().try_for_each(|pair| self.count_pair(&message, *pair, counts))
     }
 
-    fn count_pair(&mut self, source: Slot, target: Slot, by: f64) -> Result<()> {
-        let related_to = self.names.related_to;
-        let mut found = None;
-        self.txn.neighbors(
-            self.namespace,
-            source,
-            Direction::Out,
-            Some(related_to),
-            |_, neighbor| {
-                if neighbor.node == target {
-                    found = Some(neighbor.edge);
-                }
-                found.is_none()
-            },
-        )?;
-        let Some(edge) = found else {
-            if by > 0.0 {
-                self.link(source, target, related_to, "related_to", by, &[], &Draft::new())?;
+    fn count_pair(&mut self, message: &str, pair: Pair, counts: bool) -> Result<()> {
+        let (source, target) = pair;
+        let Some((edge, mut weight, mut sources)) = self.relation(pair)? else {
+            if counts {
+                let (of, sources) = (self.names.related_to, [message]);
+                self.link(source, target, of, "related_to", 1.0, &sources, &Draft::new())?;
             }
             return Ok(());
         };
-        let weight = self.txn.edge(self.namespace, edge)?.map_or(0.0, |edge| edge.weight) + by;
+        sources.retain(|source| source != message);
+        weight += if counts { 1.0 } else { -1.0 };
         if weight <= 0.0 {
             return self.txn.delete_edge(self.namespace, edge);
         }
+        if counts {
+            sources.push(message.to_owned());
+            sources.drain(..sources.len().saturating_sub(MOST_SOURCES));
+        }
         let changes = EdgeChanges { weight: Some(weight), ..EdgeChanges::default() };
-        self.change_edge(edge, &changes, 0)
+        self.change_edge(edge, &changes, 0, Some(sources))
     }
+
+    /// The edge that counts in how many messages two entities come together, its weight and sources.
+    /// One of the same type that a user has made is the user's.
+    fn relation(&self, (source, target): Pair) -> Result<Option<(Slot, f64, Vec<String>)>> {
+        let mut between = Vec::new();
+        let (way, of) = (Direction::Out, Some(self.names.related_to));
+        self.txn.neighbors(self.namespace, source, way, of, |_, end| {
+            if end.node == target {
+                between.push(end.edge);
+            }
+            true
+        })?;
+        for slot in between {
+            if let Some(edge) = self.txn.edge(self.namespace, slot)?
+                && edge.derived
+            {
+                let sources = edge.sources().map(str::to_owned).collect();
+                return Ok(Some((slot, edge.weight, sources)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Two entities that a message mentions together, the older one first.
+type Pair = (Slot, Slot);
+
+/// The newest messages that a relation names as its sources: a common pair must not grow its record
+/// with every message.
+const MOST_SOURCES: usize = 32;
+
+/// The pairs among the entities of a message.
+fn pairs(entities: &[Slot]) -> Vec<Pair> {
+    /// Pairs of more entities than this would drown a graph in one long message.
+    const MOST: usize = 16;
+    let entities = &entities[..entities.len().min(MOST)];
+    let mut out = Vec::new();
+    for (at, first) in entities.iter().enumerate() {
+        out.extend(
+            entities[at + 1..].iter().map(|second| (*first.min(second), *first.max(second))),
+        );
+    }
+    out
 }
 
 /// The form of a name in which two spellings are one entity.
