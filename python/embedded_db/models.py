@@ -445,7 +445,12 @@ class Chat(Model):
         return cast("Iterator[Message]", self._owner._following(message.id, "NEXT", limit))
 
     def summary(self) -> "Summary | None":
-        """Give the newest summary of the chat, or None when there is none yet."""
+        """Give the newest summary of the chat, or None when there is none yet.
+
+        It covers the messages from ``first_message`` to ``last_message``. When the text of one of
+        them changes or goes, the summary goes too, until it is made again; a message behind
+        them leaves it, and ``status.summary`` is ``"pending"`` until a newer one is there.
+        """
         found: Summary | None = None
         for node in self._owner.neighbors(self.id, "SUMMARIZES", "in"):
             if isinstance(node, Summary) and (found is None or node.created_at >= found.created_at):

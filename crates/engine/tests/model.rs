@@ -731,6 +731,17 @@ fn compare(db: &Database, world: &World) {
             assert!(matches!(value(node, "timestamp"), Some(Value::Time(_))), "{id}");
         }
     }
+    // No summary outlives a text that it was made of; the fake model tells the first.
+    for summary in stored.iter().filter(|node| label(node) == "Summary") {
+        let covered = |name| {
+            let Some(Value::Str(id)) = value(summary, name) else { panic!("no {name}") };
+            let values = &world.nodes[&id].values;
+            values.iter().find(|(name, _)| name == "content").unwrap().1.clone()
+        };
+        let Value::Str(first) = covered("first_message") else { panic!("no text") };
+        assert_eq!(value(summary, "text"), Some(text(first.trim())));
+        covered("last_message");
+    }
     for label in ["Thing", "Chat", "Message"] {
         let wanted = world.nodes.values().filter(|node| node.label == label).count();
         assert_eq!(db.count(Some(label)).unwrap(), wanted as u64, "{label}");

@@ -1,9 +1,9 @@
-//! Chats: the chain of their messages, and their summary.
+//! Chats and the chain of their messages.
 
 use embedded_db_common::{Draft, Error, Result, Slot};
 use embedded_db_storage::{Direction, ReadTxn};
 
-use super::{Artefact, Changes, GraphWriter, NodeDraft};
+use super::{Artefact, GraphWriter, NodeDraft};
 
 impl GraphWriter<'_, '_> {
     /// The chat of this id, made when it is new.
@@ -55,6 +55,9 @@ impl GraphWriter<'_, '_> {
         if let Some(last) = last {
             self.link(last.node, slot, self.names.next, "next", 1.0, &[], &Draft::new())?;
         }
+        if self.names.message_text(&self.node(slot)?)?.is_some() {
+            self.mark(Artefact::Summary, chat)?;
+        }
         Ok(slot)
     }
 
@@ -62,7 +65,6 @@ impl GraphWriter<'_, '_> {
         let next = self.names.next;
         let before = self.txn.last_neighbor(self.namespace, slot, Direction::In, next)?;
         let after = self.txn.last_neighbor(self.namespace, slot, Direction::Out, next)?;
-        let chats = self.targets(slot, Direction::In, self.names.contains)?;
         // A user's own mentions go with the message: they hold no entity back.
         let derived = self.derived_mentions(slot)?;
         for end in self.ends(slot, Direction::Out, self.names.mentions)? {
@@ -70,53 +72,11 @@ impl GraphWriter<'_, '_> {
                 self.txn.delete_edge(self.namespace, end.edge)?;
             }
         }
+        self.retract_summaries(slot)?;
         self.retract_derived(slot)?;
         self.remove_node(slot)?;
-        if close_up {
-            if let (Some(before), Some(after)) = (before, after) {
-                self.link(before.node, after.node, next, "next", 1.0, &[], &Draft::new())?;
-            }
-            for chat in chats {
-                self.mark(Artefact::Summary, chat)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Stores the summary of a chat in place of an earlier one.
-    pub fn put_summary(
-        &mut self,
-        chat: Slot,
-        text: &str,
-        first_message: &str,
-        last_message: &str,
-    ) -> Result<Slot> {
-        use embedded_db_common::Value;
-        let chat_id = self.node(chat)?.id.to_owned();
-        let mut properties = Draft::new();
-        for (name, value) in [
-            ("chat_id", chat_id.as_str()),
-            ("text", text),
-            ("first_message", first_message),
-            ("last_message", last_message),
-        ] {
-            properties.set(name, &Value::Str(value.to_owned()))?;
-        }
-        if let Some(summary) = self.targets(chat, Direction::In, self.names.summarizes)?.first() {
-            self.update_node(*summary, &Changes { set: properties, remove: Vec::new() })?;
-            return Ok(*summary);
-        }
-        let draft = NodeDraft { id: None, labels: vec!["Summary".into()], properties };
-        let (_, slot) = self.make_node(&draft, true)?;
-        let summarizes = self.names.summarizes;
-        self.link(slot, chat, summarizes, "summarizes", 1.0, &[&chat_id], &Draft::new())?;
-        Ok(slot)
-    }
-
-    /// Removes the summary of a chat that has no messages any more.
-    pub fn remove_summary(&mut self, chat: Slot) -> Result<()> {
-        for summary in self.targets(chat, Direction::In, self.names.summarizes)? {
-            self.remove_node(summary)?;
+        if let (true, Some(before), Some(after)) = (close_up, before, after) {
+            self.link(before.node, after.node, next, "next", 1.0, &[], &Draft::new())?;
         }
         Ok(())
     }

@@ -43,6 +43,9 @@ impl GraphWriter<'_, '_> {
             properties: &properties,
         };
         let slot = self.txn.insert_edge(self.namespace, &id, &fields)?;
+        if edge_type == self.names.contains {
+            self.mark_summary(target)?;
+        }
         Ok((id, slot))
     }
 
@@ -117,17 +120,23 @@ impl GraphWriter<'_, '_> {
         self.txn.update_edge(self.namespace, slot, version, &id, &fields)
     }
 
-    /// Removes an edge. A derived mention goes with what it counted for.
+    /// Removes an edge. A derived mention goes with what it counted for, and a message that leaves its
+    /// chat takes the summary with it.
     pub fn delete_edge(&mut self, slot: Slot) -> Result<()> {
-        if let Some(edge) = self.txn.edge(self.namespace, slot)?
-            && edge.edge_type == self.names.mentions
+        let edge = self.txn.edge(self.namespace, slot)?;
+        let ends = edge.map(|edge| (edge.edge_type, edge.source, edge.target));
+        if let Some((of, chat, _)) = ends
+            && of == self.names.contains
         {
-            let (message, entity) = (edge.source, edge.target);
-            if self.derived_mentions(message)?.contains(&(slot, entity)) {
-                self.leave_pairs(message, entity)?;
-                self.txn.delete_edge(self.namespace, slot)?;
-                return self.count_mention(entity, -1);
-            }
+            self.retract_summary(chat, slot)?;
+        }
+        if let Some((of, message, entity)) = ends
+            && of == self.names.mentions
+            && self.derived_mentions(message)?.contains(&(slot, entity))
+        {
+            self.leave_pairs(message, entity)?;
+            self.txn.delete_edge(self.namespace, slot)?;
+            return self.count_mention(entity, -1);
         }
         self.txn.delete_edge(self.namespace, slot)
     }

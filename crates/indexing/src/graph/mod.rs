@@ -7,6 +7,7 @@ mod edges;
 mod embeddings;
 mod mentions;
 mod nodes;
+mod summaries;
 mod work;
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot, Symbol};

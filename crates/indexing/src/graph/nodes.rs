@@ -64,7 +64,7 @@ impl GraphWriter<'_, '_> {
         if self.names.message_text(&self.node(slot)?)? != text {
             self.retract_derived(slot)?;
             self.text_changed(slot)?;
-            self.mark_summary(slot)?;
+            self.retract_summaries(slot)?;
         }
         Ok(())
     }

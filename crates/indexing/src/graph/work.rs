@@ -1,7 +1,7 @@
 //! The work that is due: which artefacts of which nodes wait for the weaver.
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot};
-use embedded_db_storage::{Direction, IndexId, ReadTxn};
+use embedded_db_storage::{IndexId, ReadTxn};
 
 use super::GraphWriter;
 
@@ -95,16 +95,6 @@ impl GraphWriter<'_, '_> {
     pub fn mark(&mut self, artefact: Artefact, slot: Slot) -> Result<()> {
         let value = artefact.value(self.namespace);
         self.txn.post(NamespaceId::SYSTEM, IndexId::PENDING, &value, slot)
-    }
-
-    /// The summary of the chat that contains a message is due.
-    pub fn mark_summary(&mut self, message: Slot) -> Result<()> {
-        let contains = self.names.contains;
-        let chat = self.txn.last_neighbor(self.namespace, message, Direction::In, contains)?;
-        match chat {
-            Some(chat) => self.mark(Artefact::Summary, chat.node),
-            None => Ok(()),
-        }
     }
 
     pub(super) fn unmark(&mut self, artefact: Artefact, slot: Slot) -> Result<()> {

@@ -125,12 +125,13 @@ impl Weaver {
         let (store, names, models) = (&self.store, &self.names, &*self.models);
         let work = || summary::work(store, names, namespace, chat, self.space, models);
         match caught(work) {
-            Ok(()) => {
+            Ok(true) => {
                 let mut state = self.state();
                 *state.done.entry(Artefact::Summary).or_default() += 1;
                 state.backoff.remove(&(namespace, chat, Artefact::Summary));
                 state.last_event = "summarised a chat".into();
             }
+            Ok(false) => self.state().last_event = "a chat changed while it was summarised".into(),
             Err(error) if self.is_unavailable(&error) => {}
             Err(error) => self.failed((namespace, chat, Artefact::Summary), &error)?,
         }
