@@ -367,10 +367,10 @@ class EmbeddedDB(Reads):
         return self._native.get_embedding(id_of(id))
 
     def update_embedding(self, id: IdLike, vector: npt.ArrayLike) -> Embedding:
-        """Replace the vector of an embedding.
+        """Replace the embedding of a node by one vector, which stands for the whole node.
 
         Args:
-            id: the embedding.
+            id: the embedding; of one in several parts, any of them. The others go.
             vector: float32[dim], of the dimension of its space.
 
         Returns:
@@ -384,10 +384,10 @@ class EmbeddedDB(Reads):
         return self._native.update_embedding(id_of(id), checked_vector(vector))
 
     def delete_embedding(self, id: IdLike) -> None:
-        """Delete an embedding.
+        """Delete an embedding with all its parts; of a message the model computes it again.
 
         Args:
-            id: the embedding.
+            id: the embedding, or a part of it.
 
         Raises:
             NotFound: the embedding does not exist.

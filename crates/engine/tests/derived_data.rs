@@ -9,9 +9,12 @@ use common::{
     MODEL, assert_sound, draft, drain, edge, in_memory, neighbors, node, say, set, text, value,
     vector,
 };
-use embedded_db_common::Value;
+use std::sync::Arc;
+
+use embedded_db_common::{Result, Value};
 use embedded_db_engine::{Database, EdgeChanges, Reach};
 use embedded_db_testing::FakeModels;
+use embedded_db_weaver::{Enriched, ModelSpace, Models, TextToEnrich};
 
 fn entity(db: &Database, name: &str) -> Option<String> {
     let entities = db.nodes(Some("Entity"), None, usize::MAX).unwrap();
@@ -88,6 +91,81 @@ fn a_message_whose_vector_was_taken_away_gets_one_again() {
     drain(&db);
     assert_eq!(db.embedding_of("m", None).unwrap().unwrap().vector, FakeModels::vector("Alice"));
     assert_sound(&db);
+}
+
+/// A model to which every text is so long that it comes in three parts.
+struct Parts(FakeModels);
+
+impl Models for Parts {
+    fn space(&self) -> Result<Option<ModelSpace>> {
+        self.0.space()
+    }
+
+    fn warm_up(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn embed(&self, texts: &[String]) -> Result<Vec<f32>> {
+        self.0.embed(texts)
+    }
+
+    fn enrich(&self, texts: &[TextToEnrich]) -> Result<Enriched> {
+        let mut answer = self.0.enrich(texts)?;
+        answer.vectors = answer
+            .vectors
+            .chunks_exact(FakeModels::DIMENSION)
+            .flat_map(|row| (0..3).flat_map(|part| row.iter().map(move |v| v + part as f32)))
+            .collect();
+        answer.owners = answer.owners.iter().flat_map(|owner| [*owner; 3]).collect();
+        Ok(answer)
+    }
+
+    fn summarize(&self, messages: &[String], vectors: &[f32], dimension: usize) -> Result<String> {
+        self.0.summarize(messages, vectors, dimension)
+    }
+}
+
+/// Vectors of a node in the default space.
+fn vectors_of(db: &Database, id: &str) -> Vec<Vec<f32>> {
+    db.embeddings(id, None).unwrap().into_iter().map(|part| part.vector).collect()
+}
+
+#[test]
+fn a_vector_of_the_user_replaces_every_part_of_the_models() {
+    let own = vec![0.5; FakeModels::DIMENSION];
+    for at in 0..4 {
+        let models = Arc::new(Parts(FakeModels::default()));
+        let db = Database::open(":memory:", &common::fast(), Some(models)).unwrap();
+        say(&db, "c", "m", "Alice");
+        drain(&db);
+        let parts = db.embeddings("m", None).unwrap();
+        assert_eq!(parts.len(), 3);
+        let id = match parts.get(at) {
+            // One part is overwritten, or a vector is set beside them.
+            Some(part) => {
+                db.update_embedding(&part.id, own.clone()).unwrap();
+                part.id.clone()
+            }
+            None => db.create_embeddings(vec![vector("v", "m", None, &own)]).unwrap().remove(0),
+        };
+        for _ in 0..2 {
+            assert_eq!(vectors_of(&db, "m"), [own.clone()]);
+            let whole = db.get_embedding(&id).unwrap().unwrap();
+            assert_eq!((whole.part, &whole.vector), (0, &own));
+            assert_eq!(db.stats().unwrap().embeddings, 1);
+            for part in parts.iter().filter(|part| part.id != id) {
+                assert_eq!(db.get_embedding(&part.id).unwrap(), None);
+            }
+            assert_sound(&db);
+            db.retry_failed().unwrap();
+            drain(&db);
+        }
+        // With it gone the model's comes again, all of it.
+        db.delete_embedding(&id).unwrap();
+        drain(&db);
+        assert_eq!(vectors_of(&db, "m").len(), 3);
+        assert_sound(&db);
+    }
 }
 
 #[test]

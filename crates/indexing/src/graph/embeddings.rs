@@ -1,6 +1,6 @@
 //! Vectors that users give, and their spaces.
 
-use embedded_db_common::{ContentHash, Error, MAX_DIMENSION, Result, SpaceId, clock, names};
+use embedded_db_common::{ContentHash, Error, MAX_DIMENSION, Result, Slot, SpaceId, clock, names};
 use embedded_db_storage::{Kind, ReadTxn, SpaceRecord};
 
 use super::{Artefact, EmbeddingDraft, GraphWriter};
@@ -56,27 +56,11 @@ impl GraphWriter<'_, '_> {
             }
             None => clock::new_id("embedding"),
         };
-        // A user's vector stands for the whole node.
-        self.txn.delete_embeddings(self.namespace, space, node)?;
-        self.txn.put_embedding(
-            self.namespace,
-            space,
-            node,
-            0,
-            &id,
-            true,
-            ContentHash([0; 16]),
-            &draft.vector,
-        )?;
-        // One in a space of the user's own does not stand for the model's.
-        if self.txn.default_space()? == Some(space) {
-            self.done(Artefact::Embedding, node)?;
-            self.mark_summary(node)?;
-        }
+        self.set_vector(space, node, &id, &draft.vector)?;
         Ok(id)
     }
 
-    /// Replaces the numbers of a vector.
+    /// Replaces the embedding of a node, of which `id` is a part, by one vector with that id.
     pub fn update_embedding(&mut self, id: &str, vector: &[f32]) -> Result<()> {
         check_vector(vector)?;
         let found = self.txn.resolve(self.namespace, Kind::Embedding, id)?;
@@ -85,16 +69,20 @@ impl GraphWriter<'_, '_> {
         if let Some((_, record)) = spaces.iter().find(|(space, _)| *space == found.space) {
             check_dimension(record, vector.len())?;
         }
-        self.txn.put_embedding(
-            self.namespace,
-            found.space,
-            found.slot,
-            found.part,
-            id,
-            true,
-            ContentHash([0; 16]),
-            vector,
-        )
+        self.set_vector(found.space, found.slot, id, vector)
+    }
+
+    /// A user's vector stands for the whole node: no part of an earlier one stays beside it.
+    fn set_vector(&mut self, space: SpaceId, node: Slot, id: &str, vector: &[f32]) -> Result<()> {
+        self.txn.delete_embeddings(self.namespace, space, node)?;
+        let content = ContentHash([0; 16]);
+        self.txn.put_embedding(self.namespace, space, node, 0, id, true, content, vector)?;
+        // One in a space of the user's own does not stand for the model's.
+        if self.txn.default_space()? == Some(space) {
+            self.done(Artefact::Embedding, node)?;
+            self.mark_summary(node)?;
+        }
+        Ok(())
     }
 
     /// Removes the embedding of a node of which `id` is a part. A message gets the model's again.
