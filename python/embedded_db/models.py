@@ -91,8 +91,8 @@ class Owner(Protocol):
         """Read a node without making a model of it."""
         ...
 
-    def _save_node(self, id: str, updates: dict[str, Any], version: int | None) -> Node:
-        """Update a node, if it still has this version."""
+    def _save_node(self, id: str, updates: dict[str, Any], expected: Node | None) -> Node:
+        """Update a node, if it is still the one that was read, in the same version."""
         ...
 
     def delete_node(self, id: IdLike) -> None:
@@ -266,14 +266,15 @@ class Model:
             force: overwrite what someone else changed since this object was read.
 
         Raises:
-            Conflict: the node was changed since; `refresh` and try again.
+            Conflict: the node was changed since, or deleted and made again under its id;
+                `refresh` and try again.
             NotFound: the node was deleted.
             InvalidInput: a value cannot be stored; the object keeps its changes.
         """
         if not self._changes:
             return
-        version = None if force else self._node.version
-        self._node = self._owner._save_node(self.id, dict(self._changes), version)
+        expected = None if force else self._node
+        self._node = self._owner._save_node(self.id, dict(self._changes), expected)
         self._changes.clear()
 
     def refresh(self) -> None:

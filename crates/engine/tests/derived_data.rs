@@ -7,12 +7,12 @@ mod common;
 
 use common::{
     MODEL, assert_sound, draft, drain, edge, in_memory, neighbors, node, say, set, text, value,
-    vector,
+    vector, without_models,
 };
 use std::sync::Arc;
 
-use embedded_db_common::{Result, Value};
-use embedded_db_engine::{Database, EdgeChanges, Reach};
+use embedded_db_common::{Error, Result, Value};
+use embedded_db_engine::{Changes, Database, EdgeChanges, Reach};
 use embedded_db_testing::FakeModels;
 use embedded_db_weaver::{Enriched, ModelSpace, Models, TextToEnrich};
 
@@ -149,7 +149,7 @@ fn a_vector_of_the_user_replaces_every_part_of_the_models() {
             None => db.create_embeddings(vec![vector("v", "m", None, &own)]).unwrap().remove(0),
         };
         for _ in 0..2 {
-            assert_eq!(vectors_of(&db, "m"), [own.clone()]);
+            assert_eq!(vectors_of(&db, "m"), std::slice::from_ref(&own));
             let whole = db.get_embedding(&id).unwrap().unwrap();
             assert_eq!((whole.part, &whole.vector), (0, &own));
             assert_eq!(db.stats().unwrap().embeddings, 1);
@@ -481,6 +481,62 @@ fn the_chain_closes_up_wherever_a_message_goes() {
     db.add_messages("c", messages(5..7)).unwrap();
     assert_eq!(neighbors(&db, "m5", "NEXT", Reach::Out), ["m6"]);
     assert_eq!(neighbors(&db, "m5", "NEXT", Reach::In), Vec::<String>::new());
+    assert_sound(&db);
+}
+
+#[test]
+fn a_message_stays_in_the_chat_that_it_was_added_to() {
+    let db = without_models();
+    say(&db, "c", "m", "Alice");
+    say(&db, "other", "o", "Bob");
+    let all = |db: &Database| (db.get_node("m").unwrap().unwrap().version().unwrap(), db.stats());
+    let before = all(&db);
+    let gone = Changes { remove: vec!["chat_id".into()], ..Changes::default() };
+    let both = set(&[("content", text("Carol")), ("chat_id", text("other"))]);
+    for (changes, words) in [
+        (set(&[("chat_id", text("other"))]), "become \"other\""),
+        (both, "become \"other\""),
+        (gone, "go: delete it and add it"),
+    ] {
+        let error = db.update_node("m", changes.clone(), None).map(drop).unwrap_err();
+        assert!(matches!(&error, Error::InvalidInput(_)), "{error}");
+        for word in ["\"m\"", "chat \"c\"", words] {
+            assert!(error.to_string().contains(word), "{error} does not say {word}");
+        }
+        let mut tx = db.transaction().unwrap();
+        tx.update_node("m", changes).unwrap();
+        assert!(matches!(tx.commit(), Err(Error::InvalidInput(_))));
+    }
+    let (version, stats) = all(&db);
+    assert_eq!((version, stats.unwrap()), (before.0, before.1.unwrap()), "nothing was written");
+    // The same again is no change.
+    db.update_node("m", set(&[("chat_id", text("c")), ("mood", text("glad"))]), None).unwrap();
+    // A plain node with the label belongs where the user says.
+    db.create_nodes(vec![node("free", "Message", &[("chat_id", text("c"))])]).unwrap();
+    db.create_edges(vec![edge("mine", "c", "CONTAINS", "free")]).unwrap();
+    db.update_node("free", set(&[("chat_id", text("other"))]), None).unwrap();
+    assert_sound(&db);
+}
+
+#[test]
+fn a_node_is_given_one_vector_at_a_time() {
+    let db = without_models();
+    db.create_nodes(vec![node("a", "Thing", &[]), node("b", "Thing", &[])]).unwrap();
+    let twice = |space: [Option<&str>; 2]| {
+        vec![
+            vector("v", "a", space[0], &[1.0]),
+            vector("w", "b", space[0], &[1.0]),
+            vector("x", "a", space[1], &[2.0]),
+        ]
+    };
+    for space in [None, Some("mine")] {
+        let error = db.create_embeddings(twice([space; 2])).unwrap_err();
+        assert!(matches!(&error, Error::InvalidInput(_)), "{error}");
+        assert!(error.to_string().contains("\"a\""), "{error}");
+    }
+    assert_eq!(db.stats().unwrap().embeddings, 0);
+    db.create_embeddings(twice([Some("mine"), Some("yours")])).unwrap();
+    assert_eq!(db.stats().unwrap().embeddings, 3);
     assert_sound(&db);
 }
 

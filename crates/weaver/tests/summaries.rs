@@ -187,7 +187,7 @@ fn a_summary_of_the_user_stays_the_users() {
     bench.edit(messages[0], "new");
     assert_eq!(told(&bench), ["mine"]);
     assert_eq!(summarise_again(&bench), ["mine", "new | two | three"]);
-    messages.map(|message| bench.delete(message));
+    messages.iter().for_each(|message| bench.delete(*message));
     assert_eq!(summarise_again(&bench), ["mine"]);
 }
 
@@ -227,7 +227,9 @@ fn a_result_of_an_old_text_is_dropped() {
 
 #[test]
 fn a_message_that_comes_during_a_call_is_told_next() {
-    let (again, between, end) = meanwhile(|bench, _| drop(bench.say("three")));
+    let (again, between, end) = meanwhile(|bench, _| {
+        bench.say("three");
+    });
     assert_eq!(again, ["one", "two", "three"]);
     assert_eq!(between, ["one | two"], "it is true of what it covers");
     assert_eq!(end, ["one | two | three"]);

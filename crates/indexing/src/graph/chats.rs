@@ -1,6 +1,7 @@
 //! Chats and the chain of their messages.
 
-use embedded_db_common::{Draft, Error, Result, Slot};
+use embedded_db_common::record::Properties;
+use embedded_db_common::{Draft, Error, Result, Slot, ValueRef};
 use embedded_db_storage::{Direction, ReadTxn};
 
 use super::{Artefact, GraphWriter, NodeDraft};
@@ -59,6 +60,32 @@ impl GraphWriter<'_, '_> {
             self.mark(Artefact::Summary, chat)?;
         }
         Ok(slot)
+    }
+
+    /// A message that was added to a chat is found there by the edges of the chat, which a new
+    /// `chat_id` would contradict. One that a user has made as a plain node belongs where the user
+    /// says.
+    pub(super) fn check_chat(&self, slot: Slot, properties: &[u8]) -> Result<()> {
+        let node = self.node(slot)?;
+        let before = node.properties.get(self.names.chat_id)?;
+        let after = Properties::new(properties).get(self.names.chat_id)?;
+        let text = |value: Option<ValueRef<'_>>| value.and_then(|v| v.as_str()).map(str::to_owned);
+        let (before, after) = (text(before), text(after));
+        if before == after || !node.has_label(self.names.message) {
+            return Ok(());
+        }
+        for end in self.ends(slot, Direction::In, self.names.contains)? {
+            if self.txn.edge(self.namespace, end.edge)?.is_some_and(|edge| edge.derived) {
+                return Err(Error::InvalidInput(format!(
+                    "the message {:?} is in the chat {:?}; its chat_id cannot {}: delete it and add \
+                     it to the other chat",
+                    node.id,
+                    self.node(end.node)?.id,
+                    after.map_or_else(|| "go".to_owned(), |after| format!("become {after:?}"))
+                )));
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn delete_message(&mut self, slot: Slot, close_up: bool) -> Result<()> {

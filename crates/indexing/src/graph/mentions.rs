@@ -197,6 +197,9 @@ impl GraphWriter<'_, '_> {
 
     /// Counts a message in relations, or takes its count back.
     fn count_pairs(&mut self, message: Slot, pairs: &[Pair], counts: bool) -> Result<()> {
+        if pairs.is_empty() {
+            return Ok(());
+        }
         let message = self.node(message)?.id.to_owned();
         pairs.iter().try_for_each(|pair| self.count_pair(&message, *pair, counts))
     }

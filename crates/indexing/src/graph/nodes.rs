@@ -42,13 +42,14 @@ impl GraphWriter<'_, '_> {
         Ok((id, slot))
     }
 
-    /// Changes properties of a node.
+    /// Changes properties of a node. A message stays in its chat.
     pub fn update_node(&mut self, slot: Slot, changes: &Changes) -> Result<()> {
         let node = self.node(slot)?;
         let old = node.properties.as_bytes().to_vec();
         let text = self.names.message_text(&node)?;
         let found_by = self.entity_key(&node)?;
         let properties = self.merge(&old, changes)?;
+        self.check_chat(slot, &properties)?;
         self.post_properties(slot, &old, false)?;
         self.txn.update_node(self.namespace, slot, &properties)?;
         self.post_properties(slot, &properties, true)?;

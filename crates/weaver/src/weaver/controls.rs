@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use embedded_db_common::{ActivityLevel, Result};
 
-use super::Weaver;
+use super::{State, Weaver};
 
 impl Weaver {
     /// Something was written.
@@ -22,24 +22,28 @@ impl Weaver {
     }
 
     /// Waits until everything that waits now is done or given up; false when time ran out.
-    /// `interrupted` is asked now and then.
+    /// `interrupted` is asked now and then. Fails when the store refuses the results: a disk that is
+    /// full may stay so.
     pub fn wait_idle(
         &self,
         timeout: Option<Duration>,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<bool> {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
-        let ticket = {
+        let (ticket, refusals) = {
             let mut state = self.state();
             state.draining += 1;
             state.asked += 1;
-            state.asked
+            (state.asked, state.refusals)
         };
         self.wake.notify_one();
         let outcome = loop {
             let state = self.state();
             if state.quiet >= ticket || state.stop {
                 break Ok(state.quiet >= ticket);
+            }
+            if let Err(error) = state.refused_since(refusals) {
+                break Err(error);
             }
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
@@ -63,6 +67,16 @@ impl Weaver {
         }
     }
 
+    /// How often the store has refused results.
+    pub fn refusals(&self) -> u64 {
+        self.state().refusals
+    }
+
+    /// Fails with what the store has said, if it refuses results since there were so many refusals.
+    pub fn refused_since(&self, refusals: u64) -> Result<()> {
+        self.state().refused_since(refusals)
+    }
+
     /// Sets the level.
     pub fn set_level(&self, level: ActivityLevel) {
         let mut state = self.state();
@@ -81,5 +95,16 @@ impl Weaver {
     pub fn resume(&self) {
         self.state().paused = false;
         self.wake.notify_all();
+    }
+}
+
+impl State {
+    /// Fails with why the store refuses what is to be written, if it has begun to since there were so
+    /// many refusals.
+    fn refused_since(&self, refusals: u64) -> Result<()> {
+        match &self.refusal {
+            Some((error, _)) if self.refusals > refusals => Err(error.clone()),
+            _ => Ok(()),
+        }
     }
 }

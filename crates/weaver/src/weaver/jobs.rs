@@ -1,6 +1,7 @@
 //! One job from its call to its result: what is stored, and what happens when it fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot, clock};
@@ -8,8 +9,11 @@ use embedded_db_indexing::graph::{Artefact, GraphWriter, is_pending};
 use embedded_db_storage::{ReadTxn, WorkRecord, WorkState, panic_text};
 
 use super::{Weaver, Work};
-use crate::batch::Batch;
+use crate::batch::{self, Batch, Outcome, Stored};
 use crate::summary;
+
+/// Where what takes no more bytes finds no room, the store is full: nothing else would find any.
+const SMALL: usize = 1 << 20;
 
 impl Weaver {
     /// Embeds and finds entities. When a batch fails, its items are tried one by one and artefact by
@@ -23,14 +27,14 @@ impl Weaver {
             return Ok(());
         }
         match self.call(batch) {
-            Ok(()) => {}
+            Ok(outcomes) => self.put(batch, outcomes)?,
             Err(error) if self.is_unavailable(&error) => {}
             Err(error) if batch.items.len() == 1 => self.enrich_apart(batch, &error)?,
             Err(_) => {
                 for at in 0..batch.items.len() {
                     let single = batch.single(at);
                     match self.call(&single) {
-                        Ok(()) => {}
+                        Ok(outcomes) => self.put(&single, outcomes)?,
                         Err(error) if self.is_unavailable(&error) => break,
                         Err(error) => self.enrich_apart(&single, &error)?,
                     }
@@ -51,31 +55,57 @@ impl Weaver {
             if !single.wants(artefact) {
                 continue;
             }
-            let failure =
-                if both { self.call(&single.only(artefact)).err() } else { Some(error.clone()) };
-            if let Some(error) = failure
-                && !self.is_unavailable(&error)
-            {
-                self.failed((single.namespace, single.items[0].slot, artefact), &error)?;
+            let answer = if both { self.call(&single.only(artefact)) } else { Err(error.clone()) };
+            match answer {
+                Ok(outcomes) => self.put(single, outcomes)?,
+                Err(error) if self.is_unavailable(&error) => {}
+                Err(error) => {
+                    self.failed((single.namespace, single.items[0].slot, artefact), &error)?;
+                }
             }
         }
         Ok(())
     }
 
-    fn call(&self, batch: &Batch) -> Result<()> {
-        let work = || batch.work(&self.store, &self.names, self.space, &*self.models);
-        let stored = caught(work)?;
+    /// What the models say. It fails when they do.
+    fn call(&self, batch: &Batch) -> Result<Vec<Outcome>> {
+        caught(|| batch.enrich(&self.store, self.space, &*self.models))
+    }
+
+    /// Stores what the models said in one write. When that is refused each part of it gets a write of
+    /// its own, so that only what cannot be stored fails; the models are not asked again. It fails
+    /// when the store takes nothing more: that is the fault of no text.
+    fn put(&self, batch: &Batch, outcomes: Vec<Outcome>) -> Result<()> {
+        let outcomes: Arc<[Outcome]> = outcomes.into();
+        let space = self.space.map(|(space, _)| space);
+        let write =
+            |outcomes| batch::store_all(&self.store, &self.names, batch.namespace, space, outcomes);
+        let stored = match write(Arc::clone(&outcomes)) {
+            Ok(stored) => stored,
+            Err(_) => {
+                for (artefact, part) in outcomes.iter().flat_map(Outcome::apart) {
+                    let (work, size) = ((batch.namespace, part.slot, artefact), part.size());
+                    match write([part].into()) {
+                        Ok(stored) => self.note_stored(stored),
+                        Err(error) if is_full(&error) && size <= SMALL => return Err(error),
+                        Err(error) => self.failed(work, &error)?,
+                    }
+                }
+                return Ok(());
+            }
+        };
+        self.note_stored(stored);
+        Ok(())
+    }
+
+    fn note_stored(&self, stored: Stored) {
         let mut state = self.state();
         *state.done.entry(Artefact::Embedding).or_default() += stored.embedded;
         *state.done.entry(Artefact::Entities).or_default() += stored.entities;
-        for item in &batch.items {
-            for artefact in [Artefact::Embedding, Artefact::Entities] {
-                state.backoff.remove(&(batch.namespace, item.slot, artefact));
-            }
+        if stored.embedded + stored.entities > 0 {
+            state.last_event =
+                format!("embedded {}, entities of {} messages", stored.embedded, stored.entities);
         }
-        state.last_event =
-            format!("embedded {}, entities of {} messages", stored.embedded, stored.entities);
-        Ok(())
     }
 
     /// Messages that lost their text, or nodes that are gone, wait for nothing.
@@ -99,9 +129,33 @@ impl Weaver {
         })
     }
 
-    pub(super) fn link(&self, namespace: NamespaceId, slots: Vec<Slot>) -> Result<()> {
+    /// Counts messages in the relations of their entities, in one write, or each in its own when
+    /// that is refused.
+    pub(super) fn link(&self, namespace: NamespaceId, slots: &[Slot]) -> Result<()> {
         let begun = self.begin();
-        let (names, count) = (self.names, slots.len() as u64);
+        let mut count = slots.len() as u64;
+        if self.store_links(namespace, slots).is_err() {
+            for slot in slots {
+                match self.store_links(namespace, &[*slot]) {
+                    Ok(()) => {}
+                    Err(error) if is_full(&error) => return Err(error),
+                    Err(error) => {
+                        count -= 1;
+                        self.failed((namespace, *slot, Artefact::Links), &error)?;
+                    }
+                }
+            }
+        }
+        let mut state = self.state();
+        *state.done.entry(Artefact::Links).or_default() += count;
+        state.last_event = format!("linked the entities of {count} messages");
+        drop(state);
+        self.end(begun);
+        Ok(())
+    }
+
+    fn store_links(&self, namespace: NamespaceId, slots: &[Slot]) -> Result<()> {
+        let (names, slots) = (self.names, slots.to_vec());
         self.store.write(move |txn| {
             for slot in &slots {
                 let mut writer = GraphWriter::new(txn, &names, namespace);
@@ -111,13 +165,7 @@ impl Weaver {
                 }
             }
             Ok(())
-        })?;
-        let mut state = self.state();
-        *state.done.entry(Artefact::Links).or_default() += count;
-        state.last_event = format!("linked the entities of {count} messages");
-        drop(state);
-        self.end(begun);
-        Ok(())
+        })
     }
 
     pub(super) fn summarize(&self, namespace: NamespaceId, chat: Slot) -> Result<()> {
@@ -133,6 +181,7 @@ impl Weaver {
             }
             Ok(false) => self.state().last_event = "a chat changed while it was summarised".into(),
             Err(error) if self.is_unavailable(&error) => {}
+            Err(error) if is_full(&error) => return Err(error),
             Err(error) => self.failed((namespace, chat, Artefact::Summary), &error)?,
         }
         self.end(begun);
@@ -204,6 +253,10 @@ impl Weaver {
         self.progress.notify_all();
         Ok(())
     }
+}
+
+fn is_full(error: &Error) -> bool {
+    matches!(error, Error::StorageFull { .. })
 }
 
 /// A model function that panics has failed like any other.

@@ -64,6 +64,10 @@ struct State {
     asked: u64,
     /// …and of the newest that was answered.
     quiet: u64,
+    /// How often the store has refused what was to be written…
+    refusals: u64,
+    /// …and the last time why, and how often in a row.
+    refusal: Option<(Error, u32)>,
     backoff: HashMap<Work, i64>,
     /// Namespace of the last batch.
     served: NamespaceId,
@@ -114,6 +118,8 @@ impl Weaver {
             draining: 0,
             asked: 0,
             quiet: 0,
+            refusals: 0,
+            refusal: None,
             backoff,
             served: NamespaceId::SYSTEM,
             unavailable: None,
@@ -187,6 +193,9 @@ impl Weaver {
                 });
             let mut state = self.state();
             state.working = false;
+            if turn.is_ok() {
+                state.refusal = None;
+            }
             match turn {
                 Ok(Turn::Worked) => {}
                 Ok(Turn::Idle { waiting }) => {
@@ -200,9 +209,17 @@ impl Weaver {
                     }
                 }
                 Err(error) => {
-                    // The store refused: nothing was lost, it is tried again.
+                    // The store refused: nothing was lost, it is tried again. Whoever waits for it
+                    // is told, for it may stay so.
                     state.last_event = format!("failed: {error}");
-                    drop(self.wake.wait_timeout(state, IDLE_SLEEP));
+                    let before = state.refusal.as_ref().map_or(0, |(_, in_a_row)| *in_a_row);
+                    state.refusals += 1;
+                    state.refusal = Some((error, before + 1));
+                    self.progress.notify_all();
+                    if (state.asked, state.notified) == (asked, notified) && !state.stop {
+                        let pause = IDLE_SLEEP.saturating_mul(1 << before.min(6));
+                        drop(self.wake.wait_timeout(state, pause));
+                    }
                 }
             }
         }
@@ -241,7 +258,7 @@ impl Weaver {
         match due {
             Some((namespace, slots)) if runs(Artefact::Links) => {
                 drop(snapshot);
-                return self.link(namespace, slots).map(|()| Turn::Worked);
+                return self.link(namespace, &slots).map(|()| Turn::Worked);
             }
             Some(_) | None => {}
         }
