@@ -261,7 +261,8 @@ class EmbeddedDB(Reads):
 
         Raises:
             NotFound: the node does not exist.
-            InvalidInput: a value cannot be stored.
+            InvalidInput: a value cannot be stored, or it is the ``chat_id`` of a message, which
+                stays in the chat it was added to.
         """
         return wrap(self, self._native.update_node(id_of(id), cast("dict[str, Any]", updates)))
 
@@ -402,10 +403,10 @@ class EmbeddedDB(Reads):
         return self._native.get_embedding(id_of(id))
 
     def update_embedding(self, id: IdLike, vector: npt.ArrayLike) -> Embedding:
-        """Replace the vector of an embedding.
+        """Replace the embedding of a node by one vector, which stands for the whole node.
 
         Args:
-            id: the embedding.
+            id: the embedding; of one in several parts, any of them. The others go.
             vector: float32[dim], of the dimension of its space.
 
         Returns:
@@ -419,10 +420,10 @@ class EmbeddedDB(Reads):
         return self._native.update_embedding(id_of(id), checked_vector(vector))
 
     def delete_embedding(self, id: IdLike) -> None:
-        """Delete an embedding.
+        """Delete an embedding with all its parts; of a message the model computes it again.
 
         Args:
-            id: the embedding.
+            id: the embedding, or a part of it.
 
         Raises:
             NotFound: the embedding does not exist.
@@ -446,7 +447,7 @@ class EmbeddedDB(Reads):
             NotFound: a node does not exist.
             DimensionMismatch: the vectors have another length than their space.
             NonFiniteVector: a vector holds NaN or an infinity.
-            InvalidInput: ``vectors`` has not the shape [n, dim].
+            InvalidInput: ``vectors`` has not the shape [n, dim], or a node is named twice.
         """
         nodes = [id_of(id) for id in ids]
         try:
@@ -617,6 +618,7 @@ class EmbeddedDB(Reads):
 
         Raises:
             EnrichmentFailed: some work was given up; ``failures`` lists it.
+            StorageFull: results find no room; none is lost, the work goes on when there is some.
             Timeout: the time passed; the work goes on.
             ReadOnly: the handle only reads.
         """
@@ -637,6 +639,7 @@ class EmbeddedDB(Reads):
             NotFound: the node does not exist.
             InvalidInput: it has no such artefact.
             EnrichmentFailed: the work was given up.
+            StorageFull: results find no room; the work goes on when there is some.
             Timeout: the time passed; the work goes on.
         """
         return weaving.wait_for(self, id_of(message), artefact, timeout)
@@ -667,8 +670,8 @@ class EmbeddedDB(Reads):
     def _location(self) -> tuple[str, str]:
         return self._path, self._namespace
 
-    def _save_node(self, id: str, updates: dict[str, Any], version: int | None) -> Node:
-        return self._native.update_node(id, updates, version)
+    def _save_node(self, id: str, updates: dict[str, Any], expected: Node | None) -> Node:
+        return self._native.update_node(id, updates, expected)
 
     def _database(self, purpose: str) -> "EmbeddedDB":
         return self

@@ -91,8 +91,8 @@ class Owner(Protocol):
         """Read a node without making a model of it."""
         ...
 
-    def _save_node(self, id: str, updates: dict[str, Any], version: int | None) -> Node:
-        """Update a node, if it still has this version."""
+    def _save_node(self, id: str, updates: dict[str, Any], expected: Node | None) -> Node:
+        """Update a node, if it is still the one that was read, in the same version."""
         ...
 
     def delete_node(self, id: IdLike) -> None:
@@ -266,14 +266,15 @@ class Model:
             force: overwrite what someone else changed since this object was read.
 
         Raises:
-            Conflict: the node was changed since; `refresh` and try again.
+            Conflict: the node was changed since, or deleted and made again under its id;
+                `refresh` and try again.
             NotFound: the node was deleted.
             InvalidInput: a value cannot be stored; the object keeps its changes.
         """
         if not self._changes:
             return
-        version = None if force else self._node.version
-        self._node = self._owner._save_node(self.id, dict(self._changes), version)
+        expected = None if force else self._node
+        self._node = self._owner._save_node(self.id, dict(self._changes), expected)
         self._changes.clear()
 
     def refresh(self) -> None:
@@ -445,7 +446,12 @@ class Chat(Model):
         return cast("Iterator[Message]", self._owner._following(message.id, "NEXT", limit))
 
     def summary(self) -> "Summary | None":
-        """Give the newest summary of the chat, or None when there is none yet."""
+        """Give the newest summary of the chat, or None when there is none yet.
+
+        It covers the messages from ``first_message`` to ``last_message``. When the text of one of
+        them changes or goes, the summary goes too, until it is made again; a message behind
+        them leaves it, and ``status.summary`` is ``"pending"`` until a newer one is there.
+        """
         found: Summary | None = None
         for node in self._owner.neighbors(self.id, "SUMMARIZES", "in"):
             if isinstance(node, Summary) and (found is None or node.created_at >= found.created_at):

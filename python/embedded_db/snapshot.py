@@ -76,7 +76,7 @@ class Snapshot(Reads):
     def _location(self) -> tuple[str, str]:
         return self._parent._location()
 
-    def _save_node(self, id: str, updates: dict[str, Any], version: int | None) -> Node:
+    def _save_node(self, id: str, updates: dict[str, Any], expected: Node | None) -> Node:
         raise self._refusal("save")
 
     def delete_node(self, id: IdLike) -> None:

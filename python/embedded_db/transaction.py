@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar, Token
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
@@ -208,10 +209,10 @@ class Transaction(Querying):
     def _raw_node(self, id: str) -> Node | None:
         return self._native.get_node(id)
 
-    def _save_node(self, id: str, updates: dict[str, Any], version: int | None) -> Node:
+    def _save_node(self, id: str, updates: dict[str, Any], expected: Node | None) -> Node:
         transaction = self._native
         stored = transaction.get_node(id)
-        if version is not None and stored is not None and stored.version != version:
+        if expected is not None and stored is not None and _state(stored) != _state(expected):
             raise Conflict(
                 f"node {id!r} was changed in this transaction after it was read",
                 hint="Read it again, or save(force=True)",
@@ -231,6 +232,11 @@ class Transaction(Querying):
     def __repr__(self) -> str:
         state = "open" if self._begun is not None else "not open"
         return f"<Transaction on {self._parent!r}, {state}>"
+
+
+def _state(node: Node) -> tuple[int, datetime]:
+    """What a change of a node makes another, and making it anew under its id."""
+    return node.version, node.created_at
 
 
 def run(database: "EmbeddedDB", function: Callable[[Transaction], R], attempts: int) -> R:

@@ -71,6 +71,26 @@ def test_changes_are_stored_by_save(db):
     assert message.version == version, "nothing to save is no write"
 
 
+def test_an_object_does_not_overwrite_one_made_again_under_its_id(db):
+    mine = db.create_message("chat", "first", id="m")
+    mine.content = "mine"
+    db.delete_node("m")
+    other = db.create_message("chat", "another", id="m")
+    assert mine.version == other.version == 1
+    with pytest.raises(Conflict):
+        mine.save()
+    assert db.get_node("m").content == "another"
+    mine.refresh()
+    assert mine.content == "another"
+    with db.transaction() as tx:
+        read = tx.get_node("m")
+        read["mood"] = "glad"
+        tx.delete_node("m")
+        tx.create_node({"id": "m", "label": "Message"})
+        with pytest.raises(Conflict):
+            read.save()
+
+
 def test_an_outdated_object_does_not_overwrite(db):
     mine = db.create_message("chat", "first")
     theirs = db.get_node(mine.id)

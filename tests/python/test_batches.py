@@ -93,6 +93,13 @@ def test_vectors_are_set_for_many_nodes(db):
     assert len(db.get_embeddings_for_node(ids[0], "s")) == 1
 
 
+def test_a_node_named_twice_is_refused_by_name(db):
+    ids = db.create_nodes([{"label": "X", "id": "first"}, {"label": "X", "id": "second"}])
+    with pytest.raises(InvalidInput, match="second"):
+        db.set_embeddings([*ids, ids[1]], np.eye(3), space="s")
+    assert db.get_embedding_for_node("first", "s") is None
+
+
 def test_bad_vectors_set_none(db):
     ids = db.create_nodes([{"label": "X"}, {"label": "X"}])
     db.set_embeddings(ids[:1], [[1.0, 0.0]], space="s")

@@ -121,6 +121,32 @@ def test_entities_that_are_not_in_the_text_are_rejected(woven, model):
     assert woven.count("Entity") == 0
 
 
+class Talkative(FakeModel):
+    """Says nonsense of the entities of texts that nobody asked about."""
+
+    def enrich(self, texts, starts, want_vectors, want_entities):
+        vectors, owners, entities = super().enrich(texts, starts, want_vectors, want_entities)
+        if not any(want_entities):
+            return vectors, owners, None
+        told = zip(entities, want_entities, strict=True)
+        return vectors, owners, [found if asked else object() for found, asked in told]
+
+
+def test_entities_that_nobody_asked_for_are_not_read(path):
+    with EmbeddedDB(path, ml=Talkative(), weaver=QUICK) as db:
+        message = db.create_message("chat", "Alice met Bob")
+        db.flush(timeout=30)
+        for others in (0, 3):
+            db.weaver.pause()
+            db.delete_embedding(message.embedding().id)
+            for number in range(others):
+                db.create_message("chat", f"Carol {number}")
+            db.weaver.resume()
+            db.flush(timeout=30)
+            assert message.status.embedding == "ready"
+        assert {entity.label for entity in message.entities()} == {"Alice", "Bob"}
+
+
 def test_failures_survive_a_reopening(path):
     model = FakeModel()
     model.fail("raise")

@@ -21,6 +21,7 @@ from embedded_db import (
     SnapshotExpired,
     StorageFull,
 )
+from embedded_db.testing import FakeModel
 
 PLANTED = "the-planted-value-that-is-unique"
 
@@ -120,6 +121,29 @@ def test_a_full_map_refuses_the_write_and_nothing_else(path):
     with EmbeddedDB(path, ml=None) as db:
         assert db.exists("again")
         assert db.count("Note") == len(written) - len(written) // 2 + 1
+
+
+def test_whoever_waits_for_results_that_find_no_room_is_told(path, capsys):
+    options = {"map_size_max": 1 << 20, "warm_up": False}
+    with EmbeddedDB(path, ml=FakeModel(), **options) as db:
+        db.weaver.pause()
+        messages = [db.create_message("chat", f"Alice {number}") for number in range(20)]
+        for size in (2000, 1):
+            with pytest.raises(StorageFull):
+                while True:
+                    db.create_node({"label": "Note", "properties": {"text": "x" * size}})
+        db.weaver.resume()
+        with pytest.raises(StorageFull, match=r"map_size_max.*1048576.*raise"):
+            db.flush()
+        with pytest.raises(StorageFull, match="map_size_max"):
+            db.flush(progress=True)
+        with pytest.raises(StorageFull, match="map_size_max"):
+            db.wait_for(messages[-1], "embedding")
+        assert messages[-1].status.embedding == "pending", "it is no fault of the message"
+    with EmbeddedDB(path, ml=FakeModel()) as db:
+        db.flush(timeout=60)
+        assert {db.get_node(message.id).status.embedding for message in messages} == {"ready"}
+        assert db.verify()["ok"]
 
 
 def test_vectors_that_cannot_be_stored(db):

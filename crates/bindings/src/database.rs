@@ -200,22 +200,22 @@ impl Database {
         attached(py, || self.inner.exists(id))
     }
 
-    #[pyo3(signature = (id, updates, expected_version=None))]
+    #[pyo3(signature = (id, updates, expected=None))]
     fn update_node(
         &self,
         py: Python<'_>,
         id: &str,
         updates: &Bound<'_, PyAny>,
-        expected_version: Option<u64>,
+        expected: Option<&Bound<'_, Node>>,
     ) -> PyResult<Node> {
         let changes = changes(updates)?;
-        let inner = detached(py, || self.inner.update_node(id, changes, expected_version))?;
+        let expected = expected.map(|node| &node.get().inner);
+        let inner = detached(py, || self.inner.update_node(id, changes, expected))?;
         Ok(Node { inner })
     }
 
-    #[pyo3(signature = (id, expected_version=None))]
-    fn delete_node(&self, py: Python<'_>, id: &str, expected_version: Option<u64>) -> PyResult<()> {
-        detached(py, || self.inner.delete_node(id, expected_version))
+    fn delete_node(&self, py: Python<'_>, id: &str) -> PyResult<()> {
+        detached(py, || self.inner.delete_node(id, None))
     }
 
     #[pyo3(signature = (label=None))]
@@ -256,16 +256,9 @@ impl Database {
         Ok(found.map(|inner| Edge { inner }))
     }
 
-    #[pyo3(signature = (id, updates, expected_version=None))]
-    fn update_edge(
-        &self,
-        py: Python<'_>,
-        id: &str,
-        updates: &Bound<'_, PyAny>,
-        expected_version: Option<u64>,
-    ) -> PyResult<Edge> {
+    fn update_edge(&self, py: Python<'_>, id: &str, updates: &Bound<'_, PyAny>) -> PyResult<Edge> {
         let changes = edge_changes(updates)?;
-        let inner = detached(py, || self.inner.update_edge(id, changes, expected_version))?;
+        let inner = detached(py, || self.inner.update_edge(id, changes, None))?;
         Ok(Edge { inner })
     }
 

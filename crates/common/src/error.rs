@@ -36,7 +36,7 @@ pub enum Error {
         id: String,
         /// Version the caller had read; 0 when it had seen none.
         expected: u64,
-        /// Version now stored; 0 when it is gone.
+        /// Version now stored; 0 when it is gone, or another has its id.
         found: u64,
     },
     /// An argument is not acceptable.

@@ -1,12 +1,13 @@
 //! Writing nodes, edges, embeddings and chats.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use embedded_db_common::{Draft, Error, Result};
+use embedded_db_common::{Draft, Error, NamespaceId, Result, Slot};
 use embedded_db_indexing::graph::{
     Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, GraphWriter, NodeDraft,
 };
-use embedded_db_storage::{Kind, ReadTxn};
+use embedded_db_storage::{Kind, ReadTxn, Store};
 
 use crate::database::Database;
 use crate::objects::{Edge, Node};
@@ -22,27 +23,31 @@ impl Database {
         })
     }
 
-    /// Changes a node. With `expected`, only if it has this version.
-    pub fn update_node(&self, id: &str, changes: Changes, expected: Option<u64>) -> Result<Node> {
+    /// Changes a node. With `expected`, only if it is still that node as it was read: one that was
+    /// deleted and made again under its id is another, though its versions begin at 1 too.
+    pub fn update_node(&self, id: &str, changes: Changes, expected: Option<&Node>) -> Result<Node> {
+        let expected = expected.map(Seen::node).transpose()?;
         let (id, store) = (id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
             let slot = writer.txn.require_node(namespace, &id)?;
-            check_version(writer, Kind::Node, &id, expected)?;
+            check_unchanged(writer, Kind::Node, &id, slot, expected)?;
             writer.update_node(slot, &changes)?;
             let payload = writer.txn.node_payload(namespace, slot)?;
             let payload =
                 payload.ok_or_else(|| Error::Internal("an updated node is gone".into()))?;
-            Ok(Node::stored(&store, namespace, payload))
+            Ok(Node::stored(&store, namespace, slot, payload))
         })
     }
 
-    /// Removes a node with its edges and what was derived from it.
-    pub fn delete_node(&self, id: &str, expected: Option<u64>) -> Result<()> {
+    /// Removes a node with its edges and what was derived from it. With `expected`, only if it is
+    /// still that node as it was read.
+    pub fn delete_node(&self, id: &str, expected: Option<&Node>) -> Result<()> {
+        let expected = expected.map(Seen::node).transpose()?;
         let (id, namespace) = (id.to_owned(), self.namespace_id());
         self.write(move |writer| {
             let slot = writer.txn.require_node(namespace, &id)?;
-            check_version(writer, Kind::Node, &id, expected)?;
+            check_unchanged(writer, Kind::Node, &id, slot, expected)?;
             writer.delete_node(slot)
         })
     }
@@ -54,18 +59,19 @@ impl Database {
         })
     }
 
-    /// Changes an edge. With `expected`, only if it has this version.
+    /// Changes an edge. With `expected`, only if it is still that edge as it was read.
     pub fn update_edge(
         &self,
         id: &str,
         changes: EdgeChanges,
-        expected: Option<u64>,
+        expected: Option<&Edge>,
     ) -> Result<Edge> {
+        let expected = expected.map(Seen::edge).transpose()?;
         let (id, store) = (id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
             let slot = require_edge(writer, namespace, &id)?;
-            check_version(writer, Kind::Edge, &id, expected)?;
+            check_unchanged(writer, Kind::Edge, &id, slot, expected)?;
             writer.update_edge(slot, &changes)?;
             Edge::read(&store, writer.txn, namespace, slot)?
                 .ok_or_else(|| Error::Internal("an updated edge is gone".into()))
@@ -81,8 +87,17 @@ impl Database {
         })
     }
 
-    /// Stores vectors, all or none; returns the ids of the embeddings.
+    /// Stores vectors, all or none; returns the ids of the embeddings. A node has one a space.
     pub fn create_embeddings(&self, drafts: Vec<EmbeddingDraft>) -> Result<Vec<String>> {
+        let mut known = HashSet::with_capacity(drafts.len());
+        for draft in &drafts {
+            if !known.insert((&draft.node_id, &draft.space)) {
+                return Err(Error::InvalidInput(format!(
+                    "the node {:?} is given two vectors at once; give each node one",
+                    draft.node_id
+                )));
+            }
+        }
         self.write(move |writer| {
             drafts.iter().map(|draft| writer.create_embedding(draft)).collect()
         })
@@ -128,35 +143,56 @@ impl Database {
 
 fn stored(
     writer: &GraphWriter<'_, '_>,
-    store: &Arc<embedded_db_storage::Store>,
-    namespace: embedded_db_common::NamespaceId,
-    slot: embedded_db_common::Slot,
+    store: &Arc<Store>,
+    namespace: NamespaceId,
+    slot: Slot,
 ) -> Result<Node> {
     let payload = writer.txn.node_payload(namespace, slot)?;
     let payload = payload.ok_or_else(|| Error::Internal("a new node is gone".into()))?;
-    Ok(Node::stored(store, namespace, payload))
+    Ok(Node::stored(store, namespace, slot, payload))
 }
 
 pub(crate) fn require_edge(
     writer: &GraphWriter<'_, '_>,
-    namespace: embedded_db_common::NamespaceId,
+    namespace: NamespaceId,
     id: &str,
-) -> Result<embedded_db_common::Slot> {
+) -> Result<Slot> {
     let found = writer.txn.resolve(namespace, Kind::Edge, id)?;
     found.map(|found| found.slot).ok_or_else(|| Error::NotFound { kind: "edge", id: id.to_owned() })
 }
 
-/// Fails with `Conflict` unless the object has the expected version.
-fn check_version(
+/// A version of an object that a caller has read.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    version: u64,
+    /// Versions begin anew when an id is given again; slots are never given twice.
+    slot: Option<Slot>,
+}
+
+impl Seen {
+    fn node(node: &Node) -> Result<Self> {
+        Ok(Self { version: node.version()?, slot: node.slot })
+    }
+
+    fn edge(edge: &Edge) -> Result<Self> {
+        Ok(Self { version: edge.version()?, slot: edge.slot })
+    }
+}
+
+/// Fails with `Conflict` unless the object in `slot` is the expected one in the expected version.
+fn check_unchanged(
     writer: &GraphWriter<'_, '_>,
     kind: Kind,
     id: &str,
-    expected: Option<u64>,
+    slot: Slot,
+    expected: Option<Seen>,
 ) -> Result<()> {
     let Some(expected) = expected else { return Ok(()) };
-    let found = writer.version(kind, id)?;
-    if found == expected {
+    let same = expected.slot.is_none_or(|expected| expected == slot);
+    let found = if same { writer.version(kind, id)? } else { 0 };
+    if found == expected.version {
         return Ok(());
     }
-    Err(Error::Conflict { kind: kind.name(), id: id.to_owned(), expected, found })
+    let (kind, id) = (kind.name(), id.to_owned());
+    Err(Error::Conflict { kind, id, expected: expected.version, found })
 }

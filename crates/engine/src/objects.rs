@@ -13,6 +13,8 @@ use embedded_db_storage::{
 pub struct Node {
     symbols: Arc<Symbols>,
     namespace: NamespaceId,
+    /// Tells it from one that gets its id later; `None` for one that is not committed.
+    pub(crate) slot: Option<Slot>,
     data: NodeData,
 }
 
@@ -47,10 +49,16 @@ fn each_property(
 }
 
 impl Node {
-    pub(crate) fn stored(store: &Arc<Store>, namespace: NamespaceId, payload: &[u8]) -> Self {
+    pub(crate) fn stored(
+        store: &Arc<Store>,
+        namespace: NamespaceId,
+        slot: Slot,
+        payload: &[u8],
+    ) -> Self {
         Self {
             symbols: Arc::clone(store.symbols()),
             namespace,
+            slot: Some(slot),
             data: NodeData::Stored(payload.into()),
         }
     }
@@ -59,6 +67,7 @@ impl Node {
         Self {
             symbols: Arc::clone(store.symbols()),
             namespace,
+            slot: None,
             data: NodeData::Draft(Box::new(draft)),
         }
     }
@@ -154,6 +163,8 @@ fn read_value(bytes: &[u8]) -> Result<ValueRef<'_>> {
 pub struct Edge {
     symbols: Arc<Symbols>,
     namespace: NamespaceId,
+    /// Tells it from one that gets its id later; `None` for one that is not committed.
+    pub(crate) slot: Option<Slot>,
     data: EdgeData,
     source: String,
     target: String,
@@ -199,6 +210,7 @@ impl Edge {
         Ok(Some(Self {
             symbols: Arc::clone(store.symbols()),
             namespace,
+            slot: Some(slot),
             source: id_of(edge.source)?,
             target: id_of(edge.target)?,
             data: EdgeData::Stored(payload.into()),
@@ -208,7 +220,8 @@ impl Edge {
     pub(crate) fn draft(store: &Arc<Store>, namespace: NamespaceId, draft: DraftEdge) -> Self {
         let (source, target) = (draft.source.clone(), draft.target.clone());
         let data = EdgeData::Draft(Box::new(draft));
-        Self { symbols: Arc::clone(store.symbols()), namespace, data, source, target }
+        let symbols = Arc::clone(store.symbols());
+        Self { symbols, namespace, slot: None, data, source, target }
     }
 
     fn with<T>(

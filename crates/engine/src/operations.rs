@@ -140,6 +140,7 @@ impl Database {
     ) -> Result<bool> {
         let artefact = Artefact::parse(artefact)?;
         let weaver = self.require_weaver()?;
+        let refusals = weaver.refusals();
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         loop {
             let states = self.artefact_status(id)?;
@@ -163,6 +164,7 @@ impl Database {
                 return Ok(false);
             }
             weaver.wait_progress(LOOK);
+            weaver.refused_since(refusals)?;
             interrupted()?;
         }
     }

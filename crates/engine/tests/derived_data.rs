@@ -7,11 +7,14 @@ mod common;
 
 use common::{
     MODEL, assert_sound, draft, drain, edge, in_memory, neighbors, node, say, set, text, value,
-    vector,
+    vector, without_models,
 };
-use embedded_db_common::Value;
-use embedded_db_engine::{Database, EdgeChanges, Reach};
+use std::sync::Arc;
+
+use embedded_db_common::{Error, Result, Value};
+use embedded_db_engine::{Changes, Database, EdgeChanges, Reach};
 use embedded_db_testing::FakeModels;
+use embedded_db_weaver::{Enriched, ModelSpace, Models, TextToEnrich};
 
 fn entity(db: &Database, name: &str) -> Option<String> {
     let entities = db.nodes(Some("Entity"), None, usize::MAX).unwrap();
@@ -88,6 +91,81 @@ fn a_message_whose_vector_was_taken_away_gets_one_again() {
     drain(&db);
     assert_eq!(db.embedding_of("m", None).unwrap().unwrap().vector, FakeModels::vector("Alice"));
     assert_sound(&db);
+}
+
+/// A model to which every text is so long that it comes in three parts.
+struct Parts(FakeModels);
+
+impl Models for Parts {
+    fn space(&self) -> Result<Option<ModelSpace>> {
+        self.0.space()
+    }
+
+    fn warm_up(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn embed(&self, texts: &[String]) -> Result<Vec<f32>> {
+        self.0.embed(texts)
+    }
+
+    fn enrich(&self, texts: &[TextToEnrich]) -> Result<Enriched> {
+        let mut answer = self.0.enrich(texts)?;
+        answer.vectors = answer
+            .vectors
+            .chunks_exact(FakeModels::DIMENSION)
+            .flat_map(|row| (0..3).flat_map(|part| row.iter().map(move |v| v + part as f32)))
+            .collect();
+        answer.owners = answer.owners.iter().flat_map(|owner| [*owner; 3]).collect();
+        Ok(answer)
+    }
+
+    fn summarize(&self, messages: &[String], vectors: &[f32], dimension: usize) -> Result<String> {
+        self.0.summarize(messages, vectors, dimension)
+    }
+}
+
+/// Vectors of a node in the default space.
+fn vectors_of(db: &Database, id: &str) -> Vec<Vec<f32>> {
+    db.embeddings(id, None).unwrap().into_iter().map(|part| part.vector).collect()
+}
+
+#[test]
+fn a_vector_of_the_user_replaces_every_part_of_the_models() {
+    let own = vec![0.5; FakeModels::DIMENSION];
+    for at in 0..4 {
+        let models = Arc::new(Parts(FakeModels::default()));
+        let db = Database::open(":memory:", &common::fast(), Some(models)).unwrap();
+        say(&db, "c", "m", "Alice");
+        drain(&db);
+        let parts = db.embeddings("m", None).unwrap();
+        assert_eq!(parts.len(), 3);
+        let id = match parts.get(at) {
+            // One part is overwritten, or a vector is set beside them.
+            Some(part) => {
+                db.update_embedding(&part.id, own.clone()).unwrap();
+                part.id.clone()
+            }
+            None => db.create_embeddings(vec![vector("v", "m", None, &own)]).unwrap().remove(0),
+        };
+        for _ in 0..2 {
+            assert_eq!(vectors_of(&db, "m"), std::slice::from_ref(&own));
+            let whole = db.get_embedding(&id).unwrap().unwrap();
+            assert_eq!((whole.part, &whole.vector), (0, &own));
+            assert_eq!(db.stats().unwrap().embeddings, 1);
+            for part in parts.iter().filter(|part| part.id != id) {
+                assert_eq!(db.get_embedding(&part.id).unwrap(), None);
+            }
+            assert_sound(&db);
+            db.retry_failed().unwrap();
+            drain(&db);
+        }
+        // With it gone the model's comes again, all of it.
+        db.delete_embedding(&id).unwrap();
+        drain(&db);
+        assert_eq!(vectors_of(&db, "m").len(), 3);
+        assert_sound(&db);
+    }
 }
 
 #[test]
@@ -258,6 +336,92 @@ fn enrichment_changes_neither_version_nor_time_of_what_users_made() {
     assert_eq!(neighbors(&db, "c", "SUMMARIZES", Reach::In).len(), 1);
 }
 
+/// Id, weight and sources of the edges of type RELATED_TO between two entities, oldest first.
+fn between(db: &Database, one: &str, other: &str) -> Vec<(String, f64, Vec<String>)> {
+    let types = ["RELATED_TO".to_owned()];
+    let edges = db.edges(one, Some(&types), Reach::Any, None, usize::MAX).unwrap().items;
+    let ends = |edge: &embedded_db_engine::Edge| edge.source() == other || edge.target() == other;
+    let told = |edge: &embedded_db_engine::Edge| {
+        (edge.id().unwrap(), edge.weight().unwrap(), edge.sources().unwrap())
+    };
+    let mut out: Vec<_> = edges.iter().filter(|edge| ends(edge)).map(told).collect();
+    out.sort_by(|a, b| a.0.cmp(&b.0));
+    out
+}
+
+#[test]
+fn a_relation_of_the_user_is_not_counted_in() {
+    let (db, _) = in_memory();
+    say(&db, "c", "alone", "Alice");
+    say(&db, "c", "bob", "Bob");
+    drain(&db);
+    let (alice, bob) = (entity(&db, "Alice").unwrap(), entity(&db, "Bob").unwrap());
+    // The user's stand in both directions before the weaver makes its own.
+    let mine = ["mine".to_owned(), "mirror".to_owned()];
+    let mut drafts = vec![
+        edge(&mine[0], &alice, "RELATED_TO", &bob),
+        edge(&mine[1], &bob, "RELATED_TO", &alice),
+    ];
+    drafts.iter_mut().for_each(|draft| {
+        draft.weight = 0.5;
+        draft.sources = vec!["a book".into()];
+    });
+    db.create_edges(drafts).unwrap();
+    let of_user = |db: &Database| {
+        let all = between(db, &alice, &bob);
+        let (own, made): (Vec<_>, Vec<_>) = all.into_iter().partition(|(id, ..)| mine.contains(id));
+        for (id, weight, sources) in &own {
+            assert_eq!((*weight, &sources[..]), (0.5, &["a book".to_owned()][..]), "{id}");
+        }
+        assert_eq!(own.len(), 2);
+        made.into_iter().map(|(_, weight, sources)| (weight, sources)).collect::<Vec<_>>()
+    };
+    say(&db, "c", "m1", "Alice met Bob");
+    say(&db, "c", "m2", "Bob met Alice");
+    drain(&db);
+    assert_eq!(of_user(&db), [(2.0, vec!["m1".to_owned(), "m2".to_owned()])]);
+    db.delete_node("m1", None).unwrap();
+    assert_eq!(of_user(&db), [(1.0, vec!["m2".to_owned()])]);
+    db.update_node("m2", set(&[("content", text("nobody"))]), None).unwrap();
+    assert_eq!(of_user(&db), []);
+    drain(&db);
+    // A user's relation holds an entity that nobody mentions.
+    db.delete_node("alone", None).unwrap();
+    db.delete_node("bob", None).unwrap();
+    drain(&db);
+    assert_eq!((mention_count(&db, "Alice"), mention_count(&db, "Bob")), (0, 0));
+    assert_eq!(of_user(&db), []);
+    assert_sound(&db);
+}
+
+#[test]
+fn a_relation_names_the_newest_messages_that_count_in_it() {
+    let (db, _) = in_memory();
+    let id = |n: usize| format!("m{n:02}");
+    let messages =
+        (0..40).map(|n| (Some(id(n)), draft(&[("content", text(&format!("Alice {n} Bob")))])));
+    db.add_messages("c", messages.collect()).unwrap();
+    drain(&db);
+    let (alice, bob) = (entity(&db, "Alice").unwrap(), entity(&db, "Bob").unwrap());
+    let told = || {
+        let all = between(&db, &alice, &bob);
+        assert_eq!(all.len(), 1);
+        (all[0].1, all[0].2.clone())
+    };
+    assert_eq!(told(), (40.0, (8..40).map(id).collect()));
+    // One that is named goes from the list, one that is not goes from the count alone.
+    db.delete_node(&id(20), None).unwrap();
+    db.delete_node(&id(3), None).unwrap();
+    assert_eq!(told(), (38.0, (8..40).filter(|n| *n != 20).map(id).collect()));
+    for n in (0..40).filter(|n| ![3, 20, 30].contains(n)) {
+        db.delete_node(&id(n), None).unwrap();
+    }
+    assert_eq!(told(), (1.0, vec![id(30)]));
+    db.delete_node(&id(30), None).unwrap();
+    assert_eq!(db.count_edges(Some("RELATED_TO")).unwrap(), 0);
+    assert_sound(&db);
+}
+
 // ---- chats
 
 #[test]
@@ -317,6 +481,62 @@ fn the_chain_closes_up_wherever_a_message_goes() {
     db.add_messages("c", messages(5..7)).unwrap();
     assert_eq!(neighbors(&db, "m5", "NEXT", Reach::Out), ["m6"]);
     assert_eq!(neighbors(&db, "m5", "NEXT", Reach::In), Vec::<String>::new());
+    assert_sound(&db);
+}
+
+#[test]
+fn a_message_stays_in_the_chat_that_it_was_added_to() {
+    let db = without_models();
+    say(&db, "c", "m", "Alice");
+    say(&db, "other", "o", "Bob");
+    let all = |db: &Database| (db.get_node("m").unwrap().unwrap().version().unwrap(), db.stats());
+    let before = all(&db);
+    let gone = Changes { remove: vec!["chat_id".into()], ..Changes::default() };
+    let both = set(&[("content", text("Carol")), ("chat_id", text("other"))]);
+    for (changes, words) in [
+        (set(&[("chat_id", text("other"))]), "become \"other\""),
+        (both, "become \"other\""),
+        (gone, "go: delete it and add it"),
+    ] {
+        let error = db.update_node("m", changes.clone(), None).map(drop).unwrap_err();
+        assert!(matches!(&error, Error::InvalidInput(_)), "{error}");
+        for word in ["\"m\"", "chat \"c\"", words] {
+            assert!(error.to_string().contains(word), "{error} does not say {word}");
+        }
+        let mut tx = db.transaction().unwrap();
+        tx.update_node("m", changes).unwrap();
+        assert!(matches!(tx.commit(), Err(Error::InvalidInput(_))));
+    }
+    let (version, stats) = all(&db);
+    assert_eq!((version, stats.unwrap()), (before.0, before.1.unwrap()), "nothing was written");
+    // The same again is no change.
+    db.update_node("m", set(&[("chat_id", text("c")), ("mood", text("glad"))]), None).unwrap();
+    // A plain node with the label belongs where the user says.
+    db.create_nodes(vec![node("free", "Message", &[("chat_id", text("c"))])]).unwrap();
+    db.create_edges(vec![edge("mine", "c", "CONTAINS", "free")]).unwrap();
+    db.update_node("free", set(&[("chat_id", text("other"))]), None).unwrap();
+    assert_sound(&db);
+}
+
+#[test]
+fn a_node_is_given_one_vector_at_a_time() {
+    let db = without_models();
+    db.create_nodes(vec![node("a", "Thing", &[]), node("b", "Thing", &[])]).unwrap();
+    let twice = |space: [Option<&str>; 2]| {
+        vec![
+            vector("v", "a", space[0], &[1.0]),
+            vector("w", "b", space[0], &[1.0]),
+            vector("x", "a", space[1], &[2.0]),
+        ]
+    };
+    for space in [None, Some("mine")] {
+        let error = db.create_embeddings(twice([space; 2])).unwrap_err();
+        assert!(matches!(&error, Error::InvalidInput(_)), "{error}");
+        assert!(error.to_string().contains("\"a\""), "{error}");
+    }
+    assert_eq!(db.stats().unwrap().embeddings, 0);
+    db.create_embeddings(twice([Some("mine"), Some("yours")])).unwrap();
+    assert_eq!(db.stats().unwrap().embeddings, 3);
     assert_sound(&db);
 }
 

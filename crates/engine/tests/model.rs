@@ -731,6 +731,17 @@ fn compare(db: &Database, world: &World) {
             assert!(matches!(value(node, "timestamp"), Some(Value::Time(_))), "{id}");
         }
     }
+    // No summary outlives a text that it was made of; the fake model tells the first.
+    for summary in stored.iter().filter(|node| label(node) == "Summary") {
+        let covered = |name| {
+            let Some(Value::Str(id)) = value(summary, name) else { panic!("no {name}") };
+            let values = &world.nodes[&id].values;
+            values.iter().find(|(name, _)| name == "content").unwrap().1.clone()
+        };
+        let Value::Str(first) = covered("first_message") else { panic!("no text") };
+        assert_eq!(value(summary, "text"), Some(text(first.trim())));
+        covered("last_message");
+    }
     for label in ["Thing", "Chat", "Message"] {
         let wanted = world.nodes.values().filter(|node| node.label == label).count();
         assert_eq!(db.count(Some(label)).unwrap(), wanted as u64, "{label}");
@@ -808,8 +819,9 @@ fn compare_derived(db: &Database, world: &World) {
 
     // Entities and mentions.
     let mut counts: BTreeMap<String, i64> = BTreeMap::new();
-    let mut pairs: BTreeMap<(String, String), f64> = BTreeMap::new();
-    for (_, content) in &texts {
+    // The messages in which two come together.
+    let mut pairs: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for (id, content) in &texts {
         let names: Vec<String> = mentions(content).into_iter().map(|(name, ..)| name).collect();
         for name in &names {
             *counts.entry(name.clone()).or_default() += 1;
@@ -818,7 +830,7 @@ fn compare_derived(db: &Database, world: &World) {
         for (at, first) in paired.iter().enumerate() {
             for second in &paired[at + 1..] {
                 let pair = (first.min(second).clone(), first.max(second).clone());
-                *pairs.entry(pair).or_default() += 1.0;
+                pairs.entry(pair).or_default().insert((*id).to_owned());
             }
         }
     }
@@ -862,7 +874,9 @@ fn compare_derived(db: &Database, world: &World) {
         for edge in edges {
             let other = &name_of[edge.target()];
             let pair = (name.min(other).clone(), name.max(other).clone());
-            let earlier = related.insert(pair, edge.weight().unwrap());
+            let sources: BTreeSet<String> = edge.sources().unwrap().into_iter().collect();
+            assert_eq!(edge.weight().unwrap(), sources.len() as f64, "{name} and {other}");
+            let earlier = related.insert(pair, sources);
             assert_eq!(earlier, None, "{name} and {other} are related twice");
         }
     }

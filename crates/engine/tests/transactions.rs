@@ -7,7 +7,7 @@ mod common;
 
 use common::{assert_sound, edge, node, set, text, value, vector, without_models};
 use embedded_db_common::{Error, Value};
-use embedded_db_engine::{Database, Reach};
+use embedded_db_engine::{Database, EdgeChanges, Reach};
 
 fn assert_conflict(outcome: Result<(), Error>, id: &str) {
     let error = outcome.unwrap_err();
@@ -38,6 +38,35 @@ fn an_object_that_was_deleted_and_made_again_is_another() {
     db.create_edges(vec![edge("e", "n", "U", "n")]).unwrap();
     assert_conflict(tx.commit(), "e");
     assert!(db.get_edge("e").unwrap().is_some());
+    assert_sound(&db);
+}
+
+/// The same outside of transactions, for whoever read an object and writes it later.
+#[test]
+fn what_was_read_of_an_object_does_not_pass_for_one_made_again_under_its_id() {
+    let db = with_node();
+    let read = db.get_node("n").unwrap().unwrap();
+    let change = || set(&[("p", Value::Int(2))]);
+    db.delete_node("n", None).unwrap();
+    db.create_nodes(vec![node("n", "Other", &[("p", Value::Int(9))])]).unwrap();
+    let again = db.get_node("n").unwrap().unwrap();
+    assert_eq!((read.version().unwrap(), again.version().unwrap()), (1, 1));
+    assert_conflict(db.update_node("n", change(), Some(&read)).map(drop), "n");
+    assert_conflict(db.delete_node("n", Some(&read)), "n");
+    assert_eq!(value(&db.get_node("n").unwrap().unwrap(), "p"), Some(Value::Int(9)));
+    let newer = db.update_node("n", change(), Some(&again)).unwrap();
+    assert_conflict(db.update_node("n", change(), Some(&again)).map(drop), "n");
+    db.delete_node("n", Some(&newer)).unwrap();
+
+    db.create_nodes(vec![node("n", "Thing", &[])]).unwrap();
+    db.create_edges(vec![edge("e", "n", "T", "n")]).unwrap();
+    let read = db.get_edge("e").unwrap().unwrap();
+    db.delete_edge("e").unwrap();
+    db.create_edges(vec![edge("e", "n", "T", "n")]).unwrap();
+    let heavier = || EdgeChanges { weight: Some(2.0), ..EdgeChanges::default() };
+    assert_conflict(db.update_edge("e", heavier(), Some(&read)).map(drop), "e");
+    let again = db.get_edge("e").unwrap().unwrap();
+    assert_eq!(db.update_edge("e", heavier(), Some(&again)).unwrap().weight().unwrap(), 2.0);
     assert_sound(&db);
 }
 

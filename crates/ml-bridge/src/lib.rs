@@ -125,12 +125,11 @@ impl Models for PythonModels {
             } else {
                 Vec::new()
             };
-            let mentions = found
-                .try_iter()?
-                .map(|mentions| {
-                    mentions?.try_iter()?.map(|mention| read_mention(&mention?)).collect()
-                })
-                .collect::<PyResult<_>>()?;
+            let mentions = if texts.iter().any(|text| text.entities) {
+                read_mentions(&found, texts)?
+            } else {
+                Vec::new()
+            };
             Ok(Enriched { vectors, dimension, owners, mentions })
         })
     }
@@ -148,6 +147,21 @@ impl Models for PythonModels {
             functions.call_method1(intern!(py, "summarize"), (messages, vectors))?.extract()
         })
     }
+}
+
+/// The mentions of each text; what is said of a text whose entities nobody asked for is not looked at.
+fn read_mentions(found: &Bound<'_, PyAny>, texts: &[TextToEnrich]) -> PyResult<Vec<Vec<Mention>>> {
+    let mut out = Vec::with_capacity(texts.len());
+    for (at, mentions) in found.try_iter()?.enumerate() {
+        let mentions = mentions?;
+        let asked = texts.get(at).is_some_and(|text| text.entities);
+        out.push(if asked {
+            mentions.try_iter()?.map(|mention| read_mention(&mention?)).collect::<PyResult<_>>()?
+        } else {
+            Vec::new()
+        });
+    }
+    Ok(out)
 }
 
 fn read_mention(mention: &Bound<'_, PyAny>) -> PyResult<Mention> {

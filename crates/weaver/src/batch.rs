@@ -38,8 +38,8 @@ enum Vectors {
 
 /// What is to be stored for one item.
 #[derive(Debug, Clone)]
-struct Outcome {
-    slot: Slot,
+pub(crate) struct Outcome {
+    pub(crate) slot: Slot,
     content: ContentHash,
     vectors: Vectors,
     mentions: Option<Vec<Mention>>,
@@ -103,26 +103,8 @@ impl Batch {
         })
     }
 
-    /// Calls the model functions, with no lock and no transaction held, and stores what they say.
-    pub(crate) fn work(
-        &self,
-        store: &Arc<Store>,
-        names: &Names,
-        space: Option<(SpaceId, usize)>,
-        models: &dyn Models,
-    ) -> Result<Stored> {
-        let outcomes = self.enrich(store, space, models)?;
-        let (namespace, names) = (self.namespace, *names);
-        store.write(move |txn| {
-            let mut stored = Stored::default();
-            for outcome in &outcomes {
-                outcome.store(txn, &names, namespace, space.map(|(id, _)| id), &mut stored)?;
-            }
-            Ok(stored)
-        })
-    }
-
-    fn enrich(
+    /// Calls the model functions, with no lock and no transaction held.
+    pub(crate) fn enrich(
         &self,
         store: &Arc<Store>,
         space: Option<(SpaceId, usize)>,
@@ -239,27 +221,84 @@ fn check(
             )));
         }
         for (request, mentions) in requests.iter().zip(&enriched.mentions) {
-            let length = request.text.chars().count() - request.start;
-            let wrong = mentions.iter().find(|mention| {
-                mention.text.trim().is_empty()
-                    || mention.text.len() > embedded_db_common::MAX_NAME
-                    || mention.label.is_empty()
-                    || mention.start >= mention.end
-                    || mention.end > length
-            });
-            if let Some(wrong) = wrong {
-                return Err(failed(format!(
-                    "the entity function returned {:?} ({}) at {}..{} in a text of {length} \
-                     characters",
-                    wrong.text, wrong.label, wrong.start, wrong.end
-                )));
+            if request.entities {
+                check_mentions(request, mentions)?;
             }
         }
     }
     Ok(rows)
 }
 
+/// A mention must be a name with a class, and stand where it says.
+fn check_mentions(request: &TextToEnrich, mentions: &[Mention]) -> Result<()> {
+    let content: Vec<char> = request.text.chars().skip(request.start).collect();
+    for mention in mentions {
+        let (text, start, end) = (&mention.text, mention.start, mention.end);
+        let there = content.get(start..end).map(|there| there.iter().collect::<String>());
+        let wrong = if text.trim().is_empty() || mention.label.is_empty() {
+            "a name and a class are needed".to_owned()
+        } else if text.len() > embedded_db_common::MAX_NAME {
+            format!("a name has at most {} bytes", embedded_db_common::MAX_NAME)
+        } else {
+            match there {
+                Some(there) if there == *text => continue,
+                Some(there) => format!("there it says {there:?}; text[start:end] must be the name"),
+                None if start > end => "it ends before it begins".to_owned(),
+                None => format!("the text has {} characters", content.len()),
+            }
+        };
+        let message = format!(
+            "the entity function returned {text:?} ({}) at {start}..{end}: {wrong}",
+            mention.label
+        );
+        return Err(Error::EnrichmentFailed { message });
+    }
+    Ok(())
+}
+
+/// Stores what was found of messages of one namespace, all of it or nothing.
+pub(crate) fn store_all(
+    store: &Arc<Store>,
+    names: &Names,
+    namespace: NamespaceId,
+    space: Option<SpaceId>,
+    outcomes: Arc<[Outcome]>,
+) -> Result<Stored> {
+    let names = *names;
+    store.write(move |txn| {
+        let mut stored = Stored::default();
+        for outcome in &*outcomes {
+            outcome.store(txn, &names, namespace, space, &mut stored)?;
+        }
+        Ok(stored)
+    })
+}
+
 impl Outcome {
+    /// About how many bytes of the store it takes.
+    pub(crate) fn size(&self) -> usize {
+        /// Of a record with its id, its row of the changes and its place among neighbours.
+        const ROW: usize = 256;
+        let vectors = match &self.vectors {
+            Vectors::Computed(rows) => rows.iter().map(|row| row.len() * 4 + ROW).sum(),
+            // It has found room once before.
+            Vectors::None | Vectors::Of(_) => 0,
+        };
+        vectors + self.mentions.as_ref().map_or(0, |mentions| mentions.len() * 4 * ROW)
+    }
+
+    /// What there is of each artefact, apart.
+    pub(crate) fn apart(&self) -> Vec<(Artefact, Self)> {
+        let mut parts = Vec::new();
+        if !matches!(self.vectors, Vectors::None) {
+            parts.push((Artefact::Embedding, Self { mentions: None, ..self.clone() }));
+        }
+        if self.mentions.is_some() {
+            parts.push((Artefact::Entities, Self { vectors: Vectors::None, ..self.clone() }));
+        }
+        parts
+    }
+
     /// Stores it, unless the message has changed or gone since it was read.
     fn store(
         &self,

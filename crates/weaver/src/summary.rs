@@ -1,27 +1,46 @@
 //! The summary of one chat.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use embedded_db_common::{NamespaceId, Result, Slot, SpaceId};
+use embedded_db_common::{ContentHash, Lsn, NamespaceId, Result, Slot, SpaceId};
 use embedded_db_indexing::graph::{Artefact, GraphWriter};
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{Direction, ReadTxn, Store};
+use embedded_db_storage::{Direction, Kind, ReadTxn, Store};
 
 use crate::models::Models;
 
 /// Newest messages that a summary is made of.
 const MOST_MESSAGES: usize = 20_000;
 
+/// What a chat held when it was read.
 struct Chat {
-    texts: Vec<String>,
-    vectors: Vec<f32>,
-    first: String,
-    last: String,
-    /// What the chat held: if it holds something else at the end, the summary is made again.
+    lsn: Lsn,
+    /// All that it contained, in order.
     messages: Vec<Slot>,
+    /// The text of each of the newest messages, where it had one.
+    contents: HashMap<Slot, Option<ContentHash>>,
+    /// Messages that have a text and a vector: their texts, and…
+    texts: Vec<String>,
+    /// …their vectors, row by row.
+    vectors: Vec<f32>,
+    /// Ids of the first and the last of them.
+    covered: Option<(String, String)>,
 }
 
-/// Makes and stores the summary of a chat.
+/// What has become of a chat since it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Since {
+    /// It is the same.
+    Same,
+    /// More is there to be told: a summary of what was read is true, but not the newest.
+    More,
+    /// A text that was read is another or gone: a summary of it must not be stored.
+    Changed,
+}
+
+/// Makes and stores the summary of a chat; false when a text changed meanwhile, so that the work is
+/// still due.
 pub(crate) fn work(
     store: &Arc<Store>,
     names: &Names,
@@ -29,34 +48,35 @@ pub(crate) fn work(
     chat: Slot,
     space: Option<(SpaceId, usize)>,
     models: &dyn Models,
-) -> Result<()> {
-    let read = read(store, names, namespace, chat, space)?;
+) -> Result<bool> {
+    let read = Chat::read(store, names, namespace, chat, space)?;
     let dimension = space.map_or(0, |(_, dimension)| dimension);
-    let text = match &read {
-        Some(read) => models.summarize(&read.texts, &read.vectors, dimension)?,
+    let text = match &read.covered {
+        Some(_) => models.summarize(&read.texts, &read.vectors, dimension)?,
         None => String::new(),
     };
     let names = *names;
-    let (first, last, expected) = match read {
-        Some(read) => (read.first, read.last, read.messages),
-        None => Default::default(),
-    };
     store.write(move |txn| {
         let is_chat = txn.node(namespace, chat)?.is_some_and(|node| node.has_label(names.chat));
         if !is_chat {
-            return GraphWriter::new(txn, &names, namespace).done(Artefact::Summary, chat);
+            GraphWriter::new(txn, &names, namespace).done(Artefact::Summary, chat)?;
+            return Ok(true);
         }
-        let messages = messages(txn, &names, namespace, chat)?;
+        let since = read.since(txn, &names, namespace, chat)?;
+        if since == Since::Changed {
+            return Ok(false);
+        }
         let mut writer = GraphWriter::new(txn, &names, namespace);
-        if text.trim().is_empty() {
-            writer.remove_summary(chat)?;
-        } else {
-            writer.put_summary(chat, text.trim(), &first, &last)?;
+        match &read.covered {
+            Some((first, last)) if !text.trim().is_empty() => {
+                writer.put_summary(chat, text.trim(), first, last)?;
+            }
+            _ => writer.remove_summary(chat)?,
         }
-        if expected.is_empty() || messages == expected {
+        if since == Since::Same {
             writer.done(Artefact::Summary, chat)?;
         }
-        Ok(())
+        Ok(true)
     })
 }
 
@@ -74,31 +94,83 @@ fn messages(
     Ok(out)
 }
 
-/// The messages that have a text and a vector; `None` when there are none.
-fn read(
-    store: &Arc<Store>,
-    names: &Names,
-    namespace: NamespaceId,
-    chat: Slot,
-    space: Option<(SpaceId, usize)>,
-) -> Result<Option<Chat>> {
-    let snapshot = store.read()?;
-    let messages = messages(&snapshot, names, namespace, chat)?;
-    let (mut texts, mut vectors) = (Vec::new(), Vec::new());
-    let (mut first, mut last) = (None, String::new());
-    for slot in &messages[messages.len().saturating_sub(MOST_MESSAGES)..] {
-        let Some(node) = snapshot.node(namespace, *slot)? else { continue };
-        let Some(message) = names.message_text(&node)? else { continue };
-        if let Some((space, dimension)) = space {
-            let parts = snapshot.embeddings_of(namespace, space, *slot)?;
-            let Some(mean) = mean(&parts, dimension) else { continue };
-            vectors.extend(mean);
+impl Chat {
+    fn read(
+        store: &Arc<Store>,
+        names: &Names,
+        namespace: NamespaceId,
+        chat: Slot,
+        space: Option<(SpaceId, usize)>,
+    ) -> Result<Self> {
+        let snapshot = store.read()?;
+        let messages = messages(&snapshot, names, namespace, chat)?;
+        let (mut contents, mut texts, mut vectors) = <(HashMap<_, _>, Vec<_>, Vec<_>)>::default();
+        let mut covered: Option<(String, String)> = None;
+        for slot in &messages[messages.len().saturating_sub(MOST_MESSAGES)..] {
+            let node = snapshot.node(namespace, *slot)?;
+            let message = node.as_ref().map_or(Ok(None), |node| names.message_text(node))?;
+            let hash = message.as_ref().map(|message| ContentHash::of(&message.text));
+            contents.insert(*slot, hash);
+            let (Some(node), Some(message)) = (node, message) else { continue };
+            if let Some((space, dimension)) = space {
+                let parts = snapshot.embeddings_of(namespace, space, *slot)?;
+                let Some(mean) = mean(&parts, dimension) else { continue };
+                vectors.extend(mean);
+            }
+            let last = node.id.to_owned();
+            covered = Some((covered.map_or_else(|| last.clone(), |(first, _)| first), last));
+            texts.push(message.text);
         }
-        first.get_or_insert_with(|| node.id.to_owned());
-        last = node.id.to_owned();
-        texts.push(message.text);
+        Ok(Self { lsn: snapshot.lsn()?, messages, contents, texts, vectors, covered })
     }
-    Ok(first.map(|first| Chat { texts, vectors, first, last, messages }))
+
+    /// Compares what was read with what is there now. Only what the change table names is looked at:
+    /// a long chat is not read again inside a write.
+    fn since(
+        &self,
+        txn: &impl ReadTxn,
+        names: &Names,
+        namespace: NamespaceId,
+        chat: Slot,
+    ) -> Result<Since> {
+        let mut since = Since::Same;
+        let now = messages(txn, names, namespace, chat)?;
+        if now != self.messages {
+            let now: HashSet<Slot> = now.into_iter().collect();
+            let gone =
+                self.contents.iter().any(|(slot, text)| text.is_some() && !now.contains(slot));
+            since = if gone { Since::Changed } else { Since::More };
+        }
+        let (mut touched, mut last) = (Vec::new(), self.lsn);
+        txn.changes_after(self.lsn, |lsn, change| {
+            if lsn.0 != last.0 + 1 {
+                // A gap: what happened in it is not known.
+                since = Since::Changed;
+            }
+            last = lsn;
+            if let Some(change) = change
+                && change.namespace == namespace
+                && self.contents.contains_key(&change.slot)
+            {
+                match change.kind {
+                    Kind::Node => touched.push(change.slot),
+                    Kind::Embedding => since = since.max(Since::More),
+                    Kind::Edge | Kind::Namespace => {}
+                }
+            }
+            Ok(since != Since::Changed)
+        })?;
+        for slot in touched {
+            let node = txn.node(namespace, slot)?;
+            let message = node.as_ref().map_or(Ok(None), |node| names.message_text(node))?;
+            let (before, now) = (self.contents[&slot], message.map(|m| ContentHash::of(&m.text)));
+            if before != now {
+                let had_text = before.is_some();
+                since = since.max(if had_text { Since::Changed } else { Since::More });
+            }
+        }
+        Ok(since)
+    }
 }
 
 /// The normalised mean of the parts of a vector.

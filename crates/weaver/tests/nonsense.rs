@@ -113,7 +113,14 @@ fn mentions_that_are_not_in_the_text_are_rejected() {
     fn first(answer: &mut Enriched, change: impl Fn(&mut Mention)) {
         answer.mentions.iter_mut().flatten().take(1).for_each(change);
     }
-    let cases: [(&str, Break, &[&str]); 8] = [
+    let cases: [(&str, Break, &[&str]); 11] = [
+        (
+            "another name than stands there",
+            |e| first(e, |m| m.text = "Bob".into()),
+            &["\"Bob\"", "0..5", "\"Alice\"", "text[start:end]"],
+        ),
+        ("a place off by one", |e| first(e, |m| (m.start, m.end) = (1, 6)), &["1..6", "\"lice \""]),
+        ("another case", |e| first(e, |m| m.text = "alice".into()), &["\"alice\""]),
         ("no answer", |e| e.mentions.clear(), &["0 of 1 texts"]),
         ("an answer more", |e| e.mentions.push(Vec::new()), &["2 of 1 texts"]),
         ("beyond the end", |e| first(e, |m| m.end = 17), &["Alice", "0..17", "16 characters"]),
@@ -126,6 +133,45 @@ fn mentions_that_are_not_in_the_text_are_rejected() {
     for (name, break_it, words) in cases {
         assert_rejected(name, break_it, ENTITIES, words);
     }
+}
+
+/// A message has a sender before its content; places count from the content.
+#[test]
+fn places_count_from_the_content() {
+    let bench = Bench::new();
+    let message = bench.say(TEXT);
+    let mut changes = embedded_db_indexing::graph::Changes::default();
+    changes.set.set("sender", &embedded_db_common::Value::Str("Élise".into())).unwrap();
+    bench.write(move |writer| writer.update_node(message, &changes));
+    let weaver = bench.start(std::sync::Arc::new(FakeModels::default()), eager());
+    drain(&weaver);
+    assert_eq!(bench.entities(message), ["Alice", "Élodie"]);
+    weaver.stop();
+}
+
+#[test]
+fn mentions_that_nobody_asked_for_are_not_looked_at() {
+    let bench = Bench::new();
+    let (told, asked) = (bench.say(TEXT), bench.say("Bob"));
+    let models = altered(|base, texts| {
+        let mut answer = base.enrich(texts)?;
+        for (text, mentions) in texts.iter().zip(&mut answer.mentions) {
+            if !text.entities {
+                let (text, label) = ("Nobody".into(), String::new());
+                mentions.push(Mention { text, label, start: 7, end: 3 });
+            }
+        }
+        Ok(answer)
+    });
+    // One of the batch has its entities already.
+    bench.write(move |writer| writer.done(Artefact::Entities, told));
+    let weaver = bench.start(models, eager());
+    drain(&weaver);
+    assert_eq!(bench.vectors(told), [FakeModels::vector(TEXT)]);
+    assert_eq!(bench.entities(told), Vec::<String>::new());
+    bench.assert_enriched(asked, "Bob", &["Bob"]);
+    assert_eq!(bench.failed_work(), []);
+    weaver.stop();
 }
 
 #[test]

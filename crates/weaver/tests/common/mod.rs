@@ -38,7 +38,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        let store = Store::open_in_memory(&Options::default()).unwrap();
+        Self::over(Store::open_in_memory(&Options::default()).unwrap())
+    }
+
+    /// Over a store that is empty.
+    pub(crate) fn over(store: Arc<Store>) -> Self {
         let (names, space) = store
             .write(|txn| {
                 let names = Names::create(txn)?;

@@ -1,0 +1,110 @@
+//! Chats and the chain of their messages.
+
+use embedded_db_common::record::Properties;
+use embedded_db_common::{Draft, Error, Result, Slot, ValueRef};
+use embedded_db_storage::{Direction, ReadTxn};
+
+use super::{Artefact, GraphWriter, NodeDraft};
+
+impl GraphWriter<'_, '_> {
+    /// The chat of this id, made when it is new.
+    pub fn ensure_chat(&mut self, chat_id: &str) -> Result<Slot> {
+        if let Some(slot) = self.txn.node_slot(self.namespace, chat_id)? {
+            if self.node(slot)?.has_label(self.names.chat) {
+                return Ok(slot);
+            }
+            return Err(Error::InvalidInput(format!(
+                "the node {chat_id:?} is no Chat; give the id of a chat, or a new one"
+            )));
+        }
+        let draft = NodeDraft {
+            id: Some(chat_id.to_owned()),
+            labels: vec!["Chat".into()],
+            properties: Draft::new(),
+        };
+        self.create_node(&draft).map(|(_, slot)| slot)
+    }
+
+    /// Appends a message to a chat. `properties` hold what a message has besides its chat.
+    pub fn add_message(
+        &mut self,
+        chat: Slot,
+        chat_id: &str,
+        id: Option<&str>,
+        properties: &Draft,
+    ) -> Result<Slot> {
+        let mut all = Draft::new();
+        all.set("chat_id", &embedded_db_common::Value::Str(chat_id.to_owned()))?;
+        for (name, value) in properties.iter() {
+            all.push(name, |out| {
+                out.extend_from_slice(value);
+                Ok::<(), Error>(())
+            })?;
+        }
+        if all.get("timestamp").is_none() {
+            all.set("timestamp", &embedded_db_common::Value::Time(self.txn.now()))?;
+        }
+        let draft = NodeDraft {
+            id: id.map(str::to_owned),
+            labels: vec!["Message".into()],
+            properties: all,
+        };
+        let contains = self.names.contains;
+        let last = self.txn.last_neighbor(self.namespace, chat, Direction::Out, contains)?;
+        let (_, slot) = self.create_node(&draft)?;
+        self.link(chat, slot, contains, "contains", 1.0, &[], &Draft::new())?;
+        if let Some(last) = last {
+            self.link(last.node, slot, self.names.next, "next", 1.0, &[], &Draft::new())?;
+        }
+        if self.names.message_text(&self.node(slot)?)?.is_some() {
+            self.mark(Artefact::Summary, chat)?;
+        }
+        Ok(slot)
+    }
+
+    /// A message that was added to a chat is found there by the edges of the chat, which a new
+    /// `chat_id` would contradict. One that a user has made as a plain node belongs where the user
+    /// says.
+    pub(super) fn check_chat(&self, slot: Slot, properties: &[u8]) -> Result<()> {
+        let node = self.node(slot)?;
+        let before = node.properties.get(self.names.chat_id)?;
+        let after = Properties::new(properties).get(self.names.chat_id)?;
+        let text = |value: Option<ValueRef<'_>>| value.and_then(|v| v.as_str()).map(str::to_owned);
+        let (before, after) = (text(before), text(after));
+        if before == after || !node.has_label(self.names.message) {
+            return Ok(());
+        }
+        for end in self.ends(slot, Direction::In, self.names.contains)? {
+            if self.txn.edge(self.namespace, end.edge)?.is_some_and(|edge| edge.derived) {
+                return Err(Error::InvalidInput(format!(
+                    "the message {:?} is in the chat {:?}; its chat_id cannot {}: delete it and add \
+                     it to the other chat",
+                    node.id,
+                    self.node(end.node)?.id,
+                    after.map_or_else(|| "go".to_owned(), |after| format!("become {after:?}"))
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn delete_message(&mut self, slot: Slot, close_up: bool) -> Result<()> {
+        let next = self.names.next;
+        let before = self.txn.last_neighbor(self.namespace, slot, Direction::In, next)?;
+        let after = self.txn.last_neighbor(self.namespace, slot, Direction::Out, next)?;
+        // A user's own mentions go with the message: they hold no entity back.
+        let derived = self.derived_mentions(slot)?;
+        for end in self.ends(slot, Direction::Out, self.names.mentions)? {
+            if !derived.contains(&(end.edge, end.node)) {
+                self.txn.delete_edge(self.namespace, end.edge)?;
+            }
+        }
+        self.retract_summaries(slot)?;
+        self.retract_derived(slot)?;
+        self.remove_node(slot)?;
+        if let (true, Some(before), Some(after)) = (close_up, before, after) {
+            self.link(before.node, after.node, next, "next", 1.0, &[], &Draft::new())?;
+        }
+        Ok(())
+    }
+}

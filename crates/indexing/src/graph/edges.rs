@@ -1,0 +1,159 @@
+//! Edges, those of users and those that the database makes.
+
+use embedded_db_common::{Draft, Error, Result, Slot, Symbol, clock, names};
+use embedded_db_storage::{EdgeFields, EdgeTimes, ReadTxn};
+
+use super::{EdgeChanges, EdgeDraft, GraphWriter};
+
+impl GraphWriter<'_, '_> {
+    /// Makes an edge; returns its id.
+    pub fn create_edge(&mut self, draft: &EdgeDraft) -> Result<(String, Slot)> {
+        names::check("an edge type", &draft.edge_type)?;
+        let source = self.txn.require_node(self.namespace, &draft.source)?;
+        let target = self.txn.require_node(self.namespace, &draft.target)?;
+        let edge_type = self.txn.intern(&draft.edge_type)?;
+        check_weight(draft.weight)?;
+        check_interval(draft.valid_from, draft.valid_to)?;
+        let id = match &draft.id {
+            Some(id) => {
+                names::check("an edge id", id)?;
+                id.clone()
+            }
+            None => clock::new_id(&names::snake_case(&draft.edge_type)),
+        };
+        for source in &draft.sources {
+            names::check("a source", source)?;
+        }
+        let properties = self.encode(&draft.properties)?;
+        let times = EdgeTimes {
+            valid_from: draft.valid_from,
+            valid_to: draft.valid_to,
+            recorded_at: self.txn.now(),
+            retracted_at: None,
+        };
+        let sources = draft.sources.iter().map(String::as_str).collect();
+        let fields = EdgeFields {
+            derived: false,
+            source,
+            target,
+            edge_type,
+            weight: draft.weight,
+            times,
+            sources,
+            properties: &properties,
+        };
+        let slot = self.txn.insert_edge(self.namespace, &id, &fields)?;
+        if edge_type == self.names.contains {
+            self.mark_summary(target)?;
+        }
+        Ok((id, slot))
+    }
+
+    /// An edge that the database makes by itself.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn link(
+        &mut self,
+        source: Slot,
+        target: Slot,
+        edge_type: Symbol,
+        prefix: &str,
+        weight: f64,
+        sources: &[&str],
+        properties: &Draft,
+    ) -> Result<Slot> {
+        let properties = self.encode(properties)?;
+        let times = EdgeTimes { recorded_at: self.txn.now(), ..EdgeTimes::default() };
+        let fields = EdgeFields {
+            derived: true,
+            source,
+            target,
+            edge_type,
+            weight,
+            times,
+            sources: sources.to_vec(),
+            properties: &properties,
+        };
+        self.txn.insert_edge(self.namespace, &clock::new_id(prefix), &fields)
+    }
+
+    /// Changes an edge.
+    pub fn update_edge(&mut self, slot: Slot, changes: &EdgeChanges) -> Result<()> {
+        self.change_edge(slot, changes, 1, None)
+    }
+
+    /// `step` is what the change adds to the version: nothing, when no user made it.
+    /// `sources` replace those of the edge.
+    pub(super) fn change_edge(
+        &mut self,
+        slot: Slot,
+        changes: &EdgeChanges,
+        step: u64,
+        sources: Option<Vec<String>>,
+    ) -> Result<()> {
+        let edge = self.txn.edge(self.namespace, slot)?.ok_or_else(|| {
+            Error::Internal(format!("edge {slot:?} was resolved in this transaction but is gone"))
+        })?;
+        let (id, version) = (edge.id.to_owned(), edge.version + step);
+        let (source, target, edge_type) = (edge.source, edge.target, edge.edge_type);
+        let derived = edge.derived;
+        let weight = changes.weight.unwrap_or(edge.weight);
+        let times = EdgeTimes {
+            valid_from: changes.valid_from.unwrap_or(edge.times.valid_from),
+            valid_to: changes.valid_to.unwrap_or(edge.times.valid_to),
+            ..edge.times
+        };
+        check_weight(weight)?;
+        check_interval(times.valid_from, times.valid_to)?;
+        let sources = sources.unwrap_or_else(|| edge.sources().map(str::to_owned).collect());
+        let old = edge.properties.as_bytes().to_vec();
+        let properties = self.merge(&old, &changes.properties)?;
+        let fields = EdgeFields {
+            derived,
+            source,
+            target,
+            edge_type,
+            weight,
+            times,
+            sources: sources.iter().map(String::as_str).collect(),
+            properties: &properties,
+        };
+        self.txn.update_edge(self.namespace, slot, version, &id, &fields)
+    }
+
+    /// Removes an edge. A derived mention goes with what it counted for, and a message that leaves its
+    /// chat takes the summary with it.
+    pub fn delete_edge(&mut self, slot: Slot) -> Result<()> {
+        let edge = self.txn.edge(self.namespace, slot)?;
+        let ends = edge.map(|edge| (edge.edge_type, edge.source, edge.target));
+        if let Some((of, chat, _)) = ends
+            && of == self.names.contains
+        {
+            self.retract_summary(chat, slot)?;
+        }
+        if let Some((of, message, entity)) = ends
+            && of == self.names.mentions
+            && self.derived_mentions(message)?.contains(&(slot, entity))
+        {
+            self.leave_pairs(message, entity)?;
+            self.txn.delete_edge(self.namespace, slot)?;
+            return self.count_mention(entity, -1);
+        }
+        self.txn.delete_edge(self.namespace, slot)
+    }
+}
+
+fn check_weight(weight: f64) -> Result<()> {
+    if weight.is_finite() {
+        return Ok(());
+    }
+    Err(Error::InvalidInput(format!("the weight of an edge is {weight}; it must be finite")))
+}
+
+fn check_interval(from: Option<i64>, to: Option<i64>) -> Result<()> {
+    match (from, to) {
+        (Some(from), Some(to)) if from > to => Err(Error::InvalidInput(format!(
+            "valid_from ({from} µs) is after valid_to ({to} µs); swap them"
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,127 @@
+//! Vectors that users give, and their spaces.
+
+use embedded_db_common::{ContentHash, Error, MAX_DIMENSION, Result, Slot, SpaceId, clock, names};
+use embedded_db_storage::{Kind, ReadTxn, SpaceRecord};
+
+use super::{Artefact, EmbeddingDraft, GraphWriter};
+
+impl GraphWriter<'_, '_> {
+    /// The space of this name, or the default one; made when it is new.
+    pub fn space(
+        &mut self,
+        name: Option<&str>,
+        dimension: usize,
+    ) -> Result<(SpaceId, SpaceRecord)> {
+        let spaces = self.txn.spaces()?;
+        let wanted = match name {
+            Some(name) => spaces.iter().find(|(_, space)| space.name == name),
+            None => {
+                let default = self.txn.default_space()?;
+                spaces.iter().find(|(id, _)| Some(*id) == default)
+            }
+        };
+        if let Some(found) = wanted {
+            return Ok(found.clone());
+        }
+        let name = name.unwrap_or("default");
+        names::check("the name of a space", name)?;
+        let space = SpaceRecord {
+            name: name.to_owned(),
+            model: String::new(),
+            provider: "user".into(),
+            precision: "fp32".into(),
+            dimension: u32::try_from(dimension).map_err(|_| dimension_error(dimension))?,
+            metric: "cosine".into(),
+        };
+        let id = self.txn.create_space(&space)?;
+        if self.txn.default_space()?.is_none() {
+            self.txn.set_default_space(id)?;
+        }
+        Ok((id, space))
+    }
+
+    /// Stores a vector that a user gives; returns its id.
+    pub fn create_embedding(&mut self, draft: &EmbeddingDraft) -> Result<String> {
+        check_vector(&draft.vector)?;
+        let node = self.txn.require_node(self.namespace, &draft.node_id)?;
+        let (space, record) = self.space(draft.space.as_deref(), draft.vector.len())?;
+        check_dimension(&record, draft.vector.len())?;
+        let id = match &draft.id {
+            Some(id) => {
+                names::check("an embedding id", id)?;
+                if self.txn.resolve(self.namespace, Kind::Embedding, id)?.is_some() {
+                    return Err(Error::AlreadyExists { kind: "embedding", id: id.clone() });
+                }
+                id.clone()
+            }
+            None => clock::new_id("embedding"),
+        };
+        self.set_vector(space, node, &id, &draft.vector)?;
+        Ok(id)
+    }
+
+    /// Replaces the embedding of a node, of which `id` is a part, by one vector with that id.
+    pub fn update_embedding(&mut self, id: &str, vector: &[f32]) -> Result<()> {
+        check_vector(vector)?;
+        let found = self.txn.resolve(self.namespace, Kind::Embedding, id)?;
+        let found = found.ok_or_else(|| not_found("embedding", id))?;
+        let spaces = self.txn.spaces()?;
+        if let Some((_, record)) = spaces.iter().find(|(space, _)| *space == found.space) {
+            check_dimension(record, vector.len())?;
+        }
+        self.set_vector(found.space, found.slot, id, vector)
+    }
+
+    /// A user's vector stands for the whole node: no part of an earlier one stays beside it.
+    fn set_vector(&mut self, space: SpaceId, node: Slot, id: &str, vector: &[f32]) -> Result<()> {
+        self.txn.delete_embeddings(self.namespace, space, node)?;
+        let content = ContentHash([0; 16]);
+        self.txn.put_embedding(self.namespace, space, node, 0, id, true, content, vector)?;
+        // One in a space of the user's own does not stand for the model's.
+        if self.txn.default_space()? == Some(space) {
+            self.done(Artefact::Embedding, node)?;
+            self.mark_summary(node)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the embedding of a node of which `id` is a part. A message gets the model's again.
+    pub fn delete_embedding(&mut self, id: &str) -> Result<()> {
+        let found = self.txn.resolve(self.namespace, Kind::Embedding, id)?;
+        let found = found.ok_or_else(|| not_found("embedding", id))?;
+        self.txn.delete_embeddings(self.namespace, found.space, found.slot)?;
+        let due = self.txn.default_space()? == Some(found.space)
+            && self.names.message_text(&self.node(found.slot)?)?.is_some();
+        if due { self.mark(Artefact::Embedding, found.slot) } else { Ok(()) }
+    }
+}
+
+fn not_found(kind: &'static str, id: &str) -> Error {
+    Error::NotFound { kind, id: id.to_owned() }
+}
+
+fn dimension_error(dimension: usize) -> Error {
+    Error::InvalidInput(format!(
+        "the vector has {dimension} dimensions; 1 to {MAX_DIMENSION} are possible"
+    ))
+}
+
+/// A vector must have a possible dimension and finite numbers.
+pub fn check_vector(vector: &[f32]) -> Result<()> {
+    if vector.is_empty() || vector.len() > MAX_DIMENSION {
+        return Err(dimension_error(vector.len()));
+    }
+    match vector.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(Error::NonFiniteVector { index, value: vector[index] }),
+        None => Ok(()),
+    }
+}
+
+/// A vector must have the dimension of its space.
+pub fn check_dimension(space: &SpaceRecord, got: usize) -> Result<()> {
+    let expected = space.dimension as usize;
+    if expected == got {
+        return Ok(());
+    }
+    Err(Error::DimensionMismatch { expected, got, space: space.name.clone() })
+}

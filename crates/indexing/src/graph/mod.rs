@@ -1,0 +1,78 @@
+//! Changes of the graph with everything that follows from them in the same transaction: property
+//! postings, the edges of chats, the work that is now due, and what derived data loses its ground.
+
+mod chats;
+mod drafts;
+mod edges;
+mod embeddings;
+mod mentions;
+mod nodes;
+mod summaries;
+mod work;
+
+use embedded_db_common::{Error, NamespaceId, Result, Slot, Symbol};
+use embedded_db_storage::{Direction, Kind, Neighbor, NodeRecord, ReadTxn, WriteTxn};
+
+use crate::schema::Names;
+
+pub use drafts::{Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft};
+pub use embeddings::{check_dimension, check_vector};
+pub use mentions::fold;
+pub use work::{Artefact, is_pending, pending};
+
+/// Writes one namespace of the graph.
+pub struct GraphWriter<'t, 'e> {
+    /// The transaction.
+    pub txn: &'t mut WriteTxn<'e>,
+    names: &'t Names,
+    namespace: NamespaceId,
+}
+
+impl<'t, 'e> GraphWriter<'t, 'e> {
+    /// A writer over a transaction.
+    pub fn new(txn: &'t mut WriteTxn<'e>, names: &'t Names, namespace: NamespaceId) -> Self {
+        Self { txn, names, namespace }
+    }
+
+    fn node(&self, slot: Slot) -> Result<NodeRecord<'_>> {
+        self.txn.node(self.namespace, slot)?.ok_or_else(|| {
+            Error::Internal(format!("{slot:?} was resolved in this transaction but is not there"))
+        })
+    }
+
+    /// Users may tie anything together, twice over: whether a node is (still) there with a label.
+    fn is_labelled(&self, slot: Slot, label: Symbol) -> Result<bool> {
+        Ok(self.txn.node(self.namespace, slot)?.is_some_and(|node| node.has_label(label)))
+    }
+
+    /// Nodes at the other end of edges of one type.
+    fn targets(&self, slot: Slot, direction: Direction, edge_type: Symbol) -> Result<Vec<Slot>> {
+        let ends = self.ends(slot, direction, edge_type)?;
+        Ok(ends.into_iter().map(|neighbor| neighbor.node).collect())
+    }
+
+    /// Edges of one type, each with the node at its other end.
+    fn ends(&self, slot: Slot, direction: Direction, edge_type: Symbol) -> Result<Vec<Neighbor>> {
+        let mut out = Vec::new();
+        self.txn.neighbors(self.namespace, slot, direction, Some(edge_type), |_, neighbor| {
+            out.push(neighbor);
+            true
+        })?;
+        Ok(out)
+    }
+
+    /// Version of a node or edge; 0 when there is none. An embedding has its existence only.
+    pub fn version(&self, kind: Kind, id: &str) -> Result<u64> {
+        let Some(found) = self.txn.resolve(self.namespace, kind, id)? else { return Ok(0) };
+        Ok(match kind {
+            Kind::Node => self.node(found.slot)?.version,
+            Kind::Namespace => 0,
+            Kind::Edge => self.txn.edge(self.namespace, found.slot)?.map_or(0, |edge| edge.version),
+            Kind::Embedding => {
+                let part = (found.space, found.slot, found.part);
+                let stored = self.txn.embedding(self.namespace, part.0, part.1, part.2)?;
+                stored.map_or(0, |embedding| embedding.lsn.0)
+            }
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! Nodes, with the postings of their properties.
+
+use embedded_db_common::record::Properties;
+use embedded_db_common::{
+    Draft, Error, Result, Slot, Symbol, ValueRef, clock, encode_properties, names,
+};
+use embedded_db_storage::{Direction, IndexId, ReadTxn, text_value};
+
+use super::{Artefact, Changes, GraphWriter, NodeDraft};
+
+impl GraphWriter<'_, '_> {
+    /// Makes a node; returns its id.
+    pub fn create_node(&mut self, draft: &NodeDraft) -> Result<(String, Slot)> {
+        self.make_node(draft, false)
+    }
+
+    pub(super) fn make_node(&mut self, draft: &NodeDraft, derived: bool) -> Result<(String, Slot)> {
+        if draft.labels.is_empty() {
+            return Err(Error::InvalidInput("a node needs at least one label; give labels".into()));
+        }
+        let mut labels = Vec::with_capacity(draft.labels.len());
+        for label in &draft.labels {
+            names::check("a label", label)?;
+            let symbol = self.txn.intern(label)?;
+            if !labels.contains(&symbol) {
+                labels.push(symbol);
+            }
+        }
+        let id = match &draft.id {
+            Some(id) => {
+                names::check("a node id", id)?;
+                id.clone()
+            }
+            None => clock::new_id(&names::snake_case(&draft.labels[0])),
+        };
+        let properties = self.encode(&draft.properties)?;
+        let slot = self.txn.insert_node(self.namespace, &id, &labels, &properties, derived)?;
+        self.post_properties(slot, &properties, true)?;
+        if labels.contains(&self.names.message) {
+            self.text_changed(slot)?;
+        }
+        Ok((id, slot))
+    }
+
+    /// Changes properties of a node. A message stays in its chat.
+    pub fn update_node(&mut self, slot: Slot, changes: &Changes) -> Result<()> {
+        let node = self.node(slot)?;
+        let old = node.properties.as_bytes().to_vec();
+        let text = self.names.message_text(&node)?;
+        let found_by = self.entity_key(&node)?;
+        let properties = self.merge(&old, changes)?;
+        self.check_chat(slot, &properties)?;
+        self.post_properties(slot, &old, false)?;
+        self.txn.update_node(self.namespace, slot, &properties)?;
+        self.post_properties(slot, &properties, true)?;
+        let now_found_by = self.entity_key(&self.node(slot)?)?;
+        if now_found_by != found_by {
+            if let Some(key) = found_by {
+                self.txn.unpost(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
+            }
+            if let Some(key) = now_found_by {
+                self.txn.post(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
+            }
+        }
+        if self.names.message_text(&self.node(slot)?)? != text {
+            self.retract_derived(slot)?;
+            self.text_changed(slot)?;
+            self.retract_summaries(slot)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a node, its edges and vectors, and what was derived from it. A chat goes with its
+    /// messages and summary; the neighbours of a message in its chat close up.
+    pub fn delete_node(&mut self, slot: Slot) -> Result<()> {
+        let node = self.node(slot)?;
+        let (chat, message) = (node.has_label(self.names.chat), node.has_label(self.names.message));
+        let entity = node.has_label(self.names.entity);
+        if chat {
+            for owned in self.targets(slot, Direction::Out, self.names.contains)? {
+                if self.is_labelled(owned, self.names.message)? {
+                    self.delete_message(owned, false)?;
+                }
+            }
+            for summary in self.targets(slot, Direction::In, self.names.summarizes)? {
+                if self.is_labelled(summary, self.names.summary)? {
+                    self.remove_node(summary)?;
+                }
+            }
+        }
+        if entity {
+            for message in self.targets(slot, Direction::In, self.names.mentions)? {
+                self.leave_pairs(message, slot)?;
+            }
+        }
+        if message { self.delete_message(slot, true) } else { self.remove_node(slot) }
+    }
+
+    /// Removes the node itself with its postings and work.
+    pub(super) fn remove_node(&mut self, slot: Slot) -> Result<()> {
+        let node = self.node(slot)?;
+        let properties = node.properties.as_bytes().to_vec();
+        let key = self.entity_key(&node)?;
+        self.post_properties(slot, &properties, false)?;
+        if let Some(key) = key {
+            self.txn.unpost(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
+        }
+        for artefact in Artefact::ALL {
+            self.unmark(artefact, slot)?;
+            self.txn.delete_work(self.namespace, slot, artefact as u8)?;
+        }
+        self.txn.delete_node(self.namespace, slot)
+    }
+
+    pub(super) fn encode(&mut self, draft: &Draft) -> Result<Vec<u8>> {
+        draft.check_names()?;
+        let mut properties = Vec::with_capacity(draft.iter().len());
+        for (name, value) in draft.iter() {
+            properties.push((self.txn.intern(name)?, value));
+        }
+        Ok(encode_properties(properties.into_iter()))
+    }
+
+    pub(super) fn merge(&mut self, old: &[u8], changes: &Changes) -> Result<Vec<u8>> {
+        changes.set.check_names()?;
+        let mut properties: Vec<(Symbol, &[u8])> = Vec::new();
+        for entry in Properties::new(old).iter_raw()? {
+            properties.push(entry?);
+        }
+        for name in &changes.remove {
+            if let Some(symbol) = self.txn.symbol(name)? {
+                properties.retain(|(known, _)| *known != symbol);
+            }
+        }
+        for (name, value) in changes.set.iter() {
+            let symbol = self.txn.intern(name)?;
+            match properties.iter_mut().find(|(known, _)| *known == symbol) {
+                Some((_, place)) => *place = value,
+                None => properties.push((symbol, value)),
+            }
+        }
+        Ok(encode_properties(properties.into_iter()))
+    }
+
+    fn post_properties(&mut self, slot: Slot, properties: &[u8], present: bool) -> Result<()> {
+        let properties = Properties::new(properties);
+        for index in self.names.indexes() {
+            if let Some(ValueRef::Str(text)) = properties.get(index.property)? {
+                let value = text_value(text);
+                if present {
+                    self.txn.post(self.namespace, index.index, &value, slot)?;
+                } else {
+                    self.txn.unpost(self.namespace, index.index, &value, slot)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! The work that is due: which artefacts of which nodes wait for the weaver.
+
+use embedded_db_common::{Error, NamespaceId, Result, Slot};
+use embedded_db_storage::{IndexId, ReadTxn};
+
+use super::GraphWriter;
+
+/// What the weaver makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Artefact {
+    /// The vector of a message.
+    Embedding = 1,
+    /// The entities a message mentions.
+    Entities = 2,
+    /// The relations between entities that a message mentions together.
+    Links = 3,
+    /// The summary of a chat.
+    Summary = 4,
+}
+
+impl Artefact {
+    /// In the order of the work.
+    pub const ALL: [Self; 4] = [Self::Embedding, Self::Entities, Self::Links, Self::Summary];
+
+    /// Its public name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::Entities => "entities",
+            Self::Links => "links",
+            Self::Summary => "summary",
+        }
+    }
+
+    /// From its public name.
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|artefact| artefact.name() == name).ok_or_else(|| {
+            Error::InvalidInput(format!(
+                "{name:?} is no artefact; use \"embedding\", \"entities\", \"links\" or \"summary\""
+            ))
+        })
+    }
+
+    /// The posting of the nodes that wait for it.
+    fn value(self, namespace: NamespaceId) -> [u8; 5] {
+        let [a, b, c, d] = namespace.0.to_be_bytes();
+        [self as u8, a, b, c, d]
+    }
+}
+
+/// Whether a node waits for an artefact.
+pub fn is_pending(
+    txn: &impl ReadTxn,
+    namespace: NamespaceId,
+    artefact: Artefact,
+    slot: Slot,
+) -> Result<bool> {
+    txn.posted(NamespaceId::SYSTEM, IndexId::PENDING, &artefact.value(namespace), slot)
+}
+
+/// All nodes of a namespace that wait for an artefact.
+pub fn pending(
+    txn: &impl ReadTxn,
+    namespace: NamespaceId,
+    artefact: Artefact,
+) -> Result<roaring::RoaringBitmap> {
+    let value = artefact.value(namespace);
+    crate::posting(txn, NamespaceId::SYSTEM, IndexId::PENDING, &value)
+}
+
+impl GraphWriter<'_, '_> {
+    /// The text of a message is new: work is due.
+    pub(super) fn text_changed(&mut self, slot: Slot) -> Result<()> {
+        let has_text = self.names.message_text(&self.node(slot)?)?.is_some();
+        let by_user = match self.txn.default_space()? {
+            Some(space) => {
+                let parts = self.txn.embeddings_of(self.namespace, space, slot)?;
+                parts.first().is_some_and(|(_, embedding)| embedding.set_by_user)
+            }
+            None => false,
+        };
+        for artefact in [Artefact::Embedding, Artefact::Entities] {
+            self.txn.delete_work(self.namespace, slot, artefact as u8)?;
+            if has_text && !(by_user && artefact == Artefact::Embedding) {
+                self.mark(artefact, slot)?;
+            } else {
+                self.unmark(artefact, slot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Work on an artefact is due.
+    pub fn mark(&mut self, artefact: Artefact, slot: Slot) -> Result<()> {
+        let value = artefact.value(self.namespace);
+        self.txn.post(NamespaceId::SYSTEM, IndexId::PENDING, &value, slot)
+    }
+
+    pub(super) fn unmark(&mut self, artefact: Artefact, slot: Slot) -> Result<()> {
+        let value = artefact.value(self.namespace);
+        self.txn.unpost(NamespaceId::SYSTEM, IndexId::PENDING, &value, slot)
+    }
+
+    /// Work on an artefact is done, or was given up: nothing waits.
+    pub fn done(&mut self, artefact: Artefact, slot: Slot) -> Result<()> {
+        self.unmark(artefact, slot)?;
+        self.txn.delete_work(self.namespace, slot, artefact as u8).map(drop)
+    }
+
+    /// Work on an artefact was given up; the record of why stays.
+    pub fn give_up(&mut self, artefact: Artefact, slot: Slot) -> Result<()> {
+        self.unmark(artefact, slot)
+    }
+}

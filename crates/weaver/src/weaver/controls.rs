@@ -1,0 +1,110 @@
+//! Waiting for the weaver, and holding it back.
+
+use std::time::{Duration, Instant};
+
+use embedded_db_common::{ActivityLevel, Result};
+
+use super::{State, Weaver};
+
+impl Weaver {
+    /// Something was written.
+    pub fn notify(&self) {
+        let mut state = self.state();
+        state.last_call = Instant::now();
+        state.notified += 1;
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// The user has asked something.
+    pub fn touch(&self) {
+        self.state().last_call = Instant::now();
+    }
+
+    /// Waits until everything that waits now is done or given up; false when time ran out.
+    /// `interrupted` is asked now and then. Fails when the store refuses the results: a disk that is
+    /// full may stay so.
+    pub fn wait_idle(
+        &self,
+        timeout: Option<Duration>,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<bool> {
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let (ticket, refusals) = {
+            let mut state = self.state();
+            state.draining += 1;
+            state.asked += 1;
+            (state.asked, state.refusals)
+        };
+        self.wake.notify_one();
+        let outcome = loop {
+            let state = self.state();
+            if state.quiet >= ticket || state.stop {
+                break Ok(state.quiet >= ticket);
+            }
+            if let Err(error) = state.refused_since(refusals) {
+                break Err(error);
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                break Ok(false);
+            }
+            let slice = left.unwrap_or(Duration::MAX).min(Duration::from_millis(50));
+            drop(self.progress.wait_timeout(state, slice));
+            if let Err(error) = interrupted() {
+                break Err(error);
+            }
+        };
+        self.state().draining -= 1;
+        outcome
+    }
+
+    /// Waits for the next thing to be done.
+    pub fn wait_progress(&self, timeout: Duration) {
+        let state = self.state();
+        if !state.stop {
+            drop(self.progress.wait_timeout(state, timeout));
+        }
+    }
+
+    /// How often the store has refused results.
+    pub fn refusals(&self) -> u64 {
+        self.state().refusals
+    }
+
+    /// Fails with what the store has said, if it refuses results since there were so many refusals.
+    pub fn refused_since(&self, refusals: u64) -> Result<()> {
+        self.state().refused_since(refusals)
+    }
+
+    /// Sets the level.
+    pub fn set_level(&self, level: ActivityLevel) {
+        let mut state = self.state();
+        state.level = level;
+        state.last_event = format!("activity level {}", level.name());
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Stops taking work after the batch in hand.
+    pub fn pause(&self) {
+        self.state().paused = true;
+    }
+
+    /// Goes on.
+    pub fn resume(&self) {
+        self.state().paused = false;
+        self.wake.notify_all();
+    }
+}
+
+impl State {
+    /// Fails with why the store refuses what is to be written, if it has begun to since there were so
+    /// many refusals.
+    fn refused_since(&self, refusals: u64) -> Result<()> {
+        match &self.refusal {
+            Some((error, _)) if self.refusals > refusals => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! One job from its call to its result: what is stored, and what happens when it fails.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use embedded_db_common::{Error, NamespaceId, Result, Slot, clock};
+use embedded_db_indexing::graph::{Artefact, GraphWriter, is_pending};
+use embedded_db_storage::{ReadTxn, WorkRecord, WorkState, panic_text};
+
+use super::{Weaver, Work};
+use crate::batch::{self, Batch, Outcome, Stored};
+use crate::summary;
+
+/// Where what takes no more bytes finds no room, the store is full: nothing else would find any.
+const SMALL: usize = 1 << 20;
+
+impl Weaver {
+    /// Embeds and finds entities. When a batch fails, its items are tried one by one and artefact by
+    /// artefact, so that only what really fails waits or is given up.
+    pub(super) fn enrich(&self, batch: &Batch, slots: &[Slot]) -> Result<()> {
+        let begun = self.begin();
+        if batch.items.len() < slots.len() {
+            self.forget_textless(batch, slots)?;
+        }
+        if batch.items.is_empty() {
+            return Ok(());
+        }
+        match self.call(batch) {
+            Ok(outcomes) => self.put(batch, outcomes)?,
+            Err(error) if self.is_unavailable(&error) => {}
+            Err(error) if batch.items.len() == 1 => self.enrich_apart(batch, &error)?,
+            Err(_) => {
+                for at in 0..batch.items.len() {
+                    let single = batch.single(at);
+                    match self.call(&single) {
+                        Ok(outcomes) => self.put(&single, outcomes)?,
+                        Err(error) if self.is_unavailable(&error) => break,
+                        Err(error) => self.enrich_apart(&single, &error)?,
+                    }
+                    if self.state().stop {
+                        break;
+                    }
+                }
+            }
+        }
+        self.end(begun);
+        Ok(())
+    }
+
+    /// One item, one artefact at a time.
+    fn enrich_apart(&self, single: &Batch, error: &Error) -> Result<()> {
+        let both = single.wants(Artefact::Embedding) && single.wants(Artefact::Entities);
+        for artefact in [Artefact::Embedding, Artefact::Entities] {
+            if !single.wants(artefact) {
+                continue;
+            }
+            let answer = if both { self.call(&single.only(artefact)) } else { Err(error.clone()) };
+            match answer {
+                Ok(outcomes) => self.put(single, outcomes)?,
+                Err(error) if self.is_unavailable(&error) => {}
+                Err(error) => {
+                    self.failed((single.namespace, single.items[0].slot, artefact), &error)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the models say. It fails when they do.
+    fn call(&self, batch: &Batch) -> Result<Vec<Outcome>> {
+        caught(|| batch.enrich(&self.store, self.space, &*self.models))
+    }
+
+    /// Stores what the models said in one write. When that is refused each part of it gets a write of
+    /// its own, so that only what cannot be stored fails; the models are not asked again. It fails
+    /// when the store takes nothing more: that is the fault of no text.
+    fn put(&self, batch: &Batch, outcomes: Vec<Outcome>) -> Result<()> {
+        let outcomes: Arc<[Outcome]> = outcomes.into();
+        let space = self.space.map(|(space, _)| space);
+        let write =
+            |outcomes| batch::store_all(&self.store, &self.names, batch.namespace, space, outcomes);
+        let stored = match write(Arc::clone(&outcomes)) {
+            Ok(stored) => stored,
+            Err(_) => {
+                for (artefact, part) in outcomes.iter().flat_map(Outcome::apart) {
+                    let (work, size) = ((batch.namespace, part.slot, artefact), part.size());
+                    match write([part].into()) {
+                        Ok(stored) => self.note_stored(stored),
+                        Err(error) if is_full(&error) && size <= SMALL => return Err(error),
+                        Err(error) => self.failed(work, &error)?,
+                    }
+                }
+                return Ok(());
+            }
+        };
+        self.note_stored(stored);
+        Ok(())
+    }
+
+    fn note_stored(&self, stored: Stored) {
+        let mut state = self.state();
+        *state.done.entry(Artefact::Embedding).or_default() += stored.embedded;
+        *state.done.entry(Artefact::Entities).or_default() += stored.entities;
+        if stored.embedded + stored.entities > 0 {
+            state.last_event =
+                format!("embedded {}, entities of {} messages", stored.embedded, stored.entities);
+        }
+    }
+
+    /// Messages that lost their text, or nodes that are gone, wait for nothing.
+    fn forget_textless(&self, batch: &Batch, slots: &[Slot]) -> Result<()> {
+        let kept: Vec<Slot> = batch.items.iter().map(|item| item.slot).collect();
+        let gone: Vec<Slot> = slots.iter().copied().filter(|slot| !kept.contains(slot)).collect();
+        let (names, namespace) = (self.names, batch.namespace);
+        self.store.write(move |txn| {
+            for slot in &gone {
+                let text = match txn.node(namespace, *slot)? {
+                    Some(node) => names.message_text(&node)?,
+                    None => None,
+                };
+                if text.is_none() {
+                    let mut writer = GraphWriter::new(txn, &names, namespace);
+                    writer.done(Artefact::Embedding, *slot)?;
+                    writer.done(Artefact::Entities, *slot)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Counts messages in the relations of their entities, in one write, or each in its own when
+    /// that is refused.
+    pub(super) fn link(&self, namespace: NamespaceId, slots: &[Slot]) -> Result<()> {
+        let begun = self.begin();
+        let mut count = slots.len() as u64;
+        if self.store_links(namespace, slots).is_err() {
+            for slot in slots {
+                match self.store_links(namespace, &[*slot]) {
+                    Ok(()) => {}
+                    Err(error) if is_full(&error) => return Err(error),
+                    Err(error) => {
+                        count -= 1;
+                        self.failed((namespace, *slot, Artefact::Links), &error)?;
+                    }
+                }
+            }
+        }
+        let mut state = self.state();
+        *state.done.entry(Artefact::Links).or_default() += count;
+        state.last_event = format!("linked the entities of {count} messages");
+        drop(state);
+        self.end(begun);
+        Ok(())
+    }
+
+    fn store_links(&self, namespace: NamespaceId, slots: &[Slot]) -> Result<()> {
+        let (names, slots) = (self.names, slots.to_vec());
+        self.store.write(move |txn| {
+            for slot in &slots {
+                let mut writer = GraphWriter::new(txn, &names, namespace);
+                if is_pending(writer.txn, namespace, Artefact::Links, *slot)? {
+                    writer.link_mentions(*slot)?;
+                    writer.done(Artefact::Links, *slot)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn summarize(&self, namespace: NamespaceId, chat: Slot) -> Result<()> {
+        let begun = self.begin();
+        let (store, names, models) = (&self.store, &self.names, &*self.models);
+        let work = || summary::work(store, names, namespace, chat, self.space, models);
+        match caught(work) {
+            Ok(true) => {
+                let mut state = self.state();
+                *state.done.entry(Artefact::Summary).or_default() += 1;
+                state.backoff.remove(&(namespace, chat, Artefact::Summary));
+                state.last_event = "summarised a chat".into();
+            }
+            Ok(false) => self.state().last_event = "a chat changed while it was summarised".into(),
+            Err(error) if self.is_unavailable(&error) => {}
+            Err(error) if is_full(&error) => return Err(error),
+            Err(error) => self.failed((namespace, chat, Artefact::Summary), &error)?,
+        }
+        self.end(begun);
+        Ok(())
+    }
+
+    fn begin(&self) -> Instant {
+        self.state().working = true;
+        Instant::now()
+    }
+
+    fn end(&self, begun: Instant) {
+        let mut state = self.state();
+        state.working = false;
+        state.busy += begun.elapsed();
+        state.last_work = Instant::now();
+        self.progress.notify_all();
+    }
+
+    /// Notes that no model can do the work; it is not the fault of the item.
+    fn is_unavailable(&self, error: &Error) -> bool {
+        let unavailable = matches!(error, Error::ModelUnavailable { .. });
+        if unavailable {
+            self.note_failure(error);
+        }
+        unavailable
+    }
+
+    pub(super) fn note_failure(&self, error: &Error) {
+        let mut state = self.state();
+        if matches!(error, Error::ModelUnavailable { .. }) {
+            state.unavailable = Some((error.to_string(), Instant::now()));
+        }
+        state.last_event = format!("failed: {error}");
+        self.progress.notify_all();
+    }
+
+    /// One more failed call: it is tried again later, or given up.
+    fn failed(&self, work: Work, error: &Error) -> Result<()> {
+        let (namespace, slot, artefact) = work;
+        let (names, options) = (self.names, self.options.clone());
+        let message = error.to_string();
+        let due = self.store.write(move |txn| {
+            let before = txn.work(namespace, slot, artefact as u8)?;
+            let attempts = before.map_or(0, |work| work.attempts) + 1;
+            let dead = attempts >= options.max_attempts;
+            let delay = options.first_delay.saturating_mul(1 << (attempts - 1).min(20));
+            let delay = delay.min(options.max_delay);
+            // The clock, not the store's time: that one may run ahead after the clock was set back.
+            let due = clock::now() + i64::try_from(delay.as_micros()).unwrap_or(i64::MAX / 2);
+            if txn.node(namespace, slot)?.is_none() {
+                return Ok(None);
+            }
+            let state = if dead { WorkState::Dead } else { WorkState::Retry };
+            let record = WorkRecord { state, attempts, due, error: message.clone() };
+            txn.put_work(namespace, slot, artefact as u8, &record)?;
+            if dead {
+                GraphWriter::new(txn, &names, namespace).give_up(artefact, slot)?;
+            }
+            Ok((!dead).then_some(due))
+        })?;
+        let mut state = self.state();
+        *state.failed.entry(artefact).or_default() += 1;
+        state.last_event = format!("{} failed: {error}", artefact.name());
+        match due {
+            Some(due) => state.backoff.insert(work, due),
+            None => state.backoff.remove(&work),
+        };
+        self.progress.notify_all();
+        Ok(())
+    }
+}
+
+fn is_full(error: &Error) -> bool {
+    matches!(error, Error::StorageFull { .. })
+}
+
+/// A model function that panics has failed like any other.
+fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let message = format!("a model function panicked: {}", panic_text(&*panic));
+        Err(Error::EnrichmentFailed { message })
+    })
+}

@@ -1,0 +1,340 @@
+//! The worker: what is due, in which order, and what happens when it fails.
+
+mod controls;
+mod jobs;
+mod status;
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use embedded_db_common::{
+    ActivityLevel, Error, NamespaceId, Result, Slot, SpaceId, WeaverOptions, clock,
+};
+use embedded_db_indexing::graph::Artefact;
+use embedded_db_indexing::schema::Names;
+use embedded_db_storage::{ReadTxn, Snapshot, Store, WorkState, panic_text};
+
+use crate::batch::Batch;
+use crate::levels;
+use crate::models::Models;
+
+pub use status::{ArtefactState, Failure, JobCounts, Status, artefact_state, dead_letters};
+
+/// How long a missing model is left alone before it is looked for again.
+const UNAVAILABLE_RETRY: Duration = Duration::from_secs(30);
+/// A chat is summarised once it has rested so long.
+const SUMMARY_REST: Duration = Duration::from_secs(1);
+/// Longest sleep of an idle worker: bounds how late a change of another handle is seen.
+const IDLE_SLEEP: Duration = Duration::from_millis(500);
+
+type Work = (NamespaceId, Slot, Artefact);
+/// Nodes of one namespace whose work may be done now.
+type Due = (NamespaceId, Vec<Slot>);
+
+/// The background worker of one database.
+pub struct Weaver {
+    store: Arc<Store>,
+    names: Names,
+    models: Arc<dyn Models>,
+    space: Option<(SpaceId, usize)>,
+    options: WeaverOptions,
+    state: Mutex<State>,
+    /// There may be something to do.
+    wake: Condvar,
+    /// Something was done.
+    progress: Condvar,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct State {
+    stop: bool,
+    paused: bool,
+    working: bool,
+    level: ActivityLevel,
+    last_call: Instant,
+    last_work: Instant,
+    /// Writes that were told of: one that comes during a look at the store is not slept over.
+    notified: u64,
+    /// Callers that wait for everything: all work runs, whatever the level.
+    draining: usize,
+    /// Number of the newest request to report when all is done…
+    asked: u64,
+    /// …and of the newest that was answered.
+    quiet: u64,
+    /// How often the store has refused what was to be written…
+    refusals: u64,
+    /// …and the last time why, and how often in a row.
+    refusal: Option<(Error, u32)>,
+    backoff: HashMap<Work, i64>,
+    /// Namespace of the last batch.
+    served: NamespaceId,
+    unavailable: Option<(String, Instant)>,
+    last_event: String,
+    done: HashMap<Artefact, u64>,
+    failed: HashMap<Artefact, u64>,
+    started: Instant,
+    busy: Duration,
+}
+
+/// What a look at the store led to.
+enum Turn {
+    Worked,
+    /// Nothing can be done now; whether something waits for its time.
+    Idle {
+        waiting: bool,
+    },
+}
+
+impl Weaver {
+    /// Starts the worker. `space` is where the models' vectors go, with its dimension.
+    pub fn start(
+        store: Arc<Store>,
+        names: Names,
+        models: Arc<dyn Models>,
+        space: Option<(SpaceId, usize)>,
+        options: WeaverOptions,
+        warm_up: bool,
+    ) -> Result<Arc<Self>> {
+        let now = Instant::now();
+        let mut backoff = HashMap::new();
+        store.read()?.scan_work(|namespace, slot, artefact, work| {
+            let artefact = Artefact::ALL.into_iter().find(|known| *known as u8 == artefact);
+            if let (WorkState::Retry, Some(artefact)) = (work.state, artefact) {
+                backoff.insert((namespace, slot, artefact), work.due);
+            }
+            Ok(())
+        })?;
+        let state = State {
+            stop: false,
+            paused: false,
+            working: false,
+            level: options.activity_level,
+            last_call: now,
+            last_work: now,
+            notified: 0,
+            draining: 0,
+            asked: 0,
+            quiet: 0,
+            refusals: 0,
+            refusal: None,
+            backoff,
+            served: NamespaceId::SYSTEM,
+            unavailable: None,
+            last_event: "started".into(),
+            done: HashMap::new(),
+            failed: HashMap::new(),
+            started: now,
+            busy: Duration::ZERO,
+        };
+        let weaver = Arc::new(Self {
+            store,
+            names,
+            models,
+            space,
+            options,
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+            progress: Condvar::new(),
+            thread: Mutex::new(None),
+        });
+        let worker = Arc::clone(&weaver);
+        let thread = std::thread::Builder::new()
+            .name("embedded-db-weaver".into())
+            .spawn(move || worker.run(warm_up))
+            .map_err(|e| Error::Internal(format!("cannot start the weaver: {e}")))?;
+        *lock(&weaver.thread) = Some(thread);
+        Ok(weaver)
+    }
+
+    /// Ends the worker after the batch it is at. Call without the interpreter's lock held.
+    pub fn stop(&self) {
+        self.state().stop = true;
+        self.wake.notify_all();
+        self.progress.notify_all();
+        let thread = lock(&self.thread).take();
+        // A model function may close the database, or drop the last handle: the worker then ends by
+        // itself after the batch.
+        let own = |thread: &JoinHandle<()>| thread.thread().id() == std::thread::current().id();
+        if let Some(thread) = thread.filter(|thread| !own(thread)) {
+            // The worker catches what its batches throw; if it died all the same, it is gone.
+            drop(thread.join());
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    // ---- the worker
+
+    fn run(&self, warm_up: bool) {
+        if warm_up && let Err(error) = self.models.warm_up() {
+            self.note_failure(&error);
+        }
+        loop {
+            let (asked, notified, level, draining) = {
+                let mut state = self.state();
+                while state.paused && !state.stop {
+                    state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+                if state.stop {
+                    return;
+                }
+                let level = levels::effective(state.level, state.last_call);
+                (state.asked, state.notified, level, state.draining > 0)
+            };
+            // A defect of ours must not end the enrichment of everything for good.
+            let turn = catch_unwind(AssertUnwindSafe(|| self.turn(level, draining)))
+                .unwrap_or_else(|panic| {
+                    Err(Error::Internal(format!("the weaver panicked: {}", panic_text(&*panic))))
+                });
+            let mut state = self.state();
+            state.working = false;
+            if turn.is_ok() {
+                state.refusal = None;
+            }
+            match turn {
+                Ok(Turn::Worked) => {}
+                Ok(Turn::Idle { waiting }) => {
+                    if !waiting {
+                        state.quiet = asked;
+                        self.progress.notify_all();
+                    }
+                    if (state.asked, state.notified) == (asked, notified) && !state.stop {
+                        let sleep = self.sleep(&mut state);
+                        drop(self.wake.wait_timeout(state, sleep));
+                    }
+                }
+                Err(error) => {
+                    // The store refused: nothing was lost, it is tried again. Whoever waits for it
+                    // is told, for it may stay so.
+                    state.last_event = format!("failed: {error}");
+                    let before = state.refusal.as_ref().map_or(0, |(_, in_a_row)| *in_a_row);
+                    state.refusals += 1;
+                    state.refusal = Some((error, before + 1));
+                    self.progress.notify_all();
+                    if (state.asked, state.notified) == (asked, notified) && !state.stop {
+                        let pause = IDLE_SLEEP.saturating_mul(1 << before.min(6));
+                        drop(self.wake.wait_timeout(state, pause));
+                    }
+                }
+            }
+        }
+    }
+
+    fn sleep(&self, state: &mut State) -> Duration {
+        let now = clock::now();
+        // What is due was looked at; if it is still here its node is gone or its level does not run.
+        state.backoff.retain(|_, due| *due > now);
+        let due = state.backoff.values().map(|due| u64::try_from(due - now).unwrap_or(0)).min();
+        due.map_or(IDLE_SLEEP, |micros| Duration::from_micros(micros.max(1000)).min(IDLE_SLEEP))
+    }
+
+    /// One look at the store and at most one batch.
+    fn turn(&self, level: ActivityLevel, draining: bool) -> Result<Turn> {
+        let runs = |artefact| draining || levels::runs(level, artefact);
+        let size = levels::batch_size(level, self.options.batch_size);
+        let snapshot = self.store.read()?;
+        let mut waiting = false;
+        if self.models_available() {
+            for artefact in [Artefact::Embedding, Artefact::Entities] {
+                if artefact == Artefact::Embedding && self.space.is_none() {
+                    continue;
+                }
+                let (due, more) = self.due(&snapshot, artefact, size)?;
+                waiting |= more;
+                if let Some((namespace, slots)) = due {
+                    let batch = Batch::read(&snapshot, &self.names, namespace, &slots)?;
+                    drop(snapshot);
+                    return self.enrich(&batch, &slots).map(|()| Turn::Worked);
+                }
+            }
+        }
+        let (due, more) = self.due(&snapshot, Artefact::Links, size)?;
+        waiting |= more;
+        match due {
+            Some((namespace, slots)) if runs(Artefact::Links) => {
+                drop(snapshot);
+                return self.link(namespace, &slots).map(|()| Turn::Worked);
+            }
+            Some(_) | None => {}
+        }
+        if self.models_available() {
+            let rested = draining || self.state().last_work.elapsed() >= SUMMARY_REST;
+            let (due, more) = self.due(&snapshot, Artefact::Summary, 1)?;
+            waiting |= more;
+            if let Some((namespace, slots)) = due
+                && runs(Artefact::Summary)
+            {
+                drop(snapshot);
+                if !rested {
+                    return Ok(Turn::Idle { waiting: true });
+                }
+                return self.summarize(namespace, slots[0]).map(|()| Turn::Worked);
+            }
+        }
+        Ok(Turn::Idle { waiting })
+    }
+
+    /// The first nodes of one namespace whose work may be done now, and whether others must wait.
+    fn due(
+        &self,
+        snapshot: &Snapshot,
+        artefact: Artefact,
+        most: usize,
+    ) -> Result<(Option<Due>, bool)> {
+        let now = clock::now();
+        let mut state = self.state();
+        let mut waiting = false;
+        // Namespaces take turns, so that a busy one does not starve the others.
+        let served = state.served;
+        let (mut next, mut first) = (None::<Due>, None::<Due>);
+        snapshot.pending(artefact as u8, |namespace, container| {
+            let due = if namespace > served { &mut next } else { &mut first };
+            for slot in container.slots() {
+                let slot = Slot(slot);
+                let backoff = state.backoff.get(&(namespace, slot, artefact));
+                // A new text has no failures: what the store has forgotten need not wait.
+                let failed = || {
+                    let work = snapshot.work(namespace, slot, artefact as u8);
+                    work.is_ok_and(|work| work.is_some())
+                };
+                if backoff.is_some_and(|due| *due > now) && failed() {
+                    waiting = true;
+                    continue;
+                }
+                let (of, slots) = due.get_or_insert_with(|| (namespace, Vec::new()));
+                if *of != namespace || slots.len() == most {
+                    break;
+                }
+                slots.push(slot);
+            }
+            // Those after the one served last come first: with a full batch of them it is enough.
+            next.as_ref().is_none_or(|(of, slots)| *of == namespace && slots.len() < most)
+        })?;
+        let found = next.or(first);
+        if let Some((namespace, _)) = &found {
+            state.served = *namespace;
+        }
+        Ok((found, waiting))
+    }
+
+    fn models_available(&self) -> bool {
+        let mut state = self.state();
+        match &state.unavailable {
+            Some((_, since)) if since.elapsed() < UNAVAILABLE_RETRY => false,
+            Some(_) => {
+                state.unavailable = None;
+                true
+            }
+            None => true,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

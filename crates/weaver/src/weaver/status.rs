@@ -1,0 +1,217 @@
+//! What the weaver is doing, how far each artefact is, and what was given up.
+
+use std::collections::HashMap;
+
+use embedded_db_common::{NamespaceId, Result, Slot, clock};
+use embedded_db_indexing::graph::{Artefact, GraphWriter, is_pending};
+use embedded_db_storage::{ReadTxn, Snapshot, WorkState};
+
+use super::Weaver;
+use crate::levels;
+
+/// State of one artefact of one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArtefactState {
+    /// It waits.
+    Pending,
+    /// It is there.
+    Ready,
+    /// It failed; why.
+    Failed(String),
+}
+
+/// Work that was given up, or cannot be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Namespace of the node.
+    pub namespace: NamespaceId,
+    /// Id of the node; `None` when everything of the kind is concerned.
+    pub id: Option<String>,
+    /// What failed.
+    pub artefact: Artefact,
+    /// Calls so far.
+    pub attempts: u32,
+    /// What the last one said.
+    pub error: String,
+}
+
+/// Counts of one kind of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JobCounts {
+    /// Waiting.
+    pub pending: u64,
+    /// Being worked on.
+    pub running: u64,
+    /// Done since the database was opened.
+    pub done: u64,
+    /// Failed calls since the database was opened.
+    pub failed: u64,
+    /// Given up.
+    pub dead: u64,
+}
+
+/// What the weaver is doing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// Workers inside a batch now.
+    pub active_workers: u64,
+    /// All that waits.
+    pub queue_size: u64,
+    /// The last thing that happened.
+    pub last_event: String,
+    /// The level in force.
+    pub activity_level: &'static str,
+    /// Counts by kind.
+    pub per_job: Vec<(&'static str, JobCounts)>,
+    /// Age of the oldest message that waits.
+    pub lag_seconds: f64,
+    /// Messages embedded a second of work.
+    pub throughput: f64,
+}
+
+impl Weaver {
+    /// State of an artefact of a node.
+    pub fn artefact(
+        &self,
+        snapshot: &Snapshot,
+        namespace: NamespaceId,
+        slot: Slot,
+        artefact: Artefact,
+    ) -> Result<ArtefactState> {
+        let unavailable = self.state().unavailable.as_ref().map(|(error, _)| error.clone());
+        artefact_state(snapshot, namespace, slot, artefact, unavailable)
+    }
+
+    /// Everything that was given up, and what cannot be done at all.
+    pub fn failures(&self, snapshot: &Snapshot) -> Result<Vec<Failure>> {
+        let mut out = dead_letters(snapshot)?;
+        let unavailable = self.state().unavailable.as_ref().map(|(error, _)| error.clone());
+        if let Some(error) = unavailable {
+            for artefact in [Artefact::Embedding, Artefact::Entities, Artefact::Summary] {
+                snapshot.pending(artefact as u8, |namespace, _| {
+                    let error = error.clone();
+                    out.push(Failure { namespace, id: None, artefact, attempts: 0, error });
+                    false
+                })?;
+            }
+        }
+        Ok(out)
+    }
+
+    /// Gives everything that failed another try; how many there were.
+    pub fn retry_failed(&self) -> Result<u64> {
+        let names = self.names;
+        let count = self.store.write(move |txn| {
+            let mut failed = Vec::new();
+            txn.scan_work(|namespace, slot, artefact, _| {
+                failed.push((namespace, slot, artefact));
+                Ok(())
+            })?;
+            for (namespace, slot, byte) in &failed {
+                txn.delete_work(*namespace, *slot, *byte)?;
+                let artefact = Artefact::ALL.into_iter().find(|known| *known as u8 == *byte);
+                if let Some(artefact) = artefact {
+                    GraphWriter::new(txn, &names, *namespace).mark(artefact, *slot)?;
+                }
+            }
+            Ok(failed.len() as u64)
+        })?;
+        let mut state = self.state();
+        state.backoff.clear();
+        state.unavailable = None;
+        drop(state);
+        self.wake.notify_one();
+        Ok(count)
+    }
+
+    /// What it is doing.
+    pub fn status(&self, snapshot: &Snapshot) -> Result<Status> {
+        let mut dead: HashMap<Artefact, u64> = HashMap::new();
+        for failure in dead_letters(snapshot)? {
+            *dead.entry(failure.artefact).or_default() += 1;
+        }
+        let mut per_job = Vec::new();
+        let (mut queue_size, mut oldest) = (0, None::<i64>);
+        for artefact in Artefact::ALL {
+            let mut pending = 0;
+            let mut first = None;
+            snapshot.pending(artefact as u8, |namespace, container| {
+                pending += container.len() as u64;
+                first = first.or_else(|| Some((namespace, container.slots().next()?)));
+                true
+            })?;
+            if let Some((namespace, slot)) = first
+                && let Some(node) = snapshot.node(namespace, Slot(slot))?
+            {
+                oldest = Some(oldest.unwrap_or(i64::MAX).min(node.updated_at));
+            }
+            queue_size += pending;
+            let state = self.state();
+            let count = |counts: &HashMap<_, u64>| counts.get(&artefact).copied().unwrap_or(0);
+            per_job.push((
+                artefact.name(),
+                JobCounts {
+                    pending,
+                    running: 0,
+                    done: count(&state.done),
+                    failed: count(&state.failed),
+                    dead: count(&dead),
+                },
+            ));
+        }
+        let state = self.state();
+        let embedded = state.done.get(&Artefact::Embedding).copied().unwrap_or(0);
+        let busy = state.busy.as_secs_f64().min(state.started.elapsed().as_secs_f64());
+        Ok(Status {
+            active_workers: u64::from(state.working),
+            queue_size,
+            last_event: state.last_event.clone(),
+            activity_level: levels::effective(state.level, state.last_call).name(),
+            per_job,
+            lag_seconds: oldest.map_or(0.0, |at| (clock::now() - at).max(0) as f64 / 1e6),
+            throughput: if busy > 0.0 { embedded as f64 / busy } else { 0.0 },
+        })
+    }
+}
+
+/// State of an artefact as the store tells it; `unavailable` is why pending work cannot be done.
+pub fn artefact_state(
+    snapshot: &Snapshot,
+    namespace: NamespaceId,
+    slot: Slot,
+    artefact: Artefact,
+    unavailable: Option<String>,
+) -> Result<ArtefactState> {
+    if let Some(work) = snapshot.work(namespace, slot, artefact as u8)?
+        && work.state == WorkState::Dead
+    {
+        return Ok(ArtefactState::Failed(work.error));
+    }
+    if !is_pending(snapshot, namespace, artefact, slot)? {
+        if artefact == Artefact::Links {
+            // Links are due once the entities are there.
+            return artefact_state(snapshot, namespace, slot, Artefact::Entities, unavailable);
+        }
+        return Ok(ArtefactState::Ready);
+    }
+    let needs_model = artefact != Artefact::Links;
+    Ok(match unavailable.filter(|_| needs_model) {
+        Some(error) => ArtefactState::Failed(error),
+        None => ArtefactState::Pending,
+    })
+}
+
+/// Everything that was given up.
+pub fn dead_letters(snapshot: &Snapshot) -> Result<Vec<Failure>> {
+    let mut out = Vec::new();
+    snapshot.scan_work(|namespace, slot, artefact, work| {
+        let artefact = Artefact::ALL.into_iter().find(|known| *known as u8 == artefact);
+        if let (WorkState::Dead, Some(artefact)) = (work.state, artefact) {
+            let id = snapshot.node(namespace, slot)?.map(|node| node.id.to_owned());
+            let (attempts, error) = (work.attempts, work.error);
+            out.push(Failure { namespace, id, artefact, attempts, error });
+        }
+        Ok(())
+    })?;
+    Ok(out)
+}
