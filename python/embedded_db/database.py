@@ -18,7 +18,7 @@ from ._native import Database as NativeDatabase
 from ._native import Edge, Embedding, Node
 from ._native import Snapshot as NativeSnapshot
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
-from .errors import DatabaseClosed, InvalidInput, nearest
+from .errors import DatabaseClosed, InvalidInput, nearest, shown
 from .models import (
     AnyNode,
     Artefact,
@@ -418,7 +418,7 @@ class EmbeddedDB(Reads):
             matrix = np.ascontiguousarray(vectors, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise InvalidInput(
-                f"vectors is {vectors!r:.100}", hint="Give float32[n, dim]"
+                f"vectors is {shown(vectors)}", hint="Give float32[n, dim]"
             ) from error
         if matrix.ndim != 2 or matrix.shape[0] != len(nodes) or np.ndim(vectors) != 2:
             raise InvalidInput(
@@ -568,7 +568,9 @@ class EmbeddedDB(Reads):
         """
         levels = get_args(ActivityLevel)
         if level not in levels:
-            raise InvalidInput(f"the activity level is {level!r}", hint=nearest(str(level), levels))
+            raise InvalidInput(
+                f"the activity level is {shown(level)}", hint=nearest(shown(level), levels)
+            )
         self._native.set_activity_level(level)
 
     def flush(self, timeout: float | None = None, *, progress: bool = False) -> None:
@@ -645,7 +647,9 @@ class EmbeddedDB(Reads):
 def _checked_path(path: object) -> str:
     location = os.fspath(path) if isinstance(path, PathLike) else path
     if not isinstance(location, str) or not location:
-        raise InvalidInput(f"path is {path!r}", hint="Give the name of a directory, or ':memory:'")
+        raise InvalidInput(
+            f"path is {shown(path)}", hint="Give the name of a directory, or ':memory:'"
+        )
     return location
 
 
@@ -653,7 +657,9 @@ def _checked_config(config: object) -> Config:
     if config is None:
         return Config()
     if not isinstance(config, Config):
-        raise InvalidInput(f"config is {config!r}", hint="Give a Config or Config.from_dict(…)")
+        raise InvalidInput(
+            f"config is {shown(config)}", hint="Give a Config or Config.from_dict(…)"
+        )
     return config
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
-from ._native import Database as NativeDatabase
 from ._native import Edge, Embedding, Hits, Node
 from ._native import Snapshot as NativeSnapshot
-from .errors import InvalidInput
+from ._native import _Reads as NativeReads
+from .errors import InvalidInput, shown
 from .models import AnyNode, Entity, IdLike, Owner, entities_of, id_of, wrap
 from .query import (
     ConvergedQuery,
@@ -28,7 +28,6 @@ __all__ = ["Pages", "Path", "Querying", "Reads", "Visit"]
 
 T = TypeVar("T")
 
-Source = NativeDatabase | NativeSnapshot
 Page = tuple[list[T], str | None]
 
 PAGE: Final = 512
@@ -162,7 +161,7 @@ class Querying(ABC):
             NotFound: a start node or a space does not exist.
             DimensionMismatch: the vector has another length than its space.
             ModelUnavailable: a text has to be embedded and there is no model.
-            Timeout: ``timeout`` passed.
+            Timeout: ``timeout`` passed, or the graph filter reaches over a million nodes.
         """
         return self._results(
             native_query(
@@ -205,7 +204,7 @@ class Querying(ABC):
 class Reads(Querying):
     """Reads of nodes, edges, embeddings and paths."""
 
-    _native: NativeDatabase | NativeSnapshot
+    _native: NativeReads
 
     @abstractmethod
     def _pinned(self) -> tuple[NativeSnapshot, Callable[[], None] | None]:
@@ -283,7 +282,7 @@ class Reads(Querying):
         """
         owner = self._owner()
 
-        def read(source: Source, after: str | None, limit: int) -> Page[AnyNode]:
+        def read(source: NativeReads, after: str | None, limit: int) -> Page[AnyNode]:
             nodes = source.nodes_page(label, after, limit)
             cursor = nodes[-1].id if len(nodes) == limit else None
             return [wrap(owner, node) for node in nodes], cursor
@@ -318,7 +317,7 @@ class Reads(Querying):
         node, types, way = id_of(id), _edge_types(type), native_direction(direction)
         owner = self._owner()
 
-        def read(source: Source, after: str | None, limit: int) -> Page[AnyNode]:
+        def read(source: NativeReads, after: str | None, limit: int) -> Page[AnyNode]:
             nodes, cursor = source.neighbors_page(node, types, way, after, limit)
             return [wrap(owner, node) for node in nodes], cursor
 
@@ -350,7 +349,7 @@ class Reads(Querying):
         """
         node, types, way = id_of(id), _edge_types(type), native_direction(direction)
 
-        def read(source: Source, after: str | None, limit: int) -> Page[Edge]:
+        def read(source: NativeReads, after: str | None, limit: int) -> Page[Edge]:
             return source.edges_page(node, types, way, after, limit)
 
         return self._pages(read, limit, after)
@@ -358,7 +357,7 @@ class Reads(Querying):
     def _following(self, id: str, type: str, limit: int | None) -> Pages[AnyNode]:
         owner = self._owner()
 
-        def read(source: Source, after: str | None, wanted: int) -> Page[AnyNode]:
+        def read(source: NativeReads, after: str | None, wanted: int) -> Page[AnyNode]:
             visits = source.traverse(
                 after or id, [type], "out", wanted, False, wanted + 1, MAX_VISITED
             )
@@ -370,7 +369,7 @@ class Reads(Querying):
 
     def _pages(
         self,
-        read: Callable[[Source, str | None, int], Page[T]],
+        read: Callable[[NativeReads, str | None, int], Page[T]],
         limit: int | None,
         after: str | None,
     ) -> Pages[T]:
@@ -450,7 +449,7 @@ class Reads(Querying):
             edge_types: only edges of these types.
             direction: ``"out"``, ``"in"`` or ``"any"``, seen from the start.
             max_hops: most edges; any number when left out.
-            max_visited: most nodes to look at.
+            max_visited: most nodes that the search may meet from either end.
 
         Returns:
             The path, or None when there is none.
@@ -458,7 +457,7 @@ class Reads(Querying):
         Raises:
             NotFound: one of the nodes does not exist.
             InvalidInput: the direction or a number is out of range.
-            Timeout: ``max_visited`` nodes were looked at without an answer.
+            Timeout: more than ``max_visited`` nodes were met without an answer.
         """
         path = self._native.find_shortest_path(
             id_of(start_id),
@@ -492,7 +491,7 @@ class Reads(Querying):
             max_depth: most hops from the start.
             depth_first: depth first instead of breadth first.
             limit: most nodes to give.
-            max_visited: most nodes to look at.
+            max_visited: most nodes that the walk may meet.
 
         Returns:
             An iterator over (node, depth).
@@ -500,6 +499,7 @@ class Reads(Querying):
         Raises:
             NotFound: the node does not exist.
             InvalidInput: the direction or a number is out of range.
+            Timeout: more than ``max_visited`` nodes were met before the walk was complete.
         """
         visits = self._native.traverse(
             id_of(start),
@@ -517,7 +517,7 @@ class Reads(Querying):
 def _checked(query: object) -> ConvergedQuery:
     if not isinstance(query, ConvergedQuery):
         raise InvalidInput(
-            f"{query!r:.200} is not a ConvergedQuery",
+            f"{shown(query)} is not a ConvergedQuery",
             hint="Make one with ConvergedQuery(…) or ConvergedQuery.from_dict(…)",
         )
     return query
@@ -536,7 +536,8 @@ def _edge_types(given: object) -> list[str] | None:
     types = list(given) if isinstance(given, Iterable) else []
     if not types or not all(isinstance(name, str) for name in types):
         raise InvalidInput(
-            f"the edge types are {given!r}", hint="Give one type, a list of them, or None for all"
+            f"the edge types are {shown(given)}",
+            hint="Give one type, a list of them, or None for all",
         )
     return types
 
@@ -557,5 +558,7 @@ def _limit(limit: object) -> int | None:
     if limit is None:
         return None
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        raise InvalidInput(f"limit is {limit!r}", hint="It has to be 1 or more, or None for all")
+        raise InvalidInput(
+            f"limit is {shown(limit)}", hint="It has to be 1 or more, or None for all"
+        )
     return limit

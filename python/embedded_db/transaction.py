@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 from ._native import Edge, Hits, Node
 from ._native import Transaction as NativeTransaction
-from .errors import Conflict, InvalidInput
+from .errors import Conflict, InvalidInput, shown
 from .models import AnyNode, IdLike, id_of, wrap
 from .query import direction as native_direction
 from .reads import Querying, _edge_types, with_space
@@ -179,7 +179,7 @@ class Transaction(Querying):
             places = [at for at, node in enumerate(nodes) if node.id == after]
             if not places:
                 raise InvalidInput(
-                    f"{after!r} is no neighbour of {id_of(id)!r}",
+                    f"{shown(after)} is no neighbour of {id_of(id)!r}",
                     hint="Give the id of a neighbour of that type and direction",
                 )
             nodes = nodes[places[-1] + 1 :]
@@ -235,7 +235,7 @@ class Transaction(Querying):
 def run(database: "EmbeddedDB", function: Callable[[Transaction], R], attempts: int) -> R:
     """Run a function in a transaction, again after every conflict."""
     if attempts < 1:
-        raise InvalidInput(f"attempts is {attempts!r}", hint="It has to be 1 or more")
+        raise InvalidInput(f"attempts is {shown(attempts)}", hint="It has to be 1 or more")
     pause = FIRST_PAUSE
     for attempt in range(1, attempts + 1):
         try:
