@@ -18,7 +18,7 @@ from ._native import Database as NativeDatabase
 from ._native import Edge, Embedding, Node
 from ._native import Snapshot as NativeSnapshot
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
-from .errors import DatabaseClosed, InvalidInput, nearest, shown
+from .errors import DatabaseClosed, InvalidInput, is_one_of, nearest, shown
 from .models import (
     AnyNode,
     Artefact,
@@ -416,7 +416,7 @@ class EmbeddedDB(Reads):
         nodes = [id_of(id) for id in ids]
         try:
             matrix = np.ascontiguousarray(vectors, dtype=np.float32)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidInput(
                 f"vectors is {shown(vectors)}", hint="Give float32[n, dim]"
             ) from error
@@ -425,7 +425,7 @@ class EmbeddedDB(Reads):
                 f"vectors has the shape {np.shape(vectors)} for {len(nodes)} ids",
                 hint="Give one row for each id: float32[n, dim]",
             )
-        return self._native.set_embeddings(nodes, matrix, space or self._config.embedding_space)
+        return self._native.set_embeddings(nodes, matrix, self._space(space))
 
     def spaces(self) -> list[dict[str, Any]]:
         """Give the embedding spaces: name, model, dimension, metric and count of each."""
@@ -567,7 +567,7 @@ class EmbeddedDB(Reads):
             InvalidInput: there is no such level.
         """
         levels = get_args(ActivityLevel)
-        if level not in levels:
+        if not is_one_of(level, levels):
             raise InvalidInput(
                 f"the activity level is {shown(level)}", hint=nearest(shown(level), levels)
             )

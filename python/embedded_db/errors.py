@@ -285,6 +285,16 @@ def shown(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
+def is_one_of(value: object, names: Iterable[str]) -> bool:
+    """Tell whether a value is one of some names; what is no text, such as an array, is none.
+
+    Args:
+        value: what was given.
+        names: the names that are known.
+    """
+    return isinstance(value, str) and value in names
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Build the remedy for a misspelt name: the nearest known one, then all of them.
 

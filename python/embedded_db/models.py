@@ -724,11 +724,13 @@ def message_dict(
     properties: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Put a message in the form native code takes; what is None is left out."""
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise InvalidInput(f"metadata is {shown(metadata)}", hint="It has to be a dict")
     message = {
         "id": id,
         "sender": sender,
         "timestamp": timestamp,
-        "metadata": None if metadata is None else dict(metadata),
+        "metadata": metadata if isinstance(metadata, dict | None) else dict(metadata),
     }
     kept = {name: value for name, value in message.items() if value is not None}
     return {**properties, **kept, "content": content, "role": role}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, TypedDict, c
 import numpy as np
 import numpy.typing as npt
 
-from .errors import InvalidQuery, NonFiniteVector, nearest
+from .errors import InvalidQuery, NonFiniteVector, is_one_of, nearest, shown
 
 if TYPE_CHECKING:
     from ._native import Hit, Hits
@@ -262,13 +262,15 @@ def _short(value: Any) -> str:
 
 
 def _wrong(where: str, value: object, expected: str) -> InvalidQuery:
-    return InvalidQuery(f"{where} is {_short(value)}", hint=f"It has to be {expected}")
+    return InvalidQuery(f"{where} is {shown(value)}", hint=f"It has to be {expected}")
 
 
 def _fields(where: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
-            raise InvalidQuery(f"{where} has no field {name!r}", hint=nearest(name, known))
+            raise InvalidQuery(
+                f"{where} has no field {shown(name)}", hint=nearest(shown(name), known)
+            )
 
 
 def _mapping(where: str, given: object, known: Sequence[str]) -> Mapping[str, Any]:
@@ -292,13 +294,20 @@ def _whole(where: str, value: object, least: int, most: int) -> int:
     return value
 
 
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that is no float
+        return False
+
+
 def _number(where: str, value: object, *, least: float, most: float = math.inf) -> float:
     if isinstance(value, np.integer | np.floating):
         value = value.item()
     if (
         not isinstance(value, int | float)
         or isinstance(value, bool)
-        or not math.isfinite(value)
+        or not _finite(value)
         or not least <= value <= most
     ):
         bounds = f"from {least:g} to {most:g}" if math.isfinite(most) else f"of {least:g} or more"
@@ -345,9 +354,9 @@ def _filter(where: str, given: object, depth: int) -> dict[str, Any]:
     _fields(where, given, ("property", "operator", "value", "any", "all", "not"))
     name = _string(f"{where}.property", given.get("property"))
     operator = given.get("operator")
-    if operator not in OPERATORS:
+    if not isinstance(operator, str) or operator not in OPERATORS:
         raise InvalidQuery(
-            f"{where}.operator is {operator!r}", hint=nearest(str(operator), OPERATORS)
+            f"{where}.operator is {shown(operator)}", hint=nearest(shown(operator), OPERATORS)
         )
     condition: dict[str, Any] = {"property": name, "operator": operator}
     if operator in ("Exists", "NotExists"):
@@ -396,11 +405,23 @@ def _value(where: str, value: object, depth: int = 0) -> Any:
         return [_value(f"{where}[{at}]", item, depth + 1) for at, item in enumerate(value)]
     if isinstance(value, Mapping):
         return {
-            str(name): _value(f"{where}.{name}", item, depth + 1) for name, item in value.items()
+            str(name): _value(
+                f"{where}.{name}" if isinstance(name, str) else where, item, depth + 1
+            )
+            for name, item in _pairs(where, value)
         }
     raise _wrong(
         where, value, "None, bool, int, float, str, bytes, datetime, or a list or dict of these"
     )
+
+
+def _pairs(where: str, given: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    """Take the items of a mapping as they are now."""
+    try:
+        items = dict.items(given) if isinstance(given, dict) else given.items()
+        return [(name, item) for name, item in items]
+    except (TypeError, ValueError) as error:
+        raise _wrong(where, given, "a mapping whose items are pairs") from error
 
 
 def _ids(where: str, start: object) -> list[str]:
@@ -482,12 +503,10 @@ def direction(value: str, where: str = "direction") -> str:
     Raises:
         InvalidQuery: it is none of ``out``, ``in``, ``both`` and ``any``.
     """
-    if value == "any":
-        return "both"
-    if value in ("out", "in", "both"):
-        return value
+    if is_one_of(value, ("out", "in", "both", "any")):
+        return "both" if value == "any" else value
     raise InvalidQuery(
-        f"{where} is {value!r}", hint=nearest(str(value), ("out", "in", "both", "any"))
+        f"{where} is {shown(value)}", hint=nearest(shown(value), ("out", "in", "both", "any"))
     )
 
 
@@ -500,7 +519,7 @@ def vector(value: Any, where: str = "vector") -> npt.NDArray[np.float32]:
     """
     try:
         array = np.ascontiguousarray(value, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _wrong(where, value, "a list or array of numbers") from error
     if array.ndim != 1 or array.size == 0 or np.ndim(value) != 1:
         raise InvalidQuery(

@@ -161,7 +161,7 @@ class Querying(ABC):
             NotFound: a start node or a space does not exist.
             DimensionMismatch: the vector has another length than its space.
             ModelUnavailable: a text has to be embedded and there is no model.
-            Timeout: ``timeout`` passed, or the graph filter reaches over a million nodes.
+            Timeout: ``timeout`` passed, or the graph filter reaches over five million nodes.
         """
         return self._results(
             native_query(
@@ -407,7 +407,7 @@ class Reads(Querying):
         Raises:
             NotFound: the node or the space does not exist.
         """
-        return self._native.get_embedding_for_node(id_of(id), space or self._default_space())
+        return self._native.get_embedding_for_node(id_of(id), self._space(space))
 
     def get_embeddings_for_node(self, id: IdLike, space: str | None = None) -> list[Embedding]:
         """Read the embeddings of the parts of a node, in the order of the text.
@@ -419,7 +419,10 @@ class Reads(Querying):
         Raises:
             NotFound: the node or the space does not exist.
         """
-        return self._native.get_embeddings_for_node(id_of(id), space or self._default_space())
+        return self._native.get_embeddings_for_node(id_of(id), self._space(space))
+
+    def _space(self, space: str | None) -> str | None:
+        return self._default_space() if space is None else space
 
     def get_entities_mentioned_in(self, id: IdLike) -> list[Entity]:
         """Give the entities that a message mentions, as far as they have been recognised.
@@ -533,7 +536,7 @@ def _edge_types(given: object) -> list[str] | None:
         return None
     if isinstance(given, str):
         return [given]
-    types = list(given) if isinstance(given, Iterable) else []
+    types = list(given) if isinstance(given, Iterable) and not isinstance(given, Mapping) else []
     if not types or not all(isinstance(name, str) for name in types):
         raise InvalidInput(
             f"the edge types are {shown(given)}",

@@ -104,6 +104,16 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     make(py, error).unwrap_or_else(|failed| failed)
 }
 
+/// An id or a name that was given may be of any length.
+fn shortened(mut message: String) -> String {
+    const LONGEST: usize = 4000;
+    if message.len() > LONGEST {
+        message.truncate(message.floor_char_boundary(LONGEST));
+        message.push('…');
+    }
+    message
+}
+
 fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let fields = PyDict::new(py);
     match error {
@@ -155,7 +165,7 @@ fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         _ => {}
     }
     let class = py.import("embedded_db.errors")?.getattr(error.code())?;
-    let arguments = PyTuple::new(py, [error.to_string()])?;
+    let arguments = PyTuple::new(py, [shortened(error.to_string())])?;
     Ok(PyErr::from_value(class.call(arguments, Some(&fields))?))
 }
 
