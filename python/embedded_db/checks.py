@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .errors import InvalidQuery, NonFiniteVector, nearest
+from .errors import InvalidQuery, NonFiniteVector, is_one_of, nearest, shown
 
 __all__ = [
     "check_fields",
@@ -125,7 +125,7 @@ def short(value: Any) -> str:
 
 def wrong(where: str, value: object, expected: str) -> InvalidQuery:
     """Make the error that names a part, what it is, and what it has to be."""
-    return InvalidQuery(f"{where} is {short(value)}", hint=f"It has to be {expected}")
+    return InvalidQuery(f"{where} is {shown(value)}", hint=f"It has to be {expected}")
 
 
 def check_fields(where: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -136,7 +136,9 @@ def check_fields(where: str, given: Mapping[str, Any], known: Sequence[str]) -> 
     """
     for name in given:
         if name not in known:
-            raise InvalidQuery(f"{where} has no field {name!r}", hint=nearest(name, known))
+            raise InvalidQuery(
+                f"{where} has no field {shown(name)}", hint=nearest(shown(name), known)
+            )
 
 
 def _mapping(where: str, given: object, known: Sequence[str]) -> Mapping[str, Any]:
@@ -160,13 +162,20 @@ def _whole(where: str, value: object, least: int, most: int) -> int:
     return value
 
 
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that is no float
+        return False
+
+
 def _number(where: str, value: object, *, least: float, most: float = math.inf) -> float:
     if isinstance(value, np.integer | np.floating):
         value = value.item()
     if (
         not isinstance(value, int | float)
         or isinstance(value, bool)
-        or not math.isfinite(value)
+        or not _finite(value)
         or not least <= value <= most
     ):
         bounds = f"from {least:g} to {most:g}" if math.isfinite(most) else f"of {least:g} or more"
@@ -213,9 +222,9 @@ def _filter(where: str, given: object, depth: int) -> dict[str, Any]:
     check_fields(where, given, ("property", "operator", "value", "any", "all", "not"))
     name = _string(f"{where}.property", given.get("property"))
     operator = given.get("operator")
-    if operator not in OPERATORS:
+    if not isinstance(operator, str) or operator not in OPERATORS:
         raise InvalidQuery(
-            f"{where}.operator is {operator!r}", hint=nearest(str(operator), OPERATORS)
+            f"{where}.operator is {shown(operator)}", hint=nearest(shown(operator), OPERATORS)
         )
     condition: dict[str, Any] = {"property": name, "operator": operator}
     if operator in ("Exists", "NotExists"):
@@ -266,11 +275,27 @@ def _value(where: str, value: object, depth: int = 0) -> Any:
         return [_value(f"{where}[{at}]", item, depth + 1) for at, item in enumerate(value)]
     if isinstance(value, Mapping):
         return {
-            str(name): _value(f"{where}.{name}", item, depth + 1) for name, item in value.items()
+            _name(where, name): _value(f"{where}.{name}", item, depth + 1)
+            for name, item in _pairs(where, value)
         }
     raise wrong(
         where, value, "None, bool, int, float, str, bytes, datetime, or a list or dict of these"
     )
+
+
+def _name(where: str, name: object) -> str:
+    if not isinstance(name, str):
+        raise wrong(where, name, "a dict whose names are texts, as stored ones are")
+    return name
+
+
+def _pairs(where: str, given: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    """Take the items of a mapping as they are now."""
+    try:
+        items = dict.items(given) if isinstance(given, dict) else given.items()
+        return [(name, item) for name, item in items]
+    except (TypeError, ValueError) as error:
+        raise wrong(where, given, "a mapping whose items are pairs") from error
 
 
 def _order(where: str, given: object) -> list[tuple[str, str]]:
@@ -278,13 +303,12 @@ def _order(where: str, given: object) -> list[tuple[str, str]]:
         raise wrong(where, given, 'a list such as [("timestamp", "desc")]')
     order = []
     for at, item in enumerate(given):
-        name, direction = (item, "asc") if isinstance(item, str) else _pair(f"{where}[{at}]", item)
-        if direction not in ("asc", "desc"):
+        name, way = (item, "asc") if isinstance(item, str) else _pair(f"{where}[{at}]", item)
+        if not isinstance(way, str) or way not in ("asc", "desc"):
             raise InvalidQuery(
-                f"{where}[{at}] is ordered {direction!r}",
-                hint=nearest(str(direction), ("asc", "desc")),
+                f"{where}[{at}] is ordered {shown(way)}", hint=nearest(shown(way), ("asc", "desc"))
             )
-        order.append((_string(f"{where}[{at}]", name), direction))
+        order.append((_string(f"{where}[{at}]", name), way))
     return order
 
 
@@ -412,12 +436,12 @@ def _rank(given: object) -> dict[str, Any]:
         name: _number(f"rank.{name}", rank[name], least=0.0) for name in weights if name in rank
     }
     if "fusion" in rank:
-        if rank["fusion"] not in ("weighted", "rrf"):
+        fusion = rank["fusion"]
+        if not isinstance(fusion, str) or fusion not in ("weighted", "rrf"):
             raise InvalidQuery(
-                f"rank.fusion is {rank['fusion']!r}",
-                hint=nearest(str(rank["fusion"]), ("weighted", "rrf")),
+                f"rank.fusion is {shown(fusion)}", hint=nearest(shown(fusion), ("weighted", "rrf"))
             )
-        native["fusion"] = rank["fusion"]
+        native["fusion"] = fusion
     if "recency_half_life" in rank:
         native["recency_half_life"] = _half_life(rank["recency_half_life"])
     if "mmr" in rank:
@@ -440,12 +464,10 @@ def direction(value: str, where: str = "direction") -> str:
     Raises:
         InvalidQuery: it is none of ``out``, ``in``, ``both`` and ``any``.
     """
-    if value == "any":
-        return "both"
-    if value in ("out", "in", "both"):
-        return value
+    if is_one_of(value, ("out", "in", "both", "any")):
+        return "both" if value == "any" else value
     raise InvalidQuery(
-        f"{where} is {value!r}", hint=nearest(str(value), ("out", "in", "both", "any"))
+        f"{where} is {shown(value)}", hint=nearest(shown(value), ("out", "in", "both", "any"))
     )
 
 
@@ -458,7 +480,7 @@ def vector(value: Any, where: str = "vector") -> npt.NDArray[np.float32]:
     """
     try:
         array = np.ascontiguousarray(value, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise wrong(where, value, "a list or array of numbers") from error
     if array.ndim != 1 or array.size == 0 or np.ndim(value) != 1:
         raise InvalidQuery(

@@ -19,7 +19,7 @@ from ._native import Edge, Embedding, Node
 from ._native import Snapshot as NativeSnapshot
 from .checks import vector as checked_vector
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
-from .errors import DatabaseClosed, InvalidInput, nearest
+from .errors import DatabaseClosed, InvalidInput, is_one_of, nearest, shown
 from .models import (
     AnyNode,
     Artefact,
@@ -452,16 +452,16 @@ class EmbeddedDB(Reads):
         nodes = [id_of(id) for id in ids]
         try:
             matrix = np.ascontiguousarray(vectors, dtype=np.float32)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidInput(
-                f"vectors is {vectors!r:.100}", hint="Give float32[n, dim]"
+                f"vectors is {shown(vectors)}", hint="Give float32[n, dim]"
             ) from error
         if matrix.ndim != 2 or matrix.shape[0] != len(nodes) or np.ndim(vectors) != 2:
             raise InvalidInput(
                 f"vectors has the shape {np.shape(vectors)} for {len(nodes)} ids",
                 hint="Give one row for each id: float32[n, dim]",
             )
-        return self._native.set_embeddings(nodes, matrix, space or self._config.embedding_space)
+        return self._native.set_embeddings(nodes, matrix, self._space(space))
 
     def spaces(self) -> list[dict[str, Any]]:
         """Give the embedding spaces: name, model, dimension, metric and count of each."""
@@ -603,8 +603,10 @@ class EmbeddedDB(Reads):
             InvalidInput: there is no such level.
         """
         levels = get_args(ActivityLevel)
-        if level not in levels:
-            raise InvalidInput(f"the activity level is {level!r}", hint=nearest(str(level), levels))
+        if not is_one_of(level, levels):
+            raise InvalidInput(
+                f"the activity level is {shown(level)}", hint=nearest(shown(level), levels)
+            )
         self._native.set_activity_level(level)
 
     def flush(self, timeout: float | None = None, *, progress: bool = False) -> None:
@@ -683,7 +685,9 @@ class EmbeddedDB(Reads):
 def _checked_path(path: object) -> str:
     location = os.fspath(path) if isinstance(path, PathLike) else path
     if not isinstance(location, str) or not location:
-        raise InvalidInput(f"path is {path!r}", hint="Give the name of a directory, or ':memory:'")
+        raise InvalidInput(
+            f"path is {shown(path)}", hint="Give the name of a directory, or ':memory:'"
+        )
     return location
 
 
@@ -691,7 +695,9 @@ def _checked_config(config: object) -> Config:
     if config is None:
         return Config()
     if not isinstance(config, Config):
-        raise InvalidInput(f"config is {config!r}", hint="Give a Config or Config.from_dict(…)")
+        raise InvalidInput(
+            f"config is {shown(config)}", hint="Give a Config or Config.from_dict(…)"
+        )
     return config
 
 

@@ -24,7 +24,7 @@
     ├── ForkedHandle         a handle used in a forked child process
     ├── ReadOnly             a write through a handle that only reads
     ├── FormatTooNew         files written by a later version
-    ├── Timeout              a time limit given by the caller passed     (retryable)
+    ├── Timeout              a limit of time or work was reached         (retryable)
     ├── EnrichmentFailed     the weaver gave up on some work
     ├── ModelUnavailable     a model that is not installed or will not load
     └── InternalError        a defect of the library itself
@@ -35,7 +35,8 @@ it is simply made again), ``hint`` (the remedy) and, where files are concerned, 
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, ClassVar
+from reprlib import Repr
+from typing import Any, ClassVar, Final
 
 __all__ = [
     "AlreadyExists",
@@ -232,9 +233,14 @@ class FormatTooNew(DbError):
 
 
 class Timeout(DbError):
-    """A time limit given by the caller passed; what was begun goes on or was undone."""
+    """A limit of time or work given by the caller was reached without an answer.
+
+    What was begun goes on or was undone. ``limit`` is the most nodes that a search might visit,
+    when it gave up for that; such a one is not ``retryable`` as it is, for it would end alike.
+    """
 
     retryable = True
+    limit: int | None = None
 
 
 class EnrichmentFailed(DbError):
@@ -253,6 +259,40 @@ class ModelUnavailable(DbError):
 
 class InternalError(DbError):
     """A defect of the library itself; the database goes on."""
+
+
+class _Short(Repr):
+    """Representations that stay short whatever the size and the depth of the value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxstring = self.maxlong = self.maxother = 80
+
+
+_SHORT: Final = _Short()
+
+
+def shown(value: object) -> str:
+    """Show a value in a message: cut to some 80 characters a part, and never failing.
+
+    Args:
+        value: anything, however large, deep or broken.
+    """
+    try:
+        return _SHORT.repr(value)
+    except Exception:  # a broken __repr__, or an integer of too many digits to print
+        return f"<{type(value).__name__}>"
+
+
+def is_one_of(value: object, names: Iterable[str]) -> bool:
+    """Tell whether a value is one of some names; what is no text, such as an array, is none.
+
+    Args:
+        value: what was given.
+        names: the names that are known.
+    """
+    return isinstance(value, str) and value in names
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

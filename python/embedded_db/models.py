@@ -21,7 +21,7 @@ from typing import (
 )
 
 from ._native import Embedding, Node
-from .errors import InvalidInput, NotFound, nearest
+from .errors import InvalidInput, NotFound, nearest, shown
 from .fields import DELETE
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def id_of(thing: IdLike) -> str:
     identity = getattr(thing, "id", None)
     if not isinstance(identity, str):
         raise InvalidInput(
-            f"{thing!r} is not an id", hint="Give an id (str) or an object that has one"
+            f"{shown(thing)} is not an id", hint="Give an id (str) or an object that has one"
         )
     return identity
 
@@ -702,18 +702,18 @@ def check_messages(messages: Sequence[Mapping[str, Any]], chat_id: str) -> None:
         content = message.get("content") if isinstance(message, dict) else None
         if content is None:
             raise InvalidInput(
-                f"message {at} is {message!r:.100}, without a content",
+                f"message {at} is {shown(message)}, without a content",
                 hint="Give a dict with a content, which is a text",
             )
         for name, kind, wanted in MESSAGE_KINDS:
             value = message.get(name)
             if value is not None and not isinstance(value, kind):
                 raise InvalidInput(
-                    f"{name} of message {at} is {value!r:.100}", hint=f"It has to be {wanted}"
+                    f"{name} of message {at} is {shown(value)}", hint=f"It has to be {wanted}"
                 )
         if message.get("chat_id", chat_id) != chat_id:
             raise InvalidInput(
-                f"chat_id of message {at} is {message['chat_id']!r}, but it is added to "
+                f"chat_id of message {at} is {shown(message['chat_id'])}, but it is added to "
                 f"{chat_id!r}",
                 hint="Leave chat_id out, or add it to that chat",
             )
@@ -730,11 +730,13 @@ def message_dict(
     properties: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Put a message in the form native code takes; what is None is left out."""
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise InvalidInput(f"metadata is {shown(metadata)}", hint="It has to be a dict")
     message = {
         "id": id,
         "sender": sender,
         "timestamp": timestamp,
-        "metadata": None if metadata is None else dict(metadata),
+        "metadata": metadata if isinstance(metadata, dict | None) else dict(metadata),
     }
     kept = {name: value for name, value in message.items() if value is not None}
     return {**properties, **kept, "content": content, "role": role}

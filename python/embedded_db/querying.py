@@ -6,7 +6,7 @@ from typing import Any, Protocol, cast
 
 from ._native import Cursor, Hits
 from .checks import MAX_LIMIT, native_query
-from .errors import InvalidInput
+from .errors import InvalidInput, shown
 from .models import Owner
 from .query import (
     ConvergedQuery,
@@ -100,7 +100,7 @@ class Querying(ABC):
             DimensionMismatch: the vector has another length than its space.
             ModelUnavailable: a text has to be embedded and there is no model.
             SnapshotExpired: the state that the cursor saw is too old.
-            Timeout: ``timeout`` passed.
+            Timeout: ``timeout`` passed, or the graph filter reaches over five million nodes.
         """
         native = native_query(
             structural_filters=structural_filters,
@@ -177,7 +177,7 @@ class Querying(ABC):
         if space is not None and "semantic_query" in native:
             native = {**native, "semantic_query": {"space": space, **native["semantic_query"]}}
         if after is not None and not isinstance(after, Cursor):
-            raise InvalidInput(f"after is {after!r:.200}", hint="Pass results.cursor")
+            raise InvalidInput(f"after is {shown(after)}", hint="Pass results.cursor")
         owner = cast("Owner", self)
         if rerank is None:
             return Results(owner, self._asked().query(native, after))
@@ -199,7 +199,7 @@ def checked(query: object) -> ConvergedQuery:
     """
     if not isinstance(query, ConvergedQuery):
         raise InvalidInput(
-            f"{query!r:.200} is not a ConvergedQuery",
+            f"{shown(query)} is not a ConvergedQuery",
             hint="Make one with ConvergedQuery(…) or ConvergedQuery.from_dict(…)",
         )
     return query

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
-from ._native import Database as NativeDatabase
 from ._native import Edge, Embedding, Node
 from ._native import Snapshot as NativeSnapshot
+from ._native import _Reads as NativeReads
 from .checks import direction as native_direction
-from .errors import InvalidInput
+from .errors import InvalidInput, shown
 from .models import AnyNode, Entity, IdLike, Owner, entities_of, id_of, wrap
 from .querying import Asked, Querying
 
@@ -19,7 +19,6 @@ __all__ = ["Pages", "Path", "Reads", "Visit"]
 
 T = TypeVar("T")
 
-Source = NativeDatabase | NativeSnapshot
 Page = tuple[list[T], str | None]
 
 PAGE: Final = 512
@@ -102,7 +101,7 @@ class Path:
 class Reads(Querying):
     """Reads of nodes, edges, embeddings and paths."""
 
-    _native: NativeDatabase | NativeSnapshot
+    _native: NativeReads
 
     @abstractmethod
     def _pinned(self) -> tuple[NativeSnapshot, Callable[[], None] | None]:
@@ -180,7 +179,7 @@ class Reads(Querying):
         """
         owner = self._owner()
 
-        def read(source: Source, after: str | None, limit: int) -> Page[AnyNode]:
+        def read(source: NativeReads, after: str | None, limit: int) -> Page[AnyNode]:
             nodes = source.nodes_page(label, after, limit)
             cursor = nodes[-1].id if len(nodes) == limit else None
             return [wrap(owner, node) for node in nodes], cursor
@@ -215,7 +214,7 @@ class Reads(Querying):
         node, types, way = id_of(id), _edge_types(type), native_direction(direction)
         owner = self._owner()
 
-        def read(source: Source, after: str | None, limit: int) -> Page[AnyNode]:
+        def read(source: NativeReads, after: str | None, limit: int) -> Page[AnyNode]:
             nodes, cursor = source.neighbors_page(node, types, way, after, limit)
             return [wrap(owner, node) for node in nodes], cursor
 
@@ -247,7 +246,7 @@ class Reads(Querying):
         """
         node, types, way = id_of(id), _edge_types(type), native_direction(direction)
 
-        def read(source: Source, after: str | None, limit: int) -> Page[Edge]:
+        def read(source: NativeReads, after: str | None, limit: int) -> Page[Edge]:
             return source.edges_page(node, types, way, after, limit)
 
         return self._pages(read, limit, after)
@@ -255,7 +254,7 @@ class Reads(Querying):
     def _following(self, id: str, type: str, limit: int | None) -> Pages[AnyNode]:
         owner = self._owner()
 
-        def read(source: Source, after: str | None, wanted: int) -> Page[AnyNode]:
+        def read(source: NativeReads, after: str | None, wanted: int) -> Page[AnyNode]:
             visits = source.traverse(
                 after or id, [type], "out", wanted, False, wanted + 1, MAX_VISITED
             )
@@ -267,7 +266,7 @@ class Reads(Querying):
 
     def _pages(
         self,
-        read: Callable[[Source, str | None, int], Page[T]],
+        read: Callable[[NativeReads, str | None, int], Page[T]],
         limit: int | None,
         after: str | None,
     ) -> Pages[T]:
@@ -305,7 +304,7 @@ class Reads(Querying):
         Raises:
             NotFound: the node or the space does not exist.
         """
-        return self._native.get_embedding_for_node(id_of(id), space or self._default_space())
+        return self._native.get_embedding_for_node(id_of(id), self._space(space))
 
     def get_embeddings_for_node(self, id: IdLike, space: str | None = None) -> list[Embedding]:
         """Read the embeddings of the parts of a node, in the order of the text.
@@ -317,7 +316,10 @@ class Reads(Querying):
         Raises:
             NotFound: the node or the space does not exist.
         """
-        return self._native.get_embeddings_for_node(id_of(id), space or self._default_space())
+        return self._native.get_embeddings_for_node(id_of(id), self._space(space))
+
+    def _space(self, space: str | None) -> str | None:
+        return self._default_space() if space is None else space
 
     def get_entities_mentioned_in(self, id: IdLike) -> list[Entity]:
         """Give the entities that a message mentions, as far as they have been recognised.
@@ -347,7 +349,7 @@ class Reads(Querying):
             edge_types: only edges of these types.
             direction: ``"out"``, ``"in"`` or ``"any"``, seen from the start.
             max_hops: most edges; any number when left out.
-            max_visited: most nodes to look at.
+            max_visited: most nodes that the search may meet from either end.
 
         Returns:
             The path, or None when there is none.
@@ -355,7 +357,7 @@ class Reads(Querying):
         Raises:
             NotFound: one of the nodes does not exist.
             InvalidInput: the direction or a number is out of range.
-            Timeout: ``max_visited`` nodes were looked at without an answer.
+            Timeout: more than ``max_visited`` nodes were met without an answer.
         """
         path = self._native.find_shortest_path(
             id_of(start_id),
@@ -389,7 +391,7 @@ class Reads(Querying):
             max_depth: most hops from the start.
             depth_first: depth first instead of breadth first.
             limit: most nodes to give.
-            max_visited: most nodes to look at.
+            max_visited: most nodes that the walk may meet.
 
         Returns:
             An iterator over (node, depth).
@@ -397,6 +399,7 @@ class Reads(Querying):
         Raises:
             NotFound: the node does not exist.
             InvalidInput: the direction or a number is out of range.
+            Timeout: more than ``max_visited`` nodes were met before the walk was complete.
         """
         visits = self._native.traverse(
             id_of(start),
@@ -421,10 +424,11 @@ def _edge_types(given: object) -> list[str] | None:
         return None
     if isinstance(given, str):
         return [given]
-    types = list(given) if isinstance(given, Iterable) else []
+    types = list(given) if isinstance(given, Iterable) and not isinstance(given, Mapping) else []
     if not types or not all(isinstance(name, str) for name in types):
         raise InvalidInput(
-            f"the edge types are {given!r}", hint="Give one type, a list of them, or None for all"
+            f"the edge types are {shown(given)}",
+            hint="Give one type, a list of them, or None for all",
         )
     return types
 
@@ -445,5 +449,7 @@ def _limit(limit: object) -> int | None:
     if limit is None:
         return None
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        raise InvalidInput(f"limit is {limit!r}", hint="It has to be 1 or more, or None for all")
+        raise InvalidInput(
+            f"limit is {shown(limit)}", hint="It has to be 1 or more, or None for all"
+        )
     return limit

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, overload
 
-from .errors import InvalidInput
+from .errors import InvalidInput, shown
 
 if TYPE_CHECKING:
     import pandas
@@ -292,11 +292,11 @@ def reranked(
         scores = [float(score) for score in given]
     except (TypeError, ValueError) as error:
         raise InvalidInput(
-            f"rerank gave {given!r:.200}", hint="It has to give one number for each result"
+            f"rerank gave {shown(given)}", hint="It has to give one number for each result"
         ) from error
     if len(scores) != len(results) or not all(map(math.isfinite, scores)):
         raise InvalidInput(
-            f"rerank gave {len(scores)} numbers for {len(results)} results: {scores!r:.200}",
+            f"rerank gave {len(scores)} numbers for {len(results)} results: {shown(scores)}",
             hint="It has to give one finite number for each result",
         )
     order = sorted(range(len(scores)), key=lambda at: -scores[at])[:limit]

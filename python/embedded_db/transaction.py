@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 from ._native import Edge, Node
 from ._native import Transaction as NativeTransaction
 from .checks import direction as native_direction
-from .errors import Conflict, InvalidInput
+from .errors import Conflict, InvalidInput, is_one_of, shown
 from .models import AnyNode, IdLike, id_of, wrap
 from .querying import Asked, Querying
 from .reads import _edge_types, with_space
@@ -178,10 +178,10 @@ class Transaction(Querying):
         """
         nodes = self._native.neighbors(id_of(id), _edge_types(type), native_direction(direction))
         if after is not None:
-            places = [at for at, node in enumerate(nodes) if node.id == after]
+            places = [at for at, node in enumerate(nodes) if is_one_of(after, (node.id,))]
             if not places:
                 raise InvalidInput(
-                    f"{after!r} is no neighbour of {id_of(id)!r}",
+                    f"{shown(after)} is no neighbour of {id_of(id)!r}",
                     hint="Give the id of a neighbour of that type and direction",
                 )
             nodes = nodes[places[-1] + 1 :]
@@ -239,10 +239,15 @@ def _state(node: Node) -> tuple[int, datetime]:
     return node.version, node.created_at
 
 
+def _checked_attempts(attempts: object) -> int:
+    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
+        raise InvalidInput(f"attempts is {shown(attempts)}", hint="It has to be 1 or more")
+    return attempts
+
+
 def run(database: "EmbeddedDB", function: Callable[[Transaction], R], attempts: int) -> R:
     """Run a function in a transaction, again after every conflict."""
-    if attempts < 1:
-        raise InvalidInput(f"attempts is {attempts!r}", hint="It has to be 1 or more")
+    attempts = _checked_attempts(attempts)
     pause = FIRST_PAUSE
     for attempt in range(1, attempts + 1):
         try:

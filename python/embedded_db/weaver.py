@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .errors import EnrichmentFailed, InvalidInput, ReadOnly, Timeout, nearest
+from .errors import EnrichmentFailed, InvalidInput, ReadOnly, Timeout, is_one_of, nearest, shown
 from .progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def failures(database: "EmbeddedDB") -> list[dict[str, Any]]:
 def flush(database: "EmbeddedDB", timeout: float | None, progress: bool) -> None:
     """Wait until no work is left; see `EmbeddedDB.flush`."""
     native = database._native
+    if not isinstance(progress, bool):
+        raise InvalidInput(f"progress is {shown(progress)}", hint="It has to be True or False")
     if native.read_only:
         raise ReadOnly(
             f"{database.path!r} is open for reading only, where nothing is enriched",
@@ -130,8 +132,10 @@ def _wait_with_bar(database: "EmbeddedDB", timeout: float | None) -> bool:
 def wait_for(database: "EmbeddedDB", id: str, artefact: str, timeout: float | None) -> "Status":
     """Wait for one artefact; see `EmbeddedDB.wait_for`."""
     known = database._status(id).to_dict()
-    if artefact not in known:
-        raise InvalidInput(f"{id!r} has no artefact {artefact!r}", hint=nearest(artefact, known))
+    if not is_one_of(artefact, known):
+        raise InvalidInput(
+            f"{id!r} has no artefact {shown(artefact)}", hint=nearest(shown(artefact), known)
+        )
     native = database._native
     try:
         ready = native.wait_for(id, artefact, timeout)

@@ -9,13 +9,13 @@ use embedded_db_engine::common::{
 };
 use embedded_db_engine::{Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft};
 use numpy::{PyArrayLike1, TypeMustMatch};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyUnicodeEncodeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
 
-use crate::errors::{invalid, to_python};
+use crate::errors::{invalid, shown, to_python};
 
 /// Objects of the `datetime` module and our own that are compared with all the time.
 struct Known {
@@ -69,32 +69,49 @@ pub(crate) fn wait(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds.min(LONGEST)).ok()
 }
 
-/// A UTF-8 view of a text; lone surrogates are refused.
-pub(crate) fn text<'a>(of: &dyn Display, value: &'a Bound<'_, PyString>) -> PyResult<&'a str> {
-    value.to_str().map_err(|_| {
-        let shown = value.repr().map_or_else(|_| "?".into(), |repr| repr.to_string());
-        let shown: String = shown.chars().take(60).collect();
+/// A UTF-8 view of a `str` of at most `limit` bytes; lone surrogates are refused.
+pub(crate) fn text<'a>(
+    of: &dyn Display,
+    value: Borrowed<'a, '_, PyAny>,
+    limit: usize,
+) -> PyResult<&'a str> {
+    let py = value.py();
+    // A character takes at least one byte: what is too long is refused before it is copied.
+    let characters = value.cast::<PyString>()?.code_point_len()?;
+    if characters > limit {
+        return Err(too_large(of, py, characters, limit));
+    }
+    let text = <&str>::extract(value).map_err(|error| {
+        if !error.is_instance_of::<PyUnicodeEncodeError>(py) {
+            return error;
+        }
+        let shown = shown(&value);
         to_python(
-            value.py(),
+            py,
             &Error::BadText(format!(
                 "{of}: the text {shown} is not valid Unicode (it holds a lone surrogate); encode it \
                  with errors=\"replace\" first"
             )),
         )
-    })
+    })?;
+    if text.len() > limit {
+        return Err(too_large(of, py, text.len(), limit));
+    }
+    Ok(text)
 }
 
 /// Microseconds since 1970 UTC of a datetime with a time zone.
 pub(crate) fn micros(of: &dyn Display, value: &Bound<'_, PyAny>) -> PyResult<i64> {
     let py = value.py();
     let known = known(py)?;
-    if value.getattr(intern!(py, "tzinfo"))?.is_none() {
+    // A time zone that gives no offset is as good as none.
+    if value.call_method0(intern!(py, "utcoffset"))?.is_none() {
         return Err(invalid(
             py,
             format!(
                 "{of}: the datetime {} has no time zone; add one, for example \
                  value.replace(tzinfo=timezone.utc)",
-                value.repr()?
+                shown(value)
             ),
         ));
     }
@@ -106,7 +123,7 @@ pub(crate) fn micros(of: &dyn Display, value: &Bound<'_, PyAny>) -> PyResult<i64
     }
     Err(invalid(
         py,
-        format!("{of}: the datetime {} is outside of the years 1 to 9999 in UTC", value.repr()?),
+        format!("{of}: the datetime {} is outside of the years 1 to 9999 in UTC", shown(value)),
     ))
 }
 
@@ -117,9 +134,41 @@ pub(crate) fn datetime(py: Python<'_>, micros: i64) -> PyResult<Bound<'_, PyAny>
     known.epoch.bind(py).add(delta)
 }
 
-fn too_large(of: &dyn Display, py: Python<'_>, size: usize) -> PyErr {
-    let (what, limit) = (of.to_string(), MAX_PROPERTIES);
-    to_python(py, &Error::ValueTooLarge { what, size, limit })
+fn too_large(of: &dyn Display, py: Python<'_>, size: usize, limit: usize) -> PyErr {
+    to_python(py, &Error::ValueTooLarge { what: of.to_string(), size, limit })
+}
+
+/// Fails when `size` more bytes than are written already pass the limit of a property set.
+fn check_size(of: &dyn Display, py: Python<'_>, written: usize, size: usize) -> PyResult<()> {
+    if written + size > MAX_PROPERTIES {
+        return Err(too_large(of, py, written + size, MAX_PROPERTIES));
+    }
+    Ok(())
+}
+
+/// Most properties of a node or an edge: names are looked up one by one, and are kept for ever.
+const MOST_PROPERTIES: usize = 10_000;
+
+fn check_count(what: &str, py: Python<'_>, count: usize) -> PyResult<()> {
+    if count <= MOST_PROPERTIES {
+        return Ok(());
+    }
+    Err(invalid(
+        py,
+        format!(
+            "{what} has {count} names, the limit is {MOST_PROPERTIES}; keep a large dict as the \
+             value of one property"
+        ),
+    ))
+}
+
+/// What a dict holds now. Converting a value may run Python code that changes the dict meanwhile: a
+/// copy that nobody else knows stays as it is.
+fn entries<'py>(of: &dyn Display, given: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+    check_size(of, given.py(), 0, given.len())?;
+    given
+        .copy()
+        .map_err(|error| invalid(given.py(), format!("{of}: the dict cannot be read: {error}")))
 }
 
 /// Appends the stored form of a value; `of` names it in errors.
@@ -131,10 +180,8 @@ pub(crate) fn write_value(
 ) -> PyResult<()> {
     let py = value.py();
     if let Ok(string) = value.cast::<PyString>() {
-        let text = text(of, string)?;
-        if out.len() + text.len() > MAX_PROPERTIES {
-            return Err(too_large(of, py, text.len()));
-        }
+        let text = text(of, string.as_any().as_borrowed(), MAX_PROPERTIES)?;
+        check_size(of, py, out.len(), text.len())?;
         write::str(out, text);
     } else if let Ok(flag) = value.cast::<PyBool>() {
         write::bool(out, flag.is_true());
@@ -146,10 +193,7 @@ pub(crate) fn write_value(
                 py,
                 format!(
                     "{of}: the integer {} does not fit 64 bits; store it as a text",
-                    value.repr().map_or_else(
-                        |_| "?".into(),
-                        |repr| { repr.to_string().chars().take(40).collect::<String>() }
-                    )
+                    shown(value)
                 ),
             )
         })?;
@@ -158,34 +202,15 @@ pub(crate) fn write_value(
         write::float(out, number.value());
     } else if let Ok(bytes) = value.cast::<PyBytes>() {
         let bytes = bytes.as_bytes();
-        if out.len() + bytes.len() > MAX_PROPERTIES {
-            return Err(too_large(of, py, bytes.len()));
-        }
+        check_size(of, py, out.len(), bytes.len())?;
         write::bytes(out, bytes);
     } else if let Ok(list) = value.cast::<PyList>() {
-        write_items(of, out, list.len(), list.iter(), py, depth)?;
+        check_size(of, py, out.len(), list.len())?;
+        write_items(of, out, &list.to_tuple(), depth)?;
     } else if let Ok(tuple) = value.cast::<PyTuple>() {
-        write_items(of, out, tuple.len(), tuple.iter(), py, depth)?;
+        write_items(of, out, tuple, depth)?;
     } else if let Ok(dict) = value.cast::<PyDict>() {
-        check_depth(of, py, depth)?;
-        let mut body = Vec::new();
-        put_varint(&mut body, dict.len() as u64);
-        for (key, item) in dict.iter() {
-            let key = key.cast_into::<PyString>().map_err(|error| {
-                let key = error.into_inner();
-                let shown = key.repr().map_or_else(|_| "?".into(), |repr| repr.to_string());
-                invalid(
-                    py,
-                    format!("{of}: the key {shown} of a dict is no text; use texts as keys"),
-                )
-            })?;
-            put_bytes(&mut body, text(of, &key)?.as_bytes());
-            write_value(of, &mut body, &item, depth + 1)?;
-            if body.len() > MAX_PROPERTIES {
-                return Err(too_large(of, py, body.len()));
-            }
-        }
-        write::map(out, &body);
+        write_entries(of, out, dict, depth)?;
     } else if value.is_instance(known(py)?.datetime.bind(py))? {
         write::time(out, micros(of, value)?);
     } else {
@@ -211,24 +236,45 @@ fn check_depth(of: &dyn Display, py: Python<'_>, depth: usize) -> PyResult<()> {
     ))
 }
 
-fn write_items<'py>(
+fn write_items(
     of: &dyn Display,
     out: &mut Vec<u8>,
-    count: usize,
-    items: impl Iterator<Item = Bound<'py, PyAny>>,
-    py: Python<'py>,
+    items: &Bound<'_, PyTuple>,
     depth: usize,
 ) -> PyResult<()> {
+    let py = items.py();
     check_depth(of, py, depth)?;
     let mut body = Vec::new();
-    put_varint(&mut body, count as u64);
-    for item in items {
+    put_varint(&mut body, items.len() as u64);
+    for item in items.iter() {
         write_value(of, &mut body, &item, depth + 1)?;
-        if body.len() > MAX_PROPERTIES {
-            return Err(too_large(of, py, body.len()));
-        }
+        check_size(of, py, body.len(), 0)?;
     }
     write::list(out, &body);
+    Ok(())
+}
+
+fn write_entries(
+    of: &dyn Display,
+    out: &mut Vec<u8>,
+    dict: &Bound<'_, PyDict>,
+    depth: usize,
+) -> PyResult<()> {
+    let py = dict.py();
+    check_depth(of, py, depth)?;
+    let entries = entries(of, dict)?;
+    let mut body = Vec::new();
+    put_varint(&mut body, entries.len() as u64);
+    for (key, item) in entries.iter() {
+        let key = key.cast_into::<PyString>().map_err(|error| {
+            let shown = shown(&error.into_inner());
+            invalid(py, format!("{of}: the key {shown} of a dict is no text; use texts as keys"))
+        })?;
+        put_bytes(&mut body, text(of, key.as_any().as_borrowed(), MAX_PROPERTIES)?.as_bytes());
+        write_value(of, &mut body, &item, depth + 1)?;
+        check_size(of, py, body.len(), 0)?;
+    }
+    write::map(out, &body);
     Ok(())
 }
 
@@ -271,11 +317,11 @@ pub(crate) fn to_object<'py>(py: Python<'py>, value: ValueRef<'_>) -> PyResult<B
 }
 
 /// The name of a property or field.
-fn name<'a>(key: &'a Bound<'_, PyAny>) -> PyResult<&'a Bound<'a, PyString>> {
-    key.cast::<PyString>().map_err(|_| {
-        let shown = key.repr().map_or_else(|_| "?".into(), |repr| repr.to_string());
-        invalid(key.py(), format!("the name {shown} is no text; property names are texts"))
-    })
+fn name<'a>(of: &dyn Display, key: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    let name = key.cast::<PyString>().map_err(|_| {
+        invalid(key.py(), format!("the name {} is no text; property names are texts", shown(key)))
+    })?;
+    text(of, name.as_any().as_borrowed(), MAX_PROPERTIES)
 }
 
 /// Adds one property.
@@ -286,8 +332,10 @@ fn property(out: &mut Draft, name: &str, item: &Bound<'_, PyAny>) -> PyResult<()
 /// Properties from a dict.
 pub(crate) fn draft(properties: &Bound<'_, PyDict>) -> PyResult<Draft> {
     let mut out = Draft::new();
-    for (key, item) in properties.iter() {
-        property(&mut out, text(&"a property name", name(&key)?)?, &item)?;
+    let given = entries(&"properties", properties)?;
+    check_count("properties", properties.py(), given.len())?;
+    for (key, item) in given.iter() {
+        property(&mut out, name(&"a property name", &key)?, &item)?;
     }
     Ok(out)
 }
@@ -301,14 +349,16 @@ fn fields(
 ) -> PyResult<()> {
     let py = given.py();
     let mut each = |key: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>| -> PyResult<()> {
-        let key = text(&"a name", name(key)?)?;
+        let key = name(&"a name", key)?;
         if field(key, item)? {
             return Ok(());
         }
         Err(invalid(py, format!("{key:?} is no field of {what}; known are {known}")))
     };
     if let Ok(dict) = given.cast::<PyDict>() {
-        for (key, item) in dict.iter() {
+        let given = entries(&what, dict)?;
+        check_count(what, py, given.len())?;
+        for (key, item) in given.iter() {
             each(&key, &item)?;
         }
         return Ok(());
@@ -317,8 +367,12 @@ fn fields(
         let class = given.get_type();
         invalid(py, format!("{what} is given as a dict, not as {class}"))
     })?;
-    for pair in mapping.items()?.iter() {
-        let (key, item): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract()?;
+    let pairs = mapping.items()?;
+    check_count(what, py, pairs.len())?;
+    for pair in pairs.iter() {
+        let (key, item): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair.extract().map_err(|_| {
+            invalid(py, format!("{what} has the item {}, which is no name and value", shown(&pair)))
+        })?;
         each(&key, &item)?;
     }
     Ok(())
@@ -328,17 +382,14 @@ fn wanted<'py, T>(what: &str, item: &Bound<'py, PyAny>, kind: &str) -> PyResult<
 where
     T: for<'a> FromPyObject<'a, 'py>,
 {
-    item.extract::<T>().map_err(|_| {
-        let shown = item.repr().map_or_else(|_| "?".into(), |repr| repr.to_string());
-        let shown: String = shown.chars().take(60).collect();
-        invalid(item.py(), format!("{what} is {shown}; it must be {kind}"))
-    })
+    item.extract::<T>()
+        .map_err(|_| invalid(item.py(), format!("{what} is {}; it must be {kind}", shown(item))))
 }
 
 /// An id or name; lone surrogates are refused.
 pub(crate) fn string(what: &str, item: &Bound<'_, PyAny>) -> PyResult<String> {
     match item.cast::<PyString>() {
-        Ok(string) => Ok(text(&what, string)?.to_owned()),
+        Ok(string) => Ok(text(&what, string.as_any().as_borrowed(), MAX_PROPERTIES)?.to_owned()),
         Err(_) => wanted(what, item, "a text"),
     }
 }
@@ -346,7 +397,7 @@ pub(crate) fn string(what: &str, item: &Bound<'_, PyAny>) -> PyResult<String> {
 /// A list of ids or names.
 pub(crate) fn strings(what: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     if let Ok(one) = items.cast::<PyString>() {
-        return Ok(vec![text(&what, one)?.to_owned()]);
+        return Ok(vec![text(&what, one.as_any().as_borrowed(), MAX_PROPERTIES)?.to_owned()]);
     }
     let Ok(items) = items.try_iter() else {
         return wanted(what, items, "a text or a list of texts");

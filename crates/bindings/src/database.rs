@@ -4,52 +4,37 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use embedded_db_engine as engine;
+use embedded_db_engine::ArtefactState;
 use embedded_db_engine::common::{
     ActivityLevel, Durability, Error, Options, Result, WeaverOptions,
 };
-use embedded_db_engine::{ArtefactState, Reach};
 use embedded_db_ml_bridge::PythonModels;
 use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::convert::{changes, edge, edge_changes, embedding, flat, node, strings, vector, wait};
-use crate::errors::{Released, attached, detached, interrupted, invalid, to_python};
-use crate::objects::{Edge, Embedding, Node, Path};
-use crate::query::{Cursor, Hits, groups, query};
+use crate::arguments::{Text, Timeout};
+use crate::convert::{
+    changes, edge, edge_changes, embedding, flat, node, string, strings, vector, wait,
+};
+use crate::errors::{Released, detached, interrupted, invalid, to_python};
+use crate::objects::{Edge, Embedding, Node};
+use crate::query::query;
+use crate::reads::{Reads, nodes};
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 
-/// A page of items and the cursor of the next.
-pub(crate) type PageOf<T> = (Vec<T>, Option<String>);
-
 /// A handle on one namespace of an open database.
-#[pyclass(frozen, module = "embedded_db._native")]
+#[pyclass(frozen, extends = Reads, module = "embedded_db._native")]
 pub(crate) struct Database {
     inner: Released<engine::Database>,
 }
 
-pub(crate) fn nodes(nodes: Vec<engine::Node>) -> Vec<Node> {
-    nodes.into_iter().map(|inner| Node { inner }).collect()
-}
-
-pub(crate) fn edges(edges: Vec<engine::Edge>) -> Vec<Edge> {
-    edges.into_iter().map(|inner| Edge { inner }).collect()
-}
-
-pub(crate) fn embeddings(
-    py: Python<'_>,
-    found: Vec<engine::Embedding>,
-) -> PyResult<Vec<Embedding>> {
-    found.into_iter().map(|embedding| Embedding::new(py, embedding)).collect()
-}
-
-pub(crate) fn reach(py: Python<'_>, direction: &str) -> PyResult<Reach> {
-    Reach::parse("direction", direction).map_err(|error| to_python(py, &error))
-}
-
-pub(crate) fn types(given: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<String>>> {
-    given.map(|types| strings("types", types)).transpose()
+impl Database {
+    fn create(py: Python<'_>, inner: engine::Database) -> PyResult<Py<Self>> {
+        let reads = PyClassInitializer::from(Reads::of_database(inner.clone()));
+        Py::new(py, reads.add_subclass(Self { inner: Released::new(inner) }))
+    }
 }
 
 fn duration(py: Python<'_>, what: &str, seconds: f64) -> PyResult<Duration> {
@@ -57,19 +42,15 @@ fn duration(py: Python<'_>, what: &str, seconds: f64) -> PyResult<Duration> {
         .ok_or_else(|| invalid(py, format!("{what} is {seconds}; it must be a number of seconds")))
 }
 
-fn timeout(py: Python<'_>, seconds: Option<f64>) -> PyResult<Option<Duration>> {
-    seconds.map(|seconds| duration(py, "timeout", seconds)).transpose()
-}
-
 fn options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
     let py = given.py();
     let mut out = Options::default();
     let parsed = |result: Result<_>| result.map_err(|error| to_python(py, &error));
     for (key, item) in given.iter() {
-        match key.extract::<String>()?.as_str() {
+        match string("an option", &key)?.as_str() {
             "durability" => {
-                out.durability =
-                    Durability::parse(&item.extract::<String>()?).map_err(|e| to_python(py, &e))?;
+                out.durability = Durability::parse(&string("durability", &item)?)
+                    .map_err(|e| to_python(py, &e))?;
             }
             "read_only" => out.read_only = item.extract()?,
             "lock_timeout" => out.lock_timeout = duration(py, "lock_timeout", item.extract()?)?,
@@ -78,12 +59,12 @@ fn options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
                 out.max_snapshot_age = duration(py, "max_snapshot_age", item.extract()?)?;
             }
             "warm_up" => out.warm_up = item.extract()?,
-            "language" => out.language = item.extract()?,
+            "language" => out.language = string("language", &item)?,
             "weaver" => {
                 let given = item.cast::<PyDict>()?;
                 let mut weaver = WeaverOptions::default();
                 for (key, item) in given.iter() {
-                    match key.extract::<String>()?.as_str() {
+                    match string("an option", &key)?.as_str() {
                         "batch_size" => weaver.batch_size = item.extract()?,
                         "max_attempts" => weaver.max_attempts = item.extract()?,
                         "first_delay" => {
@@ -93,7 +74,7 @@ fn options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
                             weaver.max_delay = duration(py, "max_delay", item.extract()?)?;
                         }
                         "activity_level" => {
-                            let level: String = item.extract()?;
+                            let level = string("weaver.activity_level", &item)?;
                             weaver.activity_level = parsed(ActivityLevel::parse(&level))?;
                         }
                         other => {
@@ -114,17 +95,17 @@ impl Database {
     #[staticmethod]
     fn open(
         py: Python<'_>,
-        path: &str,
+        path: Text<'_>,
         options: &Bound<'_, PyDict>,
         functions: Option<Py<PyAny>>,
-    ) -> PyResult<Self> {
+    ) -> PyResult<Py<Self>> {
         let options = self::options(options)?;
         let models: Option<engine::SharedModels> =
             functions.map(|functions| Arc::new(PythonModels::new(functions)) as _);
         let inner = detached(py, || {
-            engine::Database::open_interruptible(path, &options, models, &interrupted)
+            engine::Database::open_interruptible(&path, &options, models, &interrupted)
         })?;
-        Ok(Self { inner: Released::new(inner) })
+        Self::create(py, inner)
     }
 
     #[getter]
@@ -149,23 +130,22 @@ impl Database {
         })
     }
 
-    fn namespace(&self, py: Python<'_>, name: &str) -> PyResult<Self> {
-        let inner = detached(py, || self.inner.namespace(name))?;
-        Ok(Self { inner: Released::new(inner) })
+    fn namespace(&self, py: Python<'_>, name: Text<'_>) -> PyResult<Py<Self>> {
+        Self::create(py, detached(py, || self.inner.namespace(&name))?)
     }
 
     fn namespaces(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         detached(py, || self.inner.namespaces())
     }
 
-    fn drop_namespace(&self, py: Python<'_>, name: &str) -> PyResult<()> {
-        detached(py, || self.inner.drop_namespace(name))
+    fn drop_namespace(&self, py: Python<'_>, name: Text<'_>) -> PyResult<()> {
+        detached(py, || self.inner.drop_namespace(&name))
     }
 
     fn noop(&self) {}
 
-    fn snapshot(&self, py: Python<'_>) -> PyResult<Snapshot> {
-        detached(py, || self.inner.snapshot()).map(Snapshot::new)
+    fn snapshot(&self, py: Python<'_>) -> PyResult<Py<Snapshot>> {
+        Snapshot::create(py, detached(py, || self.inner.snapshot())?)
     }
 
     fn transaction(&self, py: Python<'_>) -> PyResult<Transaction> {
@@ -185,57 +165,37 @@ impl Database {
         detached(py, || self.inner.create_nodes(drafts))
     }
 
-    fn get_node(&self, py: Python<'_>, id: &str) -> PyResult<Option<Node>> {
-        let found = attached(py, || self.inner.get_node(id))?;
-        Ok(found.map(|inner| Node { inner }))
-    }
-
-    fn get_many(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> PyResult<Vec<Option<Node>>> {
-        let ids = strings("ids", ids)?;
-        let found = detached(py, || self.inner.get_many(&ids))?;
-        Ok(found.into_iter().map(|node| node.map(|inner| Node { inner })).collect())
-    }
-
-    fn exists(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
-        attached(py, || self.inner.exists(id))
-    }
-
     #[pyo3(signature = (id, updates, expected=None))]
     fn update_node(
         &self,
         py: Python<'_>,
-        id: &str,
+        id: Text<'_>,
         updates: &Bound<'_, PyAny>,
         expected: Option<&Bound<'_, Node>>,
     ) -> PyResult<Node> {
         let changes = changes(updates)?;
         let expected = expected.map(|node| &node.get().inner);
-        let inner = detached(py, || self.inner.update_node(id, changes, expected))?;
+        let inner = detached(py, || self.inner.update_node(&id, changes, expected))?;
         Ok(Node { inner })
     }
 
-    fn delete_node(&self, py: Python<'_>, id: &str) -> PyResult<()> {
-        detached(py, || self.inner.delete_node(id, None))
+    fn delete_node(&self, py: Python<'_>, id: Text<'_>) -> PyResult<()> {
+        detached(py, || self.inner.delete_node(&id, None))
     }
 
-    #[pyo3(signature = (label=None))]
-    fn count(&self, py: Python<'_>, label: Option<&str>) -> PyResult<u64> {
-        detached(py, || self.inner.count(label))
-    }
-
-    #[pyo3(signature = (r#type=None))]
-    fn count_edges(&self, py: Python<'_>, r#type: Option<&str>) -> PyResult<u64> {
-        detached(py, || self.inner.count_edges(r#type))
-    }
-
-    fn nodes_page(
+    fn update_matching(
         &self,
         py: Python<'_>,
-        label: Option<&str>,
-        after: Option<&str>,
-        limit: usize,
-    ) -> PyResult<Vec<Node>> {
-        detached(py, || self.inner.nodes(label, after, limit)).map(nodes)
+        query: &Bound<'_, PyDict>,
+        updates: &Bound<'_, PyAny>,
+    ) -> PyResult<u64> {
+        let (query, changes) = (self::query(query)?, changes(updates)?);
+        detached(py, || self.inner.update_matching(&query, changes))
+    }
+
+    fn delete_matching(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<u64> {
+        let query = self::query(query)?;
+        detached(py, || self.inner.delete_matching(&query))
     }
 
     // ---- edges
@@ -251,48 +211,19 @@ impl Database {
         detached(py, || self.inner.create_edges(drafts))
     }
 
-    fn get_edge(&self, py: Python<'_>, id: &str) -> PyResult<Option<Edge>> {
-        let found = attached(py, || self.inner.get_edge(id))?;
-        Ok(found.map(|inner| Edge { inner }))
-    }
-
-    fn update_edge(&self, py: Python<'_>, id: &str, updates: &Bound<'_, PyAny>) -> PyResult<Edge> {
+    fn update_edge(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        updates: &Bound<'_, PyAny>,
+    ) -> PyResult<Edge> {
         let changes = edge_changes(updates)?;
-        let inner = detached(py, || self.inner.update_edge(id, changes, None))?;
+        let inner = detached(py, || self.inner.update_edge(&id, changes, None))?;
         Ok(Edge { inner })
     }
 
-    fn delete_edge(&self, py: Python<'_>, id: &str) -> PyResult<()> {
-        detached(py, || self.inner.delete_edge(id))
-    }
-
-    fn edges_page(
-        &self,
-        py: Python<'_>,
-        id: &str,
-        types: Option<&Bound<'_, PyAny>>,
-        direction: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> PyResult<PageOf<Edge>> {
-        let (types, reach) = (self::types(types)?, reach(py, direction)?);
-        let page = detached(py, || self.inner.edges(id, types.as_deref(), reach, after, limit))?;
-        Ok((edges(page.items), page.next))
-    }
-
-    fn neighbors_page(
-        &self,
-        py: Python<'_>,
-        id: &str,
-        types: Option<&Bound<'_, PyAny>>,
-        direction: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> PyResult<PageOf<Node>> {
-        let (types, reach) = (self::types(types)?, reach(py, direction)?);
-        let page =
-            detached(py, || self.inner.neighbors(id, types.as_deref(), reach, after, limit))?;
-        Ok((nodes(page.items), page.next))
+    fn delete_edge(&self, py: Python<'_>, id: Text<'_>) -> PyResult<()> {
+        detached(py, || self.inner.delete_edge(&id))
     }
 
     // ---- embeddings
@@ -303,28 +234,23 @@ impl Database {
         Ok(ids.swap_remove(0))
     }
 
-    fn get_embedding(&self, py: Python<'_>, id: &str) -> PyResult<Option<Embedding>> {
-        let found = detached(py, || self.inner.get_embedding(id))?;
-        found.map(|embedding| Embedding::new(py, embedding)).transpose()
-    }
-
     fn update_embedding(
         &self,
         py: Python<'_>,
-        id: &str,
+        id: Text<'_>,
         vector: &Bound<'_, PyAny>,
     ) -> PyResult<Embedding> {
         let numbers = self::vector(vector)?;
         let found = detached(py, || {
-            self.inner.update_embedding(id, numbers)?;
-            self.inner.get_embedding(id)
+            self.inner.update_embedding(&id, numbers)?;
+            self.inner.get_embedding(&id)
         })?;
-        let not_found = || Error::NotFound { kind: "embedding", id: id.to_owned() };
+        let not_found = || Error::NotFound { kind: "embedding", id: id.to_string() };
         Embedding::new(py, found.ok_or_else(|| to_python(py, &not_found()))?)
     }
 
-    fn delete_embedding(&self, py: Python<'_>, id: &str) -> PyResult<()> {
-        detached(py, || self.inner.delete_embedding(id))
+    fn delete_embedding(&self, py: Python<'_>, id: Text<'_>) -> PyResult<()> {
+        detached(py, || self.inner.delete_embedding(&id))
     }
 
     #[pyo3(signature = (ids, vectors, space=None))]
@@ -333,7 +259,7 @@ impl Database {
         py: Python<'_>,
         ids: &Bound<'_, PyAny>,
         vectors: PyReadonlyArray2<'_, f32>,
-        space: Option<String>,
+        space: Option<Text<'_>>,
     ) -> PyResult<Vec<String>> {
         let ids = strings("ids", ids)?;
         let shape = vectors.shape();
@@ -354,32 +280,11 @@ impl Database {
             .map(|(node_id, row)| engine::EmbeddingDraft {
                 id: None,
                 node_id,
-                space: space.clone(),
+                space: space.map(|space| space.to_string()),
                 vector: row.to_vec(),
             })
             .collect();
         detached(py, || self.inner.create_embeddings(drafts))
-    }
-
-    #[pyo3(signature = (id, space=None))]
-    fn get_embedding_for_node(
-        &self,
-        py: Python<'_>,
-        id: &str,
-        space: Option<&str>,
-    ) -> PyResult<Option<Embedding>> {
-        let found = detached(py, || self.inner.embedding_of(id, space))?;
-        found.map(|embedding| Embedding::new(py, embedding)).transpose()
-    }
-
-    #[pyo3(signature = (id, space=None))]
-    fn get_embeddings_for_node(
-        &self,
-        py: Python<'_>,
-        id: &str,
-        space: Option<&str>,
-    ) -> PyResult<Vec<Embedding>> {
-        embeddings(py, detached(py, || self.inner.embeddings(id, space))?)
     }
 
     fn spaces<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
@@ -410,111 +315,15 @@ impl Database {
     fn add_messages(
         &self,
         py: Python<'_>,
-        chat_id: &str,
+        chat_id: Text<'_>,
         messages: &Bound<'_, PyAny>,
     ) -> PyResult<Vec<Node>> {
         let messages =
             messages.try_iter()?.map(|item| flat(&item?, "a message")).collect::<PyResult<_>>()?;
-        detached(py, || self.inner.add_messages(chat_id, messages)).map(nodes)
+        detached(py, || self.inner.add_messages(&chat_id, messages)).map(nodes)
     }
 
     // ---- queries
-
-    #[pyo3(signature = (query, after=None))]
-    fn query(
-        &self,
-        py: Python<'_>,
-        query: &Bound<'_, PyDict>,
-        after: Option<&Cursor>,
-    ) -> PyResult<Hits> {
-        let (query, after) = (self::query(query)?, after.map(Cursor::engine));
-        detached(py, || self.inner.query(&query, after, &interrupted)).map(Hits::new)
-    }
-
-    fn count_matching(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<u64> {
-        let query = self::query(query)?;
-        detached(py, || self.inner.count_matching(&query, &interrupted))
-    }
-
-    fn group_count<'py>(
-        &self,
-        py: Python<'py>,
-        query: &Bound<'_, PyDict>,
-        property: &str,
-    ) -> PyResult<Bound<'py, PyDict>> {
-        let query = self::query(query)?;
-        let found = detached(py, || self.inner.group_count(&query, property, &interrupted))?;
-        groups(py, found)
-    }
-
-    fn update_matching(
-        &self,
-        py: Python<'_>,
-        query: &Bound<'_, PyDict>,
-        updates: &Bound<'_, PyAny>,
-    ) -> PyResult<u64> {
-        let (query, changes) = (self::query(query)?, changes(updates)?);
-        detached(py, || self.inner.update_matching(&query, changes))
-    }
-
-    fn delete_matching(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<u64> {
-        let query = self::query(query)?;
-        detached(py, || self.inner.delete_matching(&query))
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn traverse(
-        &self,
-        py: Python<'_>,
-        start: &str,
-        types: Option<&Bound<'_, PyAny>>,
-        direction: &str,
-        max_depth: u32,
-        depth_first: bool,
-        limit: usize,
-        max_visited: usize,
-    ) -> PyResult<Vec<(Node, u32)>> {
-        let (types, reach) = (self::types(types)?, reach(py, direction)?);
-        let walked = detached(py, || {
-            self.inner.traverse(
-                start,
-                types.as_deref(),
-                reach,
-                max_depth,
-                depth_first,
-                limit,
-                max_visited,
-                &interrupted,
-            )
-        })?;
-        Ok(walked.into_iter().map(|(inner, depth)| (Node { inner }, depth)).collect())
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn find_shortest_path(
-        &self,
-        py: Python<'_>,
-        start: &str,
-        end: &str,
-        types: Option<&Bound<'_, PyAny>>,
-        direction: &str,
-        max_hops: Option<u32>,
-        max_visited: usize,
-    ) -> PyResult<Option<Path>> {
-        let (types, reach) = (self::types(types)?, reach(py, direction)?);
-        let found = detached(py, || {
-            self.inner.shortest_path(
-                start,
-                end,
-                types.as_deref(),
-                reach,
-                max_hops,
-                max_visited,
-                &interrupted,
-            )
-        })?;
-        Ok(found.map(|inner| Path { inner }))
-    }
 
     // ---- weaver
 
@@ -541,12 +350,12 @@ impl Database {
         Ok(out)
     }
 
-    fn set_activity_level(&self, py: Python<'_>, level: &str) -> PyResult<()> {
-        detached(py, || self.inner.set_activity_level(level))
+    fn set_activity_level(&self, py: Python<'_>, level: Text<'_>) -> PyResult<()> {
+        detached(py, || self.inner.set_activity_level(&level))
     }
 
-    fn artefact_status<'py>(&self, py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyDict>> {
-        let states = detached(py, || self.inner.artefact_status(id))?;
+    fn artefact_status<'py>(&self, py: Python<'py>, id: Text<'_>) -> PyResult<Bound<'py, PyDict>> {
+        let states = detached(py, || self.inner.artefact_status(&id))?;
         let out = PyDict::new(py);
         for (artefact, state) in states {
             let state = match state {
@@ -559,20 +368,20 @@ impl Database {
         Ok(out)
     }
 
-    fn wait_idle(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let timeout = self::timeout(py, timeout)?;
+    fn wait_idle(&self, py: Python<'_>, timeout: Option<Timeout>) -> PyResult<bool> {
+        let timeout = timeout.map(|timeout| timeout.0);
         detached(py, || self.inner.wait_idle(timeout, &interrupted))
     }
 
     fn wait_for(
         &self,
         py: Python<'_>,
-        id: &str,
-        artefact: &str,
-        timeout: Option<f64>,
+        id: Text<'_>,
+        artefact: Text<'_>,
+        timeout: Option<Timeout>,
     ) -> PyResult<bool> {
-        let timeout = self::timeout(py, timeout)?;
-        detached(py, || self.inner.wait_for(id, artefact, timeout, &interrupted))
+        let timeout = timeout.map(|timeout| timeout.0);
+        detached(py, || self.inner.wait_for(&id, &artefact, timeout, &interrupted))
     }
 
     fn failures<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use embedded_db_engine::common::{Error, Result};
 use embedded_db_engine::panic_text;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -103,6 +104,16 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     make(py, error).unwrap_or_else(|failed| failed)
 }
 
+/// An id or a name that was given may be of any length.
+fn shortened(mut message: String) -> String {
+    const LONGEST: usize = 4000;
+    if message.len() > LONGEST {
+        message.truncate(message.floor_char_boundary(LONGEST));
+        message.push('…');
+    }
+    message
+}
+
 fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let fields = PyDict::new(py);
     match error {
@@ -130,6 +141,11 @@ fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             fields.set_item("size", size)?;
             fields.set_item("limit", limit)?;
         }
+        Error::TooManyVisited { limit } => {
+            fields.set_item("limit", limit)?;
+            // The same search would give up again.
+            fields.set_item("retryable", false)?;
+        }
         Error::DatabaseLocked { path, pid, host } => {
             fields.set_item("path", path.to_string_lossy())?;
             fields.set_item("pid", pid)?;
@@ -149,8 +165,20 @@ fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         _ => {}
     }
     let class = py.import("embedded_db.errors")?.getattr(error.code())?;
-    let arguments = PyTuple::new(py, [error.to_string()])?;
+    let arguments = PyTuple::new(py, [shortened(error.to_string())])?;
     Ok(PyErr::from_value(class.call(arguments, Some(&fields))?))
+}
+
+/// A value as an error shows it: short, whatever its size, its depth and its `__repr__`.
+pub(crate) fn shown(value: &Bound<'_, PyAny>) -> String {
+    let shown = || -> PyResult<String> {
+        let py = value.py();
+        py.import(intern!(py, "embedded_db.errors"))?
+            .getattr(intern!(py, "shown"))?
+            .call1((value,))?
+            .extract()
+    };
+    shown().unwrap_or_else(|_| "?".into())
 }
 
 /// An `InvalidInput` of the conversion itself.

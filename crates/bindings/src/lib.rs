@@ -1,10 +1,12 @@
 //! The private Python module: converts, releases the interpreter, maps errors, returns.
 
+mod arguments;
 mod convert;
 mod database;
 mod errors;
 mod objects;
 mod query;
+mod reads;
 mod snapshot;
 mod transaction;
 
@@ -14,6 +16,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<reads::Reads>()?;
     module.add_class::<database::Database>()?;
     module.add_class::<snapshot::Snapshot>()?;
     module.add_class::<transaction::Transaction>()?;

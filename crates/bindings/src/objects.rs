@@ -1,12 +1,15 @@
 //! Nodes, edges, embeddings and paths as Python sees them.
 
 use embedded_db_engine as engine;
-use embedded_db_engine::common::ValueRef;
+use embedded_db_engine::common::{Error, NamespaceId, Result, ValueRef};
 use numpy::{PyArray1, PyArrayMethods};
+use pyo3::PyClass;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::{PyDict, PyList, PyString};
 
+use crate::arguments::Text;
 use crate::convert::{datetime, to_object};
 use crate::errors::to_python;
 
@@ -17,58 +20,97 @@ macro_rules! ask {
     };
 }
 
-fn stringify(py: Python<'_>, error: PyErr) -> engine::common::Error {
-    engine::common::Error::Internal(error.value(py).to_string())
+/// What nodes and edges have in common: ids, versions, and properties that are decoded when they are
+/// asked for.
+trait Record: PyClass<Frozen = True> + Sync {
+    fn namespace(&self) -> NamespaceId;
+    fn record_id(&self) -> Result<String>;
+    fn record_version(&self) -> Result<u64>;
+    fn visit_all(&self, visit: &mut dyn FnMut(&str, ValueRef<'_>) -> Result<()>) -> Result<()>;
+    fn visit(
+        &self,
+        key: &str,
+        visit: &mut dyn FnMut(ValueRef<'_>) -> Result<()>,
+    ) -> Result<Option<()>>;
+
+    /// All properties as a dict.
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let out = PyDict::new(py);
+        let mut set = |name: &str, value: ValueRef<'_>| {
+            let name = PyString::intern(py, name);
+            to_object(py, value)
+                .and_then(|value| out.set_item(name, value))
+                .map_err(|error| Error::Internal(error.value(py).to_string()))
+        };
+        ask!(py, self.visit_all(&mut set));
+        Ok(out)
+    }
+
+    /// The value of a property, if it is there.
+    fn property<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let mut value = None;
+        let mut take = |found: ValueRef<'_>| {
+            value = Some(to_object(py, found));
+            Ok(())
+        };
+        ask!(py, self.visit(key, &mut take));
+        value.transpose()
+    }
+
+    /// The value of a property; `KeyError` when there is none.
+    fn item<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.property(py, key)?.ok_or_else(|| PyKeyError::new_err(key.to_owned()))
+    }
+
+    /// Whether it is the same version of the same object.
+    fn equals(&self, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Ok(other) = other.cast::<Self>() else { return Ok(false) };
+        let (py, other) = (other.py(), other.get());
+        Ok(self.namespace() == other.namespace()
+            && ask!(py, self.record_id()) == ask!(py, other.record_id())
+            && ask!(py, self.record_version()) == ask!(py, other.record_version()))
+    }
+
+    fn hashed(&self, py: Python<'_>) -> PyResult<isize> {
+        PyString::new(py, &ask!(py, self.record_id())).hash()
+    }
 }
 
-/// All properties as a dict.
-fn to_dict<'py>(
-    py: Python<'py>,
-    each: impl FnOnce(
-        &mut dyn FnMut(&str, ValueRef<'_>) -> engine::common::Result<()>,
-    ) -> engine::common::Result<()>,
-) -> PyResult<Bound<'py, PyDict>> {
-    let out = PyDict::new(py);
-    let mut set = |name: &str, value: ValueRef<'_>| {
-        let name = PyString::intern(py, name);
-        to_object(py, value)
-            .and_then(|value| out.set_item(name, value))
-            .map_err(|error| stringify(py, error))
-    };
-    ask!(py, each(&mut set));
-    Ok(out)
-}
+macro_rules! record {
+    ($class:ident) => {
+        impl Record for $class {
+            fn namespace(&self) -> NamespaceId {
+                self.inner.namespace()
+            }
 
-macro_rules! property_access {
-    ($type:ident) => {
-        impl $type {
-            fn property<'py>(
+            fn record_id(&self) -> Result<String> {
+                self.inner.id()
+            }
+
+            fn record_version(&self) -> Result<u64> {
+                self.inner.version()
+            }
+
+            fn visit_all(
                 &self,
-                py: Python<'py>,
+                visit: &mut dyn FnMut(&str, ValueRef<'_>) -> Result<()>,
+            ) -> Result<()> {
+                self.inner.each_property(visit)
+            }
+
+            fn visit(
+                &self,
                 key: &str,
-            ) -> PyResult<Option<Bound<'py, PyAny>>> {
-                let mut failed = None;
-                let found = ask!(
-                    py,
-                    self.inner.property(key, |value| Ok(match to_object(py, value) {
-                        Ok(object) => Some(object),
-                        Err(error) => {
-                            failed = Some(error);
-                            None
-                        }
-                    }))
-                );
-                match failed {
-                    Some(error) => Err(error),
-                    None => Ok(found.flatten()),
-                }
+                visit: &mut dyn FnMut(ValueRef<'_>) -> Result<()>,
+            ) -> Result<Option<()>> {
+                self.inner.property(key, visit)
             }
         }
     };
 }
 
-property_access!(Node);
-property_access!(Edge);
+record!(Node);
+record!(Edge);
 
 /// A stored node as one snapshot saw it; properties are decoded when asked for.
 #[pyclass(frozen, module = "embedded_db._native")]
@@ -93,7 +135,7 @@ impl Node {
     /// All properties.
     #[getter]
     fn properties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        to_dict(py, |visit| self.inner.each_property(visit))
+        self.to_dict(py)
     }
 
     /// When it was made (UTC).
@@ -119,30 +161,26 @@ impl Node {
     fn get<'py>(
         &self,
         py: Python<'py>,
-        key: &str,
+        key: Text<'_>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.property(py, key)?.or(default))
+        Ok(self.property(py, &key)?.or(default))
     }
 
-    fn __getitem__<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyAny>> {
-        self.property(py, key)?.ok_or_else(|| PyKeyError::new_err(key.to_owned()))
+    fn __getitem__<'py>(&self, py: Python<'py>, key: Text<'_>) -> PyResult<Bound<'py, PyAny>> {
+        self.item(py, &key)
     }
 
-    fn __contains__(&self, py: Python<'_>, key: &str) -> PyResult<bool> {
-        Ok(self.property(py, key)?.is_some())
+    fn __contains__(&self, py: Python<'_>, key: Text<'_>) -> PyResult<bool> {
+        Ok(self.property(py, &key)?.is_some())
     }
 
-    fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let Ok(other) = other.cast::<Self>() else { return Ok(false) };
-        let other = &other.get().inner;
-        Ok(self.inner.namespace() == other.namespace()
-            && ask!(py, self.inner.id()) == ask!(py, other.id())
-            && ask!(py, self.inner.version()) == ask!(py, other.version()))
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        self.equals(other)
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
-        PyString::new(py, &ask!(py, self.inner.id())).hash()
+        self.hashed(py)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -188,7 +226,7 @@ impl Edge {
     /// All properties.
     #[getter]
     fn properties<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        to_dict(py, |visit| self.inner.each_property(visit))
+        self.to_dict(py)
     }
 
     /// The weight.
@@ -238,30 +276,26 @@ impl Edge {
     fn get<'py>(
         &self,
         py: Python<'py>,
-        key: &str,
+        key: Text<'_>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.property(py, key)?.or(default))
+        Ok(self.property(py, &key)?.or(default))
     }
 
-    fn __getitem__<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyAny>> {
-        self.property(py, key)?.ok_or_else(|| PyKeyError::new_err(key.to_owned()))
+    fn __getitem__<'py>(&self, py: Python<'py>, key: Text<'_>) -> PyResult<Bound<'py, PyAny>> {
+        self.item(py, &key)
     }
 
-    fn __contains__(&self, py: Python<'_>, key: &str) -> PyResult<bool> {
-        Ok(self.property(py, key)?.is_some())
+    fn __contains__(&self, py: Python<'_>, key: Text<'_>) -> PyResult<bool> {
+        Ok(self.property(py, &key)?.is_some())
     }
 
-    fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let Ok(other) = other.cast::<Self>() else { return Ok(false) };
-        let other = &other.get().inner;
-        Ok(self.inner.namespace() == other.namespace()
-            && ask!(py, self.inner.id()) == ask!(py, other.id())
-            && ask!(py, self.inner.version()) == ask!(py, other.version()))
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        self.equals(other)
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
-        PyString::new(py, &ask!(py, self.inner.id())).hash()
+        self.hashed(py)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -7,11 +7,12 @@ use embedded_db_engine::common::Result;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::arguments::Text;
 use crate::convert::{changes, edge, edge_changes, embedding, node};
-use crate::database::{nodes, reach, types};
 use crate::errors::{Released, detached, ended, interrupted};
 use crate::objects::{Edge, Node};
 use crate::query::{Cursor, Hits, groups, query};
+use crate::reads::{nodes, reach, types};
 
 /// Buffered writes over a pinned snapshot, checked and applied at commit.
 #[pyclass(frozen, module = "embedded_db._native")]
@@ -48,17 +49,22 @@ impl Transaction {
         self.with(py, |txn| txn.create_node(draft))
     }
 
-    fn get_node(&self, py: Python<'_>, id: &str) -> PyResult<Option<Node>> {
-        Ok(self.with(py, |txn| txn.get_node(id))?.map(|inner| Node { inner }))
+    fn get_node(&self, py: Python<'_>, id: Text<'_>) -> PyResult<Option<Node>> {
+        Ok(self.with(py, |txn| txn.get_node(&id))?.map(|inner| Node { inner }))
     }
 
-    fn update_node(&self, py: Python<'_>, id: &str, updates: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn update_node(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        updates: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let changes = changes(updates)?;
-        self.with(py, |txn| txn.update_node(id, changes))
+        self.with(py, |txn| txn.update_node(&id, changes))
     }
 
-    fn delete_node(&self, py: Python<'_>, id: &str) -> PyResult<()> {
-        self.with(py, |txn| txn.delete_node(id))
+    fn delete_node(&self, py: Python<'_>, id: Text<'_>) -> PyResult<()> {
+        self.with(py, |txn| txn.delete_node(&id))
     }
 
     fn create_edge(&self, py: Python<'_>, edge: &Bound<'_, PyAny>) -> PyResult<String> {
@@ -66,17 +72,22 @@ impl Transaction {
         self.with(py, |txn| txn.create_edge(draft))
     }
 
-    fn get_edge(&self, py: Python<'_>, id: &str) -> PyResult<Option<Edge>> {
-        Ok(self.with(py, |txn| txn.get_edge(id))?.map(|inner| Edge { inner }))
+    fn get_edge(&self, py: Python<'_>, id: Text<'_>) -> PyResult<Option<Edge>> {
+        Ok(self.with(py, |txn| txn.get_edge(&id))?.map(|inner| Edge { inner }))
     }
 
-    fn update_edge(&self, py: Python<'_>, id: &str, updates: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn update_edge(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        updates: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let changes = edge_changes(updates)?;
-        self.with(py, |txn| txn.update_edge(id, changes))
+        self.with(py, |txn| txn.update_edge(&id, changes))
     }
 
-    fn delete_edge(&self, py: Python<'_>, id: &str) -> PyResult<()> {
-        self.with(py, |txn| txn.delete_edge(id))
+    fn delete_edge(&self, py: Python<'_>, id: Text<'_>) -> PyResult<()> {
+        self.with(py, |txn| txn.delete_edge(&id))
     }
 
     fn create_embedding(&self, py: Python<'_>, embedding: &Bound<'_, PyAny>) -> PyResult<String> {
@@ -84,19 +95,19 @@ impl Transaction {
         self.with(py, |txn| txn.create_embedding(draft))
     }
 
-    fn delete_embedding(&self, py: Python<'_>, id: &str) -> PyResult<()> {
-        self.with(py, |txn| txn.delete_embedding(id))
+    fn delete_embedding(&self, py: Python<'_>, id: Text<'_>) -> PyResult<()> {
+        self.with(py, |txn| txn.delete_embedding(&id))
     }
 
     fn neighbors(
         &self,
         py: Python<'_>,
-        id: &str,
+        id: Text<'_>,
         types: Option<&Bound<'_, PyAny>>,
-        direction: &str,
+        direction: Text<'_>,
     ) -> PyResult<Vec<Node>> {
-        let (types, reach) = (self::types(types)?, reach(py, direction)?);
-        self.with(py, |txn| txn.neighbors(id, types.as_deref(), reach)).map(nodes)
+        let (types, reach) = (self::types(types)?, reach(py, &direction)?);
+        self.with(py, |txn| txn.neighbors(&id, types.as_deref(), reach)).map(nodes)
     }
 
     #[pyo3(signature = (query, after=None))]
@@ -119,10 +130,11 @@ impl Transaction {
         &self,
         py: Python<'py>,
         query: &Bound<'_, PyDict>,
-        property: &str,
+        property: Text<'_>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let query = self::query(query)?;
-        let found = self.with(py, |txn| txn.reads().group_count(&query, property, &interrupted))?;
+        let found =
+            self.with(py, |txn| txn.reads().group_count(&query, &property, &interrupted))?;
         groups(py, found)
     }
 

@@ -178,6 +178,15 @@ pub enum Error {
         /// The limit.
         seconds: f64,
     },
+    /// A search gave up.
+    #[error(
+        "the walk met more than {limit} nodes without an answer; narrow it by edge types, direction \
+         or hops, or raise max_visited"
+    )]
+    TooManyVisited {
+        /// The most nodes it might visit.
+        limit: usize,
+    },
     /// The caller was interrupted (Ctrl-C); the binding raises what the signal handler said.
     #[error("interrupted")]
     Interrupted,
@@ -220,7 +229,7 @@ impl Error {
             Self::StorageError { .. } => "StorageError",
             Self::Corruption { .. } => "Corruption",
             Self::FormatTooNew { .. } => "FormatTooNew",
-            Self::Timeout { .. } => "Timeout",
+            Self::Timeout { .. } | Self::TooManyVisited { .. } => "Timeout",
             Self::Interrupted => "Interrupted",
             Self::ModelUnavailable { .. } => "ModelUnavailable",
             Self::EnrichmentFailed { .. } => "EnrichmentFailed",

@@ -129,10 +129,7 @@ impl Follow {
     }
 
     pub(crate) fn too_many(&self) -> Error {
-        Error::InvalidInput(format!(
-            "the traversal visits more than {} nodes; narrow it, or raise max_visited",
-            self.max_visited
-        ))
+        Error::TooManyVisited { limit: self.max_visited }
     }
 }
 

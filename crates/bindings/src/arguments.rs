@@ -1,0 +1,110 @@
+//! Arguments of methods: what Python gave as a plain value, or an error of ours that names it.
+//!
+//! What is of a wrong type is a `TypeError`, what is of the right type and out of range is an
+//! `InvalidInput`: neither `UnicodeEncodeError` nor `OverflowError` comes out.
+
+use std::fmt::Display;
+use std::ops::Deref;
+use std::time::Duration;
+
+use pyo3::exceptions::PyOverflowError;
+use pyo3::prelude::*;
+use pyo3::types::PyBool;
+
+use crate::convert::{text, wait};
+use crate::errors::{invalid, shown};
+
+/// Most bytes of a text argument. No id, name or cursor is nearly as long, and errors repeat it.
+const LONGEST: usize = 1 << 16;
+
+/// An id, a name or a cursor, borrowed from the Python object.
+#[derive(Clone, Copy)]
+pub(crate) struct Text<'a>(&'a str);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.0
+    }
+}
+
+/// What may be left out, as the engine takes it.
+pub(crate) fn optional<'a>(given: Option<Text<'a>>) -> Option<&'a str> {
+    given.map(|given| given.0)
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Text<'a> {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        text(&"a text argument", given, LONGEST).map(Self)
+    }
+}
+
+fn whole<'py, T>(parameter: &str, given: Borrowed<'_, 'py, PyAny>, most: T) -> PyResult<T>
+where
+    T: for<'a> FromPyObject<'a, 'py, Error = PyErr> + Display,
+{
+    let py = given.py();
+    let refused = |most: T| {
+        let shown = shown(&given);
+        let message = format!("{parameter} is {shown}; it must be a whole number from 0 to {most}");
+        invalid(py, message)
+    };
+    if given.is_instance_of::<PyBool>() {
+        return Err(refused(most));
+    }
+    given.extract::<T>().map_err(|error| {
+        if error.is_instance_of::<PyOverflowError>(py) { refused(most) } else { error }
+    })
+}
+
+macro_rules! counts {
+    ($($(#[$doc:meta])* $name:ident($number:ty) = $parameter:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub(crate) struct $name(pub(crate) $number);
+
+        impl<'py> FromPyObject<'_, 'py> for $name {
+            type Error = PyErr;
+
+            fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+                whole($parameter, given, <$number>::MAX).map(Self)
+            }
+        }
+    )*};
+}
+
+counts! {
+    /// Most items.
+    Limit(usize) = "limit";
+    /// Most hops of a walk.
+    MaxDepth(u32) = "max_depth";
+    /// Most hops of a path.
+    MaxHops(u32) = "max_hops";
+    /// Most nodes to look at.
+    MaxVisited(usize) = "max_visited";
+}
+
+/// The argument `timeout`, in seconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Timeout(pub(crate) Duration);
+
+impl<'py> FromPyObject<'_, 'py> for Timeout {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let py = given.py();
+        let refused = || {
+            let shown = shown(&given);
+            let message = format!("timeout is {shown}; it must be a number of seconds, 0 or more");
+            invalid(py, message)
+        };
+        match given.extract::<f64>() {
+            Ok(seconds) => wait(seconds).map(Self).ok_or_else(refused),
+            Err(error) if error.is_instance_of::<PyOverflowError>(py) => Err(refused()),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Reads: the class that databases and snapshots have in common.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use embedded_db_engine as engine;
+use embedded_db_engine::Reach;
+use embedded_db_engine::common::Result;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::arguments::{Limit, MaxDepth, MaxHops, MaxVisited, Text, optional};
+use crate::convert::strings;
+use crate::errors::{Released, attached, detached, ended, interrupted, to_python};
+use crate::objects::{Edge, Embedding, Node, Path};
+use crate::query::{Cursor, Hits, groups, query};
+
+/// A page of items and the cursor of the next.
+type PageOf<T> = (Vec<T>, Option<String>);
+
+pub(crate) fn nodes(nodes: Vec<engine::Node>) -> Vec<Node> {
+    nodes.into_iter().map(|inner| Node { inner }).collect()
+}
+
+fn edges(edges: Vec<engine::Edge>) -> Vec<Edge> {
+    edges.into_iter().map(|inner| Edge { inner }).collect()
+}
+
+pub(crate) fn reach(py: Python<'_>, direction: &str) -> PyResult<Reach> {
+    Reach::parse("direction", direction).map_err(|error| to_python(py, &error))
+}
+
+pub(crate) fn types(given: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<String>>> {
+    given.map(|types| strings("types", types)).transpose()
+}
+
+/// The reads of a snapshot until it is closed.
+pub(crate) struct Pinned {
+    // A read transaction may move between threads but not be used by two at once.
+    inner: Released<Mutex<Option<engine::PinnedReads>>>,
+}
+
+impl Pinned {
+    pub(crate) fn new(inner: engine::PinnedReads) -> Self {
+        Self { inner: Released::new(Mutex::new(Some(inner))) }
+    }
+
+    /// Waits for another thread's read with the interpreter released.
+    pub(crate) fn read<T: Send>(
+        &self,
+        py: Python<'_>,
+        read: impl FnOnce(&engine::PinnedReads) -> Result<T> + Send,
+    ) -> PyResult<T> {
+        let outcome = detached(py, || {
+            let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            inner.as_ref().map(read).transpose()
+        })?;
+        outcome.ok_or_else(|| ended(py, "snapshot"))
+    }
+
+    pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || {
+            self.inner.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Ok(())
+        })
+    }
+}
+
+enum Source {
+    Database(Released<engine::Database>),
+    Snapshot(Arc<Pinned>),
+}
+
+/// Reads of a namespace: of what is committed when a method is called, or of one instant.
+#[pyclass(frozen, subclass, name = "_Reads", module = "embedded_db._native")]
+pub(crate) struct Reads {
+    source: Source,
+}
+
+impl Reads {
+    pub(crate) fn of_database(database: engine::Database) -> Self {
+        Self { source: Source::Database(Released::new(database)) }
+    }
+
+    pub(crate) fn of_snapshot(pinned: Arc<Pinned>) -> Self {
+        Self { source: Source::Snapshot(pinned) }
+    }
+}
+
+/// Asks the source. `$call` is compiled for both kinds, which have the same methods; `$run` says
+/// whether a database answers with the interpreter held (`attached`) or released (`detached`).
+macro_rules! read {
+    ($self:ident, $py:ident, $run:ident, |$reads:ident| $call:expr) => {
+        match &$self.source {
+            Source::Database(database) => {
+                let $reads: &engine::Database = database;
+                $run($py, || $call)
+            }
+            Source::Snapshot(pinned) => pinned.read($py, |$reads| $call),
+        }
+    };
+}
+
+#[pymethods]
+impl Reads {
+    fn get_node(&self, py: Python<'_>, id: Text<'_>) -> PyResult<Option<Node>> {
+        let found = read!(self, py, attached, |reads| reads.get_node(&id))?;
+        Ok(found.map(|inner| Node { inner }))
+    }
+
+    fn get_many(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> PyResult<Vec<Option<Node>>> {
+        let ids = strings("ids", ids)?;
+        let found = read!(self, py, detached, |reads| reads.get_many(&ids))?;
+        Ok(found.into_iter().map(|node| node.map(|inner| Node { inner })).collect())
+    }
+
+    fn exists(&self, py: Python<'_>, id: Text<'_>) -> PyResult<bool> {
+        read!(self, py, attached, |reads| reads.exists(&id))
+    }
+
+    #[pyo3(signature = (label=None))]
+    fn count(&self, py: Python<'_>, label: Option<Text<'_>>) -> PyResult<u64> {
+        read!(self, py, detached, |reads| reads.count(optional(label)))
+    }
+
+    #[pyo3(signature = (r#type=None))]
+    fn count_edges(&self, py: Python<'_>, r#type: Option<Text<'_>>) -> PyResult<u64> {
+        read!(self, py, detached, |reads| reads.count_edges(optional(r#type)))
+    }
+
+    fn nodes_page(
+        &self,
+        py: Python<'_>,
+        label: Option<Text<'_>>,
+        after: Option<Text<'_>>,
+        limit: Limit,
+    ) -> PyResult<Vec<Node>> {
+        let (label, after) = (optional(label), optional(after));
+        read!(self, py, detached, |reads| reads.nodes(label, after, limit.0)).map(nodes)
+    }
+
+    fn get_edge(&self, py: Python<'_>, id: Text<'_>) -> PyResult<Option<Edge>> {
+        let found = read!(self, py, attached, |reads| reads.get_edge(&id))?;
+        Ok(found.map(|inner| Edge { inner }))
+    }
+
+    fn edges_page(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        types: Option<&Bound<'_, PyAny>>,
+        direction: Text<'_>,
+        after: Option<Text<'_>>,
+        limit: Limit,
+    ) -> PyResult<PageOf<Edge>> {
+        let (types, reach) = (self::types(types)?, reach(py, &direction)?);
+        let after = optional(after);
+        let page = read!(self, py, detached, |reads| {
+            reads.edges(&id, types.as_deref(), reach, after, limit.0)
+        })?;
+        Ok((edges(page.items), page.next))
+    }
+
+    fn neighbors_page(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        types: Option<&Bound<'_, PyAny>>,
+        direction: Text<'_>,
+        after: Option<Text<'_>>,
+        limit: Limit,
+    ) -> PyResult<PageOf<Node>> {
+        let (types, reach) = (self::types(types)?, reach(py, &direction)?);
+        let after = optional(after);
+        let page = read!(self, py, detached, |reads| {
+            reads.neighbors(&id, types.as_deref(), reach, after, limit.0)
+        })?;
+        Ok((nodes(page.items), page.next))
+    }
+
+    fn get_embedding(&self, py: Python<'_>, id: Text<'_>) -> PyResult<Option<Embedding>> {
+        let found = read!(self, py, detached, |reads| reads.get_embedding(&id))?;
+        found.map(|embedding| Embedding::new(py, embedding)).transpose()
+    }
+
+    #[pyo3(signature = (id, space=None))]
+    fn get_embedding_for_node(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        space: Option<Text<'_>>,
+    ) -> PyResult<Option<Embedding>> {
+        let found = read!(self, py, detached, |reads| reads.embedding_of(&id, optional(space)))?;
+        found.map(|embedding| Embedding::new(py, embedding)).transpose()
+    }
+
+    #[pyo3(signature = (id, space=None))]
+    fn get_embeddings_for_node(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        space: Option<Text<'_>>,
+    ) -> PyResult<Vec<Embedding>> {
+        let found = read!(self, py, detached, |reads| reads.embeddings(&id, optional(space)))?;
+        found.into_iter().map(|embedding| Embedding::new(py, embedding)).collect()
+    }
+
+    #[pyo3(signature = (query, after=None))]
+    fn query(
+        &self,
+        py: Python<'_>,
+        query: &Bound<'_, PyDict>,
+        after: Option<&Cursor>,
+    ) -> PyResult<Hits> {
+        let (query, after) = (self::query(query)?, after.map(Cursor::engine));
+        let found = read!(self, py, detached, |reads| reads.query(&query, after, &interrupted));
+        found.map(Hits::new)
+    }
+
+    fn count_matching(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<u64> {
+        let query = self::query(query)?;
+        read!(self, py, detached, |reads| reads.count_matching(&query, &interrupted))
+    }
+
+    fn group_count<'py>(
+        &self,
+        py: Python<'py>,
+        query: &Bound<'_, PyDict>,
+        property: Text<'_>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let query = self::query(query)?;
+        let found = read!(self, py, detached, |reads| {
+            reads.group_count(&query, &property, &interrupted)
+        })?;
+        groups(py, found)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn traverse(
+        &self,
+        py: Python<'_>,
+        start: Text<'_>,
+        types: Option<&Bound<'_, PyAny>>,
+        direction: Text<'_>,
+        max_depth: MaxDepth,
+        depth_first: bool,
+        limit: Limit,
+        max_visited: MaxVisited,
+    ) -> PyResult<Vec<(Node, u32)>> {
+        let (types, reach) = (self::types(types)?, reach(py, &direction)?);
+        let walked = read!(self, py, detached, |reads| {
+            reads.traverse(
+                &start,
+                types.as_deref(),
+                reach,
+                max_depth.0,
+                depth_first,
+                limit.0,
+                max_visited.0,
+                &interrupted,
+            )
+        })?;
+        Ok(walked.into_iter().map(|(inner, depth)| (Node { inner }, depth)).collect())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn find_shortest_path(
+        &self,
+        py: Python<'_>,
+        start: Text<'_>,
+        end: Text<'_>,
+        types: Option<&Bound<'_, PyAny>>,
+        direction: Text<'_>,
+        max_hops: Option<MaxHops>,
+        max_visited: MaxVisited,
+    ) -> PyResult<Option<Path>> {
+        let (types, reach) = (self::types(types)?, reach(py, &direction)?);
+        let found = read!(self, py, detached, |reads| {
+            reads.shortest_path(
+                &start,
+                &end,
+                types.as_deref(),
+                reach,
+                max_hops.map(|hops| hops.0),
+                max_visited.0,
+                &interrupted,
+            )
+        })?;
+        Ok(found.map(|inner| Path { inner }))
+    }
+}
