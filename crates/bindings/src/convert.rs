@@ -146,7 +146,7 @@ fn check_size(of: &dyn Display, py: Python<'_>, written: usize, size: usize) -> 
     Ok(())
 }
 
-/// Most properties of a node or an edge: names are looked up one by one, and are kept for ever.
+/// Most names in one dict of properties: they are looked up one by one, and are kept for ever.
 const MOST_PROPERTIES: usize = 10_000;
 
 fn check_count(what: &str, py: Python<'_>, count: usize) -> PyResult<()> {
