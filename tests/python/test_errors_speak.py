@@ -468,6 +468,31 @@ CASES = [
         NotFound,
         ("a", "message of"),
     ),
+    Case(
+        "a walk that meets too much",
+        lambda db: list(db.traverse("a", max_visited=1)),
+        Timeout,
+        ("1 nodes", "max_visited"),
+    ),
+    Case(
+        "a path that is not found in time",
+        lambda db: db.find_shortest_path("a", "b", direction="in", max_visited=0),
+        Timeout,
+        ("0 nodes", "max_visited"),
+    ),
+    Case(
+        "a negative depth",
+        lambda db: db.traverse("a", max_depth=-1),
+        InvalidInput,
+        ("max_depth", "-1", "0 to 4294967295"),
+    ),
+    Case("lone surrogate in an id", lambda db: db.get_node("\ud800"), BadText, ("surrogate",)),
+    Case(
+        "more properties than a node has",
+        lambda db: db.create_node(node(**{f"p{n}": n for n in range(10_001)})),
+        InvalidInput,
+        ("10001", "10000", "one property"),
+    ),
     Case("empty path", lambda db: EmbeddedDB(""), InvalidInput, ("path", "directory")),
     Case(
         "same path, other options",
@@ -615,6 +640,20 @@ def test_time_limits(woven, model):
     assert caught.value.retryable
     with pytest.raises(Timeout, match=r"embedding.*0\.05 s"):
         woven.wait_for(message, "embedding", timeout=0.05)
+
+
+def test_a_search_that_gave_up_would_give_up_again(filled):
+    for search in (
+        lambda: filled.traverse("a", max_visited=1),
+        lambda: filled.snapshot().traverse("a", max_visited=1),
+        lambda: filled.find_shortest_path("a", "b", direction="in", max_visited=0),
+    ):
+        with pytest.raises(Timeout) as caught:
+            search()
+        assert not caught.value.retryable
+        assert caught.value.limit in (0, 1)
+        assert pickle.loads(pickle.dumps(caught.value)).retryable is False
+    assert len(list(filled.traverse("a", max_visited=2))) == 2
 
 
 def test_not_a_database(tmp_path):

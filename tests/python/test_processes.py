@@ -161,7 +161,7 @@ def test_a_handle_does_not_work_in_a_forked_child(run_python, path):
 
 
 def test_a_program_may_end_without_closing(run_python, path):
-    for number in range(10):
+    for number in range(20):
         run = run_python(
             """
             import sys
@@ -179,7 +179,7 @@ def test_a_program_may_end_without_closing(run_python, path):
         )
         assert (run.returncode, run.stderr) == (0, "")
     with EmbeddedDB(path, ml=None) as db:
-        assert db.count("Message") == 2000
+        assert db.count("Message") == 4000
         assert db.verify()["ok"]
 
 

@@ -11,8 +11,8 @@ use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
-use crate::convert::{text, wait};
 use crate::errors::{invalid, shown};
+use crate::values::{text, wait};
 
 /// Most bytes of a text argument. No id, name or cursor is nearly as long, and errors repeat it.
 const LONGEST: usize = 1 << 16;

@@ -9,6 +9,7 @@ mod query;
 mod reads;
 mod snapshot;
 mod transaction;
+mod values;
 
 use pyo3::prelude::*;
 

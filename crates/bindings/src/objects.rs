@@ -10,8 +10,8 @@ use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::arguments::Text;
-use crate::convert::{datetime, to_object};
 use crate::errors::to_python;
+use crate::values::{datetime, to_object};
 
 /// Calls the engine and maps its error.
 macro_rules! ask {

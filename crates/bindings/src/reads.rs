@@ -100,8 +100,21 @@ macro_rules! read {
     };
 }
 
+fn defect() -> Result<()> {
+    panic!("a defect for a test")
+}
+
 #[pymethods]
 impl Reads {
+    /// Panics where a read does its work, so that a test sees what becomes of it.
+    fn _panic_for_test(&self, py: Python<'_>, released: bool) -> PyResult<()> {
+        if released {
+            read!(self, py, detached, |_reads| defect())
+        } else {
+            read!(self, py, attached, |_reads| defect())
+        }
+    }
+
     fn get_node(&self, py: Python<'_>, id: Text<'_>) -> PyResult<Option<Node>> {
         let found = read!(self, py, attached, |reads| reads.get_node(&id))?;
         Ok(found.map(|inner| Node { inner }))
