@@ -128,10 +128,14 @@ def test_whoever_waits_for_results_that_find_no_room_is_told(path, capsys):
     with EmbeddedDB(path, ml=FakeModel(), **options) as db:
         db.weaver.pause()
         messages = [db.create_message("chat", f"Alice {number}") for number in range(20)]
+
+        def fill(size: int) -> None:
+            while True:
+                db.create_node({"label": "Note", "properties": {"text": "x" * size}})
+
         for size in (2000, 1):
             with pytest.raises(StorageFull):
-                while True:
-                    db.create_node({"label": "Note", "properties": {"text": "x" * size}})
+                fill(size)
         db.weaver.resume()
         with pytest.raises(StorageFull, match=r"map_size_max.*1048576.*raise"):
             db.flush()
