@@ -104,20 +104,23 @@ impl<'e> WriteTxn<'e> {
         self.store.lmdb_error(error)
     }
 
-    fn put(&mut self, table: Table, key: &[u8], mut payload: Vec<u8>) -> Result<()> {
+    pub(crate) fn put(&mut self, table: Table, key: &[u8], mut payload: Vec<u8>) -> Result<()> {
         seal(table as u8, key, &mut payload);
         self.state.dirty = true;
         let put = self.store.table(table).put(&mut self.txn, key, &payload);
         put.map_err(|error| self.failed(error))
     }
 
-    fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool> {
+    pub(crate) fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool> {
         self.state.dirty = true;
         let deleted = self.store.table(table).delete(&mut self.txn, key);
         deleted.map_err(|error| self.failed(error))
     }
 
-    fn namespace_state(&mut self, namespace: NamespaceId) -> Result<&mut NamespaceCounters> {
+    pub(crate) fn namespace_state(
+        &mut self,
+        namespace: NamespaceId,
+    ) -> Result<&mut NamespaceCounters> {
         if !self.state.namespaces.contains_key(&namespace) {
             let counters = self.namespace_counters(namespace)?;
             self.state.namespaces.insert(namespace, counters);
