@@ -268,11 +268,79 @@ pub(crate) fn write_time(last: i64) -> i64 {
 mod tests {
     use std::thread;
 
-    use embedded_db_common::{NamespaceId, Options};
+    use embedded_db_common::{NamespaceId, Options, Slot};
 
     use super::*;
+    use crate::invariants::check_invariants;
 
     const NS: NamespaceId = NamespaceId::DEFAULT;
+
+    fn map_size(store: &Store) -> usize {
+        store.env.info().map_size
+    }
+
+    /// Nobody asks for the growth: writes meet the end of the map by themselves.
+    #[test]
+    fn writes_grow_the_map_under_readers() {
+        let store = Store::open_in_memory(&Options::default()).unwrap();
+        store.write(|txn| txn.create_namespace("default")).unwrap();
+        assert_eq!(map_size(&store), opening::FIRST_MAP_SIZE);
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Acquire) {
+                        let snapshot = store.read().unwrap();
+                        // Slots are given in order, and a node is there whole.
+                        let nodes = snapshot.namespace_counters(NS).unwrap().nodes;
+                        for slot in (0..nodes as u32).rev().take(3).map(Slot) {
+                            let node = snapshot.node(NS, slot).unwrap().unwrap();
+                            assert_eq!(node.properties.as_bytes(), vec![1; 20_000]);
+                        }
+                    }
+                });
+            }
+            let writers: Vec<_> = (0..3)
+                .map(|writer| {
+                    let store = Arc::clone(&store);
+                    scope.spawn(move || {
+                        for n in 0..300 {
+                            write(&store, format!("{writer}/{n}"), 20_000).unwrap();
+                        }
+                    })
+                })
+                .collect();
+            writers.into_iter().for_each(|writer| writer.join().unwrap());
+            done.store(true, Ordering::Release);
+        });
+        let size = map_size(&store);
+        assert!(size >= opening::FIRST_MAP_SIZE << 4, "{size}: it grew several times");
+        let snapshot = store.read().unwrap();
+        let counters = snapshot.namespace_counters(NS).unwrap();
+        assert_eq!((counters.nodes, counters.node_slots), (900, 900), "no job left two traces");
+        assert_eq!(snapshot.lsn().unwrap().0, 900);
+        let check = check_invariants(&snapshot, &|| Ok(()), &mut |text| panic!("{text}"));
+        check.unwrap();
+    }
+
+    /// A write that needs a larger map waits for the snapshot that forbids it, and then goes on.
+    #[test]
+    fn growth_waits_for_a_snapshot() {
+        let store = Store::open_in_memory(&Options::default()).unwrap();
+        store.write(|txn| txn.create_namespace("default")).unwrap();
+        let snapshot = store.read().unwrap();
+        let writer = {
+            let store = Arc::clone(&store);
+            thread::spawn(move || write(&store, "large".into(), 2 << 20))
+        };
+        thread::sleep(Duration::from_millis(100));
+        assert!(!writer.is_finished(), "it waits");
+        assert_eq!(snapshot.node_slot(NS, "large").unwrap(), None);
+        drop(snapshot);
+        writer.join().unwrap().unwrap();
+        assert!(store.read().unwrap().node_slot(NS, "large").unwrap().is_some());
+        assert!(map_size(&store) > opening::FIRST_MAP_SIZE);
+    }
 
     #[test]
     fn a_map_for_which_there_is_no_room_is_an_error_and_reading_and_writing_go_on() {

@@ -17,8 +17,9 @@ use crate::keys::Table;
 use crate::platform::{self, TemporaryDirectory, WriterLock, io_error, write_error};
 use crate::writer::GroupWriter;
 
-/// Address space taken at first; the file itself stays as small as its content.
-const FIRST_MAP_SIZE: usize = 1 << 36;
+/// Address space taken at first; the file itself stays as small as its content. The unit tests begin
+/// so small that the map must grow.
+pub(super) const FIRST_MAP_SIZE: usize = if cfg!(test) { 1 << 20 } else { 1 << 36 };
 
 /// The LMDB environment. Opening and closing one take process-wide locks of the library.
 pub(crate) struct Environment(ManuallyDrop<Env>);
