@@ -4,10 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use embedded_db_common::{NamespaceId, Result, Slot, Symbol, ValueRef};
 use embedded_db_indexing::graph::Artefact;
+use embedded_db_indexing::labelled;
 use embedded_db_indexing::schema::Names;
-use embedded_db_indexing::{labelled, posting};
 use embedded_db_storage::{
-    Direction, EdgeRecord, IndexId, Kind, NodeRecord, ReadTxn, Snapshot, text_value,
+    Direction, EdgeRecord, IndexId, Kind, NodeRecord, ReadTxn, Snapshot, check_invariants,
+    text_value,
 };
 
 use crate::database::Database;
@@ -32,8 +33,8 @@ pub struct Report {
 
 impl Database {
     /// Reads everything of all namespaces and compares: records with ids, edges with neighbours in
-    /// both directions, postings with properties, vectors with nodes, counters with contents, work
-    /// with nodes, and the change table with its LSNs.
+    /// both directions, postings with properties, vectors with nodes and hashes, names with numbers,
+    /// counters with contents, work with nodes, and the change table with its LSNs.
     pub fn verify(&self, interrupted: &dyn Fn() -> Result<()>) -> Result<Report> {
         let engine = self.engine()?;
         let snapshot = engine.store.read()?;
@@ -44,6 +45,7 @@ impl Database {
             check.namespace(&name, namespace, interrupted)?;
         }
         check.changes()?;
+        check_invariants(&snapshot, interrupted, &mut |problem| check.problem(problem))?;
         Ok(check.report)
     }
 }
@@ -70,6 +72,7 @@ impl Check<'_> {
         let counters = self.snapshot.namespace_counters(namespace)?;
         let mut labels: HashMap<Symbol, u64> = HashMap::new();
         let mut posted: HashMap<(IndexId, Vec<u8>), HashSet<u32>> = HashMap::new();
+        let mut found: HashMap<(IndexId, Vec<u8>), HashSet<u32>> = HashMap::new();
         let (mut slots, mut payloads) = (HashSet::new(), Vec::new());
         self.snapshot.nodes_from(namespace, Slot(0), |slot, payload| {
             payloads.push((slot, payload.to_vec()));
@@ -108,16 +111,24 @@ impl Check<'_> {
                 self.problem(format!("{name}: a label lists nodes that do not have it"));
             }
         }
-        for ((index, value), expected) in posted {
-            let found: HashSet<u32> =
-                posting(self.snapshot, namespace, index, &value)?.into_iter().collect();
-            if found != expected {
-                self.problem(format!("{name}: a value of {index:?} lists the wrong nodes"));
+        for index in self.names.indexes() {
+            self.snapshot.index_values(namespace, index.index, |value, container| {
+                let found = found.entry((index.index, value.to_vec())).or_default();
+                found.extend(container.slots());
+                true
+            })?;
+        }
+        for (at, expected) in &posted {
+            if found.remove(at).as_ref() != Some(expected) {
+                self.problem(format!("{name}: a value of {:?} lists the wrong nodes", at.0));
             }
+        }
+        for (index, _) in found.keys() {
+            self.problem(format!("{name}: {index:?} has a value that no node has"));
         }
         self.edges(name, namespace, &slots, interrupted)?;
         self.embeddings(name, namespace, &slots)?;
-        self.pending(name, namespace, &slots)?;
+        self.pending(name, namespace)?;
         if counters.nodes != slots.len() as u64 {
             self.problem(format!("{name}: {} nodes, counted {}", slots.len(), counters.nodes));
         }
@@ -226,15 +237,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Every message is embedded, waits, or has failed; nothing waits for a node that is gone.
-    fn pending(&mut self, name: &str, namespace: NamespaceId, nodes: &HashSet<Slot>) -> Result<()> {
-        for artefact in Artefact::ALL {
-            let waiting = embedded_db_indexing::graph::pending(self.snapshot, namespace, artefact)?;
-            let lost = waiting.iter().filter(|slot| !nodes.contains(&Slot(*slot))).count();
-            if lost > 0 {
-                self.problem(format!("{name}: work waits for {lost} nodes that are gone"));
-            }
-        }
+    /// Every message is embedded, waits, or has failed.
+    fn pending(&mut self, name: &str, namespace: NamespaceId) -> Result<()> {
         let waiting =
             embedded_db_indexing::graph::pending(self.snapshot, namespace, Artefact::Embedding)?;
         let spaces = self.snapshot.spaces()?;

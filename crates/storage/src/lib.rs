@@ -9,6 +9,7 @@
 mod adjacency;
 mod data_file;
 mod format;
+mod invariants;
 mod keys;
 mod platform;
 mod postings;
@@ -20,6 +21,7 @@ mod writer;
 
 pub use adjacency::Neighbor;
 pub use format::FORMAT;
+pub use invariants::check_invariants;
 pub use keys::{Direction, Kind};
 pub use platform::{fork_generation, unforked};
 pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX, text_value};

@@ -458,6 +458,28 @@ pub trait ReadTxn {
         Ok(())
     }
 
+    /// Calls `visit` with every value of an index and each of its containers, until it returns false.
+    fn index_values(
+        &self,
+        namespace: NamespaceId,
+        index: IndexId,
+        mut visit: impl FnMut(&[u8], Container<'_>) -> bool,
+    ) -> Result<()>
+    where
+        Self: Sized,
+    {
+        let prefix = postings::value_key(namespace, index, &[]);
+        for row in self.prefix(Table::Postings, &prefix)? {
+            let (key, payload) = row?;
+            let container = self.located(Table::Postings, key, Container::parse(key, payload))?;
+            let value = key.get(prefix.len()..key.len() - 4).ok_or(Damaged("has a short key"));
+            if !visit(self.located(Table::Postings, key, value)?, container) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a slot is in a posting.
     fn posted(
         &self,
@@ -580,7 +602,7 @@ impl Resolved {
         }
     }
 
-    fn parse(payload: &[u8]) -> Read<Self> {
+    pub(crate) fn parse(payload: &[u8]) -> Read<Self> {
         match *payload {
             [a, b, c, d] => Ok(Self {
                 slot: Slot(u32::from_be_bytes([a, b, c, d])),

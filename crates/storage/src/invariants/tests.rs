@@ -1,0 +1,284 @@
+//! Each invariant is broken by one raw row, and exactly that is reported.
+
+use std::sync::Arc;
+
+use embedded_db_common::{ContentHash, Options};
+
+use super::*;
+use crate::adjacency::Neighbor;
+use crate::keys::{self, Direction, Key};
+use crate::postings::{container_key, value_key};
+use crate::records::{EdgeFields, EdgeTimes, SpaceRecord, WorkRecord, WorkState};
+use crate::store::{Store, symbol_key, symbol_name_key};
+use crate::tx::WriteTxn;
+
+const NS: NamespaceId = NamespaceId::DEFAULT;
+const GONE: NamespaceId = NamespaceId(77);
+const NOBODY: Slot = Slot(4_000);
+
+/// Something of everything: node slots 0 and 1, edge slots 0 to 2 from 0 to 1, a vector with a hash,
+/// work that waits and work that failed.
+fn sound() -> Arc<Store> {
+    let store = Store::open_in_memory(&Options::default()).unwrap();
+    store
+        .write(|txn| {
+            txn.create_namespace("default")?;
+            let label = txn.intern("Thing")?;
+            let a = txn.insert_node(NS, "a", &[label], &[], false)?;
+            let b = txn.insert_node(NS, "b", &[label], &[], false)?;
+            for n in 0..3 {
+                let fields = EdgeFields {
+                    derived: false,
+                    source: a,
+                    target: b,
+                    edge_type: label,
+                    weight: 1.0,
+                    times: EdgeTimes::default(),
+                    sources: Vec::new(),
+                    properties: &[],
+                };
+                txn.insert_edge(NS, &format!("e{n}"), &fields)?;
+            }
+            let text = || "s".to_owned();
+            let space = txn.create_space(&SpaceRecord {
+                name: text(),
+                model: text(),
+                provider: text(),
+                precision: text(),
+                dimension: 1,
+                metric: "dot".into(),
+            })?;
+            let hash = ContentHash::of("text");
+            txn.put_embedding(NS, space, a, 0, "v", false, hash, &[1.0])?;
+            txn.put_text_hash(NS, space, hash, a)?;
+            txn.put_work(NS, a, 1, &failed())?;
+            txn.post(NamespaceId::SYSTEM, IndexId::PENDING, &waiting(NS), b)
+        })
+        .unwrap();
+    store
+}
+
+fn failed() -> WorkRecord {
+    WorkRecord { state: WorkState::Dead, attempts: 1, due: 0, error: "why".into() }
+}
+
+/// The value of a posting of work that waits.
+fn waiting(namespace: NamespaceId) -> Vec<u8> {
+    [&[1], &namespace.0.to_be_bytes()[..]].concat()
+}
+
+fn problems(store: &Arc<Store>) -> Vec<String> {
+    let mut out = Vec::new();
+    check_invariants(&store.read().unwrap(), &|| Ok(()), &mut |text| out.push(text)).unwrap();
+    out
+}
+
+/// What is reported after `damage`.
+fn after(damage: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static) -> Vec<String> {
+    let store = sound();
+    assert_eq!(problems(&store), Vec::<String>::new());
+    store.write(damage).unwrap();
+    problems(&store)
+}
+
+#[track_caller]
+fn assert_only(problems: &[String], expected: &str) {
+    assert!(problems.len() == 1 && problems[0].contains(expected), "{expected}: {problems:#?}");
+}
+
+#[test]
+fn a_name_whose_number_has_another_name() {
+    let found = after(|txn| {
+        let symbol = txn.intern("Thing")?;
+        txn.put(Table::Symbols, &symbol_key("Other"), symbol.0.to_be_bytes().to_vec())
+    });
+    assert_only(&found, "\"Other\" has a number without that name");
+}
+
+#[test]
+fn a_symbol_whose_name_does_not_lead_back() {
+    let found = after(|txn| txn.delete(Table::Symbols, &symbol_key("Thing")).map(drop));
+    assert_only(&found, "has a name, \"Thing\", without it");
+}
+
+#[test]
+fn a_symbol_that_was_never_given() {
+    let found = after(|txn| {
+        txn.put(Table::Symbols, &symbol_key("Other"), 9_999u32.to_be_bytes().to_vec())?;
+        txn.put(Table::Symbols, &symbol_name_key(Symbol(9_999)), b"Other".to_vec())
+    });
+    assert_only(&found, "\"Other\" has a number that was never given");
+}
+
+#[test]
+fn a_label_without_a_name() {
+    let found = after(|txn| {
+        let label = Symbol(9_999);
+        txn.insert_node(NS, "c", &[label], &[], false).map(drop)
+    });
+    assert_only(&found, "\"c\" uses");
+}
+
+#[test]
+fn an_id_without_a_record() {
+    for kind in [Kind::Node, Kind::Edge, Kind::Embedding] {
+        let found = after(move |txn| {
+            let payload = NOBODY.0.to_be_bytes().to_vec();
+            txn.put(Table::Ids, &keys::id(NS, kind, "ghost"), payload)
+        });
+        assert_only(&found, &format!("the {} id \"ghost\" leads to no record", kind.name()));
+    }
+}
+
+#[test]
+fn a_second_id_for_a_record() {
+    let found = after(|txn| {
+        txn.put(Table::Ids, &keys::id(NS, Kind::Node, "alias"), 0u32.to_be_bytes().to_vec())
+    });
+    assert_only(&found, "\"alias\" leads to no record of it");
+}
+
+#[test]
+fn slots_beyond_the_counters() {
+    let found = after(|txn| {
+        txn.namespace_state(NS)?.node_slots = 1;
+        txn.delete(Table::Tokens, b"none").map(drop)
+    });
+    assert_only(&found, "the node \"b\" has a slot that was never given");
+    let found = after(|txn| {
+        txn.namespace_state(NS)?.edge_slots = 2;
+        txn.delete(Table::Tokens, b"none").map(drop)
+    });
+    assert_only(&found, "the edge \"e2\" has a slot that was never given");
+}
+
+#[test]
+fn bytes_that_were_counted_wrongly() {
+    let found = after(|txn| {
+        txn.namespace_state(NS)?.bytes += 1;
+        txn.delete(Table::Tokens, b"none").map(drop)
+    });
+    assert_only(&found, "bytes are stored, counted");
+}
+
+/// Writes the neighbours of node 0, which are those over the edges 0, 1 and 2.
+fn neighbours(txn: &mut WriteTxn<'_>, chunks: &[(u32, &[u32])]) -> Result<()> {
+    let of = txn.intern("Thing")?;
+    for (bound, edges) in chunks {
+        let mut payload = Vec::new();
+        for edge in *edges {
+            adjacency::push(&mut payload, Neighbor { node: Slot(1), edge: Slot(*edge) });
+        }
+        let key = keys::adjacency(NS, Slot(0), Direction::Out, of, Slot(*bound));
+        txn.put(Table::Adjacency, &key, payload)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn neighbours_out_of_order() {
+    let orders: [&[(u32, &[u32])]; 4] = [
+        &[(0, &[0, 2, 1])],
+        &[(0, &[0, 1, 1, 2])],
+        &[(0, &[0, 2]), (1, &[1])],
+        &[(0, &[0, 1]), (4, &[2])],
+    ];
+    for chunks in orders {
+        let found = after(move |txn| neighbours(txn, chunks));
+        assert_only(&found, "are out of order");
+    }
+    assert_eq!(after(|txn| neighbours(txn, &[(0, &[0, 1]), (2, &[2])])), Vec::<String>::new());
+}
+
+#[test]
+fn neighbours_of_no_node() {
+    let found = after(|txn| {
+        let of = txn.intern("Thing")?;
+        let mut payload = Vec::new();
+        adjacency::push(&mut payload, Neighbor { node: Slot(1), edge: Slot(0) });
+        txn.put(Table::Adjacency, &keys::adjacency(NS, NOBODY, Direction::In, of, Slot(0)), payload)
+    });
+    assert_only(&found, "has neighbours but is no node");
+}
+
+#[test]
+fn a_hash_without_its_vector() {
+    let found = after(|txn| txn.put_text_hash(NS, SpaceId(1), ContentHash::of("other"), Slot(0)));
+    assert_only(&found, "without its vector");
+    let found = after(|txn| txn.put_text_hash(NS, SpaceId(1), ContentHash::of("text"), Slot(1)));
+    assert_only(&found, "without its vector");
+}
+
+#[test]
+fn a_vector_of_no_space() {
+    let found = after(|txn| {
+        let hash = ContentHash::of("text");
+        txn.put_embedding(NS, SpaceId(9), Slot(1), 0, "w", true, hash, &[1.0])
+    });
+    assert_only(&found, "a vector belongs to no space");
+}
+
+#[test]
+fn work_for_nodes_that_are_gone() {
+    let found = after(|txn| txn.put_work(NS, NOBODY, 2, &failed()));
+    assert_only(&found, "work 2 on");
+    for namespace in [NS, GONE] {
+        let found = after(move |txn| {
+            txn.post(NamespaceId::SYSTEM, IndexId::PENDING, &waiting(namespace), NOBODY)
+        });
+        assert_only(&found, "work waits for 1 nodes that are gone");
+    }
+    // Reserved for work that belongs to no node.
+    assert!(after(|txn| txn.put_work(NS, Slot(u32::MAX), 2, &failed())).is_empty());
+}
+
+#[test]
+fn postings_that_list_the_wrong_nodes() {
+    let found = after(|txn| txn.post(NS, IndexId::SENDER, b"\x04x\0", NOBODY));
+    assert_only(&found, "lists 1 nodes that are gone");
+    let found = after(|txn| {
+        let other = txn.intern("Other")?;
+        txn.post(NS, IndexId::LABEL, &other.0.to_be_bytes(), Slot(0))
+    });
+    assert_only(&found, "lists \"a\", which does not have it");
+}
+
+#[test]
+fn a_container_out_of_form() {
+    for offsets in [&[][..], &[1, 0], &[0, 0]] {
+        let found = after(move |txn| {
+            let mut payload = vec![0u8];
+            payload.extend(offsets.iter().flat_map(|offset: &u16| offset.to_le_bytes()));
+            txn.put(
+                Table::Postings,
+                &container_key(NS, IndexId::ROLE, b"\x04x\0", Slot(0)),
+                payload,
+            )
+        });
+        assert_only(&found, "is not in its form");
+    }
+    assert_eq!(value_key(NS, IndexId::ROLE, b"").len(), 8);
+}
+
+#[test]
+fn what_is_left_of_a_dropped_namespace() {
+    let found = after(|txn| txn.put(Table::Tokens, &Key::new(GONE).u32(1), vec![1]));
+    assert_only(&found, "1 rows of tokens are left");
+    let found =
+        after(|txn| txn.put(Table::Meta, &Key::new(NS).u8(meta::NAMESPACE), b"another".to_vec()));
+    assert_only(&found, "\"default\" does not know its name");
+}
+
+#[test]
+fn the_check_can_be_interrupted() {
+    let store = sound();
+    let write = |txn: &mut WriteTxn<'_>| {
+        let label = txn.intern("Thing")?;
+        (0..2 * ROWS)
+            .try_for_each(|n| txn.insert_node(NS, &format!("n{n}"), &[label], &[], false).map(drop))
+    };
+    store.write(write).unwrap();
+    let interrupted = || Err(embedded_db_common::Error::Interrupted);
+    let outcome = check_invariants(&store.read().unwrap(), &interrupted, &mut |_| {});
+    assert!(matches!(outcome, Err(embedded_db_common::Error::Interrupted)));
+}

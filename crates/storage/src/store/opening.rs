@@ -1,0 +1,253 @@
+//! Opening: locks, the generation, the LMDB environment and its tables.
+
+use std::fs;
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
+
+use embedded_db_common::{Durability, Error, Options, Result};
+use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions};
+
+use super::{Database, Env, Gate, MAX_READERS, Store, Symbols, map_lmdb};
+use crate::data_file::{self, DataFile};
+use crate::format::Current;
+use crate::keys::Table;
+use crate::platform::{self, TemporaryDirectory, WriterLock, io_error, write_error};
+use crate::writer::GroupWriter;
+
+/// Address space taken at first; the file itself stays as small as its content. The unit tests begin
+/// so small that the map must grow.
+pub(super) const FIRST_MAP_SIZE: usize = if cfg!(test) { 1 << 20 } else { 1 << 36 };
+
+/// The LMDB environment. Opening and closing one take process-wide locks of the library.
+pub(crate) struct Environment(ManuallyDrop<Env>);
+
+impl std::ops::Deref for Environment {
+    type Target = Env;
+
+    fn deref(&self) -> &Env {
+        &self.0
+    }
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        // SAFETY: it is dropped here only, and nothing uses it afterwards.
+        #[allow(unsafe_code)]
+        platform::unforked(|| unsafe { ManuallyDrop::drop(&mut self.0) });
+    }
+}
+
+impl Store {
+    /// Opens the database in `path`, making it where there is none.
+    pub fn open(path: &Path, options: &Options) -> Result<Arc<Self>> {
+        Self::open_interruptible(path, options, &|| Ok(()))
+    }
+
+    /// The same; while it waits for another writer it asks `interrupted` whether to go on.
+    pub fn open_interruptible(
+        path: &Path,
+        options: &Options,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Arc<Self>> {
+        Self::open_in(path.to_owned(), options, None, interrupted)
+    }
+
+    /// Opens a new private database that ends with its handle.
+    pub fn open_in_memory(options: &Options) -> Result<Arc<Self>> {
+        let directory = TemporaryDirectory::create()?;
+        let path = directory.path().to_owned();
+        let options = Options { durability: Durability::Memory, ..options.clone() };
+        Self::open_in(path, &options, Some(directory), &|| Ok(()))
+    }
+
+    fn open_in(
+        path: PathBuf,
+        options: &Options,
+        temporary: Option<TemporaryDirectory>,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Arc<Self>> {
+        let fork_generation = platform::fork_generation();
+        // The process may change its directory later.
+        let path = std::path::absolute(&path).map_err(|e| io_error(&path, "find", &e))?;
+        let (mut lock, current) = if options.read_only {
+            (None, Current::read(&path)?)
+        } else {
+            Current::check_directory(&path)?;
+            fs::create_dir_all(&path).map_err(|e| io_error(&path, "create the database", &e))?;
+            let lock = WriterLock::acquire(&path, options.lock_timeout, interrupted)?;
+            (Some(lock), Current::read_or_create(&path)?)
+        };
+        let directory = current.directory(&path);
+        let data_file = directory.join("data.mdb");
+        if current.is_published() {
+            data_file::require_data(&data_file)?;
+        }
+        if options.read_only {
+            data_file::require_whole(&data_file)?;
+        } else {
+            data_file::complete(&data_file)?;
+        }
+        let env = match open_env(&directory, options, EnvFlags::empty(), interrupted)? {
+            Err(heed::Error::Io(error)) if cannot_register(&error, options) => {
+                let timeout = options.lock_timeout;
+                lock = Some(WriterLock::keep_writers_out(&path, timeout, interrupted)?);
+                open_env(&directory, options, EnvFlags::NO_LOCK, interrupted)?
+            }
+            other => other,
+        };
+        let env = env.map_err(|error| cannot_open(&data_file, options, error))?;
+        let tables = open_tables(&env, &directory, options.read_only)?;
+        if !options.read_only {
+            if !current.is_published() && has_data(&env, &tables, &data_file)? {
+                let generation = directory.file_name().unwrap_or_default().to_string_lossy();
+                return Err(Current::lost(&path, &generation));
+            }
+            current.publish(&path)?;
+            env.clear_stale_readers().map_err(|e| map_lmdb(&data_file, e))?;
+        }
+        let data_file = DataFile::open(data_file, options.read_only)?;
+        Ok(Arc::new_cyclic(|store| Self {
+            env,
+            tables,
+            gate: Gate::default(),
+            writer: GroupWriter::default(),
+            symbols: Arc::new(Symbols::new(Weak::clone(store), path.clone())),
+            path,
+            data_file,
+            map_size_max: options.map_size_max,
+            read_only: options.read_only,
+            durability: options.durability,
+            closed: AtomicBool::new(false),
+            opened_by: std::process::id(),
+            fork_generation,
+            max_snapshot_age: options.max_snapshot_age,
+            lock: Mutex::new(lock),
+            _temporary: temporary,
+        }))
+    }
+}
+
+/// Whether a reader was refused because it may not write to LMDB's table of readers.
+fn cannot_register(error: &std::io::Error, options: &Options) -> bool {
+    options.read_only && error.kind() == std::io::ErrorKind::PermissionDenied
+}
+
+fn cannot_open(data_file: &Path, options: &Options, error: heed::Error) -> Error {
+    match error {
+        heed::Error::Io(error) if error.kind() == std::io::ErrorKind::OutOfMemory => {
+            let size = first_map_size(data_file, options);
+            Error::StorageError {
+                path: data_file.to_owned(),
+                detail: format!(
+                    "cannot reserve {size} bytes of address space: {error}; raise the limit (ulimit \
+                     -v), or set map_size_max below it"
+                ),
+            }
+        }
+        heed::Error::Io(error) if !options.read_only => write_error(data_file, "open it", &error),
+        heed::Error::Io(error) => io_error(data_file, "open it", &error),
+        other => map_lmdb(data_file, other),
+    }
+}
+
+fn first_map_size(data_file: &Path, options: &Options) -> usize {
+    let on_disk = fs::metadata(data_file).map_or(0, |m| m.len() as usize);
+    let wanted = FIRST_MAP_SIZE.min(options.map_size_max).max(on_disk.saturating_mul(2));
+    wanted.next_multiple_of(platform::page_size())
+}
+
+fn open_env(
+    directory: &Path,
+    options: &Options,
+    more: EnvFlags,
+    interrupted: &dyn Fn() -> Result<()>,
+) -> Result<heed::Result<Environment>> {
+    let mut open = EnvOpenOptions::new().read_txn_without_tls();
+    open.map_size(first_map_size(&directory.join("data.mdb"), options))
+        .max_dbs(Table::ALL.len() as u32)
+        .max_readers(MAX_READERS);
+    let mut flags = EnvFlags::NO_READ_AHEAD | more;
+    if options.read_only {
+        flags |= EnvFlags::READ_ONLY;
+    }
+    if options.durability == Durability::Memory {
+        flags |= EnvFlags::NO_SYNC;
+    }
+    // SAFETY: the writer lock keeps a second writer out, and any writer where NO_LOCK is taken; else
+    // LMDB's lock file is in use. NO_SYNC is only taken where no durability was asked for.
+    #[allow(unsafe_code)]
+    unsafe {
+        open.flags(flags);
+    }
+    let begun = Instant::now();
+    loop {
+        // SAFETY: the file belongs to this database alone and lies in its own generation directory;
+        // it is changed by LMDB only.
+        #[allow(unsafe_code)]
+        let env = platform::unforked(|| unsafe { open.open(directory) });
+        match env {
+            // A call on an earlier handle is still reading; the files close at its end.
+            Err(heed::Error::EnvAlreadyOpened) if begun.elapsed() < options.lock_timeout => {
+                interrupted()?;
+                std::thread::sleep(platform::WAIT.min(options.lock_timeout));
+            }
+            opened => return Ok(opened.map(|env| Environment(ManuallyDrop::new(env)))),
+        }
+    }
+}
+
+/// A table that cannot be opened says why; a commit after it would only say that it failed.
+fn settled<T>(
+    tables: [heed::Result<T>; Table::ALL.len()],
+) -> heed::Result<CommitOrAbort<[heed::Result<T>; Table::ALL.len()], heed::Error>> {
+    if tables.iter().all(Result::is_ok) {
+        return Ok(CommitOrAbort::Commit(tables));
+    }
+    let first = tables.into_iter().find_map(Result::err).expect("one was not opened");
+    Ok(CommitOrAbort::Abort(first))
+}
+
+fn open_tables(
+    env: &Env,
+    directory: &Path,
+    read_only: bool,
+) -> Result<[Database; Table::ALL.len()]> {
+    let data_file = directory.join("data.mdb");
+    let lmdb = |error| map_lmdb(&data_file, error);
+    let opened = if read_only {
+        let txn = env.read_txn().map_err(lmdb)?;
+        env.open_databases_and_commit(txn, |opener, txn| {
+            settled(Table::ALL.map(|table| opener.open_database(txn, Some(table.name()))))
+        })
+    } else {
+        let txn = env.write_txn().map_err(lmdb)?;
+        env.create_databases_and_commit(txn, |creator, txn| {
+            let create = |table: Table| creator.create_database(txn, Some(table.name())).map(Some);
+            settled(Table::ALL.map(create))
+        })
+    };
+    let opened = match opened.map_err(|error: heed::Error| lmdb(error))? {
+        CommitOrAbort::Commit(opened) => opened,
+        CommitOrAbort::Abort(error) => return Err(lmdb(error)),
+    };
+    let mut tables = Vec::with_capacity(Table::ALL.len());
+    for (table, found) in Table::ALL.into_iter().zip(opened) {
+        tables.push(found.map_err(lmdb)?.ok_or_else(|| Error::Corruption {
+            path: data_file.clone(),
+            object: format!("the table {:?}", table.name()),
+            detail: "it is missing".into(),
+        })?);
+    }
+    tables.try_into().map_err(|_| Error::Internal("a table is missing".into()))
+}
+
+/// Whether anything was ever committed: the first row is written after `CURRENT` is there.
+fn has_data(env: &Env, tables: &[Database], data_file: &Path) -> Result<bool> {
+    let lmdb = |error| map_lmdb(data_file, error);
+    let txn = env.read_txn().map_err(lmdb)?;
+    let empty = tables[Table::Meta as usize - 1].is_empty(&txn).map_err(lmdb)?;
+    Ok(!empty)
+}

@@ -1,0 +1,155 @@
+//! Edges and the neighbours at their ends.
+
+use embedded_db_common::record::Damaged;
+use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol};
+
+use super::{WriteTxn, check_properties, slots_used_up};
+use crate::adjacency::{self, CHUNK_ENTRIES, Neighbor};
+use crate::keys::{self, Direction, Kind, Table};
+use crate::read::{ReadTxn, Resolved};
+use crate::records::{ChangeOp, ChangeRecord, EdgeFields};
+
+impl WriteTxn<'_> {
+    /// Stores a new edge between two nodes that exist; its id must be free.
+    pub fn insert_edge(
+        &mut self,
+        namespace: NamespaceId,
+        id: &str,
+        fields: &EdgeFields<'_>,
+    ) -> Result<Slot> {
+        check_properties(id, fields.properties)?;
+        if self.resolve(namespace, Kind::Edge, id)?.is_some() {
+            return Err(Error::AlreadyExists { kind: "edge", id: id.to_owned() });
+        }
+        let counters = self.namespace_state(namespace)?;
+        let slot = Slot(counters.edge_slots);
+        counters.edge_slots = counters.edge_slots.checked_add(1).ok_or_else(slots_used_up)?;
+        counters.edges += 1;
+        self.put_id(namespace, Kind::Edge, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
+        self.put_edge(namespace, slot, 1, id, fields)?;
+        for (node, direction, other) in [
+            (fields.source, Direction::Out, fields.target),
+            (fields.target, Direction::In, fields.source),
+        ] {
+            let neighbor = Neighbor { node: other, edge: slot };
+            self.add_neighbor(namespace, node, direction, fields.edge_type, neighbor)?;
+        }
+        Ok(slot)
+    }
+
+    /// Replaces what an edge says; its ends and type stay. `version` is the new one.
+    pub fn update_edge(
+        &mut self,
+        namespace: NamespaceId,
+        slot: Slot,
+        version: u64,
+        id: &str,
+        fields: &EdgeFields<'_>,
+    ) -> Result<()> {
+        check_properties(id, fields.properties)?;
+        self.put_edge(namespace, slot, version, id, fields)
+    }
+
+    /// Removes an edge.
+    pub fn delete_edge(&mut self, namespace: NamespaceId, slot: Slot) -> Result<()> {
+        let key = keys::slot(namespace, slot);
+        let edge = self.edge(namespace, slot)?.ok_or(Damaged("is missing"));
+        let edge = self.located(Table::Edges, &key, edge)?;
+        let (id, version) = (edge.id.to_owned(), edge.version);
+        let (source, target, edge_type) = (edge.source, edge.target, edge.edge_type);
+        self.remove_neighbor(namespace, source, Direction::Out, edge_type, slot)?;
+        self.remove_neighbor(namespace, target, Direction::In, edge_type, slot)?;
+        self.delete_record(namespace, Table::Edges, &key)?;
+        self.delete(Table::Ids, &keys::id(namespace, Kind::Edge, &id))?;
+        self.namespace_state(namespace)?.edges -= 1;
+        self.next_lsn();
+        let (kind, op, space) = (Kind::Edge, ChangeOp::Delete, SpaceId(0));
+        let change = ChangeRecord { namespace, kind, op, slot, space, version, id: &id };
+        self.change(change, &[edge_type])
+    }
+
+    fn put_edge(
+        &mut self,
+        namespace: NamespaceId,
+        slot: Slot,
+        version: u64,
+        id: &str,
+        fields: &EdgeFields<'_>,
+    ) -> Result<()> {
+        let lsn = self.next_lsn();
+        let mut payload = Vec::with_capacity(96 + id.len() + fields.properties.len());
+        fields.encode(&mut payload, lsn, version, id);
+        self.put_record(namespace, Table::Edges, &keys::slot(namespace, slot), payload)?;
+        let (kind, op, space) = (Kind::Edge, ChangeOp::Put, SpaceId(0));
+        let change = ChangeRecord { namespace, kind, op, slot, space, version, id };
+        self.change(change, &[fields.edge_type])
+    }
+
+    /// The newest chunk whose first edge is at most `edge`: its key and content.
+    fn chunk_at(
+        &self,
+        namespace: NamespaceId,
+        node: Slot,
+        direction: Direction,
+        edge_type: Symbol,
+        edge: Slot,
+    ) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let prefix = keys::adjacency_type(namespace, node, direction, edge_type);
+        let at = prefix.u32(edge.0);
+        let found = self.store.table(Table::Adjacency).get_lower_than_or_equal_to(self.raw(), &at);
+        match found.map_err(|error| self.store.lmdb_error(error))? {
+            Some((key, sealed)) if key.starts_with(&prefix) => {
+                let payload = self.opened(Table::Adjacency, key, sealed)?;
+                let mut content = Vec::with_capacity(payload.len() + 16);
+                content.extend_from_slice(payload);
+                Ok(Some((key.to_vec(), content)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn add_neighbor(
+        &mut self,
+        namespace: NamespaceId,
+        node: Slot,
+        direction: Direction,
+        edge_type: Symbol,
+        neighbor: Neighbor,
+    ) -> Result<()> {
+        let last = self.chunk_at(namespace, node, direction, edge_type, neighbor.edge)?;
+        let (key, mut content) = match last {
+            Some((key, content)) if content.len() < CHUNK_ENTRIES * 8 => (key, content),
+            _ => {
+                let key = keys::adjacency(namespace, node, direction, edge_type, neighbor.edge);
+                (key.to_vec(), Vec::new())
+            }
+        };
+        adjacency::push(&mut content, neighbor);
+        self.put(Table::Adjacency, &key, content)
+    }
+
+    fn remove_neighbor(
+        &mut self,
+        namespace: NamespaceId,
+        node: Slot,
+        direction: Direction,
+        edge_type: Symbol,
+        edge: Slot,
+    ) -> Result<()> {
+        let found = self.chunk_at(namespace, node, direction, edge_type, edge)?;
+        let at = keys::adjacency(namespace, node, direction, edge_type, edge);
+        let (key, content) =
+            self.located(Table::Adjacency, &at, found.ok_or(Damaged("is missing")))?;
+        let mut kept = Vec::with_capacity(content.len());
+        for entry in self.located(Table::Adjacency, &key, adjacency::entries(&content))? {
+            if entry.edge != edge {
+                adjacency::push(&mut kept, entry);
+            }
+        }
+        if kept.is_empty() {
+            self.delete(Table::Adjacency, &key)?;
+            return Ok(());
+        }
+        self.put(Table::Adjacency, &key, kept)
+    }
+}

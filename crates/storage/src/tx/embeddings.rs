@@ -1,0 +1,101 @@
+//! Vectors and the hashes of their texts.
+
+use embedded_db_common::{ContentHash, Error, NamespaceId, Result, Slot, SpaceId};
+
+use super::WriteTxn;
+use crate::keys::{self, Key, Kind, Table};
+use crate::read::{ReadTxn, Resolved};
+use crate::records::{ChangeOp, ChangeRecord, EmbeddingRecord};
+
+impl WriteTxn<'_> {
+    /// Stores the vector of one part of a node, in place of an earlier one.
+    #[allow(clippy::too_many_arguments)]
+    pub fn put_embedding(
+        &mut self,
+        namespace: NamespaceId,
+        space: SpaceId,
+        node: Slot,
+        part: u16,
+        id: &str,
+        set_by_user: bool,
+        content: ContentHash,
+        vector: &[f32],
+    ) -> Result<()> {
+        let owner = self.resolve(namespace, Kind::Embedding, id)?;
+        let mine = Resolved { slot: node, space, part };
+        if owner.is_some_and(|owner| owner != mine) {
+            return Err(Error::AlreadyExists { kind: "embedding", id: id.to_owned() });
+        }
+        let earlier = self.embedding(namespace, space, node, part)?;
+        match earlier.map(|earlier| (earlier.id.to_owned(), earlier.content)) {
+            Some((earlier, of)) => {
+                if earlier != id {
+                    self.delete(Table::Ids, &keys::id(namespace, Kind::Embedding, &earlier))?;
+                }
+                if of != content {
+                    self.delete(Table::Hashes, &hash_key(namespace, space, of, node))?;
+                }
+            }
+            None => self.namespace_state(namespace)?.embeddings += 1,
+        }
+        self.put_id(namespace, Kind::Embedding, id, mine)?;
+        let lsn = self.next_lsn();
+        let mut payload = Vec::with_capacity(48 + id.len() + vector.len() * 4);
+        let now = self.now();
+        EmbeddingRecord::encode(&mut payload, lsn, set_by_user, now, content, id, vector);
+        let key = keys::embedding(namespace, space, node, part);
+        self.put_record(namespace, Table::Embeddings, &key, payload)?;
+        let (kind, op) = (Kind::Embedding, ChangeOp::Put);
+        let change = ChangeRecord { namespace, kind, op, slot: node, space, version: 1, id };
+        self.change(change, &[])
+    }
+
+    /// Removes all parts of a node's embedding; how many there were.
+    pub fn delete_embeddings(
+        &mut self,
+        namespace: NamespaceId,
+        space: SpaceId,
+        node: Slot,
+    ) -> Result<usize> {
+        let found: Vec<(u16, String, ContentHash)> = self
+            .embeddings_of(namespace, space, node)?
+            .into_iter()
+            .map(|(part, record)| (part, record.id.to_owned(), record.content))
+            .collect();
+        for (part, id, content) in &found {
+            let key = keys::embedding(namespace, space, node, *part);
+            self.delete_record(namespace, Table::Embeddings, &key)?;
+            self.delete(Table::Ids, &keys::id(namespace, Kind::Embedding, id))?;
+            self.delete(Table::Hashes, &hash_key(namespace, space, *content, node))?;
+            self.next_lsn();
+            let (kind, op) = (Kind::Embedding, ChangeOp::Delete);
+            let change = ChangeRecord { namespace, kind, op, slot: node, space, version: 1, id };
+            self.change(change, &[])?;
+        }
+        self.namespace_state(namespace)?.embeddings -= found.len() as u64;
+        Ok(found.len())
+    }
+
+    /// Remembers that the node's vectors were made of a text with this hash.
+    pub fn put_text_hash(
+        &mut self,
+        namespace: NamespaceId,
+        space: SpaceId,
+        content: ContentHash,
+        node: Slot,
+    ) -> Result<()> {
+        let key = hash_key(namespace, space, content, node);
+        self.put(Table::Hashes, &key, Vec::new())
+    }
+
+    /// Counts vectors that the weaver has stored.
+    pub fn count_vectors(&mut self, computed: u64, reused: u64) {
+        self.state.counters.vectors_computed += computed;
+        self.state.counters.vectors_reused += reused;
+        self.state.dirty = true;
+    }
+}
+
+fn hash_key(namespace: NamespaceId, space: SpaceId, content: ContentHash, node: Slot) -> Key {
+    Key::new(namespace).u16(space.0).bytes(&content.0).u32(node.0)
+}

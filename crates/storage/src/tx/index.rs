@@ -1,0 +1,78 @@
+//! Postings and work.
+
+use embedded_db_common::{NamespaceId, Result, Slot};
+
+use super::WriteTxn;
+use crate::keys::{self, Table};
+use crate::postings::{self, Container, IndexId, Updated};
+use crate::read::ReadTxn;
+use crate::records::WorkRecord;
+
+impl WriteTxn<'_> {
+    /// Adds a slot to a posting.
+    pub fn post(
+        &mut self,
+        namespace: NamespaceId,
+        index: IndexId,
+        value: &[u8],
+        slot: Slot,
+    ) -> Result<()> {
+        self.update_posting(namespace, index, value, slot, true)
+    }
+
+    /// Removes a slot from a posting.
+    pub fn unpost(
+        &mut self,
+        namespace: NamespaceId,
+        index: IndexId,
+        value: &[u8],
+        slot: Slot,
+    ) -> Result<()> {
+        self.update_posting(namespace, index, value, slot, false)
+    }
+
+    fn update_posting(
+        &mut self,
+        namespace: NamespaceId,
+        index: IndexId,
+        value: &[u8],
+        slot: Slot,
+        present: bool,
+    ) -> Result<()> {
+        let key = postings::container_key(namespace, index, value, slot);
+        let container = match self.get(Table::Postings, &key)? {
+            Some(payload) => {
+                Some(self.located(Table::Postings, &key, Container::parse(&key, payload))?)
+            }
+            None => None,
+        };
+        match postings::update(container, slot, present) {
+            Updated::Unchanged => Ok(()),
+            Updated::Container(payload) => self.put(Table::Postings, &key, payload),
+            Updated::Empty => self.delete(Table::Postings, &key).map(|_| ()),
+        }
+    }
+
+    /// Records that work on an artefact of a node has failed.
+    pub fn put_work(
+        &mut self,
+        namespace: NamespaceId,
+        slot: Slot,
+        artefact: u8,
+        work: &WorkRecord,
+    ) -> Result<()> {
+        let mut payload = Vec::new();
+        work.encode(&mut payload);
+        self.put(Table::Work, &keys::slot(namespace, slot).u8(artefact), payload)
+    }
+
+    /// Forgets earlier failures.
+    pub fn delete_work(
+        &mut self,
+        namespace: NamespaceId,
+        slot: Slot,
+        artefact: u8,
+    ) -> Result<bool> {
+        self.delete(Table::Work, &keys::slot(namespace, slot).u8(artefact))
+    }
+}

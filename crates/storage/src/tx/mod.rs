@@ -1,0 +1,221 @@
+//! Writing: the primitives from which every change is made. Each keeps its object, ids, neighbours,
+//! counters and the change table in step.
+
+mod edges;
+mod embeddings;
+mod index;
+mod names;
+mod nodes;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use embedded_db_common::record::seal;
+use embedded_db_common::{Error, Lsn, MAX_PROPERTIES, NamespaceId, Result, Symbol};
+use heed::{RoTxn, RwTxn};
+
+use crate::keys::{self, Key, Table};
+use crate::read::{ReadTxn, meta};
+use crate::records::{ChangeRecord, DatabaseCounters, NamespaceCounters};
+use crate::store::{Store, stored_symbol, stored_symbol_name, write_time};
+
+/// Counters and names as the jobs of a group have left them so far.
+#[derive(Clone)]
+pub(crate) struct GroupState {
+    counters: DatabaseCounters,
+    namespaces: HashMap<NamespaceId, NamespaceCounters>,
+    new_symbols: Vec<(Symbol, Arc<str>)>,
+    now: i64,
+    pub(crate) dirty: bool,
+}
+
+impl GroupState {
+    pub(crate) fn load(store: &Store, txn: &RoTxn<'_>) -> Result<Self> {
+        let key = Key::new(NamespaceId::SYSTEM).u8(meta::COUNTERS);
+        let sealed = store.table(Table::Meta).get(txn, &key);
+        let counters = match sealed.map_err(|error| store.lmdb_error(error))? {
+            Some(sealed) => embedded_db_common::record::open(Table::Meta as u8, &key, sealed)
+                .and_then(DatabaseCounters::parse)
+                .map_err(|damaged| store.corruption(Table::Meta, &key, damaged))?,
+            None => DatabaseCounters::default(),
+        };
+        let now = write_time(counters.time);
+        let (namespaces, new_symbols) = Default::default();
+        Ok(Self { counters, namespaces, new_symbols, now, dirty: false })
+    }
+
+    pub(crate) fn store(&mut self, store: &Store, txn: &mut RwTxn<'_>) -> heed::Result<()> {
+        self.counters.time = self.now;
+        let mut put = |key: &Key, mut payload: Vec<u8>| {
+            seal(Table::Meta as u8, key, &mut payload);
+            store.table(Table::Meta).put(txn, key, &payload)
+        };
+        for (namespace, counters) in &self.namespaces {
+            let mut payload = Vec::new();
+            counters.encode(&mut payload);
+            put(&Key::new(*namespace).u8(meta::COUNTERS), payload)?;
+        }
+        let mut payload = Vec::new();
+        self.counters.encode(&mut payload);
+        put(&Key::new(NamespaceId::SYSTEM).u8(meta::COUNTERS), payload)
+    }
+
+    pub(crate) fn publish_symbols(&self, store: &Store) {
+        for (symbol, name) in &self.new_symbols {
+            store.symbols.insert(*symbol, name);
+        }
+    }
+}
+
+/// A write transaction: reads see what it has written.
+pub struct WriteTxn<'e> {
+    store: &'e Store,
+    txn: RwTxn<'e>,
+    state: GroupState,
+    map_full: bool,
+}
+
+impl<'e> WriteTxn<'e> {
+    pub(crate) fn new(store: &'e Store, txn: RwTxn<'e>, state: GroupState) -> Self {
+        Self { store, txn, state, map_full: false }
+    }
+
+    pub(crate) fn map_full(&self) -> bool {
+        self.map_full
+    }
+
+    pub(crate) fn keep(self) -> heed::Result<GroupState> {
+        self.txn.commit()?;
+        Ok(self.state)
+    }
+
+    /// The time of this write, microseconds UTC; never before that of an earlier one.
+    pub fn now(&self) -> i64 {
+        self.state.now
+    }
+
+    fn failed(&mut self, error: heed::Error) -> Error {
+        if matches!(error, heed::Error::Mdb(heed::MdbError::MapFull)) {
+            self.map_full = true;
+        }
+        self.store.lmdb_error(error)
+    }
+
+    pub(crate) fn put(&mut self, table: Table, key: &[u8], mut payload: Vec<u8>) -> Result<()> {
+        seal(table as u8, key, &mut payload);
+        self.state.dirty = true;
+        let put = self.store.table(table).put(&mut self.txn, key, &payload);
+        put.map_err(|error| self.failed(error))
+    }
+
+    pub(crate) fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool> {
+        self.state.dirty = true;
+        let deleted = self.store.table(table).delete(&mut self.txn, key);
+        deleted.map_err(|error| self.failed(error))
+    }
+
+    pub(crate) fn namespace_state(
+        &mut self,
+        namespace: NamespaceId,
+    ) -> Result<&mut NamespaceCounters> {
+        if !self.state.namespaces.contains_key(&namespace) {
+            let counters = self.namespace_counters(namespace)?;
+            self.state.namespaces.insert(namespace, counters);
+        }
+        Ok(self.state.namespaces.entry(namespace).or_default())
+    }
+
+    /// Records a change at the LSN just taken. `names` are labels of a node, or the type of an edge.
+    fn change(&mut self, change: ChangeRecord<'_>, names: &[Symbol]) -> Result<()> {
+        let mut payload = Vec::new();
+        change.encode(&mut payload, names);
+        let key = keys::change(Lsn(self.state.counters.lsn));
+        self.put(Table::Changes, &key, payload)
+    }
+
+    /// Stores a record whose bytes count.
+    fn put_record(
+        &mut self,
+        namespace: NamespaceId,
+        table: Table,
+        key: &[u8],
+        payload: Vec<u8>,
+    ) -> Result<()> {
+        let before = self.get(table, key)?.map_or(0, <[u8]>::len) as u64;
+        let after = payload.len() as u64;
+        self.put(table, key, payload)?;
+        let counters = self.namespace_state(namespace)?;
+        counters.bytes = counters.bytes + after - before;
+        Ok(())
+    }
+
+    /// Removes a record whose bytes count.
+    fn delete_record(&mut self, namespace: NamespaceId, table: Table, key: &[u8]) -> Result<()> {
+        let before = self.get(table, key)?.map_or(0, <[u8]>::len) as u64;
+        self.delete(table, key)?;
+        self.namespace_state(namespace)?.bytes -= before;
+        Ok(())
+    }
+
+    fn next_lsn(&mut self) -> Lsn {
+        self.state.counters.lsn += 1;
+        Lsn(self.state.counters.lsn)
+    }
+}
+
+fn check_properties(id: &str, properties: &[u8]) -> Result<()> {
+    if properties.len() > MAX_PROPERTIES {
+        return Err(Error::ValueTooLarge {
+            what: format!("the property set of {id:?}"),
+            size: properties.len(),
+            limit: MAX_PROPERTIES,
+        });
+    }
+    Ok(())
+}
+
+fn slots_used_up() -> Error {
+    Error::InvalidInput(
+        "the namespace has given out all its 4,294,967,295 slots; use another namespace".into(),
+    )
+}
+
+impl ReadTxn for WriteTxn<'_> {
+    fn store(&self) -> &Store {
+        self.store
+    }
+
+    fn raw(&self) -> &RoTxn<'_> {
+        &self.txn
+    }
+
+    fn symbol(&self, name: &str) -> Result<Option<Symbol>> {
+        if let Some(symbol) = self.store.symbols.number(name) {
+            return Ok(Some(symbol));
+        }
+        // What this transaction made must not reach the shared cache before the commit.
+        stored_symbol(self, name)
+    }
+
+    fn symbol_name(&self, symbol: Symbol) -> Result<Arc<str>> {
+        match self.store.symbols.name(symbol) {
+            Some(name) => Ok(name),
+            None => stored_symbol_name(self, symbol),
+        }
+    }
+
+    fn counters(&self) -> Result<DatabaseCounters> {
+        Ok(self.state.counters)
+    }
+
+    fn namespace_counters(&self, namespace: NamespaceId) -> Result<NamespaceCounters> {
+        if let Some(counters) = self.state.namespaces.get(&namespace) {
+            return Ok(*counters);
+        }
+        let key = Key::new(namespace).u8(meta::COUNTERS);
+        match self.get(Table::Meta, &key)? {
+            Some(payload) => self.located(Table::Meta, &key, NamespaceCounters::parse(payload)),
+            None => Ok(NamespaceCounters::default()),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Names, namespaces, spaces.
+
+use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol};
+
+use super::WriteTxn;
+use crate::keys::{Key, Kind, Table};
+use crate::postings::IndexId;
+use crate::read::{ReadTxn, meta};
+use crate::records::{ChangeOp, ChangeRecord, SpaceRecord};
+use crate::store::{symbol_key, symbol_name_key};
+
+impl WriteTxn<'_> {
+    /// The symbol of a name, made when it is new.
+    pub fn intern(&mut self, name: &str) -> Result<Symbol> {
+        if let Some(symbol) = self.symbol(name)? {
+            return Ok(symbol);
+        }
+        self.state.counters.symbols += 1;
+        let symbol = Symbol(self.state.counters.symbols);
+        self.put(Table::Symbols, &symbol_key(name), symbol.0.to_be_bytes().to_vec())?;
+        self.put(Table::Symbols, &symbol_name_key(symbol), name.as_bytes().to_vec())?;
+        self.state.new_symbols.push((symbol, name.into()));
+        Ok(symbol)
+    }
+
+    /// The namespace of this name, made when it is new.
+    pub fn create_namespace(&mut self, name: &str) -> Result<NamespaceId> {
+        if let Some(found) = self.namespace(name)? {
+            return Ok(found);
+        }
+        self.state.counters.namespaces += 1;
+        let id = NamespaceId(self.state.counters.namespaces);
+        let key = Key::new(NamespaceId::SYSTEM).u8(meta::NAMESPACE).bytes(name.as_bytes());
+        self.put(Table::Meta, &key, id.0.to_be_bytes().to_vec())?;
+        // The namespace's own row: it goes with the namespace.
+        self.put(Table::Meta, &Key::new(id).u8(meta::NAMESPACE), name.as_bytes().to_vec())?;
+        Ok(id)
+    }
+
+    /// Removes a namespace and all that is in it.
+    pub fn drop_namespace(&mut self, name: &str) -> Result<bool> {
+        let Some(id) = self.namespace(name)? else { return Ok(false) };
+        let name_key = Key::new(NamespaceId::SYSTEM).u8(meta::NAMESPACE).bytes(name.as_bytes());
+        self.delete(Table::Meta, &name_key)?;
+        let (first, end) = (Key::new(id), Key::new(NamespaceId(id.0 + 1)));
+        let range = (
+            std::ops::Bound::Included(first.as_slice()),
+            std::ops::Bound::Excluded(end.as_slice()),
+        );
+        for table in Table::ALL {
+            let removed = self.store.table(table).delete_range(&mut self.txn, &range);
+            removed.map_err(|error| self.failed(error))?;
+        }
+        let mut waiting = Vec::new();
+        let prefix = Key::new(NamespaceId::SYSTEM).u32(IndexId::PENDING.0);
+        for row in self.prefix(Table::Postings, &prefix)? {
+            let (key, _) = row?;
+            if key.get(9..13) == Some(&id.0.to_be_bytes()[..]) {
+                waiting.push(key.to_vec());
+            }
+        }
+        for key in waiting {
+            self.delete(Table::Postings, &key)?;
+        }
+        self.state.namespaces.remove(&id);
+        self.state.dirty = true;
+        self.next_lsn();
+        let change = ChangeRecord {
+            namespace: id,
+            kind: Kind::Namespace,
+            op: ChangeOp::Delete,
+            slot: Slot(u32::MAX),
+            space: SpaceId(0),
+            version: 1,
+            id: name,
+        };
+        self.change(change, &[])?;
+        Ok(true)
+    }
+
+    /// A new embedding space.
+    pub fn create_space(&mut self, space: &SpaceRecord) -> Result<SpaceId> {
+        self.state.counters.spaces += 1;
+        let id = u16::try_from(self.state.counters.spaces)
+            .map(SpaceId)
+            .map_err(|_| Error::InvalidInput("65,535 spaces were made; no more fit".into()))?;
+        let mut payload = Vec::new();
+        space.encode(&mut payload);
+        self.put(Table::Meta, &Key::new(NamespaceId::SYSTEM).u8(meta::SPACE).u16(id.0), payload)?;
+        Ok(id)
+    }
+
+    /// Makes `space` the one used when none is named.
+    pub fn set_default_space(&mut self, space: SpaceId) -> Result<()> {
+        let key = Key::new(NamespaceId::SYSTEM).u8(meta::DEFAULT_SPACE);
+        self.put(Table::Meta, &key, space.0.to_be_bytes().to_vec())
+    }
+}
