@@ -45,7 +45,7 @@ from .errors import (
     Timeout,
     ValueTooLarge,
 )
-from .fields import DELETE, Condition, Expression
+from .fields import DELETE, Attr, Condition, Expression
 from .models import (
     Chat,
     Document,
@@ -66,7 +66,7 @@ from .weaver import Weaver
 
 if TYPE_CHECKING:
     from .ml.config import MLConfig
-    from .models.declared import Attr, Field
+    from .models.declared import Field
     from .models.edges import EdgeModel
     from .models.nodes import NodeModel
     from .models.relations import Related, Relation
@@ -142,7 +142,6 @@ __all__ = [
 
 
 _LATER = {
-    "Attr": "models.declared",
     "EdgeModel": "models.edges",
     "Field": "models.declared",
     "MLConfig": "ml.config",

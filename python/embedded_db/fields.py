@@ -5,13 +5,14 @@ A property asked for on a model class is an `Expression`. Comparing one gives a 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final, get_args, overload
 
 from .errors import InvalidQuery
 
-__all__ = ["DELETE", "Condition", "Expression"]
+__all__ = ["DELETE", "Attr", "Condition", "End", "Expression"]
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 
 @final
@@ -179,3 +180,54 @@ class Expression(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
+
+
+class Attr(Generic[T]):
+    """The type of a field that a type checker shall know as an `Expression` on the class.
+
+    A field annotated ``name: Attr[str]`` holds a str like ``name: str``. The difference is seen by
+    type checkers only: to them ``Person.name`` is an ``Expression[str]``, with all its methods, and
+    ``Person(...).name`` a str. A field annotated ``str`` is a str to them on the class too, which
+    is enough for comparisons.
+
+    Example:
+        >>> from embedded_db import Attr, NodeModel
+        >>> class Town(NodeModel, label="Town"):
+        ...     name: Attr[str]
+        >>> Town(name="Oslo").name, Town.name.in_(["Oslo", "Bergen"])
+        ('Oslo', Condition(name In ['Oslo', 'Bergen']))
+    """
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> Expression[T]: ...
+        @overload
+        def __get__(self, instance: object, owner: type) -> T: ...
+        def __get__(self, instance: object | None, owner: type) -> "Expression[T] | T": ...
+        def __set__(self, instance: object, value: T) -> None: ...
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        kinds = get_args(source)
+        return handler.generate_schema(kinds[0]) if kinds else handler.generate_schema(Any)
+
+
+class End(Generic[T, S]):
+    """The type of an edge's end: kept as an id (T), given as an id or an object (S)."""
+
+    if TYPE_CHECKING:
+
+        def __get__(self, instance: object | None, owner: type) -> T: ...
+        def __set__(self, instance: object, value: S) -> None: ...
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic import BeforeValidator
+
+        return BeforeValidator(_end).__get_pydantic_core_schema__(str, handler)
+
+
+def _end(value: object) -> object:
+    identity = getattr(value, "id", None)
+    return identity if isinstance(identity, str) else value

@@ -23,7 +23,7 @@ SENTENCE: Final = re.compile(
 )
 WORD: Final = re.compile(r"\s+")
 ABBREVIATION: Final = re.compile(
-    r"(?:^|[\s(])(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|e\.g|i\.e|cf|No|Fig|approx)\.\s+$"
+    r"(?:^|[\s(])(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|e\.g|i\.e|cf|Fig|approx)\.\s+$"
 )
 
 

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field as PydanticField
-from pydantic import GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
-from pydantic_core import CoreSchema
 
 from ..errors import InvalidInput
-from ..fields import Expression
 
 if TYPE_CHECKING:
     from ..database import EmbeddedDB
 
-__all__ = ["Attr", "Field", "Stored", "declare", "marks"]
-
-T = TypeVar("T")
+__all__ = ["Field", "Stored", "declare", "marks"]
 
 
 @dataclass(frozen=True)
@@ -78,37 +73,6 @@ def Field(
     if index or unique or embed or text:
         info.metadata.append(Stored(index=index or unique, unique=unique, embed=embed, text=text))
     return info
-
-
-class Attr(Generic[T]):
-    """The type of a field that a type checker shall know as an `Expression` on the class.
-
-    A field annotated ``name: Attr[str]`` holds a str like ``name: str``. The difference is seen by
-    type checkers only: to them ``Person.name`` is an ``Expression[str]``, with all its methods, and
-    ``Person(...).name`` a str. A field annotated ``str`` is a str to them on the class too, which
-    is enough for comparisons.
-
-    Example:
-        >>> from embedded_db import Attr, NodeModel
-        >>> class Town(NodeModel, label="Town"):
-        ...     name: Attr[str]
-        >>> Town(name="Oslo").name, Town.name.in_(["Oslo", "Bergen"])
-        ('Oslo', Condition(name In ['Oslo', 'Bergen']))
-    """
-
-    if TYPE_CHECKING:
-
-        @overload
-        def __get__(self, instance: None, owner: type) -> Expression[T]: ...
-        @overload
-        def __get__(self, instance: object, owner: type) -> T: ...
-        def __get__(self, instance: object | None, owner: type) -> Expression[T] | T: ...
-        def __set__(self, instance: object, value: T) -> None: ...
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        kinds = get_args(source)
-        return handler.generate_schema(kinds[0]) if kinds else handler.generate_schema(Any)
 
 
 def marks(info: FieldInfo) -> Stored:

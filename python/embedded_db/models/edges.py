@@ -6,38 +6,19 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from pydantic import AwareDatetime, BeforeValidator
+from pydantic import AwareDatetime
 from pydantic import Field as PydanticField
-from pydantic_core import CoreSchema
 
 from .._native import Edge
 from ..errors import InvalidInput
-from ..fields import DELETE
+from ..fields import DELETE, End
 from .nodes import StoredModel, check_names
-from .owner import HasId, IdLike, Owner
+from .owner import IdLike, Owner
 
 if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler
+    pass
 
-__all__ = ["EdgeModel", "End"]
-
-
-class End:
-    """The type of an edge's end: given as an object or an id, kept as the id."""
-
-    if TYPE_CHECKING:
-
-        def __get__(self, instance: object | None, owner: type) -> str: ...
-        def __set__(self, instance: object, value: str | HasId) -> None: ...
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return BeforeValidator(_end).__get_pydantic_core_schema__(str, handler)
-
-
-def _end(value: object) -> object:
-    identity = getattr(value, "id", None)
-    return identity if isinstance(identity, str) else value
+__all__ = ["EdgeModel"]
 
 
 class EdgeModel(StoredModel):
@@ -72,8 +53,8 @@ class EdgeModel(StoredModel):
         {"id", "source", "target", "weight", "valid_from", "valid_to", "sources"}
     )
 
-    source: End = PydanticField(frozen=True)
-    target: End = PydanticField(frozen=True)
+    source: End[str, IdLike] = PydanticField(frozen=True)
+    target: End[str, IdLike] = PydanticField(frozen=True)
     weight: float = 1.0
     valid_from: AwareDatetime | None = None
     valid_to: AwareDatetime | None = None

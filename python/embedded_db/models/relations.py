@@ -23,6 +23,7 @@ class Relation(Generic[N]):
 
     ``friends = Relation["Person"](Knows)`` is read at the time it is iterated over, and gives the
     nodes of that model; without a model in brackets, it gives all as `EmbeddedDB.neighbors` does.
+    Pydantic's plugin for mypy wants ``friends: ClassVar = Relation["Person"](Knows)``.
 
     Args:
         edge: the model of the edges, or their type.
