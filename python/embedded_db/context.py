@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["context_of", "openai_messages"]
 
 INSTRUCTIONS: Final = ("system", "developer")
-SUMMARY_HEADING: Final = "Summary of the conversation so far:\n"
+# The summary quotes what people wrote: as a system message it would speak with the authority of the
+# program that uses it.
+SUMMARY_ROLE: Final = "user"
+SUMMARY_HEADING: Final = "Summary of the conversation so far, for information:\n"
 SUMMARY_SHARE: Final = 4
 """The summary takes at most this part of the budget."""
 RECENT_SHARE: Final = 2
@@ -164,7 +167,7 @@ class _Choice:
         summary = chat.summary()
         if summary is None:
             return None
-        message = {"role": "system", "content": SUMMARY_HEADING + summary.text}
+        message = {"role": SUMMARY_ROLE, "content": SUMMARY_HEADING + summary.text}
         cost = self.cost(message)
         if cost > self.left // SUMMARY_SHARE:
             return None

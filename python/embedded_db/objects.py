@@ -54,7 +54,7 @@ class Objects:
                     f"{model!r:.100} is no model", hint="Give a class of NodeModel or EdgeModel"
                 )
             if model not in database._registered and issubclass(model, NodeModel):
-                declare(database, model.node_label, model.__pydantic_fields__)
+                declare(database, model.node_label, model.model_fields)
                 database._registered.add(model)
 
     def add(self, obj: S) -> S:

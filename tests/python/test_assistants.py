@@ -293,13 +293,13 @@ def test_a_context_holds_instructions_summary_relevant_and_newest(woven):
     chat.add_message("Alice keeps her bicycle in Berlin", sender="Bob")
     chat.add_messages([{"content": f"small talk number {n}"} for n in range(40)])
     woven.flush(timeout=30)
-    context = chat.context("where is the bicycle of Alice", 60, count_tokens=words)
+    context = chat.context("where is the bicycle of Alice", 80, count_tokens=words)
     contents = [message["content"] for message in context]
-    assert cost(context) <= 60
+    assert cost(context) <= 80
     assert contents[0] == "Answer in one sentence"
-    assert contents[1].startswith("Summary of the conversation so far:\n")
+    assert contents[1].startswith("Summary of the conversation so far")
     assert chat.summary().text in contents[1]
-    assert context[1]["role"] == "system"
+    assert context[1]["role"] == "user", "what people wrote is no instruction"
     assert "Alice keeps her bicycle in Berlin" in contents
     assert contents[-3:] == [f"small talk number {n}" for n in (37, 38, 39)]
     assert sorted(contents[3:], key=lambda text: int(text.split()[-1])) == contents[3:]

@@ -505,6 +505,21 @@ def test_relations_are_read_when_asked(db):
     assert isinstance(Person.friends, Relation)
 
 
+def test_a_relation_names_a_model_of_its_own_module(db):
+    def declare(module, wanted):
+        relation = Relation[wanted]("LIKES")
+        space = {"__module__": module, "__qualname__": "Thing", "likes": relation}
+        return type("Thing", (NodeModel,), space)
+
+    one, other = declare("one", "Thing"), declare("other", "Thing")
+    assert one.likes.model() is one
+    assert other.likes.model() is other
+    with pytest.raises(InvalidInput, match=r"several.*one, other"):
+        type("Far", (NodeModel,), {"x": Relation["Thing"]("LIKES")}).x.model()
+    with pytest.raises(InvalidInput, match="no model is called 'Thign'.*'Thing'"):
+        declare("fourth", "Thign").likes.model()
+
+
 def test_all_or_nothing(db):
     ann = Person(name="Ann")
     with pytest.raises(NotFound):

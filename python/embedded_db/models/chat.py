@@ -168,10 +168,11 @@ class Chat(Model):
         """Give what a model should see of this chat next, within a budget of tokens.
 
         All of the chat if it fits. Else, in the order of the chat and as far as each fits: its
-        instructions (system messages at the beginning), its summary as a system message (at most
-        a quarter), its newest messages, and older ones relevant to the query by words and, if
-        the database has a model, by meaning. A call of a tool is never parted from its answers;
-        calls that were not answered are left out. A message is taken whole or not at all.
+        instructions (system messages at the beginning); its summary as a message of a user, for
+        it quotes and shall have no authority (at most a quarter); its newest messages; and older
+        ones relevant to the query by words and, if the database has a model, by meaning. A call
+        of a tool is never parted from its answers; calls that were not answered are left out. A
+        message is taken whole or not at all.
 
         Args:
             query: what is being asked; the last message of a user when left out.
@@ -184,7 +185,8 @@ class Chat(Model):
             OpenAI-style messages.
 
         Raises:
-            InvalidInput: the budget is not 1 or more, or ``count_tokens`` gives no number.
+            InvalidInput: the budget is not 1 or more, the query is blank, or ``count_tokens``
+                gives no number.
             ModelUnavailable: a model that is needed is not installed.
 
         Example:

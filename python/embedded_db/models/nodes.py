@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from time import time_ns
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, dataclass_transform
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
@@ -23,18 +23,16 @@ from .owner import Owner
 from .relations import Relation
 from .selection import Selection
 
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
-
-__all__ = ["NodeModel", "StoredModel", "model_of", "named"]
+__all__ = ["NodeModel", "StoredModel", "named"]
 
 BUILT_IN: Final = ("Chat", "Message", "Entity", "Summary")
 STORABLE: Final = (bool, int, float, str, bytes, datetime, type(None))
 LONGEST_PREFIX: Final = 255 - 33
 
-# Of several models with one label or name, the one declared last: a notebook declares them anew.
-_by_label: dict[str, type[NodeModel]] = {}
-_by_name: dict[str, type[NodeModel]] = {}
+N = TypeVar("N", bound="NodeModel")
+
+# By name, then by module: what a relation means by a name. A notebook declares a class anew.
+_declared: dict[str, dict[str, type[NodeModel]]] = {}
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, PydanticField, PrivateAttr))
@@ -44,7 +42,8 @@ class Declaring(ModelMetaclass):
     if not TYPE_CHECKING:
 
         def __getattr__(cls, name: str) -> Any:
-            fields = cls.__dict__.get("__pydantic_fields__")
+            own = cls.__dict__  # before pydantic 2.10, fields were kept under the second name
+            fields = own.get("__pydantic_fields__") or own.get("model_fields")
             # While pydantic collects the fields of a class, it looks for defaults and shadowed
             # names by asking for attributes; an expression is neither.
             asking = sys._getframe(1).f_globals.get("__name__", "")
@@ -72,10 +71,6 @@ class StoredModel(BaseModel, metaclass=Declaring):
 
     own_fields: ClassVar[frozenset[str]] = frozenset({"id"})
     """Fields that are no properties: they have a place of their own in a record."""
-
-    if TYPE_CHECKING:
-        # Pydantic's own attributes, which Declaring would hide from type checkers.
-        __pydantic_fields__: ClassVar[dict[str, FieldInfo]]
 
     @classmethod
     def _prefix(cls) -> str:
@@ -125,7 +120,7 @@ class StoredModel(BaseModel, metaclass=Declaring):
     @classmethod
     def _from_record(cls, owner: Owner, record: Node | Edge, own: Mapping[str, Any]) -> Self:
         properties = record.properties
-        known = cls.__pydantic_fields__
+        known = cls.model_fields
         allows = cls.model_config.get("extra") == "allow"
         declared = {
             name: value
@@ -243,7 +238,7 @@ class NodeModel(StoredModel):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         check_names(cls, NodeModel)
-        _by_label[cls.node_label] = _by_name[cls.__name__] = cls
+        _declared.setdefault(cls.__name__, {})[cls.__module__] = cls
 
     @classmethod
     def _prefix(cls) -> str:
@@ -278,9 +273,18 @@ class NodeModel(StoredModel):
 
     @classmethod
     def _of(cls, owner: Owner, node: Node) -> Self:
-        model = model_of(node.labels)
-        kind = model if model is not None and issubclass(model, cls) else cls
-        return kind._from_record(owner, node, {"id": node.id})
+        return cls._kind(node.labels)._from_record(owner, node, {"id": node.id})
+
+    @classmethod
+    def _kind(cls, labels: list[str]) -> type[Self]:
+        """Give the subclass, declared last, whose label comes first; else the class itself."""
+        for label in labels:
+            if label == cls.node_label:
+                break
+            for kind in reversed(list(_below(cls))):
+                if kind.node_label == label:
+                    return kind
+        return cls
 
     def _draft(self) -> dict[str, Any]:
         return {"id": self.id, "labels": list(self.node_labels), "properties": self._properties()}
@@ -343,20 +347,29 @@ class NodeModel(StoredModel):
         self._bound().delete_node(self.id)
 
 
-def model_of(labels: list[str]) -> type[NodeModel] | None:
-    """Give the model declared last for the first of these labels that has one."""
-    return next((_by_label[label] for label in labels if label in _by_label), None)
+def _below(cls: type[N]) -> Iterator[type[N]]:
+    for kind in cls.__subclasses__():
+        yield kind
+        yield from _below(kind)
 
 
-def named(name: str) -> type[NodeModel]:
-    """Give the model whose class has this name.
+def named(name: str, module: str) -> type[NodeModel]:
+    """Give the model whose class has this name: that of the module, or else the only one.
 
     Raises:
-        InvalidInput: there is none.
+        InvalidInput: there is none, or there are several in other modules.
     """
-    if name not in _by_name:
-        raise InvalidInput(f"no model is called {name!r}", hint=nearest(name, _by_name))
-    return _by_name[name]
+    found = _declared.get(name, {})
+    if module in found:
+        return found[module]
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if found:
+        raise InvalidInput(
+            f"several models are called {name!r}: in {', '.join(sorted(found))}",
+            hint="Name the class itself instead of a text",
+        )
+    raise InvalidInput(f"no model is called {name!r}", hint=nearest(name, _declared))
 
 
 def check_names(cls: type[StoredModel], base: type[StoredModel]) -> None:
@@ -365,7 +378,7 @@ def check_names(cls: type[StoredModel], base: type[StoredModel]) -> None:
     Raises:
         InvalidInput: there is one.
     """
-    for name in cls.__pydantic_fields__:
+    for name in cls.model_fields:
         if name not in cls.own_fields and any(name in vars(kind) for kind in base.__mro__):
             raise InvalidInput(
                 f"{cls.__name__}.{name} would hide what every model has by this name",

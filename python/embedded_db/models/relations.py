@@ -54,9 +54,11 @@ class Relation(Generic[N]):
         self.edge = edge
         self.direction = direction
         self.name = ""
+        self._module = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
+        self._module = owner.__module__
 
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
@@ -81,7 +83,7 @@ class Relation(Generic[N]):
         alias = getattr(self, "__orig_class__", None)
         [wanted] = alias.__args__ if alias is not None else [None]
         if isinstance(wanted, ForwardRef):
-            return named(wanted.__forward_arg__)
+            return named(wanted.__forward_arg__, self._module)
         return wanted if isinstance(wanted, type) and hasattr(wanted, "node_label") else None
 
     def __repr__(self) -> str:
