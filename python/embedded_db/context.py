@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from .arguments import text_argument, whole_argument
 from .errors import NotFound
@@ -15,6 +15,7 @@ from .token_count import TokenCounter, counter
 
 if TYPE_CHECKING:
     from .database import EmbeddedDB
+    from .models.owner import Owner
     from .snapshot import Snapshot
 
 __all__ = ["context_of", "openai_messages"]
@@ -29,6 +30,7 @@ SUMMARY_SHARE: Final = 4
 RECENT_SHARE: Final = 2
 """The newest messages take at most this part of what is left, before relevant ones have a turn."""
 MOST_RELEVANT: Final = 100
+PAGE: Final = 4096
 
 
 @dataclass
@@ -36,52 +38,48 @@ class Unit:
     """Messages that belong together: one, or a call of tools with its answers."""
 
     messages: list[Message]
-    complete: bool = True
-    cost: int | None = field(default=None)
+    complete: bool
 
     def openai(self) -> list[dict[str, Any]]:
         """Give the messages in OpenAI's form."""
         return [openai_message(message.get) for message in self.messages]
 
 
-def units(messages: Iterable[Message]) -> Iterator[Unit]:
-    """Group messages; answers of tools without their call are left out."""
-    open_unit: Unit | None = None
-    waiting: set[str] = set()
-    for message in messages:
-        role = message.role
-        if role in ("tool", "function"):
-            answered = message.tool_call_id if role == "tool" else f"function {message.name}"
-            if open_unit is not None and answered in waiting:
-                waiting.discard(answered)
-                open_unit.messages.append(message)
-                open_unit.complete = not waiting
-            continue
-        if open_unit is not None:
-            yield open_unit
-            open_unit = None
-        waiting = _calls(message)
-        if waiting:
-            open_unit = Unit([message], complete=False)
-        else:
-            yield Unit([message])
-    if open_unit is not None:
-        yield open_unit
+def is_answer(message: Message) -> bool:
+    """Tell whether a message answers a call of a tool: it never begins a unit."""
+    return message.role in ("tool", "function")
 
 
-def _calls(message: Message) -> set[str]:
+def unit_at(messages: Sequence[Message], start: int) -> Unit:
+    """Give the unit that begins with a message; answers to other calls are left out."""
+    members, waiting = [messages[start]], _calls(messages[start])
+    for at in range(start + 1, len(messages)):
+        message = messages[at]
+        if not is_answer(message):
+            break
+        role, call = message.role, message.tool_call_id
+        answered = call if role == "tool" else f"function {message.name}"
+        if answered in waiting:
+            waiting.discard(answered)
+            members.append(message)
+    return Unit(members, complete=not waiting)
+
+
+def _calls(message: Message) -> set[str | None]:
     """Give what has to be answered before the next message."""
     if message.role != "assistant":
         return set()
-    calls = {str(call.get("id")) for call in message.tool_calls or ()}
+    calls: set[str | None] = {str(call.get("id")) for call in message.tool_calls or ()}
     function = message.get("function_call")
     return calls | {f"function {function.get('name')}"} if function else calls
 
 
-def openai_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
+def openai_messages(found: Iterable[Message]) -> list[dict[str, Any]]:
     """Give messages in OpenAI's form; see `Chat.to_openai`."""
-    grouped = list(units(messages))
-    kept = [unit for unit in grouped[:-1] if unit.complete] + grouped[-1:]
+    messages = list(found)
+    starts = [at for at, message in enumerate(messages) if not is_answer(message)]
+    units = [unit_at(messages, start) for start in starts]
+    kept = [unit for unit in units[:-1] if unit.complete] + units[-1:]
     return [message for unit in kept for message in unit.openai()]
 
 
@@ -104,24 +102,39 @@ def context_of(
                 hint="It was deleted; drop this object",
                 id=chat_id,
             )
-        choice = _Choice(list(units(chat.messages())), token_budget, counter(count_tokens))
+        messages = list(_messages(snapshot, chat))
+        choice = _Choice(messages, token_budget, counter(count_tokens))
         if choice.take_all():
             return choice.result(None)
         choice.take_instructions()
         summary = choice.take_summary(chat)
         choice.take_newest(choice.left // RECENT_SHARE)
-        choice.take(_relevant(database, snapshot, choice, query))
+        asked = choice.last_question() if query is None else query
+        choice.take(_relevant(database, snapshot, messages, asked))
         choice.take_newest(choice.left)
         return choice.result(summary)
 
 
-class _Choice:
-    """Which units are taken, and how many tokens are left."""
+def _messages(snapshot: Snapshot, chat: Chat) -> Iterator[Message]:
+    """Give the messages in order, without a look at what is in them: most will not be needed."""
+    after: str | None = None
+    while True:
+        page, after = snapshot._native.neighbors_page(chat.id, ["CONTAINS"], "out", after, PAGE)
+        for node in page:
+            yield Message(cast("Owner", snapshot), node)
+        if after is None:
+            return
 
-    def __init__(self, found: Sequence[Unit], budget: int, count: TokenCounter) -> None:
-        self.units = [unit for unit in found if unit.complete]
+
+class _Choice:
+    """Which units are taken, by the place of their first message, and how many tokens are left."""
+
+    def __init__(self, messages: Sequence[Message], budget: int, count: TokenCounter) -> None:
         self.left = budget
+        self._messages = messages
         self._count = count
+        self._units: dict[int, Unit] = {}
+        self._costs: dict[int, int] = {}
         self._taken: set[int] = set()
         self._instructions = 0
 
@@ -129,35 +142,42 @@ class _Choice:
         """Count the tokens of all texts of a message."""
         return sum(self._count(text) for text in texts_of(message))
 
-    def _cost_of(self, at: int) -> int:
-        unit = self.units[at]
-        if unit.cost is None:
-            unit.cost = sum(map(self.cost, unit.openai()))
-        return unit.cost
+    def _unit(self, start: int) -> Unit:
+        if start not in self._units:
+            self._units[start] = unit_at(self._messages, start)
+        return self._units[start]
 
-    def _take(self, at: int) -> bool:
-        if at in self._taken:
-            return True
-        if self._cost_of(at) > self.left:
-            return False
-        self.left -= self._cost_of(at)
-        self._taken.add(at)
-        return True
+    def _cost_of(self, start: int) -> int:
+        if start not in self._costs:
+            self._costs[start] = sum(map(self.cost, self._unit(start).openai()))
+        return self._costs[start]
+
+    def _newest(self) -> Iterator[int]:
+        """Give the complete units, the last first."""
+        for at in reversed(range(len(self._messages))):
+            if not is_answer(self._messages[at]) and self._unit(at).complete:
+                yield at
+
+    def _take(self, start: int) -> None:
+        if start not in self._taken and self._cost_of(start) <= self.left:
+            self.left -= self._cost_of(start)
+            self._taken.add(start)
 
     def take_all(self) -> bool:
         """Take everything, or nothing."""
-        left = self.left
-        for at in reversed(range(len(self.units))):
-            left -= self._cost_of(at)
+        left, taken = self.left, set[int]()
+        for start in self._newest():
+            left -= self._cost_of(start)
+            taken.add(start)
             if left < 0:
                 return False
-        self.left, self._taken = left, set(range(len(self.units)))
+        self.left, self._taken = left, taken
         return True
 
     def take_instructions(self) -> None:
         """Take the system messages at the beginning."""
-        for at, unit in enumerate(self.units):
-            if unit.messages[0].role not in INSTRUCTIONS:
+        for at, message in enumerate(self._messages):
+            if message.role not in INSTRUCTIONS:
                 break
             self._take(at)
             self._instructions = at + 1
@@ -181,53 +201,52 @@ class _Choice:
         it does not fit even so, those before it are taken.
         """
         floor = self.left - share
-        for at in reversed(range(self._instructions, len(self.units))):
-            if at in self._taken:
+        for place, start in enumerate(self._newest()):
+            if start in self._taken:
                 continue
-            newest = at == len(self.units) - 1
-            if not newest and self.left - self._cost_of(at) < floor:
+            if place > 0 and self.left - self._cost_of(start) < floor:
                 return
-            self._take(at)
+            self._take(start)
 
-    def take(self, ranked: Iterable[int]) -> None:
-        """Take what fits, the best first."""
-        for at in ranked:
-            self._take(at)
+    def take(self, places: Iterable[int]) -> None:
+        """Take the units of messages, the best first, as far as each fits."""
+        for place in places:
+            start = place
+            while start >= 0 and is_answer(self._messages[start]):
+                start -= 1
+            if start >= 0 and self._unit(start).complete:
+                self._take(start)
+
+    def last_question(self) -> str:
+        """Give the last thing a user said, or nothing."""
+        users = (message for message in reversed(self._messages) if message.role == "user")
+        last = next(users, None)
+        return "" if last is None else last.content
 
     def result(self, summary: dict[str, Any] | None) -> list[dict[str, Any]]:
         """Give what was taken, in the order of the chat, the summary behind the instructions."""
-        taken = sorted(self._taken)
-        first = [at for at in taken if at < self._instructions]
-        rest = [at for at in taken if at >= self._instructions]
-        parts = [self.units[at].openai() for at in first]
+        first = [start for start in sorted(self._taken) if start < self._instructions]
+        rest = [start for start in sorted(self._taken) if start >= self._instructions]
+        parts = [self._unit(start).openai() for start in first]
         parts += [[summary]] if summary is not None else []
-        parts += [self.units[at].openai() for at in rest]
+        parts += [self._unit(start).openai() for start in rest]
         return [message for part in parts for message in part]
 
 
 def _relevant(
-    database: EmbeddedDB, snapshot: Snapshot, choice: _Choice, query: str | None
+    database: EmbeddedDB, snapshot: Snapshot, messages: Sequence[Message], query: str
 ) -> Iterator[int]:
-    """Give the units that say something about the query, the best first."""
-    text = (_last_question(choice.units) if query is None else query).strip()
-    if not text or not choice.units:
+    """Give the places of messages that say something about the query, the best first."""
+    if not query.strip() or not messages:
         return
-    unit_of = {message.id: at for at, unit in enumerate(choice.units) for message in unit.messages}
-    chat_id = choice.units[0].messages[0].chat_id
     results = snapshot.query(
-        structural_filters=[{"property": "chat_id", "operator": "Equals", "value": chat_id}],
-        text_query={"text": text},
-        semantic_query=None if database._functions is None else {"text": text},
+        structural_filters=[Message.chat_id == messages[0].chat_id],
+        text_query={"text": query},
+        semantic_query=None if database._functions is None else {"text": query},
         labels=["Message"],
         limit=MOST_RELEVANT,
     )
-    for result in results:
-        if result.node.id in unit_of:
-            yield unit_of[result.node.id]
-
-
-def _last_question(found: Sequence[Unit]) -> str:
-    for unit in reversed(found):
-        if unit.messages[0].role == "user":
-            return unit.messages[0].content
-    return ""
+    found = [result.node.id for result in results]
+    wanted = set(found)
+    places = {message.id: at for at, message in enumerate(messages) if message.id in wanted}
+    yield from (places[id] for id in found if id in places)
