@@ -18,7 +18,7 @@ from ._native import Database as NativeDatabase
 from ._native import Edge, Embedding, Node
 from ._native import Snapshot as NativeSnapshot
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
-from .errors import DatabaseClosed, InvalidInput, nearest
+from .errors import DatabaseClosed, InvalidInput, NotFound, nearest
 from .memory import Memory
 from .models import (
     AnyNode,
@@ -639,11 +639,18 @@ class EmbeddedDB(Objects, Memory, Reads):
     def _location(self) -> tuple[str, str]:
         return self._path, self._namespace
 
-    def _save_node(self, id: str, updates: dict[str, Any], version: int | None) -> Node:
-        return self._native.update_node(id, updates, version)
+    def _save_node(self, id: str, updates: dict[str, Any], expected: Node | None) -> Node:
+        return self._native.update_node(id, updates, expected and expected.version)
 
-    def _save_edge(self, id: str, updates: dict[str, Any], version: int | None) -> Edge:
-        return self._native.update_edge(id, updates, version)
+    def _save_edge(self, id: str, updates: dict[str, Any], expected: Edge | None) -> Edge:
+        if expected is None:
+            return self._native.update_edge(id, updates)
+        with Transaction(self, own=True) as tx:
+            tx._save_edge(id, updates, expected)
+        edge = self._native.get_edge(id)  # with the times of the commit
+        if edge is None:
+            raise NotFound(f"edge {id!r} was deleted as soon as it was saved", id=id)
+        return edge
 
     def _database(self, purpose: str) -> "EmbeddedDB":
         return self

@@ -274,7 +274,9 @@ def _source(source: str | HasId | None) -> str | None:
     return None if source is None else id_of(source)
 
 
-def _plain(metadata: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _plain(metadata: object) -> dict[str, Any] | None:
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise InvalidInput(f"metadata is {metadata!r:.100}", hint="It has to be a dict")
     return None if metadata is None else dict(metadata)
 
 

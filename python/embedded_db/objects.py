@@ -50,9 +50,7 @@ class Objects:
         given: tuple[object, ...] = models
         for model in given:
             if not isinstance(model, type) or not issubclass(model, NodeModel | EdgeModel):
-                raise InvalidInput(
-                    f"{model!r:.100} is no model", hint="Give a class of NodeModel or EdgeModel"
-                )
+                raise _no_model(model)
             if model not in database._registered and issubclass(model, NodeModel):
                 declare(database, model.node_label, model.model_fields)
                 database._registered.add(model)
@@ -98,7 +96,7 @@ class Objects:
         from .models.edges import EdgeModel
         from .models.nodes import NodeModel
 
-        given = list(objs)
+        given = list(_iterable(objs))
         nodes: list[NodeModel] = [obj for obj in given if isinstance(obj, NodeModel)]
         edges: list[EdgeModel] = [obj for obj in given if isinstance(obj, EdgeModel)]
         if len(nodes) + len(edges) < len(given):
@@ -138,7 +136,10 @@ class Objects:
             InvalidInput: what has this id is no object of the model.
         """
         from .models.edges import EdgeModel
+        from .models.nodes import NodeModel
 
+        if not isinstance(model, type) or not issubclass(model, NodeModel | EdgeModel):
+            raise _no_model(model)
         owner, wanted = cast("Owner", self), id_of(id)
         if issubclass(model, EdgeModel):
             edge = owner.get_edge(wanted)
@@ -177,6 +178,18 @@ def store_in_transaction(tx: Transaction, nodes: list[NodeModel], edges: list[Ed
         tx.create_node(node._draft())
     for edge in edges:
         tx.create_edge(edge._draft())
+
+
+def _iterable(objs: object) -> Iterable[Any]:
+    if isinstance(objs, Iterable) and not hasattr(objs, "model_dump"):  # models are iterable
+        return objs
+    raise InvalidInput(f"{objs!r:.100} is no list of objects", hint="Give a list, or use db.add")
+
+
+def _no_model(model: object) -> InvalidInput:
+    return InvalidInput(
+        f"{model!r:.100} is no model", hint="Give a class of NodeModel or EdgeModel"
+    )
 
 
 def _other_kind(id: str, found: str, model: type) -> InvalidInput:

@@ -76,10 +76,10 @@ class Snapshot(Reads):
     def _location(self) -> tuple[str, str]:
         return self._parent._location()
 
-    def _save_node(self, id: str, updates: dict[str, Any], version: int | None) -> Node:
+    def _save_node(self, id: str, updates: dict[str, Any], expected: Node | None) -> Node:
         raise self._refusal("save")
 
-    def _save_edge(self, id: str, updates: dict[str, Any], version: int | None) -> Edge:
+    def _save_edge(self, id: str, updates: dict[str, Any], expected: Edge | None) -> Edge:
         raise self._refusal("save")
 
     def delete_edge(self, id: IdLike) -> None:

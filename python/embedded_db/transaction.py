@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar, Token
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
@@ -215,10 +216,10 @@ class Transaction(Objects, Querying):
     def _raw_node(self, id: str) -> Node | None:
         return self._native.get_node(id)
 
-    def _save_node(self, id: str, updates: dict[str, Any], version: int | None) -> Node:
+    def _save_node(self, id: str, updates: dict[str, Any], expected: Node | None) -> Node:
         transaction = self._native
         stored = transaction.get_node(id)
-        if version is not None and stored is not None and stored.version != version:
+        if expected is not None and stored is not None and _state(stored) != _state(expected):
             raise Conflict(
                 f"node {id!r} was changed in this transaction after it was read",
                 hint="Read it again, or save(force=True)",
@@ -229,12 +230,12 @@ class Transaction(Objects, Querying):
         assert node is not None, "a node that was just updated can be read"
         return node
 
-    def _save_edge(self, id: str, updates: dict[str, Any], version: int | None) -> Edge:
+    def _save_edge(self, id: str, updates: dict[str, Any], expected: Edge | None) -> Edge:
         transaction = self._native
         stored = transaction.get_edge(id)
-        if version is not None and stored is not None and stored.version != version:
+        if expected is not None and stored is not None and _state(stored) != _state(expected):
             raise Conflict(
-                f"edge {id!r} was changed in this transaction after it was read",
+                f"edge {id!r} was changed after it was read",
                 hint="Read it again, or save(force=True)",
                 id=id,
             )
@@ -258,6 +259,12 @@ class Transaction(Objects, Querying):
     def __repr__(self) -> str:
         state = "open" if self._begun is not None else "not open"
         return f"<Transaction on {self._parent!r}, {state}>"
+
+
+def _state(record: Node | Edge) -> tuple[int, datetime]:
+    """What a change of a node or edge makes another, and making it anew under its id."""
+    made = record.created_at if isinstance(record, Node) else record.recorded_at
+    return record.version, made
 
 
 def run(

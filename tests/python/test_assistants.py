@@ -122,6 +122,8 @@ def test_a_message_of_another_kind_is_refused(db):
     ]:
         with pytest.raises(InvalidInput, match=problem):
             chat.add_message(content)
+    with pytest.raises(InvalidInput, match="tool_calls of message 0"):
+        chat.add_message("x", tool_calls=7)
     with pytest.raises(InvalidInput, match="tool_call_id of message 1"):
         chat.add_messages([{"content": "x"}, {"content": "y", "tool_call_id": 3}])
     assert list(chat.messages()) == []

@@ -450,6 +450,11 @@ def test_edges_are_objects(db):
     edge.valid_from = datetime(2020, 1, 1, tzinfo=UTC)
     edge.save()
     assert (edge.version, edge.changed) == (2, False)
+    edge.since = 2022
+    edge.save()
+    edge.since = 2021
+    edge.save(force=True)
+    assert edge.version == 4
     other = db.get(Knows, edge.id)
     assert (other.since, other.weight, other.valid_from) == (2021, 1.0, edge.valid_from)
     other.valid_from = None
@@ -528,6 +533,12 @@ def test_all_or_nothing(db):
     assert not ann.stored
     with pytest.raises(InvalidInput, match="cannot be added"):
         db.add_all([ann, "text"])
+    for wrong in (7, ann):
+        with pytest.raises(InvalidInput, match="no list"):
+            db.add_all(wrong)
+    for wrong in (7, str, Message):
+        with pytest.raises(InvalidInput, match="no model"):
+            db.get(wrong, "x")
     with pytest.raises(AlreadyExists):
         db.add_all([ann, Person(id=ann.id, name="Twin")])
     assert db.count() == 0

@@ -170,8 +170,8 @@ class Model:
         """
         if not self._changes:
             return
-        version = None if force else self._node.version
-        self._node = self._owner._save_node(self.id, dict(self._changes), version)
+        expected = None if force else self._node
+        self._node = self._owner._save_node(self.id, dict(self._changes), expected)
         self._changes.clear()
 
     def refresh(self) -> None:

@@ -79,7 +79,7 @@ class Chat(Model):
             id=id,
             metadata=metadata,
             name=name,
-            tool_calls=None if tool_calls is None else [dict(call) for call in tool_calls],
+            tool_calls=list(tool_calls) if isinstance(tool_calls, Sequence) else tool_calls,
             tool_call_id=tool_call_id,
             properties=properties,
         )

@@ -141,8 +141,8 @@ class EdgeModel(StoredModel):
         updates = self._updates()
         if not updates:
             return
-        version = None if force else self._record.version
-        edge = owner._save_edge(self.id, updates, version)
+        expected = None if force else self._record
+        edge = owner._save_edge(self.id, updates, expected)
         self._reload(self._of(owner, edge))
 
     def refresh(self) -> None:

@@ -114,7 +114,7 @@ class Message(Model):
                 continue
             changes = appended(node.get("content") or "", node.get("parts"), text)
             try:
-                self._node = self._owner._save_node(self.id, changes, node.version)
+                self._node = self._owner._save_node(self.id, changes, node)
             except Conflict:  # somebody else got further: look again
                 continue
             return

@@ -320,8 +320,8 @@ class NodeModel(StoredModel):
         updates = self._updates()
         if not updates:
             return
-        version = None if force else self._record.version
-        node = owner._save_node(self.id, updates, version)
+        expected = None if force else self._record
+        node = owner._save_node(self.id, updates, expected)
         self._reload(self._from_record(owner, node, {"id": self.id}))
 
     def refresh(self) -> None:

@@ -53,12 +53,12 @@ class Owner(Protocol):
         """Read a node without making a model of it."""
         ...
 
-    def _save_node(self, id: str, updates: dict[str, Any], version: int | None) -> Node:
-        """Update a node, if it still has this version."""
+    def _save_node(self, id: str, updates: dict[str, Any], expected: Node | None) -> Node:
+        """Update a node, if it is still the one that was read, in the same version."""
         ...
 
-    def _save_edge(self, id: str, updates: dict[str, Any], version: int | None) -> Edge:
-        """Update an edge, if it still has this version."""
+    def _save_edge(self, id: str, updates: dict[str, Any], expected: Edge | None) -> Edge:
+        """Update an edge, if it is still the one that was read, in the same version."""
         ...
 
     def delete_node(self, id: IdLike) -> None:
