@@ -92,6 +92,17 @@ class Objects:
             AlreadyExists: an id or a unique value is taken.
             NotFound: an end of an edge does not exist.
             InvalidInput: one is no such object, or a value cannot be stored.
+
+        Example:
+            >>> from embedded_db import EdgeModel, NodeModel
+            >>> class Person(NodeModel, label="Person"):
+            ...     name: str
+            >>> class Knows(EdgeModel, type="KNOWS"):
+            ...     since: int
+            >>> ann, bob = Person(name="Ann"), Person(name="Bob")
+            >>> _ = db.add_all([ann, bob, Knows(source=ann, target=bob, since=2020)])
+            >>> [node["name"] for node in db.neighbors(ann, "KNOWS")]
+            ['Bob']
         """
         from .models.edges import EdgeModel
         from .models.nodes import NodeModel
@@ -134,6 +145,14 @@ class Objects:
 
         Raises:
             InvalidInput: what has this id is no object of the model.
+
+        Example:
+            >>> from embedded_db import NodeModel
+            >>> class Person(NodeModel, label="Person"):
+            ...     name: str
+            >>> _ = db.create_node({"id": "ann", "label": "Person", "properties": {"name": "Ann"}})
+            >>> db.get(Person, "ann").name, db.get(Person, "nobody")
+            ('Ann', None)
         """
         from .models.edges import EdgeModel
         from .models.nodes import NodeModel

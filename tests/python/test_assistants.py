@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedded_db import EmbeddedDB, InvalidInput, ModelUnavailable, NotFound, ReadOnly
+from embedded_db import (
+    EmbeddedDB,
+    EnrichmentFailed,
+    InvalidInput,
+    ModelUnavailable,
+    NotFound,
+    ReadOnly,
+)
 from embedded_db.testing import FakeModel
 from embedded_db.token_count import count_tokens
 
@@ -345,6 +352,19 @@ def test_tokens_are_those_of_the_model(db):
     chat.add_messages([{"content": sentence} for _ in range(10)])
     context = chat.context("x", 4 * len(tokens.ids) + 3)
     assert len(context) == 4
+
+
+def test_what_failed_is_shown_and_escaped(path):
+    model = FakeModel()
+    with EmbeddedDB(path, ml=model, weaver={"max_attempts": 1}) as db:
+        model.fail("raise")
+        message = db.create_chat().add_message("<b>Alice</b>")
+        with pytest.raises(EnrichmentFailed):
+            db.flush(timeout=30)
+        assert "embedding</th><td>&#x27;failed: ModelFailure" in message.status._repr_html_()
+        assert "&lt;b&gt;" in message._repr_html_()
+        assert len(repr(db.create_chat().add_message("x" * 10_000))) < 400
+        model.recover()
 
 
 def test_a_context_that_cannot_be_made(db, monkeypatch):

@@ -167,6 +167,15 @@ class Model:
             Conflict: the node was changed since; `refresh` and try again.
             NotFound: the node was deleted.
             InvalidInput: a value cannot be stored; the object keeps its changes.
+
+        Example:
+            >>> message = db.create_chat().add_message("before")
+            >>> message.content, message["mood"] = "after", "glad"
+            >>> message.changed
+            True
+            >>> message.save()
+            >>> message.changed, message.version, db.get_node(message.id).mood
+            (False, 2, 'glad')
         """
         if not self._changes:
             return
@@ -179,6 +188,13 @@ class Model:
 
         Raises:
             NotFound: the node was deleted.
+
+        Example:
+            >>> chat = db.create_chat(title="Trip")
+            >>> _ = db.update_node(chat, {"title": "Journey"})
+            >>> chat.refresh()
+            >>> chat.title
+            'Journey'
         """
         node = self._owner._raw_node(self.id)
         if node is None:
@@ -195,6 +211,12 @@ class Model:
 
         Raises:
             NotFound: it was deleted already.
+
+        Example:
+            >>> message = db.create_chat().add_message("gone")
+            >>> message.delete()
+            >>> db.get_node(message.id) is None
+            True
         """
         self._owner.delete_node(self.id)
 

@@ -17,7 +17,14 @@ __all__ = ["Chat"]
 
 
 class Chat(Model):
-    """A conversation: it contains messages in order."""
+    """A conversation: it contains messages in order.
+
+    Example:
+        >>> chat = db.create_chat(title="Trip", topic="Paris")
+        >>> _ = chat.add_message("See you there", sender="Ann")
+        >>> chat.title, [(message.sender, message.content) for message in chat.messages()]
+        ('Trip', [('Ann', 'See you there')])
+    """
 
     __slots__ = ()
     node_label = "Chat"
@@ -99,6 +106,13 @@ class Chat(Model):
         Raises:
             AlreadyExists: an id is taken.
             InvalidInput: a value cannot be stored; the message says which.
+
+        Example:
+            >>> added = db.create_chat().add_messages(
+            ...     [{"content": "Hello", "sender": "Ann"}, {"content": "Hi", "role": "assistant"}]
+            ... )
+            >>> [message.role for message in added]
+            ['user', 'assistant']
         """
         database = self._owner._database("chat.add_messages")
         return database._add_messages(self.id, messages)
@@ -112,6 +126,12 @@ class Chat(Model):
 
         Raises:
             NotFound: the chat was deleted, or ``after`` is no message of it.
+
+        Example:
+            >>> chat = db.create_chat()
+            >>> first, *_ = chat.add_messages([{"content": text} for text in "abcd"])
+            >>> [message.content for message in chat.messages(after=first, limit=2)]
+            ['b', 'c']
         """
         if after is None:
             nodes = self._owner.neighbors(self.id, "CONTAINS", "out", limit)
@@ -126,7 +146,19 @@ class Chat(Model):
         return cast("Iterator[Message]", self._owner._following(message.id, "NEXT", limit))
 
     def summary(self) -> Summary | None:
-        """Give the newest summary of the chat, or None when there is none yet."""
+        """Give the newest summary of the chat, or None when there is none yet.
+
+        Example:
+            >>> from embedded_db import EmbeddedDB
+            >>> from embedded_db.testing import FakeModel
+            >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
+            >>> chat = woven.create_chat()
+            >>> _ = chat.add_messages([{"content": text} for text in ("One.", "Two.", "Three.")])
+            >>> woven.flush(timeout=30)
+            >>> chat.summary().text.splitlines()
+            ['One.', 'Three.']
+            >>> woven.close()
+        """
         found: Summary | None = None
         for node in self._owner.neighbors(self.id, "SUMMARIZES", "in"):
             if isinstance(node, Summary) and (found is None or node.created_at >= found.created_at):

@@ -18,7 +18,26 @@ __all__ = ["Message"]
 
 
 class Message(Model):
-    """One message of a chat."""
+    """One message of a chat.
+
+    Example:
+        >>> from embedded_db import EmbeddedDB
+        >>> from embedded_db.testing import FakeModel
+        >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
+        >>> chat = woven.create_chat()
+        >>> one = chat.add_message("Alice met Bob in Paris", sender="Carol")
+        >>> two = chat.add_message("Bob met Alice", sender="Dave")
+        >>> woven.flush(timeout=30)
+        >>> one.next.content, two.previous.sender, two.chat == chat
+        ('Bob met Alice', 'Carol', True)
+        >>> sorted(entity.label for entity in one.entities())
+        ['Alice', 'Bob', 'Paris']
+        >>> one.embedding().vector.shape, [found.node.content for found in one.similar(limit=5)]
+        ((256,), ['Bob met Alice'])
+        >>> one.status
+        Status(embedding=ready, entities=ready, links=ready)
+        >>> woven.close()
+    """
 
     __slots__ = ()
     node_label = "Message"

@@ -268,6 +268,15 @@ class NodeModel(StoredModel):
 
         Raises:
             InvalidQuery: something else than a condition is given.
+
+        Example:
+            >>> from embedded_db import NodeModel
+            >>> class Town(NodeModel, label="Town"):
+            ...     name: str
+            ...     people: int
+            >>> _ = db.add_all([Town(name="Oslo", people=700), Town(name="Voss", people=15)])
+            >>> [town.name for town in Town.where((Town.people < 20) | (Town.name == "X")).on(db)]
+            ['Voss']
         """
         return Selection(cls._of, cls.node_label).where(*conditions)
 

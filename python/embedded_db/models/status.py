@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Literal, cast
 
 from ..errors import InvalidInput, nearest
+from . import show
 from .owner import Owner
 
 __all__ = ["Artefact", "State", "Status", "status_of"]
@@ -73,6 +74,15 @@ class Status:
         return self._id == other._id and self._states == other._states
 
     __hash__ = None  # type: ignore[assignment]
+
+    def _repr_html_(self) -> str:
+        return show.table(
+            "Status",
+            (
+                (name, state if error is None else f"{state}: {self.error(name)}")
+                for name, (state, error) in self._states.items()
+            ),
+        )
 
     def __repr__(self) -> str:
         parts = ", ".join(
