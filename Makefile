@@ -64,6 +64,7 @@ lint-python: $(VENV)/requirements.stamp
 
 lint-types: build
 	$(BIN)/mypy
+	$(BIN)/basedpyright
 	$(BIN)/stubtest --mypy-config-file pyproject.toml embedded_db._native
 
 cross: $(VENV)/requirements.stamp

@@ -11,6 +11,7 @@
             print(result.score, result.node.content)
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ._native import Edge, Embedding, Node, __version__
@@ -44,8 +45,19 @@ from .errors import (
     Timeout,
     ValueTooLarge,
 )
-from .fields import DELETE
-from .models import Chat, Entity, Message, Model, Status, Summary
+from .fields import DELETE, Attr, Condition, Expression
+from .models import (
+    Chat,
+    Document,
+    Entity,
+    Fact,
+    Message,
+    Model,
+    Part,
+    Selection,
+    Status,
+    Summary,
+)
 from .query import ConvergedQuery
 from .reads import Path, Visit
 from .results import Result, Results
@@ -55,6 +67,10 @@ from .weaver import Weaver
 
 if TYPE_CHECKING:
     from .ml.config import MLConfig
+    from .models.declared import Field
+    from .models.edges import EdgeModel
+    from .models.nodes import NodeModel
+    from .models.relations import Related, Relation
 
 __author__ = "The embedded-db authors"
 __license__ = "Apache-2.0"
@@ -62,9 +78,11 @@ __license__ = "Apache-2.0"
 __all__ = [
     "DELETE",
     "AlreadyExists",
+    "Attr",
     "BadText",
     "ChangesTrimmed",
     "Chat",
+    "Condition",
     "Config",
     "Conflict",
     "ConvergedQuery",
@@ -73,11 +91,16 @@ __all__ = [
     "DatabaseLocked",
     "DbError",
     "DimensionMismatch",
+    "Document",
     "Edge",
+    "EdgeModel",
     "EmbeddedDB",
     "Embedding",
     "EnrichmentFailed",
     "Entity",
+    "Expression",
+    "Fact",
+    "Field",
     "ForkedHandle",
     "FormatTooNew",
     "InternalError",
@@ -88,14 +111,19 @@ __all__ = [
     "Model",
     "ModelUnavailable",
     "Node",
+    "NodeModel",
     "NonFiniteVector",
     "NotFound",
+    "Part",
     "Path",
     "QuotaExceeded",
     "ReadOnly",
     "RecoveryNeeded",
+    "Related",
+    "Relation",
     "Result",
     "Results",
+    "Selection",
     "Snapshot",
     "SnapshotExpired",
     "Status",
@@ -114,10 +142,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Load `MLConfig` when it is first asked for: models are no part of a quick import."""
-    if name == "MLConfig":
-        from .ml.config import MLConfig
+_LATER = {
+    "EdgeModel": "models.edges",
+    "Field": "models.declared",
+    "MLConfig": "ml.config",
+    "NodeModel": "models.nodes",
+    "Related": "models.relations",
+    "Relation": "models.relations",
+}
 
-        return MLConfig
+
+def __getattr__(name: str) -> object:
+    """Load what needs models or pydantic when it is first asked for: an import stays quick."""
+    if name in _LATER:
+        value = getattr(import_module(f".{_LATER[name]}", __name__), name)
+        globals()[name] = value
+        return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

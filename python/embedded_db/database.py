@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, Unpack, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast, get_args
 from weakref import WeakSet
 
 import numpy as np
@@ -19,7 +19,8 @@ from ._native import Edge, Embedding, Node
 from ._native import Snapshot as NativeSnapshot
 from .checks import vector as checked_vector
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
-from .errors import DatabaseClosed, InvalidInput, is_one_of, nearest, shown
+from .errors import DatabaseClosed, InvalidInput, NotFound, is_one_of, nearest, shown
+from .memory import Memory
 from .models import (
     AnyNode,
     Artefact,
@@ -27,17 +28,22 @@ from .models import (
     IdLike,
     Message,
     Status,
-    check_messages,
     id_of,
-    message_dict,
     wrap,
 )
+from .models.content import Content
+from .models.drafts import message_dict, stored_messages
+from .objects import Objects, store_in_database
 from .query import ConvergedQuery
 from .querying import checked
 from .reads import Reads, with_space
 from .snapshot import Snapshot
 from .transaction import Transaction
 from .weaver import Weaver
+
+if TYPE_CHECKING:
+    from .models.edges import EdgeModel
+    from .models.nodes import NodeModel
 
 __all__ = ["EmbeddedDB"]
 
@@ -62,7 +68,7 @@ class _Closed:
         )
 
 
-class EmbeddedDB(Reads):
+class EmbeddedDB(Objects, Memory, Reads):
     """A handle on one namespace of a memory database.
 
     Nodes, edges, vectors and text live in one directory; what is written is enriched in the
@@ -119,6 +125,7 @@ class EmbeddedDB(Reads):
         self._read_only = native.read_only
         self._process = os.getpid()
         self._children: WeakSet[EmbeddedDB] = WeakSet()
+        self._registered: set[type[object]] = set()
 
     # ------------------------------------------------------------------ the handle
 
@@ -496,7 +503,7 @@ class EmbeddedDB(Reads):
     def create_message(
         self,
         chat_id: IdLike,
-        content: str,
+        content: Content,
         sender: str | None = None,
         role: str = "user",
         timestamp: datetime | None = None,
@@ -511,13 +518,14 @@ class EmbeddedDB(Reads):
 
         Args:
             chat_id: the chat.
-            content: the text.
+            content: the text, or OpenAI-style parts; see `Chat.add_message`.
             sender: who wrote it.
             role: ``"user"``, ``"assistant"``, ``"system"`` or any other word.
             timestamp: when it was written, with a time zone; now when left out.
             id: an id of your own; made when left out.
             metadata: further facts, as one dict property.
-            **properties: further properties.
+            **properties: further properties, ``name``, ``tool_calls`` and ``tool_call_id`` among
+                them.
 
         Raises:
             AlreadyExists: the id is taken.
@@ -535,9 +543,8 @@ class EmbeddedDB(Reads):
         return self._add_messages(id_of(chat_id), [message])[0]
 
     def _add_messages(self, chat_id: str, messages: Sequence[Mapping[str, Any]]) -> list[Message]:
-        check_messages(messages, chat_id)
-        native = cast("Sequence[dict[str, Any]]", messages)
-        return [Message(self, node) for node in self._native.add_messages(chat_id, native)]
+        drafts = stored_messages(messages, chat_id)
+        return [Message(self, node) for node in self._native.add_messages(chat_id, drafts)]
 
     # ------------------------------------------------------------------ transactions
 
@@ -675,8 +682,24 @@ class EmbeddedDB(Reads):
     def _save_node(self, id: str, updates: dict[str, Any], expected: Node | None) -> Node:
         return self._native.update_node(id, updates, expected)
 
+    def _save_edge(self, id: str, updates: dict[str, Any], expected: Edge | None) -> Edge:
+        if expected is None:
+            return self._native.update_edge(id, updates)
+        with Transaction(self, own=True) as tx:
+            tx._save_edge(id, updates, expected)
+        edge = self._native.get_edge(id)  # with the times of the commit
+        if edge is None:
+            raise NotFound(f"edge {id!r} was deleted as soon as it was saved", id=id)
+        return edge
+
     def _database(self, purpose: str) -> "EmbeddedDB":
         return self
+
+    def _of_database(self) -> "EmbeddedDB":
+        return self
+
+    def _store(self, nodes: "list[NodeModel]", edges: "list[EdgeModel]") -> None:
+        store_in_database(self, nodes, edges)
 
     def _status(self, id: str) -> Status:
         return Status(id, self._native.artefact_status(id))
@@ -702,6 +725,13 @@ def _checked_config(config: object) -> Config:
 
 
 _open_handles: WeakSet[EmbeddedDB] = WeakSet()
+
+
+def open_handles() -> list[EmbeddedDB]:
+    """Give the handles that are open in this process, those on namespaces included."""
+    roots = list(_open_handles)
+    handles = [handle for root in roots for handle in (root, *root._children)]
+    return [handle for handle in handles if not handle.closed]
 
 
 def _close_all(handles: Iterable[EmbeddedDB]) -> None:

@@ -1,8 +1,18 @@
-"""Markers that stand for something other than a property value."""
+"""Conditions on properties, written as Python: ``Person.age >= 18``; and the marker `DELETE`.
 
-from typing import Final, final
+A property asked for on a model class is an `Expression`. Comparing one gives a `Condition`, which
+`Model.where` and every query take; ``&``, ``|`` and ``~`` combine conditions.
+"""
 
-__all__ = ["DELETE"]
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final, get_args, overload
+
+from .errors import InvalidQuery, shown
+
+__all__ = ["DELETE", "Attr", "Condition", "End", "Expression"]
+
+T = TypeVar("T")
+S = TypeVar("S")
 
 
 @final
@@ -29,3 +39,195 @@ class _Delete:
 
 DELETE: Final = _Delete()
 """As a value of an update: remove this property. Recognised by identity."""
+
+
+@final
+class Condition(Mapping[str, Any]):
+    """A condition on properties, in the form in which a query takes its filters.
+
+    Made by comparing an `Expression`; it is a mapping, so that it may stand among the
+    ``structural_filters`` of `EmbeddedDB.query`::
+
+        >>> from embedded_db import Message
+        >>> dict((Message.sender == "Ann") | (Message.role != "user"))  # doctest: +ELLIPSIS
+        {'any': [Condition(sender Equals 'Ann'), Condition(role NotEquals 'user')]}
+    """
+
+    __slots__ = ("_filter",)
+
+    def __init__(self, filter: Mapping[str, Any]) -> None:
+        self._filter = dict(filter)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._filter[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._filter)
+
+    def __len__(self) -> int:
+        return len(self._filter)
+
+    def __and__(self, other: "Condition") -> "Condition":
+        return self._with(other, "all")
+
+    def __or__(self, other: "Condition") -> "Condition":
+        return self._with(other, "any")
+
+    def __invert__(self) -> "Condition":
+        return Condition({"not": self})
+
+    def __bool__(self) -> bool:
+        raise InvalidQuery(
+            f"{self!r} is neither true nor false before a query has looked",
+            hint="Combine conditions with & | ~ (in parentheses), not with and, or, not; "
+            "write a < b < c as .between(a, c)",
+        )
+
+    def _with(self, other: object, word: str) -> "Condition":
+        if not isinstance(other, Condition):
+            raise InvalidQuery(
+                f"{shown(other)} is no condition on a property",
+                hint="Compare a property of a class: Person.name == 'Ann'",
+            )
+        parts = [part for one in (self, other) for part in one._filter.get(word, [one])]
+        return Condition({word: parts})
+
+    def __repr__(self) -> str:
+        if "property" not in self._filter:
+            [(word, inner)] = self._filter.items()
+            return f"Condition({word} {inner!r})"
+        value = f" {self._filter['value']!r}" if "value" in self._filter else ""
+        return f"Condition({self._filter['property']} {self._filter['operator']}{value})"
+
+
+class Expression(Generic[T]):
+    """A property of a model, to be compared in a query.
+
+    What is missing satisfies ``!=``, `not_in` and `missing`; a value is compared with values of
+    its own kind only. An item reaches into a property that is a dict::
+
+        >>> from embedded_db import Message
+        >>> Message.metadata["lang"].in_(["de", "en"])
+        Condition(metadata.lang In ['de', 'en'])
+        >>> ~Message.sender.startswith("bot-") & Message.metadata.exists()  # doctest: +ELLIPSIS
+        Condition(all [Condition(not Condition(sender StartsWith 'bot-')), ...])
+    """
+
+    __slots__ = ("name",)
+
+    name: str
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def _is(self, operator: str, value: object) -> Condition:
+        return Condition({"property": self.name, "operator": operator, "value": value})
+
+    def __eq__(self, value: T) -> Condition:  # type: ignore[override]
+        return self._is("Equals", value)
+
+    def __ne__(self, value: T) -> Condition:  # type: ignore[override]
+        return self._is("NotEquals", value)
+
+    def __lt__(self, value: T) -> Condition:
+        return self._is("LessThan", value)
+
+    def __le__(self, value: T) -> Condition:
+        return self._is("LessThanOrEqual", value)
+
+    def __gt__(self, value: T) -> Condition:
+        return self._is("GreaterThan", value)
+
+    def __ge__(self, value: T) -> Condition:
+        return self._is("GreaterThanOrEqual", value)
+
+    __hash__ = object.__hash__
+
+    def __getitem__(self, key: str) -> "Expression[Any]":
+        return Expression(f"{self.name}.{key}")
+
+    def between(self, low: T, high: T) -> Condition:
+        """Not under ``low`` and not over ``high``."""
+        return self._is("Between", [low, high])
+
+    def in_(self, values: Iterable[T]) -> Condition:
+        """One of these values."""
+        return self._is("In", list(values))
+
+    def not_in(self, values: Iterable[T]) -> Condition:
+        """None of these values."""
+        return self._is("NotIn", list(values))
+
+    def contains(self, value: object) -> Condition:
+        """A text that has this part, or a list that has this item."""
+        return self._is("Contains", value)
+
+    def startswith(self, prefix: str) -> Condition:
+        """A text that begins so."""
+        return self._is("StartsWith", prefix)
+
+    def endswith(self, suffix: str) -> Condition:
+        """A text that ends so."""
+        return self._is("EndsWith", suffix)
+
+    def exists(self) -> Condition:
+        """The property is there."""
+        return Condition({"property": self.name, "operator": "Exists"})
+
+    def missing(self) -> Condition:
+        """The property is not there."""
+        return Condition({"property": self.name, "operator": "NotExists"})
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+class Attr(Generic[T]):
+    """The type of a field that a type checker shall know as an `Expression` on the class.
+
+    A field annotated ``name: Attr[str]`` holds a str like ``name: str``. The difference is seen by
+    type checkers only: to them ``Person.name`` is an ``Expression[str]``, with all its methods, and
+    ``Person(...).name`` a str. A field annotated ``str`` is a str to them on the class too, which
+    is enough for comparisons.
+
+    Example:
+        >>> from embedded_db import Attr, NodeModel
+        >>> class Town(NodeModel, label="Town"):
+        ...     name: Attr[str]
+        >>> Town(name="Oslo").name, Town.name.in_(["Oslo", "Bergen"])
+        ('Oslo', Condition(name In ['Oslo', 'Bergen']))
+    """
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> Expression[T]: ...
+        @overload
+        def __get__(self, instance: object, owner: type) -> T: ...
+        def __get__(self, instance: object | None, owner: type) -> "Expression[T] | T": ...
+        def __set__(self, instance: object, value: T) -> None: ...
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        kinds = get_args(source)
+        return handler.generate_schema(kinds[0]) if kinds else handler.generate_schema(Any)
+
+
+class End(Generic[T, S]):
+    """The type of an edge's end: kept as an id (T), given as an id or an object (S)."""
+
+    if TYPE_CHECKING:
+
+        def __get__(self, instance: object | None, owner: type) -> T: ...
+        def __set__(self, instance: object, value: S) -> None: ...
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic import BeforeValidator
+
+        return BeforeValidator(_end).__get_pydantic_core_schema__(str, handler)
+
+
+def _end(value: object) -> object:
+    identity = getattr(value, "id", None)
+    return identity if isinstance(identity, str) else value

@@ -18,7 +18,8 @@ from .query import (
     SemanticQuery,
     TextQuery,
 )
-from .results import Results, reranked
+from .results import Results, reranked, within
+from .token_count import TokenCounter
 
 __all__ = ["Querying"]
 
@@ -60,6 +61,8 @@ class Querying(ABC):
         exact: bool = False,
         after: Cursor | None = None,
         rerank: Rerank | None = None,
+        token_budget: int | None = None,
+        count_tokens: TokenCounter | None = None,
     ) -> Results:
         """Find nodes by properties, graph reach, meaning and words, in one consistent state.
 
@@ -88,6 +91,10 @@ class Querying(ABC):
                 in the state that the first page saw, and no result comes twice.
             rerank: called with the best results (50, or ``limit`` if that is more), gives one
                 number for each; the greatest comes first.
+            token_budget: most tokens that the texts of the results may have together (their
+                ``content``, else ``text``, ``title`` or ``label``); a result that does not fit any
+                more is passed over for one that does. Such results have no further pages.
+            count_tokens: gives the tokens of a text; those of the embedding model unless given.
 
         Returns:
             The results, best first; ``results.pending`` counts matching nodes not embedded yet,
@@ -116,7 +123,8 @@ class Querying(ABC):
             explain=explain,
             exact=exact,
         )
-        return self._results(native, after, rerank)
+        found = self._results(native, after, rerank)
+        return found if token_budget is None else within(found, token_budget, count_tokens)
 
     def execute_query(
         self,
@@ -124,6 +132,8 @@ class Querying(ABC):
         *,
         after: Cursor | None = None,
         rerank: Rerank | None = None,
+        token_budget: int | None = None,
+        count_tokens: TokenCounter | None = None,
     ) -> Results:
         """Run a query that was made beforehand.
 
@@ -131,6 +141,8 @@ class Querying(ABC):
             query: the query.
             after: ``results.cursor`` of the page before.
             rerank: as in `query`.
+            token_budget: as in `query`.
+            count_tokens: as in `query`.
 
         Returns:
             The results, best first.
@@ -139,7 +151,8 @@ class Querying(ABC):
             InvalidInput: it is not a `ConvergedQuery`.
             DbError: as `query`.
         """
-        return self._results(checked(query).native, after, rerank)
+        found = self._results(checked(query).native, after, rerank)
+        return found if token_budget is None else within(found, token_budget, count_tokens)
 
     def count_matching(self, query: ConvergedQuery) -> int:
         """Count the nodes that a query matches, whatever its limit.

@@ -2,7 +2,7 @@
 
 import importlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from .errors import InvalidInput, shown
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
-    from ._native import Cursor, Hit, Hits
+    from ._native import Cursor, Hit, Hits, Node
     from .models import AnyNode, Owner
+    from .token_count import TokenCounter
 
 __all__ = ["Result", "Results"]
 
@@ -175,6 +176,11 @@ class Results(Sequence[Result]):
     def __iter__(self) -> Iterator[Result]:
         return (self[at] for at in range(len(self)))
 
+    def raw_nodes(self) -> "Iterator[Node]":
+        """Give the nodes as native code has them, without making models of them."""
+        places = range(len(self._hits)) if self._places is None else self._places
+        return (self._hits[at].node for at in places)
+
     def picked(
         self, places: Sequence[int], rerank_scores: Sequence[float] | None = None
     ) -> "Results":
@@ -184,7 +190,9 @@ class Results(Sequence[Result]):
             places: from 0 to ``len(results) - 1``, each at most once.
             rerank_scores: one for each place, if that is what they were ordered by.
         """
-        own = self._places
+        own, scores = self._places, self._rerank_scores
+        if rerank_scores is None and scores is not None:
+            rerank_scores = [scores[at] for at in places]
         places = places if own is None else [own[at] for at in places]
         return Results(self._owner, self._hits, places, rerank_scores)
 
@@ -301,6 +309,36 @@ def reranked(
         )
     order = sorted(range(len(scores)), key=lambda at: -scores[at])[:limit]
     return results.picked(order, [scores[at] for at in order])
+
+
+def within(results: Results, budget: int, count_tokens: "TokenCounter | None") -> Results:
+    """Keep the results whose texts fit into a number of tokens together, best first.
+
+    Raises:
+        InvalidInput: the budget is no whole number of 1 or more, or ``count_tokens`` gave none.
+        ModelUnavailable: the tokens of the model are to be counted and it is not installed.
+    """
+    from .token_count import counter
+
+    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
+        raise InvalidInput(
+            f"token_budget is {shown(budget)}", hint="It has to be a whole number, 1 or more"
+        )
+    count, left, places = counter(count_tokens), budget, []
+    for at, node in enumerate(results.raw_nodes()):
+        tokens = count(_text(node.properties))
+        if tokens <= left:
+            left -= tokens
+            places.append(at)
+    return results.picked(places)
+
+
+def _text(properties: "Mapping[str, Any]") -> str:
+    for name in ("content", "text", "title", "label"):
+        text = properties.get(name)
+        if isinstance(text, str):
+            return text
+    return ""
 
 
 def optional(module: str, purpose: str) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
-from ._native import Node
+from ._native import Edge, Node
 from ._native import Snapshot as NativeSnapshot
 from .errors import InvalidInput, ReadOnly
 from .models import IdLike
@@ -78,6 +78,17 @@ class Snapshot(Reads):
 
     def _save_node(self, id: str, updates: dict[str, Any], expected: Node | None) -> Node:
         raise self._refusal("save")
+
+    def _save_edge(self, id: str, updates: dict[str, Any], expected: Edge | None) -> Edge:
+        raise self._refusal("save")
+
+    def delete_edge(self, id: IdLike) -> None:
+        """Refuse: a snapshot only reads.
+
+        Raises:
+            ReadOnly: always.
+        """
+        raise self._refusal("delete")
 
     def delete_node(self, id: IdLike) -> None:
         """Refuse: a snapshot only reads.

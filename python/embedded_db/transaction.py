@@ -12,6 +12,7 @@ from ._native import Transaction as NativeTransaction
 from .checks import direction as native_direction
 from .errors import Conflict, InvalidInput, is_one_of, shown
 from .models import AnyNode, IdLike, id_of, wrap
+from .objects import Objects, store_in_transaction
 from .querying import Asked, Querying
 from .reads import _edge_types, with_space
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .database import EmbeddedDB
+    from .models.edges import EdgeModel
+    from .models.nodes import NodeModel
 
 __all__ = ["Transaction"]
 
@@ -30,7 +33,7 @@ FIRST_PAUSE: Final = 0.001
 LONGEST_PAUSE: Final = 0.1
 
 
-class Transaction(Querying):
+class Transaction(Objects, Querying):
     """Writes that become visible together at commit, over one pinned state.
 
     Made by `EmbeddedDB.transaction`; a context manager that commits at its end and rolls back on
@@ -39,8 +42,10 @@ class Transaction(Querying):
     own writes, queries see the state at its beginning.
     """
 
-    def __init__(self, database: "EmbeddedDB") -> None:
+    def __init__(self, database: "EmbeddedDB", *, own: bool = False) -> None:
+        # `own`: one of the library's, within one call, which may run inside a user's block.
         self._parent = database
+        self._is_own = own
         self._begun: NativeTransaction | None = None
         self._token: Token[frozenset[str]] | None = None
 
@@ -58,6 +63,9 @@ class Transaction(Querying):
             raise InvalidInput(
                 "the transaction was entered twice", hint="Begin a new one with db.transaction()"
             )
+        if self._is_own:
+            self._begun = self._parent._native.transaction()
+            return self
         path = self._parent.path
         if path in _open.get():
             raise InvalidInput(
@@ -223,6 +231,26 @@ class Transaction(Querying):
         assert node is not None, "a node that was just updated can be read"
         return node
 
+    def _save_edge(self, id: str, updates: dict[str, Any], expected: Edge | None) -> Edge:
+        transaction = self._native
+        stored = transaction.get_edge(id)
+        if expected is not None and stored is not None and _state(stored) != _state(expected):
+            raise Conflict(
+                f"edge {id!r} was changed after it was read",
+                hint="Read it again, or save(force=True)",
+                id=id,
+            )
+        transaction.update_edge(id, updates)
+        edge = transaction.get_edge(id)
+        assert edge is not None, "an edge that was just updated can be read"
+        return edge
+
+    def _of_database(self) -> "EmbeddedDB":
+        return self._parent
+
+    def _store(self, nodes: "list[NodeModel]", edges: "list[EdgeModel]") -> None:
+        store_in_transaction(self, nodes, edges)
+
     def _database(self, purpose: str) -> "EmbeddedDB":
         raise InvalidInput(
             f"{purpose} does not work on what was read in a transaction",
@@ -234,9 +262,10 @@ class Transaction(Querying):
         return f"<Transaction on {self._parent!r}, {state}>"
 
 
-def _state(node: Node) -> tuple[int, datetime]:
-    """What a change of a node makes another, and making it anew under its id."""
-    return node.version, node.created_at
+def _state(record: Node | Edge) -> tuple[int, datetime]:
+    """What a change of a node or edge makes another, and making it anew under its id."""
+    made = record.created_at if isinstance(record, Node) else record.recorded_at
+    return record.version, made
 
 
 def _checked_attempts(attempts: object) -> int:
@@ -245,13 +274,22 @@ def _checked_attempts(attempts: object) -> int:
     return attempts
 
 
-def run(database: "EmbeddedDB", function: Callable[[Transaction], R], attempts: int) -> R:
-    """Run a function in a transaction, again after every conflict."""
+def run(
+    database: "EmbeddedDB",
+    function: Callable[[Transaction], R],
+    attempts: int = 10,
+    *,
+    own: bool = False,
+) -> R:
+    """Run a function in a transaction, again after every conflict.
+
+    With ``own`` it is one of the library's, within one call: it may run inside a user's block.
+    """
     attempts = _checked_attempts(attempts)
     pause = FIRST_PAUSE
     for attempt in range(1, attempts + 1):
         try:
-            with Transaction(database) as transaction:
+            with Transaction(database, own=own) as transaction:
                 return function(transaction)
         except Conflict:
             if attempt == attempts:

@@ -259,3 +259,37 @@ def test_tables(db):
     assert isinstance(frame, pandas.DataFrame)
     assert found.to_polars().shape == (2, frame.shape[1])
     assert db.query(labels=["None"]).to_arrow().num_rows == 0
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 1000), budget=st.integers(1, 40))
+def test_results_fit_a_token_budget(seed, budget):
+    with EmbeddedDB(":memory:", ml=None) as db:
+        fill(db, seed, 20)
+
+        def count(text):
+            return len(text.split())
+
+        query = {"text_query": {"text": "rust paris graph"}, "limit": 20}
+        expected, left = [], budget
+        for result in db.query(**query):
+            if count(result.node.content) <= left:
+                left -= count(result.node.content)
+                expected.append(result.node.id)
+        found = db.query(**query, token_budget=budget, count_tokens=count)
+        assert [r.node.id for r in found] == expected
+        assert found.cursor is None
+        best = db.query(**query, rerank=lambda rs: [-count(r.node.content) for r in rs])
+        cut = db.query(
+            **query,
+            rerank=lambda rs: [-count(r.node.content) for r in rs],
+            token_budget=1000,
+            count_tokens=count,
+        )
+        assert [r.rerank_score for r in cut] == [r.rerank_score for r in best]
+
+
+def test_token_budgets_that_cannot_be_meant_are_refused(db):
+    for budget in (0, -1, 1.5, True, "10"):
+        with pytest.raises(InvalidInput, match="token_budget"):
+            db.query(labels=["Message"], token_budget=budget)

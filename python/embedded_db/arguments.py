@@ -1,0 +1,37 @@
+"""Checks of arguments that callers without a type checker get wrong."""
+
+from .errors import InvalidInput, shown
+
+__all__ = ["text_argument", "whole_argument"]
+
+
+def text_argument(what: str, value: object) -> str:
+    """Take a text that is not blank.
+
+    Args:
+        what: what the text is, in an error.
+        value: what was given.
+
+    Raises:
+        InvalidInput: it is no text, or blank.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidInput(f"{what} is {shown(value)}", hint="Give a text that is not empty")
+    return value
+
+
+def whole_argument(name: str, value: object) -> int:
+    """Take a whole number of 1 or more.
+
+    Args:
+        name: the argument, in an error.
+        value: what was given.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidInput(
+            f"{name} is {shown(value)}", hint="It has to be a whole number, 1 or more"
+        )
+    return value

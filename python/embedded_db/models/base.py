@@ -1,0 +1,290 @@
+"""What all models of stored nodes share."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, overload
+
+from .._native import Node
+from ..errors import InvalidInput, NotFound, nearest
+from ..fields import DELETE, Condition, Expression
+from . import show
+from .owner import Owner
+
+if TYPE_CHECKING:
+    from .selection import Selection
+
+__all__ = ["Model", "Property"]
+
+T = TypeVar("T")
+
+
+class Property(Expression[T]):
+    """A typed property of a model, read from the stored node and written by `Model.save`.
+
+    On the class it is an `Expression` for queries: ``Message.where(Message.role == "user")``.
+    """
+
+    __slots__ = ("default", "doc", "settable")
+
+    def __init__(self, doc: str, *, default: Any = None, settable: bool = True) -> None:
+        super().__init__("")
+        self.doc = doc
+        self.default = default
+        self.settable = settable
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, instance: "Model", owner: type) -> T: ...
+    def __get__(self, instance: "Model | None", owner: type) -> Self | T:
+        if instance is None:
+            return self
+        return cast("T", instance.get(self.name, self.default))
+
+    def __set__(self, instance: "Model", value: T) -> None:
+        if not self.settable:
+            raise InvalidInput(
+                f"{type(instance).__name__}.{self.name} is kept by the database",
+                hint="Leave it as it is",
+            )
+        instance[self.name] = value
+
+
+class Model:
+    """A stored node of a built-in class.
+
+    Declared properties are attributes; further ones are read as attributes or items and written
+    as items: ``message["mood"] = "happy"``. Nothing is stored before `save`.
+    """
+
+    __slots__ = ("__weakref__", "_changes", "_node", "_owner")
+
+    node_label: ClassVar[str] = ""
+
+    def __init__(self, owner: Owner, node: Node) -> None:
+        self._owner = owner
+        self._node = node
+        self._changes: dict[str, Any] = {}
+
+    @property
+    def id(self) -> str:
+        """The id, unique in its namespace."""
+        return self._node.id
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels of the node."""
+        return self._node.labels
+
+    @property
+    def version(self) -> int:
+        """How often the node was written, from 1."""
+        return self._node.version
+
+    @property
+    def created_at(self) -> datetime:
+        """When the node was made (UTC)."""
+        return self._node.created_at
+
+    @property
+    def updated_at(self) -> datetime:
+        """When the node was last changed by a user (UTC)."""
+        return self._node.updated_at
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """All properties, unsaved changes included; a copy."""
+        properties = self._node.properties
+        for name, value in self._changes.items():
+            if value is DELETE:
+                properties.pop(name, None)
+            else:
+                properties[name] = value
+        return properties
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Give one property, or ``default``."""
+        if self._changes and key in self._changes:
+            value = self._changes[key]
+            return default if value is DELETE else value
+        return self._node.get(key, default)
+
+    def __getitem__(self, key: str) -> Any:
+        if key in self._changes:
+            value = self._changes[key]
+            if value is DELETE:
+                raise KeyError(key)
+            return value
+        return self._node[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        declared = getattr(type(self), key, None)
+        if isinstance(declared, Property) and not declared.settable:
+            declared.__set__(self, value)
+        self._changes[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self:
+            raise KeyError(key)
+        self[key] = DELETE
+
+    def __contains__(self, key: str) -> bool:
+        if key in self._changes:
+            return self._changes[key] is not DELETE
+        return key in self._node
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            try:
+                return self[name]
+            except KeyError:
+                known = {*self.properties, *(key for key in dir(type(self)) if key[0] != "_")}
+                raise AttributeError(
+                    f"{type(self).__name__} {self.id!r} has no property {name!r}. "
+                    f"{nearest(name, known)}",
+                    name=name,
+                    obj=self,
+                ) from None
+
+    @property
+    def changed(self) -> bool:
+        """Whether there are changes that are not saved."""
+        return bool(self._changes)
+
+    def save(self, *, force: bool = False) -> None:
+        """Store the changes.
+
+        Args:
+            force: overwrite what someone else changed since this object was read.
+
+        Raises:
+            Conflict: the node was changed since; `refresh` and try again.
+            NotFound: the node was deleted.
+            InvalidInput: a value cannot be stored; the object keeps its changes.
+
+        Example:
+            >>> message = db.create_chat().add_message("before")
+            >>> message.content, message["mood"] = "after", "glad"
+            >>> message.changed
+            True
+            >>> message.save()
+            >>> message.changed, message.version, db.get_node(message.id).mood
+            (False, 2, 'glad')
+        """
+        if not self._changes:
+            return
+        expected = None if force else self._node
+        self._node = self._owner._save_node(self.id, dict(self._changes), expected)
+        self._changes.clear()
+
+    def refresh(self) -> None:
+        """Read the node again; unsaved changes are dropped.
+
+        Raises:
+            NotFound: the node was deleted.
+
+        Example:
+            >>> chat = db.create_chat(title="Trip")
+            >>> _ = db.update_node(chat, {"title": "Journey"})
+            >>> chat.refresh()
+            >>> chat.title
+            'Journey'
+        """
+        node = self._owner._raw_node(self.id)
+        if node is None:
+            raise NotFound(
+                f"{type(self).__name__} {self.id!r} does not exist any more",
+                hint="It was deleted; drop this object",
+                id=self.id,
+            )
+        self._node = node
+        self._changes.clear()
+
+    def delete(self) -> None:
+        """Delete the node, its edges and what was derived from it.
+
+        Raises:
+            NotFound: it was deleted already.
+
+        Example:
+            >>> message = db.create_chat().add_message("gone")
+            >>> message.delete()
+            >>> db.get_node(message.id) is None
+            True
+        """
+        self._owner.delete_node(self.id)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give id, labels, properties, times (UTC) and version as plain values."""
+        return {
+            "id": self.id,
+            "labels": self.labels,
+            "properties": self.properties,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+            "version": self.version,
+        }
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Model):
+            return NotImplemented
+        return (
+            type(self) is type(other)
+            and self.id == other.id
+            and self.version == other.version
+            and self._owner._location() == other._owner._location()
+            and self._changes == other._changes
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.id, self._owner._location()))
+
+    @classmethod
+    def where(cls, *conditions: "Condition | bool") -> "Selection[Self]":
+        """Select the stored objects of this class that meet all conditions.
+
+        The selection is lazy; see `Selection`.
+
+        Args:
+            *conditions: comparisons of properties of the class; ``&``, ``|`` and ``~`` combine
+                them.
+
+        Raises:
+            InvalidQuery: something else than a condition is given.
+
+        Example:
+            >>> from embedded_db import Message
+            >>> chat = db.create_chat()
+            >>> m = chat.add_message("We should use Rust", sender="Ann")
+            >>> [found.content for found in Message.where(Message.sender == "Ann").on(db)]
+            ['We should use Rust']
+        """
+        from .selection import Selection
+
+        return Selection(cls._of, cls.node_label).where(*conditions)
+
+    @classmethod
+    def _of(cls, owner: Owner, node: Node) -> Self:
+        from .wrapping import wrap
+
+        return cast("Self", wrap(owner, node))
+
+    def _shown(self) -> Iterator[tuple[str, Any]]:
+        yield "id", self.id
+        for kind in type(self).__mro__:
+            for name, declared in vars(kind).items():
+                if isinstance(declared, Property) and self.get(name) is not None:
+                    yield name, self.get(name)
+
+    def __repr__(self) -> str:
+        star = "*" if self._changes else ""
+        return show.line(f"{type(self).__name__}{star}", self._shown())
+
+    def _repr_html_(self) -> str:
+        return show.table(type(self).__name__, self._shown())

@@ -1,0 +1,234 @@
+"""Chats."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from ..errors import NotFound
+from .base import Model, Property
+from .content import Content
+from .drafts import message_dict
+from .entity import Summary
+from .message import Message
+from .owner import IdLike, id_of
+from .status import Status, status_of
+
+__all__ = ["Chat"]
+
+
+class Chat(Model):
+    """A conversation: it contains messages in order.
+
+    Example:
+        >>> chat = db.create_chat(title="Trip", topic="Paris")
+        >>> _ = chat.add_message("See you there", sender="Ann")
+        >>> chat.title, [(message.sender, message.content) for message in chat.messages()]
+        ('Trip', [('Ann', 'See you there')])
+    """
+
+    __slots__ = ()
+    node_label = "Chat"
+
+    title = Property[str | None]("What the chat is called.")
+    topic = Property[str | None]("What the chat is about.")
+
+    def add_message(
+        self,
+        content: Content,
+        sender: str | None = None,
+        role: str = "user",
+        *,
+        timestamp: datetime | None = None,
+        id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        tool_calls: Sequence[Mapping[str, Any]] | None = None,
+        tool_call_id: str | None = None,
+        **properties: Any,
+    ) -> Message:
+        """Store a message at the end of this chat; it is enriched in the background.
+
+        Takes what an OpenAI-style message has, so that ``chat.add_message(**message)`` keeps it
+        whole.
+
+        Args:
+            content: a text; or a list of OpenAI-style parts, of which all are kept and the text
+                parts are embedded and searched; or None beside ``tool_calls``.
+            sender: who wrote it; ``name`` when left out.
+            role: ``"user"``, ``"assistant"``, ``"system"``, ``"tool"`` or any other word.
+            timestamp: when it was written, with a time zone; now when left out.
+            id: an id of your own; made when left out.
+            metadata: further facts, as one dict property.
+            name: the name of its author towards a model.
+            tool_calls: calls of tools that an assistant asks for.
+            tool_call_id: the call that a tool answers with this message.
+            **properties: further properties, among them OpenAI's ``refusal`` and ``audio``.
+
+        Returns:
+            The message, already durable.
+
+        Raises:
+            AlreadyExists: the id is taken.
+            InvalidInput: a value cannot be stored, or there is no content.
+
+        Example:
+            >>> chat = db.create_chat()
+            >>> image = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+            >>> seen = chat.add_message([{"type": "text", "text": "Who is this?"}, image])
+            >>> seen.content, seen.parts[1]["type"]
+            ('Who is this?', 'image_url')
+        """
+        message = message_dict(
+            content=content,
+            sender=sender,
+            role=role,
+            timestamp=timestamp,
+            id=id,
+            metadata=metadata,
+            name=name,
+            tool_calls=list(tool_calls) if isinstance(tool_calls, Sequence) else tool_calls,
+            tool_call_id=tool_call_id,
+            properties=properties,
+        )
+        return self.add_messages([message])[0]
+
+    def add_messages(self, messages: Sequence[Mapping[str, Any]]) -> list[Message]:
+        """Store many messages at the end of this chat, all or nothing, in one step.
+
+        Args:
+            messages: dicts with ``content`` and, where wanted, ``id``, ``sender``, ``role``,
+                ``timestamp``, ``metadata`` and further properties, as in `add_message`;
+                OpenAI-style messages are such dicts.
+
+        Returns:
+            The messages in the order given.
+
+        Raises:
+            AlreadyExists: an id is taken.
+            InvalidInput: a value cannot be stored; the message says which.
+
+        Example:
+            >>> added = db.create_chat().add_messages(
+            ...     [{"content": "Hello", "sender": "Ann"}, {"content": "Hi", "role": "assistant"}]
+            ... )
+            >>> [message.role for message in added]
+            ['user', 'assistant']
+        """
+        database = self._owner._database("chat.add_messages")
+        return database._add_messages(self.id, messages)
+
+    def messages(self, after: IdLike | None = None, limit: int | None = None) -> Iterator[Message]:
+        """Iterate over the messages in order, reading page by page.
+
+        Args:
+            after: a message of this chat (or its id) to begin behind.
+            limit: most messages.
+
+        Raises:
+            NotFound: the chat was deleted, or ``after`` is no message of it.
+
+        Example:
+            >>> chat = db.create_chat()
+            >>> first, *_ = chat.add_messages([{"content": text} for text in "abcd"])
+            >>> [message.content for message in chat.messages(after=first, limit=2)]
+            ['b', 'c']
+        """
+        if after is None:
+            nodes = self._owner.neighbors(self.id, "CONTAINS", "out", limit)
+            return cast("Iterator[Message]", nodes)
+        message = self._owner.get_node(after)
+        if not isinstance(message, Message) or message.chat_id != self.id:
+            raise NotFound(
+                f"{id_of(after)!r} is no message of chat {self.id!r}",
+                hint="Give a message of this chat, or its id",
+                id=id_of(after),
+            )
+        return cast("Iterator[Message]", self._owner._following(message.id, "NEXT", limit))
+
+    def summary(self) -> Summary | None:
+        """Give the newest summary of the chat, or None when there is none yet.
+
+        Example:
+            >>> from embedded_db import EmbeddedDB
+            >>> from embedded_db.testing import FakeModel
+            >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
+            >>> chat = woven.create_chat()
+            >>> _ = chat.add_messages([{"content": text} for text in ("One.", "Two.", "Three.")])
+            >>> woven.flush(timeout=30)
+            >>> chat.summary().text.splitlines()
+            ['One.', 'Three.']
+            >>> woven.close()
+        """
+        found: Summary | None = None
+        for node in self._owner.neighbors(self.id, "SUMMARIZES", "in"):
+            if isinstance(node, Summary) and (found is None or node.created_at >= found.created_at):
+                found = node
+        return found
+
+    @property
+    def status(self) -> Status:
+        """How far the enrichment of the chat (its summary) is."""
+        return status_of(self._owner, self.id)
+
+    def to_openai(self) -> list[dict[str, Any]]:
+        """Give the messages as OpenAI's chat interfaces take them.
+
+        What was added as such a message comes back as it was. A role unknown there becomes
+        ``user``, a sender becomes the ``name``. Left out is what such an interface refuses:
+        answers of tools without their call, and calls that were never answered, unless they are
+        the last thing in the chat.
+
+        Example:
+            >>> chat = db.create_chat()
+            >>> for message in [{"role": "user", "content": "Hi"},
+            ...                 {"role": "assistant", "content": "Hello!"}]:
+            ...     _ = chat.add_message(**message)
+            >>> chat.to_openai()
+            [{'role': 'user', 'content': 'Hi'}, {'role': 'assistant', 'content': 'Hello!'}]
+        """
+        from ..context import openai_messages
+
+        return openai_messages(self.messages())
+
+    def context(
+        self,
+        query: str | None = None,
+        token_budget: int = 2000,
+        *,
+        count_tokens: Callable[[str], int] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Give what a model should see of this chat next, within a budget of tokens.
+
+        All of the chat if it fits. Else, in the order of the chat and as far as each fits: its
+        instructions (system messages at the beginning); its summary as a message of a user, for
+        it quotes and shall have no authority (at most a quarter); its newest messages; and older
+        ones relevant to the query by words and, if the database has a model, by meaning. A call
+        of a tool is never parted from its answers; calls that were not answered are left out. A
+        message is taken whole or not at all.
+
+        Args:
+            query: what is being asked; the last message of a user when left out.
+            token_budget: most tokens of all texts together: contents, names, refusals, names and
+                arguments of tool calls. Images and sounds are not counted: leave room for them.
+            count_tokens: gives the number of tokens of a text; when left out, those of the
+                embedding model, without its marks of beginning and end.
+
+        Returns:
+            OpenAI-style messages.
+
+        Raises:
+            InvalidInput: the budget is not 1 or more, the query is blank, or ``count_tokens``
+                gives no number.
+            ModelUnavailable: a model that is needed is not installed.
+
+        Example:
+            >>> chat = db.create_chat()
+            >>> _ = chat.add_messages([{"content": f"message {n}"} for n in range(9)])
+            >>> count = lambda text: len(text.split())
+            >>> chat.context("which one?", token_budget=4, count_tokens=count)
+            [{'role': 'user', 'content': 'message 7'}, {'role': 'user', 'content': 'message 8'}]
+        """
+        from ..context import context_of
+
+        database = self._owner._database("chat.context")
+        return context_of(database, self.id, query, token_budget, count_tokens)

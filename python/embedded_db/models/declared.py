@@ -1,0 +1,110 @@
+"""What models of a user's own declare about their fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import Field as PydanticField
+from pydantic.fields import FieldInfo
+
+from ..errors import InvalidInput
+
+if TYPE_CHECKING:
+    from ..database import EmbeddedDB
+
+__all__ = ["Field", "Stored", "declare", "marks"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How the database treats a field; what `Field` leaves among its metadata.
+
+    Attributes:
+        index: whether conditions on it use an index.
+        unique: whether no two nodes of the label may have the same value.
+        embed: whether its text is embedded, for search by meaning.
+        text: whether its text is searched by words.
+    """
+
+    index: bool = False
+    unique: bool = False
+    embed: bool = False
+    text: bool = False
+
+
+def Field(
+    default: Any = ...,
+    *,
+    default_factory: Callable[[], Any] | None = None,
+    index: bool = False,
+    unique: bool = False,
+    embed: bool = False,
+    text: bool = False,
+    **constraints: Any,
+) -> Any:
+    """Declare a field: pydantic's ``Field`` and how the database treats the property.
+
+    The declarations take effect with `EmbeddedDB.register`, or when the first object is added.
+
+    Args:
+        default: the value of a new object that is given none; needed when left out.
+        default_factory: makes that value.
+        index: let conditions on it use an index.
+        unique: refuse a second node of the label with the same value; is an index too.
+        embed: embed its text, for search by meaning.
+        text: search its text by words.
+        **constraints: what pydantic's ``Field`` takes: ``ge``, ``max_length``, ``description``…
+
+    Example:
+        >>> from embedded_db import Field, NodeModel
+        >>> class City(NodeModel, label="City"):
+        ...     name: str = Field(index=True, min_length=1)
+        ...     inhabitants: int = Field(default=0, ge=0)
+        >>> City(name="Oslo").inhabitants
+        0
+    """
+    if default_factory is not None:
+        constraints["default_factory"] = default_factory
+    elif default is not ...:
+        constraints["default"] = default
+    info = cast("FieldInfo", PydanticField(**constraints))
+    if index or unique or embed or text:
+        info.metadata.append(Stored(index=index or unique, unique=unique, embed=embed, text=text))
+    return info
+
+
+def marks(info: FieldInfo) -> Stored:
+    """Give what a field declares; nothing when it was no `Field` of ours."""
+    found = [mark for mark in info.metadata if isinstance(mark, Stored)]
+    return found[-1] if found else Stored()
+
+
+def declare(database: EmbeddedDB, label: str, fields: dict[str, FieldInfo]) -> None:
+    """Make the indexes that the fields of a label declare.
+
+    This is the one place where declarations become calls of the database.
+
+    Raises:
+        InvalidInput: a field declares what this database cannot do.
+        AlreadyExists: a field is declared unique, and stored nodes share a value.
+    """
+    create_index = getattr(database, "create_index", None)
+    for name, info in fields.items():
+        mark = marks(info)
+        if mark.embed or mark.text:
+            wanted = "embed=True" if mark.embed else "text=True"
+            raise InvalidInput(
+                f"{label}.{name} is declared with {wanted}, but only the texts of messages, "
+                "documents and facts are embedded, and only theirs and those of chats, entities "
+                "and summaries are searched by words",
+                hint="Leave it out, and keep the text with db.remember(…, about=node)",
+            )
+        if mark.unique and create_index is None:
+            raise InvalidInput(
+                f"{label}.{name} is declared with unique=True, which this version cannot enforce",
+                hint="Leave it out, and give the node an id made of the value, which is unique",
+            )
+        if mark.index and create_index is not None:
+            create_index(label, name, unique=mark.unique)

@@ -1,0 +1,168 @@
+"""Models of a user's own: edges as pydantic objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+
+from pydantic import AwareDatetime
+from pydantic import Field as PydanticField
+
+from .._native import Edge
+from ..errors import InvalidInput, shown
+from ..fields import DELETE, End
+from .nodes import StoredModel, check_names
+from .owner import IdLike, Owner
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["EdgeModel"]
+
+
+class EdgeModel(StoredModel):
+    """An edge with declared properties.
+
+    ``class Knows(EdgeModel, type="KNOWS")`` declares one; the type is the name of the class when
+    left out.
+
+    Attributes:
+        id: the id, unique in its namespace; made when left out.
+        source: id of the node where it begins; may be given as an object.
+        target: id of the node where it ends; may be given as an object.
+        weight: its weight.
+        valid_from: true in the world from here on.
+        valid_to: true in the world until here.
+        sources: ids of what it was derived from.
+
+    Example:
+        >>> from embedded_db import EdgeModel, NodeModel
+        >>> class Person(NodeModel, label="Person"):
+        ...     name: str
+        >>> class Knows(EdgeModel, type="KNOWS"):
+        ...     since: int
+        >>> ann, bob = Person(name="Ann"), Person(name="Bob")
+        >>> _ = db.add_all([ann, bob, Knows(source=ann, target=bob, since=2020)])
+        >>> [edge.since for edge in Knows.of(ann)]
+        [2020]
+    """
+
+    edge_type: ClassVar[str] = ""
+    own_fields: ClassVar[frozenset[str]] = frozenset(
+        {"id", "source", "target", "weight", "valid_from", "valid_to", "sources"}
+    )
+
+    source: End[str, IdLike] = PydanticField(frozen=True)
+    target: End[str, IdLike] = PydanticField(frozen=True)
+    weight: float = 1.0
+    valid_from: AwareDatetime | None = None
+    valid_to: AwareDatetime | None = None
+    sources: list[str] = PydanticField(default_factory=list, frozen=True)
+
+    def __init_subclass__(cls, *, type: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.edge_type = cls.__name__ if type is None else type
+        if not cls.edge_type:
+            raise InvalidInput(f"the type of {cls.__name__} is empty", hint="Give one: type=…")
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        check_names(cls, EdgeModel)
+
+    @classmethod
+    def _prefix(cls) -> str:
+        return cls.edge_type
+
+    @property
+    def recorded_at(self) -> datetime | None:
+        """When it was stored first (UTC); None before."""
+        return None if self._record is None else self._record.recorded_at
+
+    @classmethod
+    def of(cls, node: IdLike, direction: str = "out", limit: int | None = None) -> Iterator[Self]:
+        """Iterate over the edges of this model at a node, oldest first.
+
+        Args:
+            node: a stored object, read from a database or a snapshot.
+            direction: ``"out"``, ``"in"`` or ``"both"``.
+            limit: most edges.
+
+        Raises:
+            InvalidInput: it is not stored, or was read in a transaction.
+            NotFound: the node was deleted.
+        """
+        from ..reads import Reads
+
+        owner = getattr(node, "_owner", None)
+        if not isinstance(owner, Reads):
+            raise InvalidInput(
+                f"{shown(node)} was not read from a database or a snapshot",
+                hint="Give a stored object; inside a transaction, use db.edges or the object "
+                "from the database",
+            )
+        found = owner.edges(node, cls.edge_type, direction, limit)
+        return (cls._of(cast("Owner", owner), edge) for edge in found)
+
+    @classmethod
+    def _of(cls, owner: Owner, edge: Edge) -> Self:
+        return cls._from_record(owner, edge, cls._own(edge))
+
+    @classmethod
+    def _own(cls, edge: Edge) -> dict[str, Any]:
+        return {name: getattr(edge, name) for name in cls.own_fields}
+
+    def _draft(self) -> dict[str, Any]:
+        own = {name: self.__dict__[name] for name in self.own_fields}
+        present = {name: value for name, value in own.items() if value is not None}
+        return {**present, "type": self.edge_type, "properties": self._properties()}
+
+    def _updates(self) -> dict[str, Any]:
+        updates = super()._updates()
+        for name in ("weight", "valid_from", "valid_to"):
+            value = self.__dict__[name]
+            if value != getattr(self._record, name):
+                updates[name] = DELETE if value is None else value
+        return updates
+
+    def save(self, *, force: bool = False) -> None:
+        """Store the changes; only what changed is written.
+
+        Args:
+            force: overwrite what someone else changed since this object was read.
+
+        Raises:
+            Conflict: the edge was changed since; `refresh` and try again.
+            NotFound: the edge was deleted.
+            InvalidInput: it is not stored yet, or a value cannot be stored.
+        """
+        owner = self._bound()
+        updates = self._updates()
+        if not updates:
+            return
+        expected = None if force else self._record
+        edge = owner._save_edge(self.id, updates, expected)
+        self._reload(self._of(owner, edge))
+
+    def refresh(self) -> None:
+        """Read the edge again; unsaved changes are dropped.
+
+        Raises:
+            NotFound: the edge was deleted.
+            InvalidInput: it is not stored yet, or what is stored does not fit the model.
+        """
+        owner = self._bound()
+        edge = owner.get_edge(self.id)
+        if edge is None:
+            raise self._gone()
+        self._reload(self._of(owner, edge))
+
+    def delete(self) -> None:
+        """Delete the edge.
+
+        Raises:
+            NotFound: it was deleted already.
+            InvalidInput: it is not stored yet.
+        """
+        self._bound().delete_edge(self.id)

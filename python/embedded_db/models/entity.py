@@ -1,0 +1,67 @@
+"""What the weaver makes of messages: entities and summaries."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+from ..errors import NotFound
+from .base import Model, Property
+from .owner import Owner
+
+if TYPE_CHECKING:
+    from .chat import Chat
+    from .message import Message
+
+__all__ = ["Entity", "Summary", "entities_of"]
+
+
+class Entity(Model):
+    """A person, place or thing that messages mention."""
+
+    __slots__ = ()
+    node_label = "Entity"
+
+    label = Property[str]("The name as people write it, such as ``Paris``.")
+    entity_type = Property[str]("Its class, such as ``GPE``.")
+    aliases = Property[list[str]]("Other ways it is written.", default=())
+    mention_count = Property[int]("How many messages mention it.", default=0, settable=False)
+
+    def messages(self, limit: int | None = None) -> "Iterator[Message]":
+        """Iterate over the messages that mention this entity.
+
+        Args:
+            limit: most messages.
+        """
+        nodes = self._owner.neighbors(self.id, "MENTIONS", "in", limit)
+        return cast("Iterator[Message]", nodes)
+
+
+class Summary(Model):
+    """A summary the weaver made of a chat; extractive: sentences of its messages."""
+
+    __slots__ = ()
+    node_label = "Summary"
+
+    chat_id = Property[str]("The chat it summarises.", settable=False)
+    text = Property[str]("The summary.", settable=False)
+    first_message = Property[str]("Id of the first message it covers.", settable=False)
+    last_message = Property[str]("Id of the last message it covers.", settable=False)
+
+    @property
+    def chat(self) -> "Chat":
+        """The chat it summarises.
+
+        Raises:
+            NotFound: the chat was deleted.
+        """
+        from .chat import Chat
+
+        chat = self._owner.get_node(self.chat_id)
+        if not isinstance(chat, Chat):
+            raise NotFound(f"the chat {self.chat_id!r} does not exist", id=self.chat_id)
+        return chat
+
+
+def entities_of(owner: Owner, id: str) -> list[Entity]:
+    """Give the entities that a node mentions."""
+    found = owner.neighbors(id, "MENTIONS", "out")
+    return [node for node in found if isinstance(node, Entity)]

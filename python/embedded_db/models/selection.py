@@ -1,0 +1,300 @@
+"""Queries in fluent form: ``Message.where(Message.sender == "Ann").matching("rust").limit(10)``."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+
+import numpy.typing as npt
+
+from .._native import Node
+from ..checks import MAX_LIMIT
+from ..errors import InvalidInput, InvalidQuery, shown
+from ..fields import Condition
+from ..query import (
+    ConvergedQuery,
+    Direction,
+    GraphFilter,
+    Order,
+    Rank,
+    Rerank,
+    SemanticQuery,
+)
+from ..results import Results
+from .owner import IdLike, Owner
+
+if TYPE_CHECKING:
+    from .._native import Cursor
+    from ..database import EmbeddedDB
+
+__all__ = ["Selection"]
+
+M = TypeVar("M")
+
+PAGE: Final = 512
+
+
+class Selection(Generic[M]):
+    """Stored objects of one class, as a query that can be narrowed and kept.
+
+    Every method gives a new selection; nothing is read before it is iterated over, and each
+    iteration asks anew. It is asked of the one database handle that is open in the process; with
+    several, and for a namespace, a snapshot or a transaction, `on` says which.
+
+    Example:
+        >>> chat = db.create_chat()
+        >>> _ = chat.add_messages([
+        ...     {"content": "Rust is fast", "sender": "Ann"},
+        ...     {"content": "Python is handy", "sender": "Ann"},
+        ...     {"content": "Rust is safe", "sender": "Bob"},
+        ... ])
+        >>> from embedded_db import Message
+        >>> said = Message.where(Message.chat_id == chat.id, Message.sender == "Ann").on(db)
+        >>> [message.content for message in said.matching("rust")]
+        ['Rust is fast']
+        >>> said.limit(1).first().sender
+        'Ann'
+    """
+
+    __slots__ = ("_label", "_make", "_owner", "_parts")
+
+    def __init__(self, make: Callable[[Owner, Node], M], label: str) -> None:
+        self._make = make
+        self._label = label
+        self._parts: dict[str, Any] = {}
+        self._owner: Owner | None = None
+
+    def _with(self, **parts: object) -> "Selection[M]":
+        other = Selection(self._make, self._label)
+        other._parts = {**self._parts, **parts}
+        other._owner = self._owner
+        return other
+
+    def where(self, *conditions: Condition | bool) -> "Selection[M]":
+        """Keep what meets these conditions too.
+
+        Args:
+            *conditions: comparisons of properties of the class, such as ``Person.age >= 18``. To
+                a type checker some are bool; a real bool is refused.
+
+        Raises:
+            InvalidQuery: something else than a condition is given.
+        """
+        for condition in conditions:
+            if not isinstance(condition, Condition):
+                raise InvalidQuery(
+                    f"{shown(condition)} is no condition on a property",
+                    hint="Compare a property of the class: Person.name == 'Ann'",
+                )
+        filters = self._parts.get("structural_filters", ())
+        return self._with(structural_filters=(*filters, *conditions))
+
+    def connected_to(
+        self,
+        start: IdLike | Sequence[IdLike],
+        via: str | Sequence[str] | None = None,
+        *,
+        direction: Direction = "any",
+        min_hops: int = 1,
+        max_hops: int = 1,
+    ) -> "Selection[M]":
+        """Keep what edges lead to.
+
+        Args:
+            start: a node, or several.
+            via: one edge type or several; all when left out.
+            direction: ``"out"``, ``"in"`` or ``"any"``, seen from the start.
+            min_hops: fewest edges.
+            max_hops: most edges.
+        """
+        reach = GraphFilter(
+            start=start, edge_types=via, direction=direction, min_hops=min_hops, max_hops=max_hops
+        )
+        return self._with(graph_filter=reach)
+
+    def similar_to(
+        self,
+        query: str | npt.ArrayLike,
+        threshold: float | None = None,
+        *,
+        space: str | None = None,
+    ) -> "Selection[M]":
+        """Rank by meaning.
+
+        Args:
+            query: a text, or a vector of float32[dim].
+            threshold: least raw cosine similarity.
+            space: the embedding space; the default one when left out.
+        """
+        semantic: dict[str, Any] = {"text" if isinstance(query, str) else "vector": query}
+        semantic.update(threshold=threshold, space=space)
+        return self._with(semantic_query=cast("SemanticQuery", semantic))
+
+    def matching(self, words: str) -> "Selection[M]":
+        """Rank by words (BM25) and keep what has any of them.
+
+        Args:
+            words: what to look for.
+        """
+        return self._with(text_query={"text": words})
+
+    def rank(self, rank: Rank) -> "Selection[M]":
+        """Say how results are ranked.
+
+        Args:
+            rank: weights of the legs, fusion, recency, diversity; see `Rank`.
+        """
+        return self._with(rank=rank)
+
+    def order_by(self, *order: "str | tuple[str, Order]") -> "Selection[M]":
+        """Say the order, where nothing ranks.
+
+        Args:
+            *order: names of properties, or pairs such as ``("timestamp", "desc")``; what lacks a
+                property comes last.
+        """
+        return self._with(order_by=order)
+
+    def limit(self, most: int) -> "Selection[M]":
+        """Give at most so many.
+
+        Args:
+            most: 1 to 10,000.
+        """
+        return self._with(limit=most)
+
+    def on(self, owner: object) -> "Selection[M]":
+        """Ask this database handle, snapshot or transaction.
+
+        Args:
+            owner: an `EmbeddedDB`, a `Snapshot` or a `Transaction`.
+
+        Raises:
+            InvalidInput: it is none of these.
+        """
+        from ..querying import Querying
+
+        if not isinstance(owner, Querying):
+            raise InvalidInput(
+                f"{shown(owner)} cannot be queried",
+                hint="Give a database, a snapshot or a transaction",
+            )
+        other = self._with()
+        other._owner = cast("Owner", owner)
+        return other
+
+    def to_query(self) -> ConvergedQuery:
+        """Give the query as a plain value; without a limit it is for 10,000 results.
+
+        Raises:
+            InvalidQuery: a part is malformed.
+        """
+        return ConvergedQuery(labels=[self._label], **{"limit": MAX_LIMIT, **self._parts})
+
+    def results(self, *, after: "Cursor | None" = None, rerank: Rerank | None = None) -> Results:
+        """Ask, and give the results with every score, best first.
+
+        Args:
+            after: ``results.cursor`` of the page before.
+            rerank: orders the best results anew; see `EmbeddedDB.query`.
+
+        Raises:
+            InvalidInput: several handles are open, or none, and `on` did not say which to ask.
+            DbError: as `EmbeddedDB.query`.
+        """
+        return self._asked().execute_query(self.to_query(), after=after, rerank=rerank)
+
+    def __iter__(self) -> Iterator[M]:
+        owner, query = self._asked(), self.to_query()
+        if "limit" in self._parts:
+            return self._made(owner, owner.execute_query(query))
+        return self._pages(owner, dataclasses.replace(query, limit=PAGE))
+
+    def _pages(self, owner: Owner, query: ConvergedQuery) -> Iterator[M]:
+        """Give all there are, in the state that the first page saw."""
+        after = None
+        while True:
+            results = owner.execute_query(query, after=after)
+            after = results.cursor
+            yield from self._made(owner, results)
+            if after is None:
+                return
+
+    def _made(self, owner: Owner, results: Results) -> Iterator[M]:
+        return (self._make(owner, node) for node in results.raw_nodes())
+
+    def first(self) -> M | None:
+        """Give the best one, or None when there is none."""
+        return next(iter(self.limit(1)), None)
+
+    def count(self) -> int:
+        """Count them all, whatever the limit.
+
+        Raises:
+            InvalidQuery: it is ranked by meaning or words, which match no certain set.
+        """
+        return self._asked().count_matching(self.to_query())
+
+    def group_count(self, property: str) -> dict[Any, int]:
+        """Count them by the value of a property; see `EmbeddedDB.group_count`.
+
+        Args:
+            property: its name, or a dotted path.
+
+        Raises:
+            InvalidQuery: it is ranked, or a value is a list or dict.
+        """
+        return self._asked().group_count(self.to_query(), property)
+
+    def update(self, **updates: Any) -> int:
+        """Change all of them in one step, whatever the limit; see `EmbeddedDB.update_matching`.
+
+        Args:
+            **updates: properties and their new values; `DELETE` removes one.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            InvalidInput: a snapshot or transaction was asked.
+            InvalidQuery: it is ranked.
+        """
+        return self._asked()._database("update").update_matching(self.to_query(), updates)
+
+    def delete(self) -> int:
+        """Delete all of them in one step, whatever the limit; see `EmbeddedDB.delete_matching`.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            InvalidInput: a snapshot or transaction was asked.
+            InvalidQuery: it is ranked.
+        """
+        return self._asked()._database("delete").delete_matching(self.to_query())
+
+    def _asked(self) -> Owner:
+        return self._owner or cast("Owner", only_open())
+
+    def __repr__(self) -> str:
+        parts: Mapping[str, Any] = self._parts
+        shown = "".join(f", {name}={value!r:.80}" for name, value in parts.items())
+        return f"<Selection of {self._label}{shown}>"
+
+
+NONE_OPEN: Final = "no database is open"
+
+
+def only_open() -> "EmbeddedDB":
+    """Give the one handle that is open in this process.
+
+    Raises:
+        InvalidInput: there is none, or there are several: guessing might show one user's
+            memory to another.
+    """
+    from ..database import open_handles
+
+    handles = open_handles()
+    if len(handles) == 1:
+        return handles[0]
+    problem = f"{len(handles)} database handles are open" if handles else NONE_OPEN
+    raise InvalidInput(f"{problem}, so it is not clear which to ask", hint="Say it with .on(db)")

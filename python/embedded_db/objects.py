@@ -1,0 +1,217 @@
+"""Storing and reading objects of a user's own models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+
+from .errors import InvalidInput, shown
+from .models.owner import IdLike, Owner, id_of
+
+if TYPE_CHECKING:
+    from .database import EmbeddedDB
+    from .models.edges import EdgeModel
+    from .models.nodes import NodeModel, StoredModel
+    from .transaction import Transaction
+
+__all__ = ["Objects"]
+
+S = TypeVar("S", bound="StoredModel")
+NM = TypeVar("NM", bound="NodeModel")
+EM = TypeVar("EM", bound="EdgeModel")
+
+
+class Objects:
+    """What databases and transactions do with objects of `NodeModel` and `EdgeModel`."""
+
+    def register(self, *models: type[StoredModel]) -> None:
+        """Make the indexes that the fields of models declare.
+
+        Adding the first object of a model does the same.
+
+        Args:
+            *models: classes of nodes; those of edges declare no indexes.
+
+        Raises:
+            InvalidInput: a field declares what the database cannot do, or one is no model.
+            AlreadyExists: a field is declared unique, and stored nodes share a value.
+
+        Example:
+            >>> from embedded_db import Field, NodeModel
+            >>> class Person(NodeModel, label="Person"):
+            ...     name: str = Field(index=True)
+            >>> db.register(Person)
+        """
+        from .models.declared import declare
+        from .models.edges import EdgeModel
+        from .models.nodes import NodeModel
+
+        database = self._of_database()
+        given: tuple[object, ...] = models
+        for model in given:
+            if not isinstance(model, type) or not issubclass(model, NodeModel | EdgeModel):
+                raise _no_model(model)
+            if model not in database._registered and issubclass(model, NodeModel):
+                declare(database, model.node_label, model.model_fields)
+                database._registered.add(model)
+
+    def add(self, obj: S) -> S:
+        """Store a new object.
+
+        Args:
+            obj: an object of a `NodeModel` or an `EdgeModel`.
+
+        Returns:
+            The same object, now bound to this database: it can be saved, refreshed, deleted.
+
+        Raises:
+            AlreadyExists: the id or a unique value is taken.
+            NotFound: an end of an edge does not exist.
+            InvalidInput: it is no such object, or a value cannot be stored.
+
+        Example:
+            >>> from embedded_db import NodeModel
+            >>> class Person(NodeModel, label="Person"):
+            ...     name: str
+            >>> ann = db.add(Person(id="ann", name="Ann"))
+            >>> ann.stored, ann.version, db.get_node("ann")["name"]
+            (True, 1, 'Ann')
+        """
+        return self.add_all([obj])[0]
+
+    def add_all(self, objs: Iterable[S]) -> list[S]:
+        """Store new objects, all or nothing, nodes before edges.
+
+        Args:
+            objs: objects of `NodeModel` and `EdgeModel`; edges may lead to nodes among them.
+
+        Returns:
+            The same objects in the order given.
+
+        Raises:
+            AlreadyExists: an id or a unique value is taken.
+            NotFound: an end of an edge does not exist.
+            InvalidInput: one is no such object, or a value cannot be stored.
+
+        Example:
+            >>> from embedded_db import EdgeModel, NodeModel
+            >>> class Person(NodeModel, label="Person"):
+            ...     name: str
+            >>> class Knows(EdgeModel, type="KNOWS"):
+            ...     since: int
+            >>> ann, bob = Person(name="Ann"), Person(name="Bob")
+            >>> _ = db.add_all([ann, bob, Knows(source=ann, target=bob, since=2020)])
+            >>> [node["name"] for node in db.neighbors(ann, "KNOWS")]
+            ['Bob']
+        """
+        from .models.edges import EdgeModel
+        from .models.nodes import NodeModel
+
+        given = list(_iterable(objs))
+        nodes: list[NodeModel] = [obj for obj in given if isinstance(obj, NodeModel)]
+        edges: list[EdgeModel] = [obj for obj in given if isinstance(obj, EdgeModel)]
+        if len(nodes) + len(edges) < len(given):
+            wrong = next(obj for obj in given if not isinstance(obj, NodeModel | EdgeModel))
+            raise InvalidInput(
+                f"{shown(wrong)} cannot be added",
+                hint="Give objects of NodeModel or EdgeModel; for plain values there are "
+                "create_node and create_edge",
+            )
+        self.register(*dict.fromkeys(type(obj) for obj in given))
+        self._store(nodes, edges)
+        owner = cast("Owner", self)
+        for obj in given:
+            if isinstance(obj, NodeModel):
+                record: Any = owner._raw_node(obj.id)
+            else:
+                record = owner.get_edge(obj.id)
+            obj._bind(owner, record)
+        return given
+
+    @overload
+    def get(self, model: type[NM], id: IdLike) -> NM | None: ...
+    @overload
+    def get(self, model: type[EM], id: IdLike) -> EM | None: ...
+    def get(self, model: Any, id: IdLike) -> Any:
+        """Read a node or an edge as an object of a model.
+
+        Args:
+            model: the class.
+            id: the id.
+
+        Returns:
+            The object, of a subclass if the node was stored as one; None when there is none of
+            this id.
+
+        Raises:
+            InvalidInput: what has this id is no object of the model.
+
+        Example:
+            >>> from embedded_db import NodeModel
+            >>> class Person(NodeModel, label="Person"):
+            ...     name: str
+            >>> _ = db.create_node({"id": "ann", "label": "Person", "properties": {"name": "Ann"}})
+            >>> db.get(Person, "ann").name, db.get(Person, "nobody")
+            ('Ann', None)
+        """
+        from .models.edges import EdgeModel
+        from .models.nodes import NodeModel
+
+        if not isinstance(model, type) or not issubclass(model, NodeModel | EdgeModel):
+            raise _no_model(model)
+        owner, wanted = cast("Owner", self), id_of(id)
+        if issubclass(model, EdgeModel):
+            edge = owner.get_edge(wanted)
+            if edge is not None and edge.type != model.edge_type:
+                raise _other_kind(wanted, f"an edge {edge.type}", model)
+            return None if edge is None else model._of(owner, edge)
+        node = owner._raw_node(wanted)
+        if node is not None and model.node_label not in node.labels:
+            raise _other_kind(wanted, f"a node {'/'.join(node.labels)}", model)
+        return None if node is None else model._of(owner, node)
+
+    def _store(self, nodes: list[NodeModel], edges: list[EdgeModel]) -> None:
+        """Write drafts, all or nothing."""
+        raise NotImplementedError
+
+    def _of_database(self) -> EmbeddedDB:
+        """Give the database whose indexes are declared."""
+        raise NotImplementedError
+
+
+def store_in_database(database: EmbeddedDB, nodes: list[NodeModel], edges: list[EdgeModel]) -> None:
+    """Write objects; those of one kind in one step, without a transaction."""
+    from .transaction import run
+
+    if not edges:
+        database.create_nodes([node._draft() for node in nodes])
+    elif not nodes:
+        database.create_edges([edge._draft() for edge in edges])
+    else:
+        run(database, lambda tx: store_in_transaction(tx, nodes, edges), own=True)
+
+
+def store_in_transaction(tx: Transaction, nodes: list[NodeModel], edges: list[EdgeModel]) -> None:
+    """Buffer objects."""
+    for node in nodes:
+        tx.create_node(node._draft())
+    for edge in edges:
+        tx.create_edge(edge._draft())
+
+
+def _iterable(objs: object) -> Iterable[Any]:
+    if isinstance(objs, Iterable) and not hasattr(objs, "model_dump"):  # models are iterable
+        return objs
+    raise InvalidInput(f"{shown(objs)} is no list of objects", hint="Give a list, or use db.add")
+
+
+def _no_model(model: object) -> InvalidInput:
+    return InvalidInput(
+        f"{shown(model)} is no model", hint="Give a class of NodeModel or EdgeModel"
+    )
+
+
+def _other_kind(id: str, found: str, model: type) -> InvalidInput:
+    return InvalidInput(
+        f"{id!r} is {found}, no {model.__name__}", hint="Read it with get_node or get_edge"
+    )

@@ -1,0 +1,46 @@
+"""Every example of a docstring gives what it says it gives.
+
+An example finds an empty database as ``db``; what its module defines and exports is there too.
+"""
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+import embedded_db
+
+OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+
+def modules():
+    root = Path(embedded_db.__file__).parent
+    for file in sorted(root.rglob("*.py")):
+        if ">>> " in file.read_text(encoding="utf-8"):
+            parts = ("embedded_db", *file.relative_to(root).with_suffix("").parts)
+            yield importlib.import_module(".".join(parts))
+
+
+def examples():
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    for module in modules():
+        for test in finder.find(module):
+            if test.examples:
+                yield pytest.param(test, id=test.name)
+
+
+@pytest.mark.usefixtures("real_models")
+@pytest.mark.parametrize("example", list(examples()))
+def test_the_example_of_a_docstring(example, db):
+    report = []
+    runner = doctest.DocTestRunner(optionflags=OPTIONS)
+    example.globs = {**example.globs, "db": db, "__name__": "example"}
+    runner.run(example, out=report.append)
+    assert not runner.failures, "".join(report)
+
+
+def test_what_users_of_models_call_has_an_example():
+    found = {parameter.id for parameter in examples()}
+    for name in ("memory.Memory.add_document", "memory.Memory.remember", "memory.Memory.forget"):
+        assert f"embedded_db.{name}" in found
