@@ -311,7 +311,7 @@ def reranked(
     return results.picked(order, [scores[at] for at in order])
 
 
-def within(results: Results, budget: int, count_tokens: "TokenCounter | None") -> Results:
+def within(results: Results, budget: object, count_tokens: "TokenCounter | None") -> Results:
     """Keep the results whose texts fit into a number of tokens together, best first.
 
     Raises:

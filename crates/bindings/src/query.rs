@@ -14,9 +14,10 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use crate::convert::{Property, string, strings, to_object, value, vector, wait};
+use crate::convert::{string, strings, vector, wait};
 use crate::errors::{Released, to_python};
 use crate::objects::Node;
+use crate::values::{Property, to_object, value};
 
 fn wrong(py: Python<'_>, field: &str, message: String) -> PyErr {
     to_python(py, &Error::query(field, message))
