@@ -13,6 +13,7 @@ from .owner import IdLike, Owner
 
 if TYPE_CHECKING:
     from ..database import EmbeddedDB
+    from ..transaction import Transaction
 
 __all__ = ["Selection"]
 
@@ -185,6 +186,77 @@ class Selection(Generic[M]):
     def first(self) -> M | None:
         """Give the best one, or None when there is none."""
         return next(iter(self.limit(1)), None)
+
+    def count(self) -> int:
+        """Count them, up to the limit.
+
+        Raises:
+            InvalidQuery: there is no limit, and 10,000 or more are selected.
+
+        Example:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_messages([{"content": text} for text in "abc"])
+            >>> Message.where(Message.content != "a").on(db).count()
+            2
+        """
+        return len(self._hits(self._asked()))
+
+    def update(self, **changes: Any) -> int:
+        """Change properties of all that are selected, all or nothing.
+
+        Args:
+            **changes: values by property name; `DELETE` as a value removes the property.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            InvalidQuery: there is no limit, and 10,000 or more are selected.
+            InvalidInput: a value cannot be stored.
+            ReadOnly: it is asked of a snapshot.
+            Conflict: others changed them time and again.
+
+        Example:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_messages([{"content": text} for text in "abc"])
+            >>> Message.where(Message.content.in_(["a", "b"])).on(db).update(read=True)
+            2
+        """
+        return self._written(lambda tx, id: tx.update_node(id, changes))
+
+    def delete(self) -> int:
+        """Delete all that are selected with what was derived from them, all or nothing.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            InvalidQuery: there is no limit, and 10,000 or more are selected.
+            ReadOnly: it is asked of a snapshot.
+            Conflict: others changed them time and again.
+
+        Example:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_messages([{"content": text} for text in "abc"])
+            >>> Message.where(Message.content == "b").on(db).delete(), db.count("Message")
+            (1, 2)
+        """
+        return self._written(lambda tx, id: tx.delete_node(id))
+
+    def _written(self, change: "Callable[[Transaction, str], None]") -> int:
+        from ..transaction import Transaction, run
+
+        def change_all(tx: Transaction) -> int:
+            ids = [hit.node.id for hit in self._hits(cast("Owner", tx))]
+            for id in ids:
+                if tx.get_node(id) is not None:  # it may have gone with another
+                    change(tx, id)
+            return len(ids)
+
+        owner = self._asked()
+        if isinstance(owner, Transaction):
+            return change_all(owner)
+        return run(owner._database("changing a selection"), change_all, own=True)
 
     def _asked(self) -> Owner:
         return self._owner or cast("Owner", only_open())
