@@ -30,8 +30,11 @@ from embedded_db import (
     Message,
     NodeModel,
     NotFound,
+    ReadOnly,
     Relation,
 )
+
+MOOD = Expression[str]("mood")
 
 
 class Knows(EdgeModel, type="KNOWS"):
@@ -426,6 +429,34 @@ def test_a_selection_asks_the_one_open_handle(db, tmp_path):
     db.close()
     with pytest.raises(InvalidInput, match="no database is open"):
         list(Person.where())
+
+
+def test_a_selection_is_changed_as_a_whole(db):
+    db.add_all([Person(name=f"p{n}", age=n) for n in range(10)])
+    old = Person.where(Person.age >= 5)
+    assert old.count() == 5
+    assert old.limit(2).count() == 2
+    with pytest.raises(InvalidInput):
+        old.update(age=object())
+    assert old.update(age=1, mood="young") == 5
+    assert old.count() == 0
+    assert {person.extra["mood"] for person in Person.where(Person.age == 1, MOOD.exists())} == {
+        "young"
+    }
+    with db.snapshot() as snapshot, pytest.raises(ReadOnly):
+        Person.where().on(snapshot).delete()
+    with pytest.raises(ZeroDivisionError), db.transaction() as tx:  # noqa: PT012
+        assert Person.where(Person.age > 1).on(tx).delete() == 3
+        assert tx.get_node(Person.where(Person.name == "p2").first()) is None
+        _ = 1 / 0
+    assert Person.where().count() == 10
+    assert Person.where(Person.age <= 1).delete() == 7
+    assert {person.name for person in Person.where()} == {"p2", "p3", "p4"}
+    chat = db.create_chat()
+    chat.add_messages([{"content": text} for text in "abc"])
+    with db.transaction():
+        assert Message.where(Message.chat_id == chat.id).update(read=True) == 3
+    assert db.verify()["ok"]
 
 
 def test_a_selection_is_never_cut_silently(db):

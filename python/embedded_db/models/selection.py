@@ -25,6 +25,7 @@ from .owner import IdLike, Owner
 if TYPE_CHECKING:
     from .._native import Cursor
     from ..database import EmbeddedDB
+    from ..transaction import Transaction
 
 __all__ = ["Selection"]
 
@@ -204,35 +205,32 @@ class Selection(Generic[M]):
         return self._asked().execute_query(self.to_query(), after=after, rerank=rerank)
 
     def __iter__(self) -> Iterator[M]:
-        owner, query = self._asked(), self.to_query()
+        owner = self._asked()
+        return (self._make(owner, node) for node in self._selected(owner))
+
+    def _selected(self, owner: Owner) -> Iterator[Node]:
+        """Give all there are up to the limit, in the state that the first page saw."""
+        query = self.to_query()
         if "limit" in self._parts:
-            return self._made(owner, owner.execute_query(query))
-        return self._pages(owner, dataclasses.replace(query, limit=PAGE))
-
-    def _pages(self, owner: Owner, query: ConvergedQuery) -> Iterator[M]:
-        """Give all there are, in the state that the first page saw."""
-        after = None
-        while True:
-            results = owner.execute_query(query, after=after)
-            after = results.cursor
-            yield from self._made(owner, results)
-            if after is None:
-                return
-
-    def _made(self, owner: Owner, results: Results) -> Iterator[M]:
-        return (self._make(owner, node) for node in results.raw_nodes())
+            return owner.execute_query(query).raw_nodes()
+        return _pages(owner, dataclasses.replace(query, limit=PAGE))
 
     def first(self) -> M | None:
         """Give the best one, or None when there is none."""
         return next(iter(self.limit(1)), None)
 
     def count(self) -> int:
-        """Count them all, whatever the limit.
+        """Count them, up to the limit.
 
-        Raises:
-            InvalidQuery: it is ranked by meaning or words, which match no certain set.
+        Example:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_messages([{"content": text} for text in "abc"])
+            >>> Message.where(Message.content != "a").on(db).count()
+            2
         """
-        return self._asked().count_matching(self.to_query())
+        if self._is_a_whole_set():
+            return self._asked().count_matching(self.to_query())
+        return sum(1 for _ in self)
 
     def group_count(self, property: str) -> dict[Any, int]:
         """Count them by the value of a property; see `EmbeddedDB.group_count`.
@@ -241,36 +239,84 @@ class Selection(Generic[M]):
             property: its name, or a dotted path.
 
         Raises:
-            InvalidQuery: it is ranked, or a value is a list or dict.
+            InvalidQuery: there is a limit or a ranking, or a value is a list or dict.
         """
+        if "limit" in self._parts:
+            raise InvalidQuery("a selection with a limit is counted in groups", hint="Leave it out")
         return self._asked().group_count(self.to_query(), property)
 
-    def update(self, **updates: Any) -> int:
-        """Change all of them in one step, whatever the limit; see `EmbeddedDB.update_matching`.
+    def update(self, **changes: Any) -> int:
+        """Change properties of all that are selected, up to the limit, all or nothing.
 
         Args:
-            **updates: properties and their new values; `DELETE` removes one.
+            **changes: values by property name; `DELETE` as a value removes the property.
 
         Returns:
             How many there were.
 
         Raises:
-            InvalidInput: a snapshot or transaction was asked.
-            InvalidQuery: it is ranked.
+            InvalidInput: a value cannot be stored.
+            ReadOnly: it is asked of a snapshot.
+            Conflict: others changed them time and again.
+
+        Example:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_messages([{"content": text} for text in "abc"])
+            >>> Message.where(Message.content.in_(["a", "b"])).on(db).update(read=True)
+            2
         """
-        return self._asked()._database("update").update_matching(self.to_query(), updates)
+        return self._written(
+            lambda db, query: db.update_matching(query, changes),
+            lambda tx, id: tx.update_node(id, changes),
+        )
 
     def delete(self) -> int:
-        """Delete all of them in one step, whatever the limit; see `EmbeddedDB.delete_matching`.
+        """Delete all that are selected, up to the limit, with what was derived from them.
+
+        It is all or nothing.
 
         Returns:
             How many there were.
 
         Raises:
-            InvalidInput: a snapshot or transaction was asked.
-            InvalidQuery: it is ranked.
+            ReadOnly: it is asked of a snapshot.
+            Conflict: others changed them time and again.
+
+        Example:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_messages([{"content": text} for text in "abc"])
+            >>> Message.where(Message.content == "b").on(db).delete(), db.count("Message")
+            (1, 2)
         """
-        return self._asked()._database("delete").delete_matching(self.to_query())
+        return self._written(
+            lambda db, query: db.delete_matching(query),
+            lambda tx, id: tx.delete_node(id),
+        )
+
+    def _is_a_whole_set(self) -> bool:
+        return not {"limit", "semantic_query", "text_query"} & self._parts.keys()
+
+    def _written(
+        self,
+        change_set: "Callable[[EmbeddedDB, ConvergedQuery], int]",
+        change_one: "Callable[[Transaction, str], None]",
+    ) -> int:
+        from ..transaction import Transaction, run
+
+        def change_each(tx: Transaction) -> int:
+            ids = [node.id for node in self._selected(cast("Owner", tx))]
+            for id in ids:
+                if tx.get_node(id) is not None:  # it may have gone with another
+                    change_one(tx, id)
+            return len(ids)
+
+        owner = self._asked()
+        if isinstance(owner, Transaction):
+            return change_each(owner)
+        database = owner._database("changing a selection")
+        if self._is_a_whole_set():
+            return change_set(database, self.to_query())
+        return run(database, change_each, own=True)
 
     def _asked(self) -> Owner:
         return self._owner or cast("Owner", only_open())
@@ -279,6 +325,16 @@ class Selection(Generic[M]):
         parts: Mapping[str, Any] = self._parts
         shown = "".join(f", {name}={value!r:.80}" for name, value in parts.items())
         return f"<Selection of {self._label}{shown}>"
+
+
+def _pages(owner: Owner, query: ConvergedQuery) -> Iterator[Node]:
+    after = None
+    while True:
+        results = owner.execute_query(query, after=after)
+        after = results.cursor
+        yield from results.raw_nodes()
+        if after is None:
+            return
 
 
 NONE_OPEN: Final = "no database is open"
