@@ -1,4 +1,4 @@
-"""Every Python example of the README and the guide runs as it is printed.
+"""Every Python example of the README and the documents runs as it is printed.
 
 The blocks of one document run in order in one program, in an empty directory, with the default
 models.
@@ -12,14 +12,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = ["README.md", *sorted(str(f.relative_to(ROOT)) for f in ROOT.glob("docs/*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+def examples(document):
+    return BLOCK.findall((ROOT / document).read_text(encoding="utf-8"))
+
+
+def test_the_documents_have_examples():
+    """So that a pattern which no longer finds any does not pass for success."""
+    found = {document for document in DOCUMENTS if examples(document)}
+    assert {"README.md", "docs/guide.md", "docs/importing.md", "docs/export.md"} <= found
+    for document in DOCUMENTS:
+        text = (ROOT / document).read_text(encoding="utf-8")
+        assert len(examples(document)) == len(re.findall(r"^ *```py", text, re.MULTILINE)), document
+
+
 @pytest.mark.usefixtures("real_models")
-@pytest.mark.parametrize("document", ["README.md", "docs/guide.md"])
+@pytest.mark.parametrize("document", [each for each in DOCUMENTS if examples(each)])
 def test_the_examples_run(document, tmp_path):
-    blocks = BLOCK.findall((ROOT / document).read_text(encoding="utf-8"))
-    assert blocks
+    blocks = examples(document)
     program = tmp_path / "program.py"
     program.write_text("\n".join(blocks), encoding="utf-8")
     run = subprocess.run(
@@ -33,7 +46,7 @@ def test_the_examples_run(document, tmp_path):
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/guide.md", "docs/architecture.md"])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document):
     file = ROOT / document
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", file.read_text(encoding="utf-8")):

@@ -16,6 +16,7 @@ MODULES = [
     "errors",
     "fields",
     "importers",
+    "interchange",
     "models",
     "progress",
     "pytest_plugin",
