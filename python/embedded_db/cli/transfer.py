@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -92,7 +92,7 @@ def import_command(
     if format == EXPORT or (format == "auto" and _is_export(file)):
         _import_export(file, db, namespace, config, wait, on_conflict, derived, as_json)
         return
-    order = cast("DateOrder", date_order.value)
+    order: DateOrder = date_order.value
     reader = check_file(file, format, skip_bad=skip_bad, date_order=order, time_zone=time_zone)
     if namespace is not None and reader.own_namespaces:
         raise InvalidInput(
