@@ -4,6 +4,7 @@ The blocks of one document run in order in one program, in an empty directory, w
 models.
 """
 
+import inspect
 import re
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+import embedded_db
+
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ["README.md", *sorted(str(f.relative_to(ROOT)) for f in ROOT.glob("docs/*.md"))]
+DOCUMENTS = ["README.md", *sorted(str(f.relative_to(ROOT)) for f in ROOT.glob("docs/**/*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -52,3 +55,31 @@ def test_links_lead_somewhere(document):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", file.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (file.parent / target).exists(), target
+
+
+def described():
+    """Paths of what the reference describes; those of modules with their members."""
+    paths = set()
+    for file in (ROOT / "docs" / "reference").glob("*.md"):
+        directives = re.split(r"^::: ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        for directive in directives[1:]:
+            path = directive.split()[0]
+            members = re.search(r"members: \[(.*)\]", directive)
+            if members is None:
+                paths.add(path)
+            else:
+                paths |= {f"{path}.{name.strip()}" for name in members[1].split(",")}
+    return paths
+
+
+def test_the_reference_describes_everything_public():
+    paths = described()
+    missing = []
+    for name in embedded_db.__all__:
+        public = getattr(embedded_db, name)
+        if inspect.isclass(public):
+            module = public.__module__
+            if not {module, f"{module}.{name}"} & paths:
+                missing.append(f"{module}.{name}")
+    assert missing == []
+    assert {"embedded_db.importers.registry.import_file", "embedded_db.fields"} <= paths

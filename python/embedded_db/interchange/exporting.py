@@ -1,8 +1,8 @@
 """Writing an export: one instant of a database as plain files."""
 
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -101,26 +101,20 @@ def _new_directory(target: str) -> Iterator[str]:
                 hint="Export to a directory that does not exist",
                 path=target,
             )
-        place = tempfile.mkdtemp(prefix=f".{os.path.basename(target)}.", dir=parent)
+        place = os.path.join(parent, f".{os.path.basename(target)}.{secrets.token_hex(8)}")
+        os.mkdir(place)
     except OSError as error:
         raise _refused(target, error) from error
     try:
         yield place
         if os.path.isdir(target):
             os.rmdir(target)
-        os.chmod(place, 0o777 & ~_umask())
         os.rename(place, target)
         _sync(parent)
     except OSError as error:
         raise _refused(target, error) from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _sync(directory: str) -> None:
