@@ -76,7 +76,7 @@ bench: build
 
 # In an environment of its own: it reads the source, and needs nothing that the package needs.
 docs: $(DOCS)/requirements.stamp
-	$(DOCS)/bin/mkdocs build --strict --quiet
+	$(DOCS)/bin/mkdocs build --strict
 
 wheel: $(VENV)/requirements.stamp $(MODEL)
 	rm -rf dist
