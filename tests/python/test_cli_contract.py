@@ -177,6 +177,9 @@ def test_export_and_back(run, filled, tmp_path, config):
     with EmbeddedDB(filled, read_only=True, ml=None) as db, EmbeddedDB(":memory:", ml=None) as copy:
         copy.import_(tmp_path / "out")
         assert copy.get_node("m1").content == db.get_node("m1").content == NASTY
+    (tmp_path / "out" / "manifest.json").write_text("{")
+    damaged = run("import", tmp_path / "out")
+    assert (damaged.exit_code, "manifest.json: it is not JSON" in damaged.stderr) == (25, True)
     one = run("export", tmp_path / "one", "--namespace", "second", "--json")
     assert json.loads(one.stdout)["namespaces"] == ["second"]
 

@@ -154,10 +154,13 @@ def _facts(report: ImportReport, left: int, machine: bool) -> dict[str, Any]:
 
 
 def _is_export(file: Path) -> bool:
+    """Tell an export by its manifest; one whose manifest is damaged by its first file."""
     try:
         content = json.loads((file / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except OSError:
         return False
+    except ValueError:
+        return (file / "0000" / "nodes.jsonl").exists()
     return isinstance(content, dict) and content.get("format") == FORMAT
 
 
