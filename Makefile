@@ -6,6 +6,7 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+DOCS := build/docs-venv
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 REQUIREMENTS := requirements/dev.txt models/minilm/requirements.txt
 MODEL := build/models/embedded_db_minilm-0.1.0-py3-none-any.whl
@@ -22,7 +23,7 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
 
 .DELETE_ON_ERROR:
-.PHONY: help build demo test test-rust test-python lint lint-rust lint-python lint-types cross bench wheel clean FORCE
+.PHONY: help build demo test test-rust test-python lint lint-rust lint-python lint-types cross bench docs wheel clean FORCE
 
 help:
 	@echo 'make build           .venv with the package and its models'
@@ -31,6 +32,7 @@ help:
 	@echo 'make lint            formatting, lints, types, other platforms'
 	@echo 'make cross           type-check for Windows and macOS'
 	@echo 'make bench           measure, print the figures'
+	@echo 'make docs            the documentation as a site, in build/site'
 	@echo 'make wheel           wheels in dist/, tried in an empty environment'
 	@echo 'make clean           remove everything that was made'
 
@@ -73,6 +75,10 @@ cross: $(VENV)/requirements.stamp
 bench: build
 	$(BIN)/python benches/run.py $(ARGS)
 
+# In an environment of its own: it reads the source, and needs nothing that the package needs.
+docs: $(DOCS)/requirements.stamp
+	$(DOCS)/bin/mkdocs build --strict
+
 wheel: $(VENV)/requirements.stamp $(MODEL)
 	rm -rf dist
 	RUSTFLAGS='--remap-path-prefix=$(HOME)=' $(BIN)/maturin build --profile dist --locked --out dist
@@ -89,6 +95,11 @@ $(VENV)/requirements.stamp: $(REQUIREMENTS)
 		{ echo 'Python 3.11 or newer is needed; name one with: make PYTHON=…'; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install $(REQUIREMENTS:%=-r %)
+	@touch $@
+
+$(DOCS)/requirements.stamp: requirements/docs.txt
+	$(PYTHON) -m venv --clear $(DOCS)
+	$(DOCS)/bin/python -m pip install -r requirements/docs.txt
 	@touch $@
 
 # The script itself knows in a second whether its wheel is up to date.

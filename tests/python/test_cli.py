@@ -128,12 +128,16 @@ def test_verify(imported):
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (["show", "missing"], 1, "NotFound: no node has the id 'missing'"),
-        (["query", "train"], 1, "ModelUnavailable"),
-        (["query", "--where", "sender"], 1, "property=value"),
-        (["query"], 1, "InvalidQuery: the query is empty"),
-        (["import", "missing.jsonl"], 1, "missing.jsonl"),
-        (["import", "talk.jsonl", "--format", "json"], 1, "'jsonl'"),
+        (["show", "missing"], 10, "NotFound: no node or edge has the id 'missing'"),
+        (["query", "train"], 33, "ModelUnavailable"),
+        (["query", "--where", "sender"], 13, "property=value"),
+        (["query"], 18, "InvalidQuery: the query is empty"),
+        (["import", "missing.jsonl"], 13, "missing.jsonl"),
+        (["import", "talk.jsonl", "--format", "json"], 13, "'jsonl'"),
+        (["import", "talk.jsonl", "--date-order", "dym"], 2, "dym"),
+        (["import", "talk.jsonl", "--time-zone", "Mars"], 13, "Mars"),
+        (["export", "talk.jsonl"], 13, "not an empty directory"),
+        (["export", "out", "--namespace", "no"], 10, "no namespace 'no'"),
         (["show"], 2, "Missing argument"),
         (["stats", "--jsn"], 2, "--jsn"),
         (["frobnicate"], 2, "frobnicate"),
@@ -149,7 +153,7 @@ def test_errors_are_lines_not_tracebacks(imported, args, code, words):
 
 def test_a_missing_database_is_not_made(run, path):
     result = run("stats")
-    assert result.returncode == 1
+    assert result.returncode == 13
     assert "is no database" in result.stderr
     assert f"embedded-db import FILE --db {path}" in result.stderr
     assert not path.exists()
@@ -159,7 +163,7 @@ def test_a_file_is_no_database(run, path, talk):
     path.write_text("x")
     for command in (["stats"], ["import", talk]):
         result = run(*command)
-        assert result.returncode == 1
+        assert result.returncode == 13
         assert "is a file; a database is a directory" in result.stderr
 
 
@@ -169,7 +173,7 @@ def test_a_file_is_no_database(run, path, talk):
 def test_a_file_of_no_use_leaves_no_database(run, path, tmp_path, text, words):
     (tmp_path / "bad.jsonl").write_text(text)
     result = run("import", "bad.jsonl")
-    assert result.returncode == 1
+    assert result.returncode == 13
     assert words in result.stderr
     assert not path.exists()
 
@@ -188,14 +192,14 @@ def test_the_version(run):
 def test_a_bad_line_is_named(run, tmp_path):
     (tmp_path / "bad.jsonl").write_text('{"content": "x"}\nnonsense\n')
     result = run("import", "bad.jsonl")
-    assert result.returncode == 1
+    assert result.returncode == 13
     assert "line 2" in result.stderr
 
 
 def test_help_names_the_exit_codes(run):
     result = run("--help", db=False)
     assert result.returncode == 0
-    for command in ("import", "stats", "query", "show", "verify"):
+    for command in ("import", "export", "stats", "namespaces", "query", "show", "verify"):
         assert command in result.stdout
     assert "Exit codes" in result.stdout
 
@@ -205,7 +209,7 @@ def test_reading_goes_on_beside_a_writer(imported, config, path):
     with EmbeddedDB(path, ml=None) as db:
         assert imported("stats").returncode == 0
         refused = imported("import", "talk.jsonl")
-        assert refused.returncode == 1
+        assert refused.returncode == 26
         assert "DatabaseLocked" in refused.stderr
         assert db.count("Message") == 3
 
@@ -237,7 +241,7 @@ def test_without_the_model_what_is_stored_is_told_and_why_the_rest_waits(tmp_pat
         timeout=60,
         check=False,
     )
-    assert result.returncode == 4, result.stderr
+    assert result.returncode == 32, result.stderr
     assert result.stdout.startswith("messages")
     # Vector and entities of three messages, and the summary of their chat.
     assert "7 jobs wait for the model: " in result.stderr

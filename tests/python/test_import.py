@@ -2,12 +2,22 @@
 
 import gzip
 import json
+import re
+import tracemalloc
+import zipfile
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from embedded_db import Chat, InvalidInput
-from embedded_db.importers import FORMATS, ImportProgress, check_file, detect, import_file
+from embedded_db.importers import (
+    FORMATS,
+    ImportProgress,
+    Source,
+    check_file,
+    detect,
+    import_file,
+)
 
 
 def write_jsonl(file, records, compress=False):
@@ -110,8 +120,8 @@ def test_a_bad_line_is_named(db, tmp_path, line, words):
 def test_files_that_cannot_be_read(db, tmp_path):
     with pytest.raises(InvalidInput, match=r"missing\.jsonl.*No such file"):
         import_file(db, tmp_path / "missing.jsonl")
-    with pytest.raises(InvalidInput, match="cannot be read"):
-        import_file(db, tmp_path)
+    with pytest.raises(InvalidInput, match=r"holds \d+ files, where one is wanted"):
+        import_file(db, tmp_path, format="jsonl")
     strange = tmp_path / "strange.txt"
     strange.write_text("Dear diary")
     with pytest.raises(InvalidInput, match=r"Dear diary.*jsonl.*locomo.*apollo13"):
@@ -277,8 +287,169 @@ def test_the_locomo_conversations(db, shared_data):
     assert report.skipped == 0
 
 
+def test_every_format_that_was_tried_says_why_it_does_not_fit(tmp_path):
+    file = tmp_path / "strange.json"
+    file.write_text('[{"settings": 1}]')
+    with pytest.raises(InvalidInput) as caught:
+        detect(file)
+    reasons = dict(re.findall(r"(\w+) \([^)]*(?:\([^)]*\))?\): ([^;]+)", caught.value.message))
+    assert set(reasons) == set(FORMATS)
+    assert reasons["locomo"] == "its first object has neither qa nor conversation"
+    assert reasons["chatgpt"] == "its first object has no mapping"
+    assert reasons["slack"] == "it is a single file, not a directory or archive"
+    assert caught.value.path == str(file)
+
+
+def test_bad_records_are_skipped_and_counted_when_asked(db, tmp_path):
+    file = tmp_path / "talk.jsonl"
+    lines = [json.dumps(record(n)).encode() for n in range(1200)]
+    lines[2] = b"{not json}"
+    lines[700] = b'{"content": "\xff"}'
+    lines[701] = json.dumps({"content": "x", "id": "a" * 300}).encode()
+    lines[702] = b'{"content": "lone \\ud800 surrogate"}'
+    lines[703] = json.dumps({"content": "x", "metadata": {"n": 2**80}}).encode()
+    file.write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(lines) + b"\r\n")
+    with pytest.raises(InvalidInput, match="line 3: it is not JSON") as caught:
+        import_file(db, file)
+    assert (caught.value.record, caught.value.path) == ("line 3", str(file))
+    assert caught.value.reason.startswith("it is not JSON")
+    report = import_file(db, file, skip_bad=True)
+    assert (report.messages, report.skipped, report.bad) == (1195, 0, 5)
+    assert [problem.record for problem in report.problems] == [
+        "line 3",
+        "line 701",
+        "line 702",
+        "line 703",
+        "line 704",
+    ]
+    assert all(problem.reason for problem in report.problems)
+    again = import_file(db, file, skip_bad=True)
+    assert (again.messages, again.skipped, again.bad) == (0, 1195, 5)
+    assert db.verify()["ok"]
+
+
+def test_what_the_database_refuses_is_named_by_its_line(db, tmp_path):
+    lines = [record(1), record(2), record(3, metadata={"n": 2**80}), record(4)]
+    file = write_jsonl(tmp_path / "talk.jsonl", lines)
+    with pytest.raises(InvalidInput, match=r"line 3: .*64 bits") as caught:
+        import_file(db, file)
+    assert caught.value.record == "line 3"
+    assert db.count("Message") == 0, "a batch is stored all or nothing"
+
+
+def test_a_problem_list_has_an_end(db, tmp_path):
+    file = tmp_path / "talk.jsonl"
+    file.write_text("nonsense\n" * 1000)
+    report = import_file(db, file, "jsonl", skip_bad=True)
+    assert (report.bad, len(report.problems)) == (1000, 100)
+
+
+def test_options_are_checked(db, tmp_path):
+    file = write_jsonl(tmp_path / "talk.jsonl", [record(1)])
+    with pytest.raises(InvalidInput, match="Mars/Olympus"):
+        import_file(db, file, time_zone="Mars/Olympus")
+    with pytest.raises(InvalidInput, match="'dmy'"):
+        import_file(db, file, date_order="dym")
+
+
+def test_any_file_may_stand_in_an_archive(db, tmp_path):
+    plain = write_jsonl(tmp_path / "talk.jsonl", [record(n) for n in range(700)])
+    packed = tmp_path / "talk.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(plain, "talk.jsonl")
+    calls: list[ImportProgress] = []
+    assert import_file(db, packed, progress=calls.append).messages == 700
+    assert all(call.bytes_read <= call.bytes_total for call in calls)
+    packed.write_bytes(packed.read_bytes()[:-30])
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        import_file(db, packed)
+
+
+def test_a_damaged_archive_is_an_error(db, tmp_path):
+    packed = tmp_path / "talk.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("talk.jsonl", json.dumps(record(1)) + "\n")
+    packed.write_bytes(packed.read_bytes().replace(b"text 1", b"text 2"))
+    with pytest.raises(InvalidInput, match="decoded|text|CRC"):
+        import_file(db, packed)
+    assert db.count("Message") == 0
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "chatgpt", "slack", "whatsapp"])
+def test_memory_does_not_grow_with_the_file(tmp_path, format_):
+    def peak(size):
+        path = big_export(tmp_path / f"{format_}-{size}", format_, size)
+        reader = FORMATS[format_]
+        tracemalloc.start()
+        with Source(path) as source:
+            count = sum(len(batch.messages) for batch in reader.read(source))
+        [_, most] = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert count == size
+        return most
+
+    assert peak(9_000) < 1.5 * peak(1_500)
+
+
+def big_export(path, format_, size):
+    text = "word " * 20
+    if format_ == "jsonl":
+        with path.open("w") as file:
+            for n in range(size):
+                file.write(json.dumps({"content": f"{text}{n}"}) + "\n")
+    elif format_ == "whatsapp":
+        path = path.with_suffix(".txt")
+        with path.open("w") as file:
+            for n in range(size):
+                minute = n // 4
+                clock = f"{minute // 60 % 24:02}:{minute % 60:02}"
+                file.write(f"{13 + minute // 1440}.01.25, {clock} - Ann: {text}{n}\n")
+    elif format_ == "chatgpt":
+        with path.open("w") as file:
+            file.write("[")
+            for n in range(0, size, 10):
+                file.write("," * bool(n))
+                file.write(json.dumps(conversation(f"c{n}", [f"{text}{m}" for m in range(10)])))
+            file.write("]")
+    else:
+        (path / "general").mkdir(parents=True)
+        (path / "users.json").write_text("[]")
+        for day in range(3):
+            entries = [
+                {"type": "message", "text": text, "ts": f"{1700000000 + n}.{day:06}", "user": "U1"}
+                for n in range(size // 3)
+            ]
+            file = path / "general" / f"2025-01-0{day + 1}.json"
+            file.write_text(json.dumps(entries))
+    return path
+
+
+def conversation(id_, texts):
+    """A conversation as ChatGPT exports it."""
+    mapping = {"root": {"id": "root", "message": None, "parent": None, "children": ["n0"]}}
+    for n, text in enumerate(texts):
+        mapping[f"n{n}"] = {
+            "id": f"n{n}",
+            "parent": f"n{n - 1}" if n else "root",
+            "children": [f"n{n + 1}"] if n + 1 < len(texts) else [],
+            "message": {
+                "id": f"n{n}",
+                "author": {"role": "user" if n % 2 == 0 else "assistant"},
+                "create_time": 1700000000.25 + n,
+                "content": {"content_type": "text", "parts": [text]},
+            },
+        }
+    return {
+        "title": "Talk",
+        "create_time": 1700000000.0,
+        "mapping": mapping,
+        "current_node": f"n{len(texts) - 1}",
+        "conversation_id": id_,
+    }
+
+
 def test_formats_tell_themselves_apart():
-    assert set(FORMATS) == {"jsonl", "locomo", "apollo13"}
+    assert set(FORMATS) == {"jsonl", "chatgpt", "slack", "whatsapp", "locomo", "apollo13"}
     for name, reader in FORMATS.items():
         assert reader.name == name
         assert reader.describes

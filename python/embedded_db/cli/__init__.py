@@ -1,7 +1,8 @@
 """The command ``embedded-db``.
 
-Exit codes: 0 done; 1 the database, the file or a value refused; 2 a wrong command line, or the
-extra ``[cli]`` is not installed; 3 `verify` found damage; 4 some enrichment failed.
+Exit codes: 0 done; 1 done, with findings: `verify` found damage, or `import` left out bad records;
+2 a wrong command line, or the extra ``[cli]`` is not installed; from 3 on an error of the library,
+each with a code of its own (`exit_codes`); 130 interrupted; 141 nobody read the output.
 """
 
 import sys

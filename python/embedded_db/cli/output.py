@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,6 +15,8 @@ from rich.text import Text
 
 from ..errors import DbError
 
+FLOATS: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+JOINERS: Final = "\u200c\u200d"
 WIDE: Final = 10_000
 """Columns when the output is no terminal, so that no line is folded."""
 
@@ -21,17 +24,34 @@ __all__ = ["as_json", "error", "facts", "note", "size", "table"]
 
 
 def as_json(value: object) -> None:
-    """Print a value as JSON; times as ISO 8601, bytes as base64."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, default=_jsonable)
-    sys.stdout.write("\n")
+    """Print a value as JSON.
+
+    Times are ISO 8601, bytes base64; NaN and the infinities, which JSON has not, are the texts
+    ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``. What could steer a terminal is escaped.
+    """
+    sys.stdout.write(_json(value, indent=2) + "\n")
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    text = json.dumps(_jsonable(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    # Control characters below 32 are escaped already, and line ends are JSON's own.
+    return "".join(
+        c if c.isprintable() or c in JOINERS or c == "\n" else json.dumps(c)[1:-1] for c in text
+    )
 
 
 def _jsonable(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(name): _jsonable(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return FLOATS[str(value)]
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
-    raise TypeError(f"{value!r} has no form in JSON")
+    return value
 
 
 def facts(values: Mapping[str, Any], machine: bool) -> None:
@@ -78,16 +98,30 @@ def size(count: int) -> str:
 
 
 def note(text: str) -> None:
-    """Print a remark on standard error."""
-    Console(stderr=True).print(Text(text), soft_wrap=True)
+    """Print a remark on standard error, in one line."""
+    Console(stderr=True).print(Text(_clean(text)), soft_wrap=True)
 
 
-def error(problem: DbError) -> None:
-    """Print an error and its remedy on standard error."""
-    console = Console(stderr=True)
-    console.print(Text(f"{problem.code}: {_clean(problem.message)}"), soft_wrap=True)
+def error(problem: DbError, machine: bool = False) -> None:
+    """Print an error and its remedy on standard error.
+
+    Args:
+        problem: the error.
+        machine: as one line of JSON.
+    """
+    if machine:
+        facts = {
+            "code": problem.code,
+            "message": problem.message,
+            "hint": problem.hint,
+            "path": problem.path,
+            "retryable": problem.retryable,
+        }
+        sys.stderr.write(_json({"error": facts}) + "\n")
+        return
+    note(f"{problem.code}: {problem.message}")
     if problem.hint:
-        console.print(Text(_clean(problem.hint)), soft_wrap=True)
+        note(problem.hint)
 
 
 def _shown(value: object) -> str:
@@ -103,5 +137,13 @@ def _shown(value: object) -> str:
 
 
 def _clean(text: str) -> str:
-    """Replace control characters, so that stored text cannot steer the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    r"""Escape line ends, control and invisible characters: ``\n``, ``\x1b``, ``\u202e``.
+
+    So stored text can neither steer the terminal nor look like another row. What joins the parts
+    of an emoji, or letters of a script, stays.
+    """
+    return "".join(c if c.isprintable() or c in JOINERS else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

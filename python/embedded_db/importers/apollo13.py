@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from .base import BATCH_SIZE, Batch, Reader, Source
-from .json_stream import array_elements
+from ..errors import InvalidInput
+from .base import Batch, Reader, batches
+from .json_stream import array_elements, first_keys
+from .source import Document, Source
 
 __all__ = ["APOLLO13", "LAUNCH"]
 
@@ -19,9 +21,16 @@ ELAPSED: Final = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
 CHAT_ID: Final = "apollo13"
 
 
-def recognises(head: str) -> bool:
+def misfit(source: Source) -> str | None:
     """Tell by the title in the metadata, or by the transcript's own field."""
-    return head.lstrip().startswith("{") and ("Apollo 13" in head or '"ddhhmmss"' in head)
+    if source.members:
+        return "it holds several files"
+    head = source.head()
+    if first_keys(head, "{") is None:
+        return "it does not begin with an object"
+    if "Apollo 13" in head or '"ddhhmmss"' in head:
+        return None
+    return "its beginning names no Apollo 13 and no ddhhmmss"
 
 
 def read(source: Source) -> Iterator[Batch]:
@@ -30,27 +39,29 @@ def read(source: Source) -> Iterator[Batch]:
     Raises:
         InvalidInput: an utterance lacks its text or its time; the message has its number.
     """
-    messages: list[dict[str, Any]] = []
-    for number, utterance in enumerate(array_elements(source, "transcript"), 1):
-        messages.append(_message(source, number, utterance))
-        if len(messages) == BATCH_SIZE:
-            yield _batch(messages)
-            messages = []
-    if messages:
-        yield _batch(messages)
+    with source.open() as document:
+        yield from batches(
+            _messages(document), CHAT_ID, "Apollo 13 air to ground", topic="Apollo 13"
+        )
 
 
-def _batch(messages: list[dict[str, Any]]) -> Batch:
-    return Batch(CHAT_ID, messages, chat_title="Apollo 13 air to ground", chat_topic="Apollo 13")
+def _messages(document: Document) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, utterance in enumerate(array_elements(document, "transcript"), 1):
+        try:
+            message = _message(document, number, utterance)
+        except InvalidInput as error:
+            document.source.refuse(error)
+        else:
+            yield f"utterance {number}", message
 
 
-def _message(source: Source, number: int, utterance: object) -> dict[str, Any]:
+def _message(document: Document, number: int, utterance: object) -> dict[str, Any]:
     where = f"utterance {number}"
     if not isinstance(utterance, dict) or not isinstance(utterance.get("text"), str):
-        raise source.problem(where, f"it is {utterance!r:.60}", "It needs a text")
+        raise document.problem(where, f"it is {utterance!r:.60}", "It needs a text")
     elapsed = ELAPSED.fullmatch(str(utterance.get("ddhhmmss")))
     if elapsed is None:
-        raise source.problem(
+        raise document.problem(
             where, f"ddhhmmss is {utterance.get('ddhhmmss')!r}", "Write it as 03:08:09:40"
         )
     days, hours, minutes, seconds = map(int, elapsed.groups())
@@ -62,4 +73,4 @@ def _message(source: Source, number: int, utterance: object) -> dict[str, Any]:
     }
 
 
-APOLLO13: Final = Reader("apollo13", "the Apollo 13 voice transcript (JSON)", recognises, read)
+APOLLO13: Final = Reader("apollo13", "the Apollo 13 voice transcript (JSON)", misfit, read)

@@ -1,19 +1,80 @@
-"""What every reader shares: the opened file, batches, reports."""
+"""What every reader shares: options, batches, reports, and what a reader is."""
 
-import gzip
-import io
-import os
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Final, Self, TextIO, cast
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from zoneinfo import ZoneInfo
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, nearest
 
-__all__ = ["BATCH_SIZE", "Batch", "ImportProgress", "ImportReport", "Reader", "Source"]
+if TYPE_CHECKING:
+    from .source import Source
+
+__all__ = [
+    "BATCH_SIZE",
+    "Batch",
+    "DateOrder",
+    "ImportOptions",
+    "ImportProgress",
+    "ImportReport",
+    "Problem",
+    "Reader",
+    "batches",
+    "from_seconds",
+    "hashed_id",
+    "made_id",
+]
 
 BATCH_SIZE: Final = 500
 """Most messages in one batch, which is stored all or nothing."""
+
+MOST_ID: Final = 200
+"""Bytes of an id that is spelled out; a longer one is hashed. Ids have 255 at most."""
+
+DateOrder = Literal["auto", "dmy", "mdy", "ymd"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """How a file is read.
+
+    Attributes:
+        skip_bad: leave out records that cannot be used, and count them, instead of stopping.
+        date_order: order of day, month and year, where a format leaves it open (WhatsApp);
+            ``"auto"`` finds it in the whole file.
+        time_zone: IANA name of the zone of times that have none (WhatsApp).
+
+    Raises:
+        InvalidInput: the order or the zone does not exist.
+    """
+
+    skip_bad: bool = False
+    date_order: DateOrder = "auto"
+    time_zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        orders = get_args(DateOrder)
+        if self.date_order not in orders:
+            raise InvalidInput(
+                f"the date order is {self.date_order!r}", hint=nearest(str(self.date_order), orders)
+            )
+        self.zone()
+
+    def zone(self) -> tzinfo:
+        """Give the time zone itself."""
+        if self.time_zone == "UTC":
+            return UTC
+        try:
+            return ZoneInfo(self.time_zone)
+        except (KeyError, ValueError, OSError, TypeError) as error:
+            raise InvalidInput(
+                f"there is no time zone {self.time_zone!r}",
+                hint="Give an IANA name such as 'Europe/Berlin'; where the system has none, "
+                "install the package tzdata",
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +87,7 @@ class Batch:
         chat_title: title of the chat, used when it is made.
         chat_topic: topic of the chat, used when it is made.
         namespace: the namespace they go to; None for the one of the handle.
+        places: where in the file each message stands, for errors; as many as messages.
     """
 
     chat_id: str
@@ -33,6 +95,7 @@ class Batch:
     chat_title: str | None = None
     chat_topic: str | None = None
     namespace: str | None = None
+    places: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +105,25 @@ class ImportProgress:
     Attributes:
         messages: messages read so far.
         bytes_read: bytes of the file read so far.
-        bytes_total: its size in bytes.
+        bytes_total: its size in bytes; of a directory, that of its files.
     """
 
     messages: int
     bytes_read: int
     bytes_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A record that could not be used.
+
+    Attributes:
+        record: where it stands, such as ``line 3``.
+        reason: what is wrong with it.
+    """
+
+    record: str
+    reason: str
 
 
 @dataclass(slots=True)
@@ -60,6 +136,9 @@ class ImportReport:
         seconds: how long it took.
         skipped: messages that were there already.
         namespaces: the namespaces written to.
+        empty: records without any text, such as deleted messages; nothing was stored for them.
+        bad: records that were left out because they could not be used (``skip_bad``).
+        problems: the first 100 of these, with the reasons.
     """
 
     messages: int = 0
@@ -67,73 +146,9 @@ class ImportReport:
     seconds: float = 0.0
     skipped: int = 0
     namespaces: list[str] = field(default_factory=list)
-
-
-class Source:
-    """A text file being read, compressed or not, which knows how far it is.
-
-    Args:
-        path: the file.
-
-    Raises:
-        InvalidInput: it does not exist, or cannot be opened.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
-        try:
-            self._raw = open(self.path, "rb")  # noqa: SIM115 - closed with the source
-            self.size = os.fstat(self._raw.fileno()).st_size
-            compressed = self._raw.peek(2)[:2] == b"\x1f\x8b"
-        except OSError as error:
-            raise InvalidInput(
-                f"the file {self.path!r} cannot be read: {error.strerror}",
-                hint="Check the path and the permissions",
-                path=self.path,
-            ) from error
-        stream = gzip.GzipFile(fileobj=self._raw) if compressed else self._raw
-        self.text: TextIO = io.TextIOWrapper(
-            cast("io.BufferedReader", stream), encoding="utf-8-sig", newline="\n"
-        )
-
-    @property
-    def name(self) -> str:
-        """The name of the file without its directory and its endings."""
-        name = os.path.basename(self.path)
-        for ending in (".gz", ".jsonl", ".json", ".ndjson"):
-            name = name.removesuffix(ending)
-        return name or "chat"
-
-    @property
-    def position(self) -> int:
-        """How many bytes of the file have been read."""
-        return self._raw.tell()
-
-    def problem(self, where: str, what: str, hint: str) -> InvalidInput:
-        """Build the error for content that cannot be used.
-
-        Args:
-            where: the place in the file.
-            what: what is wrong.
-            hint: the remedy.
-        """
-        return InvalidInput(f"{self.path}, {where}: {what}", hint=hint, path=self.path)
-
-    def close(self) -> None:
-        """Close the file."""
-        self.text.close()
-        self._raw.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    empty: int = 0
+    bad: int = 0
+    problems: list[Problem] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +158,77 @@ class Reader:
     Attributes:
         name: what ``--format`` calls it.
         describes: what it is, for people.
-        recognises: tells from the first characters of a file whether it is of this format.
-        read: reads a file batch by batch.
+        misfit: tells why a source is not of this format; None when it is.
+        read: reads a source batch by batch.
         own_namespaces: whether it decides itself which namespaces messages go to.
     """
 
     name: str
     describes: str
-    recognises: Callable[[str], bool]
-    read: Callable[[Source], Iterator[Batch]]
+    misfit: "Callable[[Source], str | None]"
+    read: "Callable[[Source], Iterator[Batch]]"
     own_namespaces: bool = False
+
+
+def batches(
+    messages: Iterator[tuple[str, dict[str, Any]]],
+    chat_id: str,
+    title: str | None = None,
+    topic: str | None = None,
+    namespace: str | None = None,
+) -> Iterator[Batch]:
+    """Cut the messages of one chat into batches.
+
+    Args:
+        messages: where each message stands, and the message.
+        chat_id: the chat.
+        title: its title.
+        topic: its topic.
+        namespace: its namespace; None for the one of the handle.
+    """
+    batch = Batch(chat_id, [], title, topic, namespace)
+    for place, message in messages:
+        batch.messages.append(message)
+        batch.places.append(place)
+        if len(batch.messages) == BATCH_SIZE:
+            yield batch
+            batch = Batch(chat_id, [], title, topic, namespace)
+    if batch.messages:
+        yield batch
+
+
+def made_id(prefix: str, *parts: str) -> str:
+    """Make the id that the same record gets every time it is read.
+
+    Args:
+        prefix: what it begins with.
+        parts: what tells the record from all others.
+    """
+    spelled = "-".join((prefix, *parts))
+    # A lone surrogate has no UTF-8 form, and no id either.
+    encoded = spelled.encode(errors="replace")
+    fits = len(encoded) <= MOST_ID and encoded.decode() == spelled and "\0" not in spelled
+    return spelled if fits else hashed_id(prefix, *parts)
+
+
+def hashed_id(prefix: str, *parts: str) -> str:
+    """Make such an id that shows nothing of the parts.
+
+    Args:
+        prefix: what it begins with.
+        parts: what tells the record from all others.
+    """
+    facts = json.dumps(parts).encode()
+    return f"{prefix}-{hashlib.blake2b(facts, digest_size=16).hexdigest()}"
+
+
+def from_seconds(seconds: float) -> datetime:
+    """Give the time that is so many seconds after 1970, in UTC.
+
+    Raises:
+        ValueError: there is no such time.
+    """
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError) as error:
+        raise ValueError(f"{seconds} seconds are outside of the years 1 to 9999") from error

@@ -9,11 +9,12 @@ content, so that reading the same file again finds the same messages.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from ..errors import InvalidInput, nearest
-from .base import BATCH_SIZE, Batch, Reader, Source
+from .base import BATCH_SIZE, Batch, Reader, from_seconds
+from .source import Document, Source
 
 __all__ = ["JSONL"]
 
@@ -30,14 +31,20 @@ FIELDS: Final = (
 )
 
 
-def recognises(head: str) -> bool:
+def misfit(source: Source) -> str | None:
     """Tell by the first line: an object, and not one that holds a whole transcript."""
-    line = head.lstrip().split("\n", 1)[0]
+    if source.members:
+        return "it holds several files"
+    line = source.head().lstrip().split("\n", 1)[0]
     try:
         first = json.loads(line)
-    except json.JSONDecodeError:
-        return False
-    return isinstance(first, dict) and ("content" in first or "transcript" not in first)
+    except (ValueError, RecursionError):
+        return "its first line is no JSON value"
+    if not isinstance(first, dict):
+        return "its first line is no JSON object"
+    if "transcript" in first and "content" not in first:
+        return "its first line is an object with a transcript"
+    return None
 
 
 def read(source: Source) -> Iterator[Batch]:
@@ -46,48 +53,41 @@ def read(source: Source) -> Iterator[Batch]:
     Raises:
         InvalidInput: a line cannot be used; the message has its number.
     """
-    chat: tuple[str, str | None, str | None] | None = None
-    messages: list[dict[str, Any]] = []
-    for number, line in _lines(source):
-        record = _record(source, number, line)
-        key = (
-            record.pop("chat_id", None) or source.name,
-            record.pop("chat_title", None),
-            record.pop("chat_topic", None),
-        )
-        if messages and (key[0] != (chat or key)[0] or len(messages) >= BATCH_SIZE):
-            yield _batch(chat or key, messages)
-            messages, chat = [], None
-        chat = chat or key
-        record.setdefault("id", _made_id(number, key[0], record))
-        messages.append(record)
-    if chat is not None:
-        yield _batch(chat, messages)
+    batch: Batch | None = None
+    with source.open() as document:
+        for number, record in _records(document):
+            chat_id = record.pop("chat_id", None) or source.name
+            title, topic = record.pop("chat_title", None), record.pop("chat_topic", None)
+            if batch and (chat_id != batch.chat_id or len(batch.messages) >= BATCH_SIZE):
+                yield batch
+                batch = None
+            batch = batch or Batch(chat_id, [], title, topic)
+            record.setdefault("id", _made_id(number, chat_id, record))
+            batch.messages.append(record)
+            batch.places.append(f"line {number}")
+        if batch is not None:
+            yield batch
 
 
-def _batch(chat: tuple[str, str | None, str | None], messages: list[dict[str, Any]]) -> Batch:
-    return Batch(chat[0], messages, chat_title=chat[1], chat_topic=chat[2])
+def _records(document: Document) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in document.lines():
+        if not line.strip():
+            continue
+        try:
+            record = _record(document, number, line)
+        except InvalidInput as error:
+            document.source.refuse(error)
+        else:
+            yield number, record
 
 
-def _lines(source: Source) -> Iterator[tuple[int, str]]:
-    number = 0
-    try:
-        for number, line in enumerate(source.text, 1):
-            if line.strip():
-                yield number, line
-    except (UnicodeDecodeError, EOFError, OSError) as error:
-        raise source.problem(
-            f"line {number + 1}", f"it cannot be decoded: {error}", "Give whole UTF-8 text"
-        ) from error
-
-
-def _record(source: Source, number: int, line: str) -> dict[str, Any]:
+def _record(document: Document, number: int, line: str) -> dict[str, Any]:
     def problem(what: str, hint: str) -> InvalidInput:
-        return source.problem(f"line {number}", what, hint)
+        return document.problem(f"line {number}", what, hint)
 
     try:
         record = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise problem(f"it is not JSON: {error}", "Mend or remove the line") from error
     if not isinstance(record, dict):
         raise problem(f"it is {line.strip()[:60]!r}, not an object", "Give one object a line")
@@ -115,13 +115,13 @@ def _time(value: object, problem: Any) -> datetime:
     hint = "Give ISO 8601 with a time zone, such as 2026-01-31T12:00:00Z, or seconds since 1970"
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return datetime.fromtimestamp(value, UTC)
+            return from_seconds(value)
         if isinstance(value, str):
             moment = datetime.fromisoformat(value)
             if moment.tzinfo is None:
                 raise problem(f"timestamp is {value!r}, which has no time zone", hint)
             return moment
-    except (ValueError, OverflowError, OSError) as error:
+    except ValueError as error:
         raise problem(f"timestamp is {value!r}", hint) from error
     raise problem(f"timestamp is {value!r}", hint)
 
@@ -132,4 +132,4 @@ def _made_id(number: int, chat_id: str, record: Mapping[str, Any]) -> str:
     return f"message_{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
 
 
-JSONL: Final = Reader("jsonl", "JSON Lines, one message a line", recognises, read)
+JSONL: Final = Reader("jsonl", "JSON Lines, one message a line", misfit, read)

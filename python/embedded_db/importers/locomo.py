@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from .base import BATCH_SIZE, Batch, Reader, Source
-from .json_stream import array_elements
+from ..errors import InvalidInput
+from .base import Batch, Reader, batches
+from .json_stream import array_elements, first_keys
+from .source import Document, Source
 
 __all__ = ["LOCOMO", "namespace_of"]
 
@@ -23,9 +25,16 @@ def namespace_of(sample_id: str) -> str:
     return f"locomo-{sample_id}"
 
 
-def recognises(head: str) -> bool:
+def misfit(source: Source) -> str | None:
     """Tell by the array of objects with questions or conversations."""
-    return head.lstrip().startswith("[") and ('"qa"' in head or '"conversation"' in head)
+    if source.members:
+        return "it holds several files"
+    keys = first_keys(source.head(), "[{")
+    if keys is None:
+        return "it does not begin with an array of objects"
+    if not {"qa", "conversation"} & set(keys):
+        return "its first object has neither qa nor conversation"
+    return None
 
 
 def read(source: Source) -> Iterator[Batch]:
@@ -34,17 +43,23 @@ def read(source: Source) -> Iterator[Batch]:
     Raises:
         InvalidInput: a conversation lacks what it needs; the message names it.
     """
-    for number, sample in enumerate(array_elements(source), 1):
-        where = f"conversation {number}"
-        conversation = sample.get("conversation") if isinstance(sample, dict) else None
-        if not isinstance(conversation, dict) or not isinstance(sample.get("sample_id"), str):
-            raise source.problem(
-                where, "it has no sample_id or no conversation", "Give the form of locomo10.json"
-            )
-        yield from _sessions(source, sample["sample_id"], conversation)
+    with source.open() as document:
+        for number, sample in enumerate(array_elements(document), 1):
+            conversation = sample.get("conversation") if isinstance(sample, dict) else None
+            if not isinstance(conversation, dict) or not isinstance(sample.get("sample_id"), str):
+                error = document.problem(
+                    f"conversation {number}",
+                    "it has no sample_id or no conversation",
+                    "Give the form of locomo10.json",
+                )
+                source.refuse(error)
+                continue
+            yield from _sessions(document, sample["sample_id"], conversation)
 
 
-def _sessions(source: Source, sample_id: str, conversation: Mapping[str, Any]) -> Iterator[Batch]:
+def _sessions(
+    document: Document, sample_id: str, conversation: Mapping[str, Any]
+) -> Iterator[Batch]:
     people = " and ".join(
         str(conversation[name]) for name in ("speaker_a", "speaker_b") if name in conversation
     )
@@ -54,37 +69,51 @@ def _sessions(source: Source, sample_id: str, conversation: Mapping[str, Any]) -
     for number in numbers:
         name = f"session_{number}"
         where = f"conversation {sample_id}, {name}"
-        begun = _time(source, where, conversation.get(f"{name}_date_time"))
-        turns = conversation[name]
-        if not isinstance(turns, list):
-            raise source.problem(where, f"it is {turns!r:.60}", "A session is a list of turns")
-        messages = [
-            _message(source, where, turn, begun + timedelta(seconds=second))
-            for second, turn in enumerate(turns)
-        ]
-        for first in range(0, len(messages), BATCH_SIZE):
-            yield Batch(
-                name,
-                messages[first : first + BATCH_SIZE],
-                chat_title=f"{people}, session {number}" if people else f"Session {number}",
-                namespace=namespace_of(sample_id),
-            )
+        try:
+            begun = _time(document, where, conversation.get(f"{name}_date_time"))
+            turns = conversation[name]
+            if not isinstance(turns, list):
+                raise document.problem(
+                    where, f"it is {turns!r:.60}", "A session is a list of turns"
+                )
+        except InvalidInput as error:
+            document.source.refuse(error)
+            continue
+        yield from batches(
+            _messages(document, where, turns, begun),
+            name,
+            f"{people}, session {number}" if people else f"Session {number}",
+            namespace=namespace_of(sample_id),
+        )
 
 
-def _time(source: Source, where: str, text: object) -> datetime:
+def _messages(
+    document: Document, where: str, turns: list[object], begun: datetime
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for second, turn in enumerate(turns):
+        place = f"{where}, turn {second + 1}"
+        try:
+            message = _message(document, place, turn, begun + timedelta(seconds=second))
+        except InvalidInput as error:
+            document.source.refuse(error)
+        else:
+            yield place, message
+
+
+def _time(document: Document, where: str, text: object) -> datetime:
     try:
         return datetime.strptime(str(text), "%I:%M %p on %d %B, %Y").replace(tzinfo=UTC)
     except ValueError as error:
-        raise source.problem(
+        raise document.problem(
             where, f"its time is {text!r}", "Write it as '1:56 pm on 8 May, 2023'"
         ) from error
 
 
-def _message(source: Source, where: str, turn: object, timestamp: datetime) -> dict[str, Any]:
+def _message(document: Document, where: str, turn: object, timestamp: datetime) -> dict[str, Any]:
     if not isinstance(turn, dict) or not all(
         isinstance(turn.get(name), str) for name in ("dia_id", "speaker", "text")
     ):
-        raise source.problem(
+        raise document.problem(
             where, f"a turn is {turn!r:.60}", "A turn has dia_id, speaker and text"
         )
     caption = turn.get("blip_caption")
@@ -97,6 +126,4 @@ def _message(source: Source, where: str, turn: object, timestamp: datetime) -> d
     }
 
 
-LOCOMO: Final = Reader(
-    "locomo", "LoCoMo conversations (JSON)", recognises, read, own_namespaces=True
-)
+LOCOMO: Final = Reader("locomo", "LoCoMo conversations (JSON)", misfit, read, own_namespaces=True)

@@ -1,4 +1,4 @@
-"""The formats by name, telling them apart, and storing what they read."""
+"""The formats by name, telling them apart, and importing a file."""
 
 import os
 import time
@@ -6,55 +6,59 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ..errors import InvalidInput, nearest
-from ..models import Chat
 from .apollo13 import APOLLO13
-from .base import Batch, ImportProgress, ImportReport, Reader, Source
+from .base import DateOrder, ImportOptions, ImportProgress, ImportReport, Reader
+from .chatgpt import CHATGPT
 from .jsonl import JSONL
 from .locomo import LOCOMO
+from .slack import SLACK
+from .source import Source
+from .whatsapp import WHATSAPP
+from .writer import Writer
 
 if TYPE_CHECKING:
     from ..database import EmbeddedDB
 
 __all__ = ["FORMATS", "check_file", "detect", "import_file", "reader_for"]
 
-HEAD: Final = 1 << 16
-
-FORMATS: Final[dict[str, Reader]] = {reader.name: reader for reader in (JSONL, LOCOMO, APOLLO13)}
+FORMATS: Final[dict[str, Reader]] = {
+    reader.name: reader for reader in (JSONL, CHATGPT, SLACK, WHATSAPP, LOCOMO, APOLLO13)
+}
 """The formats that can be read, by name."""
 
 
 def detect(path: str | os.PathLike[str]) -> str:
-    """Tell the format of a file by its first characters.
+    """Tell the format of a file, archive or directory by its content.
 
     Args:
-        path: the file.
+        path: where it is.
 
     Returns:
         A name of `FORMATS`.
 
     Raises:
-        InvalidInput: the file cannot be read, or is of none of the formats.
+        InvalidInput: it cannot be read, or is of none of the formats; the message says of each
+            why not.
     """
     with Source(path) as source:
-        try:
-            head = source.text.read(HEAD)
-        except (UnicodeDecodeError, EOFError, OSError) as error:
+        if not source.members and (source.is_directory or not source.head().strip()):
             raise InvalidInput(
-                f"{source.path!r} is not text: {error}",
-                hint="Give UTF-8 text, or text compressed with gzip",
+                f"the {'directory' if source.is_directory else 'file'} {source.path!r} is empty",
+                hint="Give a file with messages",
                 path=source.path,
-            ) from error
-    if not head.strip():
-        raise InvalidInput(
-            f"the file {source.path!r} is empty", hint="Give a file with messages", path=source.path
-        )
-    for reader in FORMATS.values():
-        if reader.recognises(head):
-            return reader.name
-    known = ", ".join(f"{reader.name} ({reader.describes})" for reader in FORMATS.values())
+            )
+        reasons: list[str] = []
+        for reader in FORMATS.values():
+            reason = reader.misfit(source)
+            if reason is None:
+                return reader.name
+            reasons.append(f"{reader.name} ({reader.describes}): {reason}")
+        begins = f"begins with {source.head()[:40]!r}"
+        if source.members:
+            begins = f"holds {', '.join(source.members[:5])}"
     raise InvalidInput(
-        f"the format of {source.path!r} is not known; it begins with {head[:40]!r}",
-        hint=f"Name the format, if it is one of: {known}",
+        f"the format of {source.path!r} is not known; it {begins}. Tried " + "; ".join(reasons),
+        hint="If it is one of these, name the format; its reader then says what is wrong",
         path=source.path,
     )
 
@@ -77,12 +81,22 @@ def reader_for(path: str | os.PathLike[str], format: str = "auto") -> Reader:
     return reader
 
 
-def check_file(path: str | os.PathLike[str], format: str = "auto") -> Reader:
+def check_file(
+    path: str | os.PathLike[str],
+    format: str = "auto",
+    *,
+    skip_bad: bool = False,
+    date_order: DateOrder = "auto",
+    time_zone: str = "UTC",
+) -> Reader:
     """Try whether a file can be imported, before a database is opened for it.
 
     Args:
         path: the file.
         format: a name of `FORMATS`, or ``"auto"``.
+        skip_bad: as in `import_file`.
+        date_order: as in `import_file`.
+        time_zone: as in `import_file`.
 
     Returns:
         The reader of the file.
@@ -91,8 +105,9 @@ def check_file(path: str | os.PathLike[str], format: str = "auto") -> Reader:
         InvalidInput: the file or its format cannot be used, or its first messages cannot; what
             comes after the first batch is not looked at.
     """
+    options = ImportOptions(skip_bad, date_order, time_zone)
     reader = reader_for(path, format)
-    with Source(path) as source:
+    with Source(path, options) as source:
         next(reader.read(source), None)
     return reader
 
@@ -102,6 +117,10 @@ def import_file(
     path: str | os.PathLike[str],
     format: str = "auto",
     progress: Callable[[ImportProgress], None] | None = None,
+    *,
+    skip_bad: bool = False,
+    date_order: DateOrder = "auto",
+    time_zone: str = "UTC",
 ) -> ImportReport:
     """Store the messages of a file; those whose ids are there already are skipped.
 
@@ -110,75 +129,33 @@ def import_file(
 
     Args:
         db: where to. LoCoMo conversations go to namespaces of their own.
-        path: the file, also compressed with gzip.
+        path: the file, also compressed with gzip or in a zip archive; for Slack also a directory.
         format: a name of `FORMATS`, or ``"auto"``.
         progress: called after every batch.
+        skip_bad: leave out records that cannot be used; the report counts them and says why.
+        date_order: ``"dmy"``, ``"mdy"`` or ``"ymd"``, where a format leaves the order of day and
+            month open; ``"auto"`` finds it in the whole file.
+        time_zone: IANA name of the zone of times that have none.
 
     Returns:
         What was done.
 
     Raises:
         InvalidInput: the file, its format or a part of it cannot be used; batches before that
-            part are stored.
+            part are stored. ``path``, ``record`` and ``reason`` say where and what.
         DbError: as `Chat.add_messages`.
     """
     begun = time.perf_counter()
+    options = ImportOptions(skip_bad, date_order, time_zone)
     reader = reader_for(path, format)
     report = ImportReport()
-    writer = _Writer(db, report)
-    with Source(path) as source:
+    with Source(path, options) as source:
+        writer = Writer(db, report, source)
         for batch in reader.read(source):
             writer.store(batch)
             if progress is not None:
                 read = report.messages + report.skipped
                 progress(ImportProgress(read, source.position, source.size))
+        report.bad, report.empty, report.problems = source.bad, source.empty, source.problems
     report.seconds = time.perf_counter() - begun
     return report
-
-
-class _Writer:
-    """Stores batches, making chats where they are missing."""
-
-    def __init__(self, db: "EmbeddedDB", report: ImportReport) -> None:
-        self._db = db
-        self._report = report
-        self._handles: dict[str, EmbeddedDB] = {}
-        self._chat: tuple[str, Chat] | None = None
-
-    def store(self, batch: Batch) -> None:
-        db = self._handle(batch.namespace or self._db.namespace_name)
-        known = db.get_many([message["id"] for message in batch.messages])
-        unique = {
-            message["id"]: message
-            for message, stored in zip(batch.messages, known, strict=True)
-            if stored is None
-        }
-        chat = self._chat_of(db, batch)
-        if unique:
-            chat.add_messages(list(unique.values()))
-        self._report.messages += len(unique)
-        self._report.skipped += len(batch.messages) - len(unique)
-
-    def _handle(self, namespace: str) -> "EmbeddedDB":
-        if namespace not in self._handles:
-            own = namespace == self._db.namespace_name
-            self._handles[namespace] = self._db if own else self._db.namespace(namespace)
-            self._report.namespaces.append(namespace)
-        return self._handles[namespace]
-
-    def _chat_of(self, db: "EmbeddedDB", batch: Batch) -> Chat:
-        if self._chat is not None and self._chat[0] == db.namespace_name:
-            chat = self._chat[1]
-            if chat.id == batch.chat_id:
-                return chat
-        stored = db.get_node(batch.chat_id)
-        if stored is None:
-            stored = db.create_chat(batch.chat_title, batch.chat_topic, id=batch.chat_id)
-            self._report.chats += 1
-        if not isinstance(stored, Chat):
-            raise InvalidInput(
-                f"the chat {batch.chat_id!r} cannot be made: a node of another kind has this id",
-                hint="Import into another namespace, or rename the chat",
-            )
-        self._chat = db.namespace_name, stored
-        return stored

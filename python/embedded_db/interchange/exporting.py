@@ -1,0 +1,359 @@
+"""Writing an export: one instant of a database as plain files."""
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from .._native import Edge, Embedding, Node, Snapshot, __version__
+from ..errors import InvalidInput, NotFound, StorageError, Timeout, nearest
+from .derived import made_by, was_made_by_weaver
+from .layout import LineWriter, Manifest, VectorWriter
+from .sorting import SortedLines
+from .values import encoded, from_time
+
+if TYPE_CHECKING:
+    from ..database import EmbeddedDB
+
+__all__ = ["ExportReport", "export"]
+
+PAGE: Final = 512
+MOST_NAMESPACES: Final = 900
+"""Namespaces of one export: each needs a snapshot, of which 1,024 may be open."""
+PATIENCE: Final = 10.0
+"""Seconds to look for an instant that all namespaces share."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was exported.
+
+    Attributes:
+        path: the directory.
+        lsn: the instant: log sequence number of the last write that it holds.
+        namespaces: the namespaces.
+        nodes: how many nodes.
+        edges: how many edges.
+        embeddings: how many embeddings; a long text has one for each part.
+        bytes: size of all files.
+        seconds: how long it took.
+    """
+
+    path: str
+    lsn: int
+    namespaces: list[str]
+    nodes: int
+    edges: int
+    embeddings: int
+    bytes: int
+    seconds: float
+
+
+def export(
+    db: "EmbeddedDB",
+    directory: str | os.PathLike[str],
+    namespaces: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> ExportReport:
+    """Write an export; see `EmbeddedDB.export`."""
+    begun = time.perf_counter()
+    target = os.path.abspath(os.fspath(directory))
+    with _new_directory(target) as place, _one_instant(db, namespaces) as pinned:
+        spaces = _known_spaces(db, pinned)
+        writer = _Writer(place, spaces, pinned, progress)
+        described = [
+            writer.namespace(number, name, snapshot)
+            for number, (name, snapshot) in enumerate(pinned.items())
+        ]
+        lsn = next(iter(pinned.values())).lsn
+        content = {
+            "library": __version__,
+            "exported_at": from_time(datetime.now(UTC)),
+            "lsn": lsn,
+            "spaces": spaces,
+            "namespaces": described,
+        }
+        size = Manifest.write(place, content, writer.files)
+    counts = {
+        kind: sum(each["counts"][kind] for each in described)
+        for kind in ("nodes", "edges", "embeddings")
+    }
+    seconds = time.perf_counter() - begun
+    names = [each["name"] for each in described]
+    return ExportReport(target, lsn, names, **counts, bytes=size, seconds=seconds)
+
+
+@contextmanager
+def _new_directory(target: str) -> Iterator[str]:
+    """Give a directory that takes the place of ``target`` when all is well, and else goes."""
+    parent = os.path.dirname(target)
+    try:
+        if os.path.lexists(target) and (not os.path.isdir(target) or os.listdir(target)):
+            raise InvalidInput(
+                f"{target!r} exists and is not an empty directory",
+                hint="Export to a directory that does not exist",
+                path=target,
+            )
+        place = os.path.join(parent, f".{os.path.basename(target)}.{secrets.token_hex(8)}")
+        os.mkdir(place)
+    except OSError as error:
+        raise _refused(target, error) from error
+    try:
+        yield place
+        if os.path.isdir(target):
+            os.rmdir(target)
+        os.rename(place, target)
+        _sync(parent)
+    except OSError as error:
+        raise _refused(target, error) from error
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _sync(directory: str) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _refused(target: str, error: OSError) -> StorageError:
+    return StorageError(
+        f"the export {target!r} cannot be written: {error.strerror or error}",
+        hint="Check the room on the disk and the permissions",
+        path=target,
+    )
+
+
+@contextmanager
+def _one_instant(db: "EmbeddedDB", names: Sequence[str] | None) -> Iterator[dict[str, Snapshot]]:
+    """Pin the same instant in several namespaces."""
+    deadline = time.monotonic() + PATIENCE
+    pinned: dict[str, Snapshot] = {}
+    try:
+        while True:
+            wanted = _wanted(db, names)
+            handles = {name: db._native.namespace(name) for name in wanted}
+            for name, handle in handles.items():
+                pinned[name] = handle.snapshot()
+            same = len({snapshot.lsn for snapshot in pinned.values()}) == 1
+            # A namespace made meanwhile would be missing.
+            if same and _wanted(db, names) == wanted:
+                break
+            _close(pinned)
+            if time.monotonic() > deadline:
+                raise Timeout(
+                    f"in {PATIENCE:.0f} s of steady writing no instant was found that the "
+                    f"{len(wanted)} namespaces share",
+                    hint="Export when less is written, or name one namespace at a time",
+                )
+        yield pinned
+    finally:
+        _close(pinned)
+
+
+def _close(pinned: dict[str, Snapshot]) -> None:
+    for snapshot in pinned.values():
+        snapshot.close()
+    pinned.clear()
+
+
+def _wanted(db: "EmbeddedDB", names: Sequence[str] | None) -> list[str]:
+    known = db.namespaces()
+    if names is None:
+        wanted = known if db._parent is None else [db.namespace_name]
+    else:
+        wanted = list(dict.fromkeys([names] if isinstance(names, str) else names))
+    for name in wanted:
+        if name not in known:
+            raise NotFound(f"there is no namespace {name!r}", hint=nearest(name, known), id=name)
+    if not 1 <= len(wanted) <= MOST_NAMESPACES:
+        raise InvalidInput(
+            f"{len(wanted)} namespaces are to be exported; 1 to {MOST_NAMESPACES} share an instant",
+            hint="Name those that are wanted, and export the others apart",
+        )
+    return wanted
+
+
+def _known_spaces(db: "EmbeddedDB", pinned: dict[str, Snapshot]) -> list[dict[str, Any]]:
+    """Give the spaces that the instant knows; one made since has nothing in it to export."""
+    for snapshot in pinned.values():
+        page = snapshot.nodes_page(None, None, 1)
+        if page:
+            spaces = [each for each in db.spaces() if _is_known(snapshot, page[0].id, each)]
+            break
+    else:
+        return []  # without nodes there are no embeddings
+    names = [space["name"] for space in spaces]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidInput(
+                f"two embedding spaces have the name {name!r}; an export cannot tell them apart",
+                hint="Make a database with one of them, and copy to it what is wanted",
+            )
+    return spaces
+
+
+def _is_known(snapshot: Snapshot, node: str, space: dict[str, Any]) -> bool:
+    try:
+        snapshot.get_embeddings_for_node(node, space["name"])
+    except NotFound:
+        return False
+    return True
+
+
+class _Writer:
+    """Writes the files of namespaces."""
+
+    def __init__(
+        self,
+        directory: str,
+        spaces: Sequence[dict[str, Any]],
+        pinned: dict[str, Snapshot],
+        progress: Progress | None,
+    ) -> None:
+        self._directory = directory
+        self._spaces = spaces
+        self._progress = progress
+        self._done = 0
+        self._total = sum(each.count() + each.count_edges() for each in pinned.values())
+        self.files: dict[str, int] = {}
+
+    def namespace(self, number: int, name: str, snapshot: Snapshot) -> dict[str, Any]:
+        """Write one namespace.
+
+        Returns:
+            What the manifest says of it.
+        """
+        folder = f"{number:04}"
+        os.mkdir(os.path.join(self._directory, folder))
+        with (
+            LineWriter(self._path(folder, "nodes.jsonl")) as nodes,
+            SortedLines(self._directory) as edges,
+        ):
+            for node in self._nodes(snapshot):
+                nodes.write(node_record(node))
+                for edge in _edges(snapshot, node.id):
+                    edges.add(_micros(edge.recorded_at), edge_record(edge))
+                    self._step()
+                self._step()
+            written = self._write_edges(folder, edges)
+        self.files[f"{folder}/nodes.jsonl"] = nodes.count
+        self.files[f"{folder}/edges.jsonl"] = written
+        counts = {"nodes": nodes.count, "edges": written, "embeddings": 0}
+        embeddings = []
+        for at, space in enumerate(self._spaces):
+            count = self._embeddings(folder, at, space, snapshot)
+            if count:
+                embeddings.append(at)
+                counts["embeddings"] += count
+        return {"name": name, "directory": folder, "counts": counts, "embeddings": embeddings}
+
+    def _path(self, folder: str, file: str) -> str:
+        return os.path.join(self._directory, folder, file)
+
+    def _step(self) -> None:
+        self._done += 1
+        if self._progress is not None and (self._done % PAGE == 0 or self._done == self._total):
+            self._progress(self._done, self._total)
+
+    def _nodes(self, snapshot: Snapshot) -> Iterator[Node]:
+        after: str | None = None
+        while True:
+            page = snapshot.nodes_page(None, after, PAGE)
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = page[-1].id
+
+    def _write_edges(self, folder: str, edges: SortedLines) -> int:
+        with LineWriter(self._path(folder, "edges.jsonl")) as file:
+            for line in edges.lines():
+                file.write_line(line)
+        return file.count
+
+    def _embeddings(self, folder: str, at: int, space: dict[str, Any], snapshot: Snapshot) -> int:
+        names = [f"embeddings-{at}.jsonl", f"embeddings-{at}.npy"]
+        with (
+            LineWriter(self._path(folder, names[0])) as lines,
+            VectorWriter(self._path(folder, names[1]), space["dim"]) as vectors,
+        ):
+            for node in self._nodes(snapshot):
+                for embedding in snapshot.get_embeddings_for_node(node.id, space["name"]):
+                    lines.write(_embedding_record(embedding, node, space))
+                    vectors.write(embedding.vector)
+        for name in names:
+            if lines.count:
+                self.files[f"{folder}/{name}"] = lines.count
+            else:
+                os.unlink(self._path(folder, name))
+        return lines.count
+
+
+def _edges(snapshot: Snapshot, node: str) -> Iterator[Edge]:
+    after: str | None = None
+    while True:
+        page, after = snapshot.edges_page(node, None, "out", after, PAGE)
+        yield from page
+        if after is None:
+            return
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def node_record(node: Node) -> dict[str, Any]:
+    """Give the line of a node."""
+    record = {
+        "id": node.id,
+        "labels": node.labels,
+        # Not `encoded` as a whole: names of properties may begin with $.
+        "properties": {name: encoded(value) for name, value in node.properties.items()},
+        "created_at": from_time(node.created_at),
+        "updated_at": from_time(node.updated_at),
+        "version": node.version,
+    }
+    return {**record, "derived": was_made_by_weaver(record)}
+
+
+def edge_record(edge: Edge) -> dict[str, Any]:
+    """Give the line of an edge."""
+    record = {
+        "id": edge.id,
+        "source": edge.source,
+        "target": edge.target,
+        "type": edge.type,
+        "properties": {name: encoded(value) for name, value in edge.properties.items()},
+        "weight": edge.weight,
+        "valid_from": _optional(edge.valid_from),
+        "valid_to": _optional(edge.valid_to),
+        "recorded_at": from_time(edge.recorded_at),
+        "retracted_at": _optional(edge.retracted_at),
+        "sources": edge.sources,
+        "version": edge.version,
+    }
+    return {**record, "derived": was_made_by_weaver(record)}
+
+
+def _optional(moment: datetime | None) -> str | None:
+    return None if moment is None else from_time(moment)
+
+
+def _embedding_record(embedding: Embedding, node: Node, space: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": embedding.id,
+        "node_id": embedding.node_id,
+        "part": embedding.part,
+        "model": embedding.model,
+        "made_by": made_by(embedding.id, node.labels, space["model"]),
+        "created_at": from_time(embedding.created_at),
+    }
