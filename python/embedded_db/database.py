@@ -159,6 +159,7 @@ class EmbeddedDB(Objects, Memory, Reads):
         """Stop the weaver and let go of the files; may be called more than once.
 
         Nothing that was acknowledged is lost; work not done yet goes on at the next opening.
+        Snapshots, transactions and iterators that are still held raise ``DatabaseClosed``.
         Closing a handle on a namespace closes that handle only. In a forked child process the
         handle is let go of without touching the files, which are the parent's.
         """

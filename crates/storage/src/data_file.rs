@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use embedded_db_common::{Durability, Error, Result};
@@ -17,12 +18,19 @@ const MAX_MAP: u64 = 1 << 46;
 /// this long. It takes microseconds unless the writer's process is stopped in between.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// Between two looks at the length of a file that has not grown.
+const LOOK_EVERY_MS: u64 = 10;
+
 /// The open file behind a store.
 pub(crate) struct DataFile {
     path: PathBuf,
     file: fs::File,
     opened: fs::Metadata,
     page_size: u64,
+    /// The last page that was found to be there, and when, in milliseconds since `since`.
+    whole_to: AtomicUsize,
+    looked_at: AtomicU64,
+    since: Instant,
 }
 
 impl DataFile {
@@ -34,7 +42,8 @@ impl DataFile {
         let opened = file.metadata().map_err(failed)?;
         let meta = newest_meta(&mut file).map_err(failed)?;
         let page_size = meta.map_or(platform::page_size() as u64, |meta| meta.page_size);
-        Ok(Self { path, file, opened, page_size })
+        let (whole_to, looked_at) = Default::default();
+        Ok(Self { path, file, opened, page_size, whole_to, looked_at, since: Instant::now() })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -69,9 +78,19 @@ impl DataFile {
         })
     }
 
-    /// Refuses a file that ends before the last page of the newest commit.
-    pub(crate) fn require_pages(&self, last_page: impl Fn() -> usize) -> Result<()> {
-        require(&self.path, || Ok((self.length()?, self.length_of(last_page()))))
+    /// Refuses a file that ends before the last page of the newest commit. Looking costs several times
+    /// what a snapshot does, so it is done for pages that are new, and now and then.
+    pub(crate) fn require_pages(&self, now: Instant, last_page: impl Fn() -> usize) -> Result<()> {
+        let now = now.duration_since(self.since).as_millis() as u64;
+        let page = last_page();
+        let fresh = now < self.looked_at.load(Ordering::Relaxed) + LOOK_EVERY_MS;
+        if fresh && page <= self.whole_to.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        require(&self.path, || Ok((self.length()?, self.length_of(last_page()))))?;
+        self.whole_to.store(page, Ordering::Release);
+        self.looked_at.store(now, Ordering::Relaxed);
+        Ok(())
     }
 
     fn length_of(&self, last_page: usize) -> u64 {

@@ -348,7 +348,7 @@ pub(crate) fn has_address_space(bytes: usize) -> bool {
     }
 }
 
-/// Length of an open file in bytes; cheap enough to ask at every snapshot.
+/// Length of an open file in bytes.
 pub(crate) fn file_length(file: &File) -> std::io::Result<u64> {
     #[cfg(unix)]
     {

@@ -97,7 +97,8 @@ impl Store {
             self.lmdb_error(error)
         })?;
         let snapshot = Snapshot { txn: Some(txn), store: Arc::clone(self), taken: Instant::now() };
-        self.data_file.require_pages(|| self.env.info().last_page_number)?;
+        let taken = snapshot.taken;
+        self.data_file.require_pages(taken, || self.env.info().last_page_number)?;
         Ok(snapshot)
     }
 
