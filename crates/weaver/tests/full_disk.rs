@@ -9,12 +9,12 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use common::{Bench, HOUR, NS, altered, drain, eager};
-use embedded_db_common::{Durability, Error, Options};
+use common::{Bench, HOUR, NS, altered, drain, eager, until};
+use embedded_db_common::{ActivityLevel, Durability, Error, Options, WeaverOptions};
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_storage::Store;
 use embedded_db_testing::FakeModels;
-use embedded_db_weaver::{ArtefactState, Models};
+use embedded_db_weaver::{ArtefactState, Models, Weaver};
 
 const ROOM: usize = 4 << 20;
 
@@ -106,5 +106,24 @@ fn whoever_waits_on_a_full_store_is_told_and_nothing_is_lost() {
     for (message, content) in messages.iter().zip(&contents) {
         bench.assert_enriched(*message, content, &["Alice"]);
     }
+    weaver.stop();
+}
+
+/// Counting relations needs no model, but room.
+#[test]
+fn whoever_waits_for_links_on_a_full_store_is_told_too() {
+    let bench = Bench::over(Store::open_in_memory(&small()).unwrap());
+    let message = bench.say("Alice met Bob");
+    let busy = WeaverOptions { activity_level: ActivityLevel::HighActivity, ..eager() };
+    let weaver = bench.start(Arc::new(FakeModels::default()), busy);
+    let links = |weaver: &Weaver| bench.state(weaver, message, Artefact::Links);
+    until(&weaver, "its entities", || bench.entities(message).len() == 2);
+    weaver.stop();
+    assert_eq!(links(&weaver), ArtefactState::Pending);
+    fill(&bench.store);
+    let weaver = bench.start(Arc::new(FakeModels::default()), eager());
+    let error = weaver.wait_idle(None, &|| Ok(())).unwrap_err();
+    assert!(matches!(error, Error::StorageFull { .. }), "{error}");
+    assert_eq!((links(&weaver), bench.failed_work()), (ArtefactState::Pending, vec![]));
     weaver.stop();
 }
