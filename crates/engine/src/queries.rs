@@ -134,8 +134,12 @@ impl Database {
             query.query.semantic = Some(Semantic { vector, threshold: query.threshold });
         }
         query.query.validate()?;
-        let needs =
-            Needs { namespace: self.namespace_id(), text: query.query.text.is_some(), space };
+        let needs = Needs {
+            namespace: self.namespace_id(),
+            text: query.query.text.is_some(),
+            sessions: false,
+            space,
+        };
         Ok((query, needs))
     }
 }

@@ -7,6 +7,7 @@ mod bitmaps;
 pub mod graph;
 pub mod kernels;
 pub mod schema;
+pub mod sessions;
 pub mod text;
 pub mod vector;
 mod views;
