@@ -260,6 +260,8 @@ pub struct Hit {
     pub semantic_rank: Option<u32>,
     /// Rank in the text leg, from 1.
     pub text_rank: Option<u32>,
+    /// What every part gives to the score.
+    pub shares: Vec<(&'static str, f32)>,
 }
 
 /// One step of a plan.

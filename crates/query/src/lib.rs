@@ -1,7 +1,8 @@
 //! The converged query: property filters, graph reach, full text and similarity over one snapshot.
 //!
 //! Structural and graph legs restrict, text and semantic legs rank. [`run`] plans and answers a
-//! [`ConvergedQuery`]; [`graph`] holds the traversals that it shares with the public graph calls.
+//! [`ConvergedQuery`]; [`graph`] holds the traversals that it shares with the public graph calls, and
+//! [`search`] answers a question in plain words.
 
 mod converged;
 mod filter;
@@ -9,6 +10,7 @@ mod fuse;
 pub mod graph;
 mod guard;
 mod run;
+pub mod search;
 
 pub use converged::{
     ConvergedQuery, Filter, GraphFilter, Hit, Operator, Rank, Reach, Results, Semantic, Step,

@@ -66,6 +66,27 @@ pub fn run(context: &Context<'_>, query: &ConvergedQuery, guard: &Guard<'_>) -> 
     Ok(Results { hits, pending, plan: query.explain.then_some(run.steps) })
 }
 
+/// The nodes that pass the filters of a query.
+pub(crate) struct Candidates {
+    /// `None` when nothing restricts them.
+    pub(crate) slots: Option<RoaringBitmap>,
+    /// Hops from the start of the graph leg.
+    pub(crate) distances: HashMap<Slot, u32>,
+    /// What was done to find them, if the plan is wanted.
+    pub(crate) steps: Vec<Step>,
+}
+
+/// Finds the nodes that pass the filters of a query.
+pub(crate) fn candidates(
+    context: &Context<'_>,
+    query: &ConvergedQuery,
+    guard: &Guard<'_>,
+) -> Result<Candidates> {
+    let mut run = Run { context, query, guard, steps: Vec::new(), distances: HashMap::new() };
+    let slots = run.candidates()?;
+    Ok(Candidates { slots, distances: run.distances, steps: run.steps })
+}
+
 struct Run<'a> {
     context: &'a Context<'a>,
     query: &'a ConvergedQuery,
@@ -247,6 +268,7 @@ impl Run<'_> {
                     distance,
                     semantic_rank: None,
                     text_rank: None,
+                    shares: Vec::new(),
                 });
             }
         }
@@ -280,6 +302,7 @@ impl Run<'_> {
             distance: self.distances.get(&slot).copied(),
             semantic_rank: None,
             text_rank: None,
+            shares: Vec::new(),
         };
         for (rank, (slot, score)) in (1..).zip(&semantic) {
             let hit = hits.entry(*slot).or_insert_with(|| fresh(*slot));
@@ -372,6 +395,7 @@ impl Run<'_> {
                         distance: self.distances.get(&slot).copied(),
                         semantic_rank: None,
                         text_rank: None,
+                        shares: Vec::new(),
                     };
                     legs.complete(&mut hit)?;
                     hit.score = base(&hit);
