@@ -562,6 +562,11 @@ class Result:
         """The place, from 1, that each ranking leg gave this node."""
         return self._hit.ranks
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """What every part gives to the score, by the name of the part; they add up to it."""
+        return self._hit.shares
+
     def to_dict(self) -> dict[str, Any]:
         """Give the node's id, labels and properties and every score as plain values."""
         node = self._hit.node
@@ -574,6 +579,7 @@ class Result:
             "text_score": self.text_score,
             "graph_distance": self.graph_distance,
             "ranks": self.ranks,
+            "shares": self.shares,
         }
 
     def __repr__(self) -> str:

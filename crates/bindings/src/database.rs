@@ -17,6 +17,7 @@ use crate::convert::{changes, edge, edge_changes, embedding, flat, node, strings
 use crate::errors::{Released, attached, detached, interrupted, invalid, to_python};
 use crate::objects::{Edge, Embedding, Node, Path};
 use crate::query::{Hits, query};
+use crate::search::{FoundHits, found, search};
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 
@@ -428,6 +429,15 @@ impl Database {
     fn query(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<Hits> {
         let query = self::query(query)?;
         detached(py, || self.inner.query(&query, &interrupted)).map(Hits::new)
+    }
+
+    fn search<'py>(
+        &self,
+        py: Python<'py>,
+        search: &Bound<'py, PyDict>,
+    ) -> PyResult<FoundHits<'py>> {
+        let search = self::search(search)?;
+        found(py, detached(py, || self.inner.search(&search, &interrupted))?)
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -5,6 +5,7 @@ mod database;
 mod errors;
 mod objects;
 mod query;
+mod search;
 mod snapshot;
 mod transaction;
 

@@ -255,6 +255,15 @@ impl Hit {
     }
 
     #[getter]
+    fn shares<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let out = PyDict::new(py);
+        for (part, share) in &self.hit().hit.shares {
+            out.set_item(part, share)?;
+        }
+        Ok(out)
+    }
+
+    #[getter]
     fn ranks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let out = PyDict::new(py);
         let hit = &self.hit().hit;

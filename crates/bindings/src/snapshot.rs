@@ -12,6 +12,7 @@ use crate::database::{PageOf, edges, embeddings, nodes, reach, types};
 use crate::errors::{Released, detached, ended, interrupted};
 use crate::objects::{Edge, Embedding, Node, Path};
 use crate::query::{Hits, query};
+use crate::search::{FoundHits, found, search};
 
 /// Reads of one instant.
 #[pyclass(frozen, module = "embedded_db._native")]
@@ -146,6 +147,15 @@ impl Snapshot {
     fn query(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<Hits> {
         let query = self::query(query)?;
         self.read(py, |reads| reads.query(&query, &interrupted)).map(Hits::new)
+    }
+
+    fn search<'py>(
+        &self,
+        py: Python<'py>,
+        search: &Bound<'py, PyDict>,
+    ) -> PyResult<FoundHits<'py>> {
+        let search = self::search(search)?;
+        found(py, self.read(py, |reads| reads.search(&search, &interrupted))?)
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -6,6 +6,7 @@ mod objects;
 mod operations;
 mod queries;
 mod reads;
+mod search;
 mod transaction;
 mod verify;
 
@@ -14,6 +15,7 @@ pub use embedded_db_common as common;
 pub use embedded_db_indexing::graph::{
     Artefact, Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft,
 };
+pub use embedded_db_query::search::{Analysis, Manner, Part, Profile, Weights};
 pub use embedded_db_query::{ConvergedQuery, Filter, GraphFilter, Operator, Rank, Reach, Step};
 pub use embedded_db_storage::panic_text;
 pub use embedded_db_weaver::{
@@ -23,5 +25,6 @@ pub use objects::{Edge, Embedding, Node, Path};
 pub use operations::Stats;
 pub use queries::{Answer, AnsweredHit, Query, SemanticLeg};
 pub use reads::{Page, PinnedReads};
+pub use search::{Found, Search};
 pub use transaction::Transaction;
 pub use verify::Report;

@@ -188,7 +188,7 @@ fn answer(
 }
 
 /// What a model returns for one text must be one finite vector of its space.
-fn check_answer(vector: &[f32], space: Option<&SpaceRecord>) -> Result<()> {
+pub(crate) fn check_answer(vector: &[f32], space: Option<&SpaceRecord>) -> Result<()> {
     let expected = space.map_or(vector.len(), |space| space.dimension as usize);
     let message = if vector.len() != expected || vector.is_empty() {
         format!("{} numbers for one text; a vector of {expected} is needed", vector.len())

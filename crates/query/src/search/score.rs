@@ -151,7 +151,8 @@ impl Turns<'_> {
             shares.set(Part::Sender, SENDER * own * self.by_sender(place));
             shares.set(Part::Date, DATE * self.by_date(place));
             let asks = f32::from(self.layout.marks(place).ends_asking);
-            shares.set(Part::Question, -ENDS_ASKING * asks * self.weights.of(Part::Question));
+            let question = 0.0 - ENDS_ASKING * asks;
+            shares.set(Part::Question, question * self.weights.of(Part::Question));
         }
     }
 
