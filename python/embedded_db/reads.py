@@ -282,6 +282,9 @@ class Reads(Querying):
             timeout=timeout,
             explain=explain,
         )
+        space = self._default_space()
+        if space is not None:
+            native["space"] = space
         hits, analysis = self._native.search(native)
         return SearchResults(self._owner(), hits, cast("Any", analysis))
 

@@ -12,12 +12,12 @@ use crate::query::{Hits, query};
 /// Results, and what the question was found to say.
 pub(crate) type FoundHits<'py> = (Hits, Bound<'py, PyDict>);
 
-/// A question: `text`, and where wanted `profile`, `weights` by part, and `query`, the dict of a
-/// query without legs.
+/// A question: `text`, and where wanted `profile`, `weights` by part, the embedding `space`, and
+/// `query`, the dict of a query without legs.
 pub(crate) fn search(given: &Bound<'_, PyDict>) -> PyResult<engine::Search> {
     let py = given.py();
     let mut manner = Manner { profile: Profile::Auto, weights: Weights::default() };
-    let (mut text, mut restriction) = (None, None);
+    let (mut text, mut restriction, mut space) = (None, None, None);
     for (key, item) in given.iter() {
         match string("a field of the search", &key)?.as_str() {
             "text" => text = Some(string("text", &item)?),
@@ -31,6 +31,7 @@ pub(crate) fn search(given: &Bound<'_, PyDict>) -> PyResult<engine::Search> {
                     set.map_err(|error| to_python(py, &error))?;
                 }
             }
+            "space" => space = Some(string("space", &item)?),
             "query" => restriction = Some(item.cast_into::<PyDict>()?),
             other => return Err(invalid(py, format!("a search has no field {other:?}"))),
         }
@@ -38,6 +39,7 @@ pub(crate) fn search(given: &Bound<'_, PyDict>) -> PyResult<engine::Search> {
     let restriction = restriction.unwrap_or_else(|| PyDict::new(py));
     let mut query = query(&restriction)?;
     query.query.text = text;
+    query.space = space;
     Ok(engine::Search { query, manner })
 }
 
