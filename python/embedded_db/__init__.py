@@ -48,6 +48,7 @@ from .fields import DELETE
 from .models import Chat, Entity, Message, Model, Status, Summary
 from .query import ConvergedQuery, Result, Results
 from .reads import Path, Visit
+from .search import SearchResults
 from .snapshot import Snapshot
 from .transaction import Transaction
 from .weaver import Weaver
@@ -95,6 +96,7 @@ __all__ = [
     "RecoveryNeeded",
     "Result",
     "Results",
+    "SearchResults",
     "Snapshot",
     "SnapshotExpired",
     "Status",

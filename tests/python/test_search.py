@@ -297,7 +297,7 @@ def test_the_best_stay_the_best_however_many_are_asked_for(db):
     )
     question = "word1 word2 item77 S3"
     few = [r.node.id for r in asked(db, question, limit=5)]
-    assert [r.node.id for r in asked(db, question, limit=150)][:5] == few
+    assert [r.node.id for r in asked(db, question, limit=100)][:5] == few
     assert len(asked(db, question, limit=900)) == 900
 
 

@@ -33,7 +33,7 @@ use score::{Candidate, Turns};
 use vectors::Vectors;
 
 /// Best candidates of each leg that are scored by all, at the least.
-const POOL: usize = 200;
+const POOL: usize = 100;
 /// A session this near to a named time takes part whatever its words.
 const NEAR: f32 = 0.3;
 
