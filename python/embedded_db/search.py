@@ -1,6 +1,6 @@
 """A question in plain words: what is checked before it is asked, and what comes back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from .errors import InvalidQuery, nearest
@@ -8,7 +8,7 @@ from .query import MAX_LIMIT, Filter, GraphFilter, Results, native_query
 
 if TYPE_CHECKING:
     from ._native import Hits
-    from .models import Chat, Owner
+    from .models import Owner
 
 __all__ = ["Analysis", "Part", "Profile", "SearchResults"]
 
@@ -124,7 +124,7 @@ def _of_chats(chat: object) -> list[Filter]:
     """
     if chat is None:
         return []
-    chats: Sequence[str | Chat] = chat if isinstance(chat, list | tuple | set) else [chat]  # type: ignore[list-item,assignment]
+    chats: Iterable[object] = chat if isinstance(chat, list | tuple | set) else [chat]
     ids = [item if isinstance(item, str) else getattr(item, "id", None) for item in chats]
     if not ids or len(ids) > MAX_LIMIT or not all(isinstance(id, str) and id for id in ids):
         raise InvalidQuery(

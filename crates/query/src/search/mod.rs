@@ -286,7 +286,7 @@ impl Prepared<'_> {
             windows: &matches.windows,
         };
         let parts: &[Part] = if is_window {
-            turns.window(&mut pool, vectors.as_ref())?;
+            turns.window(&mut pool, vectors.as_mut())?;
             &score::WINDOW
         } else {
             turns.conversation(&mut pool);

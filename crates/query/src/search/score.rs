@@ -14,7 +14,7 @@
 //!               + .3 [t−1 contains "?"] − .26 [t contains "?"]
 //! ```
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 
 use embedded_db_common::{Result, Slot};
 use embedded_db_indexing::sessions::{Layout, Place};
@@ -159,7 +159,7 @@ impl Turns<'_> {
     pub(super) fn window(
         &self,
         pool: &mut [Candidate],
-        vectors: Option<&Vectors<'_>>,
+        vectors: Option<&mut Vectors<'_>>,
     ) -> Result<()> {
         let base = base(pool, self.weights);
         let whole: Vec<f32> = base.iter().map(|[text, semantic]| text + semantic).collect();
@@ -218,22 +218,31 @@ impl Turns<'_> {
     }
 
     /// Cosines of the vectors of windows. A turn without a vector has none.
-    fn window_meanings(&self, vectors: &Vectors<'_>) -> Result<Vec<Option<f32>>> {
-        let mut known: HashMap<Place, Option<Vec<f32>>> = HashMap::new();
+    fn window_meanings(&self, vectors: &mut Vectors<'_>) -> Result<Vec<Option<f32>>> {
+        // Places ascend: the one before, this one and the next are all that must be remembered.
+        let mut last: VecDeque<(Place, Option<Vec<f32>>)> = VecDeque::new();
+        let mut window = Vec::new();
         let mut out = Vec::with_capacity(self.places.len());
         for &place in self.places {
             let beside = [self.layout.beside(place, -1), self.layout.beside(place, 1)];
-            for place in beside.into_iter().flatten().chain([place]) {
-                if !known.contains_key(&place) {
-                    known.insert(place, vectors.whole(self.layout.slot(place))?);
+            let around = [beside[0], Some(place), beside[1]].into_iter().flatten();
+            while last.front().is_some_and(|(at, _)| at.0 + 1 < place.0) {
+                last.pop_front();
+            }
+            for place in around {
+                if last.back().is_none_or(|(at, _)| *at < place) {
+                    last.push_back((place, vectors.whole(self.layout.slot(place))?));
                 }
             }
-            let vector = |place: &Place| known.get(place).and_then(Option::as_ref);
+            let vector = |place: &Place| {
+                let found = last.iter().find(|(at, _)| at == place);
+                found.and_then(|(_, vector)| vector.as_ref())
+            };
             let Some(own) = vector(&place) else {
                 out.push(None);
                 continue;
             };
-            let mut window = own.clone();
+            window.clone_from(own);
             for other in beside.iter().flatten().filter_map(vector) {
                 window.iter_mut().zip(other).for_each(|(sum, value)| *sum += BESIDE * value);
             }

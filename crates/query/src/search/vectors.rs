@@ -4,8 +4,7 @@ use std::sync::RwLockReadGuard;
 
 use embedded_db_common::{Error, Lsn, Result, Slot, SpaceId};
 use embedded_db_indexing::StoreRows;
-use embedded_db_indexing::vector::VectorTail;
-use embedded_db_storage::ReadTxn;
+use embedded_db_indexing::vector::{RowSource, VectorTail};
 use roaring::RoaringBitmap;
 
 use crate::guard::Guard;
@@ -15,6 +14,7 @@ use crate::run::Context;
 pub(super) struct Vectors<'a> {
     tail: RwLockReadGuard<'a, VectorTail>,
     question: &'a [f32],
+    length: f32,
     rows: StoreRows<'a>,
     at: Lsn,
     guard: &'a Guard<'a>,
@@ -32,7 +32,8 @@ impl<'a> Vectors<'a> {
             namespace: context.namespace,
             space: context.space.unwrap_or(SpaceId(0)),
         };
-        Self { tail, question, rows, at: context.lsn, guard }
+        let length = length(question);
+        Self { tail, question, length, rows, at: context.lsn, guard }
     }
 
     /// The `k` most similar of the allowed nodes, best first.
@@ -62,15 +63,14 @@ impl<'a> Vectors<'a> {
     }
 
     /// The vector of a whole node, of length 1: the mean of its parts.
-    pub(super) fn whole(&self, slot: Slot) -> Result<Option<Vec<f32>>> {
+    pub(super) fn whole(&mut self, slot: Slot) -> Result<Option<Vec<f32>>> {
         self.guard.tick()?;
-        if !self.tail.contains(slot, self.at) {
-            return Ok(None);
-        }
-        let StoreRows { snapshot, namespace, space } = self.rows;
         let mut whole: Option<Vec<f32>> = None;
-        for (_, part) in snapshot.embeddings_of(namespace, space, slot)? {
-            let mut values: Vec<f32> = part.values().collect();
+        for part in self.tail.parts(slot, self.at) {
+            let mut values = vec![0.0; self.tail.dim()];
+            if !self.rows.row(slot, part, &mut values)? {
+                continue;
+            }
             normalise(&mut values);
             match &mut whole {
                 None => whole = Some(values),
@@ -85,7 +85,7 @@ impl<'a> Vectors<'a> {
 
     /// Cosine of the question and a vector.
     pub(super) fn cosine(&self, vector: &[f32]) -> f32 {
-        let lengths = length(self.question) * length(vector);
+        let lengths = self.length * length(vector);
         if lengths > 0.0 { (dot(self.question, vector) / lengths).clamp(-1.0, 1.0) } else { 0.0 }
     }
 }
