@@ -364,7 +364,12 @@ def test_words_alone_need_no_model(messages, question, profile, data):
                     db.update_node(changed, {"timestamp": BEGIN + hours * HOUR})
                 case "chat":
                     chat = data.draw(st.sampled_from(["c1", "c2", "c3", "c4"]))
-                    db.update_node(changed, {"chat_id": chat})
+                    sender, hours = (
+                        data.draw(st.sampled_from(SENDERS)),
+                        data.draw(st.integers(0, 3)),
+                    )
+                    content = data.draw(contents)
+                    db.create_message(chat, content, sender=sender, timestamp=BEGIN + hours * HOUR)
 
 
 @settings(max_examples=30)
