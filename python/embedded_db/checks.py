@@ -343,7 +343,9 @@ EXPANSION: Final = (
 
 def _graph(given: object) -> dict[str, Any]:
     where = "graph_filter"
-    graph = _mapping(where, given, ("start", "steps", "exclude", "valid_at", "known_at", *EXPANSION))
+    graph = _mapping(
+        where, given, ("start", "steps", "exclude", "valid_at", "known_at", *EXPANSION)
+    )
     if "start" not in graph:
         raise InvalidQuery(f"{where} has no start", hint="Name the ids to start from")
     native: dict[str, Any] = {"start": _ids(f"{where}.start", graph["start"])}

@@ -276,7 +276,7 @@ class EmbeddedDB(Objects, Memory, Reads):
         return wrap(self, self._native.update_node(id_of(id), cast("dict[str, Any]", updates)))
 
     def delete_node(self, id: IdLike) -> None:
-        """Delete a node with its edges and their history, its embeddings and what was derived of it.
+        """Delete a node with its edges and their history, its embeddings and all derived.
 
         Args:
             id: the node.

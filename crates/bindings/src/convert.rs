@@ -169,7 +169,9 @@ pub(crate) fn node(given: &Bound<'_, PyAny>) -> PyResult<NodeDraft> {
 /// Microseconds of a datetime with a time zone.
 pub(crate) fn moment(what: &str, item: &Bound<'_, PyAny>) -> PyResult<i64> {
     if !item.is_instance(known(item.py())?.datetime.bind(item.py()))? {
-        return wanted(what, item, "a datetime with a time zone");
+        let shown = shown(item);
+        let message = format!("{what} is {shown}; it must be a datetime with a time zone");
+        return Err(invalid(item.py(), message));
     }
     micros(&what, item)
 }
