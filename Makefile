@@ -106,6 +106,7 @@ $(DOCS)/requirements.stamp: requirements/docs.txt
 $(MODEL): $(VENV)/requirements.stamp FORCE
 	$(BIN)/python models/minilm/build.py $(@D)
 
-$(VENV)/model.stamp: $(MODEL)
+# A new .venv has no models in it, however old their wheel is.
+$(VENV)/model.stamp: $(MODEL) $(VENV)/requirements.stamp
 	$(BIN)/python -m pip install --no-deps --force-reinstall $(MODEL)
 	@touch $@

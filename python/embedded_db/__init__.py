@@ -61,6 +61,7 @@ from .models import (
 from .query import ConvergedQuery
 from .reads import Path, Visit
 from .results import Result, Results
+from .search import SearchResults
 from .snapshot import Snapshot
 from .transaction import Transaction
 from .weaver import Weaver
@@ -123,6 +124,7 @@ __all__ = [
     "Relation",
     "Result",
     "Results",
+    "SearchResults",
     "Selection",
     "Snapshot",
     "SnapshotExpired",

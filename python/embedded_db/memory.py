@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from .arguments import text_argument, whole_argument
 from .checks import MAX_LIMIT
-from .errors import InvalidInput, NotFound, shown
+from .errors import InvalidInput, NotFound, is_one_of, shown
 from .models.documents import Document, Fact
 from .models.owner import HasId, IdLike, id_of
 from .splitting import split
@@ -192,11 +192,11 @@ class Memory:
             )
         database = cast("EmbeddedDB", self)
         if namespace is not None:
-            if namespace not in database.namespaces():
+            if not is_one_of(namespace, database.namespaces()):
                 raise NotFound(
-                    f"the namespace {namespace!r} does not exist",
+                    f"the namespace {shown(namespace)} does not exist",
                     hint="db.namespaces() lists them",
-                    id=namespace,
+                    id=shown(namespace),
                 )
             held = database.namespace(namespace).count()
             database.drop_namespace(namespace)

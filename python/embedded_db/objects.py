@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from .errors import InvalidInput, shown
@@ -200,7 +200,8 @@ def store_in_transaction(tx: Transaction, nodes: list[NodeModel], edges: list[Ed
 
 
 def _iterable(objs: object) -> Iterable[Any]:
-    if isinstance(objs, Iterable) and not hasattr(objs, "model_dump"):  # models are iterable
+    other = isinstance(objs, Mapping | str | bytes) or hasattr(objs, "model_dump")
+    if isinstance(objs, Iterable) and not other:  # models are iterable too
         return objs
     raise InvalidInput(f"{shown(objs)} is no list of objects", hint="Give a list, or use db.add")
 

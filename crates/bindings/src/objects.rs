@@ -150,6 +150,12 @@ impl Node {
         datetime(py, ask!(py, self.inner.updated_at()))
     }
 
+    /// Whether the database made it by itself.
+    #[getter]
+    fn derived(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(ask!(py, self.inner.derived()))
+    }
+
     /// 1 at creation, one more at each change by a user.
     #[getter]
     fn version(&self, py: Python<'_>) -> PyResult<u64> {
@@ -265,6 +271,12 @@ impl Edge {
         Ok(ask!(py, self.inner.sources()))
     }
 
+    /// Whether the database made it by itself.
+    #[getter]
+    fn derived(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(ask!(py, self.inner.derived()))
+    }
+
     /// 1 at creation, one more at each change by a user.
     #[getter]
     fn version(&self, py: Python<'_>) -> PyResult<u64> {
@@ -373,6 +385,12 @@ impl Embedding {
     #[getter]
     fn created_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         datetime(py, self.inner.created_at)
+    }
+
+    /// Whether a user set it: then the weaver leaves it alone.
+    #[getter]
+    fn set_by_user(&self) -> bool {
+        self.inner.set_by_user
     }
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {

@@ -15,6 +15,7 @@ use crate::convert::strings;
 use crate::errors::{Released, attached, detached, ended, interrupted, to_python};
 use crate::objects::{Edge, Embedding, Node, Path};
 use crate::query::{Cursor, Hits, groups, query};
+use crate::search::{FoundHits, found, search};
 
 /// A page of items and the cursor of the next.
 type PageOf<T> = (Vec<T>, Option<String>);
@@ -249,6 +250,15 @@ impl Reads {
         let (query, after) = (self::query(query)?, after.map(Cursor::engine));
         let found = read!(self, py, detached, |reads| reads.query(&query, after, &interrupted));
         found.map(Hits::new)
+    }
+
+    fn search<'py>(
+        &self,
+        py: Python<'py>,
+        search: &Bound<'py, PyDict>,
+    ) -> PyResult<FoundHits<'py>> {
+        let search = self::search(search)?;
+        found(py, read!(self, py, detached, |reads| reads.search(&search, &interrupted))?)
     }
 
     fn count_matching(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<u64> {

@@ -7,6 +7,7 @@ mod operations;
 mod pins;
 mod queries;
 mod reads;
+mod search;
 mod transaction;
 mod verify;
 
@@ -15,6 +16,7 @@ pub use embedded_db_common as common;
 pub use embedded_db_indexing::graph::{
     Artefact, Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, NodeDraft,
 };
+pub use embedded_db_query::search::{Analysis, Manner, Part, Profile, Weights};
 pub use embedded_db_query::{
     AsOf, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Operator, OrderBy, Rank, Reach,
     Step,
@@ -27,5 +29,6 @@ pub use objects::{Edge, Embedding, Node, Path};
 pub use operations::Stats;
 pub use queries::{Answer, AnsweredHit, Cursor, Query, SemanticLeg};
 pub use reads::{Page, PinnedReads};
+pub use search::{Found, Search};
 pub use transaction::Transaction;
 pub use verify::Report;

@@ -112,6 +112,11 @@ impl Node {
         self.with(|node| Ok(node.updated_at), |node| Ok(node.updated_at))
     }
 
+    /// Whether the database made it by itself.
+    pub fn derived(&self) -> Result<bool> {
+        self.with(|node| Ok(node.derived), |_| Ok(false))
+    }
+
     /// 1 at creation, one more at each change by a user.
     pub fn version(&self) -> Result<u64> {
         self.with(|node| Ok(node.version), |node| Ok(node.version))
@@ -295,6 +300,11 @@ impl Edge {
         )
     }
 
+    /// Whether the database made it by itself.
+    pub fn derived(&self) -> Result<bool> {
+        self.with(|edge| Ok(edge.derived), |_| Ok(false))
+    }
+
     /// 1 at creation, one more at each change by a user.
     pub fn version(&self) -> Result<u64> {
         self.with(|edge| Ok(edge.version), |edge| Ok(edge.version))
@@ -346,6 +356,8 @@ pub struct Embedding {
     pub model: String,
     /// Which part of a long text it is of.
     pub part: u16,
+    /// Whether a user set it: the weaver never overwrites it.
+    pub set_by_user: bool,
     /// Microseconds since 1970 UTC.
     pub created_at: i64,
 }
@@ -364,6 +376,7 @@ impl Embedding {
             space: space.name.clone(),
             model: space.model.clone(),
             part,
+            set_by_user: record.set_by_user,
             created_at: record.created_at,
         }
     }

@@ -278,8 +278,8 @@ impl Database {
             query.query.semantic = Some(Semantic { vector, threshold: query.threshold });
         }
         query.query.validate()?;
-        let needs =
-            Needs { namespace: self.namespace_id(), text: query.query.text.is_some(), space };
+        let text = query.query.text.is_some();
+        let needs = Needs { namespace: self.namespace_id(), text, sessions: false, space };
         Ok(Prepared { query: query.query, needs, now: clock::now() })
     }
 }
@@ -413,7 +413,7 @@ fn page(
 }
 
 /// What a model returns for one text must be one finite vector of its space.
-fn check_answer(vector: &[f32], space: Option<&SpaceRecord>) -> Result<()> {
+pub(crate) fn check_answer(vector: &[f32], space: Option<&SpaceRecord>) -> Result<()> {
     let expected = space.map_or(vector.len(), |space| space.dimension as usize);
     let message = if vector.len() != expected || vector.is_empty() {
         format!("{} numbers for one text; a vector of {expected} is needed", vector.len())

@@ -8,6 +8,7 @@ pub mod graph;
 mod hashing;
 pub mod kernels;
 pub mod schema;
+pub mod sessions;
 pub mod text;
 pub mod vector;
 mod views;

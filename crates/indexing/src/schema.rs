@@ -4,6 +4,8 @@ use embedded_db_common::record::Properties;
 use embedded_db_common::{Result, Symbol, ValueRef};
 use embedded_db_storage::{IndexId, NodeRecord, ReadTxn, WriteTxn};
 
+use crate::sessions::Message;
+
 macro_rules! known_names {
     ($($field:ident = $name:literal),+ $(,)?) => {
         /// Symbols of the names that the database itself uses.
@@ -109,6 +111,24 @@ impl Names {
             }
         }
         Ok((searchable && !out.is_empty()).then_some(out))
+    }
+
+    /// What the view of sessions keeps of a node, but for its number of words; `None` when it is no
+    /// message of a chat.
+    pub fn session_message<'a>(&self, node: &NodeRecord<'a>) -> Result<Option<Message<'a>>> {
+        let text = |property| -> Result<Option<&'a str>> {
+            Ok(node.properties.get(property)?.and_then(|value| value.as_str()))
+        };
+        if !node.has_label(self.message) {
+            return Ok(None);
+        }
+        let Some(chat) = text(self.chat_id)? else { return Ok(None) };
+        let time = match node.properties.get(self.timestamp)? {
+            Some(ValueRef::Time(micros)) => Some(micros),
+            _ => None,
+        };
+        let content = text(self.content)?.unwrap_or_default();
+        Ok(Some(Message { chat, sender: text(self.sender)?, time, content, words: 0 }))
     }
 
     /// The text of a message that models see.

@@ -8,7 +8,7 @@
 //! * Files and locks are never touched here: the store is read through the reader's snapshot.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId};
 use embedded_db_storage::{Kind, ReadTxn, Snapshot, SpaceRecord, Store};
@@ -16,6 +16,7 @@ use embedded_db_storage::{Kind, ReadTxn, Snapshot, SpaceRecord, Store};
 use crate::bitmaps::labelled;
 use crate::kernels::Kernels;
 use crate::schema::Names;
+use crate::sessions::{Message, Sessions};
 use crate::text::{Analyzer, Language, TextTail};
 use crate::vector::{Metric, RowSource, VectorTail};
 
@@ -43,6 +44,8 @@ struct State {
 #[derive(Default)]
 struct Loaded {
     text: Option<View<TextTail>>,
+    /// Right at `followed` and nowhere else; there only beside the text, whose lengths it knows.
+    sessions: Option<Arc<Sessions>>,
     vectors: HashMap<SpaceId, View<VectorTail>>,
 }
 
@@ -63,9 +66,15 @@ pub struct Pin {
     snapshot: Option<Snapshot>,
     lsn: Lsn,
     views: Arc<Views>,
+    /// Kept for the next search at this instant, which is no longer the newest.
+    sessions: OnceLock<(NamespaceId, Arc<Sessions>)>,
 }
 
 impl Pin {
+    fn new(snapshot: Snapshot, lsn: Lsn, views: Arc<Views>) -> Self {
+        Self { snapshot: Some(snapshot), lsn, views, sessions: OnceLock::new() }
+    }
+
     /// The snapshot.
     pub fn snapshot(&self) -> &Snapshot {
         self.snapshot.as_ref().expect("only drop takes the snapshot")
@@ -98,6 +107,8 @@ pub struct Needs {
     pub namespace: NamespaceId,
     /// Whether it searches texts.
     pub text: bool,
+    /// Whether it asks for chats, sessions and senders; they come with the texts.
+    pub sessions: bool,
     /// The space it searches vectors in.
     pub space: Option<(SpaceId, SpaceRecord)>,
 }
@@ -107,6 +118,8 @@ pub struct Needs {
 pub struct Attached {
     /// Full text.
     pub text: Option<Arc<RwLock<TextTail>>>,
+    /// Chats, sessions and senders: exactly the state of the snapshot.
+    pub sessions: Option<Arc<Sessions>>,
     /// Vectors of the wanted space.
     pub vectors: Option<Arc<RwLock<VectorTail>>>,
 }
@@ -158,7 +171,20 @@ impl Views {
 
     /// The views that a query over an earlier snapshot needs.
     pub fn attach(&self, pin: &Pin, needs: &Needs) -> Result<Attached> {
-        self.attach_locked(&mut self.lock(), pin.snapshot(), pin.lsn, needs)
+        let earlier = pin.sessions.get().filter(|(namespace, _)| *namespace == needs.namespace);
+        if let Some((_, sessions)) = earlier.filter(|_| needs.sessions) {
+            let others = Needs { text: true, sessions: false, ..needs.clone() };
+            let mut attached =
+                self.attach_locked(&mut self.lock(), pin.snapshot(), pin.lsn, &others)?;
+            attached.sessions = Some(Arc::clone(sessions));
+            return Ok(attached);
+        }
+        let attached = self.attach_locked(&mut self.lock(), pin.snapshot(), pin.lsn, needs)?;
+        if let Some(sessions) = &attached.sessions {
+            // If another thread was quicker, its copy is as good.
+            let _ = pin.sessions.set((needs.namespace, Arc::clone(sessions)));
+        }
+        Ok(attached)
     }
 
     /// Takes a snapshot and brings the loaded views up to it.
@@ -177,7 +203,7 @@ impl Views {
     /// the lock that is held here.
     fn register(self: &Arc<Self>, state: &mut State, snapshot: Snapshot, lsn: Lsn) -> Pin {
         *state.readers.entry(lsn).or_default() += 1;
-        Pin { snapshot: Some(snapshot), lsn, views: Arc::clone(self) }
+        Pin::new(snapshot, lsn, Arc::clone(self))
     }
 
     /// Views that are not there are loaded from the snapshot. They are shared with later readers
@@ -191,11 +217,12 @@ impl Views {
     ) -> Result<Attached> {
         let newest = lsn.0 == state.followed;
         let mut attached = Attached::default();
-        if !needs.text && needs.space.is_none() {
+        let needs_text = needs.text || needs.sessions;
+        if !needs_text && needs.space.is_none() {
             return Ok(attached);
         }
         let loaded = state.namespaces.entry(needs.namespace).or_default();
-        if needs.text {
+        if needs_text {
             let tail = match loaded.text.as_ref().filter(|view| view.base <= lsn) {
                 Some(view) => Arc::clone(&view.tail),
                 None => {
@@ -207,6 +234,20 @@ impl Views {
                     tail
                 }
             };
+            if needs.sessions {
+                attached.sessions = Some(match loaded.sessions.as_ref().filter(|_| newest) {
+                    Some(sessions) => Arc::clone(sessions),
+                    None => {
+                        let sessions =
+                            self.load_sessions(snapshot, needs.namespace, &read(&tail), lsn)?;
+                        let sessions = Arc::new(sessions);
+                        if newest {
+                            loaded.sessions = Some(Arc::clone(&sessions));
+                        }
+                        sessions
+                    }
+                });
+            }
             attached.text = Some(tail);
         }
         if let Some((space, record)) = &needs.space {
@@ -242,6 +283,7 @@ impl Views {
             .values()
             .map(|loaded| {
                 loaded.text.as_ref().map_or(0, text)
+                    + loaded.sessions.as_ref().map_or(0, |sessions| sessions.memory_bytes())
                     + loaded.vectors.values().map(vector).sum::<usize>()
             })
             .sum()
@@ -260,6 +302,25 @@ impl Views {
         }
         tail.advance(at);
         Ok(tail)
+    }
+
+    fn load_sessions(
+        &self,
+        snapshot: &Snapshot,
+        namespace: NamespaceId,
+        text: &TextTail,
+        at: Lsn,
+    ) -> Result<Sessions> {
+        let mut sessions = Sessions::new();
+        for slot in labelled(snapshot, namespace, self.names.message)? {
+            let slot = Slot(slot);
+            let Some(node) = snapshot.node(namespace, slot)? else { continue };
+            if let Some(message) = self.names.session_message(&node)? {
+                let words = text.length(slot, at).unwrap_or(0);
+                sessions.upsert(slot, Message { words, ..message });
+            }
+        }
+        Ok(sessions)
     }
 
     fn load_vectors(
@@ -314,20 +375,38 @@ impl Views {
 
     fn follow_texts(
         &self,
-        state: &State,
+        state: &mut State,
         snapshot: &Snapshot,
         nodes: BTreeMap<(NamespaceId, Slot), Lsn>,
     ) -> Result<()> {
         for (lsn, (namespace, slot)) in by_lsn(nodes) {
-            let loaded = state.namespaces.get(&namespace);
-            let Some(view) = loaded.and_then(|loaded| loaded.text.as_ref()) else { continue };
-            let text = match snapshot.node(namespace, slot)? {
-                Some(node) => self.names.searchable_text(&node)?,
+            let Some(loaded) = state.namespaces.get_mut(&namespace) else { continue };
+            let Some(view) = &loaded.text else { continue };
+            let node = snapshot.node(namespace, slot)?;
+            let text = match &node {
+                Some(node) => self.names.searchable_text(node)?,
                 None => None,
             };
+            let mut tail = write(&view.tail);
             match text {
-                Some(text) => write(&view.tail).upsert(slot, lsn, &text),
-                None => write(&view.tail).remove(slot, lsn),
+                Some(text) => tail.upsert(slot, lsn, &text),
+                None => tail.remove(slot, lsn),
+            }
+            let Some(sessions) = &mut loaded.sessions else { continue };
+            let message = match &node {
+                Some(node) => self.names.session_message(node)?,
+                None => None,
+            };
+            match message {
+                Some(message) => {
+                    let words = tail.length(slot, lsn).unwrap_or(0);
+                    Arc::make_mut(sessions).upsert(slot, Message { words, ..message });
+                }
+                // Most changed nodes are none: nothing is copied for them.
+                None if sessions.slots().contains(slot.0) => {
+                    Arc::make_mut(sessions).remove(slot);
+                }
+                None => {}
             }
         }
         Ok(())

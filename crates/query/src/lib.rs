@@ -1,7 +1,8 @@
 //! The converged query: property filters, graph reach, full text and similarity over one snapshot.
 //!
 //! Structural and graph legs restrict, text and semantic legs rank. [`run`] plans and answers a
-//! [`ConvergedQuery`]; [`graph`] holds the traversals that it shares with the public graph calls.
+//! [`ConvergedQuery`]; [`graph`] holds the traversals that it shares with the public graph calls, and
+//! [`search`] answers a question in plain words.
 
 mod candidates;
 mod converged;
@@ -15,6 +16,7 @@ mod matching;
 mod order;
 mod pattern;
 mod run;
+pub mod search;
 
 pub use converged::{
     AsOf, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Hit, NEIGHBORS, Operator,

@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from .._native import Edge, Embedding, Node, Snapshot, __version__
-from ..errors import InvalidInput, NotFound, StorageError, Timeout, nearest
-from .derived import made_by, was_made_by_weaver
+from ..errors import BadText, InvalidInput, NotFound, StorageError, Timeout, nearest, shown
 from .layout import LineWriter, Manifest, VectorWriter
 from .sorting import SortedLines
 from .values import encoded, from_time
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from ..database import EmbeddedDB
 
 __all__ = ["ExportReport", "export"]
+
+WOVEN: Final = frozenset({"MENTIONS", "RELATED_TO", "SUMMARIZES"})
+"""Types of the edges that the weaver makes; those of chats are made with their messages."""
 
 PAGE: Final = 512
 MOST_NAMESPACES: Final = 900
@@ -97,7 +99,7 @@ def _new_directory(target: str) -> Iterator[str]:
     try:
         if os.path.lexists(target) and (not os.path.isdir(target) or os.listdir(target)):
             raise InvalidInput(
-                f"{target!r} exists and is not an empty directory",
+                f"{shown(target)} exists and is not an empty directory",
                 hint="Export to a directory that does not exist",
                 path=target,
             )
@@ -105,6 +107,11 @@ def _new_directory(target: str) -> Iterator[str]:
         os.mkdir(place)
     except OSError as error:
         raise _refused(target, error) from error
+    except ValueError as error:  # a NUL, or what is no Unicode
+        raise BadText(
+            f"{shown(target)} cannot be the name of a directory: {error}",
+            hint="Leave out NUL characters and lone surrogates",
+        ) from error
     try:
         yield place
         if os.path.isdir(target):
@@ -127,7 +134,7 @@ def _sync(directory: str) -> None:
 
 def _refused(target: str, error: OSError) -> StorageError:
     return StorageError(
-        f"the export {target!r} cannot be written: {error.strerror or error}",
+        f"the export {shown(target)} cannot be written: {error.strerror or shown(str(error))}",
         hint="Check the room on the disk and the permissions",
         path=target,
     )
@@ -322,7 +329,7 @@ def node_record(node: Node) -> dict[str, Any]:
         "updated_at": from_time(node.updated_at),
         "version": node.version,
     }
-    return {**record, "derived": was_made_by_weaver(record)}
+    return {**record, "derived": node.derived}
 
 
 def edge_record(edge: Edge) -> dict[str, Any]:
@@ -341,7 +348,7 @@ def edge_record(edge: Edge) -> dict[str, Any]:
         "sources": edge.sources,
         "version": edge.version,
     }
-    return {**record, "derived": was_made_by_weaver(record)}
+    return {**record, "derived": edge.derived and edge.type in WOVEN}
 
 
 def _optional(moment: datetime | None) -> str | None:
@@ -354,6 +361,6 @@ def _embedding_record(embedding: Embedding, node: Node, space: dict[str, Any]) -
         "node_id": embedding.node_id,
         "part": embedding.part,
         "model": embedding.model,
-        "made_by": made_by(embedding.id, node.labels, space["model"]),
+        "made_by": "user" if embedding.set_by_user else "model",
         "created_at": from_time(embedding.created_at),
     }

@@ -1,6 +1,7 @@
 """Reading an export into a database."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,6 @@ import numpy.typing as npt
 from .._native import Database, Transaction
 from ..errors import AlreadyExists, Conflict, DbError, InvalidInput, ReadOnly, nearest
 from ..fields import DELETE
-from .derived import is_derived_node_id
 from .layout import Manifest, damaged, read_lines
 from .values import decoded, to_time
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Derived", "OnConflict", "TransferReport", "import_export"]
 
 T = TypeVar("T")
+
+DERIVED_ID: Final = re.compile(r"(?:entity|summary)_[0-9a-f]{32}")
 
 BATCH: Final = 1000
 """Records that are stored in one step."""
@@ -248,11 +250,11 @@ class _Namespace:
             with _whole(place):
                 if not record["derived"]:
                     ends = (record["source"], record["target"])
-                    tied |= {end for end in ends if is_derived_node_id(end)}
+                    tied |= {end for end in ends if _has_an_id_that_was_made(end)}
         for at in self._entry["embeddings"]:
             for place, record in self._lines(f"embeddings-{at}.jsonl"):
                 with _whole(place):
-                    if record["made_by"] == "user" and is_derived_node_id(record["node_id"]):
+                    if record["made_by"] == "user" and _has_an_id_that_was_made(record["node_id"]):
                         tied.add(record["node_id"])
         return tied
 
@@ -453,3 +455,8 @@ def _joined(parts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     mean = parts.mean(axis=0, dtype=np.float64)
     length = float(np.linalg.norm(mean))
     return np.asarray(mean / length if length else mean, dtype=np.float32)
+
+
+def _has_an_id_that_was_made(id: str) -> bool:
+    """Tell whether the weaver may have made a node: it never gives another form of id."""
+    return DERIVED_ID.fullmatch(id) is not None

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import Corruption, FormatTooNew, InvalidInput
+from ..errors import Corruption, FormatTooNew, InvalidInput, shown
 
 __all__ = [
     "FORMAT",
@@ -187,7 +187,7 @@ class Manifest:
                 content = json.load(file)
         except OSError as error:
             raise InvalidInput(
-                f"{directory!r} is no export: {MANIFEST} cannot be read: {error.strerror}",
+                f"{shown(directory)} is no export: {MANIFEST} cannot be read: {error.strerror}",
                 hint="Give the directory that db.export has written",
                 path=directory,
             ) from error

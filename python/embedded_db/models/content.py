@@ -124,8 +124,13 @@ def texts_of(message: Mapping[str, Any]) -> list[str]:
     texts: list[object] = [content] if isinstance(content, str) else []
     if isinstance(content, list):
         texts += [part.get(part["type"]) for part in content if part["type"] in TEXT_PARTS]
-    calls = [call.get("function") or call.get("custom") for call in message.get("tool_calls") or ()]
-    for called in [*calls, message.get("function_call")]:
+    calls = message.get("tool_calls")
+    called_by = [
+        call.get("function") or call.get("custom")
+        for call in (calls if isinstance(calls, list) else ())
+        if isinstance(call, Mapping)
+    ]
+    for called in [*called_by, message.get("function_call")]:
         if isinstance(called, Mapping):
             texts += [called.get(name) for name in ("name", "arguments", "input")]
     texts += [message.get("name"), message.get("refusal")]

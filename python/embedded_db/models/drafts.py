@@ -71,6 +71,7 @@ def message_dict(
     kept = {name: value for name, value in rest.items() if value is not None}
     if sender is not None:
         kept["sender"] = sender
-    if isinstance(kept.get("metadata"), Mapping):
-        kept["metadata"] = dict(kept["metadata"])
+    metadata = kept.get("metadata")
+    if isinstance(metadata, Mapping) and not isinstance(metadata, dict):
+        kept["metadata"] = dict(metadata)
     return {**properties, **kept, "content": content, "role": role}

@@ -1,6 +1,7 @@
 //! Text to terms.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use unicode_segmentation::UnicodeSegmentation;
@@ -42,8 +43,33 @@ impl Analyzer {
         self.analyze(text, &mut |word| sink(word.term, word.position));
     }
 
+    /// Calls `sink` with each word of the text: where it lies, in bytes, possessive included, and its
+    /// folded form, not stemmed.
+    pub fn words(&self, text: &str, sink: &mut impl FnMut(Range<usize>, &str)) {
+        let mut folded = String::new();
+        for_each_word(text, &mut |word| {
+            // A word is a part of the text: the distance of their addresses is where it begins.
+            let start = word.as_ptr().addr() - text.as_ptr().addr();
+            let bare = if self.is_english() { strip_possessive(word) } else { word };
+            folded.clear();
+            fold(bare, &mut folded);
+            if !folded.is_empty() {
+                sink(start..start + word.len(), &folded);
+            }
+        });
+    }
+
+    /// Whether a folded word says little about what a question is looking for.
+    pub fn is_stop_word(&self, folded: &str) -> bool {
+        self.is_english() && stop_words::contains(folded)
+    }
+
+    fn is_english(&self) -> bool {
+        self.language == Language::English
+    }
+
     pub(super) fn analyze(&self, text: &str, sink: &mut impl FnMut(Word<'_>)) {
-        let english = self.language == Language::English;
+        let english = self.is_english();
         let mut shared = self.stemmer.try_lock().ok();
         let mut own = None;
         let stemmer = match &mut shared {
@@ -64,10 +90,6 @@ impl Analyzer {
             });
             position += 1;
         });
-    }
-
-    pub(super) fn is_stop_word(&self, folded: &str) -> bool {
-        self.language == Language::English && stop_words::contains(folded)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

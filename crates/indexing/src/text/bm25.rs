@@ -18,8 +18,8 @@ impl Default for Bm25 {
 }
 
 /// The formula for the collection a reader sees.
-#[derive(Clone, Copy)]
-pub(super) struct Weighting {
+#[derive(Debug, Clone, Copy)]
+pub struct Weighting {
     k1: f32,
     /// What the length of a document adds to the denominator is `base + slope · length`.
     base: f32,
@@ -29,7 +29,7 @@ pub(super) struct Weighting {
 
 impl Weighting {
     /// `words` is the number of words in all `documents`; both above zero.
-    pub(super) fn new(params: Bm25, documents: u64, words: u64) -> Self {
+    pub fn new(params: Bm25, documents: u64, words: u64) -> Self {
         let k1 = if params.k1.is_finite() { params.k1.clamp(0.0, 1e6) } else { Bm25::default().k1 };
         let b = if params.b.is_finite() { params.b.clamp(0.0, 1.0) } else { Bm25::default().b };
         let average = words as f64 / documents as f64;
@@ -38,14 +38,15 @@ impl Weighting {
     }
 
     /// Weight of a term held by `holders` of the documents.
-    pub(super) fn term(&self, holders: u64) -> f32 {
+    pub fn term(&self, holders: u64) -> f32 {
         let holders = holders as f64;
         let rarity = (1.0 + (self.documents - holders + 0.5) / (holders + 0.5)).ln();
         (rarity * (f64::from(self.k1) + 1.0)) as f32
     }
 
+    /// What a term of this weight gives a document of `length` words that holds it `count` times.
     #[inline]
-    pub(super) fn score(&self, weight: f32, count: u32, length: u32) -> f32 {
+    pub fn score(&self, weight: f32, count: u32, length: u32) -> f32 {
         let count = count as f32;
         weight * (count / (count + (self.base + self.slope * length as f32)))
     }

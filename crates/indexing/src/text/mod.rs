@@ -25,8 +25,8 @@ mod terms;
 mod tests;
 
 pub use analyzer::{Analyzer, Language};
-pub use bm25::Bm25;
+pub use bm25::{Bm25, Weighting};
 pub use query::TextQuery;
 pub use scorer::TextScorer;
 pub use search::TextHit;
-pub use tail::TextTail;
+pub use tail::{Occurrence, TextTail};

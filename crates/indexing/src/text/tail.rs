@@ -48,6 +48,17 @@ pub struct TextTail {
     garbage: Garbage,
 }
 
+/// A document that holds a term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Occurrence {
+    /// Whose text it is.
+    pub slot: Slot,
+    /// How often it holds the term.
+    pub count: u32,
+    /// Its number of words.
+    pub length: u32,
+}
+
 /// What the formula must know about a collection.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Totals {
@@ -140,6 +151,34 @@ impl TextTail {
     pub fn document_count(&self, at: Lsn) -> u64 {
         let begun_later = self.documents.len() as u64 - u64::from(self.documents.begun(at));
         self.live.documents + self.ended_after(at).count() as u64 - begun_later
+    }
+
+    /// Number of words of the document of a slot; `None` when a reader at `at` sees none.
+    pub fn length(&self, slot: Slot, at: Lsn) -> Option<u32> {
+        Some(self.documents.length(self.version_at(slot, at)?))
+    }
+
+    /// Number of documents that a reader at `at` sees, and of words in all of them.
+    pub fn collection(&self, at: Lsn) -> (u64, u64) {
+        let Totals { documents, words } = self.totals(at);
+        (documents, words)
+    }
+
+    /// Every document visible at `at` that holds the term, each once.
+    pub fn occurrences(&self, term: &str, at: Lsn) -> impl Iterator<Item = Occurrence> {
+        let begun = self.documents.begun(at);
+        let found = self.postings(term).into_iter();
+        found.flat_map(move |(id, list)| {
+            let visible = list
+                .before(begun)
+                .iter()
+                .filter(move |posting| !self.documents.has_ended(posting.document, at));
+            visible.map(move |posting| Occurrence {
+                slot: self.documents.slot(posting.document),
+                count: self.documents.full_count(posting.document, id, posting.count),
+                length: self.documents.length(posting.document),
+            })
+        })
     }
 
     /// The best `k` documents which hold a term of the query, are visible at `at`, and are `allowed`,

@@ -139,6 +139,11 @@ impl VectorTail {
         self.visible_rows(slot, at).next().is_some()
     }
 
+    /// The parts of the node that have a vector at `at`.
+    pub fn parts(&self, slot: Slot, at: Lsn) -> impl Iterator<Item = u16> {
+        self.visible_rows(slot, at).map(|id| self.row(id).part)
+    }
+
     /// Bytes of memory held.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()

@@ -1,0 +1,198 @@
+//! Questions in plain words from the handle's point of view: what is embedded when, and at which
+//! snapshot.
+//!
+//! What is embedded depends on who is named, and that on the senders among the candidates, so a
+//! first snapshot takes the question apart, the model runs with nothing held, and a second snapshot
+//! answers. Should the second find another text to embed, for a sender came or went in between, the
+//! model runs again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use embedded_db_common::{Error, Result, clock};
+use embedded_db_indexing::graph::{Artefact, check_dimension, pending};
+use embedded_db_indexing::{Attached, Needs, Pin};
+use embedded_db_query::search::{Analysis, Manner, Part, prepare};
+use embedded_db_query::{Context, Guard, Results};
+
+use crate::database::{Database, Engine, SharedModels};
+use crate::queries::{Answer, AnsweredHit, Query, check_answer};
+use crate::reads::{PinnedReads, Reader};
+
+/// A question as a handle takes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Search {
+    /// The question, as the text of the query, and what restricts it. It has no semantic leg.
+    pub query: Query,
+    /// How it is answered.
+    pub manner: Manner,
+}
+
+/// The answer to a question.
+pub struct Found {
+    /// The results.
+    pub answer: Answer,
+    /// What the question was found to say.
+    pub analysis: Analysis,
+}
+
+/// Vectors of texts that were embedded for one question.
+type Embedded = HashMap<String, Vec<f32>>;
+
+/// One look at the store: the answer, or a text whose vector is needed first.
+enum Look {
+    Found(Results, Analysis),
+    Embed(String),
+}
+
+impl Database {
+    /// Answers a question over the newest state.
+    pub fn search(&self, search: &Search, interrupted: &dyn Fn() -> Result<()>) -> Result<Found> {
+        let engine = self.engine()?;
+        let guard = Guard::new(search.query.timeout, interrupted);
+        if let Some(weaver) = &engine.weaver {
+            weaver.touch();
+        }
+        let needs = self.needs(&engine, search)?;
+        let deadline = search.query.wait.map(|wait| Instant::now() + wait);
+        let mut embedded = Embedded::new();
+        loop {
+            let (pin, attached) = engine.views.begin(&engine.store, &needs)?;
+            self.check_namespace(pin.snapshot())?;
+            let (results, analysis) =
+                match look(&engine, &pin, attached, &needs, search, &embedded, &guard)? {
+                    Look::Found(results, analysis) => (results, analysis),
+                    Look::Embed(text) => {
+                        drop(pin);
+                        guard.check()?;
+                        let vector = embed(models(&engine)?, &text, &needs)?;
+                        embedded.insert(text, vector);
+                        continue;
+                    }
+                };
+            let found = read(&engine, &pin, &needs, results, analysis)?;
+            drop(pin);
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            match (left, &engine.weaver) {
+                (Some(left), Some(weaver)) if found.answer.pending > 0 && !left.is_zero() => {
+                    guard.check()?;
+                    weaver.wait_progress(left.min(Duration::from_millis(50)));
+                }
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    /// What the views must hold. Fails when meaning has weight and no model is there.
+    fn needs(&self, engine: &Engine, search: &Search) -> Result<Needs> {
+        let mut space = None;
+        if search.manner.weights.of(Part::Semantic) > 0.0 {
+            models(engine)?;
+            space = match search.query.space.as_deref() {
+                Some(name) => self.read(|reader| reader.space(Some(name)))?,
+                None => engine.space.clone(),
+            };
+        }
+        Ok(Needs { namespace: self.namespace_id(), text: true, sessions: true, space })
+    }
+}
+
+impl PinnedReads {
+    /// Answers a question over this instant.
+    pub fn search(&self, search: &Search, interrupted: &dyn Fn() -> Result<()>) -> Result<Found> {
+        let engine = self.database().engine()?;
+        let guard = Guard::new(search.query.timeout, interrupted);
+        let needs = self.database().needs(&engine, search)?;
+        let mut embedded = Embedded::new();
+        loop {
+            let looked = self.pinned(|engine, pin| {
+                let attached = engine.views.attach(pin, &needs)?;
+                match look(engine, pin, attached, &needs, search, &embedded, &guard)? {
+                    Look::Found(results, analysis) => {
+                        read(engine, pin, &needs, results, analysis).map(Ok)
+                    }
+                    Look::Embed(text) => Ok(Err(text)),
+                }
+            })?;
+            match looked {
+                Ok(found) => return Ok(found),
+                // Nothing is held while the model runs.
+                Err(text) => {
+                    guard.check()?;
+                    let vector = embed(models(&engine)?, &text, &needs)?;
+                    embedded.insert(text, vector);
+                }
+            }
+        }
+    }
+}
+
+fn models(engine: &Engine) -> Result<&SharedModels> {
+    engine.models.as_ref().ok_or_else(|| Error::ModelUnavailable {
+        message: "a question is compared by its meaning, which needs a model, but the database is \
+                  open with ml=None; open it with a model, or give weights={\"semantic\": 0} to \
+                  search by words alone"
+            .into(),
+    })
+}
+
+fn embed(models: &SharedModels, text: &str, needs: &Needs) -> Result<Vec<f32>> {
+    let vector = models.embed(&[text.to_owned()])?;
+    let record = needs.space.as_ref().map(|(_, record)| record);
+    check_answer(&vector, record)?;
+    if let Some(record) = record {
+        check_dimension(record, vector.len())?;
+    }
+    Ok(vector)
+}
+
+fn look(
+    engine: &Engine,
+    pin: &Pin,
+    attached: Attached,
+    needs: &Needs,
+    search: &Search,
+    embedded: &Embedded,
+    guard: &Guard<'_>,
+) -> Result<Look> {
+    let (snapshot, namespace) = (pin.snapshot(), needs.namespace);
+    let context = Context {
+        snapshot,
+        lsn: pin.lsn(),
+        namespace,
+        attached,
+        space: needs.space.as_ref().map(|(space, _)| *space),
+        names: &engine.names,
+        pending: pending(snapshot, namespace, Artefact::Embedding)?,
+        now: clock::now(),
+    };
+    let prepared = prepare(&context, &search.query.query, search.manner, guard)?;
+    let vector = match prepared.embedded() {
+        None => None,
+        Some(text) => match embedded.get(text) {
+            None => return Ok(Look::Embed(text.to_owned())),
+            Some(vector) => Some(vector.as_slice()),
+        },
+    };
+    let analysis = prepared.analysis()?;
+    Ok(Look::Found(prepared.rank(vector, guard)?, analysis))
+}
+
+/// Adds the nodes to the results.
+fn read(
+    engine: &Arc<Engine>,
+    pin: &Pin,
+    needs: &Needs,
+    results: Results,
+    analysis: Analysis,
+) -> Result<Found> {
+    let reader = Reader { engine, snapshot: pin.snapshot(), namespace: needs.namespace };
+    let hits = results
+        .hits
+        .into_iter()
+        .map(|hit| Ok(AnsweredHit { node: reader.node_at(hit.slot)?, hit }))
+        .collect::<Result<_>>()?;
+    let answer = Answer { hits, pending: results.pending, plan: results.plan, cursor: None };
+    Ok(Found { answer, analysis })
+}

@@ -1,0 +1,163 @@
+"""A question in plain words: what is checked before it is asked, and what comes back."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
+
+from .checks import MAX_LIMIT, native_query
+from .errors import InvalidQuery, is_one_of, nearest, shown
+from .query import Filter, GraphFilter
+from .results import Results
+
+if TYPE_CHECKING:
+    from ._native import Hits
+    from .models import Owner
+
+__all__ = ["Analysis", "Part", "Profile", "SearchResults"]
+
+Profile = Literal["auto", "conversation", "window", "plain"]
+"""A way to rank: ``"conversation"`` by turns, their neighbours and their sessions, ``"window"`` by
+windows of five turns too, ``"plain"`` each node by itself; ``"auto"`` is ``"conversation"`` where
+the candidates are messages of chats, else ``"plain"``."""
+
+Part = Literal[
+    "text",
+    "semantic",
+    "neighbors",
+    "session",
+    "sender",
+    "date",
+    "question",
+    "window",
+    "window_semantic",
+]
+"""A part of a score. ``"neighbors"`` is in ``"conversation"`` only, the last two in ``"window"``
+only; ``"plain"`` has the first two."""
+
+
+class Analysis(TypedDict):
+    """What a question was found to say."""
+
+    profile: str
+    """The profile that answered."""
+    terms: list[str]
+    """The stemmed words that were looked for."""
+    names: list[str]
+    """The senders it names."""
+    dates: list[str]
+    """The months and days it names."""
+    embedded: str | None
+    """The text whose vector was compared; None when meaning has no weight."""
+
+
+class SearchResults(Results):
+    """The results of a search, best first, and what the question was found to say."""
+
+    __slots__ = ("_analysis",)
+
+    def __init__(self, owner: "Owner", hits: "Hits", analysis: Analysis) -> None:
+        super().__init__(owner, hits)
+        self._analysis = analysis
+
+    @property
+    def analysis(self) -> Analysis:
+        """What the question was found to say."""
+        return self._analysis
+
+    @property
+    def plan(self) -> dict[str, Any] | None:
+        """The analysis and the steps with their times, when ``explain=True`` asked for them."""
+        steps = super().plan
+        return None if steps is None else {"analysis": self._analysis, **steps}
+
+
+def native_search(
+    text: object,
+    *,
+    chat: object,
+    limit: object,
+    profile: object,
+    weights: object,
+    structural_filters: Sequence[Filter],
+    graph_filter: GraphFilter | None,
+    labels: Sequence[str] | None,
+    wait: object,
+    timeout: object,
+    explain: object,
+) -> dict[str, Any]:
+    """Check a question and give the dict that native code takes.
+
+    Raises:
+        InvalidQuery: a field is malformed.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise InvalidQuery(f"text is {shown(text)}", hint="Ask something: a text that is not empty")
+    if not is_one_of(profile, get_args(Profile)):
+        raise InvalidQuery(
+            f"profile is {shown(profile)}", hint=nearest(shown(profile), get_args(Profile))
+        )
+    if not isinstance(structural_filters, list | tuple):
+        raise InvalidQuery(
+            f"structural_filters is {shown(structural_filters)}", hint="Give a list of conditions"
+        )
+    filters = [*structural_filters, *_of_chats(chat)]
+    query = native_query(
+        structural_filters=filters,
+        graph_filter=graph_filter,
+        semantic_query=None,
+        # The question itself: it ranks, so that nothing else need restrict.
+        text_query={"text": text},
+        order_by=(),
+        labels=labels,
+        limit=limit,
+        rank=None,
+        wait=wait,
+        timeout=timeout,
+        explain=explain,
+        exact=False,
+    )
+    del query["text_query"]
+    return {"text": text, "profile": profile, "weights": _weights(weights), "query": query}
+
+
+def _of_chats(chat: object) -> list[Filter]:
+    """Give the condition that holds for the messages of a chat or of several.
+
+    Raises:
+        InvalidQuery: it is neither a chat nor an id nor a list of these.
+    """
+    if chat is None:
+        return []
+    chats: Iterable[object] = chat if isinstance(chat, list | tuple | set) else [chat]
+    ids = [item if isinstance(item, str) else getattr(item, "id", None) for item in chats]
+    if not ids or len(ids) > MAX_LIMIT or not all(isinstance(id, str) and id for id in ids):
+        raise InvalidQuery(
+            f"chat is {shown(chat)}", hint=f"Give a chat, its id, or a list of 1 to {MAX_LIMIT}"
+        )
+    return [{"property": "chat_id", "operator": "In", "value": ids}]
+
+
+_HEAVIEST: Final = 1e6
+
+
+def _weights(given: object) -> dict[str, float]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise InvalidQuery(
+            f"weights is {shown(given)}", hint="Give a dict such as {'session': 0.0}"
+        )
+    parts = get_args(Part)
+    weights: dict[str, float] = {}
+    for name, weight in given.items():
+        if not is_one_of(name, parts):
+            raise InvalidQuery(
+                f"weights has no part {shown(name)}", hint=nearest(shown(name), parts)
+            )
+        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not is_number or not 0 <= weight <= _HEAVIEST:
+            raise InvalidQuery(
+                f"weights[{shown(name)}] is {shown(weight)}",
+                hint=f"A number from 0 (off) to {_HEAVIEST:g}; 1 leaves the part as it is",
+            )
+        weights[name] = float(weight)
+    return weights
