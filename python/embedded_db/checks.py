@@ -343,7 +343,9 @@ EXPANSION: Final = (
 
 def _graph(given: object) -> dict[str, Any]:
     where = "graph_filter"
-    graph = _mapping(where, given, ("start", "steps", "exclude", "valid_at", *EXPANSION))
+    graph = _mapping(
+        where, given, ("start", "steps", "exclude", "valid_at", "known_at", *EXPANSION)
+    )
     if "start" not in graph:
         raise InvalidQuery(f"{where} has no start", hint="Name the ids to start from")
     native: dict[str, Any] = {"start": _ids(f"{where}.start", graph["start"])}
@@ -362,8 +364,9 @@ def _graph(given: object) -> dict[str, Any]:
             _expansion(f"{where}.steps[{at}]", _mapping(f"{where}.steps[{at}]", step, EXPANSION))
             for at, step in enumerate(steps)
         ]
-    if graph.get("valid_at") is not None:
-        native["valid_at"] = _time(f"{where}.valid_at", graph["valid_at"])
+    for at in ("valid_at", "known_at"):
+        if graph.get(at) is not None:
+            native[at] = _time(f"{where}.{at}", graph[at])
     if _flag(f"{where}.exclude", graph.get("exclude", False)):
         native["exclude"] = True
     return native

@@ -277,7 +277,7 @@ class EmbeddedDB(Objects, Memory, Reads):
         return wrap(self, self._native.update_node(id_of(id), cast("dict[str, Any]", updates)))
 
     def delete_node(self, id: IdLike) -> None:
-        """Delete a node with its edges, its embeddings and what was derived from it.
+        """Delete a node with its edges and their history, its embeddings and all derived.
 
         Args:
             id: the node.
@@ -336,7 +336,8 @@ class EmbeddedDB(Objects, Memory, Reads):
         Raises:
             NotFound: one of its ends does not exist.
             AlreadyExists: the id is taken.
-            InvalidInput: a key is unknown, or a value cannot be stored.
+            InvalidInput: a key is unknown, a value cannot be stored, or ``valid_from`` is not
+                before ``valid_to``.
         """
         return self._native.create_edge(cast("dict[str, Any]", edge))
 
@@ -368,13 +369,67 @@ class EmbeddedDB(Objects, Memory, Reads):
             The edge as it now is.
 
         Raises:
-            NotFound: the edge does not exist.
-            InvalidInput: a value cannot be stored.
+            NotFound: the edge does not exist, or was retracted.
+            InvalidInput: a value cannot be stored, or ``valid_from`` is not before ``valid_to``.
         """
         return self._native.update_edge(id_of(id), cast("dict[str, Any]", updates))
 
+    def supersede_edge(self, id: IdLike, new_edge: Mapping[str, Any]) -> str:
+        """Store an edge that is true from now on in the place of another, in one step.
+
+        The other one stays: its ``valid_to`` becomes the ``valid_from`` of the new one, unless it
+        has ended before.
+
+        Args:
+            id: the edge that is true no longer.
+            new_edge: as in `create_edge`; ``source``, ``target`` and ``type`` are those of the
+                other edge when left out, ``valid_from`` is now.
+
+        Returns:
+            The id of the new edge.
+
+        Raises:
+            NotFound: the edge does not exist or was retracted, or an end of the new one does not
+                exist.
+            AlreadyExists: the new id is taken.
+            InvalidInput: a value cannot be stored, or the new edge does not begin after the other.
+
+        Example:
+            >>> ann, oslo, bergen = db.create_nodes([{"label": n} for n in ("A", "B", "C")])
+            >>> old = db.create_edge({"source": ann, "target": oslo, "type": "LIVES_IN"})
+            >>> new = db.supersede_edge(old, {"target": bergen})
+            >>> moved = db.get_edge(new).valid_from
+            >>> db.get_edge(old).valid_to == moved
+            True
+            >>> [edge.id == new for edge in db.edges(ann, "LIVES_IN", valid_at=moved)]
+            [True]
+        """
+        return self._native.supersede_edge(id_of(id), cast("dict[str, Any]", new_edge))
+
+    def retract_edge(self, id: IdLike) -> None:
+        """Take an edge back: it was never true, or the database is to hold it for true no more.
+
+        It is hidden from then on, but for reads with ``known_at`` and `edge_history`. Its id
+        stays taken. What was derived goes as with `delete_edge`, which removes the history too.
+
+        Args:
+            id: the edge.
+
+        Raises:
+            NotFound: the edge does not exist, or was retracted already.
+
+        Example:
+            >>> ids = db.create_nodes([{"label": "Person"}, {"label": "City"}])
+            >>> edge = db.create_edge({"source": ids[0], "target": ids[1], "type": "LIVES_IN"})
+            >>> known = db.get_edge(edge).recorded_at
+            >>> db.retract_edge(edge)
+            >>> len(list(db.edges(ids[0]))), len(list(db.edges(ids[0], known_at=known)))
+            (0, 1)
+        """
+        self._native.retract_edge(id_of(id))
+
     def delete_edge(self, id: IdLike) -> None:
-        """Delete an edge.
+        """Delete an edge with its history; one that was retracted too.
 
         Args:
             id: the edge.

@@ -67,6 +67,7 @@ class GraphFilter(Expansion):
     exclude: NotRequired[bool]
     """Keep what is not reached instead."""
     valid_at: NotRequired[datetime | None]
+    known_at: NotRequired[datetime | None]
     """Only edges that are true in the world at this time."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations  # those of inner functions would be evaluate
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 from ._native import Edge, Embedding, Node
@@ -265,6 +266,9 @@ class Reads(Querying):
         direction: str = "out",
         limit: int | None = None,
         after: str | None = None,
+        *,
+        valid_at: datetime | None = None,
+        known_at: datetime | None = None,
     ) -> Pages[AnyNode]:
         """Iterate over the nodes that edges lead to: by type, then oldest edge first.
 
@@ -277,17 +281,22 @@ class Reads(Querying):
             direction: ``"out"``, ``"in"`` or ``"both"``.
             limit: most nodes.
             after: the ``cursor`` of an earlier, exhausted iterator, to go on behind it.
+            valid_at: only edges that are true in the world then (a time with a time zone); their
+                validity is not asked for when left out.
+            known_at: the edges as the database held them for true then; as they are now when
+                left out.
 
         Raises:
             NotFound: the node does not exist.
-            InvalidInput: the direction or the type is none.
+            InvalidInput: the direction or the type is none, or a time has no time zone.
             SnapshotExpired: iterating took longer than ``max_snapshot_age``.
         """
         node, types, way = id_of(id), _edge_types(type), native_direction(direction)
         owner = self._owner()
 
         def read(source: NativeReads, after: str | None, limit: int) -> Page[AnyNode]:
-            nodes, cursor = source.neighbors_page(node, types, way, after, limit)
+            page = source.neighbors_page(node, types, way, after, limit, valid_at, known_at)
+            nodes, cursor = page
             return [wrap(owner, node) for node in nodes], cursor
 
         return self._pages(read, limit, after)
@@ -299,6 +308,9 @@ class Reads(Querying):
         direction: str = "out",
         limit: int | None = None,
         after: str | None = None,
+        *,
+        valid_at: datetime | None = None,
+        known_at: datetime | None = None,
     ) -> Pages[Edge]:
         """Iterate over the edges of a node: by type, then oldest first.
 
@@ -310,16 +322,20 @@ class Reads(Querying):
             direction: ``"out"``, ``"in"`` or ``"both"``.
             limit: most edges.
             after: the ``cursor`` of an earlier, exhausted iterator, to go on behind it.
+            valid_at: only edges that are true in the world then (a time with a time zone); their
+                validity is not asked for when left out.
+            known_at: the edges as the database held them for true then; as they are now when
+                left out.
 
         Raises:
             NotFound: the node does not exist.
-            InvalidInput: the direction or the type is none.
+            InvalidInput: the direction or the type is none, or a time has no time zone.
             SnapshotExpired: iterating took longer than ``max_snapshot_age``.
         """
         node, types, way = id_of(id), _edge_types(type), native_direction(direction)
 
         def read(source: NativeReads, after: str | None, limit: int) -> Page[Edge]:
-            return source.edges_page(node, types, way, after, limit)
+            return source.edges_page(node, types, way, after, limit, valid_at, known_at)
 
         return self._pages(read, limit, after)
 
@@ -353,13 +369,62 @@ class Reads(Querying):
         left = None if left is None else left - len(page)
         return Pages(page, cursor, lambda after, limit: read(snapshot, after, limit), left, release)
 
-    def get_edge(self, id: IdLike) -> Edge | None:
-        """Read an edge, or None when there is none.
+    def get_edge(
+        self,
+        id: IdLike,
+        *,
+        valid_at: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> Edge | None:
+        """Read an edge.
 
         Args:
             id: the id of the edge.
+            valid_at: only if it is true in the world then (a time with a time zone).
+            known_at: as the database held it for true then; as it is now when left out.
+
+        Returns:
+            The edge; None when there is none, it was retracted, or was not true or not known
+            then.
+
+        Raises:
+            InvalidInput: a time has no time zone.
+
+        Example:
+            >>> ids = db.create_nodes([{"label": "Person"}, {"label": "City"}])
+            >>> edge = db.create_edge({"source": ids[0], "target": ids[1], "type": "LIVES_IN"})
+            >>> known = db.get_edge(edge).recorded_at
+            >>> db.retract_edge(edge)
+            >>> db.get_edge(edge) is None, db.get_edge(edge, known_at=known).type
+            (True, 'LIVES_IN')
         """
-        return self._native.get_edge(id_of(id))
+        return self._native.get_edge(id_of(id), valid_at, known_at)
+
+    def edge_history(self, id: IdLike) -> list[Edge]:
+        """Give all that an edge ever said, as far as the database held it for true.
+
+        A version was held for true from its ``recorded_at`` to its ``retracted_at``, when the
+        next one took its place. What was changed again within the same microsecond, as in one
+        transaction, left no version. Deleting an edge deletes its history.
+
+        Args:
+            id: the id of the edge, retracted or not.
+
+        Returns:
+            The versions, oldest first; the last is the present one, or the one that was retracted.
+
+        Raises:
+            NotFound: the edge does not exist.
+
+        Example:
+            >>> ids = db.create_nodes([{"label": "Person"}, {"label": "City"}])
+            >>> edge = db.create_edge({"source": ids[0], "target": ids[1], "type": "LIVES_IN"})
+            >>> changed = db.update_edge(edge, {"weight": 0.5})
+            >>> first, second = db.edge_history(edge)
+            >>> first.weight, second.weight, first.retracted_at == second.recorded_at
+            (1.0, 0.5, True)
+        """
+        return self._native.edge_history(id_of(id))
 
     def get_embedding_for_node(self, id: IdLike, space: str | None = None) -> Embedding | None:
         """Read the embedding of a whole node.
@@ -412,6 +477,9 @@ class Reads(Querying):
         direction: str = "any",
         max_hops: int | None = None,
         max_visited: int = MAX_VISITED,
+        *,
+        valid_at: datetime | None = None,
+        known_at: datetime | None = None,
     ) -> Path | None:
         """Find a path of the fewest edges, by breadth-first search from both ends.
 
@@ -422,13 +490,17 @@ class Reads(Querying):
             direction: ``"out"``, ``"in"`` or ``"any"``, seen from the start.
             max_hops: most edges; any number when left out.
             max_visited: most nodes that the search may meet from either end.
+            valid_at: only edges that are true in the world then (a time with a time zone); their
+                validity is not asked for when left out.
+            known_at: the edges as the database held them for true then; as they are now when
+                left out.
 
         Returns:
             The path, or None when there is none.
 
         Raises:
             NotFound: one of the nodes does not exist.
-            InvalidInput: the direction or a number is out of range.
+            InvalidInput: the direction or a number is out of range, or a time has no time zone.
             Timeout: more than ``max_visited`` nodes were met without an answer.
         """
         path = self._native.find_shortest_path(
@@ -438,6 +510,8 @@ class Reads(Querying):
             native_direction(direction),
             max_hops,
             max_visited,
+            valid_at,
+            known_at,
         )
         if path is None:
             return None
@@ -453,6 +527,9 @@ class Reads(Querying):
         depth_first: bool = False,
         limit: int = 10_000,
         max_visited: int = MAX_VISITED,
+        *,
+        valid_at: datetime | None = None,
+        known_at: datetime | None = None,
     ) -> Iterator[Visit]:
         """Walk the graph from a node, each node once, the start (depth 0) first.
 
@@ -464,13 +541,17 @@ class Reads(Querying):
             depth_first: depth first instead of breadth first.
             limit: most nodes to give.
             max_visited: most nodes that the walk may meet.
+            valid_at: only edges that are true in the world then (a time with a time zone); their
+                validity is not asked for when left out.
+            known_at: the edges as the database held them for true then; as they are now when
+                left out.
 
         Returns:
             An iterator over (node, depth).
 
         Raises:
             NotFound: the node does not exist.
-            InvalidInput: the direction or a number is out of range.
+            InvalidInput: the direction or a number is out of range, or a time has no time zone.
             Timeout: more than ``max_visited`` nodes were met before the walk was complete.
         """
         visits = self._native.traverse(
@@ -481,6 +562,8 @@ class Reads(Querying):
             depth_first,
             limit,
             max_visited,
+            valid_at,
+            known_at,
         )
         owner = self._owner()
         return (Visit(wrap(owner, node), depth) for node, depth in visits)

@@ -1,6 +1,6 @@
 """Many reads of one instant."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
@@ -89,6 +89,22 @@ class Snapshot(Reads):
             ReadOnly: always.
         """
         raise self._refusal("delete")
+
+    def retract_edge(self, id: IdLike) -> None:
+        """Refuse: a snapshot only reads.
+
+        Raises:
+            ReadOnly: always.
+        """
+        raise self._refusal("retract")
+
+    def supersede_edge(self, id: IdLike, new_edge: Mapping[str, Any]) -> str:
+        """Refuse: a snapshot only reads.
+
+        Raises:
+            ReadOnly: always.
+        """
+        raise self._refusal("supersede")
 
     def delete_node(self, id: IdLike) -> None:
         """Refuse: a snapshot only reads.

@@ -137,8 +137,26 @@ class Transaction(Objects, Querying):
         """
         self._native.update_edge(id_of(id), cast("dict[str, Any]", updates))
 
+    def supersede_edge(self, id: IdLike, new_edge: Mapping[str, Any]) -> str:
+        """Buffer an edge in the place of another; see `EmbeddedDB.supersede_edge`.
+
+        Raises:
+            NotFound: the edge or an end of the new one does not exist.
+            AlreadyExists: the new id is taken.
+            InvalidInput: the new edge does not begin after the other.
+        """
+        return self._native.supersede_edge(id_of(id), cast("dict[str, Any]", new_edge))
+
+    def retract_edge(self, id: IdLike) -> None:
+        """Buffer that an edge is taken back; see `EmbeddedDB.retract_edge`.
+
+        Raises:
+            NotFound: the edge does not exist, or was retracted already.
+        """
+        self._native.retract_edge(id_of(id))
+
     def delete_edge(self, id: IdLike) -> None:
-        """Buffer the deletion of an edge.
+        """Buffer the deletion of an edge with its history.
 
         Raises:
             NotFound: the edge does not exist.

@@ -41,8 +41,13 @@ n = 0
 while True:
     n += 1
     name = f"r{round_}n{n}"
-    kind = rng.choice(["node", "node", "update", "delete", "edge", "messages", "pair", "vector"])
+    kind = rng.choice(
+        ["node", "node", "update", "delete", "edge", "edge", "revise", "retract", "messages"]
+        + ["pair", "vector"]
+    )
     if kind in ("update", "delete", "edge", "vector") and not nodes:
+        kind = "node"
+    if kind in ("revise", "retract") and not edges:
         kind = "node"
     if kind == "node":
         say("begin", kind, name)
@@ -56,10 +61,20 @@ while True:
         target = nodes.pop(rng.randrange(len(nodes)))
         say("begin", kind, target)
         db.delete_node(target)
+        edges = [edge for edge in edges if target not in edge[1:]]
     elif kind == "edge":
         source, target = rng.choice(nodes), rng.choice(nodes)
         say("begin", kind, name, source, target)
         db.create_edge({"id": name, "source": source, "target": target, "type": "T"})
+        edges.append((name, source, target))
+    elif kind == "revise":
+        target = rng.choice(edges)[0]
+        say("begin", kind, target, n)
+        db.update_edge(target, {"weight": float(n)})
+    elif kind == "retract":
+        target = edges.pop(rng.randrange(len(edges)))[0]
+        say("begin", kind, target)
+        db.retract_edge(target)
     elif kind == "messages":
         say("begin", kind, name)
         db.get_node("chat").add_messages(
@@ -86,6 +101,8 @@ class Expected:
     def __init__(self):
         self.nodes = {}  # id -> last acknowledged n
         self.edges = {}  # id -> (source, target)
+        self.weights = {}  # edge -> all its weights, oldest first
+        self.retracted = set()
         self.messages = []  # names of acknowledged batches
         self.pairs = []
         self.vectors = {}  # node -> n
@@ -110,6 +127,11 @@ class Expected:
             self.edges = {id: ends for id, ends in self.edges.items() if name not in ends}
         elif kind == "edge":
             self.edges[name] = tuple(facts)
+            self.weights[name] = [1.0]
+        elif kind == "revise":
+            self.weights[name].append(float(facts[0]))
+        elif kind == "retract":
+            self.retracted.add(name)
         elif kind == "messages":
             self.messages.append(name)
         elif kind == "pair":
@@ -127,6 +149,8 @@ class Expected:
             "update": lambda: db.get_node(name)["n"] == facts[0],
             "delete": lambda: not db.exists(name),
             "edge": lambda: db.get_edge(name) is not None,
+            "revise": lambda: db.get_edge(name).weight == facts[0],
+            "retract": lambda: db.get_edge(name) is None,
             "messages": lambda: db.exists(f"{name}m0"),
             "pair": lambda: db.get_edge(name) is not None,
             "vector": lambda: has_vector(db, name, facts[0]),
@@ -147,9 +171,13 @@ class Expected:
             assert node["n"] == n
             assert node["text"] == (name if n == 0 else f"{name} {n}"), "half an update"
         for name, (source, target) in self.edges.items():
+            history = db.edge_history(name)
+            assert [edge.weight for edge in history] == self.weights[name], "half a history"
             edge = db.get_edge(name)
-            assert edge is not None, f"{name} was acknowledged and is gone"
-            assert (edge.source, edge.target) == (source, target)
+            assert (edge is None) == (name in self.retracted)
+            assert (history[-1].source, history[-1].target) == (source, target)
+            known = db.get_edge(name, known_at=history[0].recorded_at)
+            assert known.weight == 1.0, "the first version was believed once"
         for name in self.messages:
             for i in range(3):
                 assert db.get_node(f"{name}m{i}") is not None

@@ -200,9 +200,9 @@ def test_what_cannot_be_a_node(db, columns, error, words, column, row):
         ({"weight": [1.0, float("inf")]}, InvalidInput, "finite", "weight", 1),
         ({"weight": ["1", "x"]}, InvalidInput, "it is '1'", "weight", 0),
         (
-            {"valid_from": [T0, T0], "valid_to": [T0, T0 - timedelta(1)]},
+            {"valid_from": [T0, T0], "valid_to": [T0 + timedelta(1), T0]},
             InvalidInput,
-            "before valid_from",
+            "not after valid_from",
             "valid_to",
             1,
         ),

@@ -2,16 +2,17 @@
 
 A step goes on from each node that the step before has found, along the shortest ways from there
 that have the wanted number of hops, over the edges that pass the conditions; its labels restrict
-where it ends. The distance of a result is the least number of hops of a way that fits.
+where it ends. The distance of a result is the least number of hops of a way that fits. With
+``known_at`` the edges are those that were held for true then, saying what they said.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedded_db import EmbeddedDB, InvalidQuery
+from embedded_db import DELETE, EmbeddedDB, InvalidQuery
 
 DAYS = [datetime(2026, 1, day, tzinfo=UTC) for day in range(1, 6)]
 SIZE = 6
@@ -104,22 +105,51 @@ def walk(start, steps, edges, at):
     return found
 
 
+changes = st.lists(
+    st.tuples(
+        st.integers(0, 13),
+        st.none()
+        | st.fixed_dictionaries(
+            {
+                "weight": st.sampled_from([0.5, 1.0, 2.0]),
+                "valid_from": st.none() | st.sampled_from(DAYS[:2]),
+                "valid_to": st.none() | st.sampled_from(DAYS[2:]),
+                "kind": st.none() | st.sampled_from(["a", "b"]),
+            }
+        ),
+    ),
+    max_size=6,
+)
+
+
+def change(db, edges, id, to):
+    """Change an edge, or retract it (None), in the database and in what is expected of it."""
+    if to is None:
+        db.retract_edge(id)
+        return {other: edge for other, edge in edges.items() if other != id}
+    db.update_edge(id, {name: DELETE if value is None else value for name, value in to.items()})
+    own = {name: to[name] for name in ("weight", "valid_from", "valid_to")}
+    properties = {} if to["kind"] is None else {"kind": to["kind"]}
+    return {**edges, id: {**edges[id], **own, "properties": properties}}
+
+
 @settings(max_examples=200)
 @given(
     edges,
+    changes,
     st.lists(nodes, min_size=1, max_size=3, unique=True),
     steps,
     st.integers(0, 2),
     st.none() | st.sampled_from(DAYS),
     st.booleans(),
 )
-def test_patterns(edges, start, steps, more, at, exclude):
+def test_patterns(edges, changes, start, steps, more, at, exclude):
     steps = [{**step, "max_hops": step["min_hops"] + more} for step in steps]
     with EmbeddedDB(":memory:", ml=None) as db:
         db.create_nodes(
             [{"id": f"n{i}", "label": "Even" if i % 2 == 0 else "Odd"} for i in range(SIZE)]
         )
-        db.create_edges(
+        ids = db.create_edges(
             [
                 {**edge, "source": f"n{edge['source']}", "target": f"n{edge['target']}"}
                 for edge in edges
@@ -128,19 +158,69 @@ def test_patterns(edges, start, steps, more, at, exclude):
         graph = {"start": [f"n{i}" for i in start], "steps": steps, "exclude": exclude}
         if at is not None:
             graph["valid_at"] = at
-        reached = {f"n{i}": hops for i, hops in walk(start, steps, edges, at).items()}
-        found = db.query(graph_filter=graph, limit=100)
-        if exclude:
-            everything = {f"n{i}" for i in range(SIZE)}
-            assert {r.node.id for r in found} == everything - set(reached)
-        else:
-            assert {r.node.id: r.graph_distance for r in found} == reached
-        if len(steps) == 1:
-            single = {"start": graph["start"], "exclude": exclude, **steps[0]}
-            if at is not None:
-                single["valid_at"] = at
-            again = db.query(graph_filter=single, limit=100)
-            assert [r.node.id for r in again] == [r.node.id for r in found]
+        now, moments = dict(zip(ids, edges, strict=True)), [datetime.now(UTC)]
+        if ids:
+            moments[0] = db.get_edge(ids[0]).recorded_at
+        believed = {moments[0]: now}
+        for place, to in changes:
+            id = ids[place % len(ids)] if ids else None
+            if id in now:
+                now = change(db, now, id, to)
+                last = db.edge_history(id)[-1]
+                believed[last.retracted_at or last.recorded_at] = now
+        expect(db, graph, start, steps, now.values(), at)
+        for known_at, then in believed.items():
+            expect(db, {**graph, "known_at": known_at}, start, steps, then.values(), at)
+        before = {**graph, "known_at": min(believed) - timedelta(microseconds=1)}
+        expect(db, before, start, steps, [], at)
+
+
+def expect(db, graph, start, steps, edges, at):
+    reached = {f"n{i}": hops for i, hops in walk(start, steps, edges, at).items()}
+    found = db.query(graph_filter=graph, limit=100)
+    if graph["exclude"]:
+        everything = {f"n{i}" for i in range(SIZE)}
+        assert {r.node.id for r in found} == everything - set(reached)
+    else:
+        assert {r.node.id: r.graph_distance for r in found} == reached
+    if len(steps) == 1:
+        single = {name: value for name, value in graph.items() if name != "steps"} | steps[0]
+        again = db.query(graph_filter=single, limit=100)
+        assert [r.node.id for r in again] == [r.node.id for r in found]
+
+
+@settings(max_examples=100)
+@given(
+    edges,
+    nodes,
+    nodes,
+    st.sampled_from(["out", "in", "any"]),
+    st.sampled_from(DAYS),
+    st.booleans(),
+)
+def test_walks_and_paths_at_a_time(edges, start, end, direction, at, depth_first):
+    with EmbeddedDB(":memory:", ml=None) as db:
+        db.create_nodes([{"id": f"n{i}", "label": "Thing"} for i in range(SIZE)])
+        db.create_edges(
+            [
+                {**edge, "source": f"n{edge['source']}", "target": f"n{edge['target']}"}
+                for edge in edges
+            ]
+        )
+        true = [edge for edge in edges if passes(edge, {}, at)]
+        hops = hops_from(start, true, direction)
+        options = {"direction": direction, "valid_at": at}
+        walked = list(db.traverse(f"n{start}", max_depth=SIZE, depth_first=depth_first, **options))
+        assert {visit.node.id for visit in walked} == {f"n{i}" for i in hops}
+        if not depth_first:
+            assert {visit.node.id: visit.depth for visit in walked} == {
+                f"n{i}": n for i, n in hops.items()
+            }
+        path = db.find_shortest_path(f"n{start}", f"n{end}", **options)
+        assert (None if path is None else path.cost) == hops.get(end)
+        for edge in [] if path is None else path.edges:
+            assert edge.valid_from is None or edge.valid_from <= at
+            assert edge.valid_to is None or at < edge.valid_to
 
 
 def test_messages_that_share_an_entity_with_a_neighbour_of_a_message(db):
@@ -175,6 +255,7 @@ def test_messages_that_share_an_entity_with_a_neighbour_of_a_message(db):
         ({"start": "a", "edge_filters": [{"property": "x"}]}, "graph_filter.edge_filters[0]"),
         ({"start": "a", "valid_at": datetime(2026, 1, 1)}, "graph_filter.valid_at"),
         ({"start": "a", "valid_at": "2026"}, "graph_filter.valid_at"),
+        ({"start": "a", "known_at": datetime(2026, 1, 1)}, "graph_filter.known_at"),
         ({"start": "a", "min_hops": 3, "max_hops": 2}, "min_hops"),
     ],
 )

@@ -7,10 +7,12 @@ use std::fmt::Display;
 use std::ops::Deref;
 use std::time::Duration;
 
+use embedded_db_engine::AsOf;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
+use crate::convert::moment;
 use crate::errors::{invalid, shown};
 use crate::values::{text, wait};
 
@@ -85,6 +87,34 @@ counts! {
     MaxHops(u32) = "max_hops";
     /// Most nodes to look at.
     MaxVisited(usize) = "max_visited";
+}
+
+macro_rules! times {
+    ($($(#[$doc:meta])* $name:ident = $parameter:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub(crate) struct $name(i64);
+
+        impl<'py> FromPyObject<'_, 'py> for $name {
+            type Error = PyErr;
+
+            fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+                moment($parameter, &given).map(Self)
+            }
+        }
+    )*};
+}
+
+times! {
+    /// When edges are true in the world, microseconds UTC.
+    ValidAt = "valid_at";
+    /// When the database held them for true, microseconds UTC.
+    KnownAt = "known_at";
+}
+
+/// Which edges count.
+pub(crate) fn as_of(valid_at: Option<ValidAt>, known_at: Option<KnownAt>) -> AsOf {
+    AsOf { valid_at: valid_at.map(|at| at.0), known_at: known_at.map(|at| at.0) }
 }
 
 /// The argument `timeout`, in seconds.

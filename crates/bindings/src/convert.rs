@@ -3,7 +3,9 @@
 use std::fmt::Display;
 
 use embedded_db_engine::common::{Draft, MAX_PROPERTIES};
-use embedded_db_engine::{Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft};
+use embedded_db_engine::{
+    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, NodeDraft,
+};
 use numpy::{PyArrayLike1, TypeMustMatch};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -164,18 +166,32 @@ pub(crate) fn node(given: &Bound<'_, PyAny>) -> PyResult<NodeDraft> {
     Ok(out)
 }
 
-fn optional_micros(item: &Bound<'_, PyAny>, what: &str) -> PyResult<Option<i64>> {
-    if item.is_none() {
-        return Ok(None);
-    }
+/// Microseconds of a datetime with a time zone.
+pub(crate) fn moment(what: &str, item: &Bound<'_, PyAny>) -> PyResult<i64> {
     if !item.is_instance(known(item.py())?.datetime.bind(item.py()))? {
-        return wanted(what, item, "a datetime with a time zone");
+        let shown = shown(item);
+        let message = format!("{what} is {shown}; it must be a datetime with a time zone");
+        return Err(invalid(item.py(), message));
     }
-    micros(&what, item).map(Some)
+    micros(&what, item)
+}
+
+fn optional_micros(item: &Bound<'_, PyAny>, what: &str) -> PyResult<Option<i64>> {
+    if item.is_none() { Ok(None) } else { moment(what, item).map(Some) }
 }
 
 /// An edge from its dict.
 pub(crate) fn edge(given: &Bound<'_, PyAny>) -> PyResult<EdgeDraft> {
+    let EdgeSuccessor { source, target, edge_type, mut draft } = successor(given)?;
+    let missing = |field: &str| invalid(given.py(), format!("an edge needs {field}; it has none"));
+    draft.source = source.ok_or_else(|| missing("source"))?;
+    draft.target = target.ok_or_else(|| missing("target"))?;
+    draft.edge_type = edge_type.ok_or_else(|| missing("type"))?;
+    Ok(draft)
+}
+
+/// An edge that may take ends and type over from another, from its dict.
+pub(crate) fn successor(given: &Bound<'_, PyAny>) -> PyResult<EdgeSuccessor> {
     let (mut source, mut target, mut edge_type) = (None, None, None);
     let mut out = EdgeDraft {
         id: None,
@@ -208,11 +224,7 @@ pub(crate) fn edge(given: &Bound<'_, PyAny>) -> PyResult<EdgeDraft> {
         },
         "id, source, target, type, properties, weight, valid_from, valid_to, sources",
     )?;
-    let missing = |field: &str| invalid(given.py(), format!("an edge needs {field}; it has none"));
-    out.source = source.ok_or_else(|| missing("source"))?;
-    out.target = target.ok_or_else(|| missing("target"))?;
-    out.edge_type = edge_type.ok_or_else(|| missing("type"))?;
-    Ok(out)
+    Ok(EdgeSuccessor { source, target, edge_type, draft: out })
 }
 
 /// Changes of a node from a dict of properties.

@@ -15,7 +15,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::arguments::{Text, Timeout};
 use crate::convert::{
-    changes, edge, edge_changes, embedding, flat, node, string, strings, vector, wait,
+    changes, edge, edge_changes, embedding, flat, node, string, strings, successor, vector, wait,
 };
 use crate::errors::{Released, detached, interrupted, invalid, to_python};
 use crate::objects::{Edge, Embedding, Node};
@@ -220,6 +220,20 @@ impl Database {
         let changes = edge_changes(updates)?;
         let inner = detached(py, || self.inner.update_edge(&id, changes, None))?;
         Ok(Edge { inner })
+    }
+
+    fn supersede_edge(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        edge: &Bound<'_, PyAny>,
+    ) -> PyResult<String> {
+        let successor = successor(edge)?;
+        detached(py, || self.inner.supersede_edge(&id, successor))
+    }
+
+    fn retract_edge(&self, py: Python<'_>, id: Text<'_>) -> PyResult<()> {
+        detached(py, || self.inner.retract_edge(&id))
     }
 
     fn delete_edge(&self, py: Python<'_>, id: Text<'_>) -> PyResult<()> {

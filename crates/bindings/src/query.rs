@@ -153,7 +153,7 @@ fn graph(item: &Bound<'_, PyAny>) -> PyResult<GraphFilter> {
                 .collect::<PyResult<_>>()?
         }
     };
-    let valid_at = optional(given, "valid_at")?;
+    let at = |field: &str, key: &str| optional(given, key)?.map(|at| time(field, &at)).transpose();
     Ok(GraphFilter {
         start: strings("graph_filter.start", &start)?,
         steps,
@@ -162,7 +162,8 @@ fn graph(item: &Bound<'_, PyAny>) -> PyResult<GraphFilter> {
             None => false,
         },
         times: AsOf {
-            valid_at: valid_at.map(|at| time("graph_filter.valid_at", &at)).transpose()?,
+            valid_at: at("graph_filter.valid_at", "valid_at")?,
+            known_at: at("graph_filter.known_at", "known_at")?,
         },
     })
 }

@@ -8,7 +8,9 @@ use embedded_db_engine::common::Result;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::arguments::{Limit, MaxDepth, MaxHops, MaxVisited, Text, optional};
+use crate::arguments::{
+    KnownAt, Limit, MaxDepth, MaxHops, MaxVisited, Text, ValidAt, as_of, optional,
+};
 use crate::convert::strings;
 use crate::errors::{Released, attached, detached, ended, interrupted, to_python};
 use crate::objects::{Edge, Embedding, Node, Path};
@@ -152,11 +154,25 @@ impl Reads {
         read!(self, py, detached, |reads| reads.nodes(label, after, limit.0)).map(nodes)
     }
 
-    fn get_edge(&self, py: Python<'_>, id: Text<'_>) -> PyResult<Option<Edge>> {
-        let found = read!(self, py, attached, |reads| reads.get_edge(&id))?;
+    #[pyo3(signature = (id, valid_at=None, known_at=None))]
+    fn get_edge(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        valid_at: Option<ValidAt>,
+        known_at: Option<KnownAt>,
+    ) -> PyResult<Option<Edge>> {
+        let times = as_of(valid_at, known_at);
+        let found = read!(self, py, attached, |reads| reads.get_edge(&id, times))?;
         Ok(found.map(|inner| Edge { inner }))
     }
 
+    fn edge_history(&self, py: Python<'_>, id: Text<'_>) -> PyResult<Vec<Edge>> {
+        read!(self, py, detached, |reads| reads.edge_history(&id)).map(edges)
+    }
+
+    #[pyo3(signature = (id, types, direction, after, limit, valid_at=None, known_at=None))]
+    #[allow(clippy::too_many_arguments)]
     fn edges_page(
         &self,
         py: Python<'_>,
@@ -165,15 +181,19 @@ impl Reads {
         direction: Text<'_>,
         after: Option<Text<'_>>,
         limit: Limit,
+        valid_at: Option<ValidAt>,
+        known_at: Option<KnownAt>,
     ) -> PyResult<PageOf<Edge>> {
         let (types, reach) = (self::types(types)?, reach(py, &direction)?);
-        let after = optional(after);
+        let (after, times) = (optional(after), as_of(valid_at, known_at));
         let page = read!(self, py, detached, |reads| {
-            reads.edges(&id, types.as_deref(), reach, after, limit.0)
+            reads.edges(&id, types.as_deref(), reach, times, after, limit.0)
         })?;
         Ok((edges(page.items), page.next))
     }
 
+    #[pyo3(signature = (id, types, direction, after, limit, valid_at=None, known_at=None))]
+    #[allow(clippy::too_many_arguments)]
     fn neighbors_page(
         &self,
         py: Python<'_>,
@@ -182,11 +202,13 @@ impl Reads {
         direction: Text<'_>,
         after: Option<Text<'_>>,
         limit: Limit,
+        valid_at: Option<ValidAt>,
+        known_at: Option<KnownAt>,
     ) -> PyResult<PageOf<Node>> {
         let (types, reach) = (self::types(types)?, reach(py, &direction)?);
-        let after = optional(after);
+        let (after, times) = (optional(after), as_of(valid_at, known_at));
         let page = read!(self, py, detached, |reads| {
-            reads.neighbors(&id, types.as_deref(), reach, after, limit.0)
+            reads.neighbors(&id, types.as_deref(), reach, times, after, limit.0)
         })?;
         Ok((nodes(page.items), page.next))
     }
@@ -257,6 +279,9 @@ impl Reads {
         groups(py, found)
     }
 
+    #[pyo3(signature = (
+        start, types, direction, max_depth, depth_first, limit, max_visited, valid_at=None, known_at=None
+    ))]
     #[allow(clippy::too_many_arguments)]
     fn traverse(
         &self,
@@ -268,13 +293,17 @@ impl Reads {
         depth_first: bool,
         limit: Limit,
         max_visited: MaxVisited,
+        valid_at: Option<ValidAt>,
+        known_at: Option<KnownAt>,
     ) -> PyResult<Vec<(Node, u32)>> {
         let (types, reach) = (self::types(types)?, reach(py, &direction)?);
+        let times = as_of(valid_at, known_at);
         let walked = read!(self, py, detached, |reads| {
             reads.traverse(
                 &start,
                 types.as_deref(),
                 reach,
+                times,
                 max_depth.0,
                 depth_first,
                 limit.0,
@@ -285,6 +314,9 @@ impl Reads {
         Ok(walked.into_iter().map(|(inner, depth)| (Node { inner }, depth)).collect())
     }
 
+    #[pyo3(signature = (
+        start, end, types, direction, max_hops, max_visited, valid_at=None, known_at=None
+    ))]
     #[allow(clippy::too_many_arguments)]
     fn find_shortest_path(
         &self,
@@ -295,14 +327,18 @@ impl Reads {
         direction: Text<'_>,
         max_hops: Option<MaxHops>,
         max_visited: MaxVisited,
+        valid_at: Option<ValidAt>,
+        known_at: Option<KnownAt>,
     ) -> PyResult<Option<Path>> {
         let (types, reach) = (self::types(types)?, reach(py, &direction)?);
+        let times = as_of(valid_at, known_at);
         let found = read!(self, py, detached, |reads| {
             reads.shortest_path(
                 &start,
                 &end,
                 types.as_deref(),
                 reach,
+                times,
                 max_hops.map(|hops| hops.0),
                 max_visited.0,
                 &interrupted,

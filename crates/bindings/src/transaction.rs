@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::arguments::Text;
-use crate::convert::{changes, edge, edge_changes, embedding, node};
+use crate::convert::{changes, edge, edge_changes, embedding, node, successor};
 use crate::errors::{Released, detached, ended, interrupted};
 use crate::objects::{Edge, Node};
 use crate::query::{Cursor, Hits, groups, query};
@@ -84,6 +84,20 @@ impl Transaction {
     ) -> PyResult<()> {
         let changes = edge_changes(updates)?;
         self.with(py, |txn| txn.update_edge(&id, changes))
+    }
+
+    fn supersede_edge(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        edge: &Bound<'_, PyAny>,
+    ) -> PyResult<String> {
+        let successor = successor(edge)?;
+        self.with(py, |txn| txn.supersede_edge(&id, successor))
+    }
+
+    fn retract_edge(&self, py: Python<'_>, id: Text<'_>) -> PyResult<()> {
+        self.with(py, |txn| txn.retract_edge(&id))
     }
 
     fn delete_edge(&self, py: Python<'_>, id: Text<'_>) -> PyResult<()> {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use embedded_db_common::{Draft, Error, NamespaceId, Result, Slot};
 use embedded_db_indexing::graph::{
-    Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, GraphWriter, NodeDraft,
+    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, GraphWriter, NodeDraft,
 };
+use embedded_db_query::AsOf;
 use embedded_db_storage::{Kind, ReadTxn, Store};
 
 use crate::database::Database;
@@ -73,16 +74,35 @@ impl Database {
             let slot = require_edge(writer, namespace, &id)?;
             check_unchanged(writer, Kind::Edge, &id, slot, expected)?;
             writer.update_edge(slot, &changes)?;
-            Edge::read(&store, writer.txn, namespace, slot)?
+            Edge::read(&store, writer.txn, namespace, slot, AsOf::default())?
                 .ok_or_else(|| Error::Internal("an updated edge is gone".into()))
         })
     }
 
-    /// Removes an edge.
-    pub fn delete_edge(&self, id: &str) -> Result<()> {
+    /// Makes an edge that takes the place of another, which stays and ends where it begins; returns
+    /// its id.
+    pub fn supersede_edge(&self, id: &str, successor: EdgeSuccessor) -> Result<String> {
         let (id, namespace) = (id.to_owned(), self.namespace_id());
         self.write(move |writer| {
             let slot = require_edge(writer, namespace, &id)?;
+            writer.supersede_edge(slot, &successor)
+        })
+    }
+
+    /// Ends the belief in an edge; its id stays taken.
+    pub fn retract_edge(&self, id: &str) -> Result<()> {
+        let (id, namespace) = (id.to_owned(), self.namespace_id());
+        self.write(move |writer| {
+            let slot = require_edge(writer, namespace, &id)?;
+            writer.retract_edge(slot)
+        })
+    }
+
+    /// Removes an edge, retracted or not, with its history.
+    pub fn delete_edge(&self, id: &str) -> Result<()> {
+        let (id, namespace) = (id.to_owned(), self.namespace_id());
+        self.write(move |writer| {
+            let slot = stored_edge(writer, namespace, &id)?;
             writer.delete_edge(slot)
         })
     }
@@ -152,13 +172,27 @@ fn stored(
     Ok(Node::stored(store, namespace, slot, payload))
 }
 
-pub(crate) fn require_edge(
+/// The slot of an edge that is stored, retracted or not.
+pub(crate) fn stored_edge(
     writer: &GraphWriter<'_, '_>,
     namespace: NamespaceId,
     id: &str,
 ) -> Result<Slot> {
     let found = writer.txn.resolve(namespace, Kind::Edge, id)?;
     found.map(|found| found.slot).ok_or_else(|| Error::NotFound { kind: "edge", id: id.to_owned() })
+}
+
+/// The slot of an edge that was not retracted.
+pub(crate) fn require_edge(
+    writer: &GraphWriter<'_, '_>,
+    namespace: NamespaceId,
+    id: &str,
+) -> Result<Slot> {
+    let slot = stored_edge(writer, namespace, id)?;
+    if writer.version(Kind::Edge, id)? == 0 {
+        return Err(Error::NotFound { kind: "edge", id: id.to_owned() });
+    }
+    Ok(slot)
 }
 
 /// A version of an object that a caller has read.

@@ -14,7 +14,7 @@ mod verify;
 pub use database::{Database, SharedModels};
 pub use embedded_db_common as common;
 pub use embedded_db_indexing::graph::{
-    Artefact, Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft,
+    Artefact, Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, NodeDraft,
 };
 pub use embedded_db_query::search::{Analysis, Manner, Part, Profile, Weights};
 pub use embedded_db_query::{

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use embedded_db_common::record::Properties;
 use embedded_db_common::{Draft, Error, NamespaceId, Result, Slot, ValueRef};
+use embedded_db_query::AsOf;
 use embedded_db_storage::{
     EdgeRecord, EdgeTimes, EmbeddingRecord, NodeRecord, ReadTxn, Store, Symbols,
 };
@@ -196,13 +197,26 @@ pub(crate) struct DraftEdge {
 }
 
 impl Edge {
+    /// An edge as it was held for true at a time, if it was.
     pub(crate) fn read(
         store: &Arc<Store>,
         txn: &impl ReadTxn,
         namespace: NamespaceId,
         slot: Slot,
+        times: AsOf,
     ) -> Result<Option<Self>> {
-        let Some(payload) = txn.edge_payload(namespace, slot)? else { return Ok(None) };
+        let payload = times.edge(txn, namespace, slot)?;
+        payload.map(|payload| Self::stored(store, txn, namespace, slot, payload)).transpose()
+    }
+
+    /// An edge from the payload of one of its versions.
+    pub(crate) fn stored(
+        store: &Arc<Store>,
+        txn: &impl ReadTxn,
+        namespace: NamespaceId,
+        slot: Slot,
+        payload: &[u8],
+    ) -> Result<Self> {
         let edge = EdgeRecord::parse(payload)?;
         let id_of = |slot| {
             let node = txn.node(namespace, slot)?;
@@ -212,14 +226,14 @@ impl Edge {
                 detail: "a node at its end is missing".into(),
             })
         };
-        Ok(Some(Self {
+        Ok(Self {
             symbols: Arc::clone(store.symbols()),
             namespace,
             slot: Some(slot),
             source: id_of(edge.source)?,
             target: id_of(edge.target)?,
             data: EdgeData::Stored(payload.into()),
-        }))
+        })
     }
 
     pub(crate) fn draft(store: &Arc<Store>, namespace: NamespaceId, draft: DraftEdge) -> Self {

@@ -11,6 +11,7 @@ use embedded_db_weaver::{
 };
 
 use crate::database::Database;
+use crate::reads::live_edges;
 
 /// Longest wait between two looks at an artefact.
 const LOOK: Duration = Duration::from_millis(20);
@@ -218,7 +219,7 @@ impl Database {
         let all = snapshot.counters()?;
         Ok(Stats {
             nodes: own.nodes,
-            edges: own.edges,
+            edges: live_edges(&snapshot, self.namespace_id())?,
             embeddings: own.embeddings,
             lsn: all.lsn,
             file_bytes: engine.store.file_size()?,

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId};
+use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol};
 use embedded_db_indexing::{Pin, labelled};
 use embedded_db_query::graph::{self, Follow};
-use embedded_db_query::{Guard, Reach};
-use embedded_db_storage::{EdgeRecord, Kind, ReadTxn, Snapshot, SpaceRecord};
+use embedded_db_query::{AsOf, Guard, Reach};
+use embedded_db_storage::{
+    EdgeRecord, Kind, Neighbor, ReadHistory, ReadTxn, Snapshot, SpaceRecord,
+};
 
 use crate::database::{Database, Engine};
 use crate::objects::{Edge, Embedding, Node, Path};
@@ -49,20 +51,57 @@ impl Reader<'_> {
         }
     }
 
-    pub(crate) fn edge(&self, id: &str) -> Result<Option<Edge>> {
+    pub(crate) fn edge(&self, id: &str, times: AsOf) -> Result<Option<Edge>> {
         match self.snapshot.resolve(self.namespace, Kind::Edge, id)? {
-            Some(found) => self.edge_at(found.slot).map(Some),
+            Some(found) => {
+                if self.snapshot.edge_payload(self.namespace, found.slot)?.is_none() {
+                    return Err(self.missing_edge(found.slot));
+                }
+                Edge::read(&self.engine.store, self.snapshot, self.namespace, found.slot, times)
+            }
             None => Ok(None),
         }
     }
 
-    fn edge_at(&self, slot: Slot) -> Result<Edge> {
-        let edge = Edge::read(&self.engine.store, self.snapshot, self.namespace, slot)?;
-        edge.ok_or_else(|| Error::Corruption {
+    /// An edge that neighbours have named, as it was held for true.
+    fn edge_at(&self, slot: Slot, times: AsOf) -> Result<Edge> {
+        let edge = Edge::read(&self.engine.store, self.snapshot, self.namespace, slot, times)?;
+        edge.ok_or_else(|| self.missing_edge(slot))
+    }
+
+    fn missing_edge(&self, slot: Slot) -> Error {
+        Error::Corruption {
             path: self.engine.store.path().to_owned(),
             object: format!("the edge in {slot:?}"),
             detail: "it is missing but something refers to it".into(),
-        })
+        }
+    }
+
+    /// The versions of an edge, oldest first.
+    pub(crate) fn edge_history(&self, id: &str) -> Result<Vec<Edge>> {
+        let found = self.snapshot.resolve(self.namespace, Kind::Edge, id)?;
+        let slot = found.ok_or_else(|| Error::NotFound { kind: "edge", id: id.to_owned() })?.slot;
+        let versions = self.snapshot.edge_versions(self.namespace, slot)?;
+        let (store, txn) = (&self.engine.store, self.snapshot);
+        let edges = versions.iter().map(|at| Edge::stored(store, txn, self.namespace, slot, at));
+        edges.collect()
+    }
+
+    /// Ids of all edges at a node, with those that were retracted.
+    pub(crate) fn edge_ids_ever(&self, id: &str) -> Result<Vec<String>> {
+        let node = self.snapshot.require_node(self.namespace, id)?;
+        let mut slots = Vec::new();
+        for direction in Reach::Any.directions() {
+            self.snapshot.neighbors_ever(self.namespace, node, *direction, None, |_, end| {
+                slots.push(end.edge);
+                true
+            })?;
+        }
+        let id_of = |slot| match self.snapshot.edge(self.namespace, slot)? {
+            Some(edge) => Ok(edge.id.to_owned()),
+            None => Err(self.missing_edge(slot)),
+        };
+        slots.into_iter().map(id_of).collect()
     }
 
     pub(crate) fn count(&self, label: Option<&str>) -> Result<u64> {
@@ -76,13 +115,17 @@ impl Reader<'_> {
     }
 
     pub(crate) fn count_edges(&self, edge_type: Option<&str>) -> Result<u64> {
-        let counters = self.snapshot.namespace_counters(self.namespace)?;
-        let Some(edge_type) = edge_type else { return Ok(counters.edges) };
+        let Some(edge_type) = edge_type else {
+            return live_edges(self.snapshot, self.namespace);
+        };
         let Some(symbol) = self.snapshot.symbol(edge_type)? else { return Ok(0) };
         let (mut count, mut damaged) = (0, None);
         self.snapshot.edges_from(self.namespace, Slot(0), |_, payload| {
             match EdgeRecord::parse(payload) {
-                Ok(edge) => count += u64::from(edge.edge_type == symbol),
+                Ok(edge) => {
+                    let counts = edge.edge_type == symbol && edge.times.retracted_at.is_none();
+                    count += u64::from(counts);
+                }
                 Err(error) => damaged = Some(error),
             }
             damaged.is_none()
@@ -124,6 +167,7 @@ impl Reader<'_> {
         id: &str,
         types: Option<&[String]>,
         direction: Reach,
+        times: AsOf,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<(Slot, Slot)>> {
@@ -142,37 +186,47 @@ impl Reader<'_> {
             None => vec![None],
         };
         let mut items = Vec::new();
-        let (mut last, mut more) = (None, false);
+        let (mut last, mut more, mut failed) = (None, false, None);
         for direction in direction.directions() {
             for edge_type in &types {
-                if more {
+                if more || failed.is_some() {
                     break;
                 }
-                self.snapshot.neighbors(
-                    self.namespace,
-                    node,
-                    *direction,
-                    *edge_type,
-                    |edge_type, neighbor| {
-                        let place = (*direction as u8, edge_type.0, neighbor.edge.0);
-                        if after.is_some_and(|after| place <= after) {
-                            return true;
-                        }
-                        if items.len() == limit {
-                            more = true;
+                let visit = |edge_type: Symbol, neighbor: Neighbor| {
+                    let place = (*direction as u8, edge_type.0, neighbor.edge.0);
+                    if after.is_some_and(|after| place <= after) {
+                        return true;
+                    }
+                    match self.counts(neighbor.edge, times) {
+                        Ok(true) => {}
+                        Ok(false) => return true,
+                        Err(error) => {
+                            failed = Some(error);
                             return false;
                         }
-                        items.push((neighbor.node, neighbor.edge));
-                        last = Some(place);
-                        true
-                    },
-                )?;
+                    }
+                    if items.len() == limit {
+                        more = true;
+                        return false;
+                    }
+                    items.push((neighbor.node, neighbor.edge));
+                    last = Some(place);
+                    true
+                };
+                let (txn, of) = (self.snapshot, *edge_type);
+                times.neighbors(txn, self.namespace, node, *direction, of, visit)?;
             }
         }
+        failed.map_or(Ok(()), Err)?;
         let next = last
             .filter(|_| more)
             .map(|(direction, edge_type, edge)| format!("{direction}.{edge_type}.{edge}"));
         Ok(Page { items, next })
+    }
+
+    /// Whether an edge among the neighbours counts at a time.
+    fn counts(&self, edge: Slot, times: AsOf) -> Result<bool> {
+        Ok(times.is_now() || times.edge(self.snapshot, self.namespace, edge)?.is_some())
     }
 
     pub(crate) fn neighbors(
@@ -180,10 +234,11 @@ impl Reader<'_> {
         id: &str,
         types: Option<&[String]>,
         direction: Reach,
+        times: AsOf,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Node>> {
-        let page = self.adjacent(id, types, direction, after, limit)?;
+        let page = self.adjacent(id, types, direction, times, after, limit)?;
         let items = page.items.iter().map(|(node, _)| self.node_at(*node));
         Ok(Page { items: items.collect::<Result<_>>()?, next: page.next })
     }
@@ -193,16 +248,17 @@ impl Reader<'_> {
         id: &str,
         types: Option<&[String]>,
         direction: Reach,
+        times: AsOf,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Edge>> {
-        let page = self.adjacent(id, types, direction, after, limit)?;
+        let page = self.adjacent(id, types, direction, times, after, limit)?;
         let mut seen = std::collections::HashSet::new();
         let mut items = Vec::new();
         for (_, edge) in page.items {
             // A self loop is both an outgoing and an incoming edge.
             if seen.insert(edge) {
-                items.push(self.edge_at(edge)?);
+                items.push(self.edge_at(edge, times)?);
             }
         }
         Ok(Page { items, next: page.next })
@@ -282,6 +338,7 @@ impl Reader<'_> {
         start: &str,
         types: Option<&[String]>,
         direction: Reach,
+        times: AsOf,
         max_depth: u32,
         depth_first: bool,
         limit: usize,
@@ -289,7 +346,7 @@ impl Reader<'_> {
         guard: &Guard<'_>,
     ) -> Result<Vec<(Node, u32)>> {
         let start = self.snapshot.require_node(self.namespace, start)?;
-        let follow = Follow::new(self.snapshot, types, direction, max_visited)?;
+        let follow = Follow::new(self.snapshot, types, direction, times, max_visited)?;
         let (snapshot, namespace) = (self.snapshot, self.namespace);
         let walked = graph::traverse(
             snapshot,
@@ -311,19 +368,20 @@ impl Reader<'_> {
         end: &str,
         types: Option<&[String]>,
         direction: Reach,
+        times: AsOf,
         max_hops: Option<u32>,
         max_visited: usize,
         guard: &Guard<'_>,
     ) -> Result<Option<Path>> {
         let start = self.snapshot.require_node(self.namespace, start)?;
         let end = self.snapshot.require_node(self.namespace, end)?;
-        let follow = Follow::new(self.snapshot, types, direction, max_visited)?;
+        let follow = Follow::new(self.snapshot, types, direction, times, max_visited)?;
         let (snapshot, namespace) = (self.snapshot, self.namespace);
         let found =
             graph::shortest_path(snapshot, namespace, start, end, &follow, max_hops, guard)?;
         let Some(found) = found else { return Ok(None) };
         let nodes = found.nodes.iter().map(|slot| self.node_at(*slot));
-        let edges = found.edges.iter().map(|slot| self.edge_at(*slot));
+        let edges = found.edges.iter().map(|slot| self.edge_at(*slot, times));
         let cost = found.edges.len() as f64;
         Ok(Some(Path {
             nodes: nodes.collect::<Result<_>>()?,
@@ -331,6 +389,12 @@ impl Reader<'_> {
             cost,
         }))
     }
+}
+
+/// Number of the edges of a namespace that were not retracted.
+pub(crate) fn live_edges(txn: &impl ReadTxn, namespace: NamespaceId) -> Result<u64> {
+    let stored = txn.namespace_counters(namespace)?.edges;
+    Ok(stored.saturating_sub(txn.retracted_edges(namespace)?))
 }
 
 fn parse_cursor(cursor: &str) -> Result<(u8, u32, u32)> {
@@ -366,9 +430,14 @@ macro_rules! forward_reads {
                 })
             }
 
-            /// An edge; `None` when there is none of this id.
-            pub fn get_edge(&self, id: &str) -> Result<Option<Edge>> {
-                self.$reader(|reader| reader.edge(id))
+            /// An edge; `None` when there is none of this id, or none at that time.
+            pub fn get_edge(&self, id: &str, times: AsOf) -> Result<Option<Edge>> {
+                self.$reader(|reader| reader.edge(id, times))
+            }
+
+            /// The versions of an edge, oldest first; the last is the newest, retracted or not.
+            pub fn edge_history(&self, id: &str) -> Result<Vec<Edge>> {
+                self.$reader(|reader| reader.edge_history(id))
             }
 
             /// Number of nodes, of a label or all.
@@ -397,10 +466,11 @@ macro_rules! forward_reads {
                 id: &str,
                 types: Option<&[String]>,
                 direction: Reach,
+                times: AsOf,
                 after: Option<&str>,
                 limit: usize,
             ) -> Result<Page<Node>> {
-                self.$reader(|reader| reader.neighbors(id, types, direction, after, limit))
+                self.$reader(|reader| reader.neighbors(id, types, direction, times, after, limit))
             }
 
             /// Edges of a node.
@@ -409,10 +479,11 @@ macro_rules! forward_reads {
                 id: &str,
                 types: Option<&[String]>,
                 direction: Reach,
+                times: AsOf,
                 after: Option<&str>,
                 limit: usize,
             ) -> Result<Page<Edge>> {
-                self.$reader(|reader| reader.edges(id, types, direction, after, limit))
+                self.$reader(|reader| reader.edges(id, types, direction, times, after, limit))
             }
 
             /// An embedding by its id.
@@ -437,6 +508,7 @@ macro_rules! forward_reads {
                 start: &str,
                 types: Option<&[String]>,
                 direction: Reach,
+                times: AsOf,
                 max_depth: u32,
                 depth_first: bool,
                 limit: usize,
@@ -449,6 +521,7 @@ macro_rules! forward_reads {
                         start,
                         types,
                         direction,
+                        times,
                         max_depth,
                         depth_first,
                         limit,
@@ -466,6 +539,7 @@ macro_rules! forward_reads {
                 end: &str,
                 types: Option<&[String]>,
                 direction: Reach,
+                times: AsOf,
                 max_hops: Option<u32>,
                 max_visited: usize,
                 interrupted: &dyn Fn() -> Result<()>,
@@ -477,6 +551,7 @@ macro_rules! forward_reads {
                         end,
                         types,
                         direction,
+                        times,
                         max_hops,
                         max_visited,
                         &guard,

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use embedded_db_common::{Draft, Error, Result, Slot, clock, names};
 use embedded_db_indexing::graph::{
-    Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, GraphWriter, NodeDraft,
+    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, GraphWriter, NodeDraft,
 };
-use embedded_db_query::Reach;
+use embedded_db_query::{AsOf, Reach};
 use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadTxn};
 
-use crate::chats::require_edge;
+use crate::chats::{require_edge, stored_edge};
 use crate::database::Database;
 use crate::objects::{DraftEdge, DraftNode, Edge, Node};
 use crate::reads::PinnedReads;
@@ -24,6 +24,7 @@ enum Op {
     DeleteNode(String),
     CreateEdge(EdgeDraft),
     UpdateEdge(String, EdgeChanges),
+    RetractEdge(String),
     DeleteEdge(String),
     CreateEmbedding(EmbeddingDraft),
     DeleteEmbedding(String),
@@ -37,9 +38,11 @@ pub struct Transaction {
     /// Version of each object as the snapshot shows it, 0 when it has none; and its slot, which one
     /// that gets its id later does not have.
     seen: BTreeMap<(u8, String), (u64, Option<Slot>)>,
-    /// Nodes as this transaction has left them; `None` when it deleted them.
+    /// Nodes as this transaction has left them; `None` when it deleted them. Edges too, or retracted.
     nodes: HashMap<String, Option<DraftNode>>,
     edges: HashMap<String, Option<DraftEdge>>,
+    /// Edges that this transaction retracted: their ends. Their ids stay taken.
+    retracted: HashMap<String, [String; 2]>,
     /// Whether embeddings exist as this transaction has left them.
     embeddings: HashMap<String, bool>,
 }
@@ -52,8 +55,9 @@ impl Database {
         }
         let reads = self.snapshot()?;
         let (ops, seen) = Default::default();
-        let (nodes, edges, embeddings) = Default::default();
-        Ok(Transaction { database: self.clone(), reads, ops, seen, nodes, edges, embeddings })
+        let (nodes, edges, retracted, embeddings) = Default::default();
+        let database = self.clone();
+        Ok(Transaction { database, reads, ops, seen, nodes, edges, retracted, embeddings })
     }
 }
 
@@ -152,6 +156,7 @@ impl Transaction {
         }
         for id in gone {
             for edge in self.incident(&id)? {
+                self.retracted.remove(&edge);
                 self.edges.insert(edge, None);
             }
             self.nodes.insert(id, None);
@@ -166,7 +171,8 @@ impl Transaction {
             return Ok(Vec::new());
         }
         let mut out = Vec::new();
-        for node in self.reads.neighbors(id, Some(&[of.to_owned()]), way, None, usize::MAX)?.items {
+        let (types, now) = ([of.to_owned()], AsOf::default());
+        for node in self.reads.neighbors(id, Some(&types), way, now, None, usize::MAX)?.items {
             if node.labels()?.iter().any(|known| &**known == label) {
                 out.push(node.id()?);
             }
@@ -174,15 +180,14 @@ impl Transaction {
         Ok(out)
     }
 
-    /// Ids of the edges of a node, own ones included.
+    /// Ids of the edges of a node, own and retracted ones included.
     fn incident(&self, id: &str) -> Result<HashSet<String>> {
         let mut out: HashSet<String> = HashSet::new();
         if self.reads.exists(id)? {
-            let page = self.reads.edges(id, None, Reach::Any, None, usize::MAX)?;
-            for edge in page.items {
-                out.insert(edge.id()?);
-            }
+            out.extend(self.reads.reader(|reader| reader.edge_ids_ever(id))?);
         }
+        let retracted = self.retracted.iter().filter(|(_, ends)| ends.iter().any(|end| end == id));
+        out.extend(retracted.map(|(edge, _)| edge.clone()));
         let own = self.edges.values().flatten();
         out.extend(own.filter(|e| e.source == id || e.target == id).map(|e| e.id.clone()));
         Ok(out)
@@ -197,7 +202,7 @@ impl Transaction {
             let namespace = self.database.namespace_id();
             return Ok(own.clone().map(|draft| Edge::draft(store, namespace, draft)));
         }
-        let found = self.reads.get_edge(id)?;
+        let found = self.reads.get_edge(id, AsOf::default())?;
         let version = found.as_ref().map_or(Ok(0), Edge::version)?;
         self.see(Kind::Edge, id, version)?;
         Ok(found)
@@ -205,6 +210,19 @@ impl Transaction {
 
     fn require_edge(&mut self, id: &str) -> Result<Edge> {
         self.get_edge(id)?.ok_or_else(|| Error::NotFound { kind: "edge", id: id.to_owned() })
+    }
+
+    /// Whether an edge of this id was retracted, here or before, and not deleted.
+    fn is_retracted(&mut self, id: &str) -> Result<bool> {
+        if self.retracted.contains_key(id) {
+            return Ok(true);
+        }
+        if self.edges.contains_key(id) || self.get_edge(id)?.is_some() {
+            return Ok(false);
+        }
+        let namespace = self.database.namespace_id();
+        self.reads
+            .reader(|reader| Ok(reader.snapshot.resolve(namespace, Kind::Edge, id)?.is_some()))
     }
 
     /// Makes an edge; returns its id.
@@ -220,7 +238,7 @@ impl Transaction {
             }
             None => clock::new_id(&names::snake_case(&draft.edge_type)),
         };
-        if self.get_edge(&id)?.is_some() {
+        if self.get_edge(&id)?.is_some() || self.is_retracted(&id)? {
             return Err(Error::AlreadyExists { kind: "edge", id });
         }
         draft.id = Some(id.clone());
@@ -255,6 +273,7 @@ impl Transaction {
         let mut times = edge.times()?;
         times.valid_from = changes.valid_from.unwrap_or(times.valid_from);
         times.valid_to = changes.valid_to.unwrap_or(times.valid_to);
+        times.recorded_at = clock::now();
         let draft = DraftEdge {
             id: id.to_owned(),
             source: edge.source().to_owned(),
@@ -271,9 +290,39 @@ impl Transaction {
         Ok(())
     }
 
-    /// Removes an edge.
+    /// Makes an edge that takes the place of another, which stays and ends where it begins; returns
+    /// its id.
+    pub fn supersede_edge(&mut self, id: &str, successor: EdgeSuccessor) -> Result<String> {
+        let edge = self.require_edge(id)?;
+        let (source, target) = (edge.source().to_owned(), edge.target().to_owned());
+        let edge_type = edge.edge_type()?.to_string();
+        let draft = successor.complete(source, target, edge_type, clock::now());
+        let to = draft.ends(&edge.times()?)?;
+        // First what may be refused: nothing is buffered then.
+        let made = self.create_edge(draft)?;
+        if let Some(to) = to {
+            let changes = EdgeChanges { valid_to: Some(Some(to)), ..EdgeChanges::default() };
+            self.update_edge(id, changes)?;
+        }
+        Ok(made)
+    }
+
+    /// Ends the belief in an edge; its id stays taken.
+    pub fn retract_edge(&mut self, id: &str) -> Result<()> {
+        let edge = self.require_edge(id)?;
+        let ends = [edge.source().to_owned(), edge.target().to_owned()];
+        self.retracted.insert(id.to_owned(), ends);
+        self.edges.insert(id.to_owned(), None);
+        self.ops.push(Op::RetractEdge(id.to_owned()));
+        Ok(())
+    }
+
+    /// Removes an edge, retracted or not, with its history.
     pub fn delete_edge(&mut self, id: &str) -> Result<()> {
-        self.require_edge(id)?;
+        if !self.is_retracted(id)? {
+            self.require_edge(id)?;
+        }
+        self.retracted.remove(id);
         self.edges.insert(id.to_owned(), None);
         self.ops.push(Op::DeleteEdge(id.to_owned()));
         Ok(())
@@ -289,7 +338,8 @@ impl Transaction {
         self.require_node(id)?;
         let mut edges = Vec::new();
         if self.reads.exists(id)? {
-            for edge in self.reads.edges(id, types, direction, None, usize::MAX)?.items {
+            let now = AsOf::default();
+            for edge in self.reads.edges(id, types, direction, now, None, usize::MAX)?.items {
                 let edge_id = edge.id()?;
                 if !self.edges.contains_key(&edge_id) {
                     self.see(Kind::Edge, &edge_id, edge.version()?)?;
@@ -413,8 +463,12 @@ fn apply(
             let slot = require_edge(writer, namespace, id)?;
             writer.update_edge(slot, changes)
         }
-        Op::DeleteEdge(id) => {
+        Op::RetractEdge(id) => {
             let slot = require_edge(writer, namespace, id)?;
+            writer.retract_edge(slot)
+        }
+        Op::DeleteEdge(id) => {
+            let slot = stored_edge(writer, namespace, id)?;
             writer.delete_edge(slot)
         }
         Op::CreateEmbedding(draft) => writer.create_embedding(draft).map(drop),

@@ -33,7 +33,7 @@ pub struct Report {
 
 impl Database {
     /// Reads everything of all namespaces and compares: records with ids, edges with neighbours in
-    /// both directions, postings with properties, vectors with nodes and hashes, names with numbers,
+    /// both directions and with their history, postings with properties, vectors with nodes and hashes, names with numbers,
     /// counters with contents, work with nodes, and the change table with its LSNs.
     pub fn verify(&self, interrupted: &dyn Fn() -> Result<()>) -> Result<Report> {
         let engine = self.engine()?;
@@ -164,6 +164,9 @@ impl Check<'_> {
                 if !nodes.contains(&node) {
                     self.problem(format!("{name}: the edge {:?} ends at no node", edge.id));
                 }
+            }
+            if edge.times.retracted_at.is_some() {
+                continue;
             }
             let (from, to, of) = (edge.source, edge.target, edge.edge_type);
             expected.insert((from, Direction::Out as u8, of, to, *slot));

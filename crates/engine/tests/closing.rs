@@ -11,7 +11,7 @@ use std::thread;
 
 use common::{fast, go_on, node};
 use embedded_db_common::{Error, Options, Result};
-use embedded_db_engine::{Database, PinnedReads, Reach};
+use embedded_db_engine::{AsOf, Database, PinnedReads, Reach};
 use tempfile::TempDir;
 
 fn open(directory: &TempDir) -> Database {
@@ -38,7 +38,7 @@ fn snapshots_and_transactions_that_are_held_end_with_the_handle() {
         let again = open(&directory);
         assert_eq!(again.count(None).unwrap(), round + 1);
         assert!(is_closed(snapshot.get_node("n0")));
-        assert!(is_closed(snapshot.neighbors("n0", None, Reach::Out, None, 1)));
+        assert!(is_closed(snapshot.neighbors("n0", None, Reach::Out, AsOf::default(), None, 1)));
         assert!(is_closed(transaction.get_node("n0")));
         assert!(is_closed(transaction.commit()));
         drop(snapshot);
@@ -103,6 +103,16 @@ fn a_read_that_is_under_way_is_not_cut_off() {
 
 fn walk(reads: &PinnedReads, interrupted: &dyn Fn() -> Result<()>) -> Result<usize> {
     let way = Reach::Out;
-    let visits = reads.traverse("n0", None, way, 10_000, false, 10_000, 100_000, interrupted)?;
+    let visits = reads.traverse(
+        "n0",
+        None,
+        way,
+        AsOf::default(),
+        10_000,
+        false,
+        10_000,
+        100_000,
+        interrupted,
+    )?;
     Ok(visits.len())
 }

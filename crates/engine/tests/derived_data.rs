@@ -12,7 +12,7 @@ use common::{
 use std::sync::Arc;
 
 use embedded_db_common::{Error, Result, Value};
-use embedded_db_engine::{Changes, Database, EdgeChanges, Reach};
+use embedded_db_engine::{AsOf, Changes, Database, EdgeChanges, Reach};
 use embedded_db_testing::FakeModels;
 use embedded_db_weaver::{Enriched, ModelSpace, Models, TextToEnrich};
 
@@ -39,7 +39,11 @@ fn relations(db: &Database) -> Vec<(String, String, f64)> {
     for entity in db.nodes(Some("Entity"), None, usize::MAX).unwrap() {
         let types = ["RELATED_TO".to_owned()];
         let id = entity.id().unwrap();
-        for edge in db.edges(&id, Some(&types), Reach::Out, None, usize::MAX).unwrap().items {
+        for edge in db
+            .edges(&id, Some(&types), Reach::Out, AsOf::default(), None, usize::MAX)
+            .unwrap()
+            .items
+        {
             let (a, b) = (name(edge.source()), name(edge.target()));
             out.push((a.clone().min(b.clone()), a.max(b), edge.weight().unwrap()));
         }
@@ -230,7 +234,7 @@ fn a_users_own_mentions_and_what_they_lead_to_are_left_alone() {
     drain(&db);
     db.update_node("m", set(&[("content", text("Bob"))]), None).unwrap();
     drain(&db);
-    assert!(db.get_edge("mine").unwrap().is_some(), "the edge of the user");
+    assert!(db.get_edge("mine", AsOf::default()).unwrap().is_some(), "the edge of the user");
     assert_eq!(entity(&db, "Alice"), None);
     db.delete_node("m", None).unwrap();
     drain(&db);
@@ -287,7 +291,7 @@ fn counts_follow_a_mention_that_a_user_takes_away() {
     say(&db, "c", "m2", "Alice met Bob");
     drain(&db);
     let types = ["MENTIONS".to_owned()];
-    let of_m1 = db.edges("m1", Some(&types), Reach::Out, None, 10).unwrap().items;
+    let of_m1 = db.edges("m1", Some(&types), Reach::Out, AsOf::default(), None, 10).unwrap().items;
     let alice = entity(&db, "Alice").unwrap();
     let wrong = of_m1.iter().find(|edge| edge.target() == alice).unwrap();
     db.delete_edge(&wrong.id().unwrap()).unwrap();
@@ -339,7 +343,8 @@ fn enrichment_changes_neither_version_nor_time_of_what_users_made() {
 /// Id, weight and sources of the edges of type RELATED_TO between two entities, oldest first.
 fn between(db: &Database, one: &str, other: &str) -> Vec<(String, f64, Vec<String>)> {
     let types = ["RELATED_TO".to_owned()];
-    let edges = db.edges(one, Some(&types), Reach::Any, None, usize::MAX).unwrap().items;
+    let edges =
+        db.edges(one, Some(&types), Reach::Any, AsOf::default(), None, usize::MAX).unwrap().items;
     let ends = |edge: &embedded_db_engine::Edge| edge.source() == other || edge.target() == other;
     let told = |edge: &embedded_db_engine::Edge| {
         (edge.id().unwrap(), edge.weight().unwrap(), edge.sources().unwrap())
@@ -551,6 +556,6 @@ fn a_users_edge_keeps_its_weight_beside_the_weavers() {
     db.update_edge("mine", heavy, None).unwrap();
     say(&db, "c", "m2", "Alice met Bob");
     drain(&db);
-    assert_eq!(db.get_edge("mine").unwrap().unwrap().weight().unwrap(), 7.5);
+    assert_eq!(db.get_edge("mine", AsOf::default()).unwrap().unwrap().weight().unwrap(), 7.5);
     assert_eq!(relations(&db), [("Alice".into(), "Bob".into(), 2.0)]);
 }

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use common::{MODEL, PATIENCE, draft, fast, go_on, neighbors, properties, text, value};
 use embedded_db_common::{Error, Value};
 use embedded_db_engine::{
-    Changes, Database, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft, Reach, Transaction,
+    AsOf, Changes, Database, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft, Reach, Transaction,
 };
 use embedded_db_testing::FakeModels;
 use proptest::prelude::*;
@@ -769,7 +769,7 @@ fn compare(db: &Database, world: &World) {
 
 fn compare_edges(db: &Database, world: &World) {
     for (id, wanted) in &world.edges {
-        let edge = db.get_edge(id).unwrap().unwrap();
+        let edge = db.get_edge(id, AsOf::default()).unwrap().unwrap();
         assert_eq!((edge.source(), edge.target()), (&*wanted.source, &*wanted.target), "{id}");
         assert_eq!(&*edge.edge_type().unwrap(), wanted.edge_type, "{id}");
         assert_eq!(edge.weight().unwrap(), wanted.weight, "{id}");
@@ -849,7 +849,10 @@ fn compare_derived(db: &Database, world: &World) {
             continue;
         }
         let types = [String::from("MENTIONS")];
-        let edges = db.edges(id, Some(&types), Reach::Out, None, usize::MAX).unwrap().items;
+        let edges = db
+            .edges(id, Some(&types), Reach::Out, AsOf::default(), None, usize::MAX)
+            .unwrap()
+            .items;
         let place = |edge: &embedded_db_engine::Edge, name| {
             let found = edge.property(name, |value| Ok(value.to_value()?)).unwrap();
             let Some(Value::Int(at)) = found else { panic!("{name} is {found:?}") };
@@ -870,7 +873,10 @@ fn compare_derived(db: &Database, world: &World) {
     let mut related = BTreeMap::new();
     for (id, name) in &name_of {
         let types = [String::from("RELATED_TO")];
-        let edges = db.edges(id, Some(&types), Reach::Out, None, usize::MAX).unwrap().items;
+        let edges = db
+            .edges(id, Some(&types), Reach::Out, AsOf::default(), None, usize::MAX)
+            .unwrap()
+            .items;
         for edge in edges {
             let other = &name_of[edge.target()];
             let pair = (name.min(other).clone(), name.max(other).clone());

@@ -7,7 +7,7 @@ mod common;
 
 use common::{assert_sound, edge, node, set, text, value, vector, without_models};
 use embedded_db_common::{Error, Value};
-use embedded_db_engine::{Database, EdgeChanges, Reach};
+use embedded_db_engine::{AsOf, Database, EdgeChanges, Reach};
 
 fn assert_conflict(outcome: Result<(), Error>, id: &str) {
     let error = outcome.unwrap_err();
@@ -37,7 +37,7 @@ fn an_object_that_was_deleted_and_made_again_is_another() {
     db.delete_edge("e").unwrap();
     db.create_edges(vec![edge("e", "n", "U", "n")]).unwrap();
     assert_conflict(tx.commit(), "e");
-    assert!(db.get_edge("e").unwrap().is_some());
+    assert!(db.get_edge("e", AsOf::default()).unwrap().is_some());
     assert_sound(&db);
 }
 
@@ -60,12 +60,12 @@ fn what_was_read_of_an_object_does_not_pass_for_one_made_again_under_its_id() {
 
     db.create_nodes(vec![node("n", "Thing", &[])]).unwrap();
     db.create_edges(vec![edge("e", "n", "T", "n")]).unwrap();
-    let read = db.get_edge("e").unwrap().unwrap();
+    let read = db.get_edge("e", AsOf::default()).unwrap().unwrap();
     db.delete_edge("e").unwrap();
     db.create_edges(vec![edge("e", "n", "T", "n")]).unwrap();
     let heavier = || EdgeChanges { weight: Some(2.0), ..EdgeChanges::default() };
     assert_conflict(db.update_edge("e", heavier(), Some(&read)).map(drop), "e");
-    let again = db.get_edge("e").unwrap().unwrap();
+    let again = db.get_edge("e", AsOf::default()).unwrap().unwrap();
     assert_eq!(db.update_edge("e", heavier(), Some(&again)).unwrap().weight().unwrap(), 2.0);
     assert_sound(&db);
 }
@@ -122,7 +122,7 @@ fn a_failing_commit_leaves_nothing() {
     let error = tx.commit().unwrap_err();
     assert!(matches!(error, Error::DimensionMismatch { expected: 2, got: 3, .. }), "{error}");
     assert_eq!(db.stats().unwrap(), before);
-    assert!(!db.exists("m").unwrap() && db.get_edge("e").unwrap().is_none());
+    assert!(!db.exists("m").unwrap() && db.get_edge("e", AsOf::default()).unwrap().is_none());
     assert_sound(&db);
 }
 

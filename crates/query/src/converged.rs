@@ -160,6 +160,8 @@ pub struct GraphFilter {
 pub struct AsOf {
     /// Only edges that are true in the world then; `None` does not ask.
     pub valid_at: Option<i64>,
+    /// Edges as the database held them for true then; `None` takes them as they are now.
+    pub known_at: Option<i64>,
 }
 
 /// The order of results that no leg ranks.

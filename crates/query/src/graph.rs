@@ -4,18 +4,51 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot, Symbol};
-use embedded_db_storage::{EdgeRecord, EdgeTimes, Neighbor, ReadTxn};
+use embedded_db_storage::{Direction, EdgeRecord, Neighbor, ReadHistory, ReadTxn};
 
 use crate::converged::{AsOf, Expansion, Reach};
 use crate::filter::Compiled;
 use crate::guard::Guard;
 
 impl AsOf {
-    fn covers(self, times: &EdgeTimes) -> bool {
-        self.valid_at.is_none_or(|at| {
-            times.valid_from.is_none_or(|from| from <= at)
-                && times.valid_to.is_none_or(|to| at < to)
-        })
+    /// The payload of an edge as it was held for true, if it was, and was true in the world.
+    pub fn edge<T: ReadTxn>(
+        self,
+        txn: &T,
+        namespace: NamespaceId,
+        edge: Slot,
+    ) -> Result<Option<&[u8]>> {
+        let payload = match self.known_at {
+            Some(at) => txn.edge_payload_at(namespace, edge, at)?,
+            None => txn.edge_payload(namespace, edge)?,
+        };
+        let Some(payload) = payload else { return Ok(None) };
+        let times = EdgeRecord::parse(payload)?.times;
+        let known = self.known_at.is_some() || times.retracted_at.is_none();
+        let valid = self.valid_at.is_none_or(|at| times.valid_at(at));
+        Ok((known && valid).then_some(payload))
+    }
+
+    /// Calls `visit` with the ends of edges that may count, in the order of [`ReadTxn::neighbors`],
+    /// until it returns false. Whether an edge does count is for [`AsOf::edge`] to say.
+    pub fn neighbors<T: ReadTxn>(
+        self,
+        txn: &T,
+        namespace: NamespaceId,
+        node: Slot,
+        direction: Direction,
+        edge_type: Option<Symbol>,
+        visit: impl FnMut(Symbol, Neighbor) -> bool,
+    ) -> Result<()> {
+        match self.known_at {
+            Some(_) => txn.neighbors_ever(namespace, node, direction, edge_type, visit),
+            None => txn.neighbors(namespace, node, direction, edge_type, visit),
+        }
+    }
+
+    /// Whether every edge among the neighbours counts.
+    pub fn is_now(self) -> bool {
+        self == Self::default()
     }
 }
 
@@ -39,6 +72,7 @@ impl Follow {
         txn: &impl ReadTxn,
         types: Option<&[String]>,
         direction: Reach,
+        times: AsOf,
         max_visited: usize,
     ) -> Result<Self> {
         let types = match types {
@@ -51,7 +85,6 @@ impl Follow {
             }
             None => None,
         };
-        let times = AsOf::default();
         Ok(Self { types, direction, max_visited, times, filters: Vec::new() })
     }
 
@@ -65,12 +98,11 @@ impl Follow {
         let types = expansion.edge_types.as_deref();
         let filters = &expansion.edge_filters;
         Ok(Self {
-            times,
             filters: filters
                 .iter()
                 .map(|filter| Compiled::new::<EdgeRecord<'_>>(filter, txn))
                 .collect::<Result<_>>()?,
-            ..Self::new(txn, types, expansion.direction, max_visited)?
+            ..Self::new(txn, types, expansion.direction, times, max_visited)?
         })
     }
 
@@ -96,10 +128,11 @@ impl Follow {
                 }
             };
             match &self.types {
-                None => txn.neighbors(namespace, node, *direction, None, &mut all)?,
+                None => self.times.neighbors(txn, namespace, node, *direction, None, &mut all)?,
                 Some(types) => {
-                    for edge_type in types {
-                        txn.neighbors(namespace, node, *direction, Some(*edge_type), &mut all)?;
+                    for of in types {
+                        let of = Some(*of);
+                        self.times.neighbors(txn, namespace, node, *direction, of, &mut all)?;
                     }
                 }
             }
@@ -109,13 +142,11 @@ impl Follow {
 
     /// Whether an edge counts. Its record is read only when something is asked of it.
     fn takes<T: ReadTxn>(&self, txn: &T, namespace: NamespaceId, edge: Slot) -> Result<bool> {
-        if self.times == AsOf::default() && self.filters.is_empty() {
+        if self.times.is_now() && self.filters.is_empty() {
             return Ok(true);
         }
-        let Some(edge) = txn.edge(namespace, edge)? else { return Ok(false) };
-        if !self.times.covers(&edge.times) {
-            return Ok(false);
-        }
+        let Some(payload) = self.times.edge(txn, namespace, edge)? else { return Ok(false) };
+        let edge = EdgeRecord::parse(payload)?;
         for filter in &self.filters {
             if !filter.matches(&edge)? {
                 return Ok(false);

@@ -243,6 +243,88 @@ pub(crate) fn adjacency_node(namespace: NamespaceId, node: Slot, direction: Dire
     Key::new(namespace).u32(node.0).u8(direction as u8)
 }
 
+/// `history`, tags of its rows.
+mod former {
+    /// An edge as it was.
+    pub(super) const VERSION: u8 = 1;
+    /// An edge that was retracted, at one of its ends.
+    pub(super) const NEIGHBOR: u8 = 2;
+}
+
+/// `history`: namespace, 1, edge, when that version was recorded (sign bit inverted).
+pub(crate) fn version(namespace: NamespaceId, edge: Slot, recorded_at: i64) -> Key {
+    versions(namespace, edge).u64(recorded_at.cast_unsigned() ^ (1 << 63))
+}
+
+/// All former versions of an edge, oldest first.
+pub(crate) fn versions(namespace: NamespaceId, edge: Slot) -> Key {
+    Key::new(namespace).u8(former::VERSION).u32(edge.0)
+}
+
+/// `history`: namespace, 2, node, direction, edge type, edge.
+pub(crate) fn former_neighbor(
+    namespace: NamespaceId,
+    node: Slot,
+    direction: Direction,
+    edge_type: Symbol,
+    edge: Slot,
+) -> Key {
+    former_type(namespace, node, direction, edge_type).u32(edge.0)
+}
+
+/// All retracted edges of one type at a node.
+pub(crate) fn former_type(
+    namespace: NamespaceId,
+    node: Slot,
+    direction: Direction,
+    edge_type: Symbol,
+) -> Key {
+    former_node(namespace, node, direction).u32(edge_type.0)
+}
+
+/// All retracted edges at a node in one direction.
+pub(crate) fn former_node(namespace: NamespaceId, node: Slot, direction: Direction) -> Key {
+    former_neighbors(namespace).u32(node.0).u8(direction as u8)
+}
+
+/// All retracted edges of a namespace, once at each end.
+pub(crate) fn former_neighbors(namespace: NamespaceId) -> Key {
+    Key::new(namespace).u8(former::NEIGHBOR)
+}
+
+/// What a key of `history` says, without its namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Former {
+    /// A version of an edge: the edge, and when it was recorded.
+    Version(Slot, i64),
+    /// A retracted edge: node, direction, type and edge.
+    Neighbor(Slot, u8, Symbol, Slot),
+}
+
+impl Former {
+    /// Reads a key of `history`.
+    pub(crate) fn parse(key: &[u8]) -> Option<Self> {
+        let (tag, rest) = key.get(4..)?.split_first()?;
+        match (*tag, rest) {
+            (former::VERSION, [edge @ .., a, b, c, d, e, f, g, h]) => {
+                let at = u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) ^ (1 << 63);
+                Some(Self::Version(slot_of(edge)?, at.cast_signed()))
+            }
+            (former::NEIGHBOR, rest) if rest.len() == 13 && rest[4] <= 1 => Some(Self::Neighbor(
+                slot_of(&rest[..4])?,
+                rest[4],
+                Symbol(slot_of(&rest[5..9])?.0),
+                slot_of(&rest[9..])?,
+            )),
+            _ => None,
+        }
+    }
+}
+
+fn slot_of(bytes: &[u8]) -> Option<Slot> {
+    Some(Slot(u32::from_be_bytes(bytes.try_into().ok()?)))
+}
+
 /// `embeddings`: namespace, space, node, part.
 pub(crate) fn embedding(namespace: NamespaceId, space: SpaceId, node: Slot, part: u16) -> Key {
     embedding_node(namespace, space, node).u16(part)

@@ -9,6 +9,7 @@
 mod adjacency;
 mod data_file;
 mod format;
+mod history;
 mod invariants;
 mod keys;
 mod platform;
@@ -21,6 +22,7 @@ mod writer;
 
 pub use adjacency::Neighbor;
 pub use format::FORMAT;
+pub use history::ReadHistory;
 pub use invariants::check_invariants;
 pub use keys::{Direction, Kind};
 pub use platform::{fork_generation, unforked};

@@ -176,6 +176,18 @@ pub struct EdgeTimes {
     pub retracted_at: Option<i64>,
 }
 
+impl EdgeTimes {
+    /// Whether it is true in the world then; an end that is not known is open.
+    pub fn valid_at(&self, at: i64) -> bool {
+        self.valid_from.is_none_or(|from| from <= at) && self.valid_to.is_none_or(|to| at < to)
+    }
+
+    /// Whether the database held it for true then.
+    pub fn believed_at(&self, at: i64) -> bool {
+        self.recorded_at <= at && self.retracted_at.is_none_or(|until| at < until)
+    }
+}
+
 impl<'a> EdgeRecord<'a> {
     /// Reads a payload.
     pub fn parse(payload: &'a [u8]) -> Read<Self> {
@@ -226,6 +238,20 @@ impl<'a> EdgeRecord<'a> {
         let mut cursor = Cursor::new(self.sources);
         // `parse` has read them once already.
         (0..self.source_count).filter_map(move |_| cursor.str().ok())
+    }
+
+    /// What it is made of.
+    pub(crate) fn fields(&self) -> EdgeFields<'a> {
+        EdgeFields {
+            derived: self.derived,
+            source: self.source,
+            target: self.target,
+            edge_type: self.edge_type,
+            weight: self.weight,
+            times: self.times,
+            sources: self.sources().collect(),
+            properties: self.properties.as_bytes(),
+        }
     }
 
     /// The end that is not `node`; a self loop has the same node at both.

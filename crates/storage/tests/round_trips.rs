@@ -262,12 +262,16 @@ proptest! {
                     }
                     None => txn.insert_edge(NS, "e", &fields)?,
                 };
-                Ok((slot, ends))
+                Ok((slot, ends, txn.now()))
             }).unwrap()
         };
-        let (slot, ends) = write(first.clone(), None);
+        let (slot, ends, _) = write(first.clone(), None);
         assert_edge(&scratch.store().read().unwrap(), slot, &first, 1, ends);
-        write(second.clone(), Some((slot, ends)));
+        let (.., now) = write(second.clone(), Some((slot, ends)));
+        let second = ExpectedEdge {
+            times: EdgeTimes { recorded_at: now, ..second.times },
+            ..second
+        };
         scratch.reopen();
         let snapshot = scratch.store().read().unwrap();
         assert_edge(&snapshot, slot, &second, 2, ends);

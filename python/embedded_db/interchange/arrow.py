@@ -140,8 +140,8 @@ def _check_edge(batch: Batch, at: int, draft: Mapping[str, Any]) -> None:
     for name, moment in (("valid_from", begin), ("valid_to", end)):
         if moment is not None and not isinstance(moment, datetime):
             raise batch.problem(name, at, f"it is {moment!r:.60}", "It has to be a timestamp")
-    if begin is not None and end is not None and begin > end:
-        raise batch.problem("valid_to", at, f"it is {end}, before valid_from", "Swap them")
+    if begin is not None and end is not None and begin >= end:
+        raise batch.problem("valid_to", at, f"it is {end}, not after valid_from", "Swap them")
     sources = draft.get("sources", [])
     if not isinstance(sources, list) or not all(map(_is_id, sources)):
         raise batch.problem(

@@ -16,7 +16,7 @@ from .nodes import StoredModel, check_names
 from .owner import IdLike, Owner
 
 if TYPE_CHECKING:
-    pass
+    from ..reads import Reads
 
 __all__ = ["EdgeModel"]
 
@@ -77,33 +77,43 @@ class EdgeModel(StoredModel):
 
     @property
     def recorded_at(self) -> datetime | None:
-        """When it was stored first (UTC); None before."""
+        """When this version was stored (UTC); None before."""
         return None if self._record is None else self._record.recorded_at
 
+    @property
+    def retracted_at(self) -> datetime | None:
+        """When another version took its place or it was retracted (UTC); None if it holds."""
+        return None if self._record is None else self._record.retracted_at
+
     @classmethod
-    def of(cls, node: IdLike, direction: str = "out", limit: int | None = None) -> Iterator[Self]:
+    def of(
+        cls,
+        node: IdLike,
+        direction: str = "out",
+        limit: int | None = None,
+        *,
+        valid_at: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> Iterator[Self]:
         """Iterate over the edges of this model at a node, oldest first.
 
         Args:
             node: a stored object, read from a database or a snapshot.
             direction: ``"out"``, ``"in"`` or ``"both"``.
             limit: most edges.
+            valid_at: only edges that are true in the world then (a time with a time zone).
+            known_at: the edges as the database held them for true then.
 
         Raises:
-            InvalidInput: it is not stored, or was read in a transaction.
+            InvalidInput: it is not stored, or was read in a transaction, or a time has no time
+                zone.
             NotFound: the node was deleted.
         """
-        from ..reads import Reads
-
-        owner = getattr(node, "_owner", None)
-        if not isinstance(owner, Reads):
-            raise InvalidInput(
-                f"{shown(node)} was not read from a database or a snapshot",
-                hint="Give a stored object; inside a transaction, use db.edges or the object "
-                "from the database",
-            )
-        found = owner.edges(node, cls.edge_type, direction, limit)
-        return (cls._of(cast("Owner", owner), edge) for edge in found)
+        reads = _reads(node, getattr(node, "_owner", None), "db.edges")
+        found = reads.edges(
+            node, cls.edge_type, direction, limit, valid_at=valid_at, known_at=known_at
+        )
+        return (cls._of(cast("Owner", reads), edge) for edge in found)
 
     @classmethod
     def _of(cls, owner: Owner, edge: Edge) -> Self:
@@ -166,3 +176,120 @@ class EdgeModel(StoredModel):
             InvalidInput: it is not stored yet.
         """
         self._bound().delete_edge(self.id)
+
+    def retract(self) -> None:
+        """Take the edge back; see `EmbeddedDB.retract_edge`.
+
+        Raises:
+            NotFound: it was deleted or retracted already.
+            InvalidInput: it is not stored yet.
+
+        Example:
+            >>> from embedded_db import EdgeModel, NodeModel
+            >>> class Person(NodeModel, label="Person"):
+            ...     name: str
+            >>> class Knows(EdgeModel, type="KNOWS"):
+            ...     since: int
+            >>> ann, bob = Person(name="Ann"), Person(name="Bob")
+            >>> _, _, knows = db.add_all([ann, bob, Knows(source=ann, target=bob, since=2020)])
+            >>> knows.retract()
+            >>> list(Knows.of(ann)), len(list(Knows.of(ann, known_at=knows.recorded_at)))
+            ([], 1)
+        """
+        self._bound().retract_edge(self.id)
+
+    def supersede(
+        self, *, id: str | None = None, valid_from: datetime | None = None, **changes: Any
+    ) -> Self:
+        """Store an edge that is true from now on in the place of this one.
+
+        This one stays, with a ``valid_to``; see `EmbeddedDB.supersede_edge`.
+
+        Args:
+            id: the id of the new edge; made when left out.
+            valid_from: since when the new one is true; now when left out.
+            **changes: fields in which the new one differs, ``source`` and ``target`` among them.
+                It has none of this one's ``sources`` and no ``valid_to`` unless they are given.
+
+        Returns:
+            The new edge.
+
+        Raises:
+            NotFound: this edge was deleted or retracted, or an end of the new one does not exist.
+            AlreadyExists: the new id is taken.
+            InvalidInput: it is not stored yet, or the new one does not begin after it.
+            ValidationError: the fields do not fit the model (pydantic's).
+
+        Example:
+            >>> from embedded_db import EdgeModel, NodeModel
+            >>> class Person(NodeModel, label="Person"):
+            ...     name: str
+            >>> class WorksFor(EdgeModel, type="WORKS_FOR"):
+            ...     role: str
+            >>> ann, bob, eve = db.add_all([Person(name=name) for name in ("Ann", "Bob", "Eve")])
+            >>> old = db.add(WorksFor(source=ann, target=bob, role="cook"))
+            >>> new = old.supersede(target=eve)
+            >>> new.role, old.valid_to == new.valid_from
+            ('cook', True)
+            >>> [edge.target == eve.id for edge in WorksFor.of(ann, valid_at=new.valid_from)]
+            [True]
+        """
+        owner = self._bound()
+        kept = {
+            name: value
+            for name, value in {**self.__dict__, **(self.__pydantic_extra__ or {})}.items()
+            if name not in ("id", "valid_from", "valid_to", "sources")
+        }
+        given = {**kept, **changes, "valid_from": valid_from}
+        new = type(self).model_validate(given if id is None else {**given, "id": id})
+        new._extra = dict(self._extra)
+        made = owner.get_edge(owner.supersede_edge(self.id, new._draft()))
+        self.refresh()
+        if made is None:
+            raise new._gone()
+        return self._of(owner, made)
+
+    def history(self) -> list[Self]:
+        """Give all that the edge ever said; see `EmbeddedDB.edge_history`.
+
+        Returns:
+            The versions, oldest first, each with ``recorded_at`` and ``retracted_at``.
+
+        Raises:
+            NotFound: it was deleted.
+            InvalidInput: it is not stored yet, was read in a transaction, or a version does not
+                fit the model.
+
+        Example:
+            >>> from embedded_db import EdgeModel, NodeModel
+            >>> class Person(NodeModel, label="Person"):
+            ...     name: str
+            >>> class Knows(EdgeModel, type="KNOWS"):
+            ...     since: int
+            >>> ann, bob = Person(name="Ann"), Person(name="Bob")
+            >>> _, _, knows = db.add_all([ann, bob, Knows(source=ann, target=bob, since=2020)])
+            >>> knows.since = 2019
+            >>> knows.save()
+            >>> [version.since for version in knows.history()]
+            [2020, 2019]
+        """
+        owner = self._bound()
+        versions = _reads(self, owner, "db.edge_history").edge_history(self.id)
+        return [self._of(owner, edge) for edge in versions]
+
+
+def _reads(thing: object, owner: object, instead: str) -> Reads:
+    """Give the database or the snapshot that something was read from.
+
+    Raises:
+        InvalidInput: it was read from neither.
+    """
+    from ..reads import Reads
+
+    if isinstance(owner, Reads):
+        return owner
+    raise InvalidInput(
+        f"{shown(thing)} was not read from a database or a snapshot",
+        hint=f"Give a stored object; inside a transaction, use {instead} or the object from the "
+        "database",
+    )

@@ -1,6 +1,6 @@
 """Ids, and where an object was read from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .._native import Edge, Node
@@ -70,6 +70,14 @@ class Owner(Protocol):
 
     def delete_edge(self, id: IdLike) -> None:
         """Delete an edge."""
+        ...
+
+    def retract_edge(self, id: IdLike) -> None:
+        """Take an edge back."""
+        ...
+
+    def supersede_edge(self, id: IdLike, new_edge: Mapping[str, Any]) -> str:
+        """Store an edge in the place of another."""
         ...
 
     def get_node(self, id: IdLike) -> "AnyNode | None":

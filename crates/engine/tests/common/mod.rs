@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use embedded_db_common::{ActivityLevel, Draft, Durability, Options, Result, Value, WeaverOptions};
-use embedded_db_engine::{Changes, Database, EdgeDraft, EmbeddingDraft, Node, NodeDraft, Reach};
+use embedded_db_engine::{
+    AsOf, Changes, Database, EdgeDraft, EmbeddingDraft, Node, NodeDraft, Reach,
+};
 use embedded_db_testing::FakeModels;
 
 /// Name and dimension of the space of the fake models.
@@ -117,7 +119,9 @@ pub(crate) fn properties(node: &Node) -> Vec<(String, Value)> {
 
 /// Ids at the other ends of edges of one type, in order.
 pub(crate) fn neighbors(db: &Database, id: &str, edge_type: &str, way: Reach) -> Vec<String> {
-    let page = db.neighbors(id, Some(&[edge_type.to_owned()]), way, None, usize::MAX).unwrap();
+    let page = db
+        .neighbors(id, Some(&[edge_type.to_owned()]), way, AsOf::default(), None, usize::MAX)
+        .unwrap();
     assert_eq!(page.next, None);
     page.items.iter().map(|node| node.id().unwrap()).collect()
 }

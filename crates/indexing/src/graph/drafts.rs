@@ -1,6 +1,7 @@
 //! What users ask to be written.
 
-use embedded_db_common::Draft;
+use embedded_db_common::{Draft, Error, Result};
+use embedded_db_storage::EdgeTimes;
 
 /// A node to be made.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +44,54 @@ pub struct EdgeDraft {
     pub valid_to: Option<i64>,
     /// Ids of what it was derived from.
     pub sources: Vec<String>,
+}
+
+impl EdgeDraft {
+    /// The end of validity that this edge, which begins where it ends, gives to another one; `None`
+    /// when that one has ended by itself.
+    pub fn ends(&self, other: &EdgeTimes) -> Result<Option<i64>> {
+        let (Some(from), began) = (self.valid_from, other.valid_from) else { return Ok(None) };
+        if let Some(began) = began.filter(|began| *began >= from) {
+            return Err(Error::InvalidInput(format!(
+                "the edge is valid from {began} µs on, and what is to take its place from {from} µs \
+                 on; that has to begin later: give it a valid_from, or retract the edge"
+            )));
+        }
+        Ok(other.valid_to.is_none_or(|to| to > from).then_some(from))
+    }
+}
+
+/// An edge that takes the place of another. What it does not name it takes over from that one.
+#[derive(Debug, Clone)]
+pub struct EdgeSuccessor {
+    /// Id of the node where it begins.
+    pub source: Option<String>,
+    /// Id of the node where it ends.
+    pub target: Option<String>,
+    /// Its type.
+    pub edge_type: Option<String>,
+    /// All else; ends and type of this draft do not count.
+    pub draft: EdgeDraft,
+}
+
+impl EdgeSuccessor {
+    /// The edge to be made, with ends and type of the other one where it has none of its own; true
+    /// in the world from `now` on, if it does not say since when.
+    pub fn complete(
+        &self,
+        source: String,
+        target: String,
+        edge_type: String,
+        now: i64,
+    ) -> EdgeDraft {
+        EdgeDraft {
+            source: self.source.clone().unwrap_or(source),
+            target: self.target.clone().unwrap_or(target),
+            edge_type: self.edge_type.clone().unwrap_or(edge_type),
+            valid_from: self.draft.valid_from.or(Some(now)),
+            ..self.draft.clone()
+        }
+    }
 }
 
 /// What changes on an edge.

@@ -3,7 +3,7 @@
 use embedded_db_common::{Draft, Error, Result, Slot, Symbol, clock, names};
 use embedded_db_storage::{EdgeFields, EdgeTimes, ReadTxn};
 
-use super::{EdgeChanges, EdgeDraft, GraphWriter};
+use super::{EdgeChanges, EdgeDraft, EdgeSuccessor, GraphWriter};
 
 impl GraphWriter<'_, '_> {
     /// Makes an edge; returns its id.
@@ -81,7 +81,8 @@ impl GraphWriter<'_, '_> {
         self.change_edge(slot, changes, 1, None)
     }
 
-    /// `step` is what the change adds to the version: nothing, when no user made it.
+    /// `step` is what the change adds to the version: nothing, when no user made it, and then it
+    /// leaves no history either.
     /// `sources` replace those of the edge.
     pub(super) fn change_edge(
         &mut self,
@@ -90,9 +91,7 @@ impl GraphWriter<'_, '_> {
         step: u64,
         sources: Option<Vec<String>>,
     ) -> Result<()> {
-        let edge = self.txn.edge(self.namespace, slot)?.ok_or_else(|| {
-            Error::Internal(format!("edge {slot:?} was resolved in this transaction but is gone"))
-        })?;
+        let edge = self.txn.edge(self.namespace, slot)?.ok_or_else(|| gone(slot))?;
         let (id, version) = (edge.id.to_owned(), edge.version + step);
         let (source, target, edge_type) = (edge.source, edge.target, edge.edge_type);
         let derived = edge.derived;
@@ -117,12 +116,45 @@ impl GraphWriter<'_, '_> {
             sources: sources.iter().map(String::as_str).collect(),
             properties: &properties,
         };
+        if step == 0 {
+            return self.txn.touch_edge(self.namespace, slot, &id, &fields);
+        }
         self.txn.update_edge(self.namespace, slot, version, &id, &fields)
     }
 
-    /// Removes an edge. A derived mention goes with what it counted for, and a message that leaves its
-    /// chat takes the summary with it.
+    /// Makes the edge that is true from the end of another on. That one stays, with this end, unless it
+    /// has ended before. Returns the id of the new edge.
+    pub fn supersede_edge(&mut self, slot: Slot, successor: &EdgeSuccessor) -> Result<String> {
+        let edge = self.txn.edge(self.namespace, slot)?.ok_or_else(|| gone(slot))?;
+        let (times, edge_type) = (edge.times, edge.edge_type);
+        let id_of = |slot| -> Result<String> { Ok(self.node(slot)?.id.to_owned()) };
+        let (source, target) = (id_of(edge.source)?, id_of(edge.target)?);
+        let edge_type = self.txn.symbol_name(edge_type)?.to_string();
+        let draft = successor.complete(source, target, edge_type, self.txn.now());
+        if let Some(to) = draft.ends(&times)? {
+            let changes = EdgeChanges { valid_to: Some(Some(to)), ..EdgeChanges::default() };
+            self.update_edge(slot, &changes)?;
+        }
+        self.create_edge(&draft).map(|(id, _)| id)
+    }
+
+    /// Ends the belief in an edge, with what follows from its deletion.
+    pub fn retract_edge(&mut self, slot: Slot) -> Result<()> {
+        self.leave(slot, |writer| writer.txn.retract_edge(writer.namespace, slot))
+    }
+
+    /// Removes an edge with its history.
     pub fn delete_edge(&mut self, slot: Slot) -> Result<()> {
+        let edge = self.txn.edge(self.namespace, slot)?;
+        if edge.is_some_and(|edge| edge.times.retracted_at.is_some()) {
+            return self.txn.delete_edge(self.namespace, slot);
+        }
+        self.leave(slot, |writer| writer.txn.delete_edge(writer.namespace, slot))
+    }
+
+    /// What follows when an edge is true no more. A derived mention goes with what it counted for, and
+    /// a message that leaves its chat takes the summary with it.
+    fn leave(&mut self, slot: Slot, go: impl Fn(&mut Self) -> Result<()>) -> Result<()> {
         let edge = self.txn.edge(self.namespace, slot)?;
         let ends = edge.map(|edge| (edge.edge_type, edge.source, edge.target));
         if let Some((of, chat, _)) = ends
@@ -135,11 +167,15 @@ impl GraphWriter<'_, '_> {
             && self.derived_mentions(message)?.contains(&(slot, entity))
         {
             self.leave_pairs(message, entity)?;
-            self.txn.delete_edge(self.namespace, slot)?;
+            go(self)?;
             return self.count_mention(entity, -1);
         }
-        self.txn.delete_edge(self.namespace, slot)
+        go(self)
     }
+}
+
+fn gone(slot: Slot) -> Error {
+    Error::Internal(format!("edge {slot:?} was resolved in this transaction but is gone"))
 }
 
 fn check_weight(weight: f64) -> Result<()> {
@@ -151,8 +187,9 @@ fn check_weight(weight: f64) -> Result<()> {
 
 fn check_interval(from: Option<i64>, to: Option<i64>) -> Result<()> {
     match (from, to) {
-        (Some(from), Some(to)) if from > to => Err(Error::InvalidInput(format!(
-            "valid_from ({from} µs) is after valid_to ({to} µs); swap them"
+        (Some(from), Some(to)) if from >= to => Err(Error::InvalidInput(format!(
+            "valid_from ({from} µs) is not before valid_to ({to} µs): at no time would the edge be \
+             true; swap them, or leave one out"
         ))),
         _ => Ok(()),
     }

@@ -15,7 +15,7 @@ use embedded_db_storage::{Direction, Kind, Neighbor, NodeRecord, ReadTxn, WriteT
 
 use crate::schema::Names;
 
-pub use drafts::{Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft};
+pub use drafts::{Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, NodeDraft};
 pub use embeddings::{check_dimension, check_vector};
 pub use mentions::fold;
 pub use work::{Artefact, is_pending, pending};
@@ -61,13 +61,17 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         Ok(out)
     }
 
-    /// Version of a node or edge; 0 when there is none. An embedding has its existence only.
+    /// Version of a node or edge; 0 when there is none, and of a retracted edge. An embedding has its existence only.
     pub fn version(&self, kind: Kind, id: &str) -> Result<u64> {
         let Some(found) = self.txn.resolve(self.namespace, kind, id)? else { return Ok(0) };
         Ok(match kind {
             Kind::Node => self.node(found.slot)?.version,
             Kind::Namespace => 0,
-            Kind::Edge => self.txn.edge(self.namespace, found.slot)?.map_or(0, |edge| edge.version),
+            Kind::Edge => {
+                let edge = self.txn.edge(self.namespace, found.slot)?;
+                let edge = edge.filter(|edge| edge.times.retracted_at.is_none());
+                edge.map_or(0, |edge| edge.version)
+            }
             Kind::Embedding => {
                 let part = (found.space, found.slot, found.part);
                 let stored = self.txn.embedding(self.namespace, part.0, part.1, part.2)?;

@@ -1,6 +1,7 @@
 //! What every commit leaves true of the tables themselves: the invariants of the file format that need
 //! no knowledge of what an index means. Every row is read, so every checksum is checked too.
 
+mod history;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ pub fn check_invariants<T: ReadTxn>(
     check.symbols()?;
     check.nodes()?;
     check.edges()?;
+    check.history()?;
     check.embeddings()?;
     check.counters()?;
     check.ids()?;
@@ -176,6 +178,7 @@ impl<T: ReadTxn> Check<'_, T> {
             let edge = self.txn.located(Table::Edges, key, EdgeRecord::parse(payload))?;
             self.named(namespace, edge.id, edge.edge_type);
             self.properties(namespace, edge.id, edge.properties)?;
+            self.retracted(namespace, Slot(slot), &edge)?;
             if slot >= self.txn.namespace_counters(namespace)?.edge_slots {
                 let text = format!("the edge {:?} has a slot that was never given", edge.id);
                 self.report(namespace, &text);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use embedded_db_common::{ContentHash, Options};
+use embedded_db_common::{ContentHash, Options, clock};
 
 use super::*;
 use crate::adjacency::Neighbor;
@@ -281,4 +281,115 @@ fn the_check_can_be_interrupted() {
     let interrupted = || Err(embedded_db_common::Error::Interrupted);
     let outcome = check_invariants(&store.read().unwrap(), &interrupted, &mut |_| {});
     assert!(matches!(outcome, Err(embedded_db_common::Error::Interrupted)));
+}
+
+/// What is reported after `damage` to a store in which the edge in slot 1 was changed, and the one in
+/// slot 2 changed and retracted.
+fn after_in_history(
+    mut damage: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static,
+) -> Vec<String> {
+    let store = sound();
+    let rounds: [&'static [Slot]; 3] = [&[Slot(1), Slot(2)], &[Slot(1), Slot(2)], &[Slot(2)]];
+    for (round, slots) in rounds.into_iter().enumerate() {
+        store
+            .write(move |txn| {
+                for slot in slots {
+                    if round == 2 {
+                        txn.retract_edge(NS, *slot)?;
+                        continue;
+                    }
+                    let payload = txn.edge_payload(NS, *slot)?.unwrap().to_vec();
+                    let edge = EdgeRecord::parse(&payload)?;
+                    txn.update_edge(NS, *slot, edge.version + 1, edge.id, &edge.fields())?;
+                }
+                Ok(())
+            })
+            .unwrap();
+        // The next change is not of the same microsecond.
+        let now = clock::now();
+        while clock::now() <= now {}
+    }
+    assert_eq!(problems(&store), Vec::<String>::new());
+    let rows = store.read().unwrap().prefix(Table::History, &Key::new(NS)).unwrap().count();
+    assert_eq!(rows, 6, "two versions of each, and the two ends of the retracted one");
+    store.write(move |txn| damage(txn)).unwrap();
+    problems(&store)
+}
+
+/// Keys of the versions of an edge.
+fn versions(txn: &WriteTxn<'_>, edge: Slot) -> Result<Vec<Vec<u8>>> {
+    let rows = txn.prefix(Table::History, &keys::versions(NS, edge))?;
+    rows.map(|row| Ok(row?.0.to_vec())).collect()
+}
+
+#[test]
+fn a_version_that_is_missing() {
+    let found = after_in_history(|txn| {
+        let last = versions(txn, Slot(1))?.pop().unwrap();
+        txn.delete(Table::History, &last).map(drop)
+    });
+    assert_only(&found, "a version of \"e1\" does not end when the next was recorded");
+}
+
+#[test]
+fn a_version_under_another_time() {
+    let found = after_in_history(|txn| {
+        let first = versions(txn, Slot(1))?.remove(0);
+        let payload = txn.get(Table::History, &first)?.unwrap().to_vec();
+        txn.delete(Table::History, &first)?;
+        txn.put(Table::History, &keys::version(NS, Slot(1), -5), payload)
+    });
+    assert_only(&found, "a version of \"e1\" is not under its time");
+}
+
+#[test]
+fn versions_of_an_edge_that_is_gone() {
+    let found = after_in_history(|txn| {
+        for key in versions(txn, Slot(1))? {
+            let payload = txn.get(Table::History, &key)?.unwrap().to_vec();
+            let recorded_at = EdgeRecord::parse(&payload)?.times.recorded_at;
+            txn.put(Table::History, &keys::version(NS, NOBODY, recorded_at), payload)?;
+            txn.delete(Table::History, &key)?;
+        }
+        Ok(())
+    });
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].contains("a version of \"e1\" is left, but the edge is gone"), "{found:#?}");
+}
+
+#[test]
+fn a_version_of_another_edge() {
+    let found = after_in_history(|txn| {
+        let [of, from] = [versions(txn, Slot(1))?.remove(0), versions(txn, Slot(2))?.remove(0)];
+        let payload = txn.get(Table::History, &from)?.unwrap().to_vec();
+        txn.put(Table::History, &of, payload)
+    });
+    assert!(found.iter().any(|text| text.contains("\"e1\" has a version that is not of it")));
+}
+
+#[test]
+fn a_retracted_edge_that_is_not_listed() {
+    let found = after_in_history(|txn| {
+        let of = txn.edge(NS, Slot(2))?.unwrap().edge_type;
+        let key = keys::former_neighbor(NS, Slot(0), Direction::Out, of, Slot(2));
+        txn.delete(Table::History, &key).map(drop)
+    });
+    assert_only(&found, "the retracted edge \"e2\" is not listed at");
+}
+
+#[test]
+fn a_listed_edge_that_was_not_retracted() {
+    let found = after_in_history(|txn| {
+        let of = txn.edge(NS, Slot(1))?.unwrap().edge_type;
+        let key = keys::former_neighbor(NS, Slot(0), Direction::Out, of, Slot(1));
+        txn.put(Table::History, &key, 1u32.to_le_bytes().to_vec())
+    });
+    assert_only(&found, "no retracted edge of its own");
+}
+
+#[test]
+fn a_row_of_the_history_of_an_unknown_kind() {
+    let found =
+        after_in_history(|txn| txn.put(Table::History, &Key::new(NS).u8(3).u32(1), vec![0]));
+    assert_only(&found, "the history has a row of an unknown kind");
 }

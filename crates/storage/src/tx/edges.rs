@@ -5,9 +5,10 @@ use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol};
 
 use super::{WriteTxn, check_properties, slots_used_up};
 use crate::adjacency::{self, CHUNK_ENTRIES, Neighbor};
+use crate::history::ReadHistory;
 use crate::keys::{self, Direction, Kind, Table};
 use crate::read::{ReadTxn, Resolved};
-use crate::records::{ChangeOp, ChangeRecord, EdgeFields};
+use crate::records::{ChangeOp, ChangeRecord, EdgeFields, EdgeRecord, EdgeTimes};
 
 impl WriteTxn<'_> {
     /// Stores a new edge between two nodes that exist; its id must be free.
@@ -37,7 +38,8 @@ impl WriteTxn<'_> {
         Ok(slot)
     }
 
-    /// Replaces what an edge says; its ends and type stay. `version` is the new one.
+    /// Replaces what an edge says; its ends and type stay. The version before goes to the history, and
+    /// the new one is believed from now on. `version` is the new one.
     pub fn update_edge(
         &mut self,
         namespace: NamespaceId,
@@ -47,18 +49,57 @@ impl WriteTxn<'_> {
         fields: &EdgeFields<'_>,
     ) -> Result<()> {
         check_properties(id, fields.properties)?;
-        self.put_edge(namespace, slot, version, id, fields)
+        self.keep_version(namespace, slot)?;
+        let times = EdgeTimes { recorded_at: self.now(), ..fields.times };
+        let fields = EdgeFields { times, ..fields.clone() };
+        self.put_edge(namespace, slot, version, id, &fields)
     }
 
-    /// Removes an edge.
+    /// Replaces what the database counts by itself: neither version, times nor history of an edge.
+    pub fn touch_edge(
+        &mut self,
+        namespace: NamespaceId,
+        slot: Slot,
+        id: &str,
+        fields: &EdgeFields<'_>,
+    ) -> Result<()> {
+        check_properties(id, fields.properties)?;
+        let edge = self.existing_edge(namespace, slot)?;
+        let (version, times) = (edge.version, edge.times);
+        let fields = EdgeFields { times, ..fields.clone() };
+        self.put_edge(namespace, slot, version, id, &fields)
+    }
+
+    /// Ends the belief in an edge: it leaves its neighbours, its record and id stay.
+    pub fn retract_edge(&mut self, namespace: NamespaceId, slot: Slot) -> Result<()> {
+        let payload = self.edge_payload(namespace, slot)?.unwrap_or_default().to_vec();
+        let edge =
+            self.located(Table::Edges, &keys::slot(namespace, slot), EdgeRecord::parse(&payload))?;
+        let times = EdgeTimes { retracted_at: Some(self.now()), ..edge.times };
+        let fields = EdgeFields { times, ..edge.fields() };
+        for (node, direction, other) in ends(&edge) {
+            self.remove_neighbor(namespace, node, direction, edge.edge_type, slot)?;
+            let key = keys::former_neighbor(namespace, node, direction, edge.edge_type, slot);
+            self.put(Table::History, &key, other.0.to_le_bytes().to_vec())?;
+        }
+        self.put_edge(namespace, slot, edge.version, edge.id, &fields)
+    }
+
+    /// Removes an edge with its history.
     pub fn delete_edge(&mut self, namespace: NamespaceId, slot: Slot) -> Result<()> {
         let key = keys::slot(namespace, slot);
-        let edge = self.edge(namespace, slot)?.ok_or(Damaged("is missing"));
-        let edge = self.located(Table::Edges, &key, edge)?;
+        let edge = self.existing_edge(namespace, slot)?;
         let (id, version) = (edge.id.to_owned(), edge.version);
-        let (source, target, edge_type) = (edge.source, edge.target, edge.edge_type);
-        self.remove_neighbor(namespace, source, Direction::Out, edge_type, slot)?;
-        self.remove_neighbor(namespace, target, Direction::In, edge_type, slot)?;
+        let (edge_type, retracted) = (edge.edge_type, edge.times.retracted_at.is_some());
+        for (node, direction, _) in ends(&edge) {
+            if retracted {
+                let key = keys::former_neighbor(namespace, node, direction, edge_type, slot);
+                self.delete(Table::History, &key)?;
+            } else {
+                self.remove_neighbor(namespace, node, direction, edge_type, slot)?;
+            }
+        }
+        self.delete_versions(namespace, slot)?;
         self.delete_record(namespace, Table::Edges, &key)?;
         self.delete(Table::Ids, &keys::id(namespace, Kind::Edge, &id))?;
         self.namespace_state(namespace)?.edges -= 1;
@@ -66,6 +107,50 @@ impl WriteTxn<'_> {
         let (kind, op, space) = (Kind::Edge, ChangeOp::Delete, SpaceId(0));
         let change = ChangeRecord { namespace, kind, op, slot, space, version, id: &id };
         self.change(change, &[edge_type])
+    }
+
+    /// Slots of all edges of a node, retracted ones too, each once.
+    pub fn edges_of(&self, namespace: NamespaceId, node: Slot) -> Result<Vec<Slot>> {
+        let mut edges = Vec::new();
+        for direction in [Direction::Out, Direction::In] {
+            self.neighbors_ever(namespace, node, direction, None, |_, neighbor| {
+                edges.push(neighbor.edge);
+                true
+            })?;
+        }
+        edges.sort_unstable();
+        edges.dedup();
+        Ok(edges)
+    }
+
+    fn existing_edge(&self, namespace: NamespaceId, slot: Slot) -> Result<EdgeRecord<'_>> {
+        let edge = self.edge(namespace, slot)?;
+        let key = keys::slot(namespace, slot);
+        self.located(Table::Edges, &key, edge.ok_or(Damaged("is missing")))
+    }
+
+    /// Keeps an edge as it is now, unless it was recorded in this very microsecond.
+    fn keep_version(&mut self, namespace: NamespaceId, slot: Slot) -> Result<()> {
+        let edge = self.existing_edge(namespace, slot)?;
+        let (now, recorded_at) = (self.now(), edge.times.recorded_at);
+        if recorded_at >= now {
+            return Ok(());
+        }
+        let times = EdgeTimes { retracted_at: Some(now), ..edge.times };
+        let mut payload = Vec::new();
+        EdgeFields { times, ..edge.fields() }.encode(&mut payload, edge.lsn, edge.version, edge.id);
+        self.put(Table::History, &keys::version(namespace, slot, recorded_at), payload)
+    }
+
+    fn delete_versions(&mut self, namespace: NamespaceId, slot: Slot) -> Result<()> {
+        let mut keys = Vec::new();
+        for row in self.prefix(Table::History, &keys::versions(namespace, slot))? {
+            keys.push(row?.0.to_vec());
+        }
+        for key in keys {
+            self.delete(Table::History, &key)?;
+        }
+        Ok(())
     }
 
     fn put_edge(
@@ -152,4 +237,9 @@ impl WriteTxn<'_> {
         }
         self.put(Table::Adjacency, &key, kept)
     }
+}
+
+/// Node, direction and the node at the other end, seen from each end of an edge.
+fn ends(edge: &EdgeRecord<'_>) -> [(Slot, Direction, Slot); 2] {
+    [(edge.source, Direction::Out, edge.target), (edge.target, Direction::In, edge.source)]
 }

@@ -4,7 +4,7 @@ use embedded_db_common::record::Damaged;
 use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol};
 
 use super::{WriteTxn, check_properties, slots_used_up};
-use crate::keys::{self, Direction, Kind, Table};
+use crate::keys::{self, Kind, Table};
 use crate::postings::IndexId;
 use crate::read::{ReadTxn, Resolved};
 use crate::records::{ChangeOp, ChangeRecord, NodeRecord};
@@ -87,20 +87,6 @@ impl WriteTxn<'_> {
         self.next_lsn();
         let (kind, op, space) = (Kind::Node, ChangeOp::Delete, SpaceId(0));
         self.change(ChangeRecord { namespace, kind, op, slot, space, version, id: &id }, &labels)
-    }
-
-    /// Slots of all edges of a node, each once.
-    pub fn edges_of(&self, namespace: NamespaceId, node: Slot) -> Result<Vec<Slot>> {
-        let mut edges = Vec::new();
-        for direction in [Direction::Out, Direction::In] {
-            self.neighbors(namespace, node, direction, None, |_, neighbor| {
-                edges.push(neighbor.edge);
-                true
-            })?;
-        }
-        edges.sort_unstable();
-        edges.dedup();
-        Ok(edges)
     }
 
     fn existing_node(&self, namespace: NamespaceId, slot: Slot) -> Result<NodeRecord<'_>> {
