@@ -542,7 +542,7 @@ class Space:
             "beside": before & draft.nodes.keys() - writes.touched,
             "in its way": before & writes.touched,
         }
-        ids = sorted(reached.get(end, ()))
+        ids = [id for id in self.state.nodes if id in reached.get(end, ())]
         wrote = draft.nodes != self.state.nodes or draft.edges.keys() != self.state.edges.keys()
         if not ids or not wrote:
             return "commit"
