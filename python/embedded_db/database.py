@@ -197,7 +197,8 @@ class EmbeddedDB(Objects, Memory, Reads):
     def namespace(self, name: str) -> "EmbeddedDB":
         """Give a handle on another namespace of the same database, which is made if it is new.
 
-        A namespace has its own nodes, edges and ids; edges and queries never cross over.
+        A namespace has its own nodes, edges and ids; edges and queries never cross over. Once it
+        is dropped, handles on it raise ``NotFound``; what was a snapshot before still shows it.
 
         Args:
             name: the namespace, 1 to 255 bytes of UTF-8.
