@@ -150,12 +150,10 @@ impl Transaction {
             gone.extend(self.owned(id, "CONTAINS", Reach::Out, "Message")?);
             gone.extend(self.owned(id, "SUMMARIZES", Reach::In, "Summary")?);
         }
-        for id in gone {
-            for edge in self.incident(&id)? {
-                self.edges.insert(edge, None);
-            }
-            self.nodes.insert(id, None);
+        for edge in self.incident(&gone)? {
+            self.edges.insert(edge, None);
         }
+        self.nodes.extend(gone.into_iter().map(|id| (id, None)));
         self.ops.push(Op::DeleteNode(id.to_owned()));
         Ok(())
     }
@@ -174,17 +172,22 @@ impl Transaction {
         Ok(out)
     }
 
-    /// Ids of the edges of a node, own ones included.
-    fn incident(&self, id: &str) -> Result<HashSet<String>> {
+    /// Ids of the edges of nodes, own ones included.
+    fn incident(&self, nodes: &[String]) -> Result<HashSet<String>> {
         let mut out: HashSet<String> = HashSet::new();
-        if self.reads.exists(id)? {
-            let page = self.reads.edges(id, None, Reach::Any, None, usize::MAX)?;
-            for edge in page.items {
-                out.insert(edge.id()?);
+        for id in nodes {
+            if self.reads.exists(id)? {
+                for edge in self.reads.edges(id, None, Reach::Any, None, usize::MAX)?.items {
+                    out.insert(edge.id()?);
+                }
             }
         }
+        let nodes: HashSet<&str> = nodes.iter().map(String::as_str).collect();
         let own = self.edges.values().flatten();
-        out.extend(own.filter(|e| e.source == id || e.target == id).map(|e| e.id.clone()));
+        let own = own.filter(|edge| {
+            nodes.contains(edge.source.as_str()) || nodes.contains(edge.target.as_str())
+        });
+        out.extend(own.map(|edge| edge.id.clone()));
         Ok(out)
     }
 
