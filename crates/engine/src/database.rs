@@ -320,6 +320,12 @@ impl Database {
         Ok(engine)
     }
 
+    /// Whether both are handles on the same namespace of the same open database.
+    pub(crate) fn reads_the_same(&self, other: &Self) -> Result<bool> {
+        let (own, others) = (self.engine()?, other.engine()?);
+        Ok(self.namespace == other.namespace && Arc::ptr_eq(&own, &others))
+    }
+
     /// Writes this namespace: all of the job, or nothing.
     pub(crate) fn write<T: Send + 'static>(
         &self,
