@@ -640,6 +640,10 @@ def test_edges_of_models_in_time(db):
         new.supersede()
     assert [edge.id for edge in Works.of(ann)] == [works.id]
     assert [edge.role for edge in Works.of(ann, known_at=begun)] == ["cook"]
+    at = Thing.where().on(db).connected_to(ann, "WORKS_FOR", known_at=begun)
+    assert [thing.id for thing in at] == [acme.id]
+    none = Thing.where().on(db).connected_to(ann, "WORKS_FOR", valid_at=ALWAYS)
+    assert list(none) == []
     with pytest.raises(InvalidInput, match="not stored"):
         Works(source=ann, target=acme, role="x").retract()
     with db.transaction() as tx:
