@@ -119,12 +119,15 @@ class EdgesInTime(RuleBasedStateMachine):
             self.create(source, to, type, None, None)
 
     def teardown(self):
-        if hasattr(self, "db"):
+        if not hasattr(self, "db"):
+            return
+        try:
             for known_at in (None, *sorted(set(self.moments))[-12:]):
                 for valid_at in (None, DAYS[3]):
                     self.compare(self.db, {"valid_at": valid_at, "known_at": known_at})
             report = self.db.verify()
             assert report["ok"], report
+        finally:
             self.db.close()
             self.directory.cleanup()
 
