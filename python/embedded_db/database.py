@@ -195,15 +195,17 @@ class EmbeddedDB(Objects, Memory, Reads):
         return f"EmbeddedDB({', '.join(parts)}){state}"
 
     def namespace(self, name: str) -> "EmbeddedDB":
-        """Give a handle on another namespace of the same database, made when first written to.
+        """Give a handle on another namespace of the same database, which is made if it is new.
 
-        A namespace has its own nodes, edges and ids; edges and queries never cross over.
+        A namespace has its own nodes, edges and ids; edges and queries never cross over. Once it
+        is dropped, handles on it raise ``NotFound``; what was a snapshot before still shows it.
 
         Args:
             name: the namespace, 1 to 255 bytes of UTF-8.
 
         Raises:
             InvalidInput: the name is empty or too long.
+            NotFound: the database is open read-only, and there is no such namespace.
         """
         root = self if self._parent is None else self._parent
         handle = EmbeddedDB.__new__(EmbeddedDB)

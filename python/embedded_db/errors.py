@@ -101,7 +101,8 @@ class DbError(Exception):
             setattr(self, name, value)
 
     def __str__(self) -> str:
-        if not self.hint:
+        # The messages of native code end with the remedy.
+        if not self.hint or self.message.endswith(self.hint):
             return self.message
         return f"{self.message.rstrip('.')}. {self.hint}"
 

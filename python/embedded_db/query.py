@@ -81,7 +81,8 @@ class SemanticQuery(TypedDict):
     """Least raw cosine similarity, from -1 to 1."""
     space: NotRequired[str | None]
     recall: NotRequired[float | None]
-    """Effort: the share of the true nearest that has to be found, over 0 and up to 1."""
+    """Effort: the share of the true nearest that has to be found, over 0 and up to 1. Without an
+    index of vectors, as now, it is always 1."""
 
 
 class TextQuery(TypedDict):
@@ -137,7 +138,8 @@ class ConvergedQuery:
         wait: seconds to wait for embeddings that matching nodes do not have yet.
         timeout: seconds the query may take.
         explain: give the plan with the results.
-        exact: search vectors exactly whatever the index offers.
+        exact: search vectors exactly whatever the index offers; without an index of vectors, as
+            now, every search is exact.
 
     Attributes:
         native: the checked form, with the vector as float32[dim]; not to be changed.
@@ -194,7 +196,8 @@ class ConvergedQuery:
         return self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
-        return hash(repr(self.to_dict()))
+        # Of parts that equal queries have alike: 1, 1.0 and True are equal as values.
+        return hash((self.limit, *self.native))
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}={short(value)}" for name, value in self.to_dict().items())

@@ -39,7 +39,8 @@ class Transaction(Objects, Querying):
     Made by `EmbeddedDB.transaction`; a context manager that commits at its end and rolls back on
     an exception. No lock is held while it is open: at commit the versions of everything that was
     read or written are checked, and the first committer wins. Point reads and neighbours see its
-    own writes, queries see the state at its beginning.
+    own writes, queries see the state at its beginning. What only a query found is not checked: a
+    node that comes to match it meanwhile, or stops to, is no conflict.
     """
 
     def __init__(self, database: "EmbeddedDB", *, own: bool = False) -> None:

@@ -77,3 +77,26 @@ def test_closing(db):
     db.close()
     with pytest.raises(DatabaseClosed):
         two.count()
+
+
+def test_a_snapshot_of_a_dropped_namespace_still_shows_it(db):
+    user = db.namespace("user-1")
+    message = user.create_message("chat", "rust")
+    user.create_embedding({"node_id": message.id, "vector": [1.0, 0.0], "space": "s"})
+    near = {"vector": [1.0, 0.0], "space": "s"}
+    with user.snapshot() as snapshot:
+        first = user.query(semantic_query=near, labels=["Message"], limit=1)
+        db.drop_namespace("user-1")
+        assert snapshot.get_node(message.id).content == "rust"
+        assert [r.node.id for r in snapshot.query(text_query={"text": "rust"})] == [message.id]
+        assert [r.node.id for r in snapshot.query(semantic_query=near)] == [message.id]
+    assert [r.node.id for r in first] == [message.id]
+
+
+def test_a_snapshot_knows_the_embedding_spaces_of_its_time(db):
+    db.create_node({"id": "a", "label": "X"})
+    with db.snapshot() as snapshot:
+        db.create_embedding({"node_id": "a", "vector": [1.0, 0.0], "space": "late"})
+        with pytest.raises(NotFound, match="late"):
+            snapshot.query(semantic_query={"vector": [1.0, 0.0], "space": "late"})
+    assert len(db.query(semantic_query={"vector": [1.0, 0.0], "space": "late"})) == 1

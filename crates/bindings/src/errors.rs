@@ -165,7 +165,11 @@ fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         _ => {}
     }
     let class = py.import("embedded_db.errors")?.getattr(error.code())?;
-    let arguments = PyTuple::new(py, [shortened(error.to_string())])?;
+    let message = error.to_string();
+    if let Some((_, remedy)) = message.rsplit_once("; ") {
+        fields.set_item("hint", shortened(remedy.to_owned()))?;
+    }
+    let arguments = PyTuple::new(py, [shortened(message)])?;
     Ok(PyErr::from_value(class.call(arguments, Some(&fields))?))
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use embedded_db_common::{Error, Result, Slot, Value, clock};
+use embedded_db_common::{Error, Result, Slot, SpaceId, Value, clock};
 use embedded_db_indexing::graph::{
     Artefact, Changes, GraphWriter, check_dimension, check_vector, pending,
 };
@@ -152,7 +152,7 @@ impl Database {
         if let Some(weaver) = &engine.weaver {
             weaver.touch();
         }
-        let prepared = self.prepare(query)?;
+        let prepared = self.prepare(query, |name| self.read(|reader| reader.space(name)))?;
         let deadline = query.wait.map(|wait| Instant::now() + wait);
         loop {
             let (pin, attached) = engine.views.begin(&engine.store, &prepared.needs)?;
@@ -229,14 +229,18 @@ impl Database {
         })
     }
 
-    /// Embeds the text of the semantic leg and finds its space.
-    fn prepare(&self, query: &Query) -> Result<Prepared> {
+    /// Embeds the text of the semantic leg and finds its space, by `find` in the state that is asked.
+    fn prepare(
+        &self,
+        query: &Query,
+        find: impl FnOnce(Option<&str>) -> Result<Option<(SpaceId, SpaceRecord)>>,
+    ) -> Result<Prepared> {
         let engine = self.engine()?;
         let mut query = query.clone();
         let mut space = None;
         if let Some(leg) = query.semantic.take() {
             let field = "semantic_query";
-            let found = self.read(|reader| reader.space(query.space.as_deref()))?;
+            let found = find(query.space.as_deref())?;
             let vector = match leg {
                 SemanticLeg::Vector(vector) => {
                     check_vector(&vector)?;
@@ -306,7 +310,8 @@ impl PinnedReads {
     }
 
     fn first_page(&self, query: &Query, guard: &Guard<'_>) -> Result<Answer> {
-        let prepared = self.database().prepare(query)?;
+        let find = |name: Option<&str>| self.reader(|reader| reader.space(name));
+        let prepared = self.database().prepare(query, find)?;
         let (mut answer, given) = self.page(&prepared, &RoaringBitmap::new(), guard)?;
         answer.cursor = given.map(|given| {
             let (seen, asked) = (Seen::Callers(self.lsn()), Arc::new(query.clone()));

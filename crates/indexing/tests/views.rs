@@ -163,7 +163,7 @@ impl Bench {
         let snapshot = self.store.read().unwrap();
         let namespace = snapshot.namespace(NAMESPACES[namespace]).unwrap()?;
         let space = snapshot.spaces().unwrap().into_iter().next();
-        Some(Needs { namespace, text: true, space })
+        Some(Needs { namespace, text: true, sessions: false, space })
     }
 
     fn told(&self, pin: &Pin, attached: &Attached, needs: &Needs) -> Told {

@@ -215,14 +215,21 @@ pub fn traverse<T: ReadTxn>(
     }
     let mut seen = HashSet::from([start]);
     let mut open = VecDeque::from([(start, 0)]);
-    let mut expanded = HashSet::new();
+    // The least depth at which each node was expanded. Depth first, one may be met again nearer to
+    // the start: it is not given twice, but what lies behind it may come into reach.
+    let mut expanded: HashMap<Slot, u32> = HashMap::new();
     while let Some((node, depth)) = if depth_first { open.pop_back() } else { open.pop_front() } {
-        // Depth first, a node may be waiting several times; the deepest entry is the first to come.
-        if !expanded.insert(node) {
-            continue;
-        }
         guard.tick()?;
-        out.push((node, depth));
+        match expanded.entry(node) {
+            Entry::Occupied(entry) if *entry.get() <= depth => continue,
+            Entry::Occupied(mut entry) => {
+                entry.insert(depth);
+            }
+            Entry::Vacant(entry) => {
+                entry.insert(depth);
+                out.push((node, depth));
+            }
+        }
         if out.len() >= limit {
             break;
         }
@@ -232,7 +239,7 @@ pub fn traverse<T: ReadTxn>(
         let mut next = Vec::new();
         follow.each(txn, namespace, node, |neighbor| {
             let new = if depth_first {
-                !expanded.contains(&neighbor.node)
+                expanded.get(&neighbor.node).is_none_or(|least| *least > depth + 1)
             } else {
                 seen.insert(neighbor.node)
             };

@@ -146,7 +146,9 @@ pub trait ReadTxn {
         let mut out = Vec::new();
         for row in self.prefix(Table::Meta, &prefix)? {
             let (key, payload) = row?;
-            let name = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+            let name = std::str::from_utf8(&key[prefix.len()..]);
+            let name = self.located(Table::Meta, key, name.map_err(|_| Damaged("is no name")))?;
+            let name = name.to_owned();
             let id = payload.try_into().map_err(|_| Damaged("has no number"));
             out.push((name, NamespaceId(u32::from_be_bytes(self.located(Table::Meta, key, id)?))));
         }

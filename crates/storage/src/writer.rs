@@ -6,6 +6,7 @@
 //! grow), so it must not keep state between runs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::slice;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -96,6 +97,10 @@ impl Store {
 
     fn run_group(&self, group: &[Arc<Request>]) {
         if let Err(failure) = self.try_until_it_fits(group) {
+            if group.len() > 1 && matches!(failure, Error::StorageFull { .. }) {
+                // One of them may be too large for what is left: the others need not fail with it.
+                return group.iter().for_each(|request| self.run_group(slice::from_ref(request)));
+            }
             for request in group {
                 request.finish(Err(failure.clone()));
             }

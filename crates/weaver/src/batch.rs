@@ -96,11 +96,17 @@ impl Batch {
 
     /// Whether an artefact is asked for.
     pub(crate) fn wants(&self, artefact: Artefact) -> bool {
-        self.items.iter().any(|item| match artefact {
+        self.count(artefact) > 0
+    }
+
+    /// How many items want it.
+    pub(crate) fn count(&self, artefact: Artefact) -> usize {
+        let wants = |item: &&Item| match artefact {
             Artefact::Embedding => item.request.vectors,
             Artefact::Entities => item.request.entities,
             Artefact::Links | Artefact::Summary => false,
-        })
+        };
+        self.items.iter().filter(wants).count()
     }
 
     /// Calls the model functions, with no lock and no transaction held.

@@ -19,7 +19,8 @@ impl Weaver {
     /// Embeds and finds entities. When a batch fails, its items are tried one by one and artefact by
     /// artefact, so that only what really fails waits or is given up.
     pub(super) fn enrich(&self, batch: &Batch, slots: &[Slot]) -> Result<()> {
-        let begun = self.begin();
+        let kinds = [Artefact::Embedding, Artefact::Entities];
+        let begun = self.begin(kinds.map(|kind| (kind, batch.count(kind))));
         if batch.items.len() < slots.len() {
             self.forget_textless(batch, slots)?;
         }
@@ -132,7 +133,7 @@ impl Weaver {
     /// Counts messages in the relations of their entities, in one write, or each in its own when
     /// that is refused.
     pub(super) fn link(&self, namespace: NamespaceId, slots: &[Slot]) -> Result<()> {
-        let begun = self.begin();
+        let begun = self.begin([(Artefact::Links, slots.len())]);
         let mut count = slots.len() as u64;
         if self.store_links(namespace, slots).is_err() {
             for slot in slots {
@@ -169,7 +170,7 @@ impl Weaver {
     }
 
     pub(super) fn summarize(&self, namespace: NamespaceId, chat: Slot) -> Result<()> {
-        let begun = self.begin();
+        let begun = self.begin([(Artefact::Summary, 1)]);
         let (store, names, models) = (&self.store, &self.names, &*self.models);
         let work = || summary::work(store, names, namespace, chat, self.space, models);
         match caught(work) {
@@ -188,14 +189,18 @@ impl Weaver {
         Ok(())
     }
 
-    fn begin(&self) -> Instant {
-        self.state().working = true;
+    /// Begins a batch of so much work of each kind.
+    fn begin(&self, running: impl IntoIterator<Item = (Artefact, usize)>) -> Instant {
+        let mut state = self.state();
+        state.working = true;
+        state.running = running.into_iter().map(|(kind, count)| (kind, count as u64)).collect();
         Instant::now()
     }
 
     fn end(&self, begun: Instant) {
         let mut state = self.state();
         state.working = false;
+        state.running.clear();
         state.busy += begun.elapsed();
         state.last_work = Instant::now();
         self.progress.notify_all();

@@ -53,6 +53,8 @@ struct State {
     stop: bool,
     paused: bool,
     working: bool,
+    /// Work of the batch that is being done.
+    running: HashMap<Artefact, u64>,
     level: ActivityLevel,
     last_call: Instant,
     last_work: Instant,
@@ -88,6 +90,10 @@ enum Turn {
     },
 }
 
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    Error::Internal(format!("the weaver panicked: {}", panic_text(panic)))
+}
+
 impl Weaver {
     /// Starts the worker. `space` is where the models' vectors go, with its dimension.
     pub fn start(
@@ -111,6 +117,7 @@ impl Weaver {
             stop: false,
             paused: false,
             working: false,
+            running: HashMap::new(),
             level: options.activity_level,
             last_call: now,
             last_work: now,
@@ -171,8 +178,11 @@ impl Weaver {
     // ---- the worker
 
     fn run(&self, warm_up: bool) {
-        if warm_up && let Err(error) = self.models.warm_up() {
-            self.note_failure(&error);
+        if warm_up {
+            let warmed = catch_unwind(AssertUnwindSafe(|| self.models.warm_up()));
+            if let Err(error) = warmed.unwrap_or_else(|panic| Err(panicked(&*panic))) {
+                self.note_failure(&error);
+            }
         }
         loop {
             let (asked, notified, level, draining) = {
@@ -188,11 +198,10 @@ impl Weaver {
             };
             // A defect of ours must not end the enrichment of everything for good.
             let turn = catch_unwind(AssertUnwindSafe(|| self.turn(level, draining)))
-                .unwrap_or_else(|panic| {
-                    Err(Error::Internal(format!("the weaver panicked: {}", panic_text(&*panic))))
-                });
+                .unwrap_or_else(|panic| Err(panicked(&*panic)));
             let mut state = self.state();
             state.working = false;
+            state.running.clear();
             if turn.is_ok() {
                 state.refusal = None;
             }
@@ -297,10 +306,11 @@ impl Weaver {
             for slot in container.slots() {
                 let slot = Slot(slot);
                 let backoff = state.backoff.get(&(namespace, slot, artefact));
-                // A new text has no failures: what the store has forgotten need not wait.
+                // A new text has no failures: what the store has forgotten need not wait. What it
+                // cannot read waits on.
                 let failed = || {
                     let work = snapshot.work(namespace, slot, artefact as u8);
-                    work.is_ok_and(|work| work.is_some())
+                    work.map_or(true, |work| work.is_some())
                 };
                 if backoff.is_some_and(|due| *due > now) && failed() {
                     waiting = true;

@@ -152,7 +152,7 @@ impl Weaver {
                 artefact.name(),
                 JobCounts {
                     pending,
-                    running: 0,
+                    running: count(&state.running),
                     done: count(&state.done),
                     failed: count(&state.failed),
                     dead: count(&dead),
