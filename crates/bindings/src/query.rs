@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use embedded_db_engine as engine;
-use embedded_db_engine::common::record::Cursor as Bytes;
-use embedded_db_engine::common::{Error, ValueRef};
+use embedded_db_engine::common::Error;
 use embedded_db_engine::{
     AsOf, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Operator, OrderBy, Query, Rank,
     Reach, SemanticLeg,
@@ -14,18 +13,13 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use crate::convert::{string, strings, vector, wait};
-use crate::errors::{Released, to_python};
+use crate::convert::{string, strings, vector};
+use crate::errors::{Released, shown, to_python};
 use crate::objects::Node;
-use crate::values::{Property, to_object, value};
+use crate::values::{Property, from_value, value, wait};
 
 fn wrong(py: Python<'_>, field: &str, message: String) -> PyErr {
     to_python(py, &Error::query(field, message))
-}
-
-fn shown(item: &Bound<'_, PyAny>) -> String {
-    let repr = item.repr().map_or_else(|_| "?".into(), |repr| repr.to_string());
-    repr.chars().take(80).collect()
 }
 
 fn dict<'a, 'py>(field: &str, item: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyDict>> {
@@ -292,12 +286,7 @@ pub(crate) fn groups<'py>(
     let out = PyDict::new(py);
     for (value, count) in groups {
         let value = match value {
-            Some(value) => {
-                let mut bytes = Vec::new();
-                value.write(&mut bytes).map_err(|error| to_python(py, &error))?;
-                let value = ValueRef::read(&mut Bytes::new(&bytes));
-                to_object(py, value.map_err(|damaged| to_python(py, &damaged.into()))?)?
-            }
+            Some(value) => from_value(py, &value)?,
             None => py.None().into_bound(py),
         };
         let before: u64 = match out.get_item(&value)? {

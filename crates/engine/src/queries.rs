@@ -10,7 +10,7 @@ use embedded_db_indexing::graph::{
 };
 use embedded_db_indexing::{Attached, Needs, Pin};
 use embedded_db_query::{
-    Context, ConvergedQuery, Guard, Hit, Semantic, Step, group_count, matching, run,
+    Context, ConvergedQuery, Guard, Hit, Results, Semantic, Step, group_count, matching, ranks, run,
 };
 use embedded_db_storage::{ReadTxn, SpaceRecord};
 use roaring::RoaringBitmap;
@@ -114,6 +114,15 @@ impl Cursor {
 }
 
 impl Query {
+    /// The query as one that matches a certain set of nodes. The semantic leg stands beside it until it
+    /// is prepared, so that nobody else would see that it ranks.
+    fn set(&self) -> Result<&ConvergedQuery> {
+        match self.semantic {
+            Some(_) => Err(ranks("semantic_query")),
+            None => Ok(&self.query),
+        }
+    }
+
     fn finds_the_same(&self, other: &Self) -> bool {
         let plain = |query: &Self| {
             let mut query = query.clone();
@@ -215,10 +224,11 @@ impl Database {
         query: &Query,
         change: impl Fn(&mut GraphWriter<'_, '_>, Slot) -> Result<()> + Send + 'static,
     ) -> Result<u64> {
-        let (query, names, namespace) = (query.clone(), self.engine()?.names, self.namespace_id());
+        let (set, timeout) = (query.set()?.clone(), query.timeout);
+        let (names, namespace) = (self.engine()?.names, self.namespace_id());
         self.write(move |writer| {
-            let guard = Guard::new(query.timeout, &|| Ok(()));
-            let found = matching(writer.txn, namespace, &names, &query.query, &guard)?;
+            let guard = Guard::new(timeout, &|| Ok(()));
+            let found = matching(writer.txn, namespace, &names, &set, &guard)?;
             for slot in &found {
                 // The messages of a chat are gone with it.
                 if writer.txn.node_payload(namespace, Slot(slot))?.is_some() {
@@ -239,7 +249,6 @@ impl Database {
         let mut query = query.clone();
         let mut space = None;
         if let Some(leg) = query.semantic.take() {
-            let field = "semantic_query";
             let found = find(query.space.as_deref())?;
             let vector = match leg {
                 SemanticLeg::Vector(vector) => {
@@ -272,7 +281,7 @@ impl Database {
                 && !threshold.is_finite()
             {
                 return Err(Error::query(
-                    format!("{field}.threshold"),
+                    "semantic_query.threshold",
                     format!("{threshold} is no score; give a finite number"),
                 ));
             }
@@ -358,14 +367,8 @@ impl Reader<'_> {
         query: &Query,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<RoaringBitmap> {
-        if query.semantic.is_some() {
-            return Err(Error::query(
-                "semantic_query",
-                "it ranks nodes and matches no certain set of them; leave it out here",
-            ));
-        }
         let guard = Guard::new(query.timeout, interrupted);
-        matching(self.snapshot, self.namespace, &self.engine.names, &query.query, &guard)
+        matching(self.snapshot, self.namespace, &self.engine.names, query.set()?, &guard)
     }
 
     fn group_count(
@@ -392,16 +395,15 @@ fn page(
     let Prepared { query, needs, now } = prepared;
     let (snapshot, namespace) = (pin.snapshot(), needs.namespace);
     let reader = Reader { engine, snapshot, namespace };
-    let waiting = match query.semantic {
+    let pending = match query.semantic {
         Some(_) => pending(snapshot, namespace, Artefact::Embedding)?,
-        None => Default::default(),
+        None => RoaringBitmap::new(),
     };
     let mut space = needs.space.as_ref().map(|(space, _)| *space);
     if space.is_none() && query.rank.mmr.is_some() {
         space = reader.space(None)?.map(|(space, _)| space);
     }
     let (lsn, names) = (pin.lsn(), &engine.names);
-    let pending = waiting;
     let context = Context { snapshot, lsn, namespace, attached, space, names, pending, now: *now };
     let results = run(&context, query, given, guard)?;
     let given = results.more.then(|| {
@@ -409,12 +411,14 @@ fn page(
         given.extend(results.hits.iter().map(|hit| hit.slot.0));
         given
     });
-    let hits = results.hits.into_iter().map(|hit| {
-        let slot: Slot = hit.slot;
-        Ok(AnsweredHit { node: reader.node_at(slot)?, hit })
-    });
-    let (pending, plan) = (results.pending, results.plan);
-    Ok((Answer { hits: hits.collect::<Result<_>>()?, pending, plan, cursor: None }, given))
+    Ok((answer(&reader, results)?, given))
+}
+
+/// Results with their nodes.
+pub(crate) fn answer(reader: &Reader<'_>, results: Results) -> Result<Answer> {
+    let Results { hits, pending, plan, more: _ } = results;
+    let hits = hits.into_iter().map(|hit| Ok(AnsweredHit { node: reader.node_at(hit.slot)?, hit }));
+    Ok(Answer { hits: hits.collect::<Result<_>>()?, pending, plan, cursor: None })
 }
 
 /// What a model returns for one text must be one finite vector of its space.

@@ -195,7 +195,7 @@ impl Run<'_> {
     /// leg found it by itself.
     fn lend(
         &self,
-        hits: Vec<Hit>,
+        mut hits: Vec<Hit>,
         fuse: &Fuse,
         legs: &mut Legs<'_>,
         candidates: Option<&RoaringBitmap>,
@@ -203,7 +203,6 @@ impl Run<'_> {
         let mut around = Neighborhood::new(self.context);
         let mut scores: HashMap<Slot, f32> = hits.iter().map(|hit| (hit.slot, hit.score)).collect();
         let mut ring: Vec<Slot> = hits.iter().map(|hit| hit.slot).collect();
-        let mut hits = hits;
         for _ in 0..Neighborhood::reach() {
             let mut next = Vec::new();
             for slot in ring {
