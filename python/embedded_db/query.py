@@ -67,8 +67,9 @@ class GraphFilter(Expansion):
     exclude: NotRequired[bool]
     """Keep what is not reached instead."""
     valid_at: NotRequired[datetime | None]
+    """Only edges that are true in the world at this time; any when left out."""
     known_at: NotRequired[datetime | None]
-    """Only edges that are true in the world at this time."""
+    """The edges as the database held them for true at this time; now when left out."""
 
 
 class SemanticQuery(TypedDict):

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, overload
 
+from .arguments import whole_argument
 from .errors import InvalidInput, shown
 
 if TYPE_CHECKING:
@@ -268,8 +269,8 @@ class Results(Sequence[Result]):
         import html
 
         def cell(value: object) -> str:
-            shown = f"{value:.3f}" if isinstance(value, float) else "" if value is None else value
-            return f"<td>{html.escape(str(shown))}</td>"
+            text = f"{value:.3f}" if isinstance(value, float) else "" if value is None else value
+            return f"<td>{html.escape(str(text))}</td>"
 
         head = "".join(
             f"<th>{name}</th>" for name in ("score", "similarity", "text", "distance", "node")
@@ -320,20 +321,17 @@ def within(results: Results, budget: object, count_tokens: "TokenCounter | None"
     """
     from .token_count import counter
 
-    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
-        raise InvalidInput(
-            f"token_budget is {shown(budget)}", hint="It has to be a whole number, 1 or more"
-        )
-    count, left, places = counter(count_tokens), budget, []
+    left = whole_argument("token_budget", budget)
+    count, places = counter(count_tokens), []
     for at, node in enumerate(results.raw_nodes()):
-        tokens = count(_text(node.properties))
+        tokens = count(_text_of(node.properties))
         if tokens <= left:
             left -= tokens
             places.append(at)
     return results.picked(places)
 
 
-def _text(properties: "Mapping[str, Any]") -> str:
+def _text_of(properties: "Mapping[str, Any]") -> str:
     for name in ("content", "text", "title", "label"):
         text = properties.get(name)
         if isinstance(text, str):

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from .errors import BadText, InvalidInput, shown
+from .errors import BadText, InvalidInput, ModelUnavailable, shown
 
 __all__ = ["TokenCounter", "count_tokens", "counter"]
 
@@ -49,7 +49,6 @@ def _load() -> Any:
     global _tokenizer
     with _lock:
         if _tokenizer is None:
-            from .errors import ModelUnavailable
             from .ml.minilm import _DATA_WHEEL, _load_tokenizer
 
             try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 from ._native import Edge, Node
 from ._native import Transaction as NativeTransaction
+from .arguments import whole_argument
 from .checks import direction as native_direction
 from .errors import Conflict, InvalidInput, is_one_of, shown
 from .models import AnyNode, IdLike, id_of, wrap
@@ -287,12 +288,6 @@ def _state(record: Node | Edge) -> tuple[int, datetime]:
     return record.version, made
 
 
-def _checked_attempts(attempts: object) -> int:
-    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
-        raise InvalidInput(f"attempts is {shown(attempts)}", hint="It has to be 1 or more")
-    return attempts
-
-
 def run(
     database: "EmbeddedDB",
     function: Callable[[Transaction], R],
@@ -304,7 +299,7 @@ def run(
 
     With ``own`` it is one of the library's, within one call: it may run inside a user's block.
     """
-    attempts = _checked_attempts(attempts)
+    attempts = whole_argument("attempts", attempts)
     pause = FIRST_PAUSE
     for attempt in range(1, attempts + 1):
         try:

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use embedded_db_engine::common::record::{Cursor, Damaged, put_bytes, put_varint};
 use embedded_db_engine::common::value::write;
-use embedded_db_engine::common::{
-    Error, MAX_DEPTH, MAX_PROPERTIES, Value, ValueRef,
-};
+use embedded_db_engine::common::{Error, MAX_DEPTH, MAX_PROPERTIES, Value, ValueRef};
 use pyo3::exceptions::PyUnicodeEncodeError;
 use pyo3::intern;
 use pyo3::prelude::*;

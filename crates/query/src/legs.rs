@@ -65,9 +65,8 @@ impl<'a> Legs<'a> {
     ) -> Result<Vec<(Slot, f32)>> {
         let Some((tail, query, _)) = &self.text else { return Ok(Vec::new()) };
         let (bm25, at) = (Bm25::default(), self.at);
-        let search = |stop: &mut dyn FnMut() -> bool| {
-            Ok(tail.search(query, bm25, at, candidates, k, stop))
-        };
+        let search =
+            |stop: &mut dyn FnMut() -> bool| Ok(tail.search(query, bm25, at, candidates, k, stop));
         let found = self.guard.watch(search)?;
         Ok(found.into_iter().map(|hit| (hit.slot, hit.score)).collect())
     }
