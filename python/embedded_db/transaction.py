@@ -15,7 +15,7 @@ from .errors import Conflict, InvalidInput, is_one_of, shown
 from .models import AnyNode, IdLike, id_of, wrap
 from .objects import Objects, store_in_transaction
 from .querying import Asked, Querying
-from .reads import _edge_types, with_space
+from .reads import type_names, with_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,7 +204,7 @@ class Transaction(Objects, Querying):
             NotFound: the node does not exist.
             InvalidInput: ``after`` is no neighbour.
         """
-        nodes = self._native.neighbors(id_of(id), _edge_types(type), native_direction(direction))
+        nodes = self._native.neighbors(id_of(id), type_names(type), native_direction(direction))
         if after is not None:
             places = [at for at, node in enumerate(nodes) if is_one_of(after, (node.id,))]
             if not places:
