@@ -206,6 +206,14 @@ fn order_by(items: &Bound<'_, PyAny>) -> PyResult<Vec<OrderBy>> {
     items.try_iter()?.map(|item| order(item?)).collect()
 }
 
+fn semantic(leg: &Bound<'_, PyDict>) -> PyResult<SemanticLeg> {
+    match (optional(leg, "text")?, optional(leg, "vector")?) {
+        (Some(text), None) => string("semantic_query.text", &text).map(SemanticLeg::Text),
+        (None, Some(numbers)) => vector(&numbers).map(SemanticLeg::Vector),
+        _ => Err(wrong(leg.py(), "semantic_query", "give either \"text\" or \"vector\"".into())),
+    }
+}
+
 /// A query from its canonical dict.
 pub(crate) fn query(given: &Bound<'_, PyDict>) -> PyResult<Query> {
     let py = given.py();
@@ -239,15 +247,7 @@ pub(crate) fn query(given: &Bound<'_, PyDict>) -> PyResult<Query> {
             "graph_filter" => out.query.graph = Some(graph(&item)?),
             "semantic_query" => {
                 let leg = dict("semantic_query", &item)?;
-                let (text, numbers) = (optional(leg, "text")?, optional(leg, "vector")?);
-                out.semantic = Some(match (text, numbers) {
-                    (Some(text), None) => SemanticLeg::Text(string("semantic_query.text", &text)?),
-                    (None, Some(numbers)) => SemanticLeg::Vector(vector(&numbers)?),
-                    _ => {
-                        let message = "give either \"text\" or \"vector\"".to_owned();
-                        return Err(wrong(py, "semantic_query", message));
-                    }
-                });
+                out.semantic = Some(semantic(leg)?);
                 out.threshold = optional(leg, "threshold")?
                     .map(|item| number("semantic_query.threshold", &item, "a score"))
                     .transpose()?;

@@ -245,7 +245,6 @@ impl Database {
         query: &Query,
         find: impl FnOnce(Option<&str>) -> Result<Option<(SpaceId, SpaceRecord)>>,
     ) -> Result<Prepared> {
-        let engine = self.engine()?;
         let mut query = query.clone();
         let mut space = None;
         if let Some(leg) = query.semantic.take() {
@@ -257,34 +256,14 @@ impl Database {
                     vector
                 }
                 SemanticLeg::Text(text) => {
-                    if text.trim().is_empty() {
-                        return Err(Error::query(
-                            "semantic_query.text",
-                            "it is empty; leave the leg out instead",
-                        ));
-                    }
-                    let models = engine.models.as_ref().ok_or_else(|| Error::ModelUnavailable {
-                        message: "a semantic query with a text needs a model, but the database \
-                                  is open with ml=None; open it with a model, or give a vector"
-                            .into(),
-                    })?;
                     space = match query.space {
                         Some(_) => found,
-                        None => engine.space.clone(),
+                        None => self.engine()?.space.clone(),
                     };
-                    let vector = models.embed(&[text])?;
-                    check_answer(&vector, space.as_ref().map(|(_, record)| record))?;
-                    vector
+                    self.embed(text, space.as_ref().map(|(_, record)| record))?
                 }
             };
-            if let Some(threshold) = query.threshold
-                && !threshold.is_finite()
-            {
-                return Err(Error::query(
-                    "semantic_query.threshold",
-                    format!("{threshold} is no score; give a finite number"),
-                ));
-            }
+            check_threshold(query.threshold)?;
             if let Some((_, record)) = &space {
                 check_dimension(record, vector.len())?;
             }
@@ -294,6 +273,25 @@ impl Database {
         let text = query.query.text.is_some();
         let needs = Needs { namespace: self.namespace_id(), text, sessions: false, space };
         Ok(Prepared { query: query.query, needs, now: clock::now() })
+    }
+
+    /// The vector of the text of a semantic leg.
+    fn embed(&self, text: String, space: Option<&SpaceRecord>) -> Result<Vec<f32>> {
+        if text.trim().is_empty() {
+            return Err(Error::query(
+                "semantic_query.text",
+                "it is empty; leave the leg out instead",
+            ));
+        }
+        let engine = self.engine()?;
+        let models = engine.models.as_ref().ok_or_else(|| Error::ModelUnavailable {
+            message: "a semantic query with a text needs a model, but the database is open with \
+                      ml=None; open it with a model, or give a vector"
+                .into(),
+        })?;
+        let vector = models.embed(&[text])?;
+        check_answer(&vector, space)?;
+        Ok(vector)
     }
 }
 
@@ -419,6 +417,16 @@ pub(crate) fn answer(reader: &Reader<'_>, results: Results) -> Result<Answer> {
     let Results { hits, pending, plan, more: _ } = results;
     let hits = hits.into_iter().map(|hit| Ok(AnsweredHit { node: reader.node_at(hit.slot)?, hit }));
     Ok(Answer { hits: hits.collect::<Result<_>>()?, pending, plan, cursor: None })
+}
+
+fn check_threshold(threshold: Option<f32>) -> Result<()> {
+    match threshold {
+        Some(threshold) if !threshold.is_finite() => Err(Error::query(
+            "semantic_query.threshold",
+            format!("{threshold} is no score; give a finite number"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What a model returns for one text must be one finite vector of its space.
