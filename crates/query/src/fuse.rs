@@ -71,7 +71,7 @@ impl Fuse {
 
     /// One leg whose own score is the order.
     fn alone(&self) -> bool {
-        !(self.ranks_text && self.ranks_semantic) && !self.rank.blends()
+        self.ranks_text != self.ranks_semantic && !self.rank.blends()
     }
 
     /// What adjacent messages lend each other.

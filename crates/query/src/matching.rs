@@ -1,5 +1,7 @@
 //! Queries that do not rank, as sets: how many nodes they match, which, and with what values.
 
+use std::cmp::Reverse;
+
 use embedded_db_common::{Error, NamespaceId, Result, Slot, Value};
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{NodeRecord, ReadTxn};
@@ -69,7 +71,7 @@ pub fn group_count<T: ReadTxn>(
             _ => groups.push((Some(value), 1)),
         }
     }
-    groups.sort_by(|a, b| b.1.cmp(&a.1));
+    groups.sort_by_key(|(_, count)| Reverse(*count));
     if without > 0 {
         groups.push((None, without));
     }
