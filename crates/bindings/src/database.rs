@@ -23,6 +23,7 @@ use crate::query::query;
 use crate::reads::{Reads, nodes};
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
+use crate::values::wait;
 
 /// A handle on one namespace of an open database.
 #[pyclass(frozen, extends = Reads, module = "embedded_db._native")]
