@@ -1,8 +1,25 @@
 """Checks of arguments that callers without a type checker get wrong."""
 
-from .errors import InvalidInput, shown
+from collections.abc import Sequence
 
-__all__ = ["text_argument", "whole_argument"]
+from .errors import InvalidInput, is_one_of, nearest, shown
+
+__all__ = ["choice_argument", "text_argument", "whole_argument"]
+
+
+def choice_argument(name: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse what is none of some words.
+
+    Args:
+        name: the argument, in an error.
+        value: what was given.
+        choices: the words.
+
+    Raises:
+        InvalidInput: it is none of them.
+    """
+    if not is_one_of(value, choices):
+        raise InvalidInput(f"{name} is {shown(value)}", hint=nearest(shown(value), choices))
 
 
 def text_argument(what: str, value: object) -> str:

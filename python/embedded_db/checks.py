@@ -11,12 +11,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .errors import InvalidQuery, NonFiniteVector, is_one_of, nearest, shown
+from .errors import InvalidQuery, NonFiniteVector, nearest, shown
 
 __all__ = [
     "check_fields",
+    "choice",
     "direction",
+    "ids",
     "native_query",
+    "number",
     "plain",
     "short",
     "vector",
@@ -26,6 +29,7 @@ __all__ = [
 MAX_LIMIT: Final = 10_000
 MAX_NESTING: Final = 64
 INT64: Final = range(-(1 << 63), 1 << 63)
+SEVERAL: Final = (list, tuple, set, frozenset)
 
 OPERATORS: Final = (
     "Equals",
@@ -96,9 +100,9 @@ def native_query(
     if rank is not None:
         native["rank"] = _rank(rank)
     if wait is not None:
-        native["wait"] = _number("wait", wait, least=0.0)
+        native["wait"] = number("wait", wait, least=0.0)
     if timeout is not None:
-        native["timeout"] = _number("timeout", timeout, least=0.0)
+        native["timeout"] = number("timeout", timeout, least=0.0)
     if _flag("explain", explain):
         native["explain"] = True
     if _flag("exact", exact):
@@ -118,7 +122,7 @@ def plain(value: Any) -> Any:
 
 
 def short(value: Any) -> str:
-    """Show a value in a message."""
+    """Represent a part of a query in 200 characters at most."""
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:197]}…"
 
@@ -139,6 +143,36 @@ def check_fields(where: str, given: Mapping[str, Any], known: Sequence[str]) -> 
             raise InvalidQuery(
                 f"{where} has no field {shown(name)}", hint=nearest(shown(name), known)
             )
+
+
+def choice(where: str, value: object, known: Sequence[str]) -> str:
+    """Take one of some words.
+
+    Raises:
+        InvalidQuery: it is none of them; the nearest is in its hint.
+    """
+    if isinstance(value, str) and value in known:
+        return value
+    raise InvalidQuery(f"{where} is {shown(value)}", hint=nearest(shown(value), known))
+
+
+def number(where: str, value: object, *, least: float, most: float = math.inf) -> float:
+    """Take a finite number, NumPy's too.
+
+    Raises:
+        InvalidQuery: it is none, or out of bounds.
+    """
+    if isinstance(value, np.integer | np.floating):
+        value = value.item()
+    if (
+        not isinstance(value, int | float)
+        or isinstance(value, bool)
+        or not _finite(value)
+        or not least <= value <= most
+    ):
+        bounds = f"from {least:g} to {most:g}" if math.isfinite(most) else f"of {least:g} or more"
+        raise wrong(where, value, f"a number {bounds}")
+    return float(value)
 
 
 def _mapping(where: str, given: object, known: Sequence[str]) -> Mapping[str, Any]:
@@ -169,20 +203,6 @@ def _finite(value: float) -> bool:
         return False
 
 
-def _number(where: str, value: object, *, least: float, most: float = math.inf) -> float:
-    if isinstance(value, np.integer | np.floating):
-        value = value.item()
-    if (
-        not isinstance(value, int | float)
-        or isinstance(value, bool)
-        or not _finite(value)
-        or not least <= value <= most
-    ):
-        bounds = f"from {least:g} to {most:g}" if math.isfinite(most) else f"of {least:g} or more"
-        raise wrong(where, value, f"a number {bounds}")
-    return float(value)
-
-
 def _string(where: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise wrong(where, value, "a text that is not empty")
@@ -191,7 +211,7 @@ def _string(where: str, value: object) -> str:
 
 def _names(where: str, value: object) -> list[str]:
     names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list | tuple | set | frozenset) or not names:
+    if not isinstance(names, SEVERAL) or not names:
         raise wrong(where, value, "a list of names that is not empty")
     return [_string(f"{where}[{at}]", name) for at, name in enumerate(names)]
 
@@ -221,11 +241,7 @@ def _filter(where: str, given: object, depth: int) -> dict[str, Any]:
         return {"not": _filter(f"{where}.not", given["not"], depth + 1)}
     check_fields(where, given, ("property", "operator", "value", "any", "all", "not"))
     name = _string(f"{where}.property", given.get("property"))
-    operator = given.get("operator")
-    if not isinstance(operator, str) or operator not in OPERATORS:
-        raise InvalidQuery(
-            f"{where}.operator is {shown(operator)}", hint=nearest(shown(operator), OPERATORS)
-        )
+    operator = choice(f"{where}.operator", given.get("operator"), OPERATORS)
     condition: dict[str, Any] = {"property": name, "operator": operator}
     if operator in ("Exists", "NotExists"):
         if "value" in given:
@@ -243,7 +259,7 @@ def _operand(where: str, operator: str, value: object) -> Any:
             raise wrong(where, value, "[low, high]")
         return [_value(f"{where}[{at}]", item) for at, item in enumerate(value)]
     if operator in ("In", "NotIn"):
-        if not isinstance(value, list | tuple | set | frozenset):
+        if not isinstance(value, SEVERAL):
             raise wrong(where, value, "a list of values")
         if operator == "In" and not value:
             raise wrong(where, value, "a list of at least one value: nothing could match")
@@ -304,10 +320,7 @@ def _order(where: str, given: object) -> list[tuple[str, str]]:
     order = []
     for at, item in enumerate(given):
         name, way = (item, "asc") if isinstance(item, str) else _pair(f"{where}[{at}]", item)
-        if not isinstance(way, str) or way not in ("asc", "desc"):
-            raise InvalidQuery(
-                f"{where}[{at}] is ordered {shown(way)}", hint=nearest(shown(way), ("asc", "desc"))
-            )
+        way = choice(f"the direction of {where}[{at}]", way, ("asc", "desc"))
         order.append((_string(f"{where}[{at}]", name), way))
     return order
 
@@ -318,17 +331,22 @@ def _pair(where: str, item: object) -> tuple[object, object]:
     return item[0], item[1]
 
 
-def _ids(where: str, start: object) -> list[str]:
-    items: Iterable[object] = start if isinstance(start, list | tuple | set) else [start]
-    ids = []
+def ids(where: str, start: object) -> list[str]:
+    """Take an id, an object that has one, or several of these.
+
+    Raises:
+        InvalidQuery: one is neither, or there is none.
+    """
+    items: Iterable[object] = start if isinstance(start, SEVERAL) else [start]
+    found = []
     for at, item in enumerate(items):
         identity = item if isinstance(item, str) else getattr(item, "id", None)
         if not isinstance(identity, str) or not identity:
             raise wrong(f"{where}[{at}]", item, "an id or an object with one")
-        ids.append(identity)
-    if not ids:
+        found.append(identity)
+    if not found:
         raise wrong(where, start, "at least one id")
-    return ids
+    return found
 
 
 EXPANSION: Final = (
@@ -348,7 +366,7 @@ def _graph(given: object) -> dict[str, Any]:
     )
     if "start" not in graph:
         raise InvalidQuery(f"{where} has no start", hint="Name the ids to start from")
-    native: dict[str, Any] = {"start": _ids(f"{where}.start", graph["start"])}
+    native: dict[str, Any] = {"start": ids(f"{where}.start", graph["start"])}
     if graph.get("steps") is None:
         native.update(_expansion(where, {name: graph[name] for name in EXPANSION if name in graph}))
     else:
@@ -412,13 +430,11 @@ def _semantic(given: object) -> dict[str, Any]:
     else:
         native["vector"] = vector(query["vector"], f"{where}.vector")
     if query.get("threshold") is not None:
-        native["threshold"] = _number(
-            f"{where}.threshold", query["threshold"], least=-1.0, most=1.0
-        )
+        native["threshold"] = number(f"{where}.threshold", query["threshold"], least=-1.0, most=1.0)
     if query.get("space") is not None:
         native["space"] = _string(f"{where}.space", query["space"])
     if query.get("recall") is not None:
-        recall = _number(f"{where}.recall", query["recall"], least=0.0, most=1.0)
+        recall = number(f"{where}.recall", query["recall"], least=0.0, most=1.0)
         if recall == 0.0:
             raise wrong(f"{where}.recall", recall, "over 0 and up to 1")
         native["recall"] = recall
@@ -436,26 +452,21 @@ def _rank(given: object) -> dict[str, Any]:
     if not rank:
         raise wrong("rank", given, "left out, or weights such as {'text': 0.5, 'semantic': 0.5}")
     native: dict[str, Any] = {
-        name: _number(f"rank.{name}", rank[name], least=0.0) for name in weights if name in rank
+        name: number(f"rank.{name}", rank[name], least=0.0) for name in weights if name in rank
     }
     if "fusion" in rank:
-        fusion = rank["fusion"]
-        if not isinstance(fusion, str) or fusion not in ("weighted", "rrf"):
-            raise InvalidQuery(
-                f"rank.fusion is {shown(fusion)}", hint=nearest(shown(fusion), ("weighted", "rrf"))
-            )
-        native["fusion"] = fusion
+        native["fusion"] = choice("rank.fusion", rank["fusion"], ("weighted", "rrf"))
     if "recency_half_life" in rank:
         native["recency_half_life"] = _half_life(rank["recency_half_life"])
     if "mmr" in rank:
-        native["mmr"] = _number("rank.mmr", rank["mmr"], least=0.0, most=1.0)
+        native["mmr"] = number("rank.mmr", rank["mmr"], least=0.0, most=1.0)
     return native
 
 
 def _half_life(value: object) -> float:
     where = "rank.recency_half_life"
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    seconds = _number(where, seconds, least=0.0)
+    seconds = number(where, seconds, least=0.0)
     if seconds == 0.0:
         raise wrong(where, value, "a timedelta or seconds, more than 0")
     return seconds
@@ -467,11 +478,8 @@ def direction(value: str, where: str = "direction") -> str:
     Raises:
         InvalidQuery: it is none of ``out``, ``in``, ``both`` and ``any``.
     """
-    if is_one_of(value, ("out", "in", "both", "any")):
-        return "both" if value == "any" else value
-    raise InvalidQuery(
-        f"{where} is {shown(value)}", hint=nearest(shown(value), ("out", "in", "both", "any"))
-    )
+    way = choice(where, value, ("out", "in", "both", "any"))
+    return "both" if way == "any" else way
 
 
 def vector(value: Any, where: str = "vector") -> npt.NDArray[np.float32]:

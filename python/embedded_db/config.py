@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict, get_
 import numpy as np
 import numpy.typing as npt
 
+from .arguments import choice_argument
 from .errors import InvalidInput, nearest
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class WeaverConfig:
                 f"{self.first_delay!r}",
                 hint="Raise max_delay or lower first_delay",
             )
-        _choice("weaver.activity_level", self.activity_level, get_args(ActivityLevel))
+        choice_argument("weaver.activity_level", self.activity_level, get_args(ActivityLevel))
 
     def to_native(self) -> dict[str, Any]:
         """Give the options in the form the native module takes."""
@@ -163,12 +164,12 @@ class Config:
     embedding_space: str | None = None
 
     def __post_init__(self) -> None:
-        _choice("durability", self.durability, get_args(Durability))
+        choice_argument("durability", self.durability, get_args(Durability))
         _seconds("lock_timeout", self.lock_timeout)
         _whole("map_size_max", self.map_size_max, least=1 << 20, most=1 << 46)
         _seconds("max_snapshot_age", self.max_snapshot_age)
         _kind("warm_up", self.warm_up, bool)
-        _choice("language", self.language, get_args(Language))
+        choice_argument("language", self.language, get_args(Language))
         _optional_name("embedding_space", self.embedding_space)
         _kind("weaver", self.weaver, WeaverConfig)
         _check_ml(self.ml)
@@ -336,8 +337,3 @@ def _seconds(name: str, value: object) -> None:
         or value < 0
     ):
         raise _wrong(name, value, "a number of seconds, 0 or more")
-
-
-def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InvalidInput(f"{name} is {value!r}", hint=nearest(str(value), choices))

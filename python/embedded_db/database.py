@@ -17,9 +17,10 @@ from . import weaver as weaving
 from ._native import Database as NativeDatabase
 from ._native import Edge, Embedding, Node
 from ._native import Snapshot as NativeSnapshot
+from .arguments import choice_argument
 from .checks import vector as checked_vector
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
-from .errors import DatabaseClosed, InvalidInput, NotFound, is_one_of, nearest, shown
+from .errors import DatabaseClosed, InvalidInput, NotFound, shown
 from .memory import Memory
 from .models import (
     AnyNode,
@@ -35,7 +36,7 @@ from .models.content import Content
 from .models.drafts import message_dict, stored_messages
 from .objects import Objects, store_in_database
 from .query import ConvergedQuery
-from .querying import checked
+from .querying import checked_query
 from .reads import Reads, with_space
 from .snapshot import Snapshot
 from .transaction import Transaction
@@ -304,7 +305,7 @@ class EmbeddedDB(Objects, Memory, Reads):
             InvalidQuery: the query has a ranking leg.
             InvalidInput: a name or value cannot be stored.
         """
-        native = checked(query).native
+        native = checked_query(query).native
         return self._native.update_matching(native, cast("dict[str, Any]", updates))
 
     def delete_matching(self, query: ConvergedQuery) -> int:
@@ -319,7 +320,7 @@ class EmbeddedDB(Objects, Memory, Reads):
         Raises:
             InvalidQuery: the query has a ranking leg.
         """
-        return self._native.delete_matching(checked(query).native)
+        return self._native.delete_matching(checked_query(query).native)
 
     # ------------------------------------------------------------------ edges
 
@@ -668,11 +669,7 @@ class EmbeddedDB(Objects, Memory, Reads):
         Raises:
             InvalidInput: there is no such level.
         """
-        levels = get_args(ActivityLevel)
-        if not is_one_of(level, levels):
-            raise InvalidInput(
-                f"the activity level is {shown(level)}", hint=nearest(shown(level), levels)
-            )
+        choice_argument("the activity level", level, get_args(ActivityLevel))
         self._native.set_activity_level(level)
 
     def flush(self, timeout: float | None = None, *, progress: bool = False) -> None:
@@ -825,11 +822,11 @@ class EmbeddedDB(Objects, Memory, Reads):
 
         Raises:
             InvalidInput: a column is missing or of a type that cannot be stored, or a value is;
-                ``column`` and ``row`` (from 0) name it. Batches before it are stored.
+                ``column`` and ``row`` (from 0) name it. Batches before it are stored. Or pyarrow
+                is not installed.
             AlreadyExists: an id is taken; ``column`` and ``row`` name it.
             NotFound: an end of an edge does not exist; ``column`` and ``row`` name it.
             DimensionMismatch: a vector has another length than the others or its space.
-            ModelUnavailable: pyarrow is not installed.
         """
         from .interchange import load_arrow
 

@@ -151,7 +151,7 @@ class Querying(ABC):
             InvalidInput: it is not a `ConvergedQuery`.
             DbError: as `query`.
         """
-        found = self._results(checked(query).native, after, rerank)
+        found = self._results(checked_query(query).native, after, rerank)
         return found if token_budget is None else within(found, token_budget, count_tokens)
 
     def count_matching(self, query: ConvergedQuery) -> int:
@@ -164,7 +164,7 @@ class Querying(ABC):
             InvalidQuery: it has such a leg.
             DbError: as `query`.
         """
-        return self._asked().count_matching(checked(query).native)
+        return self._asked().count_matching(checked_query(query).native)
 
     def group_count(self, query: ConvergedQuery, property: str) -> dict[Any, int]:
         """Count the nodes that a query matches by the value of a property.
@@ -181,7 +181,7 @@ class Querying(ABC):
             InvalidQuery: the query has a ranking leg, or a value is a list or dict.
             DbError: as `query`.
         """
-        return self._asked().group_count(checked(query).native, property)
+        return self._asked().group_count(checked_query(query).native, property)
 
     def _results(
         self, native: dict[str, Any], after: Cursor | None, rerank: Rerank | None
@@ -204,7 +204,7 @@ class Querying(ABC):
         return reranked(Results(owner, self._asked().query(wider)), rerank, limit)
 
 
-def checked(query: object) -> ConvergedQuery:
+def checked_query(query: object) -> ConvergedQuery:
     """Take a query.
 
     Raises:

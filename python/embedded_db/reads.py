@@ -291,7 +291,7 @@ class Reads(Querying):
             InvalidInput: the direction or the type is none, or a time has no time zone.
             SnapshotExpired: iterating took longer than ``max_snapshot_age``.
         """
-        node, types, way = id_of(id), _edge_types(type), native_direction(direction)
+        node, types, way = id_of(id), type_names(type), native_direction(direction)
         owner = self._owner()
 
         def read(source: NativeReads, after: str | None, limit: int) -> Page[AnyNode]:
@@ -332,7 +332,7 @@ class Reads(Querying):
             InvalidInput: the direction or the type is none, or a time has no time zone.
             SnapshotExpired: iterating took longer than ``max_snapshot_age``.
         """
-        node, types, way = id_of(id), _edge_types(type), native_direction(direction)
+        node, types, way = id_of(id), type_names(type), native_direction(direction)
 
         def read(source: NativeReads, after: str | None, limit: int) -> Page[Edge]:
             return source.edges_page(node, types, way, after, limit, valid_at, known_at)
@@ -506,7 +506,7 @@ class Reads(Querying):
         path = self._native.find_shortest_path(
             id_of(start_id),
             id_of(end_id),
-            _edge_types(edge_types),
+            type_names(edge_types),
             native_direction(direction),
             max_hops,
             max_visited,
@@ -556,7 +556,7 @@ class Reads(Querying):
         """
         visits = self._native.traverse(
             id_of(start),
-            _edge_types(edge_types),
+            type_names(edge_types),
             native_direction(direction),
             max_depth,
             depth_first,
@@ -569,7 +569,7 @@ class Reads(Querying):
         return (Visit(wrap(owner, node), depth) for node, depth in visits)
 
 
-def _edge_types(given: object) -> list[str] | None:
+def type_names(given: object) -> list[str] | None:
     """Take one edge type, several, or None for all.
 
     Raises:

@@ -1,11 +1,12 @@
 """What a query found, and what each of its legs said about it."""
 
-import importlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, overload
 
+from .arguments import whole_argument
 from .errors import InvalidInput, shown
+from .libraries import ARROW, library
 
 if TYPE_CHECKING:
     import pandas
@@ -210,7 +211,7 @@ class Results(Sequence[Result]):
         Raises:
             InvalidInput: pyarrow is not installed.
         """
-        pyarrow = optional("pyarrow", "to_arrow")
+        pyarrow = library("pyarrow", "to_arrow", ARROW)
         columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
         names: dict[str, None] = {}
         rows = self.to_dicts()
@@ -239,7 +240,7 @@ class Results(Sequence[Result]):
         Raises:
             InvalidInput: pandas is not installed.
         """
-        module = optional("pandas", "to_pandas")
+        module = library("pandas", "to_pandas")
         rows = self.to_dicts()
         names = dict.fromkeys(name for row in rows for name in row["properties"])
         data: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in COLUMNS}
@@ -254,7 +255,7 @@ class Results(Sequence[Result]):
         Raises:
             InvalidInput: polars or pyarrow is not installed.
         """
-        module = optional("polars", "to_polars")
+        module = library("polars", "to_polars")
         frame: polars.DataFrame = module.from_arrow(self.to_arrow())
         return frame
 
@@ -268,8 +269,8 @@ class Results(Sequence[Result]):
         import html
 
         def cell(value: object) -> str:
-            shown = f"{value:.3f}" if isinstance(value, float) else "" if value is None else value
-            return f"<td>{html.escape(str(shown))}</td>"
+            text = f"{value:.3f}" if isinstance(value, float) else "" if value is None else value
+            return f"<td>{html.escape(str(text))}</td>"
 
         head = "".join(
             f"<th>{name}</th>" for name in ("score", "similarity", "text", "distance", "node")
@@ -320,40 +321,22 @@ def within(results: Results, budget: object, count_tokens: "TokenCounter | None"
     """
     from .token_count import counter
 
-    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
-        raise InvalidInput(
-            f"token_budget is {shown(budget)}", hint="It has to be a whole number, 1 or more"
-        )
-    count, left, places = counter(count_tokens), budget, []
+    left = whole_argument("token_budget", budget)
+    count, places = counter(count_tokens), []
     for at, node in enumerate(results.raw_nodes()):
-        tokens = count(_text(node.properties))
+        tokens = count(_text_of(node.properties))
         if tokens <= left:
             left -= tokens
             places.append(at)
     return results.picked(places)
 
 
-def _text(properties: "Mapping[str, Any]") -> str:
+def _text_of(properties: "Mapping[str, Any]") -> str:
     for name in ("content", "text", "title", "label"):
         text = properties.get(name)
         if isinstance(text, str):
             return text
     return ""
-
-
-def optional(module: str, purpose: str) -> Any:
-    """Import a library that is only needed for one purpose.
-
-    Raises:
-        InvalidInput: it is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise InvalidInput(
-            f"{purpose} needs {module}, which is not installed",
-            hint=f"Install it with: pip install {module}",
-        ) from error
 
 
 def _column(pyarrow: Any, values: list[Any]) -> Any:

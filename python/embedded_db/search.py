@@ -1,10 +1,10 @@
 """A question in plain words: what is checked before it is asked, and what comes back."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
-from .checks import MAX_LIMIT, native_query
-from .errors import InvalidQuery, is_one_of, nearest, shown
+from .checks import MAX_LIMIT, check_fields, choice, ids, native_query, number, wrong
+from .errors import InvalidQuery, shown
 from .query import Filter, GraphFilter
 from .results import Results
 
@@ -91,10 +91,7 @@ def native_search(
     """
     if not isinstance(text, str) or not text.strip():
         raise InvalidQuery(f"text is {shown(text)}", hint="Ask something: a text that is not empty")
-    if not is_one_of(profile, get_args(Profile)):
-        raise InvalidQuery(
-            f"profile is {shown(profile)}", hint=nearest(shown(profile), get_args(Profile))
-        )
+    choice("profile", profile, get_args(Profile))
     if not isinstance(structural_filters, list | tuple):
         raise InvalidQuery(
             f"structural_filters is {shown(structural_filters)}", hint="Give a list of conditions"
@@ -127,13 +124,10 @@ def _of_chats(chat: object) -> list[Filter]:
     """
     if chat is None:
         return []
-    chats: Iterable[object] = chat if isinstance(chat, list | tuple | set) else [chat]
-    ids = [item if isinstance(item, str) else getattr(item, "id", None) for item in chats]
-    if not ids or len(ids) > MAX_LIMIT or not all(isinstance(id, str) and id for id in ids):
-        raise InvalidQuery(
-            f"chat is {shown(chat)}", hint=f"Give a chat, its id, or a list of 1 to {MAX_LIMIT}"
-        )
-    return [{"property": "chat_id", "operator": "In", "value": ids}]
+    chats = ids("chat", chat)
+    if len(chats) > MAX_LIMIT:
+        raise wrong("chat", chat, f"at most {MAX_LIMIT} chats")
+    return [{"property": "chat_id", "operator": "In", "value": chats}]
 
 
 _HEAVIEST: Final = 1e6
@@ -143,21 +137,9 @@ def _weights(given: object) -> dict[str, float]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise InvalidQuery(
-            f"weights is {shown(given)}", hint="Give a dict such as {'session': 0.0}"
-        )
-    parts = get_args(Part)
-    weights: dict[str, float] = {}
-    for name, weight in given.items():
-        if not is_one_of(name, parts):
-            raise InvalidQuery(
-                f"weights has no part {shown(name)}", hint=nearest(shown(name), parts)
-            )
-        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not is_number or not 0 <= weight <= _HEAVIEST:
-            raise InvalidQuery(
-                f"weights[{shown(name)}] is {shown(weight)}",
-                hint=f"A number from 0 (off) to {_HEAVIEST:g}; 1 leaves the part as it is",
-            )
-        weights[name] = float(weight)
-    return weights
+        raise wrong("weights", given, "a dict such as {'session': 0.0}")
+    check_fields("weights", given, get_args(Part))
+    return {
+        name: number(f"weights.{name}", weight, least=0.0, most=_HEAVIEST)
+        for name, weight in given.items()
+    }

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from .errors import BadText, InvalidInput, shown
+from .errors import BadText, InvalidInput, ModelUnavailable, shown
 
 __all__ = ["TokenCounter", "count_tokens", "counter"]
 
@@ -49,12 +49,11 @@ def _load() -> Any:
     global _tokenizer
     with _lock:
         if _tokenizer is None:
-            from .errors import ModelUnavailable
-            from .ml.minilm import _DATA_WHEEL, _load_tokenizer
+            from .ml.minilm import DATA_WHEEL, load_tokenizer
 
             try:
-                folder = importlib.import_module(_DATA_WHEEL).path()
-                _tokenizer = _load_tokenizer(folder)
+                folder = importlib.import_module(DATA_WHEEL).path()
+                _tokenizer = load_tokenizer(folder)
             except ImportError as error:
                 raise ModelUnavailable(
                     f"Tokens cannot be counted without the model's tokenizer ({error})",

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 from ._native import Edge, Node
 from ._native import Transaction as NativeTransaction
+from .arguments import whole_argument
 from .checks import direction as native_direction
 from .errors import Conflict, InvalidInput, is_one_of, shown
 from .models import AnyNode, IdLike, id_of, wrap
 from .objects import Objects, store_in_transaction
 from .querying import Asked, Querying
-from .reads import _edge_types, with_space
+from .reads import type_names, with_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,7 +204,7 @@ class Transaction(Objects, Querying):
             NotFound: the node does not exist.
             InvalidInput: ``after`` is no neighbour.
         """
-        nodes = self._native.neighbors(id_of(id), _edge_types(type), native_direction(direction))
+        nodes = self._native.neighbors(id_of(id), type_names(type), native_direction(direction))
         if after is not None:
             places = [at for at, node in enumerate(nodes) if is_one_of(after, (node.id,))]
             if not places:
@@ -287,12 +288,6 @@ def _state(record: Node | Edge) -> tuple[int, datetime]:
     return record.version, made
 
 
-def _checked_attempts(attempts: object) -> int:
-    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
-        raise InvalidInput(f"attempts is {shown(attempts)}", hint="It has to be 1 or more")
-    return attempts
-
-
 def run(
     database: "EmbeddedDB",
     function: Callable[[Transaction], R],
@@ -304,7 +299,7 @@ def run(
 
     With ``own`` it is one of the library's, within one call: it may run inside a user's block.
     """
-    attempts = _checked_attempts(attempts)
+    attempts = whole_argument("attempts", attempts)
     pause = FIRST_PAUSE
     for attempt in range(1, attempts + 1):
         try:

@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "ml-bridge": {"weaver"},
     "engine": {"storage", "indexing", "query", "weaver"},
     "bindings": {"engine", "ml-bridge"},
-    "testing": {"storage", "weaver"},
+    "testing": {"weaver"},
 }
 PYTHON_CRATES = {"ml-bridge", "bindings"}
 PYTHON_LIBRARY = re.compile(r"^(pyo3|numpy)(-|$)")

@@ -381,7 +381,7 @@ def test_a_context_that_cannot_be_made(db, monkeypatch):
     with pytest.raises(InvalidInput, match="count_tokens is 7"):
         chat.context("x", count_tokens=7)
     monkeypatch.setattr("embedded_db.token_count._tokenizer", None)
-    monkeypatch.setattr("embedded_db.ml.minilm._DATA_WHEEL", "no_such_wheel")
+    monkeypatch.setattr("embedded_db.ml.minilm.DATA_WHEEL", "no_such_wheel")
     with pytest.raises(ModelUnavailable, match="count_tokens="):
         chat.context("x")
     chat.delete()

@@ -11,7 +11,6 @@ from embedded_db import (
     DbError,
     DimensionMismatch,
     InvalidInput,
-    ModelUnavailable,
     NonFiniteVector,
     NotFound,
 )
@@ -260,6 +259,6 @@ def test_a_space_of_another_dimension(db):
 
 def test_without_pyarrow_the_remedy_is_named(db, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ModelUnavailable, match=r'pip install "embedded-db\[arrow\]"') as caught:
+    with pytest.raises(InvalidInput, match=r'pip install "embedded-db\[arrow\]"') as caught:
         db.load_arrow(object())
     assert isinstance(caught.value, DbError)

@@ -208,14 +208,21 @@ def test_sets_of_nodes(db):
 
 
 def test_sets_need_queries_that_do_not_rank(db):
-    text = ConvergedQuery(text_query={"text": "a"})
-    vector = ConvergedQuery(semantic_query={"vector": [1.0]})
+    text = ConvergedQuery(labels=["X"], text_query={"text": "a"})
+    vector = ConvergedQuery(labels=["X"], semantic_query={"vector": [1.0]})
     db.create_node({"label": "X", "properties": {"tags": ["a"]}})
-    for call in (db.count_matching, db.delete_matching, lambda q: db.group_count(q, "x")):
+    for call in (
+        db.count_matching,
+        db.delete_matching,
+        lambda q: db.update_matching(q, {"tags": []}),
+        lambda q: db.group_count(q, "x"),
+    ):
         with pytest.raises(InvalidQuery, match="text_query"):
             call(text)
         with pytest.raises(InvalidQuery, match="semantic_query"):
             call(vector)
+    [kept] = db.query(labels=["X"])
+    assert kept.node["tags"] == ["a"]
     with pytest.raises(InvalidQuery, match="group_count.*tags"):
         db.group_count(ConvergedQuery(labels=["X"]), "tags")
 

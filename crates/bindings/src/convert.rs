@@ -13,8 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping, PyString};
 
 use crate::errors::{invalid, shown};
-pub(crate) use crate::values::{Property, wait};
-use crate::values::{entries, known, micros, text, write_value};
+use crate::values::{Property, entries, known, micros, text, write_value};
 
 /// Most names in one dict of properties: they are looked up one by one, and are kept for ever.
 const MOST_PROPERTIES: usize = 10_000;

@@ -15,7 +15,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::arguments::{Text, Timeout};
 use crate::convert::{
-    changes, edge, edge_changes, embedding, flat, node, string, strings, successor, vector, wait,
+    changes, edge, edge_changes, embedding, flat, node, string, strings, successor, vector,
 };
 use crate::errors::{Released, detached, interrupted, invalid, to_python};
 use crate::objects::{Edge, Embedding, Node};
@@ -23,6 +23,7 @@ use crate::query::query;
 use crate::reads::{Reads, nodes};
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
+use crate::values::wait;
 
 /// A handle on one namespace of an open database.
 #[pyclass(frozen, extends = Reads, module = "embedded_db._native")]

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use embedded_db_engine as engine;
-use embedded_db_engine::common::record::Cursor as Bytes;
-use embedded_db_engine::common::{Error, ValueRef};
+use embedded_db_engine::common::Error;
 use embedded_db_engine::{
     AsOf, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Operator, OrderBy, Query, Rank,
     Reach, SemanticLeg,
@@ -14,18 +13,13 @@ use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use crate::convert::{string, strings, vector, wait};
-use crate::errors::{Released, to_python};
+use crate::convert::{string, strings, vector};
+use crate::errors::{Released, shown, to_python};
 use crate::objects::Node;
-use crate::values::{Property, to_object, value};
+use crate::values::{Property, from_value, value, wait};
 
 fn wrong(py: Python<'_>, field: &str, message: String) -> PyErr {
     to_python(py, &Error::query(field, message))
-}
-
-fn shown(item: &Bound<'_, PyAny>) -> String {
-    let repr = item.repr().map_or_else(|_| "?".into(), |repr| repr.to_string());
-    repr.chars().take(80).collect()
 }
 
 fn dict<'a, 'py>(field: &str, item: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyDict>> {
@@ -212,6 +206,14 @@ fn order_by(items: &Bound<'_, PyAny>) -> PyResult<Vec<OrderBy>> {
     items.try_iter()?.map(|item| order(item?)).collect()
 }
 
+fn semantic(leg: &Bound<'_, PyDict>) -> PyResult<SemanticLeg> {
+    match (optional(leg, "text")?, optional(leg, "vector")?) {
+        (Some(text), None) => string("semantic_query.text", &text).map(SemanticLeg::Text),
+        (None, Some(numbers)) => vector(&numbers).map(SemanticLeg::Vector),
+        _ => Err(wrong(leg.py(), "semantic_query", "give either \"text\" or \"vector\"".into())),
+    }
+}
+
 /// A query from its canonical dict.
 pub(crate) fn query(given: &Bound<'_, PyDict>) -> PyResult<Query> {
     let py = given.py();
@@ -245,15 +247,7 @@ pub(crate) fn query(given: &Bound<'_, PyDict>) -> PyResult<Query> {
             "graph_filter" => out.query.graph = Some(graph(&item)?),
             "semantic_query" => {
                 let leg = dict("semantic_query", &item)?;
-                let (text, numbers) = (optional(leg, "text")?, optional(leg, "vector")?);
-                out.semantic = Some(match (text, numbers) {
-                    (Some(text), None) => SemanticLeg::Text(string("semantic_query.text", &text)?),
-                    (None, Some(numbers)) => SemanticLeg::Vector(vector(&numbers)?),
-                    _ => {
-                        let message = "give either \"text\" or \"vector\"".to_owned();
-                        return Err(wrong(py, "semantic_query", message));
-                    }
-                });
+                out.semantic = Some(semantic(leg)?);
                 out.threshold = optional(leg, "threshold")?
                     .map(|item| number("semantic_query.threshold", &item, "a score"))
                     .transpose()?;
@@ -292,12 +286,7 @@ pub(crate) fn groups<'py>(
     let out = PyDict::new(py);
     for (value, count) in groups {
         let value = match value {
-            Some(value) => {
-                let mut bytes = Vec::new();
-                value.write(&mut bytes).map_err(|error| to_python(py, &error))?;
-                let value = ValueRef::read(&mut Bytes::new(&bytes));
-                to_object(py, value.map_err(|damaged| to_python(py, &damaged.into()))?)?
-            }
+            Some(value) => from_value(py, &value)?,
             None => py.None().into_bound(py),
         };
         let before: u64 = match out.get_item(&value)? {

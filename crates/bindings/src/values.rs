@@ -3,10 +3,9 @@
 use std::fmt::{self, Display};
 use std::time::Duration;
 
+use embedded_db_engine::common::record::{Cursor, Damaged, put_bytes, put_varint};
 use embedded_db_engine::common::value::write;
-use embedded_db_engine::common::{
-    Error, MAX_DEPTH, MAX_PROPERTIES, Value, ValueRef, record::put_bytes, record::put_varint,
-};
+use embedded_db_engine::common::{Error, MAX_DEPTH, MAX_PROPERTIES, Value, ValueRef};
 use pyo3::exceptions::PyUnicodeEncodeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -267,14 +266,21 @@ fn write_entries(
 pub(crate) fn value(of: &dyn Display, item: &Bound<'_, PyAny>) -> PyResult<Value> {
     let mut bytes = Vec::new();
     write_value(of, &mut bytes, item, 0)?;
-    let mut cursor = embedded_db_engine::common::record::Cursor::new(&bytes);
-    let read = ValueRef::read(&mut cursor).and_then(|value| value.to_value());
+    let read = ValueRef::read(&mut Cursor::new(&bytes)).and_then(|value| value.to_value());
     read.map_err(|damaged| to_python(item.py(), &damaged.into()))
+}
+
+/// A value of the engine as a Python object.
+pub(crate) fn from_value<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    let mut bytes = Vec::new();
+    value.write(&mut bytes).map_err(|error| to_python(py, &error))?;
+    let stored = ValueRef::read(&mut Cursor::new(&bytes));
+    to_object(py, stored.map_err(|damaged| to_python(py, &damaged.into()))?)
 }
 
 /// A stored value as a Python object.
 pub(crate) fn to_object<'py>(py: Python<'py>, value: ValueRef<'_>) -> PyResult<Bound<'py, PyAny>> {
-    let damaged = |error: embedded_db_engine::common::record::Damaged| to_python(py, &error.into());
+    let damaged = |error: Damaged| to_python(py, &error.into());
     Ok(match value {
         ValueRef::Null => py.None().into_bound(py),
         ValueRef::Bool(flag) => PyBool::new(py, flag).to_owned().into_any(),

@@ -1,6 +1,5 @@
 //! The database: assembles store, views, queries and the weaver behind one handle.
 
-mod chats;
 mod database;
 mod objects;
 mod operations;
@@ -10,6 +9,7 @@ mod reads;
 mod search;
 mod transaction;
 mod verify;
+mod writes;
 
 pub use database::{Database, SharedModels};
 pub use embedded_db_common as common;

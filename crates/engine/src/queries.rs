@@ -10,7 +10,7 @@ use embedded_db_indexing::graph::{
 };
 use embedded_db_indexing::{Attached, Needs, Pin};
 use embedded_db_query::{
-    Context, ConvergedQuery, Guard, Hit, Semantic, Step, group_count, matching, run,
+    Context, ConvergedQuery, Guard, Hit, Results, Semantic, Step, group_count, matching, ranks, run,
 };
 use embedded_db_storage::{ReadTxn, SpaceRecord};
 use roaring::RoaringBitmap;
@@ -132,6 +132,15 @@ impl Cursor {
 }
 
 impl Query {
+    /// The query as one that matches a certain set of nodes. The semantic leg stands beside it until it
+    /// is prepared, so that nobody else would see that it ranks.
+    fn set(&self) -> Result<&ConvergedQuery> {
+        match self.semantic {
+            Some(_) => Err(ranks("semantic_query")),
+            None => Ok(&self.query),
+        }
+    }
+
     fn finds_the_same(&self, other: &Self) -> bool {
         let plain = |query: &Self| {
             let mut query = query.clone();
@@ -235,10 +244,11 @@ impl Database {
         query: &Query,
         change: impl Fn(&mut GraphWriter<'_, '_>, Slot) -> Result<()> + Send + 'static,
     ) -> Result<u64> {
-        let (query, names, namespace) = (query.clone(), self.engine()?.names, self.namespace_id());
+        let (set, timeout) = (query.set()?.clone(), query.timeout);
+        let (names, namespace) = (self.engine()?.names, self.namespace_id());
         self.write(move |writer| {
-            let guard = Guard::new(query.timeout, &|| Ok(()));
-            let found = matching(writer.txn, namespace, &names, &query.query, &guard)?;
+            let guard = Guard::new(timeout, &|| Ok(()));
+            let found = matching(writer.txn, namespace, &names, &set, &guard)?;
             for slot in &found {
                 // The messages of a chat are gone with it.
                 if writer.txn.node_payload(namespace, Slot(slot))?.is_some() {
@@ -255,11 +265,9 @@ impl Database {
         query: &Query,
         find: impl FnOnce(Option<&str>) -> Result<Option<(SpaceId, SpaceRecord)>>,
     ) -> Result<Prepared> {
-        let engine = self.engine()?;
         let mut query = query.clone();
         let mut space = None;
         if let Some(leg) = query.semantic.take() {
-            let field = "semantic_query";
             let found = find(query.space.as_deref())?;
             let vector = match leg {
                 SemanticLeg::Vector(vector) => {
@@ -268,34 +276,14 @@ impl Database {
                     vector
                 }
                 SemanticLeg::Text(text) => {
-                    if text.trim().is_empty() {
-                        return Err(Error::query(
-                            "semantic_query.text",
-                            "it is empty; leave the leg out instead",
-                        ));
-                    }
-                    let models = engine.models.as_ref().ok_or_else(|| Error::ModelUnavailable {
-                        message: "a semantic query with a text needs a model, but the database \
-                                  is open with ml=None; open it with a model, or give a vector"
-                            .into(),
-                    })?;
                     space = match query.space {
                         Some(_) => found,
-                        None => engine.space.clone(),
+                        None => self.engine()?.space.clone(),
                     };
-                    let vector = models.embed(&[text])?;
-                    check_answer(&vector, space.as_ref().map(|(_, record)| record))?;
-                    vector
+                    self.embed(text, space.as_ref().map(|(_, record)| record))?
                 }
             };
-            if let Some(threshold) = query.threshold
-                && !threshold.is_finite()
-            {
-                return Err(Error::query(
-                    format!("{field}.threshold"),
-                    format!("{threshold} is no score; give a finite number"),
-                ));
-            }
+            check_threshold(query.threshold)?;
             if let Some((_, record)) = &space {
                 check_dimension(record, vector.len())?;
             }
@@ -305,6 +293,25 @@ impl Database {
         let text = query.query.text.is_some();
         let needs = Needs { namespace: self.namespace_id(), text, sessions: false, space };
         Ok(Prepared { query: query.query, needs, now: clock::now() })
+    }
+
+    /// The vector of the text of a semantic leg.
+    fn embed(&self, text: String, space: Option<&SpaceRecord>) -> Result<Vec<f32>> {
+        if text.trim().is_empty() {
+            return Err(Error::query(
+                "semantic_query.text",
+                "it is empty; leave the leg out instead",
+            ));
+        }
+        let engine = self.engine()?;
+        let models = engine.models.as_ref().ok_or_else(|| Error::ModelUnavailable {
+            message: "a semantic query with a text needs a model, but the database is open with \
+                      ml=None; open it with a model, or give a vector"
+                .into(),
+        })?;
+        let vector = models.embed(&[text])?;
+        check_answer(&vector, space)?;
+        Ok(vector)
     }
 }
 
@@ -381,14 +388,8 @@ impl Reader<'_> {
         query: &Query,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<RoaringBitmap> {
-        if query.semantic.is_some() {
-            return Err(Error::query(
-                "semantic_query",
-                "it ranks nodes and matches no certain set of them; leave it out here",
-            ));
-        }
         let guard = Guard::new(query.timeout, interrupted);
-        matching(self.snapshot, self.namespace, &self.engine.names, &query.query, &guard)
+        matching(self.snapshot, self.namespace, &self.engine.names, query.set()?, &guard)
     }
 
     fn group_count(
@@ -415,16 +416,15 @@ fn page(
     let Prepared { query, needs, now } = prepared;
     let (snapshot, namespace) = (pin.snapshot(), needs.namespace);
     let reader = Reader { engine, snapshot, namespace };
-    let waiting = match query.semantic {
+    let pending = match query.semantic {
         Some(_) => pending(snapshot, namespace, Artefact::Embedding)?,
-        None => Default::default(),
+        None => RoaringBitmap::new(),
     };
     let mut space = needs.space.as_ref().map(|(space, _)| *space);
     if space.is_none() && query.rank.mmr.is_some() {
         space = reader.space(None)?.map(|(space, _)| space);
     }
     let (lsn, names) = (pin.lsn(), &engine.names);
-    let pending = waiting;
     let context = Context { snapshot, lsn, namespace, attached, space, names, pending, now: *now };
     let results = run(&context, query, given, guard)?;
     let given = results.more.then(|| {
@@ -432,12 +432,24 @@ fn page(
         given.extend(results.hits.iter().map(|hit| hit.slot.0));
         given
     });
-    let hits = results.hits.into_iter().map(|hit| {
-        let slot: Slot = hit.slot;
-        Ok(AnsweredHit { node: reader.node_at(slot)?, hit })
-    });
-    let (pending, plan) = (results.pending, results.plan);
-    Ok((Answer { hits: hits.collect::<Result<_>>()?, pending, plan, cursor: None }, given))
+    Ok((answer(&reader, results)?, given))
+}
+
+/// Results with their nodes.
+pub(crate) fn answer(reader: &Reader<'_>, results: Results) -> Result<Answer> {
+    let Results { hits, pending, plan, more: _ } = results;
+    let hits = hits.into_iter().map(|hit| Ok(AnsweredHit { node: reader.node_at(hit.slot)?, hit }));
+    Ok(Answer { hits: hits.collect::<Result<_>>()?, pending, plan, cursor: None })
+}
+
+fn check_threshold(threshold: Option<f32>) -> Result<()> {
+    match threshold {
+        Some(threshold) if !threshold.is_finite() => Err(Error::query(
+            "semantic_query.threshold",
+            format!("{threshold} is no score; give a finite number"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What a model returns for one text must be one finite vector of its space.

@@ -14,10 +14,10 @@ use embedded_db_common::{Error, Result, clock};
 use embedded_db_indexing::graph::{Artefact, check_dimension, pending};
 use embedded_db_indexing::{Attached, Needs, Pin};
 use embedded_db_query::search::{Analysis, Manner, Part, prepare};
-use embedded_db_query::{Context, Guard, Results};
+use embedded_db_query::{Context, Guard};
 
 use crate::database::{Database, Engine, SharedModels};
-use crate::queries::{Answer, AnsweredHit, Query, check_answer};
+use crate::queries::{Answer, Query, answer, check_answer};
 use crate::reads::{PinnedReads, Reader};
 
 /// A question as a handle takes it.
@@ -42,7 +42,7 @@ type Embedded = HashMap<String, Vec<f32>>;
 
 /// One look at the store: the answer, or a text whose vector is needed first.
 enum Look {
-    Found(Results, Analysis),
+    Found(Found),
     Embed(String),
 }
 
@@ -60,19 +60,15 @@ impl Database {
         loop {
             let (pin, attached) = engine.views.begin(&engine.store, &needs)?;
             self.check_namespace(pin.snapshot())?;
-            let (results, analysis) =
-                match look(&engine, &pin, attached, &needs, search, &embedded, &guard)? {
-                    Look::Found(results, analysis) => (results, analysis),
-                    Look::Embed(text) => {
-                        drop(pin);
-                        guard.check()?;
-                        let vector = embed(models(&engine)?, &text, &needs)?;
-                        embedded.insert(text, vector);
-                        continue;
-                    }
-                };
-            let found = read(&engine, &pin, &needs, results, analysis)?;
+            let look = look(&engine, &pin, attached, &needs, search, &embedded, &guard)?;
             drop(pin);
+            let found = match look {
+                Look::Found(found) => found,
+                Look::Embed(text) => {
+                    embed(&engine, text, &needs, &guard, &mut embedded)?;
+                    continue;
+                }
+            };
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             match (left, &engine.weaver) {
                 (Some(left), Some(weaver)) if found.answer.pending > 0 && !left.is_zero() => {
@@ -106,23 +102,13 @@ impl PinnedReads {
         let needs = self.database().needs(&engine, search)?;
         let mut embedded = Embedded::new();
         loop {
-            let looked = self.pinned(|engine, pin| {
+            let look = self.pinned(|engine, pin| {
                 let attached = engine.views.attach(pin, &needs)?;
-                match look(engine, pin, attached, &needs, search, &embedded, &guard)? {
-                    Look::Found(results, analysis) => {
-                        read(engine, pin, &needs, results, analysis).map(Ok)
-                    }
-                    Look::Embed(text) => Ok(Err(text)),
-                }
+                look(engine, pin, attached, &needs, search, &embedded, &guard)
             })?;
-            match looked {
-                Ok(found) => return Ok(found),
-                // Nothing is held while the model runs.
-                Err(text) => {
-                    guard.check()?;
-                    let vector = embed(models(&engine)?, &text, &needs)?;
-                    embedded.insert(text, vector);
-                }
+            match look {
+                Look::Found(found) => return Ok(found),
+                Look::Embed(text) => embed(&engine, text, &needs, &guard, &mut embedded)?,
             }
         }
     }
@@ -137,18 +123,27 @@ fn models(engine: &Engine) -> Result<&SharedModels> {
     })
 }
 
-fn embed(models: &SharedModels, text: &str, needs: &Needs) -> Result<Vec<f32>> {
-    let vector = models.embed(&[text.to_owned()])?;
+/// Embeds a text that a look asked for. Nothing may be held while the model runs.
+fn embed(
+    engine: &Engine,
+    text: String,
+    needs: &Needs,
+    guard: &Guard<'_>,
+    embedded: &mut Embedded,
+) -> Result<()> {
+    guard.check()?;
+    let vector = models(engine)?.embed(std::slice::from_ref(&text))?;
     let record = needs.space.as_ref().map(|(_, record)| record);
     check_answer(&vector, record)?;
     if let Some(record) = record {
         check_dimension(record, vector.len())?;
     }
-    Ok(vector)
+    embedded.insert(text, vector);
+    Ok(())
 }
 
 fn look(
-    engine: &Engine,
+    engine: &Arc<Engine>,
     pin: &Pin,
     attached: Attached,
     needs: &Needs,
@@ -176,23 +171,7 @@ fn look(
         },
     };
     let analysis = prepared.analysis()?;
-    Ok(Look::Found(prepared.rank(vector, guard)?, analysis))
-}
-
-/// Adds the nodes to the results.
-fn read(
-    engine: &Arc<Engine>,
-    pin: &Pin,
-    needs: &Needs,
-    results: Results,
-    analysis: Analysis,
-) -> Result<Found> {
-    let reader = Reader { engine, snapshot: pin.snapshot(), namespace: needs.namespace };
-    let hits = results
-        .hits
-        .into_iter()
-        .map(|hit| Ok(AnsweredHit { node: reader.node_at(hit.slot)?, hit }))
-        .collect::<Result<_>>()?;
-    let answer = Answer { hits, pending: results.pending, plan: results.plan, cursor: None };
-    Ok(Found { answer, analysis })
+    let results = prepared.rank(vector, guard)?;
+    let reader = Reader { engine, snapshot, namespace };
+    Ok(Look::Found(Found { answer: answer(&reader, results)?, analysis }))
 }

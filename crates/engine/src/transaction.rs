@@ -12,10 +12,10 @@ use embedded_db_indexing::graph::{
 use embedded_db_query::{AsOf, Reach};
 use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadTxn};
 
-use crate::chats::{require_edge, stored_edge};
 use crate::database::Database;
 use crate::objects::{DraftEdge, DraftNode, Edge, Node};
 use crate::reads::PinnedReads;
+use crate::writes::{require_edge, stored_edge};
 
 #[derive(Debug, Clone)]
 enum Op {

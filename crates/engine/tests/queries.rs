@@ -956,3 +956,26 @@ fn a_query_sees_one_namespace() {
         assert_eq!(ids(&db.ask(&plain(query)).unwrap()), [id]);
     }
 }
+
+/// A leg that ranks is refused, and never passed over: without it the set would be larger.
+#[test]
+fn what_ranks_is_no_set_to_count_or_change() {
+    let db = without_models();
+    db.create_nodes(vec![node("a", "Message", &[("content", text("rust"))])]).unwrap();
+    db.create_embeddings(vec![vector("v", "a", None, &[1.0, 0.0])]).unwrap();
+    let query = ConvergedQuery { labels: vec!["Message".into()], ..nothing() };
+    let semantic = Some(SemanticLeg::Vector(vec![1.0, 0.0]));
+    let leg = ConvergedQuery { text: Some("rust".into()), ..query.clone() };
+    for ranking in [plain(leg), Query { semantic, ..plain(query.clone()) }] {
+        let outcomes = [
+            db.count_matching(&ranking, &go_on).map(drop),
+            db.group_count(&ranking, "content", &go_on).map(drop),
+            db.update_matching(&ranking, Changes::default()).map(drop),
+            db.delete_matching(&ranking).map(drop),
+        ];
+        for outcome in outcomes {
+            assert!(matches!(outcome, Err(Error::InvalidQuery { .. })), "{outcome:?}");
+        }
+    }
+    assert_eq!(db.count_matching(&plain(query), &go_on).unwrap(), 1);
+}

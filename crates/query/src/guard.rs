@@ -34,6 +34,19 @@ impl<'a> Guard<'a> {
         if ticks.is_multiple_of(TICKS) { self.check() } else { Ok(()) }
     }
 
+    /// Runs a search that asks from time to time whether to stop, and then finds nothing.
+    pub(crate) fn watch<T>(
+        &self,
+        search: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<Option<T>>,
+    ) -> Result<T> {
+        let mut stopped = None;
+        let found = search(&mut || {
+            stopped = self.check().err();
+            stopped.is_some()
+        })?;
+        found.ok_or_else(|| stopped.unwrap_or(Error::Interrupted))
+    }
+
     /// Looks at once.
     pub fn check(&self) -> Result<()> {
         if let Some((deadline, timeout)) = self.deadline

@@ -2,7 +2,7 @@
 
 use std::sync::RwLockReadGuard;
 
-use embedded_db_common::{Error, Lsn, Result, Slot, SpaceId};
+use embedded_db_common::{Lsn, Result, Slot, SpaceId};
 use embedded_db_indexing::StoreRows;
 use embedded_db_indexing::text::{Bm25, TextQuery, TextScorer, TextTail};
 use embedded_db_indexing::vector::VectorTail;
@@ -53,34 +53,22 @@ impl<'a> Legs<'a> {
         k: usize,
     ) -> Result<Vec<(Slot, f32)>> {
         let Some((tail, vector)) = self.vectors else { return Ok(Vec::new()) };
-        let mut stopped = None;
-        let mut stop = || {
-            stopped = self.guard.check().err();
-            stopped.is_some()
-        };
-        let found = tail.search(vector, self.at, candidates, k, &mut self.rows, &mut stop)?;
-        match found {
-            Some(found) => Ok(found.into_iter().map(|hit| (hit.slot, hit.score)).collect()),
-            None => Err(stopped.unwrap_or(Error::Interrupted)),
-        }
+        let (at, rows) = (self.at, &mut self.rows);
+        let found = self.guard.watch(|stop| tail.search(vector, at, candidates, k, rows, stop))?;
+        Ok(found.into_iter().map(|hit| (hit.slot, hit.score)).collect())
     }
 
     pub(crate) fn search_text(
-        &mut self,
+        &self,
         candidates: Option<&RoaringBitmap>,
         k: usize,
     ) -> Result<Vec<(Slot, f32)>> {
         let Some((tail, query, _)) = &self.text else { return Ok(Vec::new()) };
-        let mut stopped = None;
-        let mut stop = || {
-            stopped = self.guard.check().err();
-            stopped.is_some()
-        };
-        let found = tail.search(query, Bm25::default(), self.at, candidates, k, &mut stop);
-        match found {
-            Some(found) => Ok(found.into_iter().map(|hit| (hit.slot, hit.score)).collect()),
-            None => Err(stopped.unwrap_or(Error::Interrupted)),
-        }
+        let (bm25, at) = (Bm25::default(), self.at);
+        let search =
+            |stop: &mut dyn FnMut() -> bool| Ok(tail.search(query, bm25, at, candidates, k, stop));
+        let found = self.guard.watch(search)?;
+        Ok(found.into_iter().map(|hit| (hit.slot, hit.score)).collect())
     }
 
     /// Adds the scores that the searches did not give.

@@ -23,5 +23,5 @@ pub use converged::{
     OrderBy, Rank, Reach, Results, Semantic, Step,
 };
 pub use guard::Guard;
-pub use matching::{group_count, matching};
+pub use matching::{group_count, matching, ranks};
 pub use run::{Context, run};

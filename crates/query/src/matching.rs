@@ -23,12 +23,14 @@ pub fn matching<T: ReadTxn>(
     query.validate()?;
     if query.ranks() {
         let field = if query.semantic.is_some() { "semantic_query" } else { "text_query" };
-        return Err(Error::query(
-            field,
-            "it ranks nodes and matches no certain set of them; leave it out here",
-        ));
+        return Err(ranks(field));
     }
     Candidates::new(txn, namespace, names, query, guard).existing()
+}
+
+/// For a leg that ranks where a set of nodes is wanted.
+pub fn ranks(leg: &str) -> Error {
+    Error::query(leg, "it ranks nodes and matches no certain set of them; leave it out here")
 }
 
 /// How many of these nodes have each value of a property, the most frequent first, equals by value;

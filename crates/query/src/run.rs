@@ -160,18 +160,7 @@ impl Run<'_> {
         self.candidates.step("text", "BM25".into(), textual.len() as u64, since);
 
         let since = Instant::now();
-        let mut hits: BTreeMap<Slot, Hit> = BTreeMap::new();
-        let distances = &self.candidates.distances;
-        let fresh = |slot| Hit::new(slot, distances.get(&slot).copied());
-        for (rank, (slot, score)) in (1..).zip(&semantic) {
-            let hit = hits.entry(*slot).or_insert_with(|| fresh(*slot));
-            (hit.similarity, hit.semantic_rank) = (Some(*score), Some(rank));
-        }
-        for (rank, (slot, score)) in (1..).zip(&textual) {
-            let hit = hits.entry(*slot).or_insert_with(|| fresh(*slot));
-            (hit.text, hit.text_rank) = (Some(*score), Some(rank));
-        }
-        let mut hits: Vec<Hit> = hits.into_values().collect();
+        let mut hits = self.found(&semantic, &textual);
         for hit in &mut hits {
             guard.tick()?;
             legs.complete(hit)?;
@@ -191,11 +180,27 @@ impl Run<'_> {
         Ok(hits)
     }
 
+    /// What either leg found, by slot.
+    fn found(&self, semantic: &[(Slot, f32)], textual: &[(Slot, f32)]) -> Vec<Hit> {
+        let mut hits: BTreeMap<Slot, Hit> = BTreeMap::new();
+        let distances = &self.candidates.distances;
+        let fresh = |slot| Hit::new(slot, distances.get(&slot).copied());
+        for (rank, (slot, score)) in (1..).zip(semantic) {
+            let hit = hits.entry(*slot).or_insert_with(|| fresh(*slot));
+            (hit.similarity, hit.semantic_rank) = (Some(*score), Some(rank));
+        }
+        for (rank, (slot, score)) in (1..).zip(textual) {
+            let hit = hits.entry(*slot).or_insert_with(|| fresh(*slot));
+            (hit.text, hit.text_rank) = (Some(*score), Some(rank));
+        }
+        hits.into_values().collect()
+    }
+
     /// Adds what adjacent messages lend. A message with strong neighbours may be a result though no
     /// leg found it by itself.
     fn lend(
         &self,
-        hits: Vec<Hit>,
+        mut hits: Vec<Hit>,
         fuse: &Fuse,
         legs: &mut Legs<'_>,
         candidates: Option<&RoaringBitmap>,
@@ -203,7 +208,6 @@ impl Run<'_> {
         let mut around = Neighborhood::new(self.context);
         let mut scores: HashMap<Slot, f32> = hits.iter().map(|hit| (hit.slot, hit.score)).collect();
         let mut ring: Vec<Slot> = hits.iter().map(|hit| hit.slot).collect();
-        let mut hits = hits;
         for _ in 0..Neighborhood::reach() {
             let mut next = Vec::new();
             for slot in ring {

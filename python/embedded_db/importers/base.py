@@ -8,7 +8,8 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from ..errors import InvalidInput, nearest
+from ..arguments import choice_argument
+from ..errors import InvalidInput
 
 if TYPE_CHECKING:
     from .source import Source
@@ -56,11 +57,7 @@ class ImportOptions:
     time_zone: str = "UTC"
 
     def __post_init__(self) -> None:
-        orders = get_args(DateOrder)
-        if self.date_order not in orders:
-            raise InvalidInput(
-                f"the date order is {self.date_order!r}", hint=nearest(str(self.date_order), orders)
-            )
+        choice_argument("date_order", self.date_order, get_args(DateOrder))
         self.zone()
 
     def zone(self) -> tzinfo:

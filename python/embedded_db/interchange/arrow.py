@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from ..arguments import whole_argument
 from ..errors import AlreadyExists, DbError, InvalidInput, NotFound
 from .arrow_table import Batch, Rows, Vectors
 
@@ -62,7 +63,7 @@ def load_arrow(
     begun = time.perf_counter()
     if nodes is None and edges is None:
         raise InvalidInput("there is nothing to load", hint="Give nodes, edges or both")
-    _check_size(batch_size)
+    whole_argument("batch_size", batch_size)
     report = LoadReport()
     # Both are looked at before anything is stored.
     node_rows = None if nodes is None else Rows("nodes", nodes, NODE_COLUMNS, batch_size)
@@ -77,11 +78,6 @@ def load_arrow(
         _load_edges(db, edge_rows, report)
     report.seconds = time.perf_counter() - begun
     return report
-
-
-def _check_size(size: object) -> None:
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise InvalidInput(f"batch_size is {size!r}", hint="It has to be 1 or more")
 
 
 def _check_node_columns(rows: Rows) -> None:

@@ -13,11 +13,11 @@ from ..errors import (
     DbError,
     DimensionMismatch,
     InvalidInput,
-    ModelUnavailable,
     NonFiniteVector,
     NotFound,
     nearest,
 )
+from ..libraries import ARROW, library
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,13 +81,7 @@ class Rows:
 
 
 def _reader(what: str, table: object) -> pa.RecordBatchReader:
-    try:
-        import pyarrow as pa
-    except ImportError as error:
-        raise ModelUnavailable(
-            "reading Arrow tables needs the package pyarrow, which is not installed",
-            hint='Install it with: pip install "embedded-db[arrow]"',
-        ) from error
+    pa = library("pyarrow", "load_arrow", ARROW)
     try:
         if hasattr(table, "__arrow_c_stream__"):
             return pa.RecordBatchReader.from_stream(table)

@@ -320,7 +320,7 @@ def _micros(moment: datetime) -> int:
 
 def node_record(node: Node) -> dict[str, Any]:
     """Give the line of a node."""
-    record = {
+    return {
         "id": node.id,
         "labels": node.labels,
         # Not `encoded` as a whole: names of properties may begin with $.
@@ -328,13 +328,13 @@ def node_record(node: Node) -> dict[str, Any]:
         "created_at": from_time(node.created_at),
         "updated_at": from_time(node.updated_at),
         "version": node.version,
+        "derived": node.derived,
     }
-    return {**record, "derived": node.derived}
 
 
 def edge_record(edge: Edge) -> dict[str, Any]:
     """Give the line of an edge."""
-    record = {
+    return {
         "id": edge.id,
         "source": edge.source,
         "target": edge.target,
@@ -347,8 +347,8 @@ def edge_record(edge: Edge) -> dict[str, Any]:
         "retracted_at": _optional(edge.retracted_at),
         "sources": edge.sources,
         "version": edge.version,
+        "derived": edge.derived and edge.type in WOVEN,
     }
-    return {**record, "derived": edge.derived and edge.type in WOVEN}
 
 
 def _optional(moment: datetime | None) -> str | None:

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .._native import Database, Transaction
-from ..errors import AlreadyExists, Conflict, DbError, InvalidInput, ReadOnly, nearest
+from ..arguments import choice_argument
+from ..errors import AlreadyExists, Conflict, DbError, InvalidInput, ReadOnly
 from ..fields import DELETE
 from .layout import Manifest, damaged, read_lines
 from .values import decoded, to_time
@@ -75,8 +76,8 @@ def import_export(
 ) -> TransferReport:
     """Read an export into a database; see `EmbeddedDB.import_`."""
     begun = time.perf_counter()
-    _choice("on_conflict", on_conflict, get_args(OnConflict))
-    _choice("derived", derived, get_args(Derived))
+    choice_argument("on_conflict", on_conflict, get_args(OnConflict))
+    choice_argument("derived", derived, get_args(Derived))
     if db.read_only:
         raise ReadOnly(
             f"{db.path!r} is open for reading only", hint="Open it for writing", path=db.path
@@ -104,11 +105,6 @@ def import_export(
                     progress(done, total)
     report.seconds = time.perf_counter() - begun
     return report
-
-
-def _choice(name: str, value: object, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise InvalidInput(f"{name} is {value!r}", hint=nearest(str(value), choices))
 
 
 def _handles(db: "EmbeddedDB", manifest: Manifest) -> list[tuple[Database, Mapping[str, Any]]]:

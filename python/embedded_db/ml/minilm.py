@@ -34,7 +34,8 @@ BATCH = 8
 INSTALL_LOCAL = 'Install the local models: pip install "embedded-db[local]"'
 """The remedy where the model or what runs it is missing."""
 
-_DATA_WHEEL = "embedded_db_minilm"
+DATA_WHEEL = "embedded_db_minilm"
+"""The package that carries the model's files; its ``path()`` says where they lie."""
 _CLS, _SEP = 101, 102
 _CONTENT = WINDOW - 2
 
@@ -104,7 +105,7 @@ class MiniLM:
 
     def missing(self) -> str | None:
         """What stands in the way of loading, without loading; None when nothing is known to."""
-        for module in (_DATA_WHEEL, "tokenizers"):
+        for module in (DATA_WHEEL, "tokenizers"):
             if importlib.util.find_spec(module) is None:
                 return f"{module} is not installed"
         if self.precision == "int8" and importlib.util.find_spec("onnxruntime") is None:
@@ -130,14 +131,14 @@ class MiniLM:
         # A package installed since the last try is found only with fresh caches.
         importlib.invalidate_caches()
         try:
-            folder: Path = importlib.import_module(_DATA_WHEEL).path()
+            folder: Path = importlib.import_module(DATA_WHEEL).path()
         except ImportError as error:
             raise ModelUnavailable(
                 f"The model {MODEL} is not installed ({error})", hint=INSTALL_LOCAL
             ) from error
         try:
             with ThreadPoolExecutor(1, thread_name_prefix="embedded-db-load") as pool:
-                tokenizer = pool.submit(_load_tokenizer, folder)
+                tokenizer = pool.submit(load_tokenizer, folder)
                 encoder = self._load_encoder(folder)
                 return tokenizer.result(), encoder
         except ImportError as error:
@@ -147,7 +148,7 @@ class MiniLM:
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             raise ModelUnavailable(
                 f"The model {MODEL} in {folder} does not load ({error})",
-                hint=f"Reinstall it: pip install --force-reinstall {_DATA_WHEEL.replace('_', '-')}",
+                hint=f"Reinstall it: pip install --force-reinstall {DATA_WHEEL.replace('_', '-')}",
             ) from error
 
     def _load_encoder(self, folder: Path) -> Encoder:
@@ -235,7 +236,12 @@ def _cores() -> int:
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
-def _load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path) -> Any:
+    """Read the model's tokenizer from the folder of its files.
+
+    Raises:
+        ImportError: the package tokenizers is not installed.
+    """
     tokenizer = importlib.import_module("tokenizers").Tokenizer.from_file(
         str(folder / "tokenizer.json")
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ForwardRef, Generic, Literal, Self, TypeVar, cast, overload
 
-from ..errors import InvalidInput, NotFound
+from ..arguments import choice_argument
+from ..errors import NotFound
 from .base import Model
 from .owner import IdLike, Owner, id_of
 
@@ -47,10 +48,7 @@ class Relation(Generic[N]):
     def __init__(
         self, edge: type[EdgeModel] | str, *, direction: Literal["out", "in", "both"] = "out"
     ) -> None:
-        if direction not in ("out", "in", "both"):
-            raise InvalidInput(
-                f"direction is {direction!r}", hint="It has to be 'out', 'in' or 'both'"
-            )
+        choice_argument("direction", direction, ("out", "in", "both"))
         self.edge = edge
         self.direction = direction
         self.name = ""

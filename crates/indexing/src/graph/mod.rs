@@ -61,7 +61,8 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         Ok(out)
     }
 
-    /// Version of a node or edge; 0 when there is none, and of a retracted edge. An embedding has its existence only.
+    /// What tells one state of an object from another; 0 when there is none, and for a retracted edge.
+    /// That of a node or edge is its version, that of an embedding the LSN of its last write.
     pub fn version(&self, kind: Kind, id: &str) -> Result<u64> {
         let Some(found) = self.txn.resolve(self.namespace, kind, id)? else { return Ok(0) };
         Ok(match kind {

@@ -42,6 +42,11 @@ impl Artefact {
         })
     }
 
+    /// From its number in the store; `None` for one that this version does not know.
+    pub fn of(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|artefact| *artefact as u8 == number)
+    }
+
     /// The posting of the nodes that wait for it.
     fn value(self, namespace: NamespaceId) -> [u8; 5] {
         let [a, b, c, d] = namespace.0.to_be_bytes();

@@ -119,7 +119,6 @@ pub fn prepare<'a>(
         let detail = format!("{} terms, profile {}", question.terms.terms().len(), profile.name());
         steps.push(step("question", detail, scope.len(context)?, since));
     }
-    drop(tail);
     Ok(Prepared { context, query, manner, profile, question, scope, distances, steps })
 }
 
@@ -266,20 +265,12 @@ impl Prepared<'_> {
         }
         self.add_dated(layout, &near, &matches, &mut vectors, &mut places)?;
         add_neighbors(layout, &mut places);
-        let (semantic, textual) = (ranks(semantic.iter().map(|(slot, score)| (*slot, *score))), {
-            let score = |place: &Place| (layout.slot(*place), matches.turns[place.0 as usize]);
-            ranks(textual.iter().map(score))
-        });
+        let score = |place: &Place| (layout.slot(*place), matches.turns[place.0 as usize]);
+        let (textual, semantic) = (ranks(textual.iter().map(score)), ranks(semantic.into_iter()));
         let mut pool = Vec::with_capacity(places.len());
-        for &place in &places {
-            let slot = layout.slot(place);
-            let similarity = match (semantic.get(&slot), &mut vectors) {
-                (Some((_, score)), _) => Some(*score),
-                (None, Some(vectors)) => vectors.similarity(slot)?,
-                (None, None) => None,
-            };
-            let text = Some(matches.turns[place.0 as usize]).filter(|score| *score > 0.0);
-            pool.push(Candidate { slot, text, similarity, shares: Default::default() });
+        for (slot, text) in places.iter().map(score) {
+            let text = Some(text).filter(|score| *score > 0.0);
+            pool.push(candidate(slot, text, &semantic, &mut vectors)?);
         }
         let turns = Turns {
             layout,
@@ -372,13 +363,7 @@ impl Prepared<'_> {
         let (textual, semantic) = (ranks(textual.into_iter()), ranks(semantic.into_iter()));
         let mut pool = Vec::with_capacity(slots.len());
         for slot in slots {
-            let similarity = match (semantic.get(&slot), &mut vectors) {
-                (Some((_, score)), _) => Some(*score),
-                (None, Some(vectors)) => vectors.similarity(slot)?,
-                (None, None) => None,
-            };
-            let text = scores.get(&slot).copied();
-            pool.push(Candidate { slot, text, similarity, shares: Default::default() });
+            pool.push(candidate(slot, scores.get(&slot).copied(), &semantic, &mut vectors)?);
         }
         score::plain(&mut pool, &self.manner.weights);
         self.note("score", self.profile.name(), pool.len(), since);
@@ -448,6 +433,21 @@ type Ranks = HashMap<Slot, (u32, f32)>;
 
 fn ranks(found: impl Iterator<Item = (Slot, f32)>) -> Ranks {
     (1..).zip(found).map(|(rank, (slot, score))| (slot, (rank, score))).collect()
+}
+
+/// One of the pool, its similarity looked up unless the semantic leg has found it.
+fn candidate(
+    slot: Slot,
+    text: Option<f32>,
+    semantic: &Ranks,
+    vectors: &mut Option<Vectors<'_>>,
+) -> Result<Candidate> {
+    let similarity = match (semantic.get(&slot), vectors) {
+        (Some((_, score)), _) => Some(*score),
+        (None, Some(vectors)) => vectors.similarity(slot)?,
+        (None, None) => None,
+    };
+    Ok(Candidate { slot, text, similarity, shares: Default::default() })
 }
 
 /// Documents and words of these nodes.

@@ -2,7 +2,7 @@
 
 use std::sync::RwLockReadGuard;
 
-use embedded_db_common::{Error, Lsn, Result, Slot, SpaceId};
+use embedded_db_common::{Lsn, Result, Slot, SpaceId};
 use embedded_db_indexing::StoreRows;
 use embedded_db_indexing::vector::{RowSource, VectorTail};
 use roaring::RoaringBitmap;
@@ -42,17 +42,9 @@ impl<'a> Vectors<'a> {
         allowed: Option<&RoaringBitmap>,
         k: usize,
     ) -> Result<Vec<(Slot, f32)>> {
-        let mut stopped = None;
-        let mut stop = || {
-            stopped = self.guard.check().err();
-            stopped.is_some()
-        };
-        let found =
-            self.tail.search(self.question, self.at, allowed, k, &mut self.rows, &mut stop)?;
-        match found {
-            Some(found) => Ok(found.into_iter().map(|hit| (hit.slot, hit.score)).collect()),
-            None => Err(stopped.unwrap_or(Error::Interrupted)),
-        }
+        let Self { tail, question, rows, at, guard, .. } = self;
+        let found = guard.watch(|stop| tail.search(question, *at, allowed, k, rows, stop))?;
+        Ok(found.into_iter().map(|hit| (hit.slot, hit.score)).collect())
     }
 
     /// The similarity of a node; `None` when it has no vector.

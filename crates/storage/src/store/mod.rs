@@ -109,10 +109,10 @@ impl Store {
 
     /// Refuses handles that were closed or belong to another process.
     pub fn usable(&self) -> Result<()> {
-        if platform::fork_generation() != self.fork_generation {
+        if self.forked() {
             return Err(Error::ForkedHandle { path: self.path.clone(), parent: self.opened_by });
         }
-        if self.closed.load(Ordering::Acquire) {
+        if self.closed() {
             return Err(Error::DatabaseClosed { path: self.path.clone() });
         }
         Ok(())
@@ -248,7 +248,7 @@ pub(crate) fn map_lmdb(data_file: &Path, error: heed::Error) -> Error {
     }
 }
 
-/// A table that this process opened, and the number of rows in it.
+/// Every table by name, with the number of its rows in all namespaces.
 pub fn row_counts(txn: &impl ReadTxn) -> Result<Vec<(&'static str, u64)>> {
     Table::ALL
         .iter()

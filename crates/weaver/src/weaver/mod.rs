@@ -107,8 +107,7 @@ impl Weaver {
         let now = Instant::now();
         let mut backoff = HashMap::new();
         store.read()?.scan_work(|namespace, slot, artefact, work| {
-            let artefact = Artefact::ALL.into_iter().find(|known| *known as u8 == artefact);
-            if let (WorkState::Retry, Some(artefact)) = (work.state, artefact) {
+            if let (WorkState::Retry, Some(artefact)) = (work.state, Artefact::of(artefact)) {
                 backoff.insert((namespace, slot, artefact), work.due);
             }
             Ok(())
@@ -264,12 +263,11 @@ impl Weaver {
         }
         let (due, more) = self.due(&snapshot, Artefact::Links, size)?;
         waiting |= more;
-        match due {
-            Some((namespace, slots)) if runs(Artefact::Links) => {
-                drop(snapshot);
-                return self.link(namespace, &slots).map(|()| Turn::Worked);
-            }
-            Some(_) | None => {}
+        if let Some((namespace, slots)) = due
+            && runs(Artefact::Links)
+        {
+            drop(snapshot);
+            return self.link(namespace, &slots).map(|()| Turn::Worked);
         }
         if self.models_available() {
             let rested = draining || self.state().last_work.elapsed() >= SUMMARY_REST;

@@ -78,15 +78,18 @@ impl Weaver {
         slot: Slot,
         artefact: Artefact,
     ) -> Result<ArtefactState> {
-        let unavailable = self.state().unavailable.as_ref().map(|(error, _)| error.clone());
-        artefact_state(snapshot, namespace, slot, artefact, unavailable)
+        artefact_state(snapshot, namespace, slot, artefact, self.unavailable())
+    }
+
+    /// Why no model can work now.
+    fn unavailable(&self) -> Option<String> {
+        self.state().unavailable.as_ref().map(|(error, _)| error.clone())
     }
 
     /// Everything that was given up, and what cannot be done at all.
     pub fn failures(&self, snapshot: &Snapshot) -> Result<Vec<Failure>> {
         let mut out = dead_letters(snapshot)?;
-        let unavailable = self.state().unavailable.as_ref().map(|(error, _)| error.clone());
-        if let Some(error) = unavailable {
+        if let Some(error) = self.unavailable() {
             for artefact in [Artefact::Embedding, Artefact::Entities, Artefact::Summary] {
                 snapshot.pending(artefact as u8, |namespace, _| {
                     let error = error.clone();
@@ -109,8 +112,7 @@ impl Weaver {
             })?;
             for (namespace, slot, byte) in &failed {
                 txn.delete_work(*namespace, *slot, *byte)?;
-                let artefact = Artefact::ALL.into_iter().find(|known| *known as u8 == *byte);
-                if let Some(artefact) = artefact {
+                if let Some(artefact) = Artefact::of(*byte) {
                     GraphWriter::new(txn, &names, *namespace).mark(artefact, *slot)?;
                 }
             }
@@ -205,8 +207,7 @@ pub fn artefact_state(
 pub fn dead_letters(snapshot: &Snapshot) -> Result<Vec<Failure>> {
     let mut out = Vec::new();
     snapshot.scan_work(|namespace, slot, artefact, work| {
-        let artefact = Artefact::ALL.into_iter().find(|known| *known as u8 == artefact);
-        if let (WorkState::Dead, Some(artefact)) = (work.state, artefact) {
+        if let (WorkState::Dead, Some(artefact)) = (work.state, Artefact::of(artefact)) {
             let id = snapshot.node(namespace, slot)?.map(|node| node.id.to_owned());
             let (attempts, error) = (work.attempts, work.error);
             out.push(Failure { namespace, id, artefact, attempts, error });

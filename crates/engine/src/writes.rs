@@ -34,10 +34,7 @@ impl Database {
             let slot = writer.txn.require_node(namespace, &id)?;
             check_unchanged(writer, Kind::Node, &id, slot, expected)?;
             writer.update_node(slot, &changes)?;
-            let payload = writer.txn.node_payload(namespace, slot)?;
-            let payload =
-                payload.ok_or_else(|| Error::Internal("an updated node is gone".into()))?;
-            Ok(Node::stored(&store, namespace, slot, payload))
+            written(writer, &store, namespace, slot)
         })
     }
 
@@ -141,7 +138,7 @@ impl Database {
         let (store, namespace) = (Arc::clone(&self.engine()?.store), self.namespace_id());
         self.write(move |writer| {
             let (_, slot) = writer.create_node(&draft)?;
-            stored(writer, &store, namespace, slot)
+            written(writer, &store, namespace, slot)
         })
     }
 
@@ -154,21 +151,22 @@ impl Database {
             let mut nodes = Vec::with_capacity(messages.len());
             for (id, properties) in &messages {
                 let slot = writer.add_message(chat, &chat_id, id.as_deref(), properties)?;
-                nodes.push(stored(writer, &store, namespace, slot)?);
+                nodes.push(written(writer, &store, namespace, slot)?);
             }
             Ok(nodes)
         })
     }
 }
 
-fn stored(
+/// A node as it was just written.
+fn written(
     writer: &GraphWriter<'_, '_>,
     store: &Arc<Store>,
     namespace: NamespaceId,
     slot: Slot,
 ) -> Result<Node> {
     let payload = writer.txn.node_payload(namespace, slot)?;
-    let payload = payload.ok_or_else(|| Error::Internal("a new node is gone".into()))?;
+    let payload = payload.ok_or_else(|| Error::Internal("a written node is gone".into()))?;
     Ok(Node::stored(store, namespace, slot, payload))
 }
 
