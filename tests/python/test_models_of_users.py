@@ -301,11 +301,19 @@ def test_a_field_may_be_declared_anew():
 # --- declarations ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wanted", [{"unique": True}, {"embed": True}, {"text": True}])
-def test_a_declaration_that_cannot_be_kept_is_refused(db, wanted):
-    if "unique" in wanted and hasattr(db, "create_index"):
-        pytest.skip("unique properties are enforced here: see the tests of indexes")
+def test_declared_unique_values_are_enforced(db):
+    class Account(NodeModel):
+        email: str = Field(unique=True)
 
+    db.add(Account(id="ann", email="a@b"))
+    with pytest.raises(AlreadyExists, match=r'Account\.email is unique, and the node "ann"'):
+        db.add(Account(email="a@b"))
+    assert [(i.label, i.property, i.unique) for i in db.indexes()] == [("Account", "email", True)]
+    assert [a.id for a in Account.where(Account.email == "a@b")] == ["ann"]
+
+
+@pytest.mark.parametrize("wanted", [{"embed": True}, {"text": True}])
+def test_a_declaration_that_cannot_be_kept_is_refused(db, wanted):
     class Wanting(NodeModel):
         name: str = Field(**wanted)
 

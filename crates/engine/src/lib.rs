@@ -2,6 +2,7 @@
 
 mod chats;
 mod database;
+mod indexes;
 mod objects;
 mod operations;
 mod pins;
@@ -23,6 +24,7 @@ pub use embedded_db_storage::panic_text;
 pub use embedded_db_weaver::{
     ArtefactState, Enriched, Failure, JobCounts, Mention, ModelSpace, Models, Status, TextToEnrich,
 };
+pub use indexes::IndexInfo;
 pub use objects::{Edge, Embedding, Node, Path};
 pub use operations::Stats;
 pub use queries::{Answer, AnsweredHit, Cursor, Query, SemanticLeg};

@@ -117,15 +117,20 @@ impl Database {
         artefacts.iter().map(|artefact| Ok((artefact.name(), state(*artefact)?))).collect()
     }
 
-    /// Waits until nothing is left to do; false when time ran out. Without a weaver nothing is
-    /// waited for.
+    /// Waits until no work is left to the weaver and no index to build; false when time ran out.
     pub fn wait_idle(
         &self,
         timeout: Option<Duration>,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<bool> {
-        match self.weaver()? {
-            Some(weaver) => weaver.wait_idle(timeout, interrupted),
+        let engine = self.engine()?;
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        if !engine.index_worker.wait_idle(deadline, interrupted)? {
+            return Ok(false);
+        }
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        match &engine.weaver {
+            Some(weaver) => weaver.wait_idle(left, interrupted),
             None => Ok(true),
         }
     }

@@ -7,6 +7,7 @@ mod bitmaps;
 pub mod graph;
 mod hashing;
 pub mod kernels;
+pub mod properties;
 pub mod schema;
 pub mod text;
 pub mod vector;

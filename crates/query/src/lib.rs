@@ -3,6 +3,7 @@
 //! Structural and graph legs restrict, text and semantic legs rank. [`run`] plans and answers a
 //! [`ConvergedQuery`]; [`graph`] holds the traversals that it shares with the public graph calls.
 
+mod access;
 mod candidates;
 mod converged;
 mod diverse;

@@ -90,7 +90,6 @@ def declare(database: EmbeddedDB, label: str, fields: dict[str, FieldInfo]) -> N
         InvalidInput: a field declares what this database cannot do.
         AlreadyExists: a field is declared unique, and stored nodes share a value.
     """
-    create_index = getattr(database, "create_index", None)
     for name, info in fields.items():
         mark = marks(info)
         if mark.embed or mark.text:
@@ -101,10 +100,5 @@ def declare(database: EmbeddedDB, label: str, fields: dict[str, FieldInfo]) -> N
                 "and summaries are searched by words",
                 hint="Leave it out, and keep the text with db.remember(…, about=node)",
             )
-        if mark.unique and create_index is None:
-            raise InvalidInput(
-                f"{label}.{name} is declared with unique=True, which this version cannot enforce",
-                hint="Leave it out, and give the node an id made of the value, which is unique",
-            )
-        if mark.index and create_index is not None:
-            create_index(label, name, unique=mark.unique)
+        if mark.index:
+            database.create_index(label, name, unique=mark.unique)
