@@ -1,7 +1,8 @@
-"""Indexes over properties, made on demand."""
+"""Indexes over properties, made on demand, and what is declared of labels."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -104,12 +105,57 @@ class Indexes:
         """
         return [Index(**found) for found in self._native.indexes()]
 
+    def declare_label(
+        self, label: str, *, text: Sequence[str] = (), embed: Sequence[str] = ()
+    ) -> None:
+        """Declare which texts of the nodes with a label are searched by words, and which embedded.
+
+        The declaration is stored with the namespace, and replaces an earlier one for the label.
+        Nodes that are there already follow in the background, which `flush` waits for; new and
+        changed ones at once. Several properties are read one after the other, each on its own line;
+        of a list its texts.
+
+        Args:
+            label: the label; not one of the database's own (``Message``, ``Chat``…).
+            text: names of the properties that `query` and `search` find by words.
+            embed: names of the properties whose texts get a vector, for search by meaning.
+
+        Raises:
+            InvalidInput: a name is no name, or the label is one of the database's own.
+            ReadOnly: the handle only reads.
+
+        Example:
+            >>> db.declare_label("Book", text=["title", "blurb"])
+            >>> id = db.create_node({"label": "Book", "properties": {"title": "Hiking in Norway"}})
+            >>> [r.node["title"] for r in db.query(text_query={"text": "norway"}, labels=["Book"])]
+            ['Hiking in Norway']
+        """
+        label, _ = _names(label, "")
+        self._native.declare_label(label, _properties("text", text), _properties("embed", embed))
+
+    def declared_labels(self) -> dict[str, dict[str, list[str]]]:
+        """Give the properties under ``text`` and ``embed`` of every label that was declared.
+
+        Example:
+            >>> db.declare_label("Film", text=["plot"], embed=["plot"])
+            >>> db.declared_labels()["Film"]
+            {'text': ['plot'], 'embed': ['plot']}
+        """
+        declared = self._native.declared_labels()
+        return {label: {"text": text, "embed": embed} for label, text, embed in declared}
+
 
 def _names(label: object, property: object) -> tuple[str, str]:
     for what, name in (("label", label), ("property", property)):
         if not isinstance(name, str):
             raise InvalidInput(f"{what} is {shown(name)}", hint="Give a name")
     return str(label), str(property)
+
+
+def _properties(what: str, names: object) -> list[str]:
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise InvalidInput(f"{what} is {shown(names)}", hint="Give a list of names of properties")
+    return list(names)
 
 
 def _flag(unique: object) -> bool:

@@ -312,15 +312,18 @@ def test_declared_unique_values_are_enforced(db):
     assert [a.id for a in Account.where(Account.email == "a@b")] == ["ann"]
 
 
-@pytest.mark.parametrize("wanted", [{"embed": True}, {"text": True}])
-def test_a_declaration_that_cannot_be_kept_is_refused(db, wanted):
-    class Wanting(NodeModel):
-        name: str = Field(**wanted)
+def test_declared_texts_are_found_by_words_and_meaning(woven):
+    class Bio(NodeModel, label="Bio"):
+        name: str = Field(text=True)
+        about: str = Field(embed=True, text=True)
 
-    for call in (lambda: db.register(Wanting), lambda: db.add(Wanting(name="x"))):
-        with pytest.raises(InvalidInput, match=rf"Wanting\.name.*{next(iter(wanted))}=True"):
-            call()
-    assert db.count("Wanting") == 0
+    woven.add(Bio(id="ann", name="Ann", about="climbs mountains"))
+    woven.add(Bio(id="bob", name="Bob", about="bakes bread"))
+    woven.flush()
+    assert [b.id for b in Bio.where().matching("mountains")] == ["ann"]
+    assert [b.id for b in Bio.where().matching("bob")] == ["bob"]
+    assert next(iter(Bio.where().similar_to("bakes bread"))).id == "bob"
+    assert woven.verify()["problems"] == []
 
 
 def test_declared_indexes_are_made_once(db, monkeypatch):

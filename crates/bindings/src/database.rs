@@ -352,6 +352,21 @@ impl Database {
         detached(py, || self.inner.drop_index(&label, &property))
     }
 
+    fn declare_label(
+        &self,
+        py: Python<'_>,
+        label: Text<'_>,
+        text: &Bound<'_, PyAny>,
+        embed: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let (text, embed) = (strings("text", text)?, strings("embed", embed)?);
+        detached(py, || self.inner.declare_label(&label, text, embed))
+    }
+
+    fn declared_labels(&self, py: Python<'_>) -> PyResult<Vec<(String, Vec<String>, Vec<String>)>> {
+        detached(py, || self.inner.declared_labels())
+    }
+
     fn indexes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
         let found = detached(py, || self.inner.indexes(&interrupted))?;
         found.into_iter().map(|info| index(py, info)).collect()

@@ -4,11 +4,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use embedded_db_common::{Error, NamespaceId, Result};
+use embedded_db_common::{Error, NamespaceId, Result, Symbol};
 use embedded_db_indexing::graph::{GraphWriter, duplicates};
 use embedded_db_indexing::properties::{DeclaredIndex, declared_indexes};
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{IndexId, IndexState, ReadTxn, Store};
+use embedded_db_storage::{IndexId, IndexState, ReadTxn, RecipeRecord, Store, recipes};
 
 use crate::database::Database;
 
@@ -127,6 +127,30 @@ impl Database {
         for index in declared_indexes(&snapshot, namespace)? {
             if index.record.state != IndexState::Dropped {
                 out.push(info(&snapshot, namespace, &index, interrupted)?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Declares which texts of the nodes with a label are searched by words and embedded, in place of
+    /// an earlier declaration. Nodes that are there already follow in the background.
+    pub fn declare_label(&self, label: &str, text: Vec<String>, embed: Vec<String>) -> Result<()> {
+        let of = label.to_owned();
+        self.write(move |writer| writer.declare_label(&of, &text, &embed))?;
+        self.engine()?.work_on_indexes()
+    }
+
+    /// The labels that were declared, each with its properties for words and those that are embedded.
+    pub fn declared_labels(&self) -> Result<Vec<(String, Vec<String>, Vec<String>)>> {
+        let snapshot = self.engine()?.store.read()?;
+        let names = |symbols: &[Symbol]| -> Result<Vec<String>> {
+            symbols.iter().map(|symbol| Ok(snapshot.symbol_name(*symbol)?.to_string())).collect()
+        };
+        let mut out = Vec::new();
+        for (label, recipe) in recipes(&snapshot, self.namespace_id())? {
+            if !recipe.text.is_empty() || !recipe.embed.is_empty() {
+                let label = snapshot.symbol_name(label)?.to_string();
+                out.push((label, names(&recipe.text)?, names(&recipe.embed)?));
             }
         }
         Ok(out)
@@ -287,22 +311,42 @@ impl IndexWorker {
     }
 }
 
-/// An index with something to do.
-fn next(store: &Arc<Store>) -> Result<Option<(NamespaceId, IndexId, IndexState)>> {
+/// Something to do in a namespace.
+#[derive(Clone, Copy)]
+enum Task {
+    Index(IndexId, IndexState),
+    /// To go through the nodes with a label that was declared.
+    Label(Symbol),
+}
+
+fn next(store: &Arc<Store>) -> Result<Option<(NamespaceId, Task)>> {
     let snapshot = store.read()?;
     for (_, namespace) in snapshot.namespaces()? {
         for index in declared_indexes(&snapshot, namespace)? {
             if matches!(index.record.state, IndexState::Building | IndexState::Dropped) {
-                return Ok(Some((namespace, index.id, index.record.state)));
+                return Ok(Some((namespace, Task::Index(index.id, index.record.state))));
+            }
+        }
+        for (label, recipe) in recipes(&snapshot, namespace)? {
+            if recipe.next != RecipeRecord::DONE {
+                return Ok(Some((namespace, Task::Label(label))));
             }
         }
     }
     Ok(None)
 }
 
-/// One step of one index; whether there was something to do.
+/// One step of one task; whether there was something to do.
 fn step(store: &Arc<Store>, names: Names) -> Result<bool> {
-    let Some((namespace, index, state)) = next(store)? else { return Ok(false) };
+    let Some((namespace, task)) = next(store)? else { return Ok(false) };
+    let (index, state) = match task {
+        Task::Index(index, state) => (index, state),
+        Task::Label(label) => {
+            store
+                .write(move |txn| GraphWriter::new(txn, &names, namespace).work_on_recipe(label))?;
+            return Ok(true);
+        }
+    };
     let step = move |txn: &mut embedded_db_storage::WriteTxn<'_>| {
         GraphWriter::new(txn, &names, namespace).work_on_index(index)
     };

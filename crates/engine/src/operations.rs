@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use embedded_db_common::{ActivityLevel, Error, Result};
+use embedded_db_common::{ActivityLevel, Error, Result, Symbol};
 use embedded_db_indexing::graph::Artefact;
+use embedded_db_indexing::recipes::Recipes;
 use embedded_db_storage::{ReadTxn, row_counts};
 use embedded_db_weaver::{
     ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters,
@@ -103,10 +104,13 @@ impl Database {
         let Some(node) = snapshot.node(namespace, slot)? else {
             return Err(Error::NotFound { kind: "node", id: id.to_owned() });
         };
+        let labels: Vec<Symbol> = node.labels().collect();
         let artefacts: &[Artefact] = if node.has_label(engine.names.message) {
             &[Artefact::Embedding, Artefact::Entities, Artefact::Links]
         } else if node.has_label(engine.names.chat) {
             &[Artefact::Summary]
+        } else if Recipes::read(&snapshot, namespace)?.embeds(&labels) {
+            &[Artefact::Embedding]
         } else {
             &[]
         };

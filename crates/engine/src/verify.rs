@@ -6,6 +6,7 @@ use embedded_db_common::{NamespaceId, Result, Slot, Symbol, Value, ValueRef};
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_indexing::labelled;
 use embedded_db_indexing::properties::declared_indexes;
+use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
     Direction, EdgeRecord, IndexId, IndexState, Kind, NodeRecord, ReadTxn, Snapshot,
@@ -254,6 +255,7 @@ impl Check<'_> {
         namespace: NamespaceId,
         nodes: &HashSet<Slot>,
     ) -> Result<()> {
+        let recipes = Recipes::read(self.snapshot, namespace)?;
         let mut problems = Vec::new();
         let mut count = 0;
         for (space, record) in self.snapshot.spaces()? {
@@ -275,8 +277,9 @@ impl Check<'_> {
                 }
                 if !embedding.set_by_user
                     && let Some(node) = self.snapshot.node(namespace, slot)?
-                    && let Some(message) = self.names.message_text(&node)?
-                    && embedded_db_common::ContentHash::of(&message.text) != embedding.content
+                    && !recipes.goes_through(&node, slot)
+                    && let Some(text) = recipes.embedded_text(self.names, &node)?
+                    && embedded_db_common::ContentHash::of(&text.text) != embedding.content
                 {
                     problems.push(format!("{name}: {:?} is of an older text", embedding.id));
                 }
@@ -292,18 +295,24 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Every message is embedded, waits, or has failed.
+    /// Every message, and every node with a text to embed, is embedded, waits, or has failed.
     fn pending(&mut self, name: &str, namespace: NamespaceId) -> Result<()> {
         let waiting =
             embedded_db_indexing::graph::pending(self.snapshot, namespace, Artefact::Embedding)?;
         let spaces = self.snapshot.spaces()?;
-        for slot in labelled(self.snapshot, namespace, self.names.message)? {
+        let recipes = Recipes::read(self.snapshot, namespace)?;
+        let mut embedded = labelled(self.snapshot, namespace, self.names.message)?;
+        for (label, _) in recipes.labels() {
+            embedded |= labelled(self.snapshot, namespace, *label)?;
+        }
+        for slot in embedded {
             let slot = Slot(slot);
             if waiting.contains(slot.0) {
                 continue;
             }
             let Some(node) = self.snapshot.node(namespace, slot)? else { continue };
-            if self.names.message_text(&node)?.is_none() {
+            let text = recipes.embedded_text(self.names, &node)?;
+            if text.is_none() || recipes.goes_through(&node, slot) {
                 continue;
             }
             let mut settled = false;

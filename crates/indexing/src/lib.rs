@@ -8,6 +8,7 @@ pub mod graph;
 mod hashing;
 pub mod kernels;
 pub mod properties;
+pub mod recipes;
 pub mod schema;
 pub mod text;
 pub mod vector;

@@ -15,6 +15,7 @@ mod keys;
 mod platform;
 mod postings;
 mod read;
+mod recipes;
 mod records;
 mod store;
 mod tx;
@@ -31,6 +32,7 @@ pub use keys::{Direction, Kind};
 pub use platform::{fork_generation, unforked};
 pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX};
 pub use read::{ReadTxn, Resolved};
+pub use recipes::{RecipeRecord, recipes};
 pub use records::{
     ChangeOp, ChangeRecord, DatabaseCounters, EdgeFields, EdgeRecord, EdgeTimes, EmbeddingRecord,
     NamespaceCounters, NodeRecord, SpaceRecord, WorkRecord, WorkState,

@@ -8,6 +8,7 @@ mod embeddings;
 mod indexes;
 mod mentions;
 mod nodes;
+mod recipes;
 mod summaries;
 mod work;
 
@@ -17,6 +18,7 @@ use embedded_db_common::{Error, NamespaceId, Result, Slot, Symbol};
 use embedded_db_storage::{Direction, Kind, Neighbor, NodeRecord, ReadTxn, WriteTxn};
 
 use crate::properties::DeclaredIndex;
+use crate::recipes::Recipes;
 use crate::schema::Names;
 
 pub use drafts::{Changes, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft};
@@ -33,12 +35,14 @@ pub struct GraphWriter<'t, 'e> {
     namespace: NamespaceId,
     /// The indexes that follow changes, once they were asked for.
     indexes: Option<Arc<[DeclaredIndex]>>,
+    /// What is declared of labels, once it was asked for.
+    recipes: Option<Arc<Recipes>>,
 }
 
 impl<'t, 'e> GraphWriter<'t, 'e> {
     /// A writer over a transaction.
     pub fn new(txn: &'t mut WriteTxn<'e>, names: &'t Names, namespace: NamespaceId) -> Self {
-        Self { txn, names, namespace, indexes: None }
+        Self { txn, names, namespace, indexes: None, recipes: None }
     }
 
     fn node(&self, slot: Slot) -> Result<NodeRecord<'_>> {

@@ -34,7 +34,7 @@ impl GraphWriter<'_, '_> {
         let properties = self.encode(&draft.properties)?;
         let slot = self.txn.insert_node(self.namespace, &id, &labels, &properties, derived)?;
         self.post_properties(slot, None, Some(&properties))?;
-        if labels.contains(&self.names.message) {
+        if labels.contains(&self.names.message) || self.recipes()?.embeds(&labels) {
             self.text_changed(slot)?;
         }
         Ok((id, slot))
@@ -42,9 +42,10 @@ impl GraphWriter<'_, '_> {
 
     /// Changes properties of a node. A message stays in its chat.
     pub fn update_node(&mut self, slot: Slot, changes: &Changes) -> Result<()> {
+        let recipes = self.recipes()?;
         let node = self.node(slot)?;
         let old = node.properties.as_bytes().to_vec();
-        let text = self.names.message_text(&node)?;
+        let text = recipes.embedded_text(self.names, &node)?;
         let found_by = self.entity_key(&node)?;
         let properties = self.merge(&old, changes)?;
         self.check_chat(slot, &properties)?;
@@ -59,10 +60,12 @@ impl GraphWriter<'_, '_> {
                 self.txn.post(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
             }
         }
-        if self.names.message_text(&self.node(slot)?)? != text {
+        if recipes.embedded_text(self.names, &self.node(slot)?)? != text {
             self.retract_derived(slot)?;
             self.text_changed(slot)?;
-            self.retract_summaries(slot)?;
+            if self.is_labelled(slot, self.names.message)? {
+                self.retract_summaries(slot)?;
+            }
         }
         Ok(())
     }
