@@ -363,7 +363,7 @@ impl Database {
         detached(py, || self.inner.declare_label(&label, text, embed))
     }
 
-    fn declared_labels(&self, py: Python<'_>) -> PyResult<Vec<(String, Vec<String>, Vec<String>)>> {
+    fn declared_labels(&self, py: Python<'_>) -> PyResult<Vec<engine::DeclaredLabel>> {
         detached(py, || self.inner.declared_labels())
     }
 

@@ -17,6 +17,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Between two looks at whether a caller that waits wants to go on.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// A label, its properties that are searched by words, and those that are embedded.
+pub type DeclaredLabel = (String, Vec<String>, Vec<String>);
+
 /// An index as users see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexInfo {
@@ -140,8 +143,8 @@ impl Database {
         self.engine()?.work_on_indexes()
     }
 
-    /// The labels that were declared, each with its properties for words and those that are embedded.
-    pub fn declared_labels(&self) -> Result<Vec<(String, Vec<String>, Vec<String>)>> {
+    /// The labels that were declared.
+    pub fn declared_labels(&self) -> Result<Vec<DeclaredLabel>> {
         let snapshot = self.engine()?.store.read()?;
         let names = |symbols: &[Symbol]| -> Result<Vec<String>> {
             symbols.iter().map(|symbol| Ok(snapshot.symbol_name(*symbol)?.to_string())).collect()

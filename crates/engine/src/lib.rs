@@ -24,7 +24,7 @@ pub use embedded_db_storage::panic_text;
 pub use embedded_db_weaver::{
     ArtefactState, Enriched, Failure, JobCounts, Mention, ModelSpace, Models, Status, TextToEnrich,
 };
-pub use indexes::IndexInfo;
+pub use indexes::{DeclaredLabel, IndexInfo};
 pub use objects::{Edge, Embedding, Node, Path};
 pub use operations::Stats;
 pub use queries::{Answer, AnsweredHit, Cursor, Query, SemanticLeg};
