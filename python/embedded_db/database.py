@@ -397,7 +397,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Reads):
             AlreadyExists: the new id is taken.
             InvalidInput: a value cannot be stored, or the new edge does not begin after the other.
 
-        Example:
+        Examples:
             >>> ann, oslo, bergen = db.create_nodes([{"label": n} for n in ("A", "B", "C")])
             >>> old = db.create_edge({"source": ann, "target": oslo, "type": "LIVES_IN"})
             >>> new = db.supersede_edge(old, {"target": bergen})
@@ -421,7 +421,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Reads):
         Raises:
             NotFound: the edge does not exist, or was retracted already.
 
-        Example:
+        Examples:
             >>> ids = db.create_nodes([{"label": "Person"}, {"label": "City"}])
             >>> edge = db.create_edge({"source": ids[0], "target": ids[1], "type": "LIVES_IN"})
             >>> known = db.get_edge(edge).recorded_at

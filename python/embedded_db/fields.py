@@ -175,7 +175,7 @@ class Expression(Generic[T]):
         return Condition({"property": self.name, "operator": "Exists"})
 
     def missing(self) -> Condition:
-        """The property is not there."""
+        """The property is not there; one that is stored as None is, and equals None."""
         return Condition({"property": self.name, "operator": "NotExists"})
 
     def __repr__(self) -> str:
@@ -190,7 +190,7 @@ class Attr(Generic[T]):
     ``Person(...).name`` a str. A field annotated ``str`` is a str to them on the class too, which
     is enough for comparisons.
 
-    Example:
+    Examples:
         >>> from embedded_db import Attr, NodeModel
         >>> class Town(NodeModel, label="Town"):
         ...     name: Attr[str]

@@ -63,7 +63,7 @@ class Memory:
             AlreadyExists: the id is taken.
             ModelUnavailable: the default model, which knows its tokens, is not installed.
 
-        Example:
+        Examples:
             >>> words = lambda text: len(text.split())
             >>> text = "Rust has no garbage collector.\n\nPython has one."
             >>> document = db.add_document(
@@ -125,7 +125,7 @@ class Memory:
             NotFound: a node it is about, its source object or a fact does not exist.
             AlreadyExists: the id is taken.
 
-        Example:
+        Examples:
             >>> old = db.remember("Ann lives in Oslo", source="call of May 3")
             >>> new = db.remember("Ann lives in Bergen", supersedes=old)
             >>> old.refresh()
@@ -177,7 +177,7 @@ class Memory:
             InvalidInput: none or several of the arguments are given.
             NotFound: there is no such node or namespace. A source without nodes gives 0.
 
-        Example:
+        Examples:
             >>> _ = db.remember("The launch is on Friday", source="https://example.org/plan")
             >>> db.forget(source="https://example.org/plan")
             1

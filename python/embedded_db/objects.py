@@ -36,7 +36,7 @@ class Objects:
             InvalidInput: a field declares what the database cannot do, or one is no model.
             AlreadyExists: a field is declared unique, and stored nodes share a value.
 
-        Example:
+        Examples:
             >>> from embedded_db import Field, NodeModel
             >>> class Person(NodeModel, label="Person"):
             ...     name: str = Field(index=True)
@@ -69,7 +69,7 @@ class Objects:
             NotFound: an end of an edge does not exist.
             InvalidInput: it is no such object, or a value cannot be stored.
 
-        Example:
+        Examples:
             >>> from embedded_db import NodeModel
             >>> class Person(NodeModel, label="Person"):
             ...     name: str
@@ -93,7 +93,7 @@ class Objects:
             NotFound: an end of an edge does not exist.
             InvalidInput: one is no such object, or a value cannot be stored.
 
-        Example:
+        Examples:
             >>> from embedded_db import EdgeModel, NodeModel
             >>> class Person(NodeModel, label="Person"):
             ...     name: str
@@ -146,7 +146,7 @@ class Objects:
         Raises:
             InvalidInput: what has this id is no object of the model.
 
-        Example:
+        Examples:
             >>> from embedded_db import NodeModel
             >>> class Person(NodeModel, label="Person"):
             ...     name: str

@@ -390,7 +390,7 @@ class Reads(Querying):
         Raises:
             InvalidInput: a time has no time zone.
 
-        Example:
+        Examples:
             >>> ids = db.create_nodes([{"label": "Person"}, {"label": "City"}])
             >>> edge = db.create_edge({"source": ids[0], "target": ids[1], "type": "LIVES_IN"})
             >>> known = db.get_edge(edge).recorded_at
@@ -416,7 +416,7 @@ class Reads(Querying):
         Raises:
             NotFound: the edge does not exist.
 
-        Example:
+        Examples:
             >>> ids = db.create_nodes([{"label": "Person"}, {"label": "City"}])
             >>> edge = db.create_edge({"source": ids[0], "target": ids[1], "type": "LIVES_IN"})
             >>> changed = db.update_edge(edge, {"weight": 0.5})

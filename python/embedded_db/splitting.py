@@ -57,7 +57,7 @@ def split(text: str, max_tokens: int, count: TokenCounter) -> list[Span]:
     Raises:
         InvalidInput: a single character has more than ``max_tokens`` tokens.
 
-    Example:
+    Examples:
         >>> words = lambda text: len(text.split())
         >>> text = "One two. Three four five. Six."
         >>> [text[a:b] for a, b in split(text, 3, words)]

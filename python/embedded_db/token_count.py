@@ -30,7 +30,7 @@ def count_tokens(text: str) -> int:
         ModelUnavailable: the model's files are not installed.
         BadText: the text is not valid Unicode.
 
-    Example:
+    Examples:
         >>> count_tokens("Tokens are pieces of words.")
         7
     """

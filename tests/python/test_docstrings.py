@@ -44,3 +44,11 @@ def test_what_users_of_models_call_has_an_example():
     found = {parameter.id for parameter in examples()}
     for name in ("memory.Memory.add_document", "memory.Memory.remember", "memory.Memory.forget"):
         assert f"embedded_db.{name}" in found
+
+
+def test_the_site_shows_every_example_as_one():
+    root = Path(embedded_db.__file__).parent
+    for file in sorted(root.rglob("*.py*")):
+        if file.suffix in (".py", ".pyi"):
+            lines = map(str.strip, file.read_text(encoding="utf-8").splitlines())
+            assert "Example:" not in lines, f"{file}: the site knows a section 'Examples:' only"

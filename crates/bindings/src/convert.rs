@@ -182,7 +182,8 @@ fn optional_micros(item: &Bound<'_, PyAny>, what: &str) -> PyResult<Option<i64>>
 /// An edge from its dict.
 pub(crate) fn edge(given: &Bound<'_, PyAny>) -> PyResult<EdgeDraft> {
     let EdgeSuccessor { source, target, edge_type, mut draft } = successor(given)?;
-    let missing = |field: &str| invalid(given.py(), format!("an edge needs {field}; it has none"));
+    let missing =
+        |field: &str| invalid(given.py(), format!("an edge needs a {field}; give {field}"));
     draft.source = source.ok_or_else(|| missing("source"))?;
     draft.target = target.ok_or_else(|| missing("target"))?;
     draft.edge_type = edge_type.ok_or_else(|| missing("type"))?;
@@ -315,7 +316,7 @@ pub(crate) fn embedding(given: &Bound<'_, PyAny>) -> PyResult<EmbeddingDraft> {
         "id, node_id, vector, space",
     )?;
     let missing =
-        |field: &str| invalid(given.py(), format!("an embedding needs {field}; it has none"));
+        |field: &str| invalid(given.py(), format!("an embedding needs a {field}; give {field}"));
     Ok(EmbeddingDraft {
         id,
         space,

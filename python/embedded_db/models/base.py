@@ -168,7 +168,7 @@ class Model:
             NotFound: the node was deleted.
             InvalidInput: a value cannot be stored; the object keeps its changes.
 
-        Example:
+        Examples:
             >>> message = db.create_chat().add_message("before")
             >>> message.content, message["mood"] = "after", "glad"
             >>> message.changed
@@ -189,7 +189,7 @@ class Model:
         Raises:
             NotFound: the node was deleted.
 
-        Example:
+        Examples:
             >>> chat = db.create_chat(title="Trip")
             >>> _ = db.update_node(chat, {"title": "Journey"})
             >>> chat.refresh()
@@ -212,7 +212,7 @@ class Model:
         Raises:
             NotFound: it was deleted already.
 
-        Example:
+        Examples:
             >>> message = db.create_chat().add_message("gone")
             >>> message.delete()
             >>> db.get_node(message.id) is None
@@ -258,7 +258,7 @@ class Model:
         Raises:
             InvalidQuery: something else than a condition is given.
 
-        Example:
+        Examples:
             >>> from embedded_db import Message
             >>> chat = db.create_chat()
             >>> m = chat.add_message("We should use Rust", sender="Ann")

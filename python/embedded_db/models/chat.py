@@ -19,7 +19,7 @@ __all__ = ["Chat"]
 class Chat(Model):
     """A conversation: it contains messages in order.
 
-    Example:
+    Examples:
         >>> chat = db.create_chat(title="Trip", topic="Paris")
         >>> _ = chat.add_message("See you there", sender="Ann")
         >>> chat.title, [(message.sender, message.content) for message in chat.messages()]
@@ -71,7 +71,7 @@ class Chat(Model):
             AlreadyExists: the id is taken.
             InvalidInput: a value cannot be stored, or there is no content.
 
-        Example:
+        Examples:
             >>> chat = db.create_chat()
             >>> image = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
             >>> seen = chat.add_message([{"type": "text", "text": "Who is this?"}, image])
@@ -107,7 +107,7 @@ class Chat(Model):
             AlreadyExists: an id is taken.
             InvalidInput: a value cannot be stored; the message says which.
 
-        Example:
+        Examples:
             >>> added = db.create_chat().add_messages(
             ...     [{"content": "Hello", "sender": "Ann"}, {"content": "Hi", "role": "assistant"}]
             ... )
@@ -127,7 +127,7 @@ class Chat(Model):
         Raises:
             NotFound: the chat was deleted, or ``after`` is no message of it.
 
-        Example:
+        Examples:
             >>> chat = db.create_chat()
             >>> first, *_ = chat.add_messages([{"content": text} for text in "abcd"])
             >>> [message.content for message in chat.messages(after=first, limit=2)]
@@ -148,7 +148,7 @@ class Chat(Model):
     def summary(self) -> Summary | None:
         """Give the newest summary of the chat, or None when there is none yet.
 
-        Example:
+        Examples:
             >>> from embedded_db import EmbeddedDB
             >>> from embedded_db.testing import FakeModel
             >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
@@ -178,7 +178,7 @@ class Chat(Model):
         answers of tools without their call, and calls that were never answered, unless they are
         the last thing in the chat.
 
-        Example:
+        Examples:
             >>> chat = db.create_chat()
             >>> for message in [{"role": "user", "content": "Hi"},
             ...                 {"role": "assistant", "content": "Hello!"}]:
@@ -221,7 +221,7 @@ class Chat(Model):
                 gives no number.
             ModelUnavailable: a model that is needed is not installed.
 
-        Example:
+        Examples:
             >>> chat = db.create_chat()
             >>> _ = chat.add_messages([{"content": f"message {n}"} for n in range(9)])
             >>> count = lambda text: len(text.split())

@@ -55,7 +55,7 @@ def Field(
         text: search its text by words.
         **constraints: what pydantic's ``Field`` takes: ``ge``, ``max_length``, ``description``…
 
-    Example:
+    Examples:
         >>> from embedded_db import Field, NodeModel
         >>> class City(NodeModel, label="City"):
         ...     name: str = Field(index=True, min_length=1)

@@ -31,7 +31,7 @@ class Document(Chat):
     def parts(self) -> "Iterator[Part]":
         """Iterate over the parts in order.
 
-        Example:
+        Examples:
             >>> document = db.add_document("One sentence. And another.", title="Note")
             >>> [(part.start, part.end, part.content) for part in document.parts()]
             [(0, 26, 'One sentence. And another.')]
@@ -88,7 +88,7 @@ class Fact(Message):
     def about(self) -> "Iterator[AnyNode]":
         """Iterate over the nodes it is about.
 
-        Example:
+        Examples:
             >>> ann = db.create_node({"label": "Person", "properties": {"name": "Ann"}})
             >>> fact = db.remember("Ann lives in Oslo", about=ann)
             >>> [node["name"] for node in fact.about()]

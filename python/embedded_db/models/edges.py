@@ -36,7 +36,7 @@ class EdgeModel(StoredModel):
         valid_to: true in the world until here.
         sources: ids of what it was derived from.
 
-    Example:
+    Examples:
         >>> from embedded_db import EdgeModel, NodeModel
         >>> class Person(NodeModel, label="Person"):
         ...     name: str
@@ -184,7 +184,7 @@ class EdgeModel(StoredModel):
             NotFound: it was deleted or retracted already.
             InvalidInput: it is not stored yet.
 
-        Example:
+        Examples:
             >>> from embedded_db import EdgeModel, NodeModel
             >>> class Person(NodeModel, label="Person"):
             ...     name: str
@@ -220,7 +220,7 @@ class EdgeModel(StoredModel):
             InvalidInput: it is not stored yet, or the new one does not begin after it.
             ValidationError: the fields do not fit the model (pydantic's).
 
-        Example:
+        Examples:
             >>> from embedded_db import EdgeModel, NodeModel
             >>> class Person(NodeModel, label="Person"):
             ...     name: str
@@ -260,7 +260,7 @@ class EdgeModel(StoredModel):
             InvalidInput: it is not stored yet, was read in a transaction, or a version does not
                 fit the model.
 
-        Example:
+        Examples:
             >>> from embedded_db import EdgeModel, NodeModel
             >>> class Person(NodeModel, label="Person"):
             ...     name: str

@@ -20,7 +20,7 @@ __all__ = ["Message"]
 class Message(Model):
     """One message of a chat.
 
-    Example:
+    Examples:
         >>> from embedded_db import EmbeddedDB
         >>> from embedded_db.testing import FakeModel
         >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
@@ -91,7 +91,7 @@ class Message(Model):
     def previous(self) -> "Message | None":
         """The message before this one, or None at the beginning of the chat.
 
-        Example:
+        Examples:
             >>> one, two = db.create_chat().add_messages([{"content": "one"}, {"content": "two"}])
             >>> two.previous.content, one.next.content, one.previous
             ('one', 'two', None)
@@ -112,7 +112,7 @@ class Message(Model):
             InvalidInput: there is a content that was not saved, or ``text`` is no text.
             NotFound: the message was deleted.
 
-        Example:
+        Examples:
             >>> answer = db.create_chat().add_message("", role="assistant")
             >>> for piece in ("Rust", " is", " fast"):
             ...     answer.append(piece)
@@ -141,7 +141,7 @@ class Message(Model):
     def to_openai(self) -> dict[str, Any]:
         """Give the message as OpenAI's chat interfaces take it; see `Chat.to_openai`.
 
-        Example:
+        Examples:
             >>> m = db.create_chat().add_message("Hello", sender="Ann Lee", role="user")
             >>> m.to_openai()
             {'role': 'user', 'content': 'Hello', 'name': 'Ann_Lee'}

@@ -205,7 +205,7 @@ class NodeModel(StoredModel):
     Attributes:
         id: the id, unique in its namespace; made when left out.
 
-    Example:
+    Examples:
         >>> from embedded_db import Field, NodeModel
         >>> class Person(NodeModel, label="Person"):
         ...     name: str = Field(index=True)
@@ -269,7 +269,7 @@ class NodeModel(StoredModel):
         Raises:
             InvalidQuery: something else than a condition is given.
 
-        Example:
+        Examples:
             >>> from embedded_db import NodeModel
             >>> class Town(NodeModel, label="Town"):
             ...     name: str
@@ -309,7 +309,7 @@ class NodeModel(StoredModel):
             NotFound: the node was deleted.
             InvalidInput: it is not stored yet, or a value cannot be stored.
 
-        Example:
+        Examples:
             >>> from embedded_db import Conflict, NodeModel
             >>> class Note(NodeModel, label="Note"):
             ...     text: str

@@ -30,7 +30,7 @@ class Relation(Generic[N]):
         edge: the model of the edges, or their type.
         direction: ``"out"``, ``"in"`` or ``"both"``.
 
-    Example:
+    Examples:
         >>> from embedded_db import EdgeModel, NodeModel, Relation
         >>> class Knows(EdgeModel, type="KNOWS"):
         ...     since: int

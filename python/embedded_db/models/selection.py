@@ -42,7 +42,7 @@ class Selection(Generic[M]):
     iteration asks anew. It is asked of the one database handle that is open in the process; with
     several, and for a namespace, a snapshot or a transaction, `on` says which.
 
-    Example:
+    Examples:
         >>> chat = db.create_chat()
         >>> _ = chat.add_messages([
         ...     {"content": "Rust is fast", "sender": "Ann"},
@@ -233,7 +233,7 @@ class Selection(Generic[M]):
     def count(self) -> int:
         """Count them, up to the limit.
 
-        Example:
+        Examples:
             >>> from embedded_db import Message
             >>> _ = db.create_chat().add_messages([{"content": text} for text in "abc"])
             >>> Message.where(Message.content != "a").on(db).count()
@@ -260,7 +260,9 @@ class Selection(Generic[M]):
         """Change properties of all that are selected, up to the limit, all or nothing.
 
         Args:
-            **changes: values by property name; `DELETE` as a value removes the property.
+            **changes: values by property name; `DELETE` as a value removes the property. They are
+                stored as they are given: the class does not check them, so an object with a value
+                that does not fit its field cannot be read as one of the class any more.
 
         Returns:
             How many there were.
@@ -270,7 +272,7 @@ class Selection(Generic[M]):
             ReadOnly: it is asked of a snapshot.
             Conflict: others changed them time and again.
 
-        Example:
+        Examples:
             >>> from embedded_db import Message
             >>> _ = db.create_chat().add_messages([{"content": text} for text in "abc"])
             >>> Message.where(Message.content.in_(["a", "b"])).on(db).update(read=True)
@@ -293,7 +295,7 @@ class Selection(Generic[M]):
             ReadOnly: it is asked of a snapshot.
             Conflict: others changed them time and again.
 
-        Example:
+        Examples:
             >>> from embedded_db import Message
             >>> _ = db.create_chat().add_messages([{"content": text} for text in "abc"])
             >>> Message.where(Message.content == "b").on(db).delete(), db.count("Message")
