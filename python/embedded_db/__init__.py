@@ -46,6 +46,7 @@ from .errors import (
     ValueTooLarge,
 )
 from .fields import DELETE, Attr, Condition, Expression
+from .indexes import Index
 from .models import (
     Chat,
     Document,
@@ -104,6 +105,7 @@ __all__ = [
     "Field",
     "ForkedHandle",
     "FormatTooNew",
+    "Index",
     "InternalError",
     "InvalidInput",
     "InvalidQuery",

@@ -21,6 +21,7 @@ from .arguments import choice_argument
 from .checks import vector as checked_vector
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
 from .errors import DatabaseClosed, InvalidInput, NotFound, shown
+from .indexes import Indexes
 from .memory import Memory
 from .models import (
     AnyNode,
@@ -70,7 +71,7 @@ class _Closed:
         )
 
 
-class EmbeddedDB(Objects, Memory, Reads):
+class EmbeddedDB(Objects, Memory, Indexes, Reads):
     """A handle on one namespace of a memory database.
 
     Nodes, edges, vectors and text live in one directory; what is written is enriched in the
@@ -673,9 +674,9 @@ class EmbeddedDB(Objects, Memory, Reads):
         self._native.set_activity_level(level)
 
     def flush(self, timeout: float | None = None, *, progress: bool = False) -> None:
-        """Wait until everything stored so far is enriched.
+        """Wait until everything stored so far is enriched, and indexes are built.
 
-        With ``ml=None`` nothing is ever enriched, and this returns at once.
+        With ``ml=None`` nothing is ever enriched, and only indexes are waited for.
 
         Args:
             timeout: seconds to wait at most; no limit when left out.

@@ -243,6 +243,10 @@ def _append(tx: Transaction, document: str, last: str | None, part: dict[str, An
 
 
 def _supersede(tx: Transaction, node: str, target: str) -> None:
+    if target == node:
+        raise InvalidInput(
+            f"the fact {node!r} cannot take its own place", hint="Give the id of an older fact"
+        )
     old = tx.get_node(target)
     if old is None:
         raise NotFound(f"the fact {target!r} does not exist", hint="Check the id", id=target)

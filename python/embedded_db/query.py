@@ -67,9 +67,9 @@ class GraphFilter(Expansion):
     exclude: NotRequired[bool]
     """Keep what is not reached instead."""
     valid_at: NotRequired[datetime | None]
-    """Only edges that are true in the world at this time; any when left out."""
+    """Only edges that are true in the world at this time."""
     known_at: NotRequired[datetime | None]
-    """The edges as the database held them for true at this time; now when left out."""
+    """The edges as the database held them for true at this time; as they are now without it."""
 
 
 class SemanticQuery(TypedDict):

@@ -102,7 +102,7 @@ class Querying(ABC):
 
         Raises:
             InvalidQuery: a field is malformed, or the query is empty or contradicts itself, or
-                the cursor is that of another query.
+                the cursor is that of another query, database or namespace.
             NotFound: a start node or a space does not exist.
             DimensionMismatch: the vector has another length than its space.
             ModelUnavailable: a text has to be embedded and there is no model.

@@ -299,7 +299,7 @@ def reranked(
     given = rerank(results) if len(results) else []
     try:
         scores = [float(score) for score in given]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(
             f"rerank gave {shown(given)}", hint="It has to give one number for each result"
         ) from error

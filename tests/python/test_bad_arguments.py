@@ -9,7 +9,7 @@ import contextlib
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -160,6 +160,7 @@ SOUND: dict[str, Callable[[], Any]] = {
     "message": lambda: "message",
     "messages": lambda: [{"content": "text"}],
     "name": lambda: "other",
+    "new_edge": lambda: {"valid_from": datetime(2100, 1, 1, tzinfo=UTC)},
     "node": lambda: {"label": "X", "properties": {"p": 1}},
     "nodes": lambda: [{"label": "X", "properties": {"p": 1}}],
     "query": lambda: None,
@@ -233,7 +234,10 @@ INSIDE: dict[str, list[Callable[[Any], Any]]] = {
         lambda bad: {"start": bad},
         *(
             lambda bad, name=name: {"start": "a", name: bad}
-            for name in ("edge_types", "direction", "min_hops", "max_hops", "exclude")
+            for name in (
+                *("edge_types", "direction", "min_hops", "max_hops", "exclude"),
+                *("valid_at", "known_at"),
+            )
         ),
     ],
     "semantic_query": [
@@ -248,6 +252,7 @@ INSIDE: dict[str, list[Callable[[Any], Any]]] = {
     "text_query": [lambda bad: {"text": bad}],
     "rank": [lambda bad: {"text": bad}, lambda bad: {bad: 1.0}],
 }
+INSIDE["new_edge"] = INSIDE["edge"]
 INSIDE["nodes"] = [
     lambda bad, inner=inner: [SOUND["node"](), inner(bad)] for inner in INSIDE["node"]
 ]

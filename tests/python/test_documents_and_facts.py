@@ -296,3 +296,9 @@ def test_any_document_is_its_parts(text):
     with EmbeddedDB(":memory:", ml=None) as db:
         document = db.add_document(text, max_tokens=3, count_tokens=words)
         assert document.text == text
+
+
+def test_a_fact_cannot_take_its_own_place(db):
+    with pytest.raises(InvalidInput, match="own place"):
+        db.remember("Ann lives in Oslo", id="ann", supersedes="ann")
+    assert not db.exists("ann")

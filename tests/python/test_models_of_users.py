@@ -301,18 +301,29 @@ def test_a_field_may_be_declared_anew():
 # --- declarations ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wanted", [{"unique": True}, {"embed": True}, {"text": True}])
-def test_a_declaration_that_cannot_be_kept_is_refused(db, wanted):
-    if "unique" in wanted and hasattr(db, "create_index"):
-        pytest.skip("unique properties are enforced here: see the tests of indexes")
+def test_declared_unique_values_are_enforced(db):
+    class Account(NodeModel):
+        email: str = Field(unique=True)
 
-    class Wanting(NodeModel):
-        name: str = Field(**wanted)
+    db.add(Account(id="ann", email="a@b"))
+    with pytest.raises(AlreadyExists, match=r'Account\.email is unique, and the node "ann"'):
+        db.add(Account(email="a@b"))
+    assert [(i.label, i.property, i.unique) for i in db.indexes()] == [("Account", "email", True)]
+    assert [a.id for a in Account.where(Account.email == "a@b")] == ["ann"]
 
-    for call in (lambda: db.register(Wanting), lambda: db.add(Wanting(name="x"))):
-        with pytest.raises(InvalidInput, match=rf"Wanting\.name.*{next(iter(wanted))}=True"):
-            call()
-    assert db.count("Wanting") == 0
+
+def test_declared_texts_are_found_by_words_and_meaning(woven):
+    class Bio(NodeModel, label="Bio"):
+        name: str = Field(text=True)
+        about: str = Field(embed=True, text=True)
+
+    woven.add(Bio(id="ann", name="Ann", about="climbs mountains"))
+    woven.add(Bio(id="bob", name="Bob", about="bakes bread"))
+    woven.flush()
+    assert [b.id for b in Bio.where().matching("mountains")] == ["ann"]
+    assert [b.id for b in Bio.where().matching("bob")] == ["bob"]
+    assert next(iter(Bio.where().similar_to("bakes bread"))).id == "bob"
+    assert woven.verify()["problems"] == []
 
 
 def test_declared_indexes_are_made_once(db, monkeypatch):

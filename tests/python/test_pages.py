@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedded_db import Config, ConvergedQuery, EmbeddedDB, InvalidQuery, SnapshotExpired
+from embedded_db import (
+    Config,
+    ConvergedQuery,
+    DatabaseClosed,
+    EmbeddedDB,
+    InvalidQuery,
+    SnapshotExpired,
+)
 
 WORDS = ["rust", "database", "paris", "graph", "memory", "spring"]
 
@@ -122,6 +129,58 @@ def test_a_cursor_belongs_to_its_query(db):
     again = db.query(labels=["Message"], limit=7, after=cursor, explain=True)
     assert len(again) == 7
     assert again.plan
+
+
+def test_a_cursor_shows_nothing_to_another_namespace_or_database(db):
+    """Not even where the query is the same: it would show one user's memory to another."""
+    user, query = db.namespace("user-1"), {"labels": ["Message"], "limit": 5}
+    with EmbeddedDB(":memory:", ml=None) as other:
+        for source in (db, user, other):
+            fill(source, 4, 30)
+        for source in (db, user, other):
+            cursor = source.query(**query).cursor
+            assert len(source.query(**query, after=cursor)) == 5
+            with source.snapshot() as snapshot:
+                held = snapshot.query(**query).cursor
+                for wrong in {db, user, other} - {source}:
+                    with pytest.raises(InvalidQuery, match="another database or namespace"):
+                        wrong.query(**query, after=cursor)
+                    with wrong.snapshot() as theirs:
+                        for foreign in (cursor, held):
+                            with pytest.raises(InvalidQuery, match="another database or namespace"):
+                                theirs.query(**query, after=foreign)
+                    with wrong.transaction() as tx, pytest.raises(InvalidQuery, match="another"):
+                        tx.query(**query, after=held)
+    assert len(db.namespace("user-1").query(**query, after=user.query(**query).cursor)) == 5
+
+
+def test_a_cursor_of_a_closed_database_says_so(db, path):
+    fill(db, 4, 30)
+    cursor = db.query(labels=["Message"], limit=5).cursor
+    db.close()
+    with EmbeddedDB(path, ml=None) as again, pytest.raises(DatabaseClosed):
+        again.query(labels=["Message"], limit=5, after=cursor)
+
+
+def test_results_that_are_kept_for_long_use_up_nothing():
+    """Far more of them than there may be snapshots: those too old to go on are let go of."""
+    with EmbeddedDB(":memory:", config=Config(ml=None, max_snapshot_age=0.02)) as db:
+        fill(db, 6, 12)
+        snapshot = db.snapshot()
+        kept = []
+        while len(kept) < 3000:
+            if len(kept) % 500 == 0:
+                begun = time.monotonic()
+                while time.monotonic() < begun + 0.04:
+                    pass
+            kept.append(db.query(labels=["Message"], limit=5))
+        assert [r.node.id for r in kept[0]] == [r.node.id for r in kept[-1]]
+        for old in (
+            lambda: db.query(labels=["Message"], limit=5, after=kept[0].cursor),
+            lambda: snapshot.count(),
+        ):
+            with pytest.raises(SnapshotExpired):
+                old()
 
 
 def test_a_cursor_that_is_too_old_says_so():

@@ -155,7 +155,12 @@ def test_a_function_may_rank_anew(db):
     assert [r.rerank_score for r in found] == sorted(lengths, reverse=True)[:3]
     assert all(r.text_score for r in found)
     assert found.cursor is None
-    for wrong in (lambda rs: [1.0], lambda rs: [math.nan] * len(rs), lambda rs: ["a"] * len(rs)):
+    for wrong in (
+        lambda rs: [1.0],
+        lambda rs: [math.nan] * len(rs),
+        lambda rs: ["a"] * len(rs),
+        lambda rs: [10**400] * len(rs),
+    ):
         with pytest.raises(InvalidInput, match="rerank gave"):
             db.query(text_query={"text": "rust"}, rerank=wrong)
 

@@ -119,12 +119,15 @@ class EdgesInTime(RuleBasedStateMachine):
             self.create(source, to, type, None, None)
 
     def teardown(self):
-        if hasattr(self, "db"):
+        if not hasattr(self, "db"):
+            return
+        try:
             for known_at in (None, *sorted(set(self.moments))[-12:]):
                 for valid_at in (None, DAYS[3]):
                     self.compare(self.db, {"valid_at": valid_at, "known_at": known_at})
             report = self.db.verify()
             assert report["ok"], report
+        finally:
             self.db.close()
             self.directory.cleanup()
 
@@ -640,6 +643,10 @@ def test_edges_of_models_in_time(db):
         new.supersede()
     assert [edge.id for edge in Works.of(ann)] == [works.id]
     assert [edge.role for edge in Works.of(ann, known_at=begun)] == ["cook"]
+    at = Thing.where().on(db).connected_to(ann, "WORKS_FOR", known_at=begun)
+    assert [thing.id for thing in at] == [acme.id]
+    none = Thing.where().on(db).connected_to(ann, "WORKS_FOR", valid_at=ALWAYS)
+    assert list(none) == []
     with pytest.raises(InvalidInput, match="not stored"):
         Works(source=ann, target=acme, role="x").retract()
     with db.transaction() as tx:

@@ -220,3 +220,23 @@ def test_a_snapshot_shows_one_instant(accounts):
     snapshot.close()
     with pytest.raises(InvalidInput, match="closed.*snapshot"):
         snapshot.get_node("a")
+
+
+def test_a_long_chat_is_deleted_with_its_own_edges(db):
+    """The whole of it is gone for the transaction, what was tied to it meanwhile included."""
+    chat = db.create_chat(id="chat")
+    made = chat.add_messages([{"content": f"text {n}"} for n in range(20_000)])
+    db.create_node({"id": "user", "label": "User"})
+    db.create_edge({"id": "read", "source": "user", "target": made[7].id, "type": "READ"})
+    with db.transaction() as tx:
+        own = tx.create_edge({"source": "user", "target": made[-1].id, "type": "LIKES"})
+        kept = tx.create_edge({"source": "user", "target": "user", "type": "LIKES"})
+        tx.delete_node("chat")
+        assert tx.get_node("chat") is None
+        assert tx.get_node(made[19_999].id) is None
+        assert [tx.get_edge(id) for id in ("read", own)] == [None, None]
+        assert tx.get_edge(kept) is not None
+        assert [node.id for node in tx.neighbors("user")] == ["user"]
+    assert db.count("Message") == 0
+    assert [edge.id for edge in db.edges("user")] == [kept]
+    assert db.verify()["ok"]

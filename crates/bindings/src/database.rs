@@ -91,6 +91,17 @@ fn options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
     Ok(out)
 }
 
+fn index(py: Python<'_>, info: engine::IndexInfo) -> PyResult<Bound<'_, PyDict>> {
+    let out = PyDict::new(py);
+    out.set_item("label", info.label)?;
+    out.set_item("property", info.property)?;
+    out.set_item("unique", info.unique)?;
+    out.set_item("state", info.state)?;
+    out.set_item("entries", info.entries)?;
+    out.set_item("error", (!info.error.is_empty()).then_some(info.error))?;
+    Ok(out)
+}
+
 #[pymethods]
 impl Database {
     #[staticmethod]
@@ -338,7 +349,43 @@ impl Database {
         detached(py, || self.inner.add_messages(&chat_id, messages)).map(nodes)
     }
 
-    // ---- queries
+    // ---- indexes
+
+    fn create_index<'py>(
+        &self,
+        py: Python<'py>,
+        label: Text<'_>,
+        property: Text<'_>,
+        unique: bool,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let made =
+            detached(py, || self.inner.create_index(&label, &property, unique, &interrupted))?;
+        index(py, made)
+    }
+
+    fn drop_index(&self, py: Python<'_>, label: Text<'_>, property: Text<'_>) -> PyResult<()> {
+        detached(py, || self.inner.drop_index(&label, &property))
+    }
+
+    fn declare_label(
+        &self,
+        py: Python<'_>,
+        label: Text<'_>,
+        text: &Bound<'_, PyAny>,
+        embed: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let (text, embed) = (strings("text", text)?, strings("embed", embed)?);
+        detached(py, || self.inner.declare_label(&label, text, embed))
+    }
+
+    fn declared_labels(&self, py: Python<'_>) -> PyResult<Vec<engine::DeclaredLabel>> {
+        detached(py, || self.inner.declared_labels())
+    }
+
+    fn indexes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        let found = detached(py, || self.inner.indexes(&interrupted))?;
+        found.into_iter().map(|info| index(py, info)).collect()
+    }
 
     // ---- weaver
 

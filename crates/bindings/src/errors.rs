@@ -121,6 +121,7 @@ fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             fields.set_item("kind", kind)?;
             fields.set_item("id", id)?;
         }
+        Error::Taken { id, .. } => fields.set_item("id", id)?,
         Error::Conflict { kind, id, expected, found } => {
             fields.set_item("kind", kind)?;
             fields.set_item("id", id)?;

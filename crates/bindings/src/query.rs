@@ -417,6 +417,8 @@ impl Hits {
             let row = PyDict::new(py);
             row.set_item("step", step.step)?;
             row.set_item("detail", &step.detail)?;
+            row.set_item("access", step.access)?;
+            row.set_item("estimate", step.estimate)?;
             row.set_item("rows", step.rows)?;
             row.set_item("micros", step.micros)?;
             steps.append(row)?;

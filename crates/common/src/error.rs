@@ -24,6 +24,14 @@ pub enum Error {
         /// The id that is taken.
         id: String,
     },
+    /// A unique value is taken, or something is there already in another form.
+    #[error("{message}")]
+    Taken {
+        /// What, by whom, and what to do.
+        message: String,
+        /// Id of the node that has the value, or the name of what is there.
+        id: String,
+    },
     /// Somebody else wrote first.
     #[error(
         "{kind} {id:?} was changed by another writer: expected version {expected}, found {found}; \
@@ -212,7 +220,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "NotFound",
-            Self::AlreadyExists { .. } => "AlreadyExists",
+            Self::AlreadyExists { .. } | Self::Taken { .. } => "AlreadyExists",
             Self::Conflict { .. } => "Conflict",
             Self::InvalidInput(_) => "InvalidInput",
             Self::BadText(_) => "BadText",

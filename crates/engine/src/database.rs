@@ -12,6 +12,7 @@ use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{ReadTxn, SpaceRecord, Store, WriteTxn, fork_generation, unforked};
 use embedded_db_weaver::{Models, Weaver};
 
+use crate::indexes::IndexWorker;
 use crate::pins::Pins;
 
 /// Model functions shared by queries and the weaver.
@@ -118,6 +119,7 @@ pub(crate) struct Engine {
     /// The space of the models.
     pub(crate) space: Option<(SpaceId, SpaceRecord)>,
     pub(crate) weaver: Option<Arc<Weaver>>,
+    pub(crate) index_worker: Arc<IndexWorker>,
     /// Snapshots that users hold.
     pub(crate) pins: Pins,
     options: Options,
@@ -320,6 +322,12 @@ impl Database {
         Ok(engine)
     }
 
+    /// Whether both are handles on the same namespace of the same open database.
+    pub(crate) fn reads_the_same(&self, other: &Self) -> Result<bool> {
+        let (own, others) = (self.engine()?, other.engine()?);
+        Ok(self.namespace == other.namespace && Arc::ptr_eq(&own, &others))
+    }
+
     /// Writes this namespace: all of the job, or nothing.
     pub(crate) fn write<T: Send + 'static>(
         &self,
@@ -391,13 +399,34 @@ impl Engine {
             _ => None,
         };
         let (pins, options, handles) = (Pins::default(), options.clone(), Mutex::new(1));
-        Ok(Self { store, names, views, models, space, weaver, pins, options, handles })
+        let index_worker = Arc::default();
+        let engine = Self {
+            store,
+            names,
+            views,
+            models,
+            space,
+            weaver,
+            index_worker,
+            pins,
+            options,
+            handles,
+        };
+        // A process that was killed may have left some.
+        engine.work_on_indexes()?;
+        Ok(engine)
+    }
+
+    /// Lets indexes be built, or removed, in the background, where there are such.
+    pub(crate) fn work_on_indexes(&self) -> Result<()> {
+        self.index_worker.wake(&self.store, self.names)
     }
 
     fn stop(&self) {
         if let Some(weaver) = &self.weaver {
             weaver.stop();
         }
+        self.index_worker.stop();
         self.store.close();
         self.pins.end();
     }

@@ -1,6 +1,7 @@
 //! The database: assembles store, views, queries and the weaver behind one handle.
 
 mod database;
+mod indexes;
 mod objects;
 mod operations;
 mod pins;
@@ -25,6 +26,7 @@ pub use embedded_db_storage::panic_text;
 pub use embedded_db_weaver::{
     ArtefactState, Enriched, Failure, JobCounts, Mention, ModelSpace, Models, Status, TextToEnrich,
 };
+pub use indexes::{DeclaredLabel, IndexInfo};
 pub use objects::{Edge, Embedding, Node, Path};
 pub use operations::Stats;
 pub use queries::{Answer, AnsweredHit, Cursor, Query, SemanticLeg};

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use embedded_db_common::{ActivityLevel, Error, Result};
+use embedded_db_common::{ActivityLevel, Error, Result, Symbol};
 use embedded_db_indexing::graph::Artefact;
+use embedded_db_indexing::recipes::Recipes;
 use embedded_db_storage::{ReadTxn, row_counts};
 use embedded_db_weaver::{
     ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters,
@@ -104,10 +105,13 @@ impl Database {
         let Some(node) = snapshot.node(namespace, slot)? else {
             return Err(Error::NotFound { kind: "node", id: id.to_owned() });
         };
+        let labels: Vec<Symbol> = node.labels().collect();
         let artefacts: &[Artefact] = if node.has_label(engine.names.message) {
             &[Artefact::Embedding, Artefact::Entities, Artefact::Links]
         } else if node.has_label(engine.names.chat) {
             &[Artefact::Summary]
+        } else if Recipes::read(&snapshot, namespace)?.embeds(&labels) {
+            &[Artefact::Embedding]
         } else {
             &[]
         };
@@ -118,15 +122,20 @@ impl Database {
         artefacts.iter().map(|artefact| Ok((artefact.name(), state(*artefact)?))).collect()
     }
 
-    /// Waits until nothing is left to do; false when time ran out. Without a weaver nothing is
-    /// waited for.
+    /// Waits until no work is left to the weaver and no index to build; false when time ran out.
     pub fn wait_idle(
         &self,
         timeout: Option<Duration>,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<bool> {
-        match self.weaver()? {
-            Some(weaver) => weaver.wait_idle(timeout, interrupted),
+        let engine = self.engine()?;
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        if !engine.index_worker.wait_idle(deadline, interrupted)? {
+            return Ok(false);
+        }
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        match &engine.weaver {
+            Some(weaver) => weaver.wait_idle(left, interrupted),
             None => Ok(true),
         }
     }

@@ -68,6 +68,8 @@ pub struct Answer {
 
 /// Where the results of a query go on: the instant that it saw, and what it gave so far.
 pub struct Cursor {
+    /// Where it comes from: slots and LSNs of another database or namespace mean something else.
+    from: Database,
     seen: Seen,
     asked: Arc<Query>,
     prepared: Prepared,
@@ -92,6 +94,16 @@ struct Prepared {
 }
 
 impl Cursor {
+    fn check_origin(&self, database: &Database) -> Result<()> {
+        if self.from.reads_the_same(database)? {
+            return Ok(());
+        }
+        Err(Error::query(
+            "after",
+            "the cursor comes from another database or namespace; pass it to what it came from",
+        ))
+    }
+
     /// The results behind those given so far, in the instant that `reads` holds.
     fn page(&self, reads: &PinnedReads, query: &Query, guard: &Guard<'_>) -> Result<Answer> {
         if !self.asked.finds_the_same(query) {
@@ -107,7 +119,13 @@ impl Cursor {
         let (mut answer, given) = reads.page(&prepared, &self.given, guard)?;
         answer.cursor = given.map(|given| {
             let (seen, asked) = (self.seen.clone(), Arc::clone(&self.asked));
-            Arc::new(Self { seen, asked, prepared: self.prepared.clone(), given })
+            Arc::new(Self {
+                from: self.from.clone(),
+                seen,
+                asked,
+                prepared: self.prepared.clone(),
+                given,
+            })
         });
         Ok(answer)
     }
@@ -145,6 +163,7 @@ impl Database {
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Answer> {
         let Some(cursor) = after else { return self.first_page(query, interrupted) };
+        cursor.check_origin(self)?;
         let guard = Guard::new(query.timeout, interrupted);
         match &cursor.seen {
             Seen::Own(reads) => cursor.page(reads, query, &guard),
@@ -157,6 +176,7 @@ impl Database {
 
     fn first_page(&self, query: &Query, interrupted: &dyn Fn() -> Result<()>) -> Result<Answer> {
         let engine = self.engine()?;
+        engine.pins.end_expired();
         let guard = Guard::new(query.timeout, interrupted);
         if let Some(weaver) = &engine.weaver {
             weaver.touch();
@@ -180,8 +200,8 @@ impl Database {
             }
             if let Some(given) = given {
                 let seen = Seen::Own(Arc::new(self.hold(&engine, pin)?));
-                let asked = Arc::new(query.clone());
-                answer.cursor = Some(Arc::new(Cursor { seen, asked, prepared, given }));
+                let (from, asked) = (self.clone(), Arc::new(query.clone()));
+                answer.cursor = Some(Arc::new(Cursor { from, seen, asked, prepared, given }));
             }
             return Ok(answer);
         }
@@ -303,6 +323,9 @@ impl PinnedReads {
         after: Option<&Cursor>,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Answer> {
+        if let Some(cursor) = after {
+            cursor.check_origin(self.database())?;
+        }
         let guard = Guard::new(query.timeout, interrupted);
         match after.map(|cursor| (cursor, &cursor.seen)) {
             None => self.first_page(query, &guard),
@@ -322,7 +345,7 @@ impl PinnedReads {
         let (mut answer, given) = self.page(&prepared, &RoaringBitmap::new(), guard)?;
         answer.cursor = given.map(|given| {
             let (seen, asked) = (Seen::Callers(self.lsn()), Arc::new(query.clone()));
-            Arc::new(Cursor { seen, asked, prepared, given })
+            Arc::new(Cursor { from: self.database().clone(), seen, asked, prepared, given })
         });
         Ok(answer)
     }

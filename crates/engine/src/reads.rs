@@ -565,7 +565,10 @@ macro_rules! forward_reads {
 impl Database {
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
         let engine = self.engine()?;
-        let snapshot = engine.store.read()?;
+        let snapshot = engine.store.read().or_else(|error| {
+            // The table of readers may be full of snapshots that are too old to be read.
+            if engine.pins.end_expired() { engine.store.read() } else { Err(error) }
+        })?;
         self.check_namespace(&snapshot)?;
         read(&Reader { engine: &engine, snapshot: &snapshot, namespace: self.namespace_id() })
     }
@@ -582,6 +585,7 @@ impl Database {
     /// Many reads of one instant.
     pub fn snapshot(&self) -> Result<PinnedReads> {
         let engine = self.engine()?;
+        engine.pins.end_expired();
         let pin = engine.views.pin(&engine.store)?;
         self.hold(&engine, pin)
     }

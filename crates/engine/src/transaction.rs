@@ -154,13 +154,11 @@ impl Transaction {
             gone.extend(self.owned(id, "CONTAINS", Reach::Out, "Message")?);
             gone.extend(self.owned(id, "SUMMARIZES", Reach::In, "Summary")?);
         }
-        for id in gone {
-            for edge in self.incident(&id)? {
-                self.retracted.remove(&edge);
-                self.edges.insert(edge, None);
-            }
-            self.nodes.insert(id, None);
+        for edge in self.incident(&gone)? {
+            self.retracted.remove(&edge);
+            self.edges.insert(edge, None);
         }
+        self.nodes.extend(gone.into_iter().map(|id| (id, None)));
         self.ops.push(Op::DeleteNode(id.to_owned()));
         Ok(())
     }
@@ -180,16 +178,25 @@ impl Transaction {
         Ok(out)
     }
 
-    /// Ids of the edges of a node, own and retracted ones included.
-    fn incident(&self, id: &str) -> Result<HashSet<String>> {
+    /// Ids of the edges of nodes, own and retracted ones included.
+    fn incident(&self, nodes: &[String]) -> Result<HashSet<String>> {
         let mut out: HashSet<String> = HashSet::new();
-        if self.reads.exists(id)? {
-            out.extend(self.reads.reader(|reader| reader.edge_ids_ever(id))?);
+        for id in nodes {
+            if self.reads.exists(id)? {
+                out.extend(self.reads.reader(|reader| reader.edge_ids_ever(id))?);
+            }
         }
-        let retracted = self.retracted.iter().filter(|(_, ends)| ends.iter().any(|end| end == id));
+        let nodes: HashSet<&str> = nodes.iter().map(String::as_str).collect();
+        let retracted = self
+            .retracted
+            .iter()
+            .filter(|(_, ends)| ends.iter().any(|end| nodes.contains(end.as_str())));
         out.extend(retracted.map(|(edge, _)| edge.clone()));
         let own = self.edges.values().flatten();
-        out.extend(own.filter(|e| e.source == id || e.target == id).map(|e| e.id.clone()));
+        let own = own.filter(|edge| {
+            nodes.contains(edge.source.as_str()) || nodes.contains(edge.target.as_str())
+        });
+        out.extend(own.map(|edge| edge.id.clone()));
         Ok(out)
     }
 

@@ -2,13 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use embedded_db_common::{NamespaceId, Result, Slot, Symbol, ValueRef};
+use embedded_db_common::{NamespaceId, Result, Slot, Symbol, Value, ValueRef};
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_indexing::labelled;
+use embedded_db_indexing::properties::declared_indexes;
+use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
-    Direction, EdgeRecord, IndexId, Kind, NodeRecord, ReadTxn, Snapshot, check_invariants,
-    text_value,
+    Direction, EdgeRecord, IndexId, IndexState, Kind, NodeRecord, ReadTxn, Snapshot,
+    check_invariants, text_value,
 };
 
 use crate::database::Database;
@@ -111,6 +113,7 @@ impl Check<'_> {
                 self.problem(format!("{name}: a label lists nodes that do not have it"));
             }
         }
+        self.declared_indexes(name, namespace, &payloads, interrupted)?;
         for index in self.names.indexes() {
             self.snapshot.index_values(namespace, index.index, |value, container| {
                 let found = found.entry((index.index, value.to_vec())).or_default();
@@ -131,6 +134,59 @@ impl Check<'_> {
         self.pending(name, namespace)?;
         if counters.nodes != slots.len() as u64 {
             self.problem(format!("{name}: {} nodes, counted {}", slots.len(), counters.nodes));
+        }
+        Ok(())
+    }
+
+    /// Each index made on demand holds the nodes with their values, all of them once it is ready, and
+    /// nothing else.
+    fn declared_indexes(
+        &mut self,
+        name: &str,
+        namespace: NamespaceId,
+        nodes: &[(Slot, Vec<u8>)],
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<()> {
+        for index in declared_indexes(self.snapshot, namespace)? {
+            if !index.record.is_kept() {
+                continue;
+            }
+            let of = self.snapshot.symbol_name(index.record.label)?;
+            let built =
+                |slot: Slot| index.record.state == IndexState::Ready || slot < index.record.next;
+            let mut listed: HashSet<(Vec<u8>, u32)> = HashSet::new();
+            self.snapshot.index_values(namespace, index.id, |value, container| {
+                listed.extend(container.slots().map(|slot| (value.to_vec(), slot)));
+                true
+            })?;
+            let (mut missing, mut holders) = (0, HashMap::<Vec<u8>, Vec<Value>>::new());
+            let mut shared = 0;
+            for (slot, payload) in nodes {
+                interrupted()?;
+                let Ok(node) = NodeRecord::parse(payload) else { continue };
+                let labels: Vec<Symbol> = node.labels().collect();
+                let Some(key) = index.key(&labels, node.properties)? else { continue };
+                let there = listed.remove(&(key.clone(), slot.0));
+                missing += u64::from(!there && built(*slot));
+                if let (true, true, Some(value)) =
+                    (there, index.record.unique, index.value(node.properties)?)
+                {
+                    let value = value.to_value()?;
+                    let others = holders.entry(key).or_default();
+                    let equal = others.iter().any(|other| other.equals(&value));
+                    shared += u64::from(equal && value != Value::Null);
+                    others.push(value);
+                }
+            }
+            for (count, what) in [
+                (missing, "nodes are missing in the index"),
+                (listed.len() as u64, "entries that no node has are in the index"),
+                (shared, "nodes share a value in the unique index"),
+            ] {
+                if count > 0 {
+                    self.problem(format!("{name}: {count} {what} of {of}.{}", index.property));
+                }
+            }
         }
         Ok(())
     }
@@ -202,6 +258,7 @@ impl Check<'_> {
         namespace: NamespaceId,
         nodes: &HashSet<Slot>,
     ) -> Result<()> {
+        let recipes = Recipes::read(self.snapshot, namespace)?;
         let mut problems = Vec::new();
         let mut count = 0;
         for (space, record) in self.snapshot.spaces()? {
@@ -223,8 +280,9 @@ impl Check<'_> {
                 }
                 if !embedding.set_by_user
                     && let Some(node) = self.snapshot.node(namespace, slot)?
-                    && let Some(message) = self.names.message_text(&node)?
-                    && embedded_db_common::ContentHash::of(&message.text) != embedding.content
+                    && !recipes.goes_through(&node, slot)
+                    && let Some(text) = recipes.embedded_text(self.names, &node)?
+                    && embedded_db_common::ContentHash::of(&text.text) != embedding.content
                 {
                     problems.push(format!("{name}: {:?} is of an older text", embedding.id));
                 }
@@ -240,18 +298,24 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Every message is embedded, waits, or has failed.
+    /// Every message, and every node with a text to embed, is embedded, waits, or has failed.
     fn pending(&mut self, name: &str, namespace: NamespaceId) -> Result<()> {
         let waiting =
             embedded_db_indexing::graph::pending(self.snapshot, namespace, Artefact::Embedding)?;
         let spaces = self.snapshot.spaces()?;
-        for slot in labelled(self.snapshot, namespace, self.names.message)? {
+        let recipes = Recipes::read(self.snapshot, namespace)?;
+        let mut embedded = labelled(self.snapshot, namespace, self.names.message)?;
+        for (label, _) in recipes.labels() {
+            embedded |= labelled(self.snapshot, namespace, *label)?;
+        }
+        for slot in embedded {
             let slot = Slot(slot);
             if waiting.contains(slot.0) {
                 continue;
             }
             let Some(node) = self.snapshot.node(namespace, slot)? else { continue };
-            if self.names.message_text(&node)?.is_none() {
+            let text = recipes.embedded_text(self.names, &node)?;
+            if text.is_none() || recipes.goes_through(&node, slot) {
                 continue;
             }
             let mut settled = false;

@@ -7,6 +7,8 @@ mod bitmaps;
 pub mod graph;
 mod hashing;
 pub mod kernels;
+pub mod properties;
+pub mod recipes;
 pub mod schema;
 pub mod sessions;
 pub mod text;

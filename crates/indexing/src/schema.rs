@@ -161,7 +161,12 @@ pub struct MessageText {
     pub start: usize,
 }
 
-fn append_texts(properties: Properties<'_>, property: Symbol, out: &mut String) -> Result<()> {
+/// Appends the texts of a property, each on a line of its own.
+pub(crate) fn append_texts(
+    properties: Properties<'_>,
+    property: Symbol,
+    out: &mut String,
+) -> Result<()> {
     let mut push = |text: &str| {
         if !out.is_empty() {
             out.push('\n');

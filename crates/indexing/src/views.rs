@@ -15,6 +15,7 @@ use embedded_db_storage::{Kind, ReadTxn, Snapshot, SpaceRecord, Store};
 
 use crate::bitmaps::labelled;
 use crate::kernels::Kernels;
+use crate::recipes::Recipes;
 use crate::schema::Names;
 use crate::sessions::{Message, Sessions};
 use crate::text::{Analyzer, Language, TextTail};
@@ -43,6 +44,8 @@ struct State {
 
 #[derive(Default)]
 struct Loaded {
+    /// What the texts of `text` were made by.
+    recipes: Recipes,
     text: Option<View<TextTail>>,
     /// Right at `followed` and nowhere else; there only beside the text, whose lengths it knows.
     sessions: Option<Arc<Sessions>>,
@@ -223,13 +226,19 @@ impl Views {
         }
         let loaded = state.namespaces.entry(needs.namespace).or_default();
         if needs_text {
-            let tail = match loaded.text.as_ref().filter(|view| view.base <= lsn) {
+            let recipes = Recipes::read(snapshot, needs.namespace)?;
+            let right = loaded.recipes.searches_like(&recipes);
+            let tail = match loaded.text.as_ref().filter(|view| right && view.base <= lsn) {
                 Some(view) => Arc::clone(&view.tail),
                 None => {
-                    let view = View::new(self.load_text(snapshot, needs.namespace, lsn)?, lsn);
+                    let view =
+                        View::new(self.load_text(snapshot, needs.namespace, &recipes, lsn)?, lsn);
                     let tail = Arc::clone(&view.tail);
                     if newest {
                         loaded.text = Some(view);
+                        loaded.recipes = recipes;
+                        // They hold the lengths of the texts before.
+                        loaded.sessions = None;
                     }
                     tail
                 }
@@ -289,13 +298,19 @@ impl Views {
             .sum()
     }
 
-    fn load_text(&self, snapshot: &Snapshot, namespace: NamespaceId, at: Lsn) -> Result<TextTail> {
+    fn load_text(
+        &self,
+        snapshot: &Snapshot,
+        namespace: NamespaceId,
+        recipes: &Recipes,
+        at: Lsn,
+    ) -> Result<TextTail> {
         let mut tail = TextTail::new(self.analyzer());
-        for label in self.names.text_labels() {
+        for label in recipes.text_labels(&self.names) {
             for slot in labelled(snapshot, namespace, label)? {
                 let slot = Slot(slot);
                 let Some(node) = snapshot.node(namespace, slot)? else { continue };
-                if let Some(text) = self.names.searchable_text(&node)? {
+                if let Some(text) = recipes.searchable_text(&self.names, &node)? {
                     tail.upsert(slot, Lsn(0), &text);
                 }
             }
@@ -384,7 +399,7 @@ impl Views {
             let Some(view) = &loaded.text else { continue };
             let node = snapshot.node(namespace, slot)?;
             let text = match &node {
-                Some(node) => self.names.searchable_text(node)?,
+                Some(node) => loaded.recipes.searchable_text(&self.names, node)?,
                 None => None,
             };
             let mut tail = write(&view.tail);

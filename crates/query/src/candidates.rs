@@ -4,13 +4,14 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use embedded_db_common::{NamespaceId, Result, Slot, Value};
+use embedded_db_common::{NamespaceId, Result, Slot};
+use embedded_db_indexing::labelled;
 use embedded_db_indexing::schema::Names;
-use embedded_db_indexing::{labelled, posting};
-use embedded_db_storage::{NodeRecord, ReadTxn, TEXT_PREFIX, text_value};
+use embedded_db_storage::{NodeRecord, ReadTxn};
 use roaring::RoaringBitmap;
 
-use crate::converged::{ConvergedQuery, Filter, Operator, Step};
+use crate::access::{Indexes, NotIndexed, is_equality};
+use crate::converged::{ConvergedQuery, Filter, Step};
 use crate::filter::Compiled;
 use crate::guard::Guard;
 use crate::pattern::reach;
@@ -43,7 +44,23 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
     pub(crate) fn step(&mut self, step: &'static str, detail: String, rows: u64, since: Instant) {
         if self.query.explain {
             let micros = since.elapsed().as_secs_f64() * 1e6;
-            self.steps.push(Step { step, detail, rows, micros });
+            let (access, estimate) = (None, None);
+            self.steps.push(Step { step, detail, access, estimate, rows, micros });
+        }
+    }
+
+    /// A step that narrows the candidates: by which way, and to how many by its index alone.
+    fn narrowed(
+        &mut self,
+        step: (&'static str, &'static str),
+        detail: String,
+        estimate: u64,
+        rows: u64,
+        since: Instant,
+    ) {
+        self.step(step.0, detail, rows, since);
+        if let (true, Some(last)) = (self.query.explain, self.steps.last_mut()) {
+            (last.access, last.estimate) = (Some(step.1), Some(estimate));
         }
     }
 
@@ -74,15 +91,16 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
             let Some(node) = self.txn.node(self.namespace, Slot(slot))? else { continue };
             read += 1;
             let mut matches = true;
-            for filter in &residual {
-                matches = matches && filter.matches(&node)?;
+            for condition in &residual {
+                matches = matches && condition.compiled.matches(&node)?;
             }
             if matches {
                 kept.insert(slot);
             }
         }
-        let detail = format!("{} conditions read from {read} nodes", residual.len());
-        self.step("filter", detail, kept.len(), since);
+        let names: Vec<&str> = residual.iter().map(|condition| &*condition.detail).collect();
+        let detail = format!("{}: read from {read} nodes", names.join(", "));
+        self.narrowed(("filter", "scan"), detail, all.len(), kept.len(), since);
         Ok(Some(kept))
     }
 
@@ -118,7 +136,7 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
 
     /// What labels, indexes and the graph say, intersected; and the conditions that must be read from
     /// the nodes.
-    fn restricted(&mut self) -> Result<(Option<RoaringBitmap>, Vec<Compiled>)> {
+    fn restricted(&mut self) -> Result<(Option<RoaringBitmap>, Vec<Residual>)> {
         let mut restricted: Option<RoaringBitmap> = None;
         let mut residual = Vec::new();
         let restrict = |restricted: &mut Option<RoaringBitmap>, slots: RoaringBitmap| {
@@ -135,19 +153,32 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
                     any |= labelled(self.txn, self.namespace, label)?;
                 }
             }
-            self.step("labels", self.query.labels.join(", "), any.len(), since);
+            let (detail, count) = (self.query.labels.join(", "), any.len());
+            self.narrowed(("labels", "label"), detail, count, count, since);
             restrict(&mut restricted, any);
         }
-        for filter in conjunction(&self.query.filters) {
+        let indexes = Indexes::new(self.txn, self.namespace, self.names, &self.query.labels)?;
+        let mut filters = conjunction(&self.query.filters);
+        // What names few values narrows the most for the least.
+        filters.sort_by_key(|filter| !is_equality(filter));
+        for filter in filters {
             let since = Instant::now();
-            let mut covered = false;
-            if let Some(found) = self.indexed(filter)? {
-                covered = found.exact;
-                self.step("index", found.property.to_owned(), found.slots.len(), since);
-                restrict(&mut restricted, found.slots);
-            }
-            if !covered {
-                residual.push(Compiled::new::<NodeRecord<'_>>(filter, self.txn)?);
+            let most = restricted.as_ref().map_or(u64::MAX, most_containers);
+            let left = match indexes.find(filter, most)? {
+                Ok(found) => {
+                    let count = found.slots.len();
+                    restrict(&mut restricted, found.slots);
+                    let rows = restricted.as_ref().map_or(0, RoaringBitmap::len);
+                    self.narrowed(("index", found.access), described(filter), count, rows, since);
+                    (!found.exact).then_some("checked again")
+                }
+                Err(NotIndexed::NoIndex) => Some("no index"),
+                Err(NotIndexed::TooMuch) => Some("too much of the index"),
+            };
+            if let Some(why) = left {
+                let compiled = Compiled::new::<NodeRecord<'_>>(filter, self.txn)?;
+                residual
+                    .push(Residual { compiled, detail: format!("{} ({why})", described(filter)) });
             }
         }
         if let Some(graph) = &self.query.graph {
@@ -155,7 +186,7 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
             let found = reach(self.txn, self.namespace, graph, self.guard)?;
             let reached: RoaringBitmap = found.keys().map(|slot| slot.0).collect();
             let detail = format!("{} steps from {} nodes", graph.steps.len(), graph.start.len());
-            self.step("graph", detail, reached.len(), since);
+            self.narrowed(("graph", "graph"), detail, reached.len(), reached.len(), since);
             if graph.exclude {
                 let others = match restricted {
                     Some(slots) => slots - reached,
@@ -168,31 +199,18 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
         }
         Ok((restricted, residual))
     }
-
-    /// The nodes that an index gives for a condition, if there is an index for it.
-    fn indexed<'f>(&self, filter: &'f Filter) -> Result<Option<Indexed<'f>>> {
-        let Some((property, values)) = index_lookup(filter) else { return Ok(None) };
-        let Some(symbol) = self.txn.symbol(property)? else { return Ok(None) };
-        let indexes = self.names.indexes();
-        let Some(index) = indexes.iter().find(|index| index.property == symbol) else {
-            return Ok(None);
-        };
-        let mut slots = RoaringBitmap::new();
-        let mut exact = true;
-        for value in values {
-            slots |= posting(self.txn, self.namespace, index.index, &text_value(value))?;
-            exact &= value.len() < TEXT_PREFIX && !value.contains('\0');
-        }
-        Ok(Some(Indexed { property, slots, exact }))
-    }
 }
 
-/// What an index says of a condition.
-struct Indexed<'f> {
-    property: &'f str,
-    slots: RoaringBitmap,
-    /// Whether all of these nodes fulfil it; otherwise their records have to be looked at.
-    exact: bool,
+/// A condition that is read from the nodes.
+struct Residual {
+    compiled: Compiled,
+    /// Its properties, and why they are read.
+    detail: String,
+}
+
+/// Containers of an index that cost as much as reading the nodes that are left.
+fn most_containers(left: &RoaringBitmap) -> u64 {
+    left.len().saturating_mul(8).saturating_add(1024)
 }
 
 /// The conditions that all must hold.
@@ -207,16 +225,15 @@ fn conjunction(filters: &[Filter]) -> Vec<&Filter> {
     out
 }
 
-/// Property and texts of a condition that postings can answer.
-fn index_lookup(filter: &Filter) -> Option<(&str, Vec<&str>)> {
-    let Filter::Test { property, operator, value } = filter else { return None };
-    let texts = match (operator, value) {
-        (Operator::Equals, Value::Str(text)) => vec![text.as_str()],
-        (Operator::In, Value::List(items)) => items
-            .iter()
-            .map(|item| if let Value::Str(text) = item { Some(text.as_str()) } else { None })
-            .collect::<Option<Vec<_>>>()?,
-        _ => return None,
+/// The properties of a condition.
+fn described(filter: &Filter) -> String {
+    let all = |filters: &[Filter], word: &str| {
+        filters.iter().map(described).collect::<Vec<_>>().join(word)
     };
-    Some((property, texts))
+    match filter {
+        Filter::All(filters) => all(filters, " and "),
+        Filter::Any(filters) => all(filters, " or "),
+        Filter::Not(filter) => format!("not {}", described(filter)),
+        Filter::Test { property, .. } => property.clone(),
+    }
 }

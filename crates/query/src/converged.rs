@@ -464,6 +464,11 @@ pub struct Step {
     pub step: &'static str,
     /// How.
     pub detail: String,
+    /// By which way nodes were found, in steps that find them: `index equality`, `index range`,
+    /// `index prefix`, `index union`, `index intersection`, `label`, `graph` or `scan`.
+    pub access: Option<&'static str>,
+    /// Nodes that this way alone gives, counted before any is read; of a scan, those to be read.
+    pub estimate: Option<u64>,
     /// Nodes left after it.
     pub rows: u64,
     /// Time it took.

@@ -4,6 +4,7 @@
 //! [`ConvergedQuery`]; [`graph`] holds the traversals that it shares with the public graph calls, and
 //! [`search`] answers a question in plain words.
 
+mod access;
 mod candidates;
 mod converged;
 mod diverse;

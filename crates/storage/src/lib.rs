@@ -10,11 +10,13 @@ mod adjacency;
 mod data_file;
 mod format;
 mod history;
+mod indexes;
 mod invariants;
 mod keys;
 mod platform;
 mod postings;
 mod read;
+mod recipes;
 mod records;
 mod store;
 mod tx;
@@ -23,11 +25,16 @@ mod writer;
 pub use adjacency::Neighbor;
 pub use format::FORMAT;
 pub use history::ReadHistory;
+pub use indexes::{
+    IndexRecord, IndexState, containers_between, index_definition, index_definitions, index_value,
+    index_value_of, is_exact, kind_bounds, prefix_bounds, slots_from, text_value,
+};
 pub use invariants::check_invariants;
 pub use keys::{Direction, Kind};
 pub use platform::{fork_generation, unforked};
-pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX, text_value};
+pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX};
 pub use read::{ReadTxn, Resolved};
+pub use recipes::{RecipeRecord, recipes};
 pub use records::{
     ChangeOp, ChangeRecord, DatabaseCounters, EdgeFields, EdgeRecord, EdgeTimes, EmbeddingRecord,
     NamespaceCounters, NodeRecord, SpaceRecord, WorkRecord, WorkState,

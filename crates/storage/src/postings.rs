@@ -17,7 +17,7 @@ const ARRAY: u8 = 0;
 const BITMAP: u8 = 1;
 
 /// An index of postings; numbers below 256 belong to the database itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IndexId(pub u32);
 
 impl IndexId {
@@ -35,32 +35,12 @@ impl IndexId {
     pub const ENTITY_LABEL: Self = Self(19);
     /// Entities by folded name: what makes two mentions one entity.
     pub const ENTITY_KEY: Self = Self(32);
+    /// The first that is made on demand.
+    pub const ON_DEMAND: Self = Self(256);
 }
 
 /// Longest part of a text that takes part in a posting's key; readers check the whole value.
 pub const TEXT_PREFIX: usize = 200;
-
-/// First byte of the key of a text; values of other types get other numbers, in their order.
-const TEXT: u8 = 4;
-
-/// The key bytes of a text: its type, then the text escaped so that none is a prefix of another, cut
-/// to `TEXT_PREFIX` bytes.
-pub fn text_value(text: &str) -> Vec<u8> {
-    let bytes = &text.as_bytes()[..text.len().min(TEXT_PREFIX)];
-    let mut out = Vec::with_capacity(bytes.len() + 3);
-    out.push(TEXT);
-    for byte in bytes {
-        out.push(*byte);
-        if *byte == 0 {
-            out.push(0xff);
-        }
-        if out.len() > 1 + TEXT_PREFIX {
-            break;
-        }
-    }
-    out.push(0);
-    out
-}
 
 /// All containers of one value.
 pub(crate) fn value_key(namespace: NamespaceId, index: IndexId, value: &[u8]) -> Key {
@@ -220,6 +200,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::indexes::text_value;
     use proptest::prelude::*;
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) mod meta {
     pub(crate) const NAMESPACE: u8 = 2;
     pub(crate) const SPACE: u8 = 3;
     pub(crate) const DEFAULT_SPACE: u8 = 4;
+    pub(crate) const INDEX: u8 = 5;
+    pub(crate) const RECIPE: u8 = 10;
 }
 
 /// Tags of the rows of the symbol table.

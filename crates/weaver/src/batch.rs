@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use embedded_db_common::{ContentHash, Error, NamespaceId, Result, Slot, SpaceId, clock};
 use embedded_db_indexing::graph::{Artefact, GraphWriter, fold, is_pending};
+use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{ReadTxn, Snapshot, Store, WriteTxn};
 
@@ -60,10 +61,11 @@ impl Batch {
         namespace: NamespaceId,
         slots: &[Slot],
     ) -> Result<Self> {
+        let recipes = Recipes::read(snapshot, namespace)?;
         let mut items = Vec::with_capacity(slots.len());
         for slot in slots {
             let Some(node) = snapshot.node(namespace, *slot)? else { continue };
-            let Some(message) = names.message_text(&node)? else { continue };
+            let Some(message) = recipes.embedded_text(names, &node)? else { continue };
             items.push(Item {
                 slot: *slot,
                 content: ContentHash::of(&message.text),
@@ -315,7 +317,7 @@ impl Outcome {
         stored: &mut Stored,
     ) -> Result<()> {
         let text = match txn.node(namespace, self.slot)? {
-            Some(node) => names.message_text(&node)?,
+            Some(node) => Recipes::read(txn, namespace)?.embedded_text(names, &node)?,
             None => None,
         };
         if text.is_none_or(|text| ContentHash::of(&text.text) != self.content) {

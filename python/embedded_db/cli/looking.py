@@ -1,6 +1,7 @@
-"""The commands ``stats``, ``namespaces``, ``show`` and ``verify``."""
+"""The commands ``stats``, ``namespaces``, ``indexes``, ``show`` and ``verify``."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any, Final
 
 import typer
@@ -8,6 +9,7 @@ import typer
 from .._native import Edge
 from ..database import EmbeddedDB
 from ..errors import NotFound
+from ..indexes import Index
 from ..models import AnyNode, Chat, Message
 from . import exit_codes, output
 from .base import EPILOG, AsJson, ConfigFile, Db, Namespace, app, command, opened
@@ -92,6 +94,26 @@ def _namespace(db: EmbeddedDB) -> dict[str, Any]:
         "chats": db.count("Chat"),
         **{name: stats[name] for name in COUNTED},
     }
+
+
+@app.command(epilog=EPILOG)
+@command
+def indexes(
+    db: Db, namespace: Namespace = None, config: ConfigFile = None, as_json: AsJson = False
+) -> None:
+    """List the indexes that were made on demand, with their state and how many nodes they hold."""
+    with opened(db, namespace, config, read_only=True) as database:
+        names = database.namespaces() if namespace is None else [namespace]
+        rows = [
+            {"namespace": name, **index.to_dict()}
+            for name in names
+            for index in database.namespace(name).indexes()
+        ]
+    if as_json:
+        output.as_json(rows)
+    else:
+        columns = ("namespace", *(field.name for field in fields(Index)))
+        output.table(columns, [tuple(row[name] for name in columns) for row in rows])
 
 
 @app.command(epilog=EPILOG)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import Field as PydanticField
 from pydantic.fields import FieldInfo
 
-from ..errors import InvalidInput
-
 if TYPE_CHECKING:
     from ..database import EmbeddedDB
 
@@ -82,29 +80,19 @@ def marks(info: FieldInfo) -> Stored:
 
 
 def declare(database: EmbeddedDB, label: str, fields: dict[str, FieldInfo]) -> None:
-    """Make the indexes that the fields of a label declare.
+    """Make what the fields of a label declare: indexes, texts for words and for vectors.
 
     This is the one place where declarations become calls of the database.
 
     Raises:
-        InvalidInput: a field declares what this database cannot do.
+        InvalidInput: texts of one of the database's own labels are declared.
         AlreadyExists: a field is declared unique, and stored nodes share a value.
     """
-    create_index = getattr(database, "create_index", None)
-    for name, info in fields.items():
-        mark = marks(info)
-        if mark.embed or mark.text:
-            wanted = "embed=True" if mark.embed else "text=True"
-            raise InvalidInput(
-                f"{label}.{name} is declared with {wanted}, but only the texts of messages, "
-                "documents and facts are embedded, and only theirs and those of chats, entities "
-                "and summaries are searched by words",
-                hint="Leave it out, and keep the text with db.remember(…, about=node)",
-            )
-        if mark.unique and create_index is None:
-            raise InvalidInput(
-                f"{label}.{name} is declared with unique=True, which this version cannot enforce",
-                hint="Leave it out, and give the node an id made of the value, which is unique",
-            )
-        if mark.index and create_index is not None:
-            create_index(label, name, unique=mark.unique)
+    marked = {name: marks(info) for name, info in fields.items()}
+    text = [name for name, mark in marked.items() if mark.text]
+    embed = [name for name, mark in marked.items() if mark.embed]
+    if text or embed:
+        database.declare_label(label, text=text, embed=embed)
+    for name, mark in marked.items():
+        if mark.index:
+            database.create_index(label, name, unique=mark.unique)

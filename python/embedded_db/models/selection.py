@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import numpy.typing as npt
@@ -97,6 +98,8 @@ class Selection(Generic[M]):
         direction: Direction = "any",
         min_hops: int = 1,
         max_hops: int = 1,
+        valid_at: datetime | None = None,
+        known_at: datetime | None = None,
     ) -> "Selection[M]":
         """Keep what edges lead to.
 
@@ -106,9 +109,17 @@ class Selection(Generic[M]):
             direction: ``"out"``, ``"in"`` or ``"any"``, seen from the start.
             min_hops: fewest edges.
             max_hops: most edges.
+            valid_at: over edges that are true in the world then (a time with a time zone).
+            known_at: over the edges as the database held them for true then.
         """
         reach = GraphFilter(
-            start=start, edge_types=via, direction=direction, min_hops=min_hops, max_hops=max_hops
+            start=start,
+            edge_types=via,
+            direction=direction,
+            min_hops=min_hops,
+            max_hops=max_hops,
+            valid_at=valid_at,
+            known_at=known_at,
         )
         return self._with(graph_filter=reach)
 

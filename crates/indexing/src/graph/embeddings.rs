@@ -91,7 +91,7 @@ impl GraphWriter<'_, '_> {
         let found = found.ok_or_else(|| not_found("embedding", id))?;
         self.txn.delete_embeddings(self.namespace, found.space, found.slot)?;
         let due = self.txn.default_space()? == Some(found.space)
-            && self.names.message_text(&self.node(found.slot)?)?.is_some();
+            && self.recipes()?.embedded_text(self.names, &self.node(found.slot)?)?.is_some();
         if due { self.mark(Artefact::Embedding, found.slot) } else { Ok(()) }
     }
 }

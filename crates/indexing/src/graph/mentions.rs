@@ -166,7 +166,8 @@ impl GraphWriter<'_, '_> {
         let mut changes = Changes::default();
         changes.set.set("mention_count", &Value::Int(count.max(0)))?;
         let properties = self.merge(&old, &changes)?;
-        self.txn.touch_node(self.namespace, entity, &properties)
+        self.txn.touch_node(self.namespace, entity, &properties)?;
+        self.reindex(entity, Some(&old), Some(&properties))
     }
 
     /// Whether a user has tied an entity that no message mentions to something. Mentions and relations

@@ -5,18 +5,25 @@ mod chats;
 mod drafts;
 mod edges;
 mod embeddings;
+mod indexes;
 mod mentions;
 mod nodes;
+mod recipes;
 mod summaries;
 mod work;
+
+use std::sync::Arc;
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot, Symbol};
 use embedded_db_storage::{Direction, Kind, Neighbor, NodeRecord, ReadTxn, WriteTxn};
 
+use crate::properties::DeclaredIndex;
+use crate::recipes::Recipes;
 use crate::schema::Names;
 
 pub use drafts::{Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, NodeDraft};
 pub use embeddings::{check_dimension, check_vector};
+pub use indexes::duplicates;
 pub use mentions::fold;
 pub use work::{Artefact, is_pending, pending};
 
@@ -26,12 +33,16 @@ pub struct GraphWriter<'t, 'e> {
     pub txn: &'t mut WriteTxn<'e>,
     names: &'t Names,
     namespace: NamespaceId,
+    /// The indexes that follow changes, once they were asked for.
+    indexes: Option<Arc<[DeclaredIndex]>>,
+    /// What is declared of labels, once it was asked for.
+    recipes: Option<Arc<Recipes>>,
 }
 
 impl<'t, 'e> GraphWriter<'t, 'e> {
     /// A writer over a transaction.
     pub fn new(txn: &'t mut WriteTxn<'e>, names: &'t Names, namespace: NamespaceId) -> Self {
-        Self { txn, names, namespace }
+        Self { txn, names, namespace, indexes: None, recipes: None }
     }
 
     fn node(&self, slot: Slot) -> Result<NodeRecord<'_>> {

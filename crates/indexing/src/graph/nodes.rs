@@ -1,9 +1,7 @@
 //! Nodes, with the postings of their properties.
 
 use embedded_db_common::record::Properties;
-use embedded_db_common::{
-    Draft, Error, Result, Slot, Symbol, ValueRef, clock, encode_properties, names,
-};
+use embedded_db_common::{Draft, Error, Result, Slot, Symbol, clock, encode_properties, names};
 use embedded_db_storage::{Direction, IndexId, ReadTxn, text_value};
 
 use super::{Artefact, Changes, GraphWriter, NodeDraft};
@@ -35,8 +33,8 @@ impl GraphWriter<'_, '_> {
         };
         let properties = self.encode(&draft.properties)?;
         let slot = self.txn.insert_node(self.namespace, &id, &labels, &properties, derived)?;
-        self.post_properties(slot, &properties, true)?;
-        if labels.contains(&self.names.message) {
+        self.post_properties(slot, None, Some(&properties))?;
+        if labels.contains(&self.names.message) || self.recipes()?.embeds(&labels) {
             self.text_changed(slot)?;
         }
         Ok((id, slot))
@@ -44,15 +42,15 @@ impl GraphWriter<'_, '_> {
 
     /// Changes properties of a node. A message stays in its chat.
     pub fn update_node(&mut self, slot: Slot, changes: &Changes) -> Result<()> {
+        let recipes = self.recipes()?;
         let node = self.node(slot)?;
         let old = node.properties.as_bytes().to_vec();
-        let text = self.names.message_text(&node)?;
+        let text = recipes.embedded_text(self.names, &node)?;
         let found_by = self.entity_key(&node)?;
         let properties = self.merge(&old, changes)?;
         self.check_chat(slot, &properties)?;
-        self.post_properties(slot, &old, false)?;
         self.txn.update_node(self.namespace, slot, &properties)?;
-        self.post_properties(slot, &properties, true)?;
+        self.post_properties(slot, Some(&old), Some(&properties))?;
         let now_found_by = self.entity_key(&self.node(slot)?)?;
         if now_found_by != found_by {
             if let Some(key) = found_by {
@@ -62,10 +60,12 @@ impl GraphWriter<'_, '_> {
                 self.txn.post(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
             }
         }
-        if self.names.message_text(&self.node(slot)?)? != text {
+        if recipes.embedded_text(self.names, &self.node(slot)?)? != text {
             self.retract_derived(slot)?;
             self.text_changed(slot)?;
-            self.retract_summaries(slot)?;
+            if self.is_labelled(slot, self.names.message)? {
+                self.retract_summaries(slot)?;
+            }
         }
         Ok(())
     }
@@ -101,7 +101,7 @@ impl GraphWriter<'_, '_> {
         let node = self.node(slot)?;
         let properties = node.properties.as_bytes().to_vec();
         let key = self.entity_key(&node)?;
-        self.post_properties(slot, &properties, false)?;
+        self.post_properties(slot, Some(&properties), None)?;
         if let Some(key) = key {
             self.txn.unpost(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
         }
@@ -142,18 +142,32 @@ impl GraphWriter<'_, '_> {
         Ok(encode_properties(properties.into_iter()))
     }
 
-    fn post_properties(&mut self, slot: Slot, properties: &[u8], present: bool) -> Result<()> {
-        let properties = Properties::new(properties);
+    /// The properties of a node have changed, from none when it is new, to none when it goes.
+    fn post_properties(
+        &mut self,
+        slot: Slot,
+        before: Option<&[u8]>,
+        after: Option<&[u8]>,
+    ) -> Result<()> {
         for index in self.names.indexes() {
-            if let Some(ValueRef::Str(text)) = properties.get(index.property)? {
-                let value = text_value(text);
-                if present {
-                    self.txn.post(self.namespace, index.index, &value, slot)?;
-                } else {
-                    self.txn.unpost(self.namespace, index.index, &value, slot)?;
+            let value = |properties: Option<&[u8]>| match properties {
+                Some(properties) => {
+                    let value = Properties::new(properties).get(index.property)?;
+                    Ok(value.and_then(|value| value.as_str()).map(text_value))
                 }
+                None => Ok::<_, Error>(None),
+            };
+            let (old, new) = (value(before)?, value(after)?);
+            if old == new {
+                continue;
+            }
+            if let Some(old) = old {
+                self.txn.unpost(self.namespace, index.index, &old, slot)?;
+            }
+            if let Some(new) = new {
+                self.txn.post(self.namespace, index.index, &new, slot)?;
             }
         }
-        Ok(())
+        self.reindex(slot, before, after)
     }
 }

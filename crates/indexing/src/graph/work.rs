@@ -77,7 +77,10 @@ pub fn pending(
 impl GraphWriter<'_, '_> {
     /// The text of a message is new: work is due.
     pub(super) fn text_changed(&mut self, slot: Slot) -> Result<()> {
-        let has_text = self.names.message_text(&self.node(slot)?)?.is_some();
+        let recipes = self.recipes()?;
+        let node = self.node(slot)?;
+        let has_text = recipes.embedded_text(self.names, &node)?.is_some();
+        let is_message = self.names.message_text(&node)?.is_some();
         let by_user = match self.txn.default_space()? {
             Some(space) => {
                 let parts = self.txn.embeddings_of(self.namespace, space, slot)?;
@@ -87,7 +90,11 @@ impl GraphWriter<'_, '_> {
         };
         for artefact in [Artefact::Embedding, Artefact::Entities] {
             self.txn.delete_work(self.namespace, slot, artefact as u8)?;
-            if has_text && !(by_user && artefact == Artefact::Embedding) {
+            let due = match artefact {
+                Artefact::Embedding => has_text && !by_user,
+                _ => is_message,
+            };
+            if due {
                 self.mark(artefact, slot)?;
             } else {
                 self.unmark(artefact, slot)?;

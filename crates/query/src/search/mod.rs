@@ -134,7 +134,8 @@ fn texts<'a>(context: &'a Context<'_>) -> Result<RwLockReadGuard<'a, TextTail>> 
 }
 
 fn step(step: &'static str, detail: String, rows: u64, since: Instant) -> Step {
-    Step { step, detail, rows, micros: since.elapsed().as_secs_f64() * 1e6 }
+    let micros = since.elapsed().as_secs_f64() * 1e6;
+    Step { step, detail, access: None, estimate: None, rows, micros }
 }
 
 /// Which profile answers, and where it looks. Without labels a conversation is looked for first.

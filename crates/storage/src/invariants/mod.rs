@@ -11,6 +11,7 @@ use embedded_db_common::record::{Damaged, Properties};
 use embedded_db_common::{NamespaceId, Result, Slot, SpaceId, Symbol};
 
 use crate::adjacency::{self, CHUNK_ENTRIES};
+use crate::indexes::index_definition;
 use crate::keys::{Kind, Table};
 use crate::postings::{Container, IndexId};
 use crate::read::{ReadTxn, Resolved, meta, symbols};
@@ -303,6 +304,9 @@ impl<T: ReadTxn> Check<'_, T> {
             } else {
                 namespace_of(key)
             };
+            if index >= IndexId::ON_DEMAND && !self.keeps(namespace, index)? {
+                continue;
+            }
             let slots: Vec<u32> = container.slots().collect();
             if slots.is_empty() || slots.windows(2).any(|pair| pair[0] >= pair[1]) {
                 self.report(namespace, &format!("a container of {index:?} is not in its form"));
@@ -318,6 +322,20 @@ impl<T: ReadTxn> Check<'_, T> {
             }
         }
         Ok(())
+    }
+
+    /// Whether an index made on demand is kept: another may list nodes that are gone.
+    fn keeps(&mut self, namespace: NamespaceId, index: IndexId) -> Result<bool> {
+        // A dropped namespace is told of elsewhere.
+        let known = self.names.contains_key(&namespace);
+        match index_definition(self.txn, namespace, index)? {
+            Some(definition) => Ok(definition.is_kept()),
+            None if known => {
+                self.report(namespace, &format!("{index:?} has values but is not defined"));
+                Ok(false)
+            }
+            None => Ok(false),
+        }
     }
 
     fn labels(&mut self, namespace: NamespaceId, label: Symbol, slots: &[u32]) -> Result<()> {

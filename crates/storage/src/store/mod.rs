@@ -240,7 +240,9 @@ pub(crate) fn map_lmdb(data_file: &Path, error: heed::Error) -> Error {
         },
         heed::Error::Mdb(M::ReadersFull) => Error::StorageError {
             path,
-            detail: format!("{MAX_READERS} snapshots are open; close some"),
+            detail: format!(
+                "{MAX_READERS} snapshots are open; close some, and let go of cursors and iterators"
+            ),
         },
         other => Error::StorageError { path, detail: other.to_string() },
     }

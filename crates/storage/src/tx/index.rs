@@ -1,8 +1,9 @@
-//! Postings and work.
+//! Postings, definitions of indexes, work.
 
 use embedded_db_common::{NamespaceId, Result, Slot};
 
 use super::WriteTxn;
+use crate::indexes::{IndexRecord, definition_key, index_definitions};
 use crate::keys::{self, Table};
 use crate::postings::{self, Container, IndexId, Updated};
 use crate::read::ReadTxn;
@@ -51,6 +52,54 @@ impl WriteTxn<'_> {
             Updated::Container(payload) => self.put(Table::Postings, &key, payload),
             Updated::Empty => self.delete(Table::Postings, &key).map(|_| ()),
         }
+    }
+
+    /// Defines an index; returns its number.
+    pub fn create_index(
+        &mut self,
+        namespace: NamespaceId,
+        definition: &IndexRecord,
+    ) -> Result<IndexId> {
+        let last = index_definitions(self, namespace)?.last().map(|(index, _)| index.0 + 1);
+        let index = IndexId(last.unwrap_or(IndexId::ON_DEMAND.0));
+        self.put_index(namespace, index, definition)?;
+        Ok(index)
+    }
+
+    /// Changes the definition of an index.
+    pub fn put_index(
+        &mut self,
+        namespace: NamespaceId,
+        index: IndexId,
+        definition: &IndexRecord,
+    ) -> Result<()> {
+        self.put(Table::Meta, &definition_key(namespace, index), definition.encode())
+    }
+
+    /// Removes up to `most` containers of an index, and its definition with the last of them; whether
+    /// nothing is left of it.
+    pub fn clear_index(
+        &mut self,
+        namespace: NamespaceId,
+        index: IndexId,
+        most: usize,
+    ) -> Result<bool> {
+        let mut keys = Vec::new();
+        for row in self.prefix(Table::Postings, &postings::value_key(namespace, index, &[]))? {
+            let (key, _) = row?;
+            if keys.len() == most {
+                break;
+            }
+            keys.push(key.to_vec());
+        }
+        for key in &keys {
+            self.delete(Table::Postings, key)?;
+        }
+        if keys.len() == most {
+            return Ok(false);
+        }
+        self.delete(Table::Meta, &definition_key(namespace, index))?;
+        Ok(true)
     }
 
     /// Records that work on an artefact of a node has failed.

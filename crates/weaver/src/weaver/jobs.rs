@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot, clock};
 use embedded_db_indexing::graph::{Artefact, GraphWriter, is_pending};
+use embedded_db_indexing::recipes::Recipes;
 use embedded_db_storage::{ReadTxn, WorkRecord, WorkState, panic_text};
 
 use super::{Weaver, Work};
@@ -117,7 +118,7 @@ impl Weaver {
         self.store.write(move |txn| {
             for slot in &gone {
                 let text = match txn.node(namespace, *slot)? {
-                    Some(node) => names.message_text(&node)?,
+                    Some(node) => Recipes::read(txn, namespace)?.embedded_text(&names, &node)?,
                     None => None,
                 };
                 if text.is_none() {

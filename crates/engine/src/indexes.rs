@@ -1,0 +1,372 @@
+//! Indexes made on demand, and the thread that builds them.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use embedded_db_common::{Error, NamespaceId, Result, Symbol};
+use embedded_db_indexing::graph::{GraphWriter, duplicates};
+use embedded_db_indexing::properties::{DeclaredIndex, declared_indexes};
+use embedded_db_indexing::schema::Names;
+use embedded_db_storage::{IndexId, IndexState, ReadTxn, RecipeRecord, Store, recipes};
+
+use crate::database::Database;
+
+/// Between two tries when the store has refused a step.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Between two looks at whether a caller that waits wants to go on.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A label, its properties that are searched by words, and those that are embedded.
+pub type DeclaredLabel = (String, Vec<String>, Vec<String>);
+
+/// An index as users see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexInfo {
+    /// The label of its nodes.
+    pub label: String,
+    /// The property, or a dotted path into dicts.
+    pub property: String,
+    /// Whether two nodes may not have the same value.
+    pub unique: bool,
+    /// `building`, `ready` or `failed`.
+    pub state: &'static str,
+    /// Nodes in it.
+    pub entries: u64,
+    /// Why it failed; else empty.
+    pub error: String,
+}
+
+impl Database {
+    /// Makes an index over a property of the nodes with a label; one that is there already stays. It is
+    /// built in the background, a unique one before this returns.
+    pub fn create_index(
+        &self,
+        label: &str,
+        property: &str,
+        unique: bool,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<IndexInfo> {
+        let (of, on) = (label.to_owned(), property.to_owned());
+        let begun = self.write(move |writer| {
+            let index = writer.create_index(&of, &on, unique)?;
+            Ok((index, writer.work_on_index(index)?))
+        });
+        let (index, left) = match begun {
+            Err(Error::Taken { message, id }) if unique => {
+                let error = Error::Taken { message, id };
+                return Err(self.why_not_unique(label, property, error, interrupted)?);
+            }
+            other => other?,
+        };
+        if left && unique {
+            self.build_unique(index, label, property, interrupted)?;
+        }
+        self.engine()?.work_on_indexes()?;
+        let found = self.find_index(label, property, interrupted)?;
+        found.ok_or_else(|| Error::NotFound { kind: "index", id: format!("{label}.{property}") })
+    }
+
+    /// What is not unique leaves no index.
+    fn build_unique(
+        &self,
+        index: IndexId,
+        label: &str,
+        property: &str,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<()> {
+        let build = || -> Result<()> {
+            while self.write(move |writer| writer.work_on_index(index))? {
+                interrupted()?;
+            }
+            let found = self.find_index(label, property, interrupted)?;
+            match found.filter(|found| found.state == "failed") {
+                Some(found) => Err(Error::Taken { message: found.error, id: String::new() }),
+                None => Ok(()),
+            }
+        };
+        let Err(error) = build() else { return Ok(()) };
+        let (of, on) = (label.to_owned(), property.to_owned());
+        match self.write(move |writer| writer.drop_index(&of, &on)) {
+            Ok(_) | Err(Error::NotFound { .. }) => {}
+            Err(refused) => return Err(refused),
+        }
+        self.engine()?.work_on_indexes()?;
+        if !matches!(error, Error::Taken { .. }) {
+            return Err(error);
+        }
+        Err(self.why_not_unique(label, property, error, interrupted)?)
+    }
+
+    /// The error that lists all values which several nodes have, if they still do.
+    fn why_not_unique(
+        &self,
+        label: &str,
+        property: &str,
+        error: Error,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Error> {
+        let snapshot = self.engine()?.store.read()?;
+        let namespace = self.namespace_id();
+        let found = duplicates(&snapshot, namespace, label, property, interrupted)?;
+        Ok(found.unwrap_or(error))
+    }
+
+    /// Removes an index. Nobody uses it from now on; its room is freed in the background.
+    pub fn drop_index(&self, label: &str, property: &str) -> Result<()> {
+        let (of, on) = (label.to_owned(), property.to_owned());
+        self.write(move |writer| {
+            let index = writer.drop_index(&of, &on)?;
+            writer.work_on_index(index)
+        })?;
+        self.engine()?.work_on_indexes()
+    }
+
+    /// The indexes of the namespace that were made on demand.
+    pub fn indexes(&self, interrupted: &dyn Fn() -> Result<()>) -> Result<Vec<IndexInfo>> {
+        let snapshot = self.engine()?.store.read()?;
+        let namespace = self.namespace_id();
+        let mut out = Vec::new();
+        for index in declared_indexes(&snapshot, namespace)? {
+            if index.record.state != IndexState::Dropped {
+                out.push(info(&snapshot, namespace, &index, interrupted)?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Declares which texts of the nodes with a label are searched by words and embedded, in place of
+    /// an earlier declaration. Nodes that are there already follow in the background.
+    pub fn declare_label(&self, label: &str, text: Vec<String>, embed: Vec<String>) -> Result<()> {
+        let of = label.to_owned();
+        self.write(move |writer| writer.declare_label(&of, &text, &embed))?;
+        self.engine()?.work_on_indexes()
+    }
+
+    /// The labels that were declared.
+    pub fn declared_labels(&self) -> Result<Vec<DeclaredLabel>> {
+        let snapshot = self.engine()?.store.read()?;
+        let names = |symbols: &[Symbol]| -> Result<Vec<String>> {
+            symbols.iter().map(|symbol| Ok(snapshot.symbol_name(*symbol)?.to_string())).collect()
+        };
+        let mut out = Vec::new();
+        for (label, recipe) in recipes(&snapshot, self.namespace_id())? {
+            if !recipe.text.is_empty() || !recipe.embed.is_empty() {
+                let label = snapshot.symbol_name(label)?.to_string();
+                out.push((label, names(&recipe.text)?, names(&recipe.embed)?));
+            }
+        }
+        Ok(out)
+    }
+
+    fn find_index(
+        &self,
+        label: &str,
+        property: &str,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Option<IndexInfo>> {
+        let all = self.indexes(interrupted)?;
+        Ok(all.into_iter().find(|index| index.label == label && index.property == property))
+    }
+}
+
+fn info(
+    txn: &impl ReadTxn,
+    namespace: NamespaceId,
+    index: &DeclaredIndex,
+    interrupted: &dyn Fn() -> Result<()>,
+) -> Result<IndexInfo> {
+    let (mut entries, mut outcome) = (0, Ok(()));
+    let state = match index.record.state {
+        IndexState::Building => "building",
+        IndexState::Ready => "ready",
+        IndexState::Failed | IndexState::Dropped => "failed",
+    };
+    if index.record.is_kept() {
+        txn.index_values(namespace, index.id, |_, container| {
+            entries += container.len() as u64;
+            outcome = interrupted();
+            outcome.is_ok()
+        })?;
+    }
+    outcome?;
+    Ok(IndexInfo {
+        label: txn.symbol_name(index.record.label)?.to_string(),
+        property: index.property.to_string(),
+        unique: index.record.unique,
+        state,
+        entries,
+        error: index.record.error.clone(),
+    })
+}
+
+/// Builds indexes, and removes what is left of dropped ones, in a thread that is there while there is
+/// something to do.
+#[derive(Default)]
+pub(crate) struct IndexWorker {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    stop: bool,
+    /// Whether the thread runs; it may have to look once more.
+    running: bool,
+    again: bool,
+    thread: Option<JoinHandle<()>>,
+    /// What the store has refused the last time.
+    refused: Option<Error>,
+}
+
+impl IndexWorker {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the thread if there is something to do.
+    pub(crate) fn wake(self: &Arc<Self>, store: &Arc<Store>, names: Names) -> Result<()> {
+        if store.read_only() || next(store)?.is_none() {
+            return Ok(());
+        }
+        let mut state = self.state();
+        state.again = true;
+        if state.running || state.stop {
+            return Ok(());
+        }
+        let (worker, store) = (Arc::clone(self), Arc::clone(store));
+        let thread = std::thread::Builder::new()
+            .name("embedded-db-indexes".into())
+            .spawn(move || worker.run(&store, names))
+            .map_err(|e| Error::Internal(format!("cannot start a thread for indexes: {e}")))?;
+        state.running = true;
+        // An earlier one has ended.
+        state.thread = Some(thread);
+        Ok(())
+    }
+
+    fn run(&self, store: &Arc<Store>, names: Names) {
+        loop {
+            self.state().again = false;
+            let turn = step(store, names);
+            let mut state = self.state();
+            state.refused = turn.as_ref().err().cloned();
+            let ends = match &turn {
+                _ if state.stop => true,
+                Ok(worked) => !worked && !state.again,
+                Err(error) => {
+                    // It is tried again: nothing was lost.
+                    let over =
+                        matches!(error, Error::DatabaseClosed { .. } | Error::ForkedHandle { .. });
+                    if !over {
+                        state = self
+                            .changed
+                            .wait_timeout(state, PAUSE)
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .0;
+                    }
+                    over || state.stop
+                }
+            };
+            if ends {
+                state.running = false;
+                drop(state);
+                self.changed.notify_all();
+                return;
+            }
+        }
+    }
+
+    /// Waits until nothing is left to do; false when time ran out.
+    pub(crate) fn wait_idle(
+        &self,
+        deadline: Option<Instant>,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<bool> {
+        let mut state = self.state();
+        while state.running {
+            if let Some(error @ Error::StorageFull { .. }) = &state.refused {
+                return Err(error.clone());
+            }
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                return Ok(false);
+            }
+            state =
+                self.changed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            drop(state);
+            interrupted()?;
+            state = self.state();
+        }
+        Ok(true)
+    }
+
+    /// Ends the thread after the step it is at.
+    pub(crate) fn stop(&self) {
+        let mut state = self.state();
+        state.stop = true;
+        let thread = state.thread.take();
+        drop(state);
+        self.changed.notify_all();
+        if let Some(thread) = thread {
+            // A step that panics is an error of its write; if the thread died all the same, it is gone.
+            drop(thread.join());
+        }
+    }
+}
+
+/// Something to do in a namespace.
+#[derive(Clone, Copy)]
+enum Task {
+    Index(IndexId, IndexState),
+    /// To go through the nodes with a label that was declared.
+    Label(Symbol),
+}
+
+fn next(store: &Arc<Store>) -> Result<Option<(NamespaceId, Task)>> {
+    let snapshot = store.read()?;
+    for (_, namespace) in snapshot.namespaces()? {
+        for index in declared_indexes(&snapshot, namespace)? {
+            if matches!(index.record.state, IndexState::Building | IndexState::Dropped) {
+                return Ok(Some((namespace, Task::Index(index.id, index.record.state))));
+            }
+        }
+        for (label, recipe) in recipes(&snapshot, namespace)? {
+            if recipe.next != RecipeRecord::DONE {
+                return Ok(Some((namespace, Task::Label(label))));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// One step of one task; whether there was something to do.
+fn step(store: &Arc<Store>, names: Names) -> Result<bool> {
+    let Some((namespace, task)) = next(store)? else { return Ok(false) };
+    let (index, state) = match task {
+        Task::Index(index, state) => (index, state),
+        Task::Label(label) => {
+            store
+                .write(move |txn| GraphWriter::new(txn, &names, namespace).work_on_recipe(label))?;
+            return Ok(true);
+        }
+    };
+    let step = move |txn: &mut embedded_db_storage::WriteTxn<'_>| {
+        GraphWriter::new(txn, &names, namespace).work_on_index(index)
+    };
+    match store.write(step) {
+        Ok(_) => Ok(true),
+        Err(error) if state == IndexState::Building && is_final(&error) => {
+            let why = error.to_string();
+            store.write(move |txn| {
+                GraphWriter::new(txn, &names, namespace).fail_index(index, &why)
+            })?;
+            Ok(true)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether trying again would not help: the values themselves cannot be indexed.
+fn is_final(error: &Error) -> bool {
+    matches!(error, Error::Taken { .. } | Error::InvalidInput(_) | Error::Corruption { .. })
+}

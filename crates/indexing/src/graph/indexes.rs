@@ -1,0 +1,373 @@
+//! Indexes made on demand: defining, building and dropping them, and keeping them right with every
+//! change of a node, in the same transaction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use embedded_db_common::record::Properties;
+use embedded_db_common::{Error, Result, Slot, Symbol, Value, ValueRef, names};
+use embedded_db_storage::{
+    IndexId, IndexRecord, IndexState, ReadTxn, index_definition, is_exact, slots_from,
+};
+
+use super::GraphWriter;
+use crate::posting;
+use crate::properties::{DeclaredIndex, declared_indexes};
+
+/// Nodes, or containers, of one step of building or dropping: writers wait no longer than for that.
+const STEP: usize = 2_000;
+/// Most values that are listed when a property is not unique.
+const LISTED: usize = 10;
+/// Names that conditions take for the node's own.
+const OWN: [&str; 3] = ["id", "created_at", "updated_at"];
+
+impl GraphWriter<'_, '_> {
+    /// Defines an index over a property of the nodes with a label, and begins to build it. One that is
+    /// there already stays. Returns its number.
+    pub fn create_index(&mut self, label: &str, property: &str, unique: bool) -> Result<IndexId> {
+        names::check("a label", label)?;
+        names::check("a property name", property)?;
+        if OWN.contains(&property) {
+            return Err(Error::InvalidInput(format!(
+                "{property:?} is no property but the node's own, and needs no index: ids are unique, \
+                 and conditions on times read the nodes"
+            )));
+        }
+        if let Some(found) = self.find_index(label, property)? {
+            if found.record.state != IndexState::Failed {
+                return same(&found, label, unique);
+            }
+            self.drop_index(label, property)?;
+        }
+        let record = IndexRecord {
+            state: IndexState::Building,
+            unique,
+            next: Slot(0),
+            label: self.txn.intern(label)?,
+            property: self.txn.intern(property)?,
+            first: match property.split_once('.') {
+                Some((first, _)) => Some(self.txn.intern(first)?),
+                None => None,
+            },
+            error: String::new(),
+        };
+        let index = self.txn.create_index(self.namespace, &record)?;
+        self.indexes = None;
+        Ok(index)
+    }
+
+    /// Begins to remove an index; from now on nobody uses it.
+    pub fn drop_index(&mut self, label: &str, property: &str) -> Result<IndexId> {
+        let found = self
+            .find_index(label, property)?
+            .ok_or_else(|| Error::NotFound { kind: "index", id: format!("{label}.{property}") })?;
+        let record = IndexRecord { state: IndexState::Dropped, ..found.record };
+        self.txn.put_index(self.namespace, found.id, &record)?;
+        self.indexes = None;
+        Ok(found.id)
+    }
+
+    fn find_index(&self, label: &str, property: &str) -> Result<Option<DeclaredIndex>> {
+        let Some(label) = self.txn.symbol(label)? else { return Ok(None) };
+        let all = declared_indexes(self.txn, self.namespace)?;
+        Ok(all.into_iter().find(|index| {
+            let record = &index.record;
+            record.state != IndexState::Dropped
+                && record.label == label
+                && *index.property == *property
+        }))
+    }
+
+    /// Goes on with building or dropping an index; whether anything is left to do.
+    pub fn work_on_index(&mut self, index: IndexId) -> Result<bool> {
+        let Some(record) = index_definition(self.txn, self.namespace, index)? else {
+            return Ok(false);
+        };
+        match record.state {
+            IndexState::Building => self.build(index, record),
+            IndexState::Dropped => Ok(!self.txn.clear_index(self.namespace, index, STEP)?),
+            IndexState::Ready | IndexState::Failed => Ok(false),
+        }
+    }
+
+    /// What may not be unique stops with an error.
+    fn build(&mut self, index: IndexId, mut record: IndexRecord) -> Result<bool> {
+        let mut slots = Vec::with_capacity(STEP);
+        let label = record.label.0.to_be_bytes();
+        slots_from(self.txn, self.namespace, IndexId::LABEL, &label, record.next, |slot| {
+            slots.push(slot);
+            slots.len() < STEP
+        })?;
+        let property = self.txn.symbol_name(record.property)?;
+        let declared = DeclaredIndex { id: index, record: record.clone(), property };
+        for slot in &slots {
+            let node = self.node(*slot)?;
+            let labels: Vec<Symbol> = node.labels().collect();
+            let properties = node.properties.as_bytes().to_vec();
+            self.enter(&declared, &labels, *slot, &properties)?;
+        }
+        match slots.last() {
+            Some(last) if slots.len() == STEP => record.next = Slot(last.0 + 1),
+            _ => record.state = IndexState::Ready,
+        }
+        let left = record.state == IndexState::Building;
+        self.txn.put_index(self.namespace, index, &record)?;
+        self.indexes = None;
+        Ok(left)
+    }
+
+    /// A unique index that cannot be built: it stays as a sign of why.
+    pub fn fail_index(&mut self, index: IndexId, error: &str) -> Result<()> {
+        if let Some(record) = index_definition(self.txn, self.namespace, index)?
+            && record.state == IndexState::Building
+        {
+            let (state, error) = (IndexState::Failed, error.to_owned());
+            self.txn.put_index(self.namespace, index, &IndexRecord { state, error, ..record })?;
+            self.indexes = None;
+        }
+        Ok(())
+    }
+
+    /// The indexes that follow changes.
+    fn kept(&mut self) -> Result<Arc<[DeclaredIndex]>> {
+        if let Some(known) = &self.indexes {
+            return Ok(Arc::clone(known));
+        }
+        let mut all = declared_indexes(self.txn, self.namespace)?;
+        all.retain(|index| index.record.is_kept());
+        let all: Arc<[DeclaredIndex]> = all.into();
+        self.indexes = Some(Arc::clone(&all));
+        Ok(all)
+    }
+
+    /// The properties of a node have changed, from none when it is new, to none when it goes.
+    pub(super) fn reindex(
+        &mut self,
+        slot: Slot,
+        before: Option<&[u8]>,
+        after: Option<&[u8]>,
+    ) -> Result<()> {
+        let indexes = self.kept()?;
+        if indexes.is_empty() {
+            return Ok(());
+        }
+        let labels: Vec<Symbol> = self.node(slot)?.labels().collect();
+        for index in &*indexes {
+            let key = |properties: Option<&[u8]>| match properties {
+                Some(properties) => index.key(&labels, Properties::new(properties)),
+                None => Ok(None),
+            };
+            let (old, new) = (key(before)?, key(after)?);
+            if old != new
+                && let Some(old) = old
+            {
+                self.txn.unpost(self.namespace, index.id, &old, slot)?;
+            }
+            if let Some(after) = after {
+                // Long texts with the same key may differ all the same.
+                self.enter(index, &labels, slot, after)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a node into an index, unless it has no value there.
+    fn enter(
+        &mut self,
+        index: &DeclaredIndex,
+        labels: &[Symbol],
+        slot: Slot,
+        properties: &[u8],
+    ) -> Result<()> {
+        let properties = Properties::new(properties);
+        let Some(key) = index.key(labels, properties)? else {
+            return self.check_indexable(index, labels, slot, properties);
+        };
+        if index.record.unique
+            && let Some(value) = index.value(properties)?
+            && let Some(other) = self.holder(index, &key, &value.to_value()?, slot)?
+        {
+            return Err(self.taken(index, &value.to_value()?, slot, other));
+        }
+        self.txn.post(self.namespace, index.id, &key, slot)
+    }
+
+    /// Whether lists and dicts are equal no index can tell.
+    fn check_indexable(
+        &self,
+        index: &DeclaredIndex,
+        labels: &[Symbol],
+        slot: Slot,
+        properties: Properties<'_>,
+    ) -> Result<()> {
+        let unique = index.record.unique && labels.contains(&index.record.label);
+        if !unique || index.value(properties)?.is_none() {
+            return Ok(());
+        }
+        Err(Error::InvalidInput(format!(
+            "{} is unique, and the node {:?} has a list or a dict there; give it one value",
+            self.described(index)?,
+            self.node(slot)?.id
+        )))
+    }
+
+    /// Another node that has a value.
+    fn holder(
+        &self,
+        index: &DeclaredIndex,
+        key: &[u8],
+        value: &Value,
+        slot: Slot,
+    ) -> Result<Option<Slot>> {
+        // Nothing equals NaN, and None may be there as often as it likes.
+        if *value == Value::Null || !value.equals(value) {
+            return Ok(None);
+        }
+        let exact = is_exact(value);
+        for other in posting(self.txn, self.namespace, index.id, key)? {
+            if other == slot.0 {
+                continue;
+            }
+            if exact {
+                return Ok(Some(Slot(other)));
+            }
+            let node = self.node(Slot(other))?;
+            if let Some(found) = index.value(node.properties)?
+                && found.to_value()?.equals(value)
+            {
+                return Ok(Some(Slot(other)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn described(&self, index: &DeclaredIndex) -> Result<String> {
+        Ok(format!("{}.{}", self.txn.symbol_name(index.record.label)?, index.property))
+    }
+
+    fn taken(&self, index: &DeclaredIndex, value: &Value, slot: Slot, other: Slot) -> Error {
+        let message = || -> Result<(String, String)> {
+            let (of, id) = (self.described(index)?, self.node(other)?.id.to_owned());
+            let message = format!(
+                "{of} is unique, and the node {id:?} has the value {} already, so that {:?} cannot \
+                 have it; use another value, or change that node",
+                shown(value),
+                self.node(slot)?.id
+            );
+            Ok((message, id))
+        };
+        match message() {
+            Ok((message, id)) => Error::Taken { message, id },
+            Err(error) => error,
+        }
+    }
+}
+
+fn same(found: &DeclaredIndex, label: &str, unique: bool) -> Result<IndexId> {
+    if found.record.unique == unique {
+        return Ok(found.id);
+    }
+    let id = format!("{label}.{}", found.property);
+    let (is, wanted) =
+        if unique { ("is not unique", "a unique one") } else { ("is unique", "another") };
+    let message = format!("the index of {id} {is}; drop it before making {wanted}");
+    Err(Error::Taken { message, id })
+}
+
+/// A value as an error shows it.
+fn shown(value: &Value) -> String {
+    const LONGEST: usize = 80;
+    let mut text = match value {
+        Value::Null => "None".into(),
+        Value::Bool(value) => {
+            if *value {
+                "True".into()
+            } else {
+                "False".into()
+            }
+        }
+        Value::Int(value) => value.to_string(),
+        Value::Float(value) => format!("{value:?}"),
+        Value::Time(micros) => format!("{micros} µs since 1970"),
+        Value::Str(text) => format!("{text:?}"),
+        Value::Bytes(bytes) => format!("{} bytes", bytes.len()),
+        Value::List(_) => "a list".into(),
+        Value::Map(_) => "a dict".into(),
+    };
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
+    }
+    text
+}
+
+/// The values that several nodes of a label have, as an error lists them; `None` when there are none.
+pub fn duplicates(
+    txn: &impl ReadTxn,
+    namespace: embedded_db_common::NamespaceId,
+    label: &str,
+    property: &str,
+    interrupted: &dyn Fn() -> Result<()>,
+) -> Result<Option<Error>> {
+    let (Some(symbol), Some(whole)) = (txn.symbol(label)?, txn.symbol(property)?) else {
+        return Ok(None);
+    };
+    let first = match property.split_once('.') {
+        Some((first, _)) => txn.symbol(first)?,
+        None => None,
+    };
+    let record = IndexRecord {
+        state: IndexState::Building,
+        unique: true,
+        next: Slot(0),
+        label: symbol,
+        property: whole,
+        first,
+        error: String::new(),
+    };
+    let index = DeclaredIndex { id: IndexId(0), record, property: property.into() };
+    let mut holders: BTreeMap<Vec<u8>, Vec<(Slot, Value)>> = BTreeMap::new();
+    for slot in crate::labelled(txn, namespace, symbol)? {
+        interrupted()?;
+        let Some(node) = txn.node(namespace, Slot(slot))? else { continue };
+        match index.value(node.properties)? {
+            None | Some(ValueRef::Null) => {}
+            Some(value) => {
+                let Some(key) = embedded_db_storage::index_value(&value) else { continue };
+                holders.entry(key).or_default().push((Slot(slot), value.to_value()?));
+            }
+        }
+    }
+    let mut listed: Vec<(String, Vec<String>)> = Vec::new();
+    for mut same in holders.into_values().filter(|same| same.len() > 1) {
+        while let Some((slot, value)) = same.pop() {
+            let others: Vec<_> = same.extract_if(.., |(_, other)| other.equals(&value)).collect();
+            if others.is_empty() {
+                continue;
+            }
+            let mut ids = Vec::new();
+            for slot in others.into_iter().map(|(slot, _)| slot).chain([slot]).take(LISTED) {
+                ids.extend(txn.node(namespace, slot)?.map(|node| format!("{:?}", node.id)));
+            }
+            listed.push((shown(&value), ids));
+        }
+    }
+    let Some((_, ids)) = listed.first() else { return Ok(None) };
+    let id = ids[0].trim_matches('"').to_owned();
+    let shown: Vec<String> = listed
+        .iter()
+        .take(LISTED)
+        .map(|(value, ids)| format!("{value} ({})", ids.join(", ")))
+        .collect();
+    let more = if listed.len() > LISTED {
+        format!(" and {} more", listed.len() - LISTED)
+    } else {
+        String::new()
+    };
+    let message = format!(
+        "{label}.{property} cannot be unique: several nodes have {}{more}; change or delete all \
+         but one of each",
+        shown.join(", ")
+    );
+    Ok(Some(Error::Taken { message, id }))
+}

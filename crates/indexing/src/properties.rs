@@ -1,0 +1,81 @@
+//! Property indexes that are made on demand: what of a node is in one, and which nodes it gives for a
+//! condition.
+
+use std::sync::Arc;
+
+use embedded_db_common::record::Properties;
+use embedded_db_common::{NamespaceId, Result, Symbol, ValueRef};
+use embedded_db_storage::{
+    IndexId, IndexRecord, ReadTxn, containers_between, index_definitions, index_value,
+};
+use roaring::RoaringBitmap;
+
+/// An index over one property of the nodes with one label.
+#[derive(Debug, Clone)]
+pub struct DeclaredIndex {
+    /// Its postings.
+    pub id: IndexId,
+    /// How it is defined.
+    pub record: IndexRecord,
+    /// The property, or a dotted path into dicts.
+    pub property: Arc<str>,
+}
+
+/// The indexes of a namespace that were made on demand, by number.
+pub fn declared_indexes(txn: &impl ReadTxn, namespace: NamespaceId) -> Result<Vec<DeclaredIndex>> {
+    let definitions = index_definitions(txn, namespace)?;
+    let mut out = Vec::with_capacity(definitions.len());
+    for (id, record) in definitions {
+        let property = txn.symbol_name(record.property)?;
+        out.push(DeclaredIndex { id, record, property });
+    }
+    Ok(out)
+}
+
+impl DeclaredIndex {
+    /// The value that a node has in it. A property whose name holds the dots goes before a path.
+    pub fn value<'a>(&self, properties: Properties<'a>) -> Result<Option<ValueRef<'a>>> {
+        if let Some(value) = properties.get(self.record.property)? {
+            return Ok(Some(value));
+        }
+        let Some(first) = self.record.first else { return Ok(None) };
+        let Some(mut value) = properties.get(first)? else { return Ok(None) };
+        for name in self.property.split('.').skip(1) {
+            let ValueRef::Map(map) = value else { return Ok(None) };
+            let Some(inner) = map.get(name)? else { return Ok(None) };
+            value = inner;
+        }
+        Ok(Some(value))
+    }
+
+    /// The key bytes under which a node with these properties is in it, if its labels are right.
+    pub fn key(&self, labels: &[Symbol], properties: Properties<'_>) -> Result<Option<Vec<u8>>> {
+        if !labels.contains(&self.record.label) {
+            return Ok(None);
+        }
+        Ok(self.value(properties)?.as_ref().and_then(index_value))
+    }
+}
+
+/// The slots of all values from the first key bytes to before the second; `None` when more than
+/// `most` containers would have to be read.
+pub fn posting_between(
+    txn: &impl ReadTxn,
+    namespace: NamespaceId,
+    index: IndexId,
+    bounds: (&[u8], &[u8]),
+    most: u64,
+) -> Result<Option<RoaringBitmap>> {
+    let mut out = RoaringBitmap::new();
+    let mut read = 0;
+    containers_between(txn, namespace, index, bounds, |_, container| {
+        read += 1;
+        match container.as_bitmap() {
+            _ if read > most => {}
+            Some(bits) => out |= RoaringBitmap::from_lsb0_bytes(container.base(), bits),
+            None => out.extend(container.slots()),
+        }
+        read <= most
+    })?;
+    Ok((read <= most).then_some(out))
+}

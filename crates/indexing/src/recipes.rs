@@ -1,0 +1,90 @@
+//! Which texts of a node are searched by words and embedded: those of the labels that the database
+//! knows, and those that are declared.
+
+use embedded_db_common::{NamespaceId, Result, Slot, Symbol};
+use embedded_db_storage::{NodeRecord, ReadTxn, RecipeRecord, recipes};
+
+use crate::schema::{MessageText, Names, append_texts};
+
+/// What is declared of the labels of a namespace.
+#[derive(Debug, Clone, Default)]
+pub struct Recipes {
+    labels: Vec<(Symbol, RecipeRecord)>,
+}
+
+impl Recipes {
+    /// Reads them.
+    pub fn read(txn: &impl ReadTxn, namespace: NamespaceId) -> Result<Self> {
+        Ok(Self { labels: recipes(txn, namespace)? })
+    }
+
+    /// All of them, by symbol.
+    pub fn labels(&self) -> &[(Symbol, RecipeRecord)] {
+        &self.labels
+    }
+
+    /// Whether the same texts are searched by words.
+    pub fn searches_like(&self, other: &Self) -> bool {
+        let text = |recipes: &Self| -> Vec<(Symbol, Vec<Symbol>)> {
+            let declared = recipes.labels.iter().filter(|(_, recipe)| !recipe.text.is_empty());
+            declared.map(|(label, recipe)| (*label, recipe.text.clone())).collect()
+        };
+        text(self) == text(other)
+    }
+
+    /// The labels whose nodes may have a searchable text.
+    pub fn text_labels(&self, names: &Names) -> Vec<Symbol> {
+        let declared = self.labels.iter().filter(|(_, recipe)| !recipe.text.is_empty());
+        names.text_labels().into_iter().chain(declared.map(|(label, _)| *label)).collect()
+    }
+
+    /// Whether nodes with one of these labels may be embedded by a declaration.
+    pub fn embeds(&self, labels: &[Symbol]) -> bool {
+        self.labels.iter().any(|(label, recipe)| !recipe.embed.is_empty() && labels.contains(label))
+    }
+
+    /// Whether a node is still to be looked at since one of its labels was declared.
+    pub fn goes_through(&self, node: &NodeRecord<'_>, slot: Slot) -> bool {
+        self.labels.iter().any(|(label, recipe)| slot >= recipe.next && node.has_label(*label))
+    }
+
+    /// The searchable text of a node; `None` when it has none.
+    pub fn searchable_text(&self, names: &Names, node: &NodeRecord<'_>) -> Result<Option<String>> {
+        let mut out = names.searchable_text(node)?.unwrap_or_default();
+        for property in self.declared(node, |recipe| &recipe.text) {
+            append_texts(node.properties, property, &mut out)?;
+        }
+        Ok((!out.is_empty()).then_some(out))
+    }
+
+    /// The text of a node that is embedded: that of a message, or else what is declared.
+    pub fn embedded_text(
+        &self,
+        names: &Names,
+        node: &NodeRecord<'_>,
+    ) -> Result<Option<MessageText>> {
+        if let Some(message) = names.message_text(node)? {
+            return Ok(Some(message));
+        }
+        let mut text = String::new();
+        for property in self.declared(node, |recipe| &recipe.embed) {
+            append_texts(node.properties, property, &mut text)?;
+        }
+        Ok((!text.trim().is_empty()).then_some(MessageText { text, start: 0 }))
+    }
+
+    /// The properties that are declared of the labels of a node, each once.
+    fn declared(&self, node: &NodeRecord<'_>, of: fn(&RecipeRecord) -> &[Symbol]) -> Vec<Symbol> {
+        let mut out = Vec::new();
+        for (label, recipe) in &self.labels {
+            if node.has_label(*label) {
+                for property in of(recipe) {
+                    if !out.contains(property) {
+                        out.push(*property);
+                    }
+                }
+            }
+        }
+        out
+    }
+}

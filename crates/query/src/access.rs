@@ -1,0 +1,249 @@
+//! Which nodes an index gives for a condition.
+
+use embedded_db_common::{NamespaceId, Result, Symbol, Value};
+use embedded_db_indexing::posting;
+use embedded_db_indexing::properties::{DeclaredIndex, declared_indexes, posting_between};
+use embedded_db_indexing::schema::Names;
+use embedded_db_storage::{
+    IndexId, IndexState, ReadTxn, index_value_of, is_exact, kind_bounds, prefix_bounds,
+};
+use roaring::RoaringBitmap;
+
+use crate::converged::{Filter, Operator};
+
+/// The indexes that a query may use.
+pub(crate) struct Indexes<'a, T> {
+    txn: &'a T,
+    namespace: NamespaceId,
+    names: &'a Names,
+    /// The labels of the query that are in use; `None` when it names none, so that only what covers
+    /// nodes of every label may be used.
+    labels: Option<Vec<Symbol>>,
+    declared: Vec<DeclaredIndex>,
+}
+
+/// What indexes say of a condition.
+pub(crate) struct Indexed {
+    pub(crate) slots: RoaringBitmap,
+    /// Whether all of these nodes fulfil it; otherwise their records have to be looked at.
+    pub(crate) exact: bool,
+    /// How they were found.
+    pub(crate) access: &'static str,
+}
+
+/// Why no index answers a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotIndexed {
+    /// There is none for it, or none is ready.
+    NoIndex,
+    /// To read the nodes costs less than to read so much of the index.
+    TooMuch,
+}
+
+/// What to look for in an index.
+enum Wanted {
+    Equality(Vec<Vec<u8>>),
+    Between { access: &'static str, from: Vec<u8>, end: Vec<u8> },
+}
+
+/// A condition as an index can answer it.
+struct Lookup<'f> {
+    property: &'f str,
+    wanted: Wanted,
+    exact: bool,
+    /// Whether only texts can fulfil it.
+    texts: bool,
+}
+
+impl<'a, T: ReadTxn> Indexes<'a, T> {
+    pub(crate) fn new(
+        txn: &'a T,
+        namespace: NamespaceId,
+        names: &'a Names,
+        labels: &[String],
+    ) -> Result<Self> {
+        let mut known = Vec::new();
+        for label in labels {
+            known.extend(txn.symbol(label)?);
+        }
+        let labels = (!labels.is_empty()).then_some(known);
+        let mut declared = Vec::new();
+        if labels.is_some() {
+            declared = declared_indexes(txn, namespace)?;
+            declared.retain(|index| index.record.state == IndexState::Ready);
+        }
+        Ok(Self { txn, namespace, names, labels, declared })
+    }
+
+    /// The nodes that indexes give for a condition, if `most` containers of a range tell them.
+    pub(crate) fn find(&self, filter: &Filter, most: u64) -> Result<Result<Indexed, NotIndexed>> {
+        match filter {
+            Filter::Any(filters) => self.any(filters, most),
+            Filter::All(filters) => self.all(filters, most),
+            Filter::Not(_) => Ok(Err(NotIndexed::NoIndex)),
+            Filter::Test { .. } => self.test(filter, most),
+        }
+    }
+
+    /// Every part needs an index.
+    fn any(&self, filters: &[Filter], most: u64) -> Result<Result<Indexed, NotIndexed>> {
+        let (mut slots, mut exact) = (RoaringBitmap::new(), true);
+        for filter in filters {
+            match self.find(filter, most)? {
+                Ok(found) => {
+                    slots |= found.slots;
+                    exact &= found.exact;
+                }
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        Ok(Ok(Indexed { slots, exact, access: "index union" }))
+    }
+
+    /// One part with an index is enough; the others are left to be read.
+    fn all(&self, filters: &[Filter], most: u64) -> Result<Result<Indexed, NotIndexed>> {
+        let (mut slots, mut exact) = (None::<RoaringBitmap>, true);
+        let mut why = NotIndexed::NoIndex;
+        for filter in filters {
+            match self.find(filter, most)? {
+                Ok(found) => {
+                    exact &= found.exact;
+                    slots = Some(match slots {
+                        Some(slots) => slots & found.slots,
+                        None => found.slots,
+                    });
+                }
+                Err(reason) => {
+                    exact = false;
+                    why = reason;
+                }
+            }
+        }
+        let access = "index intersection";
+        Ok(slots.map_or(Err(why), |slots| Ok(Indexed { slots, exact, access })))
+    }
+
+    fn test(&self, filter: &Filter, most: u64) -> Result<Result<Indexed, NotIndexed>> {
+        let Some(lookup) = lookup(filter) else { return Ok(Err(NotIndexed::NoIndex)) };
+        let indexes = self.of(&lookup)?;
+        let Some(indexes) = indexes else { return Ok(Err(NotIndexed::NoIndex)) };
+        let mut slots = RoaringBitmap::new();
+        for index in indexes {
+            match &lookup.wanted {
+                Wanted::Equality(values) => {
+                    for value in values {
+                        slots |= posting(self.txn, self.namespace, index, value)?;
+                    }
+                }
+                Wanted::Between { from, end, .. } => {
+                    let bounds = (from.as_slice(), end.as_slice());
+                    match posting_between(self.txn, self.namespace, index, bounds, most)? {
+                        Some(found) => slots |= found,
+                        None => return Ok(Err(NotIndexed::TooMuch)),
+                    }
+                }
+            }
+        }
+        let access = match lookup.wanted {
+            Wanted::Equality(_) => "index equality",
+            Wanted::Between { access, .. } => access,
+        };
+        Ok(Ok(Indexed { slots, exact: lookup.exact, access }))
+    }
+
+    /// The indexes that together hold all nodes the query may return: one over all labels, or one for
+    /// each of its labels.
+    fn of(&self, lookup: &Lookup<'_>) -> Result<Option<Vec<IndexId>>> {
+        if let Some(symbol) = self.txn.symbol(lookup.property)?
+            && lookup.texts
+            && let Some(index) =
+                self.names.indexes().into_iter().find(|index| index.property == symbol)
+        {
+            return Ok(Some(vec![index.index]));
+        }
+        let Some(labels) = &self.labels else { return Ok(None) };
+        let of_label = |label: &Symbol| {
+            let found = self
+                .declared
+                .iter()
+                .find(|index| index.record.label == *label && *index.property == *lookup.property);
+            found.map(|index| index.id)
+        };
+        Ok(labels.iter().map(of_label).collect())
+    }
+}
+
+/// Whether a condition names few values: cheap, and looked up first.
+pub(crate) fn is_equality(filter: &Filter) -> bool {
+    matches!(filter, Filter::Test { operator: Operator::Equals | Operator::In, .. })
+}
+
+fn lookup(filter: &Filter) -> Option<Lookup<'_>> {
+    let Filter::Test { property, operator, value } = filter else { return None };
+    let (wanted, exact, texts) = match (operator, value) {
+        (Operator::Equals, value) => equality(std::slice::from_ref(value))?,
+        (Operator::In, Value::List(items)) => equality(items)?,
+        (Operator::StartsWith, Value::Str(prefix)) => {
+            let (from, end, exact) = prefix_bounds(prefix);
+            (Wanted::Between { access: "index prefix", from, end }, exact, true)
+        }
+        (Operator::Between, Value::List(bounds)) => match bounds.as_slice() {
+            [low, high] => range(Some((low, true)), Some((high, true)))?,
+            _ => return None,
+        },
+        (Operator::GreaterThan, value) => range(Some((value, false)), None)?,
+        (Operator::GreaterThanOrEqual, value) => range(Some((value, true)), None)?,
+        (Operator::LessThan, value) => range(None, Some((value, false)))?,
+        (Operator::LessThanOrEqual, value) => range(None, Some((value, true)))?,
+        _ => return None,
+    };
+    Some(Lookup { property, wanted, exact, texts })
+}
+
+/// Equality with one of the values.
+fn equality(values: &[Value]) -> Option<(Wanted, bool, bool)> {
+    let mut keys = values.iter().map(index_value_of).collect::<Option<Vec<_>>>()?;
+    // Nothing equals NaN, though it has a place among the values.
+    let mut equal = values.iter().map(|value| value.equals(value));
+    keys.retain(|_| equal.next().unwrap_or(false));
+    let texts = values.iter().all(|value| matches!(value, Value::Str(_)));
+    Some((Wanted::Equality(keys), values.iter().all(is_exact), texts))
+}
+
+/// A bound and whether it belongs to the range.
+type Bound<'v> = Option<(&'v Value, bool)>;
+
+/// The values between two bounds; one that is missing is that of the other's type.
+fn range(low: Bound<'_>, high: Bound<'_>) -> Option<(Wanted, bool, bool)> {
+    let (any, _) = low.or(high)?;
+    let (mut from, mut end) = kind_bounds(any)?;
+    let mut exact = true;
+    if let Some((low, included)) = low {
+        from = index_value_of(low)?;
+        // What shares its key bytes with others may be on either side.
+        if !included && is_exact(low) {
+            from = after(from);
+        }
+        exact &= is_exact(low);
+    }
+    if let Some((high, included)) = high {
+        end = index_value_of(high)?;
+        if included || !is_exact(high) {
+            end = after(end);
+        }
+        exact &= is_exact(high);
+    }
+    let nothing = [low, high].into_iter().flatten().any(|(value, _)| !value.equals(value));
+    if nothing {
+        end = from.clone();
+    }
+    let wanted = Wanted::Between { access: "index range", from, end };
+    Some((wanted, exact, matches!(any, Value::Str(_))))
+}
+
+/// Key bytes behind all containers of a value and before the next one. A container's number begins
+/// with a zero byte; a longer value that begins alike goes on with a greater one.
+fn after(mut value: Vec<u8>) -> Vec<u8> {
+    value.push(1);
+    value
+}
