@@ -207,6 +207,13 @@ def test_sets_of_nodes(db):
     assert db.count_matching(chats) == 0
 
 
+def test_groups_that_are_one_key_to_python_are_in_order_as_one(db):
+    values = [{"x": value} for value in ("a", "a", "a", True, True, 1, 1.0)] + [{}] * 5
+    db.create_nodes([{"label": "X", "properties": value} for value in values])
+    groups = db.group_count(ConvergedQuery(labels=["X"]), "x")
+    assert list(groups.items()) == [(True, 4), ("a", 3), (None, 5)]
+
+
 def test_sets_need_queries_that_do_not_rank(db):
     text = ConvergedQuery(labels=["X"], text_query={"text": "a"})
     vector = ConvergedQuery(labels=["X"], semantic_query={"vector": [1.0]})

@@ -1,5 +1,6 @@
 //! Queries from their canonical dict, and results.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -278,22 +279,32 @@ pub(crate) fn query(given: &Bound<'_, PyDict>) -> PyResult<Query> {
     Ok(out)
 }
 
-/// Values of a property and how many nodes have each; nodes without it count as `None`.
+/// Values of a property and how many nodes have each, the most frequent first; nodes without it count
+/// as `None`, the last. Values that are one key to Python, as `True` and `1` are, are one group.
 pub(crate) fn groups<'py>(
     py: Python<'py>,
     groups: Vec<(Option<engine::common::Value>, u64)>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let out = PyDict::new(py);
+    let merged = PyDict::new(py);
     for (value, count) in groups {
         let value = match value {
             Some(value) => from_value(py, &value)?,
             None => py.None().into_bound(py),
         };
-        let before: u64 = match out.get_item(&value)? {
+        let before: u64 = match merged.get_item(&value)? {
             Some(count) => count.extract()?,
             None => 0,
         };
-        out.set_item(value, before + count)?;
+        merged.set_item(value, before + count)?;
+    }
+    let mut sorted = Vec::with_capacity(merged.len());
+    for (value, count) in merged.iter() {
+        sorted.push((value.is_none(), Reverse(count.extract::<u64>()?), value));
+    }
+    sorted.sort_by_key(|(is_none, count, _)| (*is_none, *count));
+    let out = PyDict::new(py);
+    for (_, Reverse(count), value) in sorted {
+        out.set_item(value, count)?;
     }
     Ok(out)
 }
