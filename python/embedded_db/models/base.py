@@ -112,6 +112,9 @@ class Model:
             return default if value is DELETE else value
         return self._node.get(key, default)
 
+    # Else Python would iterate by __getitem__ with numbers.
+    __iter__: ClassVar[None] = None
+
     def __getitem__(self, key: str) -> Any:
         if key in self._changes:
             value = self._changes[key]
