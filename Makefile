@@ -49,7 +49,7 @@ test-rust: build
 	cargo test $(PROFILE) --locked --workspace $(NO_PYTHON) -- --quiet
 
 test-python: build
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 # Clippy has a target directory of its own: it builds PyO3 in another environment than maturin,
 # and in a shared one the two would undo each other's work.

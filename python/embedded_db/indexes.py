@@ -69,7 +69,7 @@ class Indexes:
             InvalidInput: a name is no name, or the property is the node's own (``id``).
             ReadOnly: the handle only reads.
 
-        Example:
+        Examples:
             >>> id = db.create_node({"label": "City", "properties": {"name": "Oslo"}})
             >>> db.create_index("City", "name", unique=True).state
             'ready'
@@ -87,7 +87,7 @@ class Indexes:
             NotFound: there is no such index.
             ReadOnly: the handle only reads.
 
-        Example:
+        Examples:
             >>> index = db.create_index("City", "country")
             >>> db.drop_index("City", "country")
             >>> [index.property for index in db.indexes() if index.property == "country"]
@@ -98,7 +98,7 @@ class Indexes:
     def indexes(self) -> list[Index]:
         """Give the indexes of the namespace that `create_index` has made, oldest first.
 
-        Example:
+        Examples:
             >>> index = db.create_index("City", "inhabitants")
             >>> [(i.label, i.property, i.state) for i in db.indexes()][-1]
             ('City', 'inhabitants', 'ready')
@@ -124,7 +124,7 @@ class Indexes:
             InvalidInput: a name is no name, or the label is one of the database's own.
             ReadOnly: the handle only reads.
 
-        Example:
+        Examples:
             >>> db.declare_label("Book", text=["title", "blurb"])
             >>> id = db.create_node({"label": "Book", "properties": {"title": "Hiking in Norway"}})
             >>> [r.node["title"] for r in db.query(text_query={"text": "norway"}, labels=["Book"])]
@@ -136,7 +136,7 @@ class Indexes:
     def declared_labels(self) -> dict[str, dict[str, list[str]]]:
         """Give the properties under ``text`` and ``embed`` of every label that was declared.
 
-        Example:
+        Examples:
             >>> db.declare_label("Film", text=["plot"], embed=["plot"])
             >>> db.declared_labels()["Film"]
             {'text': ['plot'], 'embed': ['plot']}
