@@ -1,6 +1,8 @@
 """What the database is told once, at opening."""
 
 import math
+import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike, fspath
@@ -125,8 +127,20 @@ class WeaverConfig:
         return {option.name: getattr(self, option.name) for option in fields(self)}
 
 
+# A child that was forked while another thread imports a module would wait for that import for ever:
+# so a fork waits until it is done. These are imported only when needed, to keep the package light.
+_importing = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_importing.acquire,
+        after_in_parent=_importing.release,
+        after_in_child=_importing.release,
+    )
+
+
 def _default_ml() -> "MLConfig":
-    from .ml.config import MLConfig
+    with _importing:
+        from .ml.config import MLConfig
 
     return MLConfig()
 
@@ -268,10 +282,12 @@ class Config:
         """
         if self.ml is None:
             return None
-        from .ml.config import MLConfig
+        with _importing:
+            from .ml.config import MLConfig
 
         if isinstance(self.ml, MLConfig):
-            from .ml.providers import load_functions
+            with _importing:
+                from .ml.providers import load_functions
 
             return load_functions(self.ml)
         return self.ml
@@ -284,7 +300,8 @@ FUNCTION_NAMES: Final = ("embedding_info", "warm_up", "health", "embed", "enrich
 def _check_ml(ml: object) -> None:
     if ml is None:
         return
-    from .ml.config import MLConfig
+    with _importing:
+        from .ml.config import MLConfig
 
     if isinstance(ml, MLConfig):
         return
@@ -298,7 +315,8 @@ def _check_ml(ml: object) -> None:
 
 def _ml_with(ml: object, options: Mapping[str, Any]) -> "MLConfig":
     """Give the model configuration ``ml`` with some options replaced; of none, a new one."""
-    from .ml.config import MLConfig
+    with _importing:
+        from .ml.config import MLConfig
 
     _known("ml option", options, [option.name for option in fields(MLConfig)])
     return replace(ml if isinstance(ml, MLConfig) else MLConfig(), **options)

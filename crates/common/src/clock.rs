@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use uuid::Uuid;
+use uuid::{ContextV7, Timestamp, Uuid};
 
 /// Microseconds since 1970-01-01 UTC.
 pub type Micros = i64;
@@ -18,18 +18,28 @@ pub fn now() -> Micros {
     }
 }
 
-/// A new identifier: `prefix`, `_` and the 32 hex digits of a UUIDv7 (increasing in a process).
+/// A new identifier: `prefix`, `_` and the 32 hex digits of a UUIDv7 (increasing in a thread).
 #[allow(clippy::disallowed_methods)]
 pub fn new_id(prefix: &str) -> String {
     let mut id = String::with_capacity(prefix.len() + 33);
     id.push_str(prefix);
     id.push('_');
-    id.push_str(Uuid::now_v7().simple().encode_lower(&mut [0; 32]));
+    id.push_str(unique().simple().encode_lower(&mut [0; 32]));
     id
 }
 
 /// The identity of a database: the 32 hex digits of a UUIDv7.
 #[allow(clippy::disallowed_methods)]
 pub fn new_identity() -> String {
-    Uuid::now_v7().simple().to_string()
+    unique().simple().to_string()
+}
+thread_local! {
+    // One for each thread: that of the process is under a lock, and a child that was forked while
+    // another thread held it would wait for ever.
+    static CONTEXT: ContextV7 = const { ContextV7::new() };
+}
+
+#[allow(clippy::disallowed_methods)]
+fn unique() -> Uuid {
+    CONTEXT.with(|context| Uuid::new_v7(Timestamp::now(context)))
 }
