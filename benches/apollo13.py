@@ -20,8 +20,8 @@ from pathlib import Path
 
 from embedded_db import EmbeddedDB
 from embedded_db.importers import import_file
-from embedded_db.ml.config import MLConfig
 from embedded_db.ml.providers import Functions, load_functions
+from embedded_db.ml_config import MLConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = "apollo13/apollo-13-air-to-ground.json.gz"

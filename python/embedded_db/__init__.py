@@ -47,6 +47,7 @@ from .errors import (
 )
 from .fields import DELETE, Attr, Condition, Expression
 from .indexes import Index
+from .ml_config import MLConfig
 from .models import (
     Chat,
     Document,
@@ -68,7 +69,6 @@ from .transaction import Transaction
 from .weaver import Weaver
 
 if TYPE_CHECKING:
-    from .ml.config import MLConfig
     from .models.declared import Field
     from .models.edges import EdgeModel
     from .models.nodes import NodeModel
@@ -149,7 +149,6 @@ __all__ = [
 _LATER = {
     "EdgeModel": "models.edges",
     "Field": "models.declared",
-    "MLConfig": "ml.config",
     "NodeModel": "models.nodes",
     "Related": "models.relations",
     "Relation": "models.relations",
@@ -157,7 +156,7 @@ _LATER = {
 
 
 def __getattr__(name: str) -> object:
-    """Load what needs models or pydantic when it is first asked for: an import stays quick."""
+    """Load what needs pydantic when it is first asked for: an import stays quick."""
     if name in _LATER:
         value = getattr(import_module(f".{_LATER[name]}", __name__), name)
         globals()[name] = value

@@ -1,21 +1,17 @@
 """What the database is told once, at opening."""
 
 import math
-import os
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict, get_args
+from typing import Any, Final, Literal, Protocol, TypedDict, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from .arguments import choice_argument
 from .errors import InvalidInput, nearest
-
-if TYPE_CHECKING:
-    from .ml.config import MLConfig
+from .ml_config import MLConfig
 
 __all__ = [
     "ActivityLevel",
@@ -127,24 +123,6 @@ class WeaverConfig:
         return {option.name: getattr(self, option.name) for option in fields(self)}
 
 
-# A child that was forked while another thread imports a module would wait for that import for ever:
-# so a fork waits until it is done. These are imported only when needed, to keep the package light.
-_importing = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_importing.acquire,
-        after_in_parent=_importing.release,
-        after_in_child=_importing.release,
-    )
-
-
-def _default_ml() -> "MLConfig":
-    with _importing:
-        from .ml.config import MLConfig
-
-    return MLConfig()
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
     """Everything that is set at opening. Two handles on one path have to agree on it.
@@ -173,7 +151,7 @@ class Config:
     max_snapshot_age: float = 300.0
     warm_up: bool = True
     language: Language = "english"
-    ml: "MLConfig | ModelFunctions | None" = field(default_factory=_default_ml)
+    ml: "MLConfig | ModelFunctions | None" = field(default_factory=MLConfig)
     weaver: WeaverConfig = field(default_factory=WeaverConfig)
     embedding_space: str | None = None
 
@@ -282,12 +260,8 @@ class Config:
         """
         if self.ml is None:
             return None
-        with _importing:
-            from .ml.config import MLConfig
-
         if isinstance(self.ml, MLConfig):
-            with _importing:
-                from .ml.providers import load_functions
+            from .ml.providers import load_functions
 
             return load_functions(self.ml)
         return self.ml
@@ -300,9 +274,6 @@ FUNCTION_NAMES: Final = ("embedding_info", "warm_up", "health", "embed", "enrich
 def _check_ml(ml: object) -> None:
     if ml is None:
         return
-    with _importing:
-        from .ml.config import MLConfig
-
     if isinstance(ml, MLConfig):
         return
     missing = [name for name in FUNCTION_NAMES if not callable(getattr(ml, name, None))]
@@ -315,9 +286,6 @@ def _check_ml(ml: object) -> None:
 
 def _ml_with(ml: object, options: Mapping[str, Any]) -> "MLConfig":
     """Give the model configuration ``ml`` with some options replaced; of none, a new one."""
-    with _importing:
-        from .ml.config import MLConfig
-
     _known("ml option", options, [option.name for option in fields(MLConfig)])
     return replace(ml if isinstance(ml, MLConfig) else MLConfig(), **options)
 

@@ -109,7 +109,6 @@ def test_a_child_forked_while_a_thread_waits_can_open(run_python, taken, tmp_pat
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
-@pytest.mark.xfail(strict=False, reason="known defect: about one child in a thousand still hangs")
 def test_children_forked_while_threads_open_and_close_never_hang(run_python, tmp_path):
     run = run_python(
         """

@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 /// `embedded_db._native`.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    embedded_db_engine::watch_forks();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<reads::Reads>()?;
     module.add_class::<database::Database>()?;

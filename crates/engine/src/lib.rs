@@ -22,7 +22,7 @@ pub use embedded_db_query::{
     AsOf, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Operator, OrderBy, Rank, Reach,
     Step,
 };
-pub use embedded_db_storage::panic_text;
+pub use embedded_db_storage::{panic_text, watch_forks};
 pub use embedded_db_weaver::{
     ArtefactState, Enriched, Failure, JobCounts, Mention, ModelSpace, Models, Status, TextToEnrich,
 };

@@ -31,7 +31,7 @@ pub use indexes::{
 };
 pub use invariants::check_invariants;
 pub use keys::{Direction, Kind};
-pub use platform::{fork_generation, unforked};
+pub use platform::{fork_generation, unforked, watch_forks};
 pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX};
 pub use read::{ReadTxn, Resolved};
 pub use recipes::{RecipeRecord, recipes};

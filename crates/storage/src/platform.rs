@@ -156,6 +156,12 @@ fn host_name() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_else(|_| "localhost".into())
 }
 
+/// Makes forks of this process wait for what [`unforked`] runs. Done at the first use of it at the
+/// latest; a fork that has begun by then does not wait, so a library should do it when it is loaded.
+pub fn watch_forks() {
+    fork::install();
+}
+
 /// How many forks lie between the process that loaded the library and this one.
 pub fn fork_generation() -> u32 {
     fork::install();

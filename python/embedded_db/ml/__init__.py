@@ -5,7 +5,7 @@ Importing this package loads no model and no inference library. The database bui
 the same as plain functions.
 """
 
-from embedded_db.ml.config import MLConfig
 from embedded_db.ml.providers import Functions, load_functions
+from embedded_db.ml_config import MLConfig
 
 __all__ = ["Functions", "MLConfig", "load_functions"]

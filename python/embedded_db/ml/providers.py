@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from embedded_db.errors import InvalidInput, ModelUnavailable
 from embedded_db.ml import hashing, summary
 from embedded_db.ml.callables import call_embedding, call_entities, call_summary, name_of
-from embedded_db.ml.config import MLConfig
 from embedded_db.ml.encoders import Floats
 from embedded_db.ml.entities import EntityDict, Recogniser
 from embedded_db.ml.head import LABELS
 from embedded_db.ml.minilm import DIMENSION, INSTALL_LOCAL, MODEL, MiniLM
+from embedded_db.ml_config import MLConfig
 
 __all__ = ["Functions", "load_functions"]
 

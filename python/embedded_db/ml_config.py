@@ -1,4 +1,7 @@
-"""Which model does what: `MLConfig`, checked when it is made."""
+"""Which model does what: `MLConfig`, checked when it is made.
+
+It stands outside of `embedded_db.ml`, so that the package is imported only where models are used.
+"""
 
 from __future__ import annotations
 
