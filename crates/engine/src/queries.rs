@@ -207,26 +207,6 @@ impl Database {
         }
     }
 
-    /// How many nodes a query without ranking legs matches, whatever its limit.
-    pub fn count_matching(
-        &self,
-        query: &Query,
-        interrupted: &dyn Fn() -> Result<()>,
-    ) -> Result<u64> {
-        self.read(|reader| reader.matching(query, interrupted).map(|slots| slots.len()))
-    }
-
-    /// How many of the nodes that a query without ranking legs matches have each value of a property,
-    /// the most frequent first, and last those without it.
-    pub fn group_count(
-        &self,
-        query: &Query,
-        property: &str,
-        interrupted: &dyn Fn() -> Result<()>,
-    ) -> Result<Vec<(Option<Value>, u64)>> {
-        self.read(|reader| reader.group_count(query, property, interrupted))
-    }
-
     /// Changes all nodes that a query without ranking legs matches, in one step; how many.
     pub fn update_matching(&self, query: &Query, changes: Changes) -> Result<u64> {
         changes.set.check_names()?;
@@ -361,46 +341,25 @@ impl PinnedReads {
             page(engine, pin, attached, prepared, given, guard)
         })
     }
-
-    /// As [`Database::count_matching`], over this instant.
-    pub fn count_matching(
-        &self,
-        query: &Query,
-        interrupted: &dyn Fn() -> Result<()>,
-    ) -> Result<u64> {
-        self.reader(|reader| reader.matching(query, interrupted).map(|slots| slots.len()))
-    }
-
-    /// As [`Database::group_count`], over this instant.
-    pub fn group_count(
-        &self,
-        query: &Query,
-        property: &str,
-        interrupted: &dyn Fn() -> Result<()>,
-    ) -> Result<Vec<(Option<Value>, u64)>> {
-        self.reader(|reader| reader.group_count(query, property, interrupted))
-    }
 }
 
 impl Reader<'_> {
-    fn matching(
-        &self,
-        query: &Query,
-        interrupted: &dyn Fn() -> Result<()>,
-    ) -> Result<RoaringBitmap> {
-        let guard = Guard::new(query.timeout, interrupted);
-        matching(self.snapshot, self.namespace, &self.engine.names, query.set()?, &guard)
+    pub(crate) fn count_matching(&self, query: &Query, guard: &Guard<'_>) -> Result<u64> {
+        Ok(self.matching(query, guard)?.len())
     }
 
-    fn group_count(
+    pub(crate) fn group_count(
         &self,
         query: &Query,
         property: &str,
-        interrupted: &dyn Fn() -> Result<()>,
+        guard: &Guard<'_>,
     ) -> Result<Vec<(Option<Value>, u64)>> {
-        let slots = self.matching(query, interrupted)?;
-        let guard = Guard::new(query.timeout, interrupted);
-        group_count(self.snapshot, self.namespace, &slots, property, &guard)
+        let slots = self.matching(query, guard)?;
+        group_count(self.snapshot, self.namespace, &slots, property, guard)
+    }
+
+    fn matching(&self, query: &Query, guard: &Guard<'_>) -> Result<RoaringBitmap> {
+        matching(self.snapshot, self.namespace, &self.engine.names, query.set()?, guard)
     }
 }
 

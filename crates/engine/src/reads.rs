@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol};
+use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol, Value};
 use embedded_db_indexing::{Pin, labelled};
 use embedded_db_query::graph::{self, Follow};
 use embedded_db_query::{AsOf, Guard, Reach};
@@ -13,6 +13,7 @@ use embedded_db_storage::{
 use crate::database::{Database, Engine};
 use crate::objects::{Edge, Embedding, Node, Path};
 use crate::pins::HeldPin;
+use crate::queries::Query;
 
 /// Part of a long list, and where it goes on.
 pub struct Page<T> {
@@ -529,6 +530,28 @@ macro_rules! forward_reads {
                         &guard,
                     )
                 })
+            }
+
+            /// How many nodes a query without ranking legs matches, whatever its limit.
+            pub fn count_matching(
+                &self,
+                query: &Query,
+                interrupted: &dyn Fn() -> Result<()>,
+            ) -> Result<u64> {
+                let guard = Guard::new(query.timeout, interrupted);
+                self.$reader(|reader| reader.count_matching(query, &guard))
+            }
+
+            /// How many of the nodes that a query without ranking legs matches have each value of a
+            /// property, the most frequent first, and last those without it.
+            pub fn group_count(
+                &self,
+                query: &Query,
+                property: &str,
+                interrupted: &dyn Fn() -> Result<()>,
+            ) -> Result<Vec<(Option<Value>, u64)>> {
+                let guard = Guard::new(query.timeout, interrupted);
+                self.$reader(|reader| reader.group_count(query, property, &guard))
             }
 
             /// A path with the fewest hops; `None` when there is none.
