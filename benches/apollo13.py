@@ -65,7 +65,7 @@ def run(path: str, total: int, kills: int) -> float:
         child.wait()
         spent += time.perf_counter() - begun
         how = "killed" if kill < kills else "ended"
-        print(f"  {how} at {embedded(path):,} of {total:,} vectors")
+        print(f"  {how} at {embedded(path):,} vectors; {total:,} messages have one or more each")
     return spent
 
 

@@ -24,7 +24,15 @@ settings.register_profile(
 )
 settings.load_profile("tests")
 
+THOROUGH = os.environ.get("EMBEDDED_DB_THOROUGH", "0") != "0"
+
 Spawn = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def thorough() -> bool:
+    """Whether the longest tests run at full length, as in continuous integration."""
+    return THOROUGH
 
 
 @pytest.fixture

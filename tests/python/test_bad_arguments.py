@@ -108,7 +108,7 @@ def deep() -> dict[str, Any]:
 
 
 DEEP = deep()
-WIDE = {f"k{n}": n for n in range(1_000_000)}
+WIDE = {f"k{n}": n for n in range(100_000)}
 
 BAD: dict[str, Callable[[], Any]] = {
     "lone surrogate": lambda: "\ud800",
@@ -131,7 +131,7 @@ BAD: dict[str, Callable[[], Any]] = {
     "odd mapping": OddMapping,
     "itself": itself,
     "100,000 deep": lambda: DEEP,
-    "1,000,000 keys": lambda: WIDE,
+    "100,000 keys": lambda: WIDE,
     "Decimal": lambda: Decimal("1.5"),
     "naive datetime": lambda: NAIVE,
     "object": object,
@@ -139,8 +139,6 @@ BAD: dict[str, Callable[[], Any]] = {
     "bytes": lambda: b"\xff",
     "array": lambda: np.zeros((2, 0, 3)),
 }
-
-SLOW = {"1,000,000 keys"}
 
 # A sound value for each parameter, by its name.
 SOUND: dict[str, Callable[[], Any]] = {
@@ -318,8 +316,7 @@ def bad_calls(method: Callable[..., Any]) -> Iterator[tuple[str, dict[str, Any]]
         name = "p" if parameter.kind is parameter.VAR_KEYWORD else parameter.name
         for what, make in BAD.items():
             places = [lambda bad: bad, *INSIDE.get(name, [])]
-            # One place inside is enough for a value that takes a second to convert.
-            for place, wrap in enumerate(places[:2] if what in SLOW else places):
+            for place, wrap in enumerate(places):
                 try:
                     value = wrap(make())
                 except TypeError:  # as the key of a dict, an unhashable value is no case
@@ -384,7 +381,8 @@ def test_methods_of_a_transaction(db):
 def test_methods_of_stored_objects(db):
     fill(db)
     for handle in (db.get_node("message"), db.get_node("chat")):
-        for name in public_methods(handle):
+        # Reads come first: they would take long over the megabytes that are added.
+        for name in sorted(public_methods(handle), key=lambda name: name.startswith("a")):
             if name not in ("delete", "refresh"):
                 check_method(handle, name, db)
     for handle in (db.get_node("a"), db.get_edge("e")):

@@ -329,6 +329,32 @@ sys.stdin.read()
 """
 
 
+def test_equal_texts_are_searched_for_entities_once(path):
+    seen = []
+
+    def entities(texts):
+        seen.extend(texts)
+        places = [(text, text.find("Paris")) for text in texts]
+        return [
+            [{"text": "Paris", "label": "GPE", "start": at, "end": at + 5}] if at >= 0 else []
+            for text, at in places
+        ]
+
+    with EmbeddedDB(path, ml={"embedding": "hashing", "entities": entities}) as db:
+        chat = db.create_chat(id="trip")
+        there = chat.add_messages([{"sender": "Ann", "content": "Paris again"}] * 150)
+        db.flush()
+        elsewhere = db.namespace("other").create_message(
+            chat_id="trip", sender="Ann", content="Paris again"
+        )
+        ben = db.create_message(chat_id="trip", sender="Benjamin", content="Paris again")
+        db.flush()
+        assert all([e.label for e in message.entities()] == ["Paris"] for message in there)
+        assert [e.label for e in elsewhere.entities()] == ["Paris"]
+        assert [e.label for e in ben.entities()] == ["Paris"]
+    assert seen.count("Paris again") == 2  # the sender is part of the text
+
+
 def test_what_was_stored_before_a_kill_is_not_embedded_again(path, tmp_path, spawn):
     log = tmp_path / "embedded.log"
     log.touch()

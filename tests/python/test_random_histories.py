@@ -1,10 +1,10 @@
 """Whatever is done in whatever order, the database holds what a few Python dicts would hold.
 
-A driver makes thousands of random steps: single writes, batches, sets, objects of models, chats
-with all that goes with them, transactions that commit, roll back or conflict, snapshots and
-cursors that are kept across writes, namespaces that are dropped, databases that are closed and
-opened again. Beside the database it keeps `State`, too simple to be wrong, and compares after
-every step what the step touched, now and then everything.
+A driver makes 4,000 random steps, 20,000 where tests are thorough: single writes, batches, sets,
+objects of models, chats with all that goes with them, transactions that commit, roll back or
+conflict, snapshots and cursors that are kept across writes, namespaces that are dropped, databases
+that are closed and opened again. Beside the database it keeps `State`, too simple to be wrong, and
+compares after every step what the step touched, now and then everything.
 
 A failure names its seed; ``EMBEDDED_DB_SEED=… pytest -k random_histories`` repeats it.
 """
@@ -31,7 +31,7 @@ from embedded_db import (
 )
 from embedded_db.testing import ENTITIES, FakeModel
 
-STEPS = 20_000
+STEPS, SHORT = 20_000, 4_000
 WHOLE = 700
 """Steps between two comparisons of everything."""
 
@@ -688,11 +688,11 @@ SEED = int(os.environ.get("EMBEDDED_DB_SEED") or random.SystemRandom().randrange
 
 
 @pytest.mark.parametrize("seed", [20, SEED], ids=["fixed", "random"])
-def test_a_random_history(path, seed, capsys):
+def test_a_random_history(path, seed, thorough, capsys):
     history = History(path, seed, FakeModel())
-    done = 0
+    done, steps = 0, STEPS if thorough else SHORT
     try:
-        while done < STEPS:
+        while done < steps:
             history.step()
             done += 1
             if done % WHOLE == 0:
@@ -707,7 +707,7 @@ def test_a_random_history(path, seed, capsys):
             "transactions: in its way",
             "transactions: beside",
         ):
-            assert history.counts[needed], "the history was too short to mean anything"
+            assert not thorough or history.counts[needed], f"{needed} is not in the history"
     finally:
         with capsys.disabled():
             print(f"\n{done} steps of the seed {seed}: {dict(history.counts)}")

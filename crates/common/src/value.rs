@@ -1,6 +1,7 @@
 //! Property values: their types, order and stored form.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use crate::record::{Cursor, Damaged, Read, put_bytes, put_varint};
 use crate::{Error, MAX_DEPTH, Result};
@@ -313,15 +314,19 @@ impl Value {
             (Self::List(a), Self::List(b)) => {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.equals(b))
             }
-            (Self::Map(a), Self::Map(b)) => {
-                a.len() == b.len()
-                    && a.iter().all(|(name, value)| {
-                        b.iter().any(|(other, found)| other == name && value.equals(found))
-                    })
-            }
+            (Self::Map(a), Self::Map(b)) => a.len() == b.len() && equal_entries(a, b),
             _ => !nan(self) && !nan(other) && self.compare(other) == Ordering::Equal,
         }
     }
+}
+
+/// Whether two dicts of one length hold the same, in whatever order.
+fn equal_entries(a: &[(String, Value)], b: &[(String, Value)]) -> bool {
+    if a.iter().zip(b).all(|((a, _), (b, _))| a == b) {
+        return a.iter().zip(b).all(|((_, a), (_, b))| a.equals(b));
+    }
+    let b: HashMap<&str, &Value> = b.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    a.iter().all(|(name, value)| b.get(name.as_str()).is_some_and(|found| value.equals(found)))
 }
 
 fn compare_sequences<T>(

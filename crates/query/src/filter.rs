@@ -14,7 +14,46 @@ pub(crate) enum Compiled {
     All(Vec<Compiled>),
     Any(Vec<Compiled>),
     Not(Box<Compiled>),
-    Test { field: Field, operator: Operator, value: Value },
+    Test {
+        field: Field,
+        operator: Operator,
+        value: Value,
+    },
+    /// `In`, and its opposite `NotIn`.
+    Member {
+        field: Field,
+        among: Among,
+        not: bool,
+    },
+}
+
+/// Values that one may be among, found in logarithmic time.
+#[derive(Debug, Clone)]
+pub(crate) struct Among {
+    /// Single values in their order; NaN equals nothing and is left out.
+    single: Vec<Value>,
+    /// Lists and dicts.
+    nested: Vec<Value>,
+}
+
+impl Among {
+    fn new(values: &[Value]) -> Self {
+        let is_nested = |value: &&Value| matches!(value, Value::List(_) | Value::Map(_));
+        let (nested, mut single): (Vec<_>, Vec<_>) = values.iter().partition(is_nested);
+        single.retain(|value| value.equals(value));
+        single.sort_by(|a, b| a.compare(b));
+        Self {
+            single: single.into_iter().cloned().collect(),
+            nested: nested.into_iter().cloned().collect(),
+        }
+    }
+
+    fn holds(&self, found: &Value) -> bool {
+        match found {
+            Value::List(_) | Value::Map(_) => self.nested.iter().any(|value| found.equals(value)),
+            _ => self.single.binary_search_by(|value| value.compare(found)).is_ok(),
+        }
+    }
 }
 
 /// What a record has beside its properties.
@@ -103,11 +142,16 @@ impl Compiled {
             Filter::All(filters) => Self::All(all(filters)?),
             Filter::Any(filters) => Self::Any(all(filters)?),
             Filter::Not(filter) => Self::Not(Box::new(Self::new::<R>(filter, txn)?)),
-            Filter::Test { property, operator, value } => Self::Test {
-                field: Field::new::<R>(property, txn)?,
-                operator: *operator,
-                value: value.clone(),
-            },
+            Filter::Test { property, operator, value } => {
+                let field = Field::new::<R>(property, txn)?;
+                let not = *operator == Operator::NotIn;
+                if not || *operator == Operator::In {
+                    let items = if let Value::List(items) = value { items.as_slice() } else { &[] };
+                    Self::Member { field, among: Among::new(items), not }
+                } else {
+                    Self::Test { field, operator: *operator, value: value.clone() }
+                }
+            }
         })
     }
 
@@ -132,6 +176,9 @@ impl Compiled {
             Self::Not(filter) => !filter.matches(record)?,
             Self::Test { field, operator, value } => {
                 holds(field.value(record)?.as_ref(), *operator, value)
+            }
+            Self::Member { field, among, not } => {
+                field.value(record)?.is_some_and(|found| among.holds(&found)) != *not
             }
         })
     }
@@ -176,12 +223,11 @@ impl Field {
     }
 }
 
-/// Whether a condition holds. `NotEquals` and `NotIn` are the opposites of `Equals` and `In`: they
-/// hold for a node that lacks the property.
+/// Whether a condition holds. `NotEquals` is the opposite of `Equals`, as `NotIn` is that of `In`:
+/// it holds for a node that lacks the property.
 fn holds(found: Option<&Value>, operator: Operator, wanted: &Value) -> bool {
-    let items = || if let Value::List(items) = wanted { items.as_slice() } else { &[] };
     let Some(found) = found else {
-        return matches!(operator, Operator::NotExists | Operator::NotEquals | Operator::NotIn);
+        return matches!(operator, Operator::NotExists | Operator::NotEquals);
     };
     let ordered = |with: &Value, accept: fn(Ordering) -> bool| {
         let nan = |value: &Value| matches!(value, Value::Float(x) if x.is_nan());
@@ -192,14 +238,15 @@ fn holds(found: Option<&Value>, operator: Operator, wanted: &Value) -> bool {
         Operator::NotExists => false,
         Operator::Equals => found.equals(wanted),
         Operator::NotEquals => !found.equals(wanted),
-        Operator::In => items().iter().any(|item| found.equals(item)),
-        Operator::NotIn => !items().iter().any(|item| found.equals(item)),
+        Operator::In | Operator::NotIn => unreachable!("they are compiled to members"),
         Operator::GreaterThan => ordered(wanted, Ordering::is_gt),
         Operator::GreaterThanOrEqual => ordered(wanted, Ordering::is_ge),
         Operator::LessThan => ordered(wanted, Ordering::is_lt),
         Operator::LessThanOrEqual => ordered(wanted, Ordering::is_le),
-        Operator::Between => match items() {
-            [low, high] => ordered(low, Ordering::is_ge) && ordered(high, Ordering::is_le),
+        Operator::Between => match wanted {
+            Value::List(bounds) if bounds.len() == 2 => {
+                ordered(&bounds[0], Ordering::is_ge) && ordered(&bounds[1], Ordering::is_le)
+            }
             _ => false,
         },
         Operator::Contains => match (found, wanted) {
@@ -235,13 +282,50 @@ mod tests {
                     holds(found, Operator::Equals, &wanted),
                     holds(found, Operator::NotEquals, &wanted)
                 );
-                let list = Value::List(vec![wanted]);
-                assert_ne!(holds(found, Operator::In, &list), holds(found, Operator::NotIn, &list));
             }
             assert_ne!(
                 holds(found, Operator::Exists, &Value::Null),
                 holds(found, Operator::NotExists, &Value::Null)
             );
+        }
+    }
+
+    #[test]
+    fn members_are_what_equals_one_of_them() {
+        let map =
+            |names: [&str; 2]| Value::Map(names.map(|name| (name.to_owned(), text(name))).into());
+        let values = [
+            Value::Null,
+            Value::Bool(true),
+            Value::Int(1),
+            Value::Float(1.0),
+            Value::Int(i64::MAX),
+            Value::Float(9.3e18),
+            Value::Float(f64::NAN),
+            Value::Float(-0.0),
+            Value::Int(0),
+            Value::Time(1),
+            text("a"),
+            text("b"),
+            Value::Bytes(b"a".into()),
+            Value::List(vec![Value::Int(1)]),
+            Value::List(vec![Value::Float(1.0)]),
+            map(["a", "b"]),
+            map(["b", "a"]),
+        ];
+        for chosen in 0..1_u32 << values.len() {
+            if chosen % 61 != 0 {
+                continue; // one in so many is enough, and every value is in half of them
+            }
+            let among: Vec<_> = (0..values.len())
+                .filter(|at| chosen >> at & 1 == 1)
+                .map(|at| values[at].clone())
+                .collect();
+            let set = Among::new(&among);
+            for found in &values {
+                let equal = among.iter().any(|value| found.equals(value));
+                assert_eq!(set.holds(found), equal, "{found:?} among {among:?}");
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{ReadTxn, Snapshot, Store, WriteTxn};
 
 use crate::models::{Enriched, Mention, Models, TextToEnrich};
+use crate::said_before::{SaidBefore, Saying};
 
 /// A message whose text is to be worked on.
 #[derive(Debug, Clone)]
@@ -111,18 +112,20 @@ impl Batch {
         self.items.iter().filter(wants).count()
     }
 
-    /// Calls the model functions, with no lock and no transaction held.
+    /// Calls the model functions, with no lock and no transaction held. Of equal texts they see one.
     pub(crate) fn enrich(
         &self,
         store: &Arc<Store>,
         space: Option<(SpaceId, usize)>,
         models: &dyn Models,
+        said: &SaidBefore,
     ) -> Result<Vec<Outcome>> {
         let mut outcomes: Vec<Outcome> = Vec::with_capacity(self.items.len());
         let mut requests: Vec<TextToEnrich> = Vec::new();
-        // Where in the requests each outcome finds its answer.
-        let mut asked: Vec<Option<usize>> = Vec::with_capacity(self.items.len());
+        // Where in the requests each outcome finds its answers.
+        let mut asked: Vec<Asked> = Vec::with_capacity(self.items.len());
         let mut first_of: HashMap<ContentHash, usize> = HashMap::new();
+        let mut searched: HashMap<Saying, usize> = HashMap::new();
         let snapshot = store.read()?;
         for (at, item) in self.items.iter().enumerate() {
             let mut request = item.request.clone();
@@ -142,12 +145,22 @@ impl Batch {
             } else {
                 request.vectors = false;
             }
-            asked.push((request.vectors || request.entities).then_some(requests.len()));
+            let mut mentions = None;
+            let mut entities = None;
+            if request.entities {
+                let saying = Saying { content: item.content, start: request.start };
+                mentions = said.mentions(&saying);
+                if mentions.is_none() {
+                    entities = Some(*searched.entry(saying).or_insert(requests.len()));
+                }
+                request.entities = entities == Some(requests.len());
+            }
+            asked.push(Asked { vectors: request.vectors.then_some(requests.len()), entities });
             if request.vectors || request.entities {
                 requests.push(request);
             }
             let (slot, content) = (item.slot, item.content);
-            outcomes.push(Outcome { slot, content, vectors, mentions: None });
+            outcomes.push(Outcome { slot, content, vectors, mentions });
         }
         drop(snapshot);
         if requests.is_empty() {
@@ -156,17 +169,25 @@ impl Batch {
         let enriched = models.enrich(&requests)?;
         let dimension = space.map_or(0, |(_, dimension)| dimension);
         let mut rows = check(&requests, &enriched, dimension)?;
+        for (saying, at) in searched {
+            said.note(saying, &requests[at].text, &enriched.mentions[at]);
+        }
         for (outcome, asked) in outcomes.iter_mut().zip(asked) {
-            let Some(at) = asked else { continue };
-            if requests[at].vectors {
+            if let Some(at) = asked.vectors {
                 outcome.vectors = Vectors::Computed(std::mem::take(&mut rows[at]));
             }
-            if requests[at].entities {
+            if let Some(at) = asked.entities {
                 outcome.mentions = Some(enriched.mentions[at].clone());
             }
         }
         Ok(outcomes)
     }
+}
+
+/// Which requests answer for an item.
+struct Asked {
+    vectors: Option<usize>,
+    entities: Option<usize>,
 }
 
 /// The rows of each text, after checking that the answer fits the question.

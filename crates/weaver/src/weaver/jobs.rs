@@ -71,7 +71,7 @@ impl Weaver {
 
     /// What the models say. It fails when they do.
     fn call(&self, batch: &Batch) -> Result<Vec<Outcome>> {
-        caught(|| batch.enrich(&self.store, self.space, &*self.models))
+        caught(|| batch.enrich(&self.store, self.space, &*self.models, &self.said))
     }
 
     /// Stores what the models said in one write. When that is refused each part of it gets a write of

@@ -20,6 +20,7 @@ use embedded_db_storage::{ReadTxn, Snapshot, Store, WorkState, panic_text};
 use crate::batch::Batch;
 use crate::levels;
 use crate::models::Models;
+use crate::said_before::SaidBefore;
 
 pub use status::{ArtefactState, Failure, JobCounts, Status, artefact_state, dead_letters};
 
@@ -41,6 +42,7 @@ pub struct Weaver {
     models: Arc<dyn Models>,
     space: Option<(SpaceId, usize)>,
     options: WeaverOptions,
+    said: SaidBefore,
     state: Mutex<State>,
     /// There may be something to do.
     wake: Condvar,
@@ -141,6 +143,7 @@ impl Weaver {
             models,
             space,
             options,
+            said: SaidBefore::default(),
             state: Mutex::new(state),
             wake: Condvar::new(),
             progress: Condvar::new(),
