@@ -1,4 +1,4 @@
-"""The database: opening, writing, the weaver, operations."""
+"""The database: opening, chats, transactions, the weaver, operations."""
 
 import atexit
 import os
@@ -9,42 +9,34 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast, get_args
 from weakref import WeakSet
 
-import numpy as np
-import numpy.typing as npt
-
 from . import transaction as transactions
 from . import weaver as weaving
 from ._native import Database as NativeDatabase
-from ._native import Edge, Embedding, Node
+from ._native import Edge, Node
 from ._native import Snapshot as NativeSnapshot
 from .arguments import choice_argument
-from .checks import vector as checked_vector
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
 from .errors import DatabaseClosed, InvalidInput, NotFound, shown
 from .indexes import Indexes
 from .memory import Memory
 from .models import (
-    AnyNode,
     Artefact,
     Chat,
     IdLike,
     Message,
     Status,
     id_of,
-    wrap,
 )
 from .models.content import Content
 from .models.drafts import message_dict, stored_messages
 from .objects import Objects, store_in_database
-from .query import ConvergedQuery
-from .querying import checked_query
-from .reads import Reads, with_space
 from .snapshot import Snapshot
 from .transaction import Transaction
+from .transfers import Transfers
 from .weaver import Weaver
+from .writes import Writes
 
 if TYPE_CHECKING:
-    from .interchange import Derived, ExportReport, LoadReport, OnConflict, TransferReport
     from .models.edges import EdgeModel
     from .models.nodes import NodeModel
 
@@ -71,7 +63,7 @@ class _Closed:
         )
 
 
-class EmbeddedDB(Objects, Memory, Indexes, Reads):
+class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
     """A handle on one namespace of a memory database.
 
     Nodes, edges, vectors and text live in one directory; what is written is enriched in the
@@ -229,311 +221,6 @@ class EmbeddedDB(Objects, Memory, Indexes, Reads):
             NotFound: there is none of this name.
         """
         self._native.drop_namespace(name)
-
-    # ------------------------------------------------------------------ nodes
-
-    def create_node(self, node: Mapping[str, Any]) -> str:
-        """Store a node.
-
-        Args:
-            node: ``labels`` (a list) or ``label``, and where wanted ``id`` and ``properties``.
-
-        Returns:
-            The id: the one given, or a new one beginning with the label.
-
-        Raises:
-            AlreadyExists: the id is taken.
-            InvalidInput: a key is unknown, or a value cannot be stored.
-        """
-        return self._native.create_node(cast("dict[str, Any]", node))
-
-    def create_nodes(self, nodes: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Store many nodes, all or nothing, in one step.
-
-        Args:
-            nodes: dicts as in `create_node`.
-
-        Returns:
-            The ids in the order given.
-
-        Raises:
-            AlreadyExists: an id is taken.
-            InvalidInput: a key is unknown, or a value cannot be stored; the message says which.
-        """
-        return self._native.create_nodes(cast("Sequence[dict[str, Any]]", nodes))
-
-    def update_node(self, id: IdLike, updates: Mapping[str, Any]) -> AnyNode:
-        """Change properties; those not named stay.
-
-        Args:
-            id: the node.
-            updates: values by property name; `DELETE` as a value removes the property.
-
-        Returns:
-            The node as it now is.
-
-        Raises:
-            NotFound: the node does not exist.
-            InvalidInput: a value cannot be stored, or it is the ``chat_id`` of a message, which
-                stays in the chat it was added to.
-        """
-        return wrap(self, self._native.update_node(id_of(id), cast("dict[str, Any]", updates)))
-
-    def delete_node(self, id: IdLike) -> None:
-        """Delete a node with its edges and their history, its embeddings and all derived.
-
-        Args:
-            id: the node.
-
-        Raises:
-            NotFound: the node does not exist.
-        """
-        self._native.delete_node(id_of(id))
-
-    def update_matching(self, query: ConvergedQuery, updates: Mapping[str, Any]) -> int:
-        """Change all nodes that a query matches, in one step, all or nothing.
-
-        The nodes are found in the state that is being changed: nobody's write comes in between.
-
-        Args:
-            query: a query without semantic and text legs; its limit and order do not matter.
-            updates: as in `update_node`.
-
-        Returns:
-            How many nodes there were.
-
-        Raises:
-            InvalidQuery: the query has a ranking leg.
-            InvalidInput: a name or value cannot be stored.
-        """
-        native = checked_query(query).native
-        return self._native.update_matching(native, cast("dict[str, Any]", updates))
-
-    def delete_matching(self, query: ConvergedQuery) -> int:
-        """Delete all nodes that a query matches, in one step, all or nothing.
-
-        Args:
-            query: a query without semantic and text legs; its limit and order do not matter.
-
-        Returns:
-            How many nodes matched. A chat takes its messages along, whether they match or not.
-
-        Raises:
-            InvalidQuery: the query has a ranking leg.
-        """
-        return self._native.delete_matching(checked_query(query).native)
-
-    # ------------------------------------------------------------------ edges
-
-    def create_edge(self, edge: Mapping[str, Any]) -> str:
-        """Store an edge; parallel edges and loops are allowed.
-
-        Args:
-            edge: ``source``, ``target`` and ``type``, and where wanted ``id``, ``properties``,
-                ``weight`` (1.0), ``valid_from`` and ``valid_to`` (times with a time zone),
-                ``sources`` (ids it was derived from).
-
-        Returns:
-            The id: the one given, or a new one beginning with the type.
-
-        Raises:
-            NotFound: one of its ends does not exist.
-            AlreadyExists: the id is taken.
-            InvalidInput: a key is unknown, a value cannot be stored, or ``valid_from`` is not
-                before ``valid_to``.
-        """
-        return self._native.create_edge(cast("dict[str, Any]", edge))
-
-    def create_edges(self, edges: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Store many edges, all or nothing, in one step.
-
-        Args:
-            edges: dicts as in `create_edge`.
-
-        Returns:
-            The ids in the order given.
-
-        Raises:
-            NotFound: an end does not exist.
-            AlreadyExists: an id is taken.
-            InvalidInput: a key is unknown, or a value cannot be stored; the message says which.
-        """
-        return self._native.create_edges(cast("Sequence[dict[str, Any]]", edges))
-
-    def update_edge(self, id: IdLike, updates: Mapping[str, Any]) -> Edge:
-        """Change an edge; what is not named stays.
-
-        Args:
-            id: the edge.
-            updates: values by property name; ``weight``, ``valid_from`` and ``valid_to`` are
-                the edge's own. `DELETE` as a value removes a property or a bound.
-
-        Returns:
-            The edge as it now is.
-
-        Raises:
-            NotFound: the edge does not exist, or was retracted.
-            InvalidInput: a value cannot be stored, or ``valid_from`` is not before ``valid_to``.
-        """
-        return self._native.update_edge(id_of(id), cast("dict[str, Any]", updates))
-
-    def supersede_edge(self, id: IdLike, new_edge: Mapping[str, Any]) -> str:
-        """Store an edge that is true from now on in the place of another, in one step.
-
-        The other one stays: its ``valid_to`` becomes the ``valid_from`` of the new one, unless it
-        has ended before.
-
-        Args:
-            id: the edge that is true no longer.
-            new_edge: as in `create_edge`; ``source``, ``target`` and ``type`` are those of the
-                other edge when left out, ``valid_from`` is now.
-
-        Returns:
-            The id of the new edge.
-
-        Raises:
-            NotFound: the edge does not exist or was retracted, or an end of the new one does not
-                exist.
-            AlreadyExists: the new id is taken.
-            InvalidInput: a value cannot be stored, or the new edge does not begin after the other.
-
-        Examples:
-            >>> ann, oslo, bergen = db.create_nodes([{"label": n} for n in ("A", "B", "C")])
-            >>> old = db.create_edge({"source": ann, "target": oslo, "type": "LIVES_IN"})
-            >>> new = db.supersede_edge(old, {"target": bergen})
-            >>> moved = db.get_edge(new).valid_from
-            >>> db.get_edge(old).valid_to == moved
-            True
-            >>> [edge.id == new for edge in db.edges(ann, "LIVES_IN", valid_at=moved)]
-            [True]
-        """
-        return self._native.supersede_edge(id_of(id), cast("dict[str, Any]", new_edge))
-
-    def retract_edge(self, id: IdLike) -> None:
-        """Take an edge back: it was never true, or the database is to hold it for true no more.
-
-        It is hidden from then on, but for reads with ``known_at`` and `edge_history`. Its id
-        stays taken. What was derived goes as with `delete_edge`, which removes the history too.
-
-        Args:
-            id: the edge.
-
-        Raises:
-            NotFound: the edge does not exist, or was retracted already.
-
-        Examples:
-            >>> ids = db.create_nodes([{"label": "Person"}, {"label": "City"}])
-            >>> edge = db.create_edge({"source": ids[0], "target": ids[1], "type": "LIVES_IN"})
-            >>> known = db.get_edge(edge).recorded_at
-            >>> db.retract_edge(edge)
-            >>> len(list(db.edges(ids[0]))), len(list(db.edges(ids[0], known_at=known)))
-            (0, 1)
-        """
-        self._native.retract_edge(id_of(id))
-
-    def delete_edge(self, id: IdLike) -> None:
-        """Delete an edge with its history; one that was retracted too.
-
-        Args:
-            id: the edge.
-
-        Raises:
-            NotFound: the edge does not exist.
-        """
-        self._native.delete_edge(id_of(id))
-
-    # ------------------------------------------------------------------ embeddings
-
-    def create_embedding(self, embedding: Mapping[str, Any]) -> str:
-        """Set the embedding of a node by hand; the weaver never overwrites it.
-
-        Args:
-            embedding: ``node_id`` and ``vector`` (float32[dim]), and where wanted ``id`` and
-                ``space``, which is made when it is new.
-
-        Returns:
-            The id: the one given, or a new one.
-
-        Raises:
-            NotFound: the node does not exist.
-            AlreadyExists: the id is taken.
-            DimensionMismatch: the vector has another length than its space.
-            NonFiniteVector: the vector holds NaN or an infinity.
-        """
-        return self._native.create_embedding(with_space(embedding, self._default_space()))
-
-    def get_embedding(self, id: IdLike) -> Embedding | None:
-        """Read an embedding by its own id, or None when there is none.
-
-        Args:
-            id: the id of the embedding (not of its node).
-        """
-        return self._native.get_embedding(id_of(id))
-
-    def update_embedding(self, id: IdLike, vector: npt.ArrayLike) -> Embedding:
-        """Replace the embedding of a node by one vector, which stands for the whole node.
-
-        Args:
-            id: the embedding; of one in several parts, any of them. The others go.
-            vector: float32[dim], of the dimension of its space.
-
-        Returns:
-            The embedding as it now is.
-
-        Raises:
-            NotFound: the embedding does not exist.
-            DimensionMismatch: the vector has another length than its space.
-            NonFiniteVector: the vector holds NaN or an infinity.
-        """
-        return self._native.update_embedding(id_of(id), checked_vector(vector))
-
-    def delete_embedding(self, id: IdLike) -> None:
-        """Delete an embedding with all its parts; of a message the model computes it again.
-
-        Args:
-            id: the embedding, or a part of it.
-
-        Raises:
-            NotFound: the embedding does not exist.
-        """
-        self._native.delete_embedding(id_of(id))
-
-    def set_embeddings(
-        self, ids: Sequence[IdLike], vectors: npt.ArrayLike, space: str | None = None
-    ) -> list[str]:
-        """Set the embeddings of many nodes, all or nothing, in one step.
-
-        Args:
-            ids: n nodes.
-            vectors: float32[n, dim]; other kinds of numbers are converted once.
-            space: the embedding space; the default one when left out.
-
-        Returns:
-            The ids of the embeddings in the order given.
-
-        Raises:
-            NotFound: a node does not exist.
-            DimensionMismatch: the vectors have another length than their space.
-            NonFiniteVector: a vector holds NaN or an infinity.
-            InvalidInput: ``vectors`` has not the shape [n, dim], or a node is named twice.
-        """
-        nodes = [id_of(id) for id in ids]
-        try:
-            matrix = np.ascontiguousarray(vectors, dtype=np.float32)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise InvalidInput(
-                f"vectors is {shown(vectors)}", hint="Give float32[n, dim]"
-            ) from error
-        if matrix.ndim != 2 or matrix.shape[0] != len(nodes) or np.ndim(vectors) != 2:
-            raise InvalidInput(
-                f"vectors has the shape {np.shape(vectors)} for {len(nodes)} ids",
-                hint="Give one row for each id: float32[n, dim]",
-            )
-        return self._native.set_embeddings(nodes, matrix, self._space(space))
-
-    def spaces(self) -> list[dict[str, Any]]:
-        """Give the embedding spaces: name, model, dimension, metric and count of each."""
-        return self._native.spaces()
 
     # ------------------------------------------------------------------ chats
 
@@ -723,115 +410,6 @@ class EmbeddedDB(Objects, Memory, Indexes, Reads):
             ``ok`` (bool), ``problems`` (a list of texts), and how much was checked.
         """
         return self._native.verify()
-
-    # ------------------------------------------------------------------ interchange
-
-    def export(
-        self,
-        directory: str | PathLike[str],
-        *,
-        namespaces: Sequence[str] | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> "ExportReport":
-        """Write nodes, edges and embeddings of one instant as plain files, while writing goes on.
-
-        The layout is JSON Lines and ``.npy``, described in `embedded_db.interchange.layout`.
-
-        Args:
-            directory: where to; it must not exist, or be empty. It appears when it is complete.
-            namespaces: names; all when left out, of the handle of a namespace its own.
-            progress: called with how many nodes and edges are written, and how many there are.
-
-        Returns:
-            What was exported.
-
-        Raises:
-            NotFound: there is no such namespace.
-            InvalidInput: the directory is not empty.
-            StorageError: it cannot be written.
-            SnapshotExpired: it took longer than ``max_snapshot_age``; open with a longer one.
-            Timeout: other writers left no instant that all namespaces share.
-        """
-        from .interchange import export
-
-        return export(self, directory, namespaces, progress)
-
-    def import_(
-        self,
-        directory: str | PathLike[str],
-        *,
-        on_conflict: "OnConflict" = "error",
-        derived: "Derived" = "auto",
-        progress: Callable[[int, int], None] | None = None,
-    ) -> "TransferReport":
-        """Read an export. Every file is checked against its SHA-256 before anything is written.
-
-        Records are stored in steps of 1,000; when one fails, those before it stay, and
-        ``on_conflict="skip"`` goes on. The weaver rests meanwhile, and goes on at the end. What is
-        stored is new: ``created_at``, ``updated_at``, ``recorded_at`` and ``version`` begin again.
-
-        Args:
-            directory: what `export` has written. Its namespaces keep their names; the handle of
-                a namespace takes an export of one namespace, whatever its name.
-            on_conflict: what becomes of ids that are taken: ``"error"`` refuses all of it with a
-                list, ``"skip"`` leaves what is there, ``"replace"`` makes it as in the export.
-            derived: ``"rebuild"`` leaves out what the weaver makes anew (entities, mentions,
-                relations, summaries, vectors of the model); ``"keep"`` stores it as if a user had
-                made it, for databases without a weaver; ``"auto"`` does the one with a weaver,
-                the other without.
-            progress: called with how many records are stored, and how many there are.
-
-        Returns:
-            What was stored.
-
-        Raises:
-            AlreadyExists: ids are taken; ``conflicts`` lists the first 100, ``count`` says how
-                many there are. Nothing was written.
-            InvalidInput: the directory holds no export, or ``derived`` does not fit.
-            FormatTooNew: a later version has written it.
-            Corruption: a file is missing, cut off or changed.
-            ReadOnly: the handle only reads.
-        """
-        from .interchange import import_export
-
-        return import_export(self, directory, on_conflict, derived, progress)
-
-    def load_arrow(
-        self,
-        nodes: object = None,
-        edges: object = None,
-        *,
-        space: str | None = None,
-        batch_size: int = 10_000,
-    ) -> "LoadReport":
-        """Store nodes and edges of Arrow tables, nodes first; needs pyarrow.
-
-        A table is a pyarrow Table, RecordBatch or RecordBatchReader, a Polars or pandas DataFrame,
-        or anything else with ``__arrow_c_stream__`` or ``__arrow_c_array__``.
-
-        Args:
-            nodes: columns ``labels`` (lists of texts) or ``label`` (a text), and where wanted
-                ``id``, ``vector`` (lists of numbers) and ``properties`` (a struct or map). Without
-                ``properties`` every other column is a property; a null is one that is not there.
-            edges: columns ``source``, ``target``, ``type``, and where wanted ``id``, ``weight``,
-                ``valid_from``, ``valid_to``, ``sources`` and ``properties``, or other columns.
-            space: the embedding space of ``vector``; the default one when left out.
-            batch_size: rows that are stored in one step, all or nothing.
-
-        Returns:
-            How much was stored.
-
-        Raises:
-            InvalidInput: a column is missing or of a type that cannot be stored, or a value is;
-                ``column`` and ``row`` (from 0) name it. Batches before it are stored. Or pyarrow
-                is not installed.
-            AlreadyExists: an id is taken; ``column`` and ``row`` name it.
-            NotFound: an end of an edge does not exist; ``column`` and ``row`` name it.
-            DimensionMismatch: a vector has another length than the others or its space.
-        """
-        from .interchange import load_arrow
-
-        return load_arrow(self, nodes, edges, space=space, batch_size=batch_size)
 
     # ------------------------------------------------------------------ for the package
 
