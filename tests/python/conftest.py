@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,6 +63,31 @@ def woven(path: Path, model: FakeModel) -> Iterator[EmbeddedDB]:
     with EmbeddedDB(path, ml=model, weaver=weaver) as opened:
         yield opened
         model.recover()
+
+
+@pytest.fixture
+def in_threads() -> Callable[..., None]:
+    """Run functions in threads of their own; the first error of any is raised."""
+
+    def run(*targets: Callable[[], object]) -> None:
+        errors: list[BaseException] = []
+
+        def guarded(target: Callable[[], object]) -> None:
+            try:
+                target()
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=guarded, args=(target,)) for target in targets]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=100)
+            assert not thread.is_alive(), "no thread waits for ever"
+        if errors:
+            raise errors[0]
+
+    return run
 
 
 @pytest.fixture

@@ -139,25 +139,6 @@ def begin_apart(db):
     return made[0]
 
 
-def in_threads(*targets):
-    errors = []
-
-    def guarded(target):
-        try:
-            target()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(target,)) for target in targets]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=100)
-        assert not thread.is_alive(), "no thread waits for ever"
-    if errors:
-        raise errors[0]
-
-
 ACCOUNTS = ["a", "b", "c", "d", "e"]
 TOTAL = ConvergedQuery(labels=["Account"], limit=100)
 
@@ -181,7 +162,7 @@ with EmbeddedDB(sys.argv[1], read_only=True) as db:
 """
 
 
-def test_no_update_is_lost_and_no_sum_seen_half_done(db, path, spawn):
+def test_no_update_is_lost_and_no_sum_seen_half_done(db, path, spawn, in_threads):
     """Threads move amounts, others look, and so does a process that reads."""
     start = {"sum": 100, "moves": 0}
     db.create_nodes([{"id": id, "label": "Account", "properties": start} for id in ACCOUNTS])
@@ -283,7 +264,7 @@ def test_phantoms_of_queries_are_no_conflict(db):
         tx.__exit__(None, None, None)
 
 
-def test_every_kind_of_write_passes_an_open_transaction(db):
+def test_every_kind_of_write_passes_an_open_transaction(db, in_threads):
     """Each of them ends while the transaction is still open: the events come in that order."""
     db.create_nodes([{"id": id, "label": "X", "properties": {"v": 0}} for id in IDS])
     events = []

@@ -8,27 +8,7 @@ import pytest
 from embedded_db import Conflict
 
 
-def run_all(*targets):
-    """Run functions in threads of their own; the first error of any is raised."""
-    errors = []
-
-    def guarded(target):
-        try:
-            target()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(target,)) for target in targets]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=120)
-        assert not thread.is_alive(), "no thread waits for ever"
-    if errors:
-        raise errors[0]
-
-
-def test_objects_may_end_in_another_thread(db):
+def test_objects_may_end_in_another_thread(db, in_threads):
     db.create_nodes([{"id": f"n{n}", "label": "X"} for n in range(50)])
     done = threading.Event()
     made = []
@@ -61,7 +41,7 @@ def test_objects_may_end_in_another_thread(db):
 
     gc.disable()
     try:
-        run_all(make, collect, collect)
+        in_threads(make, collect, collect)
     finally:
         gc.enable()
     gc.collect()
@@ -85,7 +65,7 @@ def test_deleting_while_iterating_in_one_thread(db):
     assert db.verify()["ok"]
 
 
-def test_deleting_while_another_thread_iterates(db):
+def test_deleting_while_another_thread_iterates(db, in_threads):
     ids = db.create_nodes([{"label": "X", "properties": {"n": n}} for n in range(3000)])
     begun = threading.Barrier(3)
     counts = []
@@ -102,19 +82,19 @@ def test_deleting_while_another_thread_iterates(db):
         for id in ids[::2]:
             db.delete_node(id)
 
-    run_all(iterate, iterate, delete)
+    in_threads(iterate, iterate, delete)
     assert all(1500 <= count <= 3000 for count in counts)
     assert db.count("X") == 1500
     assert db.verify()["ok"]
 
 
-def test_deleting_what_a_transaction_has_read(db):
+def test_deleting_what_a_transaction_has_read(db, in_threads):
     db.create_node({"id": "a", "label": "X"})
 
     def update_too_late():
         with db.transaction() as tx:
             tx.update_node("a", {"n": 1})
-            run_all(lambda: db.delete_node("a"))
+            in_threads(lambda: db.delete_node("a"))
 
     with pytest.raises(Conflict, match="a"):
         update_too_late()
