@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol, Value};
+use embedded_db_indexing::vector::direction;
 use embedded_db_indexing::{Pin, labelled};
 use embedded_db_query::graph::{self, Follow};
 use embedded_db_query::{AsOf, Guard, Reach};
@@ -292,23 +293,16 @@ impl Reader<'_> {
         Ok(parts.collect())
     }
 
-    /// The vector of the whole node: the normalised mean of its parts.
+    /// The vector of the whole node: its only one, or the normalised mean of its parts.
     pub(crate) fn embedding_of(&self, id: &str, space: Option<&str>) -> Result<Option<Embedding>> {
         let mut parts = self.embeddings(id, space)?;
         if parts.len() < 2 {
             return Ok(parts.pop());
         }
-        let mut whole = parts.swap_remove(0);
-        for part in &parts {
-            for (total, value) in whole.vector.iter_mut().zip(&part.vector) {
-                *total += value;
-            }
-        }
-        let length = whole.vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-        if length > 0.0 {
-            whole.vector.iter_mut().for_each(|value| *value /= length);
-        }
-        Ok(Some(whole))
+        let vectors = parts.iter_mut().map(|part| std::mem::take(&mut part.vector));
+        let vector = direction(vectors);
+        let whole = parts.swap_remove(0);
+        Ok(vector.map(|vector| Embedding { vector, ..whole }))
     }
 
     pub(crate) fn embedding(&self, id: &str) -> Result<Option<Embedding>> {

@@ -5,6 +5,7 @@
 //! being its score scaled to 0…1 over the pool.
 
 use embedded_db_common::{Result, SpaceId};
+use embedded_db_indexing::vector::direction;
 use embedded_db_storage::ReadTxn;
 
 use crate::converged::Hit;
@@ -44,22 +45,8 @@ pub(crate) fn diversify(
     Ok(chosen)
 }
 
-/// The mean of a node's parts, of length 1.
 fn unit_vector(context: &Context<'_>, hit: &Hit) -> Result<Option<Vec<f32>>> {
     let space = context.space.unwrap_or(SpaceId(0));
     let parts = context.snapshot.embeddings_of(context.namespace, space, hit.slot)?;
-    let mut parts = parts.iter().map(|(_, embedding)| embedding.values());
-    let Some(first) = parts.next() else { return Ok(None) };
-    let mut sum: Vec<f32> = first.collect();
-    for part in parts {
-        for (total, value) in sum.iter_mut().zip(part) {
-            *total += value;
-        }
-    }
-    let length = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
-    if length == 0.0 {
-        return Ok(None);
-    }
-    sum.iter_mut().for_each(|value| *value /= length);
-    Ok(Some(sum))
+    Ok(direction(parts.iter().map(|(_, embedding)| embedding.values())))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use embedded_db_common::{ContentHash, Lsn, NamespaceId, Result, Slot, SpaceId};
 use embedded_db_indexing::graph::{Artefact, GraphWriter};
 use embedded_db_indexing::schema::Names;
+use embedded_db_indexing::vector::direction;
 use embedded_db_storage::{Direction, Kind, ReadTxn, Store};
 
 use crate::models::Models;
@@ -112,10 +113,11 @@ impl Chat {
             let hash = message.as_ref().map(|message| ContentHash::of(&message.text));
             contents.insert(*slot, hash);
             let (Some(node), Some(message)) = (node, message) else { continue };
-            if let Some((space, dimension)) = space {
+            if let Some((space, _)) = space {
                 let parts = snapshot.embeddings_of(namespace, space, *slot)?;
-                let Some(mean) = mean(&parts, dimension) else { continue };
-                vectors.extend(mean);
+                let whole = direction(parts.iter().map(|(_, part)| part.values()));
+                let Some(whole) = whole else { continue };
+                vectors.extend(whole);
             }
             let last = node.id.to_owned();
             covered = Some((covered.map_or_else(|| last.clone(), |(first, _)| first), last));
@@ -171,25 +173,4 @@ impl Chat {
         }
         Ok(since)
     }
-}
-
-/// The normalised mean of the parts of a vector.
-fn mean(
-    parts: &[(u16, embedded_db_storage::EmbeddingRecord<'_>)],
-    dimension: usize,
-) -> Option<Vec<f32>> {
-    if parts.is_empty() {
-        return None;
-    }
-    let mut sum = vec![0.0f32; dimension];
-    for (_, part) in parts {
-        for (total, value) in sum.iter_mut().zip(part.values()) {
-            *total += value;
-        }
-    }
-    let length = sum.iter().map(|value| value * value).sum::<f32>().sqrt();
-    if length > 0.0 {
-        sum.iter_mut().for_each(|value| *value /= length);
-    }
-    Some(sum)
 }

@@ -17,6 +17,7 @@ mod quantize;
 mod search;
 mod slots;
 mod tail;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ mod tests;
 use embedded_db_common::Slot;
 
 pub use tail::VectorTail;
+pub use whole::direction;
 
 /// How two vectors are compared. Scores are such that larger is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,7 +4,8 @@ use std::sync::RwLockReadGuard;
 
 use embedded_db_common::{Lsn, Result, Slot, SpaceId};
 use embedded_db_indexing::StoreRows;
-use embedded_db_indexing::vector::{RowSource, VectorTail};
+use embedded_db_indexing::kernels::Kernels;
+use embedded_db_indexing::vector::{RowSource, VectorTail, direction};
 use roaring::RoaringBitmap;
 
 use crate::guard::Guard;
@@ -15,6 +16,7 @@ pub(super) struct Vectors<'a> {
     tail: RwLockReadGuard<'a, VectorTail>,
     question: &'a [f32],
     length: f32,
+    kernels: Kernels,
     rows: StoreRows<'a>,
     at: Lsn,
     guard: &'a Guard<'a>,
@@ -32,8 +34,9 @@ impl<'a> Vectors<'a> {
             namespace: context.namespace,
             space: context.space.unwrap_or(SpaceId(0)),
         };
-        let length = length(question);
-        Self { tail, question, length, rows, at: context.lsn, guard }
+        let kernels = Kernels::detect();
+        let length = kernels.dot_f32(question, question).sqrt();
+        Self { tail, question, length, kernels, rows, at: context.lsn, guard }
     }
 
     /// The `k` most similar of the allowed nodes, best first.
@@ -54,54 +57,23 @@ impl<'a> Vectors<'a> {
         Ok(found.map(|hit| hit.score))
     }
 
-    /// The vector of a whole node, of length 1: the mean of its parts.
+    /// The direction of a whole node.
     pub(super) fn whole(&mut self, slot: Slot) -> Result<Option<Vec<f32>>> {
         self.guard.tick()?;
-        let mut whole: Option<Vec<f32>> = None;
+        let mut parts = Vec::new();
         for part in self.tail.parts(slot, self.at) {
             let mut values = vec![0.0; self.tail.dim()];
-            if !self.rows.row(slot, part, &mut values)? {
-                continue;
-            }
-            normalise(&mut values);
-            match &mut whole {
-                None => whole = Some(values),
-                Some(whole) => whole.iter_mut().zip(values).for_each(|(sum, value)| *sum += value),
+            if self.rows.row(slot, part, &mut values)? {
+                parts.push(values);
             }
         }
-        Ok(whole.map(|mut whole| {
-            normalise(&mut whole);
-            whole
-        }))
+        Ok(direction(parts))
     }
 
     /// Cosine of the question and a vector.
     pub(super) fn cosine(&self, vector: &[f32]) -> f32 {
-        let lengths = self.length * length(vector);
+        let dot = |a, b| self.kernels.dot_f32(a, b);
+        let lengths = self.length * dot(vector, vector).sqrt();
         if lengths > 0.0 { (dot(self.question, vector) / lengths).clamp(-1.0, 1.0) } else { 0.0 }
     }
-}
-
-fn normalise(values: &mut [f32]) {
-    let length = length(values);
-    if length > 0.0 {
-        values.iter_mut().for_each(|value| *value /= length);
-    }
-}
-
-fn length(values: &[f32]) -> f32 {
-    dot(values, values).sqrt()
-}
-
-/// In eight sums, which need not wait for each other.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let mut sums = [0.0; 8];
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..8 {
-            sums[i] += a[i] * b[i];
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
 }
