@@ -21,7 +21,6 @@ __all__ = [
     "native_query",
     "number",
     "plain",
-    "short",
     "vector",
     "wrong",
 ]
@@ -119,12 +118,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(item) for item in value]
     return value
-
-
-def short(value: Any) -> str:
-    """Represent a part of a query in 200 characters at most."""
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:197]}…"
 
 
 def wrong(where: str, value: object, expected: str) -> InvalidQuery:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, Required, Ty
 
 import numpy.typing as npt
 
-from .checks import check_fields, native_query, plain, short, wrong
+from .checks import check_fields, native_query, plain, wrong
+from .errors import shown
 
 if TYPE_CHECKING:
     from .results import Result
@@ -200,7 +201,7 @@ class ConvergedQuery:
         return hash((self.limit, *self.native))
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{name}={short(value)}" for name, value in self.to_dict().items())
+        parts = ", ".join(f"{name}={shown(value)}" for name, value in self.to_dict().items())
         return f"ConvergedQuery({parts})"
 
 

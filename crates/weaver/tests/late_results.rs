@@ -6,63 +6,21 @@
 
 mod common;
 
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use common::{Bench, NS, drain, eager, until};
-use embedded_db_common::{NamespaceId, Result, WeaverOptions};
+use common::{Bench, Function, NS, drain, eager, held, until};
+use embedded_db_common::{NamespaceId, WeaverOptions};
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_storage::{ReadTxn, row_counts};
 use embedded_db_testing::FakeModels;
-use embedded_db_weaver::{ArtefactState, Enriched, ModelSpace, Models, TextToEnrich};
-
-/// Says what it was called with, and answers when it is told to.
-struct Held {
-    base: FakeModels,
-    called: Mutex<Sender<Vec<String>>>,
-    go: Mutex<Receiver<()>>,
-}
-
-/// The model, its calls, and what lets one call go on. With the last dropped none is held.
-fn held() -> (Arc<Held>, Receiver<Vec<String>>, Sender<()>) {
-    let ((called, calls), (go, gate)) = (channel(), channel());
-    let base = FakeModels::default();
-    let models = Held { base, called: Mutex::new(called), go: Mutex::new(gate) };
-    (Arc::new(models), calls, go)
-}
-
-impl Models for Held {
-    fn space(&self) -> Result<Option<ModelSpace>> {
-        self.base.space()
-    }
-
-    fn warm_up(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn embed(&self, texts: &[String]) -> Result<Vec<f32>> {
-        self.base.embed(texts)
-    }
-
-    fn enrich(&self, texts: &[TextToEnrich]) -> Result<Enriched> {
-        let told: Vec<String> = texts.iter().map(|text| text.text.clone()).collect();
-        // Nobody may be listening any more, or holding.
-        let _heard = self.called.lock().unwrap().send(told);
-        let _released = self.go.lock().unwrap().recv();
-        self.base.enrich(texts)
-    }
-
-    fn summarize(&self, messages: &[String], vectors: &[f32], dimension: usize) -> Result<String> {
-        self.base.summarize(messages, vectors, dimension)
-    }
-}
+use embedded_db_weaver::ArtefactState;
 
 #[test]
 fn an_edit_during_a_call_drops_the_late_result() {
     let bench = Bench::new();
-    let (models, calls, go) = held();
+    let (models, calls, go) = held(Function::Enrich);
     let message = bench.say("Alice");
     let weaver = bench.start(models.clone(), eager());
     assert_eq!(calls.recv().unwrap(), ["Alice"]);
@@ -83,7 +41,7 @@ fn an_edit_during_a_call_drops_the_late_result() {
 #[test]
 fn an_edit_there_and_back_takes_the_result() {
     let bench = Bench::new();
-    let (models, calls, go) = held();
+    let (models, calls, go) = held(Function::Enrich);
     let message = bench.say("Alice");
     let weaver = bench.start(models, eager());
     calls.recv().unwrap();
@@ -99,7 +57,7 @@ fn an_edit_there_and_back_takes_the_result() {
 #[test]
 fn what_went_during_a_call_gets_nothing() {
     let bench = Bench::new();
-    let (models, calls, go) = held();
+    let (models, calls, go) = held(Function::Enrich);
     let gone = bench.say("Alice");
     let kept = bench.say("Bob");
     let weaver = bench.start(models, eager());
@@ -130,7 +88,7 @@ fn a_namespace_dropped_during_a_call_stays_empty() {
             Ok(other)
         })
         .unwrap();
-    let (models, calls, go) = held();
+    let (models, calls, go) = held(Function::Enrich);
     let weaver = bench.start(models, eager());
     calls.recv().unwrap();
     bench.store.write(|txn| txn.drop_namespace("other")).unwrap();
@@ -149,7 +107,7 @@ fn a_namespace_dropped_during_a_call_stays_empty() {
 #[test]
 fn a_vector_that_a_user_sets_during_a_call_is_kept() {
     let bench = Bench::new();
-    let (models, calls, go) = held();
+    let (models, calls, go) = held(Function::Enrich);
     let message = bench.say("Alice");
     let weaver = bench.start(models, eager());
     calls.recv().unwrap();
@@ -174,7 +132,7 @@ fn a_vector_that_a_user_sets_during_a_call_is_kept() {
 #[test]
 fn stopping_during_a_call_waits_for_it_and_loses_nothing() {
     let bench = Bench::new();
-    let (models, calls, go) = held();
+    let (models, calls, go) = held(Function::Enrich);
     let contents: Vec<String> = (0..10).map(|n| format!("Alice {n}")).collect();
     let messages: Vec<_> = contents.iter().map(|content| bench.say(content)).collect();
     let options = WeaverOptions { batch_size: 4, ..eager() };
@@ -206,7 +164,7 @@ fn stopping_during_a_call_waits_for_it_and_loses_nothing() {
 #[test]
 fn a_paused_weaver_takes_nothing_and_goes_on_where_it_was() {
     let bench = Bench::new();
-    let (models, calls, go) = held();
+    let (models, calls, go) = held(Function::Enrich);
     let first = bench.say("Alice");
     let weaver = bench.start(models, eager());
     assert_eq!(calls.recv().unwrap(), ["Alice"]);
@@ -246,7 +204,7 @@ fn a_paused_weaver_can_be_stopped() {
 #[test]
 fn a_wait_can_be_interrupted() {
     let bench = Bench::new();
-    let (models, calls, go) = held();
+    let (models, calls, go) = held(Function::Enrich);
     bench.say("Alice");
     let weaver = bench.start(models, eager());
     calls.recv().unwrap();
@@ -261,7 +219,7 @@ fn a_wait_can_be_interrupted() {
 #[test]
 fn nobody_waits_for_a_model() {
     let bench = Bench::new();
-    let (models, calls, go) = held();
+    let (models, calls, go) = held(Function::Enrich);
     bench.say("Alice");
     let weaver = bench.start(models, eager());
     calls.recv().unwrap();

@@ -6,58 +6,16 @@
 
 mod common;
 
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use common::{Bench, NS, drain, eager};
-use embedded_db_common::{Draft, Result, Slot, Value};
+use common::{Bench, Function, Held, NS, drain, eager, held};
+use embedded_db_common::{Draft, Slot, Value};
 use embedded_db_indexing::graph::{Artefact, EdgeDraft, NodeDraft, is_pending};
 use embedded_db_storage::{Direction, ReadTxn};
-use embedded_db_testing::FakeModels;
-use embedded_db_weaver::{Enriched, ModelSpace, Models, TextToEnrich, Weaver};
-
-/// Summarises by joining the texts; says what it was called with and answers when it is told to.
-struct Held {
-    base: FakeModels,
-    called: Mutex<Sender<Vec<String>>>,
-    go: Mutex<Receiver<()>>,
-}
-
-/// The model, its calls, and what lets one call go on. With the last dropped none is held.
-fn held() -> (Arc<Held>, Receiver<Vec<String>>, Sender<()>) {
-    let ((called, calls), (go, gate)) = (channel(), channel());
-    let base = FakeModels::default();
-    let models = Held { base, called: Mutex::new(called), go: Mutex::new(gate) };
-    (Arc::new(models), calls, go)
-}
+use embedded_db_weaver::Weaver;
 
 fn free() -> Arc<Held> {
-    held().0
-}
-
-impl Models for Held {
-    fn space(&self) -> Result<Option<ModelSpace>> {
-        self.base.space()
-    }
-
-    fn warm_up(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn embed(&self, texts: &[String]) -> Result<Vec<f32>> {
-        self.base.embed(texts)
-    }
-
-    fn enrich(&self, texts: &[TextToEnrich]) -> Result<Enriched> {
-        self.base.enrich(texts)
-    }
-
-    fn summarize(&self, messages: &[String], _: &[f32], _: usize) -> Result<String> {
-        // Nobody may be listening any more, or holding.
-        let _heard = self.called.lock().unwrap().send(messages.to_vec());
-        let _released = self.go.lock().unwrap().recv();
-        Ok(messages.join(" | "))
-    }
+    held(Function::Summarize).0
 }
 
 fn chat(bench: &Bench) -> Slot {
@@ -196,7 +154,7 @@ fn a_summary_of_the_user_stays_the_users() {
 fn meanwhile(act: impl FnOnce(&Bench, [Slot; 2])) -> (Vec<String>, Vec<String>, Vec<String>) {
     let bench = Bench::new();
     let messages = ["one", "two"].map(|content| bench.say(content));
-    let (models, calls, go) = held();
+    let (models, calls, go) = held(Function::Summarize);
     let weaver: Arc<Weaver> = bench.start(models, eager());
     let draining = std::thread::spawn({
         let weaver = Arc::clone(&weaver);

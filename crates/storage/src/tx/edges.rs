@@ -72,9 +72,9 @@ impl WriteTxn<'_> {
 
     /// Ends the belief in an edge: it leaves its neighbours, its record and id stay.
     pub fn retract_edge(&mut self, namespace: NamespaceId, slot: Slot) -> Result<()> {
-        let payload = self.edge_payload(namespace, slot)?.unwrap_or_default().to_vec();
-        let edge =
-            self.located(Table::Edges, &keys::slot(namespace, slot), EdgeRecord::parse(&payload))?;
+        let payload = self.edge_payload(namespace, slot)?.map(<[u8]>::to_vec);
+        let found = payload.as_deref().ok_or(Damaged("is missing")).and_then(EdgeRecord::parse);
+        let edge = self.located(Table::Edges, &keys::slot(namespace, slot), found)?;
         let times = EdgeTimes { retracted_at: Some(self.now()), ..edge.times };
         let fields = EdgeFields { times, ..edge.fields() };
         for (node, direction, other) in ends(&edge) {

@@ -2,7 +2,8 @@
 
 #![allow(dead_code)] // each test file uses a part of it
 
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use embedded_db_common::{
@@ -12,7 +13,7 @@ use embedded_db_indexing::graph::{Artefact, Changes, GraphWriter};
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{Direction, ReadTxn, SpaceRecord, Store};
 use embedded_db_testing::FakeModels;
-use embedded_db_weaver::{ArtefactState, Models, Weaver};
+use embedded_db_weaver::{ArtefactState, Enriched, ModelSpace, Models, TextToEnrich, Weaver};
 
 pub(crate) const NS: NamespaceId = NamespaceId::DEFAULT;
 /// Far more than anything here takes: a wait that ends by it is a failure.
@@ -216,4 +217,63 @@ where
     F: Fn(&FakeModels, &[embedded_db_weaver::TextToEnrich]) -> Result<embedded_db_weaver::Enriched>,
 {
     Arc::new(Altered { base: FakeModels::default(), enrich })
+}
+
+/// Functions of models.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Function {
+    Enrich,
+    Summarize,
+}
+
+/// Models one of whose functions says what it was called with, and answers when it is told to.
+/// Summaries are the texts, joined.
+pub(crate) struct Held {
+    pub(crate) base: FakeModels,
+    function: Function,
+    called: Mutex<Sender<Vec<String>>>,
+    go: Mutex<Receiver<()>>,
+}
+
+/// The models, the calls of the function, and what lets one call go on. With the last dropped none
+/// is held.
+pub(crate) fn held(function: Function) -> (Arc<Held>, Receiver<Vec<String>>, Sender<()>) {
+    let ((called, calls), (go, gate)) = (channel(), channel());
+    let base = FakeModels::default();
+    let models = Held { base, function, called: Mutex::new(called), go: Mutex::new(gate) };
+    (Arc::new(models), calls, go)
+}
+
+impl Held {
+    fn wait(&self, function: Function, told: impl FnOnce() -> Vec<String>) {
+        if self.function == function {
+            // Nobody may be listening any more, or holding.
+            let _heard = self.called.lock().unwrap().send(told());
+            let _released = self.go.lock().unwrap().recv();
+        }
+    }
+}
+
+impl Models for Held {
+    fn space(&self) -> Result<Option<ModelSpace>> {
+        self.base.space()
+    }
+
+    fn warm_up(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn embed(&self, texts: &[String]) -> Result<Vec<f32>> {
+        self.base.embed(texts)
+    }
+
+    fn enrich(&self, texts: &[TextToEnrich]) -> Result<Enriched> {
+        self.wait(Function::Enrich, || texts.iter().map(|text| text.text.clone()).collect());
+        self.base.enrich(texts)
+    }
+
+    fn summarize(&self, messages: &[String], _: &[f32], _: usize) -> Result<String> {
+        self.wait(Function::Summarize, || messages.to_vec());
+        Ok(messages.join(" | "))
+    }
 }
