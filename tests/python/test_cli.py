@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from embedded_db import EmbeddedDB, __version__
+from embedded_db.importers import import_file
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -57,16 +58,18 @@ def talk(tmp_path) -> Path:
 
 
 @pytest.fixture
-def imported(run, talk):
+def imported(run, talk, path):
+    with EmbeddedDB(path, ml=None) as db:
+        import_file(db, str(talk))
+    return run
+
+
+def test_import_twice(run, talk):
     result = run("import", talk, "--json")
     assert result.returncode == 0, result.stderr
     facts = json.loads(result.stdout)
     assert (facts["messages"], facts["chats"], facts["skipped"]) == (3, 1, 0)
-    return run
-
-
-def test_import_twice(imported, talk):
-    again = imported("import", talk, "--wait")
+    again = run("import", talk, "--wait")
     assert again.returncode == 0, again.stderr
     assert "skipped" in again.stdout
     assert "3" in again.stdout
