@@ -136,7 +136,9 @@ class Reads(Querying):
         Of the question its telling words are looked for, the senders it names and the time it
         names are preferred, and the rest of it, without the names, is compared by meaning. A
         message also counts by what stands beside it and by its session: its chat, or in a long
-        chat the part of it without a pause of over an hour. English is understood; times are UTC.
+        chat the part of it without a pause of over an hour. Facts, documents and the texts that
+        `declare_label` and models declare are looked at with the messages; what is in no chat is a
+        session of its own. English is understood; times are UTC.
 
         What is known of the candidates (how rare a word is, who is a sender, what is beside what)
         is known as if there were no other nodes.
@@ -150,8 +152,9 @@ class Reads(Querying):
                 leaves it as it is. With ``{"semantic": 0}`` no model is needed.
             structural_filters: conditions that all have to hold, as in `query`.
             graph_filter: graph reach, as in `query`.
-            labels: only nodes with one of these labels; when left out, messages are looked for
-                where there are any, unless the profile is ``"plain"``.
+            labels: only nodes with one of these labels; when left out and there are messages of
+                chats, these, facts, documents and declared texts, unless the profile is
+                ``"plain"``.
             wait: seconds to wait for embeddings that candidates do not have yet.
             timeout: seconds the search may take.
             explain: give the analysis and the steps as ``results.plan``.

@@ -17,7 +17,7 @@ __all__ = ["Analysis", "Part", "Profile", "SearchResults"]
 Profile = Literal["auto", "conversation", "window", "plain"]
 """A way to rank: ``"conversation"`` by turns, their neighbours and their sessions, ``"window"`` by
 windows of five turns too, ``"plain"`` each node by itself; ``"auto"`` is ``"conversation"`` where
-the candidates are messages of chats, else ``"plain"``."""
+there are messages of chats among the candidates, else ``"plain"``."""
 
 Part = Literal[
     "text",

@@ -199,6 +199,33 @@ def test_odd_questions(chats, profile):
     assert len(asked(chats, "Bob", profile=profile)) > 0
 
 
+def test_facts_documents_and_declared_texts_are_found_beside_messages(chats):
+    chats.declare_label("Recipe", text=["steps"])
+    chats.create_node({"label": "Recipe", "properties": {"steps": "Fish from the lake, fried"}})
+    chats.create_node({"label": "Note", "properties": {"steps": "No text of the lake is declared"}})
+    fact = chats.remember("Alice fears every lake")
+    chats.add_document("The lake is forty metres deep.", title="Waters")
+    results = asked(chats, "lake")
+    assert results.analysis["profile"] == "conversation"
+    texts = [result.node.get("content") or result.node.get("steps") for result in results]
+    assert set(texts) > {
+        "I painted a lake",
+        "The lake was cold",
+        "Alice fears every lake",
+        "The lake is forty metres deep.",
+        "Fish from the lake, fried",
+    }
+    assert "No text of the lake is declared" not in texts
+    found = next(result for result in results if result.node.id == fact.id)
+    assert found.shares["text"] > 0, "its words count"
+    assert found.shares["session"] > 0, "and count again, for it is its own session"
+    messages = asked(chats, "lake", labels=["Message"])
+    assert messages.analysis["profile"] == "conversation", "one fact does not make it plain"
+    assert contents(asked(chats, "lake", labels=["Fact"], profile="window")) == [fact.content]
+    fact.delete()
+    assert fact.id not in [result.node.id for result in asked(chats, "lake")]
+
+
 def test_profiles_of_their_own_accord(chats):
     chats.create_node({"label": "Entity", "properties": {"label": "Lake Geneva"}})
     assert asked(chats, "lake").analysis["profile"] == "conversation"

@@ -29,7 +29,7 @@ class Turn:
     """A message as the reference sees it."""
 
     id: str
-    chat: str
+    chat: str | None  # None: it stands alone
     sender: str
     content: str
     time: datetime
@@ -44,9 +44,9 @@ class Turn:
 def divided(turns):
     """Number the sessions: a new one for each chat, and after more than an hour."""
     number = -1
-    for chat in dict.fromkeys(turn.chat for turn in turns):
+    for chat in dict.fromkeys(turn.chat or turn.id for turn in turns):
         before = None
-        for turn in (turn for turn in turns if turn.chat == chat):
+        for turn in (turn for turn in turns if chat in (turn.chat, turn.id)):
             number += before is None or turn.time - before > HOUR
             turn.session, before = number, turn.time
     return turns
@@ -138,7 +138,7 @@ def expected(profile, turns, terms, question, names, date, pool=None):
     by_date = [near(sessions[session_of[at]], *date) if date else 0.0 for at in range(len(turns))]
     if profile == "conversation":
         whole = bm25(
-            [[word for turn in session for word in turn.words] for session in sessions],
+            [[word for t in session if t.chat for word in t.words] for session in sessions],
             terms,
             1.2,
             0.75,
@@ -146,7 +146,7 @@ def expected(profile, turns, terms, question, names, date, pool=None):
         session = spread(positive([whole[number] for number in session_of]), 0.0)
         scores = []
         for at, turn in enumerate(turns):
-            own = base[at] + 0.3 * session[at]
+            own = base[at] + 0.3 * (session[at] if turn.chat else text[at])
             for steps, share in ((-1, 0.3), (1, 0.3), (-2, 0.1), (2, 0.1)):
                 other = beside(at, steps)
                 own += share * base[other] if other is not None else 0.0
@@ -197,7 +197,7 @@ contents = st.builds(
 )
 messages = st.lists(
     st.tuples(
-        st.sampled_from(["c1", "c2", "c3"]),
+        st.sampled_from(["c1", "c2", "c3", None]),
         st.sampled_from(SENDERS),
         contents,
         # Seconds since the message before, of whichever chat: some go back, some pause.
@@ -234,7 +234,11 @@ def fill(db, messages):
     time = BEGIN
     for number, (chat, sender, content, later) in enumerate(messages):
         time += timedelta(seconds=later)
-        db.create_message(chat, content, sender=sender, timestamp=time, id=f"m{number}")
+        if chat is not None:
+            db.create_message(chat, content, sender=sender, timestamp=time, id=f"m{number}")
+            continue
+        said = {"content": content, "sender": sender, "timestamp": time}
+        db.create_node({"id": f"m{number}", "label": "Message", "properties": said})
 
 
 def stored(db, vectors=True):
@@ -245,7 +249,7 @@ def stored(db, vectors=True):
         out.append(
             Turn(
                 node.id,
-                node["chat_id"],
+                node.get("chat_id"),
                 node["sender"],
                 node["content"],
                 node["timestamp"],
@@ -381,7 +385,7 @@ def test_chats_of_many_answer_as_if_they_were_alone(messages, question, profile)
         alone = db.namespace("alone")
         fill(db, messages)
         for node in db.nodes("Message"):
-            if node["chat_id"] in chats:
+            if node.get("chat_id") in chats:
                 alone.create_message(
                     node["chat_id"],
                     node["content"],

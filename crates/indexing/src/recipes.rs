@@ -5,6 +5,7 @@ use embedded_db_common::{NamespaceId, Result, Slot, Symbol};
 use embedded_db_storage::{NodeRecord, ReadTxn, RecipeRecord, recipes};
 
 use crate::schema::{MessageText, Names, append_texts};
+use crate::sessions::Message;
 
 /// What is declared of the labels of a namespace.
 #[derive(Debug, Clone, Default)]
@@ -23,13 +24,35 @@ impl Recipes {
         &self.labels
     }
 
-    /// Whether the same texts are searched by words.
+    /// Whether the same nodes are searched, by the same texts.
     pub fn searches_like(&self, other: &Self) -> bool {
-        let text = |recipes: &Self| -> Vec<(Symbol, Vec<Symbol>)> {
-            let declared = recipes.labels.iter().filter(|(_, recipe)| !recipe.text.is_empty());
-            declared.map(|(label, recipe)| (*label, recipe.text.clone())).collect()
+        let texts = |recipes: &Self| -> Vec<(Symbol, Vec<Symbol>, Vec<Symbol>)> {
+            let texts = recipes.labels.iter().filter(|(_, recipe)| recipe.has_texts());
+            texts.map(|(label, it)| (*label, it.text.clone(), it.embed.clone())).collect()
         };
-        text(self) == text(other)
+        texts(self) == texts(other)
+    }
+
+    /// The labels whose nodes a question is asked of: messages, and those with declared texts.
+    pub fn asked_labels(&self, names: &Names) -> Vec<Symbol> {
+        let declared = self.labels.iter().filter(|(_, recipe)| recipe.has_texts());
+        std::iter::once(names.message).chain(declared.map(|(label, _)| *label)).collect()
+    }
+
+    /// What the view of sessions keeps of a node, but for its number of words; `None` when no
+    /// question is asked of it.
+    pub fn session_message<'a>(
+        &self,
+        names: &Names,
+        node: &NodeRecord<'a>,
+    ) -> Result<Option<Message<'a>>> {
+        if let Some(message) = names.session_message(node)? {
+            return Ok(Some(message));
+        }
+        let has_texts =
+            |(label, it): &(Symbol, RecipeRecord)| it.has_texts() && node.has_label(*label);
+        let alone = Message { chat: None, sender: None, time: None, content: "", words: 0 };
+        Ok(self.labels.iter().any(has_texts).then_some(alone))
     }
 
     /// The labels whose nodes may have a searchable text.

@@ -113,8 +113,8 @@ impl Names {
         Ok((searchable && !out.is_empty()).then_some(out))
     }
 
-    /// What the view of sessions keeps of a node, but for its number of words; `None` when it is no
-    /// message of a chat.
+    /// What the view of sessions keeps of a message, but for its number of words; `None` when the
+    /// node is none.
     pub fn session_message<'a>(&self, node: &NodeRecord<'a>) -> Result<Option<Message<'a>>> {
         let text = |property| -> Result<Option<&'a str>> {
             Ok(node.properties.get(property)?.and_then(|value| value.as_str()))
@@ -122,7 +122,7 @@ impl Names {
         if !node.has_label(self.message) {
             return Ok(None);
         }
-        let Some(chat) = text(self.chat_id)? else { return Ok(None) };
+        let chat = text(self.chat_id)?;
         let time = match node.properties.get(self.timestamp)? {
             Some(ValueRef::Time(micros)) => Some(micros),
             _ => None,

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId};
 use embedded_db_storage::{Kind, ReadTxn, Snapshot, SpaceRecord, Store};
+use roaring::RoaringBitmap;
 
 use crate::bitmaps::labelled;
 use crate::kernels::Kernels;
@@ -326,11 +327,16 @@ impl Views {
         text: &TextTail,
         at: Lsn,
     ) -> Result<Sessions> {
+        let recipes = Recipes::read(snapshot, namespace)?;
+        let mut slots = RoaringBitmap::new();
+        for label in recipes.asked_labels(&self.names) {
+            slots |= labelled(snapshot, namespace, label)?;
+        }
         let mut sessions = Sessions::new();
-        for slot in labelled(snapshot, namespace, self.names.message)? {
+        for slot in slots {
             let slot = Slot(slot);
             let Some(node) = snapshot.node(namespace, slot)? else { continue };
-            if let Some(message) = self.names.session_message(&node)? {
+            if let Some(message) = recipes.session_message(&self.names, &node)? {
                 let words = text.length(slot, at).unwrap_or(0);
                 sessions.upsert(slot, Message { words, ..message });
             }
@@ -409,7 +415,7 @@ impl Views {
             }
             let Some(sessions) = &mut loaded.sessions else { continue };
             let message = match &node {
-                Some(node) => self.names.session_message(node)?,
+                Some(node) => loaded.recipes.session_message(&self.names, node)?,
                 None => None,
             };
             match message {

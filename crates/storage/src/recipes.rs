@@ -20,6 +20,13 @@ pub struct RecipeRecord {
 }
 
 impl RecipeRecord {
+    /// Whether texts are searched by words, or embedded.
+    pub fn has_texts(&self) -> bool {
+        !self.text.is_empty() || !self.embed.is_empty()
+    }
+}
+
+impl RecipeRecord {
     const VERSION: u8 = 1;
     /// Behind all slots.
     pub const DONE: Slot = Slot(u32::MAX);

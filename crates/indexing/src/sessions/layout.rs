@@ -49,6 +49,8 @@ pub struct Layout {
     /// By session, with one more at the end.
     starts: Vec<u32>,
     session_words: Vec<u32>,
+    /// By session: whether it is a text in no chat.
+    alone: Vec<bool>,
     spans: Vec<Option<(i64, i64)>>,
     turns: Totals,
     whole_sessions: Totals,
@@ -71,6 +73,7 @@ impl Layout {
                 current = Some((row.chat, row.session));
                 out.starts.push(out.slots.len() as u32);
                 out.session_words.push(0);
+                out.alone.push(!sessions.in_chats.contains(slot));
                 out.spans.push(None);
             }
             out.push(slot, row);
@@ -100,7 +103,9 @@ impl Layout {
         let (mut turns, mut sessions, mut windows) =
             (Totals::default(), Totals::default(), Totals::default());
         self.words.iter().for_each(|&words| turns.add(words));
-        self.session_words.iter().for_each(|&words| sessions.add(words));
+        // Texts that stand alone are short, and many: they would change what a long session is.
+        let in_chats = self.session_words.iter().zip(&self.alone).filter(|(_, alone)| !**alone);
+        in_chats.for_each(|(&words, _)| sessions.add(words));
         for place in 0..self.len() {
             windows.add(self.window_words(Place(place)));
         }
@@ -182,6 +187,12 @@ impl Layout {
         self.session_words[session.0 as usize]
     }
 
+    /// Whether a session is one text that is in no chat.
+    #[inline]
+    pub fn stands_alone(&self, session: SessionId) -> bool {
+        self.alone[session.0 as usize]
+    }
+
     /// Number of the message's sender; `None` when it has none.
     pub fn sender(&self, place: Place) -> Option<u32> {
         Some(self.senders[place.0 as usize]).filter(|sender| *sender != NOBODY)
@@ -202,7 +213,7 @@ impl Layout {
         self.turns
     }
 
-    /// Sessions as documents.
+    /// Sessions of chats as documents.
     pub fn session_totals(&self) -> Totals {
         self.whole_sessions
     }
@@ -214,7 +225,7 @@ impl Layout {
 
     pub(super) fn memory_bytes(&self) -> usize {
         let by_place = 4 * size_of::<u32>() + size_of::<Marks>();
-        let by_session = 2 * size_of::<u32>() + size_of::<Option<(i64, i64)>>();
+        let by_session = 2 * size_of::<u32>() + size_of::<bool>() + size_of::<Option<(i64, i64)>>();
         self.slots.capacity() * by_place
             + self.places.capacity() * size_of::<u32>()
             + self.starts.capacity() * by_session

@@ -2,7 +2,8 @@
 //!
 //! A chat is its messages in the order of their slots. A session is a run of messages of a chat in
 //! which none comes more than an hour after the one before; a message whose timestamp is no time
-//! belongs to the session it stands in. [`Sessions`] holds one state of a namespace, exactly that of
+//! belongs to the session it stands in. A text that is in no chat, such as a fact, stands alone: it
+//! is a chat of its own. [`Sessions`] holds one state of a namespace, exactly that of
 //! the snapshot it was read from or brought up to. Whoever asks holds it by `Arc`, and its parts are
 //! shared by `Arc` again: a change copies what others still read, and only that.
 
@@ -28,8 +29,8 @@ const NOBODY: u32 = u32::MAX;
 /// What the view keeps of a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
-    /// The id of its chat.
-    pub chat: &'a str,
+    /// The id of its chat; `None` for a text that stands alone.
+    pub chat: Option<&'a str>,
     /// Who wrote it.
     pub sender: Option<&'a str>,
     /// When, in microseconds since 1970 UTC.
@@ -92,6 +93,8 @@ pub struct Sessions {
     /// Messages of each sender.
     sender_messages: Vec<u32>,
     slots: RoaringBitmap,
+    /// Those of them that are in a chat.
+    in_chats: RoaringBitmap,
     whole: OnceLock<Arc<Layout>>,
 }
 
@@ -104,6 +107,11 @@ impl Sessions {
     /// The slots of all messages.
     pub fn slots(&self) -> &RoaringBitmap {
         &self.slots
+    }
+
+    /// The slots of the messages that are in a chat.
+    pub fn in_chats(&self) -> &RoaringBitmap {
+        &self.in_chats
     }
 
     /// The senders; some may have no message any more.
@@ -142,7 +150,11 @@ impl Sessions {
     /// The slot holds this message from now on.
     pub fn upsert(&mut self, slot: Slot, message: Message<'_>) {
         self.whole = OnceLock::new();
-        let chat = self.chat_number(message.chat);
+        let chat = match message.chat {
+            Some(chat) => self.chat_number(chat),
+            // No identifier holds a NUL.
+            None => self.chat_number(&format!("\0{}", slot.0)),
+        };
         let sender = match message.sender.filter(|sender| !sender.is_empty()) {
             Some(sender) => self.sender_number(sender),
             None => NOBODY,
@@ -156,6 +168,11 @@ impl Sessions {
             self.count_sender(before.sender, false);
         }
         self.count_sender(sender, true);
+        if message.chat.is_some() {
+            self.in_chats.insert(slot.0);
+        } else {
+            self.in_chats.remove(slot.0);
+        }
         let row = Row {
             chat,
             sender,
@@ -193,6 +210,7 @@ impl Sessions {
         self.count_sender(row.sender, false);
         *self.row_mut(slot.0) = ABSENT;
         self.slots.remove(slot.0);
+        self.in_chats.remove(slot.0);
         let slots = Arc::make_mut(&mut self.chats[row.chat as usize]);
         if let Ok(place) = slots.binary_search(&slot.0) {
             slots.remove(place);
@@ -210,6 +228,7 @@ impl Sessions {
             + names
             + self.senders.memory_bytes()
             + self.slots.serialized_size()
+            + self.in_chats.serialized_size()
             + self.whole.get().map_or(0, |layout| layout.memory_bytes())
     }
 
@@ -290,7 +309,7 @@ mod tests {
     type Model = BTreeMap<u32, (u8, Option<i64>)>;
 
     fn message(chat: &str, time: Option<i64>) -> Message<'_> {
-        Message { chat, sender: Some("Ann Lee"), time, content: "a b?", words: 2 }
+        Message { chat: Some(chat), sender: Some("Ann Lee"), time, content: "a b?", words: 2 }
     }
 
     /// Sessions as the promise says: slot by slot, a new one after a pause.
@@ -372,6 +391,30 @@ mod tests {
         assert_eq!(seen(&sessions.layout(None)), [vec![0, 1], vec![2, 3, 4]]);
         let layout = sessions.layout(None);
         assert_eq!(layout.span(SessionId(1)), Some((5, 2 * HOUR + 1)));
+    }
+
+    #[test]
+    fn what_is_in_no_chat_stands_alone() {
+        let mut sessions = Sessions::new();
+        let alone = Message { chat: None, ..message("", Some(0)) };
+        for slot in [1, 3] {
+            sessions.upsert(Slot(slot), message("c", Some(0)));
+            sessions.upsert(Slot(slot + 1), alone);
+        }
+        let layout = sessions.layout(None);
+        assert_eq!(seen(&layout), [vec![1, 3], vec![2], vec![4]]);
+        let is_alone =
+            |slot| layout.stands_alone(layout.session(layout.place(Slot(slot)).unwrap()));
+        assert_eq!([1, 2, 3, 4].map(is_alone), [false, true, false, true]);
+        assert_eq!(layout.session_totals(), Totals { documents: 1, words: 4 });
+        assert_eq!(layout.turn_totals(), Totals { documents: 4, words: 8 });
+        // It may get into a chat, and out of it.
+        sessions.upsert(Slot(2), message("c", Some(0)));
+        assert_eq!(seen(&sessions.layout(None)), [vec![1, 2, 3], vec![4]]);
+        sessions.upsert(Slot(1), alone);
+        sessions.remove(Slot(4));
+        assert_eq!(seen(&sessions.layout(None)), [vec![1], vec![2, 3]]);
+        assert_eq!(sessions.in_chats().iter().collect::<Vec<_>>(), [2, 3]);
     }
 
     #[test]

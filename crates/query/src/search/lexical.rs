@@ -53,8 +53,9 @@ impl Matches {
                 if wanted.windows {
                     layout.window(place).for_each(|place| windows.add(place.0, found.count));
                 }
-                if wanted.sessions {
-                    sessions.add(layout.session(place).0, found.count);
+                let session = layout.session(place);
+                if wanted.sessions && !layout.stands_alone(session) {
+                    sessions.add(session.0, found.count);
                 }
             }
             turns.score(|number| layout.words(Place(number)));

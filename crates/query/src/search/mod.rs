@@ -64,7 +64,7 @@ pub struct Analysis {
 
 /// Where is looked.
 enum Scope {
-    /// Among messages of chats, which are all of them or those `allowed`.
+    /// Among messages of chats and texts that stand alone, all of them or those `allowed`.
     Turns { layout: Arc<Layout>, allowed: Option<RoaringBitmap> },
     /// Among any nodes.
     Nodes(Option<RoaringBitmap>),
@@ -138,20 +138,22 @@ fn step(step: &'static str, detail: String, rows: u64, since: Instant) -> Step {
     Step { step, detail, access: None, estimate: None, rows, micros }
 }
 
-/// Which profile answers, and where it looks. Without labels a conversation is looked for first.
+/// Which profile answers, and where it looks. A conversation is what has messages of chats; without
+/// labels, what is neither a message nor a declared text is left out then.
 fn scope(
     sessions: &Sessions,
     slots: Option<RoaringBitmap>,
     profile: Profile,
     any_label: bool,
 ) -> (Profile, Scope) {
-    let all = sessions.slots();
+    let (all, in_chats) = (sessions.slots(), sessions.in_chats());
     let is_conversation = match (profile, &slots) {
         (Profile::Plain, _) => false,
         (Profile::Conversation | Profile::Window, _) => true,
-        (Profile::Auto, None) => !all.is_empty(),
-        (Profile::Auto, Some(slots)) if any_label => !slots.is_disjoint(all),
-        (Profile::Auto, Some(slots)) => !slots.is_empty() && slots.is_subset(all),
+        (Profile::Auto, None) => !in_chats.is_empty(),
+        (Profile::Auto, Some(slots)) => {
+            !slots.is_disjoint(in_chats) && (any_label || slots.is_subset(all))
+        }
     };
     if !is_conversation {
         return (Profile::Plain, Scope::Nodes(slots));

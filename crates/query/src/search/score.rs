@@ -13,6 +13,9 @@
 //!               + max F over s(t) + .4 M(t) + T(t)
 //!               + .3 [t−1 contains "?"] − .26 [t contains "?"]
 //! ```
+//!
+//! A text in no chat is its own session: for its words as a session count those it has as a turn,
+//! for beside sessions of many turns it is no document of its kind.
 
 use std::collections::VecDeque;
 
@@ -137,11 +140,16 @@ impl Turns<'_> {
             Some(self.sessions[self.layout.session(place).0 as usize]).filter(|score| *score > 0.0)
         };
         let sessions = MinMax::over(self.places.iter().map(matched), Some(0.0));
+        let turns = MinMax::over(pool.iter().map(|candidate| candidate.text), Some(0.0));
         for (at, (&place, candidate)) in self.places.iter().zip(pool).enumerate() {
             let [text, semantic] = base[at];
             let neighbors = self.lent(&whole, place) * self.weights.of(Part::Neighbors);
-            let session =
-                SESSION * sessions.scale(matched(&place)) * self.weights.of(Part::Session);
+            let session = if self.layout.stands_alone(self.layout.session(place)) {
+                turns.scale(candidate.text)
+            } else {
+                sessions.scale(matched(&place))
+            };
+            let session = SESSION * session * self.weights.of(Part::Session);
             let own = text + semantic + neighbors + session;
             let shares = &mut candidate.shares;
             shares.set(Part::Text, text);
