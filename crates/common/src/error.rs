@@ -9,7 +9,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// No object has this id.
-    #[error("no {kind} has the id {id:?}")]
+    #[error("no {kind} has the id {id:?}; check the id, it may have been deleted")]
     NotFound {
         /// `node`, `edge`, `embedding`, `namespace`…
         kind: &'static str,
