@@ -27,23 +27,45 @@ __version__: Final[str]
 
 @final
 class Node:
-    """A stored node as one snapshot saw it; properties are decoded when asked for."""
+    """A stored node as one snapshot saw it; properties are decoded when asked for.
+
+    Examples:
+        >>> id = db.create_node({"label": "Person", "properties": {"name": "Ann"}})
+        >>> node = db.get_node(id)
+        >>> node.labels, node.properties, node["name"], node.get("age", 0)
+        (['Person'], {'name': 'Ann'}, 'Ann', 0)
+        >>> node.id == id, node.version, node.updated_at == node.created_at, node.derived
+        (True, 1, True, False)
+    """
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """The id."""
     @property
-    def labels(self) -> list[str]: ...
+    def labels(self) -> list[str]:
+        """The labels, in the order they were given."""
     @property
-    def properties(self) -> dict[str, Any]: ...
+    def properties(self) -> dict[str, Any]:
+        """All properties."""
     @property
-    def created_at(self) -> datetime: ...
+    def created_at(self) -> datetime:
+        """When it was made (UTC)."""
     @property
-    def updated_at(self) -> datetime: ...
+    def updated_at(self) -> datetime:
+        """When a user last changed it (UTC)."""
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """1 at creation, one more at each change by a user."""
     @property
-    def derived(self) -> bool: ...
-    def get(self, key: str, default: Any = None) -> Any: ...
+    def derived(self) -> bool:
+        """Whether the database made it by itself."""
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a property, or `default`.
+
+        Args:
+            key: the name of the property.
+            default: what to give when there is none of this name.
+        """
     def __getitem__(self, key: str, /) -> Any: ...
     def __contains__(self, key: str, /) -> bool: ...
     def __eq__(self, other: object, /) -> bool: ...
@@ -51,35 +73,72 @@ class Node:
 
 @final
 class Edge:
-    """A stored edge as one snapshot saw it."""
+    """A stored edge as one snapshot saw it; properties are decoded when asked for.
+
+    Examples:
+        >>> from datetime import UTC, datetime
+        >>> ann, oslo = db.create_nodes([{"label": "Person"}, {"label": "City"}])
+        >>> id = db.create_edge({
+        ...     "source": ann, "target": oslo, "type": "LIVES_IN", "properties": {"floor": 3},
+        ...     "valid_from": datetime(2020, 1, 1, tzinfo=UTC), "sources": ["letter"],
+        ... })
+        >>> edge = db.get_edge(id)
+        >>> edge.type, edge.source == ann, edge.target == oslo, edge.weight, edge.sources
+        ('LIVES_IN', True, True, 1.0, ['letter'])
+        >>> edge.properties, edge["floor"], edge.get("street", "unknown")
+        ({'floor': 3}, 3, 'unknown')
+        >>> edge.valid_from.year, edge.valid_to, edge.retracted_at
+        (2020, None, None)
+        >>> edge.id == id, edge.version, edge.derived, edge.recorded_at.tzname()
+        (True, 1, False, 'UTC')
+    """
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """The id."""
     @property
-    def source(self) -> str: ...
+    def source(self) -> str:
+        """Id of the node where it begins."""
     @property
-    def target(self) -> str: ...
+    def target(self) -> str:
+        """Id of the node where it ends."""
     @property
-    def type(self) -> str: ...
+    def type(self) -> str:
+        """The type."""
     @property
-    def properties(self) -> dict[str, Any]: ...
+    def properties(self) -> dict[str, Any]:
+        """All properties."""
     @property
-    def weight(self) -> float: ...
+    def weight(self) -> float:
+        """The weight."""
     @property
-    def valid_from(self) -> datetime | None: ...
+    def valid_from(self) -> datetime | None:
+        """True in the world from here on."""
     @property
-    def valid_to(self) -> datetime | None: ...
+    def valid_to(self) -> datetime | None:
+        """True in the world until here."""
     @property
-    def recorded_at(self) -> datetime: ...
+    def recorded_at(self) -> datetime:
+        """Believed by the database from here on."""
     @property
-    def retracted_at(self) -> datetime | None: ...
+    def retracted_at(self) -> datetime | None:
+        """Believed by the database until here."""
     @property
-    def sources(self) -> list[str]: ...
+    def sources(self) -> list[str]:
+        """Ids of what it was derived from."""
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """1 at creation, one more at each change by a user."""
     @property
-    def derived(self) -> bool: ...
-    def get(self, key: str, default: Any = None) -> Any: ...
+    def derived(self) -> bool:
+        """Whether the database made it by itself."""
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a property, or `default`.
+
+        Args:
+            key: the name of the property.
+            default: what to give when there is none of this name.
+        """
     def __getitem__(self, key: str, /) -> Any: ...
     def __contains__(self, key: str, /) -> bool: ...
     def __eq__(self, other: object, /) -> bool: ...
@@ -87,26 +146,47 @@ class Edge:
 
 @final
 class Embedding:
-    """One stored vector: of a whole node, or of one part of a long text."""
+    """One stored vector: of a whole node, or of one part of a long text.
+
+    Examples:
+        >>> red = db.create_node({"label": "Colour"})
+        >>> id = db.create_embedding({"node_id": red, "vector": [1.0, 0.0, 0.0], "space": "rgb"})
+        >>> embedding = db.get_embedding(id)
+        >>> embedding.vector, embedding.dim, embedding.space
+        (array([1., 0., 0.], dtype=float32), 3, 'rgb')
+        >>> embedding.id == id, embedding.node_id == red, embedding.part, embedding.set_by_user
+        (True, True, 0, True)
+        >>> embedding.model, embedding.created_at.tzname()
+        ('', 'UTC')
+    """
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """The id."""
     @property
-    def node_id(self) -> str: ...
+    def node_id(self) -> str:
+        """Id of the node."""
     @property
-    def vector(self) -> npt.NDArray[np.float32]: ...
+    def vector(self) -> npt.NDArray[np.float32]:
+        """The numbers, read-only."""
     @property
-    def space(self) -> str: ...
+    def space(self) -> str:
+        """Name of the space."""
     @property
-    def model(self) -> str: ...
+    def model(self) -> str:
+        """The model of its space; empty when there is none, and users alone set its vectors."""
     @property
-    def dim(self) -> int: ...
+    def dim(self) -> int:
+        """Number of dimensions."""
     @property
-    def part(self) -> int: ...
+    def part(self) -> int:
+        """Which part of a long text it is of, from 0; 0 for a whole node."""
     @property
-    def set_by_user(self) -> bool: ...
+    def set_by_user(self) -> bool:
+        """Whether a user set it: then the weaver leaves it alone."""
     @property
-    def created_at(self) -> datetime: ...
+    def created_at(self) -> datetime:
+        """When it was made (UTC)."""
     def __len__(self) -> int: ...
     def __array__(
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None

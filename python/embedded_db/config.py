@@ -97,6 +97,11 @@ class WeaverConfig:
         first_delay: seconds before the second attempt; doubled for each further one.
         max_delay: seconds at most between two attempts.
         activity_level: level at opening; see `EmbeddedDB.set_activity_level`.
+
+    Examples:
+        >>> from embedded_db import Config, WeaverConfig
+        >>> Config(weaver=WeaverConfig(max_attempts=3)).weaver.max_attempts
+        3
     """
 
     batch_size: int = 64
@@ -118,7 +123,7 @@ class WeaverConfig:
             )
         choice_argument("weaver.activity_level", self.activity_level, get_args(ActivityLevel))
 
-    def to_native(self) -> dict[str, Any]:
+    def _to_native(self) -> dict[str, Any]:
         """Give the options in the form the native module takes."""
         return {option.name: getattr(self, option.name) for option in fields(self)}
 
@@ -143,6 +148,13 @@ class Config:
 
     Raises:
         InvalidInput: a value is of the wrong type or out of range.
+
+    Examples:
+        >>> from embedded_db import Config, EmbeddedDB
+        >>> config = Config(durability="memory", ml=None, max_snapshot_age=60)
+        >>> with EmbeddedDB(":memory:", config=config) as scratch:
+        ...     scratch.config.max_snapshot_age
+        60
     """
 
     durability: Durability = "durable"
@@ -175,6 +187,14 @@ class Config:
 
         Raises:
             InvalidInput: an unknown name (the nearest known one is named), or a wrong value.
+
+        Examples:
+            >>> Config.from_dict({"lock_timeout": 1.0, "ml": {"embedding": "hashing"}}).ml.embedding
+            'hashing'
+            >>> Config.from_dict({"lock_timout": 1.0})
+            Traceback (most recent call last):
+            ...
+            embedded_db.errors.InvalidInput: there is no option 'lock_timout'. Did you mean ...
         """
         return cls().with_options(options)
 
@@ -188,6 +208,12 @@ class Config:
         Raises:
             InvalidInput: the file cannot be read, is not TOML, or has an unknown name or wrong
                 value.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> _ = Path("settings.toml").write_text("lock_timeout = 1.0")
+            >>> Config.from_file("settings.toml").lock_timeout
+            1.0
         """
         import tomllib  # here, for few programs read a file
 
@@ -224,6 +250,10 @@ class Config:
 
         Raises:
             InvalidInput: an unknown name (the nearest known one is named), or a wrong value.
+
+        Examples:
+            >>> Config(lock_timeout=1.0).with_options({"durability": "memory"}).lock_timeout
+            1.0
         """
         _known("option", options, [option.name for option in fields(self)])
         values = dict(options)
@@ -235,7 +265,7 @@ class Config:
             values["ml"] = _ml_with(self.ml, values["ml"])
         return replace(self, **values)
 
-    def to_native(self, *, read_only: bool) -> dict[str, Any]:
+    def _to_native(self, *, read_only: bool) -> dict[str, Any]:
         """Give the options in the form the native module takes.
 
         Args:
@@ -249,10 +279,10 @@ class Config:
             "max_snapshot_age": float(self.max_snapshot_age),
             "warm_up": self.warm_up,
             "language": self.language,
-            "weaver": self.weaver.to_native(),
+            "weaver": self.weaver._to_native(),
         }
 
-    def functions(self) -> "ModelFunctions | None":
+    def _functions(self) -> "ModelFunctions | None":
         """Give the model functions this configuration asks for, or None.
 
         Raises:

@@ -84,6 +84,20 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         FormatTooNew: the files were written by a later version.
         Corruption: the files are damaged.
         ModelUnavailable: a model provider is named whose package is not installed.
+
+    Examples:
+        >>> from embedded_db import EmbeddedDB
+        >>> with EmbeddedDB(":memory:", ml=None) as scratch:
+        ...     chat = scratch.create_chat(title="Trip")
+        ...     _ = chat.add_message("Alice met Bob in Paris", sender="Carol")
+        ...     [r.node.content for r in scratch.query(text_query={"text": "paris"})]
+        ['Alice met Bob in Paris']
+        >>> scratch.closed, scratch.read_only, scratch.namespace_name, scratch.config.ml
+        (True, False, 'default', None)
+        >>> db.path.endswith("memory.db")
+        True
+        >>> db.weaver.dead_letters()
+        []
     """
 
     _native: NativeDatabase
@@ -98,8 +112,8 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
     ) -> None:
         location = _checked_path(path)
         settings = _checked_config(config).with_options(overrides)
-        functions = settings.functions()
-        native = NativeDatabase.open(location, settings.to_native(read_only=read_only), functions)
+        functions = settings._functions()
+        native = NativeDatabase.open(location, settings._to_native(read_only=read_only), functions)
         self._set_up(native, settings, functions, parent=None)
         _open_handles.add(self)
 
@@ -156,6 +170,15 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         Snapshots, transactions and iterators that are still held raise ``DatabaseClosed``.
         Closing a handle on a namespace closes that handle only. In a forked child process the
         handle is let go of without touching the files, which are the parent's.
+
+        Examples:
+            >>> from embedded_db import EmbeddedDB
+            >>> scratch = EmbeddedDB(":memory:", ml=None)
+            >>> scratch.close()
+            >>> scratch.count()
+            Traceback (most recent call last):
+            ...
+            embedded_db.errors.DatabaseClosed: the database ... is closed. Open it again ...
         """
         if self._closed:
             return
@@ -200,6 +223,12 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         Raises:
             InvalidInput: the name is empty or too long.
             NotFound: the database is open read-only, and there is no such namespace.
+
+        Examples:
+            >>> ann = db.namespace("ann")
+            >>> _ = ann.create_chat(title="Trip")
+            >>> ann.count("Chat"), db.count("Chat")
+            (1, 0)
         """
         root = self if self._parent is None else self._parent
         handle = EmbeddedDB.__new__(EmbeddedDB)
@@ -208,7 +237,13 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         return handle
 
     def namespaces(self) -> list[str]:
-        """Give the names of all namespaces, in order."""
+        """Give the names of all namespaces, in order.
+
+        Examples:
+            >>> _ = db.namespace("ann")
+            >>> db.namespaces()
+            ['ann', 'default']
+        """
         return self._native.namespaces()
 
     def drop_namespace(self, name: str) -> None:
@@ -219,6 +254,12 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
 
         Raises:
             NotFound: there is none of this name.
+
+        Examples:
+            >>> _ = db.namespace("ann").create_chat()
+            >>> db.drop_namespace("ann")
+            >>> db.namespaces()
+            ['default']
         """
         self._native.drop_namespace(name)
 
@@ -243,6 +284,11 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         Raises:
             AlreadyExists: the id is taken.
             InvalidInput: a value cannot be stored.
+
+        Examples:
+            >>> chat = db.create_chat(title="Trip", topic="Travel", language="de")
+            >>> chat.title, chat.topic, chat["language"], chat.id.startswith("chat_")
+            ('Trip', 'Travel', 'de', True)
         """
         given = {"id": id, "title": title, "topic": topic}
         chat = {name: value for name, value in given.items() if value is not None}
@@ -278,6 +324,11 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         Raises:
             AlreadyExists: the id is taken.
             InvalidInput: a value cannot be stored.
+
+        Examples:
+            >>> message = db.create_message("team", "We should use Rust", sender="Ann")
+            >>> message.chat.id, message.sender, message.role
+            ('team', 'Ann', 'user')
         """
         message = message_dict(
             content=content,
@@ -306,6 +357,16 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             Conflict: at the end of the block, when something that was read or written has been
                 changed by someone else; see `run`.
             InvalidInput: a transaction is open already; they do not nest.
+
+        Examples:
+            >>> with db.transaction() as tx:
+            ...     ann = tx.create_node({"label": "Person", "properties": {"name": "Ann"}})
+            ...     bob = tx.create_node({"label": "Person", "properties": {"name": "Bob"}})
+            ...     _ = tx.create_edge({"source": ann, "target": bob, "type": "KNOWS"})
+            ...     db.count("Person")
+            0
+            >>> db.count("Person")
+            2
         """
         return Transaction(self)
 
@@ -321,11 +382,27 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
 
         Raises:
             Conflict: every attempt met one.
+
+        Examples:
+            >>> id = db.create_node({"label": "Counter", "properties": {"n": 1}})
+            >>> def count_up(tx):
+            ...     n = tx.get_node(id)["n"] + 1
+            ...     tx.update_node(id, {"n": n})
+            ...     return n
+            >>> db.run(count_up)
+            2
         """
         return transactions.run(self, function, attempts)
 
     def snapshot(self) -> Snapshot:
-        """Pin this instant for several reads: ``with db.snapshot() as s:``."""
+        """Pin this instant for several reads: ``with db.snapshot() as s:``.
+
+        Examples:
+            >>> with db.snapshot() as before:
+            ...     _ = db.create_chat(title="Trip")
+            ...     before.count("Chat"), db.count("Chat")
+            (0, 1)
+        """
         return Snapshot(self, self._native.snapshot())
 
     # ------------------------------------------------------------------ the weaver
@@ -343,6 +420,16 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             ``activity_level``, ``per_job`` (pending, running, done, failed and dead of each
             job), ``lag_seconds`` and ``throughput`` (jobs a second). Without a weaver, with
             ``ml=None`` or ``read_only``, event and level are ``"off"``.
+
+        Examples:
+            >>> from embedded_db.testing import FakeModel
+            >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
+            >>> _ = woven.create_chat().add_message("Alice met Bob")
+            >>> woven.flush(timeout=30)
+            >>> status = woven.weaver_status()
+            >>> status["queue_size"], status["per_job"]["embedding"]["done"]
+            (0, 1)
+            >>> woven.close()
         """
         return self._native.weaver_status()
 
@@ -356,6 +443,14 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
 
         Raises:
             InvalidInput: there is no such level.
+
+        Examples:
+            >>> from embedded_db.testing import FakeModel
+            >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
+            >>> woven.set_activity_level("SleepMode")
+            >>> woven.weaver_status()["activity_level"]
+            'SleepMode'
+            >>> woven.close()
         """
         choice_argument("the activity level", level, get_args(ActivityLevel))
         self._native.set_activity_level(level)
@@ -374,6 +469,15 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             StorageFull: results find no room; none is lost, the work goes on when there is some.
             Timeout: the time passed; the work goes on.
             ReadOnly: the handle only reads.
+
+        Examples:
+            >>> from embedded_db.testing import FakeModel
+            >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
+            >>> message = woven.create_chat().add_message("Alice met Bob")
+            >>> woven.flush(timeout=30)
+            >>> message.status.embedding
+            'ready'
+            >>> woven.close()
         """
         weaving.flush(self, timeout, progress)
 
@@ -394,13 +498,28 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             EnrichmentFailed: the work was given up.
             StorageFull: results find no room; the work goes on when there is some.
             Timeout: the time passed; the work goes on.
+
+        Examples:
+            >>> from embedded_db.testing import FakeModel
+            >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
+            >>> message = woven.create_chat().add_message("Alice met Bob")
+            >>> woven.wait_for(message, "entities", timeout=30).entities
+            'ready'
+            >>> woven.close()
         """
         return weaving.wait_for(self, id_of(message), artefact, timeout)
 
     # ------------------------------------------------------------------ operations
 
     def stats(self) -> dict[str, Any]:
-        """Count what is stored: nodes, edges, embeddings, jobs, bytes and more, by name."""
+        """Count what is stored: nodes, edges, embeddings, jobs, bytes and more, by name.
+
+        Examples:
+            >>> _ = db.create_chat().add_message("Hello")
+            >>> stats = db.stats()
+            >>> stats["nodes"], stats["edges"]
+            (2, 1)
+        """
         return self._native.stats()
 
     def verify(self) -> dict[str, Any]:
@@ -408,6 +527,12 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
 
         Returns:
             ``ok`` (bool), ``problems`` (a list of texts), and how much was checked.
+
+        Examples:
+            >>> _ = db.create_chat().add_message("Hello")
+            >>> report = db.verify()
+            >>> report["ok"], report["problems"]
+            (True, [])
         """
         return self._native.verify()
 

@@ -76,6 +76,21 @@ class DbError(Exception):
         hint: what to do about it.
         path: the file or directory concerned.
         **fields: further facts; each becomes an attribute of the error.
+
+    Attributes:
+        code: the name of its class, which stays the same.
+        retryable: whether the same call may succeed when it is simply made again.
+        message: what was wrong, with the value.
+        hint: what to do about it, or None.
+        path: the file or directory concerned, or None.
+
+    Examples:
+        >>> from embedded_db import DbError
+        >>> try:
+        ...     db.update_node("nobody", {"name": "Ann"})
+        ... except DbError as error:
+        ...     print(error.code, error.retryable, error.id, error.hint, sep=" | ")
+        NotFound | False | nobody | check the id, it may have been deleted
     """
 
     code: ClassVar[str] = "DbError"

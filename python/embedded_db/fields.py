@@ -46,11 +46,15 @@ class Condition(Mapping[str, Any]):
     """A condition on properties, in the form in which a query takes its filters.
 
     Made by comparing an `Expression`; it is a mapping, so that it may stand among the
-    ``structural_filters`` of `EmbeddedDB.query`::
+    ``structural_filters`` of `EmbeddedDB.query`.
 
+    Examples:
         >>> from embedded_db import Message
-        >>> dict((Message.sender == "Ann") | (Message.role != "user"))  # doctest: +ELLIPSIS
+        >>> dict((Message.sender == "Ann") | (Message.role != "user"))
         {'any': [Condition(sender Equals 'Ann'), Condition(role NotEquals 'user')]}
+        >>> _ = db.create_chat().add_message("Hello", sender="Ann")
+        >>> len(db.query(structural_filters=[Message.sender == "Ann"]))
+        1
     """
 
     __slots__ = ("_filter",)
@@ -104,13 +108,17 @@ class Expression(Generic[T]):
     """A property of a model, to be compared in a query.
 
     What is missing satisfies ``!=``, `not_in` and `missing`; a value is compared with values of
-    its own kind only. An item reaches into a property that is a dict::
+    its own kind only. An item reaches into a property that is a dict.
 
+    Attributes:
+        name: the name of the property, or its dotted path.
+
+    Examples:
         >>> from embedded_db import Message
-        >>> Message.metadata["lang"].in_(["de", "en"])
-        Condition(metadata.lang In ['de', 'en'])
-        >>> ~Message.sender.startswith("bot-") & Message.metadata.exists()  # doctest: +ELLIPSIS
-        Condition(all [Condition(not Condition(sender StartsWith 'bot-')), ...])
+        >>> Message.metadata["lang"] == "de"
+        Condition(metadata.lang Equals 'de')
+        >>> Message.sender.exists() & ~Message.metadata.missing()
+        Condition(all [Condition(sender Exists), Condition(not Condition(metadata NotExists))])
     """
 
     __slots__ = ("name",)
@@ -147,27 +155,82 @@ class Expression(Generic[T]):
         return Expression(f"{self.name}.{key}")
 
     def between(self, low: T, high: T) -> Condition:
-        """Not under ``low`` and not over ``high``."""
+        """Not under ``low`` and not over ``high``.
+
+        Args:
+            low: the least value that meets it.
+            high: the greatest.
+
+        Examples:
+            >>> from embedded_db import Entity
+            >>> Entity.mention_count.between(2, 5)
+            Condition(mention_count Between [2, 5])
+        """
         return self._is("Between", [low, high])
 
     def in_(self, values: Iterable[T]) -> Condition:
-        """One of these values."""
+        """One of these values.
+
+        Args:
+            values: the values.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> Message.role.in_(["user", "assistant"])
+            Condition(role In ['user', 'assistant'])
+        """
         return self._is("In", list(values))
 
     def not_in(self, values: Iterable[T]) -> Condition:
-        """None of these values."""
+        """None of these values.
+
+        Args:
+            values: the values.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> Message.role.not_in(["system"])
+            Condition(role NotIn ['system'])
+        """
         return self._is("NotIn", list(values))
 
     def contains(self, value: object) -> Condition:
-        """A text that has this part, or a list that has this item."""
+        """A text that has this part, or a list that has this item.
+
+        Args:
+            value: the part or the item.
+
+        Examples:
+            >>> from embedded_db import Entity
+            >>> Entity.aliases.contains("Bob")
+            Condition(aliases Contains 'Bob')
+        """
         return self._is("Contains", value)
 
     def startswith(self, prefix: str) -> Condition:
-        """A text that begins so."""
+        """A text that begins so.
+
+        Args:
+            prefix: how it begins.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> Message.sender.startswith("bot-")
+            Condition(sender StartsWith 'bot-')
+        """
         return self._is("StartsWith", prefix)
 
     def endswith(self, suffix: str) -> Condition:
-        """A text that ends so."""
+        """A text that ends so.
+
+        Args:
+            suffix: how it ends.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> Message.content.endswith("?")
+            Condition(content EndsWith '?')
+        """
         return self._is("EndsWith", suffix)
 
     def exists(self) -> Condition:
@@ -214,7 +277,16 @@ class Attr(Generic[T]):
 
 
 class End(Generic[T, S]):
-    """The type of an edge's end: kept as an id (T), given as an id or an object (S)."""
+    """The type of an edge's end: kept as an id (T), given as an id or an object (S).
+
+    Examples:
+        >>> from embedded_db import EdgeModel, NodeModel
+        >>> class Person(NodeModel, label="Person"):
+        ...     name: str
+        >>> ann, bob = Person(name="Ann"), Person(name="Bob")
+        >>> EdgeModel(source=ann, target=bob.id).source == ann.id
+        True
+    """
 
     if TYPE_CHECKING:
 

@@ -26,6 +26,10 @@ class Index:
             process ended while a unique one was being made, over values that are not unique.
         entries: the nodes in it.
         error: why it failed.
+
+    Examples:
+        >>> db.create_index("City", "name")
+        Index(label='City', property='name', unique=False, state='ready', entries=0, error=None)
     """
 
     label: str
@@ -36,7 +40,12 @@ class Index:
     error: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the attributes by name."""
+        """Give the attributes by name.
+
+        Examples:
+            >>> db.create_index("City", "name", unique=True).to_dict()["unique"]
+            True
+        """
         return asdict(self)
 
 
@@ -82,6 +91,10 @@ class Indexes:
 
     def drop_index(self, label: str, property: str) -> None:
         """Remove an index; its values need no longer be unique.
+
+        Args:
+            label: the label it was made for.
+            property: the name or path it was made for.
 
         Raises:
             NotFound: there is no such index.

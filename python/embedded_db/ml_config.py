@@ -44,6 +44,15 @@ class MLConfig:
 
     Raises:
         InvalidInput: a value that names no provider, or ``threads`` below 1.
+
+    Examples:
+        >>> from embedded_db import EmbeddedDB, MLConfig
+        >>> models = MLConfig(embedding="hashing", entities=None, summary=None)
+        >>> with EmbeddedDB(":memory:", ml=models) as scratch:
+        ...     message = scratch.create_chat().add_message("Hello")
+        ...     scratch.flush(timeout=30)
+        ...     message.embedding().vector.shape
+        (384,)
     """
 
     embedding: str | Callable[[list[str]], Any] = "minilm-onnx"

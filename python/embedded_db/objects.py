@@ -41,6 +41,8 @@ class Objects:
             >>> class Person(NodeModel, label="Person"):
             ...     name: str = Field(index=True)
             >>> db.register(Person)
+            >>> [(index.label, index.property) for index in db.indexes()]
+            [('Person', 'name')]
         """
         from .models.declared import declare
         from .models.edges import EdgeModel

@@ -44,13 +44,23 @@ class Expansion(TypedDict, total=False):
 
     It finds the nodes whose shortest way from one of them has ``min_hops`` to ``max_hops`` hops,
     1 and 1 unless given.
+
+    Examples:
+        >>> from embedded_db import ConvergedQuery
+        >>> near = {"edge_types": "NEXT", "direction": "any", "min_hops": 0, "max_hops": 1}
+        >>> pattern = {"start": "message_1", "steps": [near, {"edge_types": "MENTIONS"}]}
+        >>> len(ConvergedQuery(graph_filter=pattern).graph_filter["steps"])
+        2
     """
 
     edge_types: Sequence[str] | str | None
     """Types of edges to follow; every type unless given."""
     direction: Direction
+    """``"out"``, ``"in"`` or ``"any"``, seen from where it starts; ``"any"`` unless given."""
     min_hops: int
+    """Fewest edges; 0 takes where it starts too."""
     max_hops: int
+    """Most edges."""
     labels: Sequence[str] | str | None
     """Only nodes with one of these labels are taken; those on the way may have any."""
     edge_filters: Sequence[Filter]
@@ -59,7 +69,18 @@ class Expansion(TypedDict, total=False):
 
 
 class GraphFilter(Expansion):
-    """Nodes reached from the start nodes: by one `Expansion`, or by ``steps``, a chain of them."""
+    """Nodes reached from the start nodes: by one `Expansion`, or by ``steps``, a chain of them.
+
+    Examples:
+        >>> chat = db.create_chat()
+        >>> one, two, three = chat.add_messages([{"content": text} for text in "abc"])
+        >>> reach = {"start": one, "edge_types": "NEXT", "direction": "out", "max_hops": 2}
+        >>> [(r.node.content, r.graph_distance) for r in db.query(graph_filter=reach)]
+        [('b', 1), ('c', 2)]
+        >>> others = db.query(graph_filter={**reach, "exclude": True}, labels=["Message"])
+        >>> [result.node.content for result in others]
+        ['a']
+    """
 
     start: Required[Any]
     """An id, a model object, or a list of these."""
@@ -74,26 +95,57 @@ class GraphFilter(Expansion):
 
 
 class SemanticQuery(TypedDict):
-    """Nodes whose embedding is near a text or a vector (one of the two)."""
+    """Nodes whose embedding is near a text or a vector (one of the two).
+
+    Examples:
+        >>> red, blue = db.create_nodes([{"label": "Colour"}, {"label": "Colour"}])
+        >>> _ = db.set_embeddings([red, blue], [[1, 0, 0], [0, 0, 1]], space="rgb")
+        >>> like_red = {"vector": [0.9, 0.1, 0], "threshold": 0.5, "space": "rgb"}
+        >>> [result.node.id == red for result in db.query(semantic_query=like_red)]
+        [True]
+    """
 
     text: NotRequired[str]
+    """A text, which is embedded by the model."""
     vector: NotRequired[npt.ArrayLike]
+    """A vector of float32[dim]."""
     threshold: NotRequired[float | None]
     """Least raw cosine similarity, from -1 to 1."""
     space: NotRequired[str | None]
+    """The embedding space; the default one unless given."""
     recall: NotRequired[float | None]
     """Effort: the share of the true nearest that has to be found, over 0 and up to 1. Without an
     index of vectors, as now, it is always 1."""
 
 
 class TextQuery(TypedDict):
-    """Nodes whose text matches words, ranked by BM25."""
+    """Nodes whose text matches words, ranked by BM25.
+
+    Attributes:
+        text: the words; a node needs any of them.
+
+    Examples:
+        >>> _ = db.create_chat().add_messages([{"content": "Rust is fast"}, {"content": "Bye"}])
+        >>> [result.node.content for result in db.query(text_query={"text": "fastest rust"})]
+        ['Rust is fast']
+    """
 
     text: str
 
 
 class Rank(TypedDict, total=False):
-    """How results are ranked."""
+    """How results are ranked.
+
+    Examples:
+        >>> from datetime import UTC, datetime, timedelta
+        >>> now = datetime.now(UTC)
+        >>> chat = db.create_chat()
+        >>> _ = chat.add_message("Rust then", timestamp=now - timedelta(days=365))
+        >>> _ = chat.add_message("Rust now", timestamp=now)
+        >>> lately = {"recency_half_life": timedelta(days=7), "neighbors": 0.0}
+        >>> [r.node.content for r in db.query(text_query={"text": "rust"}, rank=lately)]
+        ['Rust now', 'Rust then']
+    """
 
     fusion: Literal["weighted", "rrf"]
     """``"weighted"`` (the default) adds the scores of the legs, each scaled to 0…1 over its best
@@ -148,6 +200,19 @@ class ConvergedQuery:
     Raises:
         InvalidQuery: a field is malformed, or the query is empty or contradicts itself.
         NonFiniteVector: the vector holds NaN or an infinity.
+
+    Examples:
+        >>> from embedded_db import ConvergedQuery
+        >>> query = ConvergedQuery(text_query={"text": "rust"}, labels=["Message"], limit=5)
+        >>> query
+        ConvergedQuery(text_query={'text': 'rust'}, labels=['Message'], limit=5)
+        >>> _ = db.create_chat().add_message("Rust is fast")
+        >>> [result.node.content for result in db.execute_query(query)]
+        ['Rust is fast']
+        >>> ConvergedQuery()
+        Traceback (most recent call last):
+        ...
+        embedded_db.errors.InvalidQuery: ...
     """
 
     structural_filters: Sequence[Filter] = ()
@@ -176,6 +241,10 @@ class ConvergedQuery:
 
         Parts left at their defaults are absent, ``limit`` is always there. `from_dict` makes an
         equal query of it.
+
+        Examples:
+            >>> ConvergedQuery(text_query={"text": "rust"}).to_dict()
+            {'text_query': {'text': 'rust'}, 'limit': 10}
         """
         return cast("dict[str, Any]", plain(self.native))
 
@@ -183,8 +252,16 @@ class ConvergedQuery:
     def from_dict(cls, query: Mapping[str, Any]) -> "ConvergedQuery":
         """Make a query of what `to_dict` gave.
 
+        Args:
+            query: a dict as `to_dict` gives it.
+
         Raises:
             InvalidQuery: an unknown field (the nearest known one is named), or as `ConvergedQuery`.
+
+        Examples:
+            >>> query = ConvergedQuery(text_query={"text": "rust"})
+            >>> ConvergedQuery.from_dict(query.to_dict()) == query
+            True
         """
         if not isinstance(query, Mapping):
             raise wrong("query", query, "a dict as to_dict() gives it")

@@ -108,6 +108,20 @@ class Querying(ABC):
             ModelUnavailable: a text has to be embedded and there is no model.
             SnapshotExpired: the state that the cursor saw is too old.
             Timeout: ``timeout`` passed, or the graph filter reaches over five million nodes.
+            NonFiniteVector: the vector holds NaN or an infinity.
+
+        Examples:
+            >>> chat = db.create_chat()
+            >>> _ = chat.add_message("Rust is fast", sender="Ann")
+            >>> _ = chat.add_message("Rust is safe", sender="Bob")
+            >>> by_ann = {"property": "sender", "operator": "Equals", "value": "Ann"}
+            >>> results = db.query(
+            ...     structural_filters=[by_ann],
+            ...     graph_filter={"start": chat.id, "edge_types": ["CONTAINS"], "direction": "out"},
+            ...     text_query={"text": "rust"},
+            ... )
+            >>> [(r.node.content, r.graph_distance, r.ranks) for r in results]
+            [('Rust is fast', 1, {'text': 1})]
         """
         native = native_query(
             structural_filters=structural_filters,
@@ -150,6 +164,12 @@ class Querying(ABC):
         Raises:
             InvalidInput: it is not a `ConvergedQuery`.
             DbError: as `query`.
+
+        Examples:
+            >>> _ = db.create_chat().add_message("Rust is fast")
+            >>> query = ConvergedQuery(text_query={"text": "rust"}, labels=["Message"])
+            >>> [result.node.content for result in db.execute_query(query)]
+            ['Rust is fast']
         """
         found = self._results(checked_query(query).native, after, rerank)
         return found if token_budget is None else within(found, token_budget, count_tokens)
@@ -163,6 +183,11 @@ class Querying(ABC):
         Raises:
             InvalidQuery: it has such a leg.
             DbError: as `query`.
+
+        Examples:
+            >>> _ = db.create_chat().add_messages([{"content": text} for text in "abc"])
+            >>> db.count_matching(ConvergedQuery(labels=["Message"], limit=1))
+            3
         """
         return self._asked().count_matching(checked_query(query).native)
 
@@ -180,6 +205,13 @@ class Querying(ABC):
         Raises:
             InvalidQuery: the query has a ranking leg, or a value is a list or dict.
             DbError: as `query`.
+
+        Examples:
+            >>> _ = db.create_chat().add_messages(
+            ...     [{"content": "Hello", "sender": sender} for sender in ("Ann", "Bob", "Ann")]
+            ... )
+            >>> db.group_count(ConvergedQuery(labels=["Message"]), "sender")
+            {'Ann': 2, 'Bob': 1}
         """
         return self._asked().group_count(checked_query(query).native, property)
 

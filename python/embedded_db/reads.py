@@ -77,7 +77,17 @@ class Pages(Iterator[T], Generic[T]):
 
 
 class Visit(NamedTuple):
-    """One node of a traversal and its distance from the start, in hops."""
+    """One node of a traversal and its distance from the start, in hops.
+
+    Attributes:
+        node: the node.
+        depth: hops from the start.
+
+    Examples:
+        >>> one, two = db.create_chat().add_messages([{"content": "one"}, {"content": "two"}])
+        >>> [(visit.node.content, visit.depth) for visit in db.traverse(one, "NEXT")]
+        [('one', 0), ('two', 1)]
+    """
 
     node: AnyNode
     depth: int
@@ -91,6 +101,12 @@ class Path:
         nodes: the nodes from start to end, n of them.
         edges: the edges between them, n - 1; an edge may be followed against its direction.
         cost: the sum over its edges, which is their number.
+
+    Examples:
+        >>> one, two = db.create_chat().add_messages([{"content": "one"}, {"content": "two"}])
+        >>> path = db.find_shortest_path(one, two)
+        >>> [node.content for node in path.nodes], [edge.type for edge in path.edges], path.cost
+        (['one', 'two'], ['NEXT'], 1.0)
     """
 
     nodes: list[AnyNode]
@@ -169,6 +185,14 @@ class Reads(Querying):
             NotFound: a start node of the graph filter does not exist.
             ModelUnavailable: there is no model and meaning has weight.
             Timeout: ``timeout`` passed.
+
+        Examples:
+            >>> chat = db.create_chat()
+            >>> _ = chat.add_message("The launch is on Friday", sender="Ann")
+            >>> _ = chat.add_message("I bring the cake", sender="Bob")
+            >>> found = db.search("When is the launch?", chat=chat, weights={"semantic": 0})
+            >>> found[0].node.content
+            'The launch is on Friday'
         """
         native = native_search(
             text,
@@ -201,6 +225,11 @@ class Reads(Querying):
         Returns:
             A `Message`, `Chat`, `Entity` or `Summary` if the node is one, else a plain `Node`;
             None when there is no such node.
+
+        Examples:
+            >>> chat = db.create_chat(title="Trip")
+            >>> db.get_node(chat.id).title, db.get_node("nobody")
+            ('Trip', None)
         """
         node = self._native.get_node(id_of(id))
         return None if node is None else wrap(self._owner(), node)
@@ -213,6 +242,11 @@ class Reads(Querying):
 
         Returns:
             The nodes in the order of the ids; None where there is none.
+
+        Examples:
+            >>> ids = db.create_nodes([{"label": "City", "properties": {"name": "Oslo"}}])
+            >>> [node and node["name"] for node in db.get_many([*ids, "nowhere"])]
+            ['Oslo', None]
         """
         owner = self._owner()
         found = self._native.get_many([id_of(id) for id in ids])
@@ -223,6 +257,10 @@ class Reads(Querying):
 
         Args:
             id: the id.
+
+        Examples:
+            >>> db.exists(db.create_chat()), db.exists("nobody")
+            (True, False)
         """
         return self._native.exists(id_of(id))
 
@@ -231,6 +269,11 @@ class Reads(Querying):
 
         Args:
             label: only nodes with this label; all when left out.
+
+        Examples:
+            >>> _ = db.create_chat().add_message("Hello")
+            >>> db.count("Message"), db.count()
+            (1, 2)
         """
         return self._native.count(label)
 
@@ -239,6 +282,11 @@ class Reads(Querying):
 
         Args:
             type: only edges of this type; all when left out.
+
+        Examples:
+            >>> _ = db.create_chat().add_messages([{"content": "one"}, {"content": "two"}])
+            >>> db.count_edges("NEXT"), db.count_edges()
+            (1, 3)
         """
         return self._native.count_edges(type)
 
@@ -252,6 +300,11 @@ class Reads(Querying):
 
         Raises:
             SnapshotExpired: iterating took longer than ``max_snapshot_age``.
+
+        Examples:
+            >>> _ = db.create_chat().add_messages([{"content": "one"}, {"content": "two"}])
+            >>> [message.content for message in db.nodes("Message")]
+            ['one', 'two']
         """
         owner = self._owner()
 
@@ -293,6 +346,15 @@ class Reads(Querying):
             NotFound: the node does not exist.
             InvalidInput: the direction or the type is none, or a time has no time zone.
             SnapshotExpired: iterating took longer than ``max_snapshot_age``.
+
+        Examples:
+            >>> chat = db.create_chat()
+            >>> _ = chat.add_messages([{"content": text} for text in "abc"])
+            >>> page = db.neighbors(chat, type="CONTAINS", direction="out", limit=2)
+            >>> [message.content for message in page]
+            ['a', 'b']
+            >>> [message.content for message in db.neighbors(chat, "CONTAINS", after=page.cursor)]
+            ['c']
         """
         node, types, way = id_of(id), type_names(type), native_direction(direction)
         owner = self._owner()
@@ -334,6 +396,12 @@ class Reads(Querying):
             NotFound: the node does not exist.
             InvalidInput: the direction or the type is none, or a time has no time zone.
             SnapshotExpired: iterating took longer than ``max_snapshot_age``.
+
+        Examples:
+            >>> chat = db.create_chat()
+            >>> message = chat.add_message("Hello")
+            >>> [(edge.type, edge.source == chat.id) for edge in db.edges(message, direction="in")]
+            [('CONTAINS', True)]
         """
         node, types, way = id_of(id), type_names(type), native_direction(direction)
 
@@ -443,6 +511,12 @@ class Reads(Querying):
 
         Raises:
             NotFound: the node or the space does not exist.
+
+        Examples:
+            >>> red = db.create_node({"label": "Colour"})
+            >>> _ = db.set_embeddings([red], [[1, 0, 0]], space="rgb")
+            >>> db.get_embedding_for_node(red, space="rgb").vector
+            array([1., 0., 0.], dtype=float32)
         """
         return self._native.get_embedding_for_node(id_of(id), self._space(space))
 
@@ -455,6 +529,12 @@ class Reads(Querying):
 
         Raises:
             NotFound: the node or the space does not exist.
+
+        Examples:
+            >>> red = db.create_node({"label": "Colour"})
+            >>> _ = db.set_embeddings([red], [[1, 0, 0]], space="rgb")
+            >>> [(each.part, each.dim) for each in db.get_embeddings_for_node(red, space="rgb")]
+            [(0, 3)]
         """
         return self._native.get_embeddings_for_node(id_of(id), self._space(space))
 
@@ -469,6 +549,16 @@ class Reads(Querying):
 
         Raises:
             NotFound: the node does not exist.
+
+        Examples:
+            >>> from embedded_db import EmbeddedDB
+            >>> from embedded_db.testing import FakeModel
+            >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
+            >>> message = woven.create_chat().add_message("Alice went to Paris")
+            >>> woven.flush(timeout=30)
+            >>> sorted(entity.label for entity in woven.get_entities_mentioned_in(message.id))
+            ['Alice', 'Paris']
+            >>> woven.close()
         """
         return entities_of(self._owner(), id_of(id))
 
@@ -505,6 +595,15 @@ class Reads(Querying):
             NotFound: one of the nodes does not exist.
             InvalidInput: the direction or a number is out of range, or a time has no time zone.
             Timeout: more than ``max_visited`` nodes were met without an answer.
+
+        Examples:
+            >>> chat = db.create_chat()
+            >>> one, two, three = chat.add_messages([{"content": text} for text in "abc"])
+            >>> path = db.find_shortest_path(one, three, edge_types="NEXT")
+            >>> [node.content for node in path.nodes]
+            ['a', 'b', 'c']
+            >>> db.find_shortest_path(three, one, edge_types="NEXT", direction="out") is None
+            True
         """
         path = self._native.find_shortest_path(
             id_of(start_id),
@@ -556,6 +655,11 @@ class Reads(Querying):
             NotFound: the node does not exist.
             InvalidInput: the direction or a number is out of range, or a time has no time zone.
             Timeout: more than ``max_visited`` nodes were met before the walk was complete.
+
+        Examples:
+            >>> one, *_ = db.create_chat().add_messages([{"content": text} for text in "abc"])
+            >>> [node.content for node, depth in db.traverse(one, edge_types="NEXT", max_depth=1)]
+            ['a', 'b']
         """
         visits = self._native.traverse(
             id_of(start),

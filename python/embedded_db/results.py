@@ -32,7 +32,26 @@ COLUMNS: Final = {
 
 
 class Result:
-    """One found node with what each leg said about it."""
+    """One found node with what each leg said about it.
+
+    Examples:
+        >>> from embedded_db import EmbeddedDB
+        >>> from embedded_db.testing import FakeModel
+        >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
+        >>> chat = woven.create_chat()
+        >>> _ = chat.add_message("Alice met Bob in Paris")
+        >>> [result] = woven.query(
+        ...     graph_filter={"start": chat}, text_query={"text": "paris"},
+        ...     semantic_query={"text": "alice met bob"}, wait=30,
+        ... )
+        >>> result.node.content, result.score, result.graph_distance, result.ranks
+        ('Alice met Bob in Paris', 1.0, 1, {'semantic': 1, 'text': 1})
+        >>> 0 < result.similarity_score < 1, result.text_score > 0, result.rerank_score
+        (True, True, None)
+        >>> result.shares
+        {'text': 0.5, 'semantic': 0.5, 'neighbors': 0.0}
+        >>> woven.close()
+    """
 
     __slots__ = ("_hit", "_node", "_owner", "_rerank_score")
 
@@ -90,7 +109,15 @@ class Result:
         return self._hit.ranks
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the node's id, labels and properties and every score as plain values."""
+        """Give the node's id, labels and properties and every score as plain values.
+
+        Examples:
+            >>> _ = db.create_chat().add_message("Rust is fast", id="first")
+            >>> [result] = db.query(text_query={"text": "rust"})
+            >>> row = result.to_dict()
+            >>> row["id"], row["properties"]["content"], row["ranks"]
+            ('first', 'Rust is fast', {'text': 1})
+        """
         node = self._hit.node
         return {
             "id": node.id,
@@ -119,7 +146,21 @@ class Result:
 
 
 class Results(Sequence[Result]):
-    """The results of a query, best first: a sequence of `Result`."""
+    """The results of a query, best first: a sequence of `Result`.
+
+    Examples:
+        >>> _ = db.create_chat().add_messages([{"content": f"Rust {n}"} for n in range(3)])
+        >>> query = {"labels": ["Message"], "order_by": ["content"], "limit": 2}
+        >>> results = db.query(**query, explain=True)
+        >>> len(results), results[0].node.content, results.pending
+        (2, 'Rust 0', 0)
+        >>> [row["properties"]["content"] for row in results.to_dicts()]
+        ['Rust 0', 'Rust 1']
+        >>> [step["step"] for step in results.plan["steps"]]
+        ['labels', 'order']
+        >>> [r.node.content for r in db.query(**query, explain=True, after=results.cursor)]
+        ['Rust 2']
+    """
 
     __slots__ = ("_hits", "_owner", "_places", "_rerank_scores")
 
@@ -177,12 +218,12 @@ class Results(Sequence[Result]):
     def __iter__(self) -> Iterator[Result]:
         return (self[at] for at in range(len(self)))
 
-    def raw_nodes(self) -> "Iterator[Node]":
+    def _raw_nodes(self) -> "Iterator[Node]":
         """Give the nodes as native code has them, without making models of them."""
         places = range(len(self._hits)) if self._places is None else self._places
         return (self._hits[at].node for at in places)
 
-    def picked(
+    def _picked(
         self, places: Sequence[int], rerank_scores: Sequence[float] | None = None
     ) -> "Results":
         """Give some of these results, by their places, in this order.
@@ -210,6 +251,12 @@ class Results(Sequence[Result]):
 
         Raises:
             InvalidInput: pyarrow is not installed.
+
+        Examples:
+            >>> _ = db.create_chat().add_message("Rust is fast", sender="Ann")
+            >>> table = db.query(text_query={"text": "rust"}).to_arrow()
+            >>> table["property.sender"].to_pylist()
+            ['Ann']
         """
         pyarrow = library("pyarrow", "to_arrow", ARROW)
         columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
@@ -239,6 +286,12 @@ class Results(Sequence[Result]):
 
         Raises:
             InvalidInput: pandas is not installed.
+
+        Examples:
+            >>> _ = db.create_chat().add_message("Rust is fast", sender="Ann")
+            >>> frame = db.query(text_query={"text": "rust"}).to_pandas()
+            >>> frame["property.sender"].tolist()
+            ['Ann']
         """
         module = library("pandas", "to_pandas")
         rows = self.to_dicts()
@@ -254,6 +307,12 @@ class Results(Sequence[Result]):
 
         Raises:
             InvalidInput: polars or pyarrow is not installed.
+
+        Examples:
+            >>> _ = db.create_chat().add_message("Rust is fast", sender="Ann")
+            >>> frame = db.query(text_query={"text": "rust"}).to_polars()
+            >>> frame["property.sender"].to_list()
+            ['Ann']
         """
         module = library("polars", "to_polars")
         frame: polars.DataFrame = module.from_arrow(self.to_arrow())
@@ -309,7 +368,7 @@ def reranked(
             hint="It has to give one finite number for each result",
         )
     order = sorted(range(len(scores)), key=lambda at: -scores[at])[:limit]
-    return results.picked(order, [scores[at] for at in order])
+    return results._picked(order, [scores[at] for at in order])
 
 
 def within(results: Results, budget: object, count_tokens: "TokenCounter | None") -> Results:
@@ -323,12 +382,12 @@ def within(results: Results, budget: object, count_tokens: "TokenCounter | None"
 
     left = whole_argument("token_budget", budget)
     count, places = counter(count_tokens), []
-    for at, node in enumerate(results.raw_nodes()):
+    for at, node in enumerate(results._raw_nodes()):
         tokens = count(_text_of(node.properties))
         if tokens <= left:
             left -= tokens
             places.append(at)
-    return results.picked(places)
+    return results._picked(places)
 
 
 def _text_of(properties: "Mapping[str, Any]") -> str:

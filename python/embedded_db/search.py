@@ -35,7 +35,14 @@ only; ``"plain"`` has the first two."""
 
 
 class Analysis(TypedDict):
-    """What a question was found to say."""
+    """What a question was found to say.
+
+    Examples:
+        >>> _ = db.create_chat().add_message("We launch soon", sender="Ann")
+        >>> said = db.search("What did Ann say of May 2024?", weights={"semantic": 0}).analysis
+        >>> said["names"], said["dates"], said["embedded"]
+        (['Ann'], ['May 2024'], None)
+    """
 
     profile: str
     """The profile that answered."""
@@ -50,7 +57,16 @@ class Analysis(TypedDict):
 
 
 class SearchResults(Results):
-    """The results of a search, best first, and what the question was found to say."""
+    """The results of a search, best first, and what the question was found to say.
+
+    Examples:
+        >>> _ = db.create_chat().add_message("We launch soon", sender="Ann")
+        >>> found = db.search("What did Ann say?", weights={"semantic": 0}, explain=True)
+        >>> found[0].node.content, found.analysis["names"], found.analysis["profile"]
+        ('We launch soon', ['Ann'], 'conversation')
+        >>> [step["step"] for step in found.plan["steps"]]
+        ['question', 'words', 'vectors', 'score']
+    """
 
     __slots__ = ("_analysis",)
 

@@ -25,6 +25,8 @@ class _Ended:
         pass
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # asked of any object by the language's own tools
+            raise AttributeError(name)
         raise InvalidInput("the snapshot was closed", hint="Take a new one with db.snapshot()")
 
 
@@ -35,6 +37,16 @@ class Snapshot(Reads):
     """The database as it was at one instant, whatever is written meanwhile.
 
     Made by `EmbeddedDB.snapshot`; a context manager. Objects read from it cannot be saved.
+
+    Examples:
+        >>> chat = db.create_chat(title="Trip")
+        >>> with db.snapshot() as before:
+        ...     _ = db.update_node(chat, {"title": "Journey"})
+        ...     before.get_node(chat).title, db.get_node(chat).title
+        ...     with db.snapshot() as after:
+        ...         after.lsn > before.lsn
+        ('Trip', 'Journey')
+        True
     """
 
     _native: NativeSnapshot
@@ -49,7 +61,14 @@ class Snapshot(Reads):
         return self._native.lsn
 
     def close(self) -> None:
-        """Let go of the instant, so that its space can be used again; may be called twice."""
+        """Let go of the instant, so that its space can be used again; may be called twice.
+
+        Examples:
+            >>> snapshot = db.snapshot()
+            >>> snapshot.count()
+            0
+            >>> snapshot.close()
+        """
         self._native.close()
         self._native = cast("NativeSnapshot", _ENDED)
 
@@ -83,7 +102,7 @@ class Snapshot(Reads):
         raise self._refusal("save")
 
     def delete_edge(self, id: IdLike) -> None:
-        """Refuse: a snapshot only reads.
+        """Refuse what `EmbeddedDB.delete_edge` does: a snapshot only reads.
 
         Raises:
             ReadOnly: always.
@@ -91,7 +110,7 @@ class Snapshot(Reads):
         raise self._refusal("delete")
 
     def retract_edge(self, id: IdLike) -> None:
-        """Refuse: a snapshot only reads.
+        """Refuse what `EmbeddedDB.retract_edge` does: a snapshot only reads.
 
         Raises:
             ReadOnly: always.
@@ -99,7 +118,7 @@ class Snapshot(Reads):
         raise self._refusal("retract")
 
     def supersede_edge(self, id: IdLike, new_edge: Mapping[str, Any]) -> str:
-        """Refuse: a snapshot only reads.
+        """Refuse what `EmbeddedDB.supersede_edge` does: a snapshot only reads.
 
         Raises:
             ReadOnly: always.
@@ -107,7 +126,7 @@ class Snapshot(Reads):
         raise self._refusal("supersede")
 
     def delete_node(self, id: IdLike) -> None:
-        """Refuse: a snapshot only reads.
+        """Refuse what `EmbeddedDB.delete_node` does: a snapshot only reads.
 
         Raises:
             ReadOnly: always.

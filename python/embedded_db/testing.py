@@ -44,7 +44,17 @@ WORD: Final = re.compile(r"\w+")
 
 
 class ModelFailure(Exception):
-    """What `FakeModel` raises when it is told to."""
+    """What `FakeModel` raises when it is told to.
+
+    Examples:
+        >>> from embedded_db.testing import FakeModel
+        >>> model = FakeModel()
+        >>> model.fail("raise", times=1)
+        >>> model.embed(["Hello"])
+        Traceback (most recent call last):
+        ...
+        embedded_db.testing.ModelFailure: embed fails because the test says so
+    """
 
 
 class FakeModel:
@@ -61,6 +71,20 @@ class FakeModel:
     Attributes:
         embedded: how often each text was embedded, over all calls that returned.
         calls: how often each function was called.
+
+    Examples:
+        >>> from embedded_db import EmbeddedDB
+        >>> model = FakeModel(dim=8)
+        >>> with EmbeddedDB(":memory:", ml=model) as woven:
+        ...     message = woven.create_chat().add_message("Alice met Bob")
+        ...     woven.flush(timeout=30)
+        ...     sorted(entity.label for entity in message.entities())
+        ['Alice', 'Bob']
+        >>> model.embedded["Alice met Bob"], model.embedding_info()["dim"]
+        (1, 8)
+        >>> model.warm_up()
+        >>> model.calls["warm_up"] >= 1, model.health()["embedding"]["available"]
+        (True, True)
     """
 
     def __init__(
@@ -92,6 +116,15 @@ class FakeModel:
             how: in which way.
             times: how often; without end when left out.
             containing: only calls with a text that contains this.
+
+        Raises:
+            InvalidInput: there is no such way.
+
+        Examples:
+            >>> model = FakeModel()
+            >>> model.fail("nan", times=1)
+            >>> [bool(np.isnan(model.embed(["Hello"])).any()) for _ in range(2)]
+            [True, False]
         """
         if how not in get_args(Failure):
             raise InvalidInput(f"failure is {how!r}", hint=nearest(str(how), get_args(Failure)))
@@ -101,19 +134,48 @@ class FakeModel:
                 self._released.clear()  # what does not fail in this way goes on
 
     def recover(self) -> None:
-        """Work again, and let go of calls that hang."""
+        """Work again, and let go of calls that hang.
+
+        Examples:
+            >>> model = FakeModel()
+            >>> model.fail("raise")
+            >>> model.recover()
+            >>> model.embed(["Hello"]).shape
+            (1, 256)
+        """
         with self._lock:
             self._failure = self._failures_left = self._only = None
         self.release()
 
     def hold(self) -> None:
-        """Let calls wait until `release`, so that a test can look at work in progress."""
+        """Let calls wait until `release`, so that a test can look at work in progress.
+
+        Examples:
+            >>> from embedded_db import EmbeddedDB
+            >>> model = FakeModel()
+            >>> with EmbeddedDB(":memory:", ml=model) as woven:
+            ...     model.hold()
+            ...     message = woven.create_chat().add_message("Alice met Bob")
+            ...     message.status.embedding
+            ...     model.release()
+            ...     woven.wait_for(message, "embedding", timeout=30).embedding
+            'pending'
+            'ready'
+        """
         with self._lock:
             self._holding = True
             self._released.clear()
 
     def release(self) -> None:
-        """Let calls that wait go on."""
+        """Let calls that wait go on.
+
+        Examples:
+            >>> model = FakeModel()
+            >>> model.hold()
+            >>> model.release()
+            >>> model.embed(["Hello"]).shape
+            (1, 256)
+        """
         with self._lock:
             self._holding = False
             self._released.set()
@@ -141,7 +203,16 @@ class FakeModel:
         return {name: dict(state) for name in ("embedding", "entities", "summary")}
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Give float32[n, dim], one unit vector a text."""
+        """Give float32[n, dim], one unit vector a text.
+
+        Args:
+            texts: n texts.
+
+        Examples:
+            >>> hello, again, bye = FakeModel().embed(["Hello you", "you, hello", "Goodbye"])
+            >>> round(float(hello @ again), 3), float(hello @ bye) < 0.5
+            (1.0, True)
+        """
         how = self._begin("embed", texts)
         vectors = self._vectors(texts)
         self._count(texts)
@@ -161,6 +232,11 @@ class FakeModel:
             starts: where the content of each begins, in characters.
             want_vectors: for which texts a vector is wanted.
             want_entities: for which texts entities are wanted.
+
+        Examples:
+            >>> vectors, owner, found = FakeModel().enrich(["Ann: To Paris!"], [5], [True], [True])
+            >>> vectors.shape, owner.tolist(), found
+            ((1, 256), [0], [[{'text': 'Paris', 'label': 'GPE', 'start': 3, 'end': 8}]])
         """
         how = self._begin("enrich", texts)
         chosen = [at for at, wanted in enumerate(want_vectors) if wanted]
@@ -180,7 +256,16 @@ class FakeModel:
     def summarize(
         self, messages: Sequence[str], vectors: npt.NDArray[np.float32] | None = None
     ) -> str:
-        """Give the first and the last message, one a line."""
+        """Give the first and the last message, one a line.
+
+        Args:
+            messages: the messages in order.
+            vectors: not looked at.
+
+        Examples:
+            >>> FakeModel().summarize(["One.", "Two.", "Three."]).splitlines()
+            ['One.', 'Three.']
+        """
         self._begin("summarize", messages)
         return "\n".join(dict.fromkeys([messages[0], messages[-1]])) if messages else ""
 

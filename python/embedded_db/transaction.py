@@ -42,6 +42,22 @@ class Transaction(Objects, Querying):
     read or written are checked, and the first committer wins. Point reads and neighbours see its
     own writes, queries see the state at its beginning. What only a query found is not checked: a
     node that comes to match it meanwhile, or stops to, is no conflict.
+
+    Examples:
+        >>> ann = db.create_node({"label": "Person", "properties": {"name": "Ann"}})
+        >>> with db.transaction() as tx:
+        ...     bob = tx.create_node({"label": "Person", "properties": {"name": "Bob"}})
+        ...     knows = tx.create_edge({"source": ann, "target": bob, "type": "KNOWS"})
+        ...     tx.update_node(ann, {"friends": 1})
+        ...     [node["name"] for node in tx.neighbors(ann)], tx.get_node(ann)["friends"]
+        (['Bob'], 1)
+        >>> try:
+        ...     with db.transaction() as tx:
+        ...         tx.delete_node(ann)
+        ...         raise RuntimeError("never mind")
+        ... except RuntimeError:
+        ...     db.exists(ann)
+        True
     """
 
     def __init__(self, database: "EmbeddedDB", *, own: bool = False) -> None:
@@ -99,7 +115,7 @@ class Transaction(Objects, Querying):
         return self._native.create_node(cast("dict[str, Any]", node))
 
     def get_node(self, id: IdLike) -> AnyNode | None:
-        """Read a node, this transaction's own writes included; None when there is none."""
+        """Read a node as `EmbeddedDB.get_node`, this transaction's own writes included."""
         node = self._raw_node(id_of(id))
         return None if node is None else wrap(self, node)
 
@@ -112,7 +128,7 @@ class Transaction(Objects, Querying):
         self._native.update_node(id_of(id), cast("dict[str, Any]", updates))
 
     def delete_node(self, id: IdLike) -> None:
-        """Buffer the deletion of a node with its edges.
+        """Buffer the deletion of a node with its edges; see `EmbeddedDB.delete_node`.
 
         Raises:
             NotFound: the node does not exist.
@@ -128,7 +144,7 @@ class Transaction(Objects, Querying):
         return self._native.create_edge(cast("dict[str, Any]", edge))
 
     def get_edge(self, id: IdLike) -> Edge | None:
-        """Read an edge, this transaction's own writes included; None when there is none."""
+        """Read an edge as `EmbeddedDB.get_edge`, this transaction's own writes included."""
         return self._native.get_edge(id_of(id))
 
     def update_edge(self, id: IdLike, updates: Mapping[str, Any]) -> None:
@@ -158,7 +174,7 @@ class Transaction(Objects, Querying):
         self._native.retract_edge(id_of(id))
 
     def delete_edge(self, id: IdLike) -> None:
-        """Buffer the deletion of an edge with its history.
+        """Buffer the deletion of an edge with its history; see `EmbeddedDB.delete_edge`.
 
         Raises:
             NotFound: the edge does not exist.
@@ -174,7 +190,7 @@ class Transaction(Objects, Querying):
         return self._native.create_embedding(with_space(embedding, self._default_space()))
 
     def delete_embedding(self, id: IdLike) -> None:
-        """Buffer the deletion of an embedding.
+        """Buffer the deletion of an embedding; see `EmbeddedDB.delete_embedding`.
 
         Raises:
             NotFound: the embedding does not exist.
@@ -203,6 +219,13 @@ class Transaction(Objects, Querying):
         Raises:
             NotFound: the node does not exist.
             InvalidInput: ``after`` is no neighbour.
+
+        Examples:
+            >>> one, two = db.create_nodes([{"label": "City"}, {"label": "City"}])
+            >>> with db.transaction() as tx:
+            ...     _ = tx.create_edge({"source": one, "target": two, "type": "ROAD"})
+            ...     [node.id == two for node in tx.neighbors(one)], list(db.neighbors(one))
+            ([True], [])
         """
         nodes = self._native.neighbors(id_of(id), type_names(type), native_direction(direction))
         if after is not None:

@@ -39,6 +39,12 @@ class Transfers:
             StorageError: it cannot be written.
             SnapshotExpired: it took longer than ``max_snapshot_age``; open with a longer one.
             Timeout: other writers left no instant that all namespaces share.
+
+        Examples:
+            >>> _ = db.create_chat().add_message("Hello")
+            >>> report = db.export("copy")
+            >>> report.nodes, report.edges
+            (2, 1)
         """
         from .interchange import export
 
@@ -79,6 +85,14 @@ class Transfers:
             FormatTooNew: a later version has written it.
             Corruption: a file is missing, cut off or changed.
             ReadOnly: the handle only reads.
+
+        Examples:
+            >>> from embedded_db import EmbeddedDB
+            >>> _ = db.create_chat().add_message("Hello")
+            >>> _ = db.export("copy")
+            >>> with EmbeddedDB(":memory:", ml=None) as other:
+            ...     other.import_("copy").nodes, other.count("Message")
+            (2, 1)
         """
         from .interchange import import_export
 
@@ -116,6 +130,16 @@ class Transfers:
             AlreadyExists: an id is taken; ``column`` and ``row`` name it.
             NotFound: an end of an edge does not exist; ``column`` and ``row`` name it.
             DimensionMismatch: a vector has another length than the others or its space.
+
+        Examples:
+            >>> import pyarrow
+            >>> cities = pyarrow.table(
+            ...     {"id": ["oslo", "voss"], "label": ["City", "City"], "people": [7, 1]}
+            ... )
+            >>> roads = pyarrow.table({"source": ["oslo"], "target": ["voss"], "type": ["ROAD"]})
+            >>> report = db.load_arrow(nodes=cities, edges=roads)
+            >>> report.nodes, report.edges, db.get_node("oslo")["people"]
+            (2, 1, 7)
         """
         from .interchange import load_arrow
 

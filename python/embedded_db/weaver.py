@@ -16,7 +16,36 @@ SLICE = 0.2
 
 
 class Weaver:
-    """What went wrong in the background, and how to go on; reached as ``db.weaver``."""
+    """What went wrong in the background, and how to go on; reached as ``db.weaver``.
+
+    Examples:
+        >>> from embedded_db import EmbeddedDB
+        >>> from embedded_db.testing import FakeModel
+        >>> model = FakeModel()
+        >>> model.fail("raise")
+        >>> woven = EmbeddedDB(":memory:", ml=model, weaver={"max_attempts": 1})
+        >>> message = woven.create_chat().add_message("Alice met Bob")
+        >>> try:
+        ...     woven.flush(timeout=30)
+        ... except EnrichmentFailed:
+        ...     letter = woven.weaver.dead_letters()[0]
+        >>> letter["id"] == message.id, letter["error"]
+        (True, 'ModelFailure: enrich fails because the test says so')
+        >>> model.recover()
+        >>> woven.weaver.retry_failed() > 0
+        True
+        >>> woven.flush(timeout=30)
+        >>> message.status.embedding
+        'ready'
+        >>> woven.weaver.pause()
+        >>> late = message.chat.add_message("Later")
+        >>> late.status.embedding
+        'pending'
+        >>> woven.weaver.resume()
+        >>> woven.wait_for(late, "embedding", timeout=30).embedding
+        'ready'
+        >>> woven.close()
+    """
 
     __slots__ = ("_parent",)
 

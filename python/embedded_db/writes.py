@@ -37,6 +37,13 @@ class Writes(Reads):
         Raises:
             AlreadyExists: the id is taken.
             InvalidInput: a key is unknown, or a value cannot be stored.
+
+        Examples:
+            >>> id = db.create_node({"label": "Person", "properties": {"name": "Ann"}})
+            >>> db.get_node(id)["name"]
+            'Ann'
+            >>> db.create_node({"labels": ["Person", "Author"], "id": "bob"})
+            'bob'
         """
         return self._native.create_node(cast("dict[str, Any]", node))
 
@@ -52,6 +59,10 @@ class Writes(Reads):
         Raises:
             AlreadyExists: an id is taken.
             InvalidInput: a key is unknown, or a value cannot be stored; the message says which.
+
+        Examples:
+            >>> db.create_nodes([{"label": "City", "id": "oslo"}, {"label": "City", "id": "voss"}])
+            ['oslo', 'voss']
         """
         return self._native.create_nodes(cast("Sequence[dict[str, Any]]", nodes))
 
@@ -69,6 +80,13 @@ class Writes(Reads):
             NotFound: the node does not exist.
             InvalidInput: a value cannot be stored, or it is the ``chat_id`` of a message, which
                 stays in the chat it was added to.
+
+        Examples:
+            >>> from embedded_db import DELETE
+            >>> id = db.create_node({"label": "Person", "properties": {"name": "Ann", "age": 41}})
+            >>> node = db.update_node(id, {"city": "Oslo", "age": DELETE})
+            >>> node.properties, node.version
+            ({'name': 'Ann', 'city': 'Oslo'}, 2)
         """
         return wrap(
             self._owner(), self._native.update_node(id_of(id), cast("dict[str, Any]", updates))
@@ -82,6 +100,13 @@ class Writes(Reads):
 
         Raises:
             NotFound: the node does not exist.
+
+        Examples:
+            >>> ann, bob = db.create_nodes([{"label": "Person"}, {"label": "Person"}])
+            >>> _ = db.create_edge({"source": ann, "target": bob, "type": "KNOWS"})
+            >>> db.delete_node(bob)
+            >>> db.exists(bob), list(db.edges(ann))
+            (False, [])
         """
         self._native.delete_node(id_of(id))
 
@@ -100,6 +125,12 @@ class Writes(Reads):
         Raises:
             InvalidQuery: the query has a ranking leg.
             InvalidInput: a name or value cannot be stored.
+
+        Examples:
+            >>> _ = db.create_chat().add_messages([{"content": text} for text in "abc"])
+            >>> query = ConvergedQuery(labels=["Message"])
+            >>> db.update_matching(query, {"read": True})
+            3
         """
         native = checked_query(query).native
         return self._native.update_matching(native, cast("dict[str, Any]", updates))
@@ -115,6 +146,12 @@ class Writes(Reads):
 
         Raises:
             InvalidQuery: the query has a ranking leg.
+
+        Examples:
+            >>> _ = db.create_chat().add_messages([{"content": text} for text in "abc"])
+            >>> said = {"property": "content", "operator": "In", "value": ["a", "b"]}
+            >>> db.delete_matching(ConvergedQuery(structural_filters=[said])), db.count("Message")
+            (2, 1)
         """
         return self._native.delete_matching(checked_query(query).native)
 
@@ -136,6 +173,12 @@ class Writes(Reads):
             AlreadyExists: the id is taken.
             InvalidInput: a key is unknown, a value cannot be stored, or ``valid_from`` is not
                 before ``valid_to``.
+
+        Examples:
+            >>> ann, bob = db.create_nodes([{"label": "Person"}, {"label": "Person"}])
+            >>> id = db.create_edge({"source": ann, "target": bob, "type": "KNOWS", "weight": 0.8})
+            >>> db.get_edge(id).weight
+            0.8
         """
         return self._native.create_edge(cast("dict[str, Any]", edge))
 
@@ -152,6 +195,12 @@ class Writes(Reads):
             NotFound: an end does not exist.
             AlreadyExists: an id is taken.
             InvalidInput: a key is unknown, or a value cannot be stored; the message says which.
+
+        Examples:
+            >>> ann, bob, eve = db.create_nodes([{"label": "Person"}] * 3)
+            >>> edges = [{"source": ann, "target": other, "type": "KNOWS"} for other in (bob, eve)]
+            >>> len(db.create_edges(edges)), db.count_edges("KNOWS")
+            (2, 2)
         """
         return self._native.create_edges(cast("Sequence[dict[str, Any]]", edges))
 
@@ -169,6 +218,13 @@ class Writes(Reads):
         Raises:
             NotFound: the edge does not exist, or was retracted.
             InvalidInput: a value cannot be stored, or ``valid_from`` is not before ``valid_to``.
+
+        Examples:
+            >>> ann, bob = db.create_nodes([{"label": "Person"}, {"label": "Person"}])
+            >>> id = db.create_edge({"source": ann, "target": bob, "type": "KNOWS"})
+            >>> edge = db.update_edge(id, {"weight": 0.5, "since": 2020})
+            >>> edge.weight, edge.properties, edge.version
+            (0.5, {'since': 2020}, 2)
         """
         return self._native.update_edge(id_of(id), cast("dict[str, Any]", updates))
 
@@ -234,6 +290,13 @@ class Writes(Reads):
 
         Raises:
             NotFound: the edge does not exist.
+
+        Examples:
+            >>> ann, bob = db.create_nodes([{"label": "Person"}, {"label": "Person"}])
+            >>> id = db.create_edge({"source": ann, "target": bob, "type": "KNOWS"})
+            >>> db.delete_edge(id)
+            >>> db.get_edge(id) is None, db.exists(bob)
+            (True, True)
         """
         self._native.delete_edge(id_of(id))
 
@@ -254,6 +317,12 @@ class Writes(Reads):
             AlreadyExists: the id is taken.
             DimensionMismatch: the vector has another length than its space.
             NonFiniteVector: the vector holds NaN or an infinity.
+
+        Examples:
+            >>> red = db.create_node({"label": "Colour"})
+            >>> id = db.create_embedding({"node_id": red, "vector": [1, 0, 0], "space": "rgb"})
+            >>> db.get_embedding_for_node(red, space="rgb").vector
+            array([1., 0., 0.], dtype=float32)
         """
         return self._native.create_embedding(with_space(embedding, self._default_space()))
 
@@ -262,6 +331,12 @@ class Writes(Reads):
 
         Args:
             id: the id of the embedding (not of its node).
+
+        Examples:
+            >>> red = db.create_node({"label": "Colour"})
+            >>> id = db.create_embedding({"node_id": red, "vector": [1, 0, 0], "space": "rgb"})
+            >>> db.get_embedding(id).node_id == red
+            True
         """
         return self._native.get_embedding(id_of(id))
 
@@ -279,6 +354,13 @@ class Writes(Reads):
             NotFound: the embedding does not exist.
             DimensionMismatch: the vector has another length than its space.
             NonFiniteVector: the vector holds NaN or an infinity.
+            InvalidInput: the vector is no list or array of numbers.
+
+        Examples:
+            >>> red = db.create_node({"label": "Colour"})
+            >>> id = db.create_embedding({"node_id": red, "vector": [1, 0, 0], "space": "rgb"})
+            >>> db.update_embedding(id, [0.9, 0.1, 0.0]).vector
+            array([0.9, 0.1, 0. ], dtype=float32)
         """
         return self._native.update_embedding(id_of(id), checked_vector(vector))
 
@@ -290,6 +372,13 @@ class Writes(Reads):
 
         Raises:
             NotFound: the embedding does not exist.
+
+        Examples:
+            >>> red = db.create_node({"label": "Colour"})
+            >>> id = db.create_embedding({"node_id": red, "vector": [1, 0, 0], "space": "rgb"})
+            >>> db.delete_embedding(id)
+            >>> db.get_embedding_for_node(red, space="rgb") is None
+            True
         """
         self._native.delete_embedding(id_of(id))
 
@@ -311,6 +400,13 @@ class Writes(Reads):
             DimensionMismatch: the vectors have another length than their space.
             NonFiniteVector: a vector holds NaN or an infinity.
             InvalidInput: ``vectors`` has not the shape [n, dim], or a node is named twice.
+
+        Examples:
+            >>> red, blue = db.create_nodes([{"label": "Colour"}, {"label": "Colour"}])
+            >>> ids = db.set_embeddings([red, blue], np.eye(2, 3, dtype=np.float32), space="rgb")
+            >>> near = db.query(semantic_query={"vector": [1, 0.1, 0], "space": "rgb"}, limit=1)
+            >>> near[0].node.id == red
+            True
         """
         nodes = [id_of(id) for id in ids]
         try:
@@ -327,5 +423,17 @@ class Writes(Reads):
         return self._native.set_embeddings(nodes, matrix, self._space(space))
 
     def spaces(self) -> list[dict[str, Any]]:
-        """Give the embedding spaces: name, model, dimension, metric and count of each."""
+        """Give the embedding spaces.
+
+        Returns:
+            One dict each: ``name``, ``model`` (empty where users alone set the vectors),
+            ``provider`` (``"user"`` there), ``precision``, ``dim``, ``metric``, and ``default``:
+            whether it is the one that is used where none is named.
+
+        Examples:
+            >>> red = db.create_node({"label": "Colour"})
+            >>> _ = db.create_embedding({"node_id": red, "vector": [1, 0, 0], "space": "rgb"})
+            >>> [(space["name"], space["dim"], space["metric"]) for space in db.spaces()]
+            [('rgb', 3, 'cosine')]
+        """
         return self._native.spaces()

@@ -1,16 +1,19 @@
 """Every example of a docstring gives what it says it gives.
 
-An example finds an empty database as ``db``; what its module defines and exports is there too.
+An example finds an empty database as ``db`` and an empty directory around it; what its module
+defines and exports is there too.
 """
 
 import doctest
 import importlib
+import inspect
 from pathlib import Path
 
 import pytest
 
 import embedded_db
 
+NATIVE = ("Edge", "Embedding", "Node")  # what the finder does not look at
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
@@ -28,11 +31,18 @@ def examples():
         for test in finder.find(module):
             if test.examples:
                 yield pytest.param(test, id=test.name)
+    for name in NATIVE:
+        kind = getattr(embedded_db, name)
+        test = doctest.DocTestParser().get_doctest(
+            inspect.cleandoc(kind.__doc__), {}, f"{kind.__module__}.{name}", None, None
+        )
+        yield pytest.param(test, id=test.name)
 
 
 @pytest.mark.usefixtures("real_models")
 @pytest.mark.parametrize("example", list(examples()))
-def test_the_example_of_a_docstring(example, db):
+def test_the_example_of_a_docstring(example, db, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     report = []
     runner = doctest.DocTestRunner(optionflags=OPTIONS)
     example.globs = {**example.globs, "db": db, "__name__": "example"}

@@ -394,3 +394,13 @@ def test_what_was_stored_before_a_kill_is_not_embedded_again(path, tmp_path, spa
     child.wait()
     assert len(stored()) == total
     assert len(logged) - len(set(logged)) <= 3 * 64, "only calls the kills broke off are repeated"
+
+
+def test_what_is_switched_off_is_not_waited_for(path):
+    with EmbeddedDB(path, ml={"embedding": "hashing", "entities": None, "summary": None}) as opened:
+        message = opened.create_chat().add_message("Alice met Bob")
+        opened.flush(timeout=60)
+        assert message.embedding() is not None
+        assert message.entities() == []
+        assert message.chat.summary() is None
+        assert opened.weaver.dead_letters() == []

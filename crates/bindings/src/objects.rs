@@ -113,6 +113,14 @@ record!(Node);
 record!(Edge);
 
 /// A stored node as one snapshot saw it; properties are decoded when asked for.
+///
+/// Examples:
+///     >>> id = db.create_node({"label": "Person", "properties": {"name": "Ann"}})
+///     >>> node = db.get_node(id)
+///     >>> node.labels, node.properties, node["name"], node.get("age", 0)
+///     (['Person'], {'name': 'Ann'}, 'Ann', 0)
+///     >>> node.id == id, node.version, node.updated_at == node.created_at, node.derived
+///     (True, 1, True, False)
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Node {
     pub(crate) inner: engine::Node,
@@ -163,6 +171,10 @@ impl Node {
     }
 
     /// The value of a property, or `default`.
+    ///
+    /// Args:
+    ///     key: the name of the property.
+    ///     default: what to give when there is none of this name.
     #[pyo3(signature = (key, default=None))]
     fn get<'py>(
         &self,
@@ -198,6 +210,23 @@ impl Node {
 }
 
 /// A stored edge as one snapshot saw it; properties are decoded when asked for.
+///
+/// Examples:
+///     >>> from datetime import UTC, datetime
+///     >>> ann, oslo = db.create_nodes([{"label": "Person"}, {"label": "City"}])
+///     >>> id = db.create_edge({
+///     ...     "source": ann, "target": oslo, "type": "LIVES_IN", "properties": {"floor": 3},
+///     ...     "valid_from": datetime(2020, 1, 1, tzinfo=UTC), "sources": ["letter"],
+///     ... })
+///     >>> edge = db.get_edge(id)
+///     >>> edge.type, edge.source == ann, edge.target == oslo, edge.weight, edge.sources
+///     ('LIVES_IN', True, True, 1.0, ['letter'])
+///     >>> edge.properties, edge["floor"], edge.get("street", "unknown")
+///     ({'floor': 3}, 3, 'unknown')
+///     >>> edge.valid_from.year, edge.valid_to, edge.retracted_at
+///     (2020, None, None)
+///     >>> edge.id == id, edge.version, edge.derived, edge.recorded_at.tzname()
+///     (True, 1, False, 'UTC')
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Edge {
     pub(crate) inner: engine::Edge,
@@ -284,6 +313,10 @@ impl Edge {
     }
 
     /// The value of a property, or `default`.
+    ///
+    /// Args:
+    ///     key: the name of the property.
+    ///     default: what to give when there is none of this name.
     #[pyo3(signature = (key, default=None))]
     fn get<'py>(
         &self,
@@ -322,6 +355,17 @@ impl Edge {
 }
 
 /// One stored vector: of a whole node, or of one part of a long text.
+///
+/// Examples:
+///     >>> red = db.create_node({"label": "Colour"})
+///     >>> id = db.create_embedding({"node_id": red, "vector": [1.0, 0.0, 0.0], "space": "rgb"})
+///     >>> embedding = db.get_embedding(id)
+///     >>> embedding.vector, embedding.dim, embedding.space
+///     (array([1., 0., 0.], dtype=float32), 3, 'rgb')
+///     >>> embedding.id == id, embedding.node_id == red, embedding.part, embedding.set_by_user
+///     (True, True, 0, True)
+///     >>> embedding.model, embedding.created_at.tzname()
+///     ('', 'UTC')
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Embedding {
     inner: engine::Embedding,
@@ -363,7 +407,7 @@ impl Embedding {
         &self.inner.space
     }
 
-    /// The model that made it.
+    /// The model of its space; empty when there is none, and users alone set its vectors.
     #[getter]
     fn model(&self) -> &str {
         &self.inner.model
@@ -375,7 +419,7 @@ impl Embedding {
         self.vector.bind(py).len()
     }
 
-    /// Which part of a long text it is of.
+    /// Which part of a long text it is of, from 0; 0 for a whole node.
     #[getter]
     fn part(&self) -> u16 {
         self.inner.part

@@ -36,6 +36,7 @@ MOST_ID: Final = 200
 """Bytes of an id that is spelled out; a longer one is hashed. Ids have 255 at most."""
 
 DateOrder = Literal["auto", "dmy", "mdy", "ymd"]
+"""The order of day, month and year in dates like 3/4/24; ``"auto"`` finds it in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,11 @@ class ImportOptions:
 
     Raises:
         InvalidInput: the order or the zone does not exist.
+
+    Examples:
+        >>> options = ImportOptions(skip_bad=True, date_order="dmy", time_zone="Europe/Berlin")
+        >>> str(options.zone())
+        'Europe/Berlin'
     """
 
     skip_bad: bool = False
@@ -61,7 +67,11 @@ class ImportOptions:
         self.zone()
 
     def zone(self) -> tzinfo:
-        """Give the time zone itself."""
+        """Give the time zone itself.
+
+        Raises:
+            InvalidInput: there is no such zone.
+        """
         if self.time_zone == "UTC":
             return UTC
         try:
@@ -85,6 +95,11 @@ class Batch:
         chat_topic: topic of the chat, used when it is made.
         namespace: the namespace they go to; None for the one of the handle.
         places: where in the file each message stands, for errors; as many as messages.
+
+    Examples:
+        >>> batch = Batch("chat_1", [{"id": "message_1", "content": "Hello"}], places=["line 1"])
+        >>> batch.messages[0]["content"], batch.namespace
+        ('Hello', None)
     """
 
     chat_id: str
@@ -103,6 +118,17 @@ class ImportProgress:
         messages: messages read so far.
         bytes_read: bytes of the file read so far.
         bytes_total: its size in bytes; of a directory, that of its files.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from embedded_db.importers import import_file
+        >>> _ = Path("chat.jsonl").write_text('{"chat_id": "c", "content": "Hello"}')
+        >>> shares = []
+        >>> def seen(progress):
+        ...     shares.append(progress.bytes_read / progress.bytes_total)
+        >>> _ = import_file(db, "chat.jsonl", progress=seen)
+        >>> shares
+        [1.0]
     """
 
     messages: int
@@ -117,6 +143,10 @@ class Problem:
     Attributes:
         record: where it stands, such as ``line 3``.
         reason: what is wrong with it.
+
+    Examples:
+        >>> Problem("line 3", "it has no content")
+        Problem(record='line 3', reason='it has no content')
     """
 
     record: str
@@ -136,6 +166,16 @@ class ImportReport:
         empty: records without any text, such as deleted messages; nothing was stored for them.
         bad: records that were left out because they could not be used (``skip_bad``).
         problems: the first 100 of these, with the reasons.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from embedded_db.importers import import_file
+        >>> _ = Path("chat.jsonl").write_text('{"chat_id": "c", "content": "Hello"}')
+        >>> report = import_file(db, "chat.jsonl")
+        >>> report.messages, report.chats, report.skipped, report.bad, report.problems
+        (1, 1, 0, 0, [])
+        >>> import_file(db, "chat.jsonl").skipped
+        1
     """
 
     messages: int = 0
@@ -158,6 +198,16 @@ class Reader:
         misfit: tells why a source is not of this format; None when it is.
         read: reads a source batch by batch.
         own_namespaces: whether it decides itself which namespaces messages go to.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from embedded_db.importers import Source, reader_for
+        >>> _ = Path("chat.jsonl").write_text('{"chat_id": "c", "content": "Hello"}')
+        >>> reader = reader_for("chat.jsonl")
+        >>> with Source("chat.jsonl") as source:
+        ...     [batch] = reader.read(source)
+        >>> reader.name, batch.chat_id, batch.messages[0]["content"]
+        ('jsonl', 'c', 'Hello')
     """
 
     name: str

@@ -39,6 +39,12 @@ def detect(path: str | os.PathLike[str]) -> str:
     Raises:
         InvalidInput: it cannot be read, or is of none of the formats; the message says of each
             why not.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> _ = Path("chat.jsonl").write_text('{"chat_id": "c", "content": "Hello"}')
+        >>> detect("chat.jsonl")
+        'jsonl'
     """
     with Source(path) as source:
         if not source.members and (source.is_directory or not source.head().strip()):
@@ -72,6 +78,10 @@ def reader_for(path: str | os.PathLike[str], format: str = "auto") -> Reader:
 
     Raises:
         InvalidInput: the format is not known, or cannot be told.
+
+    Examples:
+        >>> reader_for("chat.txt", "whatsapp").describes
+        'WhatsApp text export, or its archive'
     """
     name = detect(path) if format == "auto" else format
     reader = FORMATS.get(name)
@@ -104,6 +114,12 @@ def check_file(
     Raises:
         InvalidInput: the file or its format cannot be used, or its first messages cannot; what
             comes after the first batch is not looked at.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> _ = Path("chat.jsonl").write_text('{"chat_id": "c", "content": "Hello"}')
+        >>> check_file("chat.jsonl").name
+        'jsonl'
     """
     options = ImportOptions(skip_bad, date_order, time_zone)
     reader = reader_for(path, format)
@@ -144,6 +160,15 @@ def import_file(
         InvalidInput: the file, its format or a part of it cannot be used; batches before that
             part are stored. ``path``, ``record`` and ``reason`` say where and what.
         DbError: as `Chat.add_messages`.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> line = '{"chat_id": "c", "content": "Hello", "sender": "Ann"}'
+        >>> _ = Path("chat.jsonl").write_text(line)
+        >>> import_file(db, "chat.jsonl").messages
+        1
+        >>> [(message.sender, message.content) for message in db.get_node("c").messages()]
+        [('Ann', 'Hello')]
     """
     begun = time.perf_counter()
     options = ImportOptions(skip_bad, date_order, time_zone)

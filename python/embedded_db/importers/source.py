@@ -34,6 +34,13 @@ class Document:
         member: its name in there; None for the file itself.
         stream: its bytes, not compressed.
         weight: bytes of the source that are read when it is read to its end.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> _ = Path("chat.txt").write_text("one, two")
+        >>> with Source("chat.txt") as source, source.open() as document:
+        ...     document.text.read()
+        'one, two'
     """
 
     def __init__(self, source: "Source", member: str | None, stream: BinaryIO, weight: int) -> None:
@@ -60,6 +67,13 @@ class Document:
 
         Raises:
             InvalidInput: it is cut off or damaged.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> _ = Path("chat.txt").write_text("one, two")
+            >>> with Source("chat.txt") as source, source.open() as document:
+            ...     document.head(3)
+            'one'
         """
         try:
             return self._stream.read(size).decode("utf-8-sig", errors="replace")
@@ -69,20 +83,53 @@ class Document:
             ) from error
 
     def place(self, where: str) -> str:
-        """Name a place in here, with the member if there are several."""
+        """Name a place in here, with the member if there are several.
+
+        Args:
+            where: the place, such as ``line 3``.
+
+        Examples:
+            >>> import zipfile
+            >>> with zipfile.ZipFile("chats.zip", "w") as archive:
+            ...     archive.writestr("a.txt", "one")
+            ...     archive.writestr("b.txt", "two")
+            >>> with Source("chats.zip") as source, source.open("b.txt") as document:
+            ...     document.place("line 3")
+            'b.txt, line 3'
+        """
         return where if self._member is None else f"{self._member}, {where}"
 
     def problem(self, where: str, what: str, hint: str) -> InvalidInput:
-        """Build the error for content that cannot be used, as `Source.problem`."""
+        """Build the error for content that cannot be used, as `Source.problem`.
+
+        Args:
+            where: the place in this text.
+            what: what is wrong.
+            hint: the remedy.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> _ = Path("chat.txt").write_text("one, two")
+            >>> with Source("chat.txt") as source, source.open() as document:
+            ...     document.problem("line 1", "it has no time", "Give a whole export")
+            InvalidInput('chat.txt, line 1: it has no time')
+        """
         return self.source.problem(self.place(where), what, hint)
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """Iterate over the lines with their numbers, from 1, without their ends.
+        r"""Iterate over the lines with their numbers, from 1, without their ends.
 
         A line that is not UTF-8 is a bad record.
 
         Raises:
             InvalidInput: the file is cut off or damaged, a line is no text or too long.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> _ = Path("chat.txt").write_text("one\ntwo")
+            >>> with Source("chat.txt") as source, source.open() as document:
+            ...     list(document.lines())
+            [(1, 'one'), (2, 'two')]
         """
         number = 0
         while True:
@@ -110,7 +157,18 @@ class Document:
             yield number, text.removesuffix("\n").removesuffix("\r")
 
     def close(self) -> None:
-        """Close it, and count it as read."""
+        """Close it, and count it as read.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> _ = Path("chat.txt").write_text("one, two")
+            >>> with Source("chat.txt") as source:
+            ...     document = source.open()
+            ...     first = document.text.readline()
+            ...     document.close()
+            ...     source.position == source.size
+            True
+        """
         # Counted first: a plain file closes together with its text.
         self.source._close(self._weight)
         (self._text or self._stream).close()
@@ -146,6 +204,15 @@ class Source:
 
     Raises:
         InvalidInput: it does not exist, or cannot be opened.
+
+    Examples:
+        >>> import zipfile
+        >>> with zipfile.ZipFile("holiday.zip", "w") as archive:
+        ...     archive.writestr("chat.txt", "one, two")
+        >>> with Source("holiday.zip") as source:
+        ...     source.name, source.only, source.members, source.is_directory, source.position
+        ('holiday', 'chat.txt', [], False, 0)
+        >>> source.close()
     """
 
     def __init__(self, path: str | os.PathLike[str], options: ImportOptions | None = None) -> None:
@@ -230,6 +297,13 @@ class Source:
 
         Raises:
             InvalidInput: it is encrypted, damaged or gone.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> _ = Path("chat.txt").write_text("one, two")
+            >>> with Source("chat.txt") as source, source.open() as document:
+            ...     document.text.read()
+            'one, two'
         """
         name = member or self._only
         if name is None and (self.members or self._directory):
@@ -265,6 +339,13 @@ class Source:
 
         Raises:
             InvalidInput: it is cut off or damaged.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> _ = Path("chat.txt").write_text("one, two")
+            >>> with Source("chat.txt") as source:
+            ...     source.head()
+            'one, two'
         """
         if member is None and self.members:
             return ""
@@ -281,6 +362,14 @@ class Source:
 
         Returns:
             The error, with ``path``, ``record`` (the place) and ``reason``.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> _ = Path("chat.txt").write_text("one, two")
+            >>> with Source("chat.txt") as source:
+            ...     error = source.problem("line 1", "it has no time", "Give a whole export")
+            >>> error.record, error.reason, error.hint
+            ('line 1', 'it has no time', 'Give a whole export')
         """
         return InvalidInput(
             f"{self.path}, {where}: {what}", hint=hint, path=self.path, record=where, reason=what
@@ -294,6 +383,14 @@ class Source:
 
         Raises:
             InvalidInput: the error itself, unless bad records are to be skipped.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> _ = Path("chat.txt").write_text("one, two")
+            >>> with Source("chat.txt", ImportOptions(skip_bad=True)) as source:
+            ...     source.refuse(source.problem("line 1", "it has no time", "Give a whole export"))
+            >>> source.bad, source.problems
+            (1, [Problem(record='line 1', reason='it has no time')])
         """
         if not self.options.skip_bad:
             raise error
@@ -309,7 +406,17 @@ class Source:
             self._raw = None
 
     def restart(self) -> None:
-        """Count from the beginning again: what was read was only looked at."""
+        """Count from the beginning again: what was read was only looked at.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> _ = Path("chat.txt").write_text("one, two")
+            >>> with Source("chat.txt") as source:
+            ...     beginning, read = source.head(), source.position
+            ...     source.restart()
+            ...     read, source.position
+            (8, 0)
+        """
         self._read = self.bad = self.empty = 0
         self.problems.clear()
 

@@ -43,6 +43,13 @@ class LoadReport:
         edges: edges stored.
         embeddings: vectors stored.
         seconds: how long it took.
+
+    Examples:
+        >>> import pyarrow
+        >>> cities = pyarrow.table({"label": ["City"], "vector": [[1.0, 0.0]]})
+        >>> report = db.load_arrow(nodes=cities, space="map")
+        >>> report.nodes, report.edges, report.embeddings
+        (1, 0, 1)
     """
 
     nodes: int = 0

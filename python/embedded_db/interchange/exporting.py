@@ -46,6 +46,12 @@ class ExportReport:
         embeddings: how many embeddings; a long text has one for each part.
         bytes: size of all files.
         seconds: how long it took.
+
+    Examples:
+        >>> _ = db.create_chat().add_message("Hello")
+        >>> report = db.export("copy")
+        >>> report.nodes, report.edges, report.embeddings, report.namespaces
+        (2, 1, 0, ['default'])
     """
 
     path: str

@@ -35,7 +35,9 @@ MOST_LISTED: Final = 100
 ATTEMPTS: Final = 10
 
 OnConflict = Literal["error", "skip", "replace"]
+"""What becomes of ids that are taken: an error, what is there stays, or the export's."""
 Derived = Literal["auto", "keep", "rebuild"]
+"""What becomes of what the weaver had made; see `EmbeddedDB.import_`."""
 Progress = Callable[[int, int], None]
 Located = tuple[str, dict[str, Any]]
 
@@ -54,6 +56,13 @@ class TransferReport:
         left_out: those that the weaver makes anew.
         derived: ``"keep"`` or ``"rebuild"``, as it was done.
         seconds: how long it took.
+
+    Examples:
+        >>> _ = db.create_chat().add_message("Hello")
+        >>> _ = db.export("copy")
+        >>> report = db.import_("copy", on_conflict="skip")
+        >>> report.nodes, report.skipped, report.derived
+        (0, 3, 'keep')
     """
 
     namespaces: list[str]

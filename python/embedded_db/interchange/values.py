@@ -31,6 +31,10 @@ def encoded(value: Any) -> Any:
 
     Args:
         value: as reads give it.
+
+    Examples:
+        >>> encoded({"photo": b"abc", "seen": datetime(2024, 5, 1, tzinfo=UTC)})
+        {'photo': {'$bytes': 'YWJj'}, 'seen': {'$time': '2024-05-01T00:00:00.000000Z'}}
     """
     if isinstance(value, float) and not math.isfinite(value):
         return {FLOAT: str(value)}
@@ -54,6 +58,10 @@ def decoded(value: Any) -> Any:
 
     Raises:
         ValueError: it is no such form.
+
+    Examples:
+        >>> decoded({"photo": {"$bytes": "YWJj"}, "size": 3})
+        {'photo': b'abc', 'size': 3}
     """
     if isinstance(value, list):
         return [decoded(item) for item in value]

@@ -26,37 +26,79 @@ _default: Functions = load_functions()
 
 
 def generate_embedding(text: str) -> list[float]:
-    """The vector of ``text``: 384 numbers, unit length (all-MiniLM-L6-v2).
+    """The vector of a text: 384 numbers, unit length (all-MiniLM-L6-v2).
 
     A text longer than 256 tokens gets the normalised mean of its parts.
+
+    Args:
+        text: the text.
 
     Raises:
         ModelUnavailable: the model is not installed; the hint has the command.
         InvalidInput: ``text`` is not a str (BadText: not valid Unicode).
+
+    Examples:
+        >>> vector = generate_embedding("We should use Rust")
+        >>> len(vector), round(sum(x * x for x in vector), 3)
+        (384, 1.0)
     """
     vector: list[float] = _default.embed([text])[0].tolist()
     return vector
 
 
 def generate_embeddings(texts: list[str]) -> Floats:
-    """The vectors of ``texts``: float32 [n, 384], unit length. Raises as `generate_embedding`."""
+    """The vectors of several texts: float32 [n, 384], unit length.
+
+    Args:
+        texts: n texts.
+
+    Raises:
+        ModelUnavailable: the model is not installed; the hint has the command.
+        InvalidInput: one is not a str (BadText: not valid Unicode).
+
+    Examples:
+        >>> cat, kitten, invoice = generate_embeddings(["a cat", "a kitten", "an unpaid invoice"])
+        >>> bool(cat @ kitten > cat @ invoice)
+        True
+    """
     return _default.embed(texts)
 
 
 def extract_entities(text: str) -> list[EntityDict]:
-    """The entities of ``text`` as dicts with ``text``, ``label``, ``start`` and ``end``.
+    """The entities of a text as dicts with ``text``, ``label``, ``start`` and ``end``.
 
     Offsets count characters, so that ``text[start:end]`` is the entity. Labels: PERSON, GPE, ORG,
-    PRODUCT, WORK_OF_ART; what they cover is told in `embedded_db.ml.entities`. Raises as
-    `generate_embedding`.
+    PRODUCT, WORK_OF_ART; what they cover is told in `embedded_db.ml.entities`.
+
+    Args:
+        text: the text.
+
+    Raises:
+        ModelUnavailable: the model is not installed; the hint has the command.
+        InvalidInput: ``text`` is not a str (BadText: not valid Unicode).
+
+    Examples:
+        >>> [(found["text"], found["label"]) for found in extract_entities("Alice came to Paris")]
+        [('Alice', 'PERSON'), ('Paris', 'GPE')]
     """
     return _default.extract_entities(text)
 
 
 def summarize(messages: list[str]) -> str:
-    """The about three messages that best stand for the chat, one a line, in chat order.
+    r"""The about three messages that best stand for a chat, one a line, in chat order.
 
-    At most 600 characters. Raises as `generate_embedding` when there are more than three messages.
+    At most 600 characters.
+
+    Args:
+        messages: the messages in order, such as ``"Alice: We should use Rust"``.
+
+    Raises:
+        ModelUnavailable: there are more than three messages, and the model is not installed.
+        InvalidInput: one is not a str (BadText: not valid Unicode).
+
+    Examples:
+        >>> summarize(["Alice: We should use Rust", "Bob: Agreed"])
+        'Alice: We should use Rust\nBob: Agreed'
     """
     return _default.summarize(messages)
 
@@ -65,5 +107,9 @@ def health_check() -> dict[str, Any]:
     """Per function, its provider and whether it is available and loaded; loads nothing.
 
     Keys ``embedding``, ``entities``, ``summary``; see `Functions.health`.
+
+    Examples:
+        >>> health_check()["embedding"]["provider"]
+        'minilm-onnx'
     """
     return _default.health()

@@ -25,7 +25,16 @@ Owner = NDArray[np.int32]
 
 
 def load_functions(config: MLConfig | None = None) -> Functions:
-    """The model functions of ``config`` (default: `MLConfig()`); loads nothing yet."""
+    """The model functions of a configuration; loads nothing yet.
+
+    Args:
+        config: which model does what; `MLConfig()` when left out.
+
+    Examples:
+        >>> functions = load_functions(MLConfig(embedding="hashing"))
+        >>> functions.embed(["Hello", "Goodbye"]).shape
+        (2, 384)
+    """
     return Functions(config or MLConfig())
 
 
@@ -35,6 +44,15 @@ class Functions:
     Values in, values out; nothing a caller does changes what a later call returns. Models load at
     first use or in `warm_up`, once, and every method may be called from any thread. Texts are
     `str`; offsets count characters (Python string indices).
+
+    Args:
+        config: which model does what.
+
+    Examples:
+        >>> functions = Functions(MLConfig(embedding="hashing", entities=None))
+        >>> functions.warm_up()
+        >>> functions.embedding_info()["dim"], functions.health()["embedding"]["available"]
+        (384, True)
     """
 
     def __init__(self, config: MLConfig) -> None:
@@ -87,9 +105,18 @@ class Functions:
 
         A text longer than the model's 256 tokens gets the normalised mean of its parts.
 
+        Args:
+            texts: n texts.
+
         Raises:
             ModelUnavailable: the model is not installed or does not load.
             BadText: a text that is not valid Unicode.
+
+        Examples:
+            >>> functions = Functions(MLConfig(embedding="hashing"))
+            >>> one, same, other = functions.embed(["red wine", "red wine", "a bicycle"])
+            >>> bool(one @ same > one @ other)
+            True
         """
         _check_texts(texts)
         parts, owner = self._embedding.parts(texts)
@@ -127,6 +154,13 @@ class Functions:
                 entities ``"local"`` beside the embedding ``"hashing"``.
             BadText: a text that is not valid Unicode.
             InvalidInput: lists of different lengths, or a start outside its text.
+
+        Examples:
+            >>> functions = Functions(MLConfig(embedding="hashing", entities=None))
+            >>> texts, starts = ["Ann: We should use Rust", "Bob: Agreed"], [5, 5]
+            >>> vectors, owner, found = functions.enrich(texts, starts, [True, True], [True, True])
+            >>> vectors.shape, owner.tolist(), found
+            ((2, 384), [0, 1], [[], []])
         """
         _check_texts(texts)
         _check_batch(texts, starts, want_vectors, want_entities)
@@ -140,12 +174,26 @@ class Functions:
         return vectors, owner, entities.find_only(texts, starts, want_entities)
 
     def extract_entities(self, text: str) -> list[EntityDict]:
-        """The entities of one text; see `enrich`."""
+        """The entities of one text; see `enrich`.
+
+        Args:
+            text: the text.
+
+        Raises:
+            ModelUnavailable: the model is not installed or does not load.
+            BadText: it is not valid Unicode.
+
+        Examples:
+            >>> functions = Functions(MLConfig())
+            >>> [paris] = functions.extract_entities("In Paris")
+            >>> paris
+            {'text': 'Paris', 'label': 'GPE', 'start': 3, 'end': 8}
+        """
         _, _, found = self.enrich([text], [0], [False], [True])
         return found[0]
 
     def summarize(self, messages: Sequence[str], vectors: Floats | None = None) -> str:
-        """A summary of a chat.
+        r"""A summary of a chat.
 
         The extractive one picks about three messages (600 characters) that stand for the others,
         speaker prefix kept, one a line, in chat order.
@@ -155,16 +203,18 @@ class Functions:
             vectors: float32 [n, dim], one a message, if they are known; else they are computed.
 
         Raises:
-            ModelUnavailable: vectors have to be computed and the model is not there, or summaries
-                are switched off.
+            ModelUnavailable: vectors have to be computed and the model is not there.
             InvalidInput: ``vectors`` does not have one row per message.
+
+        Examples:
+            >>> functions = Functions(MLConfig(embedding="hashing"))
+            >>> functions.summarize(["Ann: We should use Rust", "Bob: Agreed"])
+            'Ann: We should use Rust\nBob: Agreed'
         """
         _check_texts(messages)
         chosen = self.config.summary
         if chosen is None:
-            raise ModelUnavailable(
-                "Summaries are switched off", hint='Choose MLConfig(summary="extractive").'
-            )
+            return ""
         if not isinstance(chosen, str):
             return call_summary(chosen, messages)
         if vectors is None:

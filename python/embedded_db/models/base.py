@@ -58,11 +58,25 @@ class Model:
 
     Declared properties are attributes; further ones are read as attributes or items and written
     as items: ``message["mood"] = "happy"``. Nothing is stored before `save`.
+
+    Examples:
+        >>> message = db.create_chat().add_message("Hello", sender="Ann", mood="glad")
+        >>> message.sender, message.mood, message["mood"], message.get("tone", "none")
+        ('Ann', 'glad', 'glad', 'none')
+        >>> message["mood"] = "calm"
+        >>> message.changed, message.version, message.properties["mood"]
+        (True, 1, 'calm')
+        >>> message.save()
+        >>> message.changed, message.version, message.updated_at > message.created_at
+        (False, 2, True)
+        >>> message.labels, message.id == message.to_dict()["id"]
+        (['Message'], True)
     """
 
     __slots__ = ("__weakref__", "_changes", "_node", "_owner")
 
     node_label: ClassVar[str] = ""
+    """The label of such nodes in the database."""
 
     def __init__(self, owner: Owner, node: Node) -> None:
         self._owner = owner
@@ -106,7 +120,17 @@ class Model:
         return properties
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Give one property, or ``default``."""
+        """Give one property, or ``default``; changes that are not saved count.
+
+        Args:
+            key: the name of the property.
+            default: what to give when there is none of this name.
+
+        Examples:
+            >>> chat = db.create_chat(title="Trip")
+            >>> chat.get("title"), chat.get("season", "summer")
+            ('Trip', 'summer')
+        """
         if self._changes and key in self._changes:
             value = self._changes[key]
             return default if value is DELETE else value

@@ -24,6 +24,8 @@ class Chat(Model):
         >>> _ = chat.add_message("See you there", sender="Ann")
         >>> chat.title, [(message.sender, message.content) for message in chat.messages()]
         ('Trip', [('Ann', 'See you there')])
+        >>> chat.status  # nothing is summarised here, for the database has no model
+        Status(summary=pending)
     """
 
     __slots__ = ()
@@ -126,6 +128,7 @@ class Chat(Model):
 
         Raises:
             NotFound: the chat was deleted, or ``after`` is no message of it.
+            InvalidInput: ``limit`` is not 1 or more.
 
         Examples:
             >>> chat = db.create_chat()

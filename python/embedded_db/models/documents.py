@@ -21,7 +21,15 @@ __all__ = ["Document", "Fact", "Part"]
 
 
 class Document(Chat):
-    """A text in parts that follow one another; made by `EmbeddedDB.add_document`."""
+    """A text in parts that follow one another; made by `EmbeddedDB.add_document`.
+
+    Examples:
+        >>> document = db.add_document("Oslo lies on a fjord.", title="Oslo", source="atlas")
+        >>> document.title, document.source, document.text
+        ('Oslo', 'atlas', 'Oslo lies on a fjord.')
+        >>> [part.content for part in document.parts()]
+        ['Oslo lies on a fjord.']
+    """
 
     __slots__ = ()
     node_label = "Document"
@@ -46,7 +54,14 @@ class Document(Chat):
 
 
 class Part(Message):
-    """A passage of a document, short enough to be embedded as one."""
+    """A passage of a document, short enough to be embedded as one.
+
+    Examples:
+        >>> document = db.add_document("Oslo lies on a fjord.", title="Oslo")
+        >>> [part] = document.parts()
+        >>> part.document.title, document.text[part.start:part.end] == part.content
+        ('Oslo', True)
+    """
 
     __slots__ = ()
     node_label = "Part"
@@ -72,7 +87,15 @@ class Part(Message):
 
 
 class Fact(Message):
-    """Something to be remembered; made by `EmbeddedDB.remember`."""
+    """Something to be remembered; made by `EmbeddedDB.remember`.
+
+    Examples:
+        >>> old = db.remember("Ann lives in Oslo", source="Bob")
+        >>> new = db.remember("Ann lives in Bergen", supersedes=old)
+        >>> old.refresh()
+        >>> old.source, old.current, old.superseded_by == new.id, new.current
+        ('Bob', False, True, True)
+    """
 
     __slots__ = ()
     node_label = "Fact"
@@ -97,7 +120,14 @@ class Fact(Message):
         return self._owner.neighbors(self.id, "ABOUT", "out")
 
     def supersedes(self) -> "Iterator[Fact]":
-        """Iterate over the facts whose place it took."""
+        """Iterate over the facts whose place it took.
+
+        Examples:
+            >>> old = db.remember("Ann lives in Oslo")
+            >>> new = db.remember("Ann lives in Bergen", supersedes=old)
+            >>> [fact.content for fact in new.supersedes()]
+            ['Ann lives in Oslo']
+        """
         return cast("Iterator[Fact]", self._owner.neighbors(self.id, "SUPERSEDES", "out"))
 
 

@@ -46,12 +46,17 @@ class EdgeModel(StoredModel):
         >>> _ = db.add_all([ann, bob, Knows(source=ann, target=bob, since=2020)])
         >>> [edge.since for edge in Knows.of(ann)]
         [2020]
+        >>> [knows] = Knows.of(ann)
+        >>> knows.version, knows.stored, knows.retracted_at, knows.recorded_at.tzname()
+        (1, True, None, 'UTC')
     """
 
     edge_type: ClassVar[str] = ""
+    """The type of the edges in the database."""
     own_fields: ClassVar[frozenset[str]] = frozenset(
         {"id", "source", "target", "weight", "valid_from", "valid_to", "sources"}
     )
+    """Fields that are no properties: they have a place of their own in a record."""
 
     source: End[str, IdLike] = PydanticField(frozen=True)
     target: End[str, IdLike] = PydanticField(frozen=True)
@@ -108,6 +113,17 @@ class EdgeModel(StoredModel):
             InvalidInput: it is not stored, or was read in a transaction, or a time has no time
                 zone.
             NotFound: the node was deleted.
+
+        Examples:
+            >>> from embedded_db import EdgeModel, NodeModel
+            >>> class Person(NodeModel, label="Person"):
+            ...     name: str
+            >>> class Knows(EdgeModel, type="KNOWS"):
+            ...     since: int
+            >>> ann, bob = db.add_all([Person(name="Ann"), Person(name="Bob")])
+            >>> _ = db.add(Knows(source=ann, target=bob, since=2020))
+            >>> [edge.since for edge in Knows.of(bob, direction="in")]
+            [2020]
         """
         reads = _reads(node, getattr(node, "_owner", None), "db.edges")
         found = reads.edges(
@@ -146,6 +162,19 @@ class EdgeModel(StoredModel):
             Conflict: the edge was changed since; `refresh` and try again.
             NotFound: the edge was deleted.
             InvalidInput: it is not stored yet, or a value cannot be stored.
+
+        Examples:
+            >>> from embedded_db import EdgeModel, NodeModel
+            >>> class Person(NodeModel, label="Person"):
+            ...     name: str
+            >>> class Knows(EdgeModel, type="KNOWS"):
+            ...     since: int
+            >>> ann, bob = db.add_all([Person(name="Ann"), Person(name="Bob")])
+            >>> knows = db.add(Knows(source=ann, target=bob, since=2020))
+            >>> knows.weight = 0.5
+            >>> knows.save()
+            >>> db.get_edge(knows.id).weight, knows.version
+            (0.5, 2)
         """
         owner = self._bound()
         updates = self._updates()
@@ -161,6 +190,19 @@ class EdgeModel(StoredModel):
         Raises:
             NotFound: the edge was deleted.
             InvalidInput: it is not stored yet, or what is stored does not fit the model.
+
+        Examples:
+            >>> from embedded_db import EdgeModel, NodeModel
+            >>> class Person(NodeModel, label="Person"):
+            ...     name: str
+            >>> class Knows(EdgeModel, type="KNOWS"):
+            ...     since: int
+            >>> ann, bob = db.add_all([Person(name="Ann"), Person(name="Bob")])
+            >>> knows = db.add(Knows(source=ann, target=bob, since=2020))
+            >>> _ = db.update_edge(knows.id, {"since": 2019})
+            >>> knows.refresh()
+            >>> knows.since
+            2019
         """
         owner = self._bound()
         edge = owner.get_edge(self.id)
@@ -174,6 +216,18 @@ class EdgeModel(StoredModel):
         Raises:
             NotFound: it was deleted already.
             InvalidInput: it is not stored yet.
+
+        Examples:
+            >>> from embedded_db import EdgeModel, NodeModel
+            >>> class Person(NodeModel, label="Person"):
+            ...     name: str
+            >>> class Knows(EdgeModel, type="KNOWS"):
+            ...     since: int
+            >>> ann, bob = db.add_all([Person(name="Ann"), Person(name="Bob")])
+            >>> knows = db.add(Knows(source=ann, target=bob, since=2020))
+            >>> knows.delete()
+            >>> list(Knows.of(ann))
+            []
         """
         self._bound().delete_edge(self.id)
 

@@ -15,7 +15,19 @@ __all__ = ["Entity", "Summary", "entities_of"]
 
 
 class Entity(Model):
-    """A person, place or thing that messages mention."""
+    """A person, place or thing that messages mention.
+
+    Examples:
+        >>> from embedded_db import EmbeddedDB
+        >>> from embedded_db.testing import FakeModel
+        >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
+        >>> message = woven.create_chat().add_message("We went to Paris")
+        >>> woven.flush(timeout=30)
+        >>> [paris] = message.entities()
+        >>> paris.label, paris.entity_type, paris.mention_count, list(paris.aliases)
+        ('Paris', 'GPE', 1, [])
+        >>> woven.close()
+    """
 
     __slots__ = ()
     node_label = "Entity"
@@ -30,13 +42,41 @@ class Entity(Model):
 
         Args:
             limit: most messages.
+
+        Examples:
+            >>> from embedded_db import EmbeddedDB
+            >>> from embedded_db.testing import FakeModel
+            >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
+            >>> message = woven.create_chat().add_message("We went to Paris")
+            >>> woven.flush(timeout=30)
+            >>> [paris] = message.entities()
+            >>> [each.content for each in paris.messages()]
+            ['We went to Paris']
+            >>> woven.close()
         """
         nodes = self._owner.neighbors(self.id, "MENTIONS", "in", limit)
         return cast("Iterator[Message]", nodes)
 
 
 class Summary(Model):
-    """A summary the weaver made of a chat; extractive: sentences of its messages."""
+    """A summary the weaver made of a chat; extractive: sentences of its messages.
+
+    Examples:
+        >>> from embedded_db import EmbeddedDB
+        >>> from embedded_db.testing import FakeModel
+        >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
+        >>> chat = woven.create_chat(title="Trip")
+        >>> first, last = chat.add_messages([{"content": "To Paris?"}, {"content": "Gladly!"}])
+        >>> woven.flush(timeout=30)
+        >>> summary = chat.summary()
+        >>> summary.text.splitlines(), summary.chat.title
+        (['To Paris?', 'Gladly!'], 'Trip')
+        >>> summary.chat_id == chat.id, summary.first_message == first.id
+        (True, True)
+        >>> summary.last_message == last.id
+        True
+        >>> woven.close()
+    """
 
     __slots__ = ()
     node_label = "Summary"

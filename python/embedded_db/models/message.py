@@ -36,6 +36,8 @@ class Message(Model):
         ((256,), ['Bob met Alice'])
         >>> one.status
         Status(embedding=ready, entities=ready, links=ready)
+        >>> one.chat_id == chat.id, one.role, one.timestamp.tzname(), one.metadata
+        (True, 'user', 'UTC', None)
         >>> woven.close()
     """
 
@@ -157,6 +159,12 @@ class Message(Model):
 
         Args:
             space: the embedding space; the default one when left out.
+
+        Examples:
+            >>> message = db.create_chat().add_message("Hello")
+            >>> _ = db.set_embeddings([message], [[1, 0, 0]], space="mine")
+            >>> message.embedding(space="mine").vector
+            array([1., 0., 0.], dtype=float32)
         """
         return self._owner._database("message.embedding").get_embedding_for_node(self.id, space)
 
@@ -168,6 +176,17 @@ class Message(Model):
 
         Raises:
             NotFound: this message has no embedding yet.
+
+        Examples:
+            >>> from embedded_db import EmbeddedDB
+            >>> from embedded_db.testing import FakeModel
+            >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
+            >>> texts = ["Rust is fast", "Good morning", "Rust is safe"]
+            >>> rust, *_ = woven.create_chat().add_messages([{"content": text} for text in texts])
+            >>> woven.flush(timeout=30)
+            >>> [found.node.content for found in rust.similar(limit=1)]
+            ['Rust is safe']
+            >>> woven.close()
         """
         database = self._owner._database("message.similar")
         embedding = database.get_embedding_for_node(self.id)

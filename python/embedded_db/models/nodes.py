@@ -217,10 +217,18 @@ class NodeModel(StoredModel):
         ['Ann']
         >>> db.get(Person, ann.id) == ann
         True
+        >>> ann.labels, ann.version, ann.stored, ann.changed, ann.updated_at > ann.created_at
+        (['Person'], 2, True, False, True)
+        >>> _ = db.update_node(ann.id, {"city": "Oslo"})
+        >>> ann.refresh()
+        >>> ann.extra
+        {'city': 'Oslo'}
     """
 
     node_label: ClassVar[str] = ""
+    """The label of the model, by which its nodes are found."""
     node_labels: ClassVar[tuple[str, ...]] = ()
+    """All labels that a new node gets: that of the model, then those of its bases."""
 
     def __init_subclass__(cls, *, label: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -339,6 +347,16 @@ class NodeModel(StoredModel):
         Raises:
             NotFound: the node was deleted.
             InvalidInput: it is not stored yet, or what is stored does not fit the model.
+
+        Examples:
+            >>> from embedded_db import NodeModel
+            >>> class Note(NodeModel, label="Note"):
+            ...     text: str
+            >>> note = db.add(Note(text="draft"))
+            >>> _ = db.update_node(note.id, {"text": "done"})
+            >>> note.refresh()
+            >>> note.text
+            'done'
         """
         owner = self._bound()
         node = owner._raw_node(self.id)
@@ -352,6 +370,15 @@ class NodeModel(StoredModel):
         Raises:
             NotFound: it was deleted already.
             InvalidInput: it is not stored yet.
+
+        Examples:
+            >>> from embedded_db import NodeModel
+            >>> class Note(NodeModel, label="Note"):
+            ...     text: str
+            >>> note = db.add(Note(text="draft"))
+            >>> note.delete()
+            >>> db.get(Note, note.id) is None
+            True
         """
         self._bound().delete_node(self.id)
 

@@ -30,6 +30,9 @@ class Relation(Generic[N]):
         edge: the model of the edges, or their type.
         direction: ``"out"``, ``"in"`` or ``"both"``.
 
+    Raises:
+        InvalidInput: there is no such direction.
+
     Examples:
         >>> from embedded_db import EdgeModel, NodeModel, Relation
         >>> class Knows(EdgeModel, type="KNOWS"):
@@ -43,6 +46,8 @@ class Relation(Generic[N]):
         2020
         >>> [friend.name for friend in ann.friends], bob.known_by.first().name
         (['Bob'], 'Ann')
+        >>> Person.friends.edge_type, Person.known_by.direction
+        ('KNOWS', 'in')
     """
 
     def __init__(
@@ -75,6 +80,14 @@ class Relation(Generic[N]):
 
         Raises:
             InvalidInput: a model of this name was not declared.
+
+        Examples:
+            >>> from embedded_db import NodeModel, Relation
+            >>> class City(NodeModel, label="City"):
+            ...     near = Relation["City"]("NEAR")
+            ...     anything = Relation("NEAR")
+            >>> City.near.model() is City, City.anything.model()
+            (True, None)
         """
         from .nodes import named
 
@@ -89,7 +102,20 @@ class Relation(Generic[N]):
 
 
 class Related(Generic[N]):
-    """The nodes of one relation of one object; iterating reads them."""
+    """The nodes of one relation of one object; iterating reads them.
+
+    Examples:
+        >>> from embedded_db import NodeModel, Relation
+        >>> class City(NodeModel, label="City"):
+        ...     name: str
+        ...     near = Relation["City"]("NEAR")
+        >>> oslo, voss = db.add_all([City(name="Oslo"), City(name="Voss")])
+        >>> oslo.near.first() is None
+        True
+        >>> _ = oslo.near.add(voss)
+        >>> [city.name for city in oslo.near]
+        ['Voss']
+    """
 
     __slots__ = ("_node", "_relation")
 
@@ -129,6 +155,15 @@ class Related(Generic[N]):
             NotFound: one of the nodes does not exist.
             InvalidInput: the object is not stored yet.
             ValidationError: the fields do not fit the model of the edge (pydantic's).
+
+        Examples:
+            >>> from embedded_db import NodeModel, Relation
+            >>> class City(NodeModel, label="City"):
+            ...     name: str
+            ...     near = Relation["City"]("NEAR")
+            >>> oslo, voss = db.add_all([City(name="Oslo"), City(name="Voss")])
+            >>> oslo.near.add(voss, km=360).properties
+            {'km': 360}
         """
         owner: Any = self._node._bound()
         ends = [self._node.id, id_of(target)]
@@ -151,6 +186,17 @@ class Related(Generic[N]):
 
         Raises:
             NotFound: there is none.
+            InvalidInput: the object is not stored yet.
+
+        Examples:
+            >>> from embedded_db import NodeModel, Relation
+            >>> class City(NodeModel, label="City"):
+            ...     name: str
+            ...     near = Relation["City"]("NEAR")
+            >>> oslo, voss = db.add_all([City(name="Oslo"), City(name="Voss")])
+            >>> _ = oslo.near.add(voss)
+            >>> oslo.near.remove(voss), list(oslo.near)
+            (1, [])
         """
         from ..transaction import run
 

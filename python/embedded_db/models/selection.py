@@ -80,6 +80,13 @@ class Selection(Generic[M]):
 
         Raises:
             InvalidQuery: something else than a condition is given.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_messages([{"content": text} for text in "abc"])
+            >>> some = Message.where(Message.content != "a").on(db)
+            >>> [message.content for message in some.where(Message.content != "b")]
+            ['c']
         """
         for condition in conditions:
             if not isinstance(condition, Condition):
@@ -111,6 +118,14 @@ class Selection(Generic[M]):
             max_hops: most edges.
             valid_at: over edges that are true in the world then (a time with a time zone).
             known_at: over the edges as the database held them for true then.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> chat = db.create_chat()
+            >>> _ = chat.add_message("Hello")
+            >>> _ = db.create_message("another", "Bye")
+            >>> [m.content for m in Message.where().on(db).connected_to(chat, via="CONTAINS")]
+            ['Hello']
         """
         reach = GraphFilter(
             start=start,
@@ -136,6 +151,15 @@ class Selection(Generic[M]):
             query: a text, or a vector of float32[dim].
             threshold: least raw cosine similarity.
             space: the embedding space; the default one when left out.
+
+        Examples:
+            >>> from embedded_db import NodeModel
+            >>> class Colour(NodeModel, label="Colour"):
+            ...     name: str
+            >>> red, blue = db.add_all([Colour(name="red"), Colour(name="blue")])
+            >>> _ = db.set_embeddings([red, blue], [[1, 0, 0], [0, 0, 1]], space="rgb")
+            >>> Colour.where().on(db).similar_to([0.9, 0.1, 0], space="rgb").first().name
+            'red'
         """
         semantic: dict[str, Any] = {"text" if isinstance(query, str) else "vector": query}
         semantic.update(threshold=threshold, space=space)
@@ -146,6 +170,12 @@ class Selection(Generic[M]):
 
         Args:
             words: what to look for.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_messages([{"content": "Rust is fast"}, {"content": "Bye"}])
+            >>> [message.content for message in Message.where().on(db).matching("rust")]
+            ['Rust is fast']
         """
         return self._with(text_query={"text": words})
 
@@ -154,6 +184,15 @@ class Selection(Generic[M]):
 
         Args:
             rank: weights of the legs, fusion, recency, diversity; see `Rank`.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_messages(
+            ...     [{"content": "Rust"}, {"content": "Rust"}, {"content": "Rust and Python"}]
+            ... )
+            >>> varied = Message.where().on(db).matching("rust python").rank({"mmr": 0.9}).limit(2)
+            >>> [message.content for message in varied]
+            ['Rust and Python', 'Rust']
         """
         return self._with(rank=rank)
 
@@ -163,6 +202,13 @@ class Selection(Generic[M]):
         Args:
             *order: names of properties, or pairs such as ``("timestamp", "desc")``; what lacks a
                 property comes last.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_messages([{"content": text} for text in "bca"])
+            >>> newest = Message.where().on(db).order_by(("content", "desc"))
+            >>> [message.content for message in newest]
+            ['c', 'b', 'a']
         """
         return self._with(order_by=order)
 
@@ -171,6 +217,12 @@ class Selection(Generic[M]):
 
         Args:
             most: 1 to 10,000.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_messages([{"content": text} for text in "bca"])
+            >>> [message.content for message in Message.where().on(db).order_by("content").limit(2)]
+            ['a', 'b']
         """
         return self._with(limit=most)
 
@@ -182,6 +234,15 @@ class Selection(Generic[M]):
 
         Raises:
             InvalidInput: it is none of these.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_message("one")
+            >>> everything = Message.where()
+            >>> with db.snapshot() as before:
+            ...     _ = db.create_chat().add_message("two")
+            ...     everything.on(before).count(), everything.on(db).count()
+            (1, 2)
         """
         from ..querying import Querying
 
@@ -199,6 +260,11 @@ class Selection(Generic[M]):
 
         Raises:
             InvalidQuery: a part is malformed.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> Message.where(Message.role == "user").limit(5).to_query().limit
+            5
         """
         return ConvergedQuery(labels=[self._label], **{"limit": MAX_LIMIT, **self._parts})
 
@@ -212,6 +278,13 @@ class Selection(Generic[M]):
         Raises:
             InvalidInput: several handles are open, or none, and `on` did not say which to ask.
             DbError: as `EmbeddedDB.query`.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_message("Rust is fast")
+            >>> [result] = Message.where().on(db).matching("rust").results()
+            >>> result.node.content, result.text_score > 0
+            ('Rust is fast', True)
         """
         return self._asked().execute_query(self.to_query(), after=after, rerank=rerank)
 
@@ -223,7 +296,7 @@ class Selection(Generic[M]):
         """Give all there are up to the limit, in the state that the first page saw."""
         query = self.to_query()
         if "limit" in self._parts:
-            return owner.execute_query(query).raw_nodes()
+            return owner.execute_query(query)._raw_nodes()
         return _pages(owner, dataclasses.replace(query, limit=PAGE))
 
     def first(self) -> M | None:
@@ -251,6 +324,14 @@ class Selection(Generic[M]):
 
         Raises:
             InvalidQuery: there is a limit or a ranking, or a value is a list or dict.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_messages(
+            ...     [{"content": "a", "sender": "Ann"}, {"content": "b", "sender": "Ann"}]
+            ... )
+            >>> Message.where().on(db).group_count("sender")
+            {'Ann': 2}
         """
         if "limit" in self._parts:
             raise InvalidQuery("a selection with a limit is counted in groups", hint="Leave it out")
@@ -345,7 +426,7 @@ def _pages(owner: Owner, query: ConvergedQuery) -> Iterator[Node]:
     while True:
         results = owner.execute_query(query, after=after)
         after = results.cursor
-        yield from results.raw_nodes()
+        yield from results._raw_nodes()
         if after is None:
             return
 

@@ -17,7 +17,21 @@ Artefact = Literal["embedding", "entities", "links", "summary"]
 
 
 class Status:
-    """How far the enrichment of one node is, as it was when asked."""
+    """How far the enrichment of one node is, as it was when asked.
+
+    Examples:
+        >>> from embedded_db import EmbeddedDB
+        >>> from embedded_db.testing import FakeModel
+        >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
+        >>> message = woven.create_chat().add_message("Alice met Bob")
+        >>> woven.flush(timeout=30)
+        >>> status = message.status
+        >>> status.embedding, status.entities, status.links, message.chat.status.summary
+        ('ready', 'ready', 'ready', 'ready')
+        >>> status.to_dict()
+        {'embedding': 'ready', 'entities': 'ready', 'links': 'ready'}
+        >>> woven.close()
+    """
 
     __slots__ = ("_id", "_states")
 
@@ -60,6 +74,20 @@ class Status:
 
         Raises:
             InvalidInput: there is no such artefact.
+
+        Examples:
+            >>> from embedded_db import EmbeddedDB, EnrichmentFailed
+            >>> from embedded_db.testing import FakeModel
+            >>> model = FakeModel()
+            >>> model.fail("raise")
+            >>> woven = EmbeddedDB(":memory:", ml=model, weaver={"max_attempts": 1})
+            >>> message = woven.create_chat().add_message("Alice met Bob")
+            >>> try:
+            ...     woven.wait_for(message, "embedding", timeout=30)
+            ... except EnrichmentFailed:
+            ...     message.status.error("embedding")
+            'ModelFailure: enrich fails because the test says so'
+            >>> woven.close()
         """
         error = self._state(name)[1]
         return None if error is None else error.partition("\n")[0]
