@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ._native import Edge, Embedding, Node, __version__
+from .batch import Batch
 from .config import Config, WeaverConfig
 from .database import EmbeddedDB
 from .errors import (
@@ -82,6 +83,7 @@ __all__ = [
     "AlreadyExists",
     "Attr",
     "BadText",
+    "Batch",
     "ChangesTrimmed",
     "Chat",
     "Condition",

@@ -15,6 +15,7 @@ from ._native import Database as NativeDatabase
 from ._native import Edge, Node
 from ._native import Snapshot as NativeSnapshot
 from .arguments import choice_argument
+from .batch import Batch
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
 from .errors import DatabaseClosed, InvalidInput, NotFound, shown
 from .indexes import Indexes
@@ -369,6 +370,29 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             2
         """
         return Transaction(self)
+
+    def batch(self, size: int = 1_000) -> Batch:
+        """Write much, stored a chunk at a time; see `embedded_db.Batch`.
+
+        Quicker than single writes by far, for a chunk is one step of the store. Not all or
+        nothing: for that there is `transaction`. What is there as lists or tables already goes in
+        by `create_nodes`, `create_edges` and `load_arrow`.
+
+        Args:
+            size: most writes of a chunk.
+
+        Raises:
+            InvalidInput: ``size`` is not 1 or more.
+
+        Examples:
+            >>> with db.batch() as batch:
+            ...     ann = batch.create_node({"label": "Person", "properties": {"name": "Ann"}})
+            ...     rex = batch.create_node({"label": "Dog"})
+            ...     owns = batch.create_edge({"source": ann, "target": rex, "type": "OWNS"})
+            >>> [node.id == rex for node in db.neighbors(ann)]
+            [True]
+        """
+        return Batch(self, size)
 
     def run(self, function: Callable[[Transaction], R], attempts: int = 10) -> R:
         """Run a function in a transaction, again when someone else committed first.

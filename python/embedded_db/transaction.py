@@ -100,12 +100,15 @@ class Transaction(Objects, Querying):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        transaction, self._begun = self._begun, None
         if self._token is not None:
             _open.set(_open.get() - {self._parent.path})
+        self._end(commit=kind is None)
+
+    def _end(self, *, commit: bool) -> None:
+        transaction, self._begun = self._begun, None
         if transaction is None:
             return
-        if kind is None:
+        if commit:
             transaction.commit()
         else:
             transaction.rollback()
