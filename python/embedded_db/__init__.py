@@ -164,3 +164,8 @@ def __getattr__(name: str) -> object:
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Give the public names, without the modules that they come from."""
+    return sorted(__all__)

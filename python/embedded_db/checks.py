@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import InvalidQuery, NonFiniteVector, nearest, shown
+from .fields import Expression
 
 __all__ = [
     "check_fields",
@@ -312,7 +313,9 @@ def _order(where: str, given: object) -> list[tuple[str, str]]:
         raise wrong(where, given, 'a list such as [("timestamp", "desc")]')
     order = []
     for at, item in enumerate(given):
+        item = item.asc() if isinstance(item, Expression) else item
         name, way = (item, "asc") if isinstance(item, str) else _pair(f"{where}[{at}]", item)
+        name = name.name if isinstance(name, Expression) else name
         way = choice(f"the direction of {where}[{at}]", way, ("asc", "desc"))
         order.append((_string(f"{where}[{at}]", name), way))
     return order
@@ -320,7 +323,7 @@ def _order(where: str, given: object) -> list[tuple[str, str]]:
 
 def _pair(where: str, item: object) -> tuple[object, object]:
     if not isinstance(item, list | tuple) or len(item) != 2:
-        raise wrong(where, item, 'a name, or a pair such as ("timestamp", "desc")')
+        raise wrong(where, item, 'a name, a field, or a pair such as ("timestamp", "desc")')
     return item[0], item[1]
 
 

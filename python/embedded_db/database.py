@@ -46,21 +46,23 @@ __all__ = ["EmbeddedDB"]
 R = TypeVar("R")
 
 DEFAULT_NAMESPACE: Final = "default"
+MEMORY: Final = ":memory:"
 
 
 class _Closed:
     """Stands in the place of a native handle that was closed."""
 
-    __slots__ = ("_path",)
+    __slots__ = ("_shown",)
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, shown: str) -> None:
+        self._shown = shown
 
     def __getattr__(self, name: str) -> Any:
+        again = "What it held is gone: open a new one" if self._shown == MEMORY else "Open it again"
         raise DatabaseClosed(
-            f"the database {self._path!r} is closed",
-            hint="Open it again with EmbeddedDB(path)",
-            path=self._path,
+            f"the database {self._shown!r} is closed",
+            hint=f"{again} with EmbeddedDB(path)",
+            path=self._shown,
         )
 
 
@@ -115,7 +117,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         settings = _checked_config(config).with_options(overrides)
         functions = settings._functions()
         native = NativeDatabase.open(location, settings._to_native(read_only=read_only), functions)
-        self._set_up(native, settings, functions, parent=None)
+        self._set_up(native, settings, functions, parent=None, shown=location)
         _open_handles.add(self)
 
     def _set_up(
@@ -124,6 +126,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         config: Config,
         functions: ModelFunctions | None,
         parent: "EmbeddedDB | None",
+        shown: str,
     ) -> None:
         self._native = native
         self._closed = False
@@ -131,6 +134,8 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         self._functions = functions
         self._parent = parent
         self._path = native.path
+        # How messages call it: the directory of one in memory means nothing to anybody.
+        self._shown = MEMORY if shown == MEMORY else self._path
         self._namespace = native.namespace_name
         self._read_only = native.read_only
         self._process = os.getpid()
@@ -187,7 +192,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         native = self._native
         for child in list(self._children):
             child.close()
-        self._native = cast("NativeDatabase", _Closed(self._path))
+        self._native = cast("NativeDatabase", _Closed(self._shown))
         _open_handles.discard(self)
         if self._parent is None and self._process == os.getpid():
             native.close()
@@ -204,7 +209,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         self.close()
 
     def __repr__(self) -> str:
-        parts = [repr(self._path)]
+        parts = [repr(self._shown)]
         if self._parent is not None:
             parts.append(f"namespace={self._namespace!r}")
         if self._read_only:
@@ -233,7 +238,9 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         """
         root = self if self._parent is None else self._parent
         handle = EmbeddedDB.__new__(EmbeddedDB)
-        handle._set_up(self._native.namespace(name), self._config, self._functions, root)
+        handle._set_up(
+            self._native.namespace(name), self._config, self._functions, root, self._shown
+        )
         root._children.add(handle)
         return handle
 
@@ -340,11 +347,23 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             metadata=metadata,
             properties=properties,
         )
-        return self._add_messages(id_of(chat_id), [message])[0]
+        drafts = stored_messages([message], id_of(chat_id))
+        [node] = self._native.add_messages(id_of(chat_id), drafts)
+        return Message(self, node)
 
-    def _add_messages(self, chat_id: str, messages: Sequence[Mapping[str, Any]]) -> list[Message]:
+    def _append_messages(
+        self, chat_id: str, messages: Sequence[Mapping[str, Any]]
+    ) -> list[Message]:
         drafts = stored_messages(messages, chat_id)
-        return [Message(self, node) for node in self._native.add_messages(chat_id, drafts)]
+        try:
+            nodes = self._native.append_messages(chat_id, drafts)
+        except NotFound:
+            raise NotFound(
+                f"the chat {chat_id!r} does not exist any more",
+                hint="It was deleted; drop this object, or make a chat with create_chat",
+                id=chat_id,
+            ) from None
+        return [Message(self, node) for node in nodes]
 
     # ------------------------------------------------------------------ transactions
 

@@ -5,7 +5,18 @@ A property asked for on a model class is an `Expression`. Comparing one gives a 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final, get_args, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Final,
+    Generic,
+    Literal,
+    TypeVar,
+    final,
+    get_args,
+    overload,
+)
 
 from .errors import InvalidQuery, shown
 
@@ -128,31 +139,44 @@ class Expression(Generic[T]):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def _is(self, operator: str, value: object) -> Condition:
-        return Condition({"property": self.name, "operator": operator, "value": value})
+    def _operand(self, operator: str, value: object) -> object:
+        """Give one value as it is stored, to be compared with what is."""
+        return value
+
+    def _is(self, operator: str, operand: object) -> Condition:
+        return Condition({"property": self.name, "operator": operator, "value": operand})
+
+    def _compared(self, operator: str, value: object) -> Condition:
+        return self._is(operator, self._operand(operator, value))
+
+    def _among(self, operator: str, values: Iterable[object]) -> Condition:
+        return self._is(operator, [self._operand(operator, value) for value in values])
 
     def __eq__(self, value: T) -> Condition:  # type: ignore[override]
-        return self._is("Equals", value)
+        return self._compared("Equals", value)
 
     def __ne__(self, value: T) -> Condition:  # type: ignore[override]
-        return self._is("NotEquals", value)
+        return self._compared("NotEquals", value)
 
     def __lt__(self, value: T) -> Condition:
-        return self._is("LessThan", value)
+        return self._compared("LessThan", value)
 
     def __le__(self, value: T) -> Condition:
-        return self._is("LessThanOrEqual", value)
+        return self._compared("LessThanOrEqual", value)
 
     def __gt__(self, value: T) -> Condition:
-        return self._is("GreaterThan", value)
+        return self._compared("GreaterThan", value)
 
     def __ge__(self, value: T) -> Condition:
-        return self._is("GreaterThanOrEqual", value)
+        return self._compared("GreaterThanOrEqual", value)
 
     __hash__ = object.__hash__
 
     def __getitem__(self, key: str) -> "Expression[Any]":
         return Expression(f"{self.name}.{key}")
+
+    # Else Python would iterate by __getitem__ with numbers.
+    __iter__: ClassVar[None] = None
 
     def between(self, low: T, high: T) -> Condition:
         """Not under ``low`` and not over ``high``.
@@ -166,7 +190,7 @@ class Expression(Generic[T]):
             >>> Entity.mention_count.between(2, 5)
             Condition(mention_count Between [2, 5])
         """
-        return self._is("Between", [low, high])
+        return self._among("Between", (low, high))
 
     def in_(self, values: Iterable[T]) -> Condition:
         """One of these values.
@@ -179,7 +203,7 @@ class Expression(Generic[T]):
             >>> Message.role.in_(["user", "assistant"])
             Condition(role In ['user', 'assistant'])
         """
-        return self._is("In", list(values))
+        return self._among("In", values)
 
     def not_in(self, values: Iterable[T]) -> Condition:
         """None of these values.
@@ -192,7 +216,7 @@ class Expression(Generic[T]):
             >>> Message.role.not_in(["system"])
             Condition(role NotIn ['system'])
         """
-        return self._is("NotIn", list(values))
+        return self._among("NotIn", values)
 
     def contains(self, value: object) -> Condition:
         """A text that has this part, or a list that has this item.
@@ -205,7 +229,7 @@ class Expression(Generic[T]):
             >>> Entity.aliases.contains("Bob")
             Condition(aliases Contains 'Bob')
         """
-        return self._is("Contains", value)
+        return self._compared("Contains", value)
 
     def startswith(self, prefix: str) -> Condition:
         """A text that begins so.
@@ -232,6 +256,29 @@ class Expression(Generic[T]):
             Condition(content EndsWith '?')
         """
         return self._is("EndsWith", suffix)
+
+    def asc(self) -> tuple[str, Literal["asc"]]:
+        """The least first, for `Selection.order_by` and ``order_by=`` of a query.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_messages([{"content": text} for text in "bca"])
+            >>> found = db.query(labels=["Message"], order_by=[Message.content.asc()])
+            >>> [result.node.content for result in found]
+            ['a', 'b', 'c']
+        """
+        return self.name, "asc"
+
+    def desc(self) -> tuple[str, Literal["desc"]]:
+        """The greatest first, for `Selection.order_by` and ``order_by=`` of a query.
+
+        Examples:
+            >>> from embedded_db import Message
+            >>> _ = db.create_chat().add_messages([{"content": text} for text in "bca"])
+            >>> [found.content for found in Message.where().on(db).order_by(Message.content.desc())]
+            ['c', 'b', 'a']
+        """
+        return self.name, "desc"
 
     def exists(self) -> Condition:
         """The property is there."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from .checks import check_fields, native_query, plain, wrong
 from .errors import shown
+from .fields import Expression
 
 if TYPE_CHECKING:
     from .results import Result
@@ -24,6 +25,7 @@ __all__ = [
     "Filter",
     "GraphFilter",
     "Order",
+    "OrderKey",
     "Rank",
     "Rerank",
     "SemanticQuery",
@@ -169,6 +171,9 @@ class Rank(TypedDict, total=False):
 
 Order = Literal["asc", "desc"]
 
+OrderKey = str | Expression[Any] | tuple[str | Expression[Any], Order]
+"""A property, by name or as a field of a model, the least first; or a pair with the direction."""
+
 Rerank = Callable[["Sequence[Result]"], Sequence[float]]
 """Gives one number per result; the greatest comes first."""
 
@@ -184,8 +189,9 @@ class ConvergedQuery:
         semantic_query: similarity to a text or a vector of float32[dim] (see `SemanticQuery`).
         text_query: full text (see `TextQuery`).
         labels: only nodes with one of these labels.
-        order_by: properties, each a name or ``(name, "asc" | "desc")``, for queries without
-            semantic and text legs; what lacks the property comes last.
+        order_by: properties, each a name, ``(name, "asc" | "desc")``, or a field such as
+            ``Person.age`` or ``Person.age.desc()``, for queries without semantic and text
+            legs; what lacks the property comes last.
         limit: most results, 1 to 10,000.
         rank: how results are ranked (see `Rank`); None takes the defaults.
         wait: seconds to wait for embeddings that matching nodes do not have yet.
@@ -220,7 +226,7 @@ class ConvergedQuery:
     semantic_query: SemanticQuery | None = None
     text_query: TextQuery | None = None
     labels: Sequence[str] | None = None
-    order_by: Sequence[str | tuple[str, Order]] = ()
+    order_by: Sequence[OrderKey] = ()
     limit: int = 10
     rank: Rank | None = None
     wait: float | None = None

@@ -1,24 +1,25 @@
-"""Asking: the converged query, over whatever can answer it."""
+"""Asking: the converged query and the plain question, over whatever can answer them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from ._native import Cursor, Hits
 from .checks import MAX_LIMIT, native_query
 from .errors import InvalidInput, shown
-from .models import Owner
+from .models import IdLike, Owner
 from .query import (
     ConvergedQuery,
     Filter,
     GraphFilter,
-    Order,
+    OrderKey,
     Rank,
     Rerank,
     SemanticQuery,
     TextQuery,
 )
 from .results import Results, reranked, within
+from .search import Part, Profile, SearchResults, native_search
 from .token_count import TokenCounter
 
 __all__ = ["Querying"]
@@ -31,12 +32,13 @@ class Asked(Protocol):
     """What native code answers of queries, of a database, a snapshot or a transaction."""
 
     def query(self, query: dict[str, Any], after: Cursor | None = None) -> Hits: ...
+    def search(self, search: dict[str, Any]) -> tuple[Hits, dict[str, Any]]: ...
     def count_matching(self, query: dict[str, Any]) -> int: ...
     def group_count(self, query: dict[str, Any], property: str) -> dict[Any, int]: ...
 
 
 class Querying(ABC):
-    """The converged query, over whatever can answer it."""
+    """The converged query and the plain question, over whatever can answer them."""
 
     @abstractmethod
     def _asked(self) -> Asked: ...
@@ -52,7 +54,7 @@ class Querying(ABC):
         semantic_query: SemanticQuery | None = None,
         text_query: TextQuery | None = None,
         labels: Sequence[str] | None = None,
-        order_by: Sequence[str | tuple[str, Order]] = (),
+        order_by: Sequence[OrderKey] = (),
         limit: int = 10,
         rank: Rank | None = None,
         wait: float | None = None,
@@ -78,8 +80,9 @@ class Querying(ABC):
                 (least raw cosine), ``space`` and ``recall``.
             text_query: ``{"text": words}``, ranked by BM25.
             labels: only nodes with one of these labels.
-            order_by: properties such as ``[("timestamp", "desc"), "sender"]``, for queries
-                without semantic and text legs; what lacks the property comes last.
+            order_by: properties such as ``[("timestamp", "desc"), "sender"]``, or fields such as
+                ``[Person.age.desc(), Person.name]``, for queries without semantic and text legs;
+                what lacks the property comes last.
             limit: most results, 1 to 10,000.
             rank: weights such as ``{"text": 0.5, "semantic": 0.5, "graph": 0.0,
                 "neighbors": 0.3}``, ``"fusion"``, ``"recency_half_life"`` and ``"mmr"``.
@@ -173,6 +176,87 @@ class Querying(ABC):
         """
         found = self._results(checked_query(query).native, after, rerank)
         return found if token_budget is None else within(found, token_budget, count_tokens)
+
+    def search(
+        self,
+        text: str,
+        chat: IdLike | Sequence[IdLike] | None = None,
+        limit: int = 10,
+        profile: Profile = "auto",
+        *,
+        weights: Mapping[Part, float] | None = None,
+        structural_filters: Sequence[Filter] = (),
+        graph_filter: GraphFilter | None = None,
+        labels: Sequence[str] | None = None,
+        wait: float | None = None,
+        timeout: float | None = None,
+        explain: bool = False,
+    ) -> SearchResults:
+        """Ask in plain words, such as ``"When did Caroline go to the support group?"``.
+
+        Of the question its telling words are looked for, the senders it names and the time it
+        names are preferred, and the rest of it, without the names, is compared by meaning. A
+        message also counts by what stands beside it and by its session: its chat, or in a long
+        chat the part of it without a pause of over an hour. Facts, documents and the texts that
+        `declare_label` and models declare are looked at with the messages; what is in no chat is a
+        session of its own. English is understood; times are UTC.
+
+        What is known of the candidates (how rare a word is, who is a sender, what is beside what)
+        is known as if there were no other nodes.
+
+        Args:
+            text: the question.
+            chat: only messages of this chat, or of one of these chats.
+            limit: most results, 1 to 10,000.
+            profile: how to rank (see `embedded_db.search.Profile`).
+            weights: factors of parts of the score: ``{"session": 0.0}`` switches one off, 1.0
+                leaves it as it is. With ``{"semantic": 0}`` no model is needed.
+            structural_filters: conditions that all have to hold, as in `query`.
+            graph_filter: graph reach, as in `query`.
+            labels: only nodes with one of these labels; when left out and there are messages of
+                chats, these, facts, documents and declared texts, unless the profile is
+                ``"plain"``.
+            wait: seconds to wait for embeddings that candidates do not have yet.
+            timeout: seconds the search may take.
+            explain: give the analysis and the steps as ``results.plan``.
+
+        Returns:
+            The results, best first; ``result.shares`` says what each part gave to the score,
+            ``results.analysis`` what the question was found to say, ``results.pending`` how many
+            candidates are not embedded yet.
+
+        Raises:
+            InvalidQuery: an argument is malformed, or a profile or part does not exist.
+            NotFound: a chat, or a start node of the graph filter, does not exist.
+            ModelUnavailable: there is no model and meaning has weight.
+            Timeout: ``timeout`` passed.
+
+        Examples:
+            >>> chat = db.create_chat()
+            >>> _ = chat.add_message("The launch is on Friday", sender="Ann")
+            >>> _ = chat.add_message("I bring the cake", sender="Bob")
+            >>> found = db.search("When is the launch?", chat=chat, weights={"semantic": 0})
+            >>> found[0].node.content
+            'The launch is on Friday'
+        """
+        native = native_search(
+            text,
+            chat=chat,
+            limit=limit,
+            profile=profile,
+            weights=weights,
+            structural_filters=structural_filters,
+            graph_filter=graph_filter,
+            labels=labels,
+            wait=wait,
+            timeout=timeout,
+            explain=explain,
+        )
+        space = self._default_space()
+        if space is not None:
+            native["space"] = space
+        hits, analysis = self._asked().search(native)
+        return SearchResults(cast("Owner", self), hits, cast("Any", analysis))
 
     def count_matching(self, query: ConvergedQuery) -> int:
         """Count the nodes that a query matches, whatever its limit.

@@ -14,9 +14,7 @@ from ._native import _Reads as NativeReads
 from .checks import direction as native_direction
 from .errors import InvalidInput, shown
 from .models import AnyNode, Entity, IdLike, Owner, entities_of, id_of, wrap
-from .query import Filter, GraphFilter
 from .querying import Asked, Querying
-from .search import Part, Profile, SearchResults, native_search
 
 __all__ = ["Pages", "Path", "Reads", "Visit"]
 
@@ -131,87 +129,6 @@ class Reads(Querying):
 
     def _asked(self) -> Asked:
         return self._native
-
-    def search(
-        self,
-        text: str,
-        chat: IdLike | Sequence[IdLike] | None = None,
-        limit: int = 10,
-        profile: Profile = "auto",
-        *,
-        weights: Mapping[Part, float] | None = None,
-        structural_filters: Sequence[Filter] = (),
-        graph_filter: GraphFilter | None = None,
-        labels: Sequence[str] | None = None,
-        wait: float | None = None,
-        timeout: float | None = None,
-        explain: bool = False,
-    ) -> SearchResults:
-        """Ask in plain words, such as ``"When did Caroline go to the support group?"``.
-
-        Of the question its telling words are looked for, the senders it names and the time it
-        names are preferred, and the rest of it, without the names, is compared by meaning. A
-        message also counts by what stands beside it and by its session: its chat, or in a long
-        chat the part of it without a pause of over an hour. Facts, documents and the texts that
-        `declare_label` and models declare are looked at with the messages; what is in no chat is a
-        session of its own. English is understood; times are UTC.
-
-        What is known of the candidates (how rare a word is, who is a sender, what is beside what)
-        is known as if there were no other nodes.
-
-        Args:
-            text: the question.
-            chat: only messages of this chat, or of one of these chats.
-            limit: most results, 1 to 10,000.
-            profile: how to rank (see `embedded_db.search.Profile`).
-            weights: factors of parts of the score: ``{"session": 0.0}`` switches one off, 1.0
-                leaves it as it is. With ``{"semantic": 0}`` no model is needed.
-            structural_filters: conditions that all have to hold, as in `query`.
-            graph_filter: graph reach, as in `query`.
-            labels: only nodes with one of these labels; when left out and there are messages of
-                chats, these, facts, documents and declared texts, unless the profile is
-                ``"plain"``.
-            wait: seconds to wait for embeddings that candidates do not have yet.
-            timeout: seconds the search may take.
-            explain: give the analysis and the steps as ``results.plan``.
-
-        Returns:
-            The results, best first; ``result.shares`` says what each part gave to the score,
-            ``results.analysis`` what the question was found to say, ``results.pending`` how many
-            candidates are not embedded yet.
-
-        Raises:
-            InvalidQuery: an argument is malformed, or a profile or part does not exist.
-            NotFound: a start node of the graph filter does not exist.
-            ModelUnavailable: there is no model and meaning has weight.
-            Timeout: ``timeout`` passed.
-
-        Examples:
-            >>> chat = db.create_chat()
-            >>> _ = chat.add_message("The launch is on Friday", sender="Ann")
-            >>> _ = chat.add_message("I bring the cake", sender="Bob")
-            >>> found = db.search("When is the launch?", chat=chat, weights={"semantic": 0})
-            >>> found[0].node.content
-            'The launch is on Friday'
-        """
-        native = native_search(
-            text,
-            chat=chat,
-            limit=limit,
-            profile=profile,
-            weights=weights,
-            structural_filters=structural_filters,
-            graph_filter=graph_filter,
-            labels=labels,
-            wait=wait,
-            timeout=timeout,
-            explain=explain,
-        )
-        space = self._default_space()
-        if space is not None:
-            native["space"] = space
-        hits, analysis = self._native.search(native)
-        return SearchResults(self._owner(), hits, cast("Any", analysis))
 
     def _raw_node(self, id: str) -> Node | None:
         return self._native.get_node(id)

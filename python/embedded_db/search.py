@@ -112,7 +112,9 @@ def native_search(
         raise InvalidQuery(
             f"structural_filters is {shown(structural_filters)}", hint="Give a list of conditions"
         )
-    filters = [*structural_filters, *_of_chats(chat)]
+    chats = _chats(chat)
+    within: list[Filter] = [{"property": "chat_id", "operator": "In", "value": chats}]
+    filters = [*structural_filters, *(within if chats else ())]
     query = native_query(
         structural_filters=filters,
         graph_filter=graph_filter,
@@ -129,11 +131,17 @@ def native_search(
         exact=False,
     )
     del query["text_query"]
-    return {"text": text, "profile": profile, "weights": _weights(weights), "query": query}
+    return {
+        "text": text,
+        "profile": profile,
+        "weights": _weights(weights),
+        "chats": chats,
+        "query": query,
+    }
 
 
-def _of_chats(chat: object) -> list[Filter]:
-    """Give the condition that holds for the messages of a chat or of several.
+def _chats(chat: object) -> list[str]:
+    """Give the ids of a chat or of several, none for all.
 
     Raises:
         InvalidQuery: it is neither a chat nor an id nor a list of these.
@@ -143,7 +151,7 @@ def _of_chats(chat: object) -> list[Filter]:
     chats = ids("chat", chat)
     if len(chats) > MAX_LIMIT:
         raise wrong("chat", chat, f"at most {MAX_LIMIT} chats")
-    return [{"property": "chat_id", "operator": "In", "value": chats}]
+    return chats
 
 
 _HEAVIEST: Final = 1e6

@@ -87,7 +87,8 @@ class Transaction(Objects, Querying):
         path = self._parent.path
         if path in _open.get():
             raise InvalidInput(
-                f"a transaction on {path!r} is open already; transactions do not nest",
+                f"a transaction on {self._parent._shown!r} is open already; "
+                "transactions do not nest",
                 hint="Use the open one, or commit it first",
             )
         self._begun = self._parent._native.transaction()

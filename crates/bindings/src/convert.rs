@@ -109,6 +109,28 @@ pub(crate) fn string(what: &str, item: &Bound<'_, PyAny>) -> PyResult<String> {
     }
 }
 
+/// An id, or an object that has one.
+fn identity(what: &str, item: &Bound<'_, PyAny>) -> PyResult<String> {
+    if item.cast::<PyString>().is_ok() {
+        return string(what, item);
+    }
+    match item.getattr_opt(intern!(item.py(), "id")) {
+        Ok(Some(id)) if id.cast::<PyString>().is_ok() => string(what, &id),
+        _ => wanted(what, item, "an id or an object that has one"),
+    }
+}
+
+/// Ids, or objects that have them.
+fn identities(what: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    if items.cast::<PyString>().is_ok() {
+        return strings(what, items);
+    }
+    let Ok(items) = items.try_iter() else {
+        return wanted(what, items, "a list of ids or of objects that have them");
+    };
+    items.map(|item| identity(what, &item?)).collect()
+}
+
 /// A list of ids or names.
 pub(crate) fn strings(what: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     if let Ok(one) = items.cast::<PyString>() {
@@ -210,14 +232,14 @@ pub(crate) fn successor(given: &Bound<'_, PyAny>) -> PyResult<EdgeSuccessor> {
         |name, item| {
             match name {
                 "id" => out.id = optional_string("id", item)?,
-                "source" => source = Some(string("source", item)?),
-                "target" => target = Some(string("target", item)?),
+                "source" => source = Some(identity("source", item)?),
+                "target" => target = Some(identity("target", item)?),
                 "type" => edge_type = Some(string("type", item)?),
                 "properties" => out.properties = properties(item)?,
                 "weight" => out.weight = wanted("weight", item, "a number")?,
                 "valid_from" => out.valid_from = optional_micros(item, "valid_from")?,
                 "valid_to" => out.valid_to = optional_micros(item, "valid_to")?,
-                "sources" => out.sources = strings("sources", item)?,
+                "sources" => out.sources = identities("sources", item)?,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -306,7 +328,7 @@ pub(crate) fn embedding(given: &Bound<'_, PyAny>) -> PyResult<EmbeddingDraft> {
         |name, item| {
             match name {
                 "id" => id = optional_string("id", item)?,
-                "node_id" => node_id = Some(string("node_id", item)?),
+                "node_id" => node_id = Some(identity("node_id", item)?),
                 "vector" => numbers = Some(vector(item)?),
                 "space" => space = optional_string("space", item)?,
                 _ => return Ok(false),

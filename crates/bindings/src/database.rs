@@ -6,7 +6,7 @@ use std::time::Duration;
 use embedded_db_engine as engine;
 use embedded_db_engine::ArtefactState;
 use embedded_db_engine::common::{
-    ActivityLevel, Durability, Error, Options, Result, WeaverOptions,
+    ActivityLevel, Draft, Durability, Error, Options, Result, WeaverOptions,
 };
 use embedded_db_ml_bridge::PythonModels;
 use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
@@ -100,6 +100,11 @@ fn index(py: Python<'_>, info: engine::IndexInfo) -> PyResult<Bound<'_, PyDict>>
     out.set_item("entries", info.entries)?;
     out.set_item("error", (!info.error.is_empty()).then_some(info.error))?;
     Ok(out)
+}
+
+/// Messages from a list of flat dicts: the id of each, and its properties.
+fn messages(given: &Bound<'_, PyAny>) -> PyResult<Vec<(Option<String>, Draft)>> {
+    given.try_iter()?.map(|item| flat(&item?, "a message")).collect()
 }
 
 #[pymethods]
@@ -344,9 +349,18 @@ impl Database {
         chat_id: Text<'_>,
         messages: &Bound<'_, PyAny>,
     ) -> PyResult<Vec<Node>> {
-        let messages =
-            messages.try_iter()?.map(|item| flat(&item?, "a message")).collect::<PyResult<_>>()?;
+        let messages = self::messages(messages)?;
         detached(py, || self.inner.add_messages(&chat_id, messages)).map(nodes)
+    }
+
+    fn append_messages(
+        &self,
+        py: Python<'_>,
+        chat_id: Text<'_>,
+        messages: &Bound<'_, PyAny>,
+    ) -> PyResult<Vec<Node>> {
+        let messages = self::messages(messages)?;
+        detached(py, || self.inner.append_messages(&chat_id, messages)).map(nodes)
     }
 
     // ---- indexes

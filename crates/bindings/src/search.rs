@@ -5,19 +5,19 @@ use embedded_db_engine::{Analysis, Manner, Profile, Weights};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::convert::string;
+use crate::convert::{string, strings};
 use crate::errors::{invalid, to_python};
 use crate::query::{Hits, query};
 
 /// Results, and what the question was found to say.
 pub(crate) type FoundHits<'py> = (Hits, Bound<'py, PyDict>);
 
-/// A question: `text`, and where wanted `profile`, `weights` by part, the embedding `space`, and
-/// `query`, the dict of a query without legs.
+/// A question: `text`, and where wanted `profile`, `weights` by part, the embedding `space`, `chats`
+/// that have to exist, and `query`, the dict of a query without legs.
 pub(crate) fn search(given: &Bound<'_, PyDict>) -> PyResult<engine::Search> {
     let py = given.py();
     let mut manner = Manner { profile: Profile::Auto, weights: Weights::default() };
-    let (mut text, mut restriction, mut space) = (None, None, None);
+    let (mut text, mut restriction, mut space, mut chats) = (None, None, None, Vec::new());
     for (key, item) in given.iter() {
         match string("a field of the search", &key)?.as_str() {
             "text" => text = Some(string("text", &item)?),
@@ -32,6 +32,7 @@ pub(crate) fn search(given: &Bound<'_, PyDict>) -> PyResult<engine::Search> {
                 }
             }
             "space" => space = Some(string("space", &item)?),
+            "chats" => chats = strings("chats", &item)?,
             "query" => restriction = Some(item.cast_into::<PyDict>()?),
             other => return Err(invalid(py, format!("a search has no field {other:?}"))),
         }
@@ -40,7 +41,7 @@ pub(crate) fn search(given: &Bound<'_, PyDict>) -> PyResult<engine::Search> {
     let mut query = query(&restriction)?;
     query.query.text = text;
     query.space = space;
-    Ok(engine::Search { query, manner })
+    Ok(engine::Search { query, manner, chats })
 }
 
 /// Results for Python.

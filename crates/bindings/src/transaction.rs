@@ -13,6 +13,7 @@ use crate::errors::{Released, detached, ended, interrupted};
 use crate::objects::{Edge, Node};
 use crate::query::{Cursor, Hits, groups, query};
 use crate::reads::{nodes, reach, types};
+use crate::search::{FoundHits, found, search};
 
 /// Buffered writes over a pinned snapshot, checked and applied at commit.
 #[pyclass(frozen, module = "embedded_db._native")]
@@ -133,6 +134,15 @@ impl Transaction {
     ) -> PyResult<Hits> {
         let (query, after) = (self::query(query)?, after.map(Cursor::engine));
         self.with(py, |txn| txn.reads().query(&query, after, &interrupted)).map(Hits::new)
+    }
+
+    fn search<'py>(
+        &self,
+        py: Python<'py>,
+        search: &Bound<'py, PyDict>,
+    ) -> PyResult<FoundHits<'py>> {
+        let search = self::search(search)?;
+        found(py, self.with(py, |txn| txn.reads().search(&search, &interrupted))?)
     }
 
     fn count_matching(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<u64> {

@@ -1,5 +1,6 @@
 //! Identifiers, values, records, errors and configuration: no I/O.
 
+pub mod calendar;
 pub mod clock;
 mod config;
 mod draft;

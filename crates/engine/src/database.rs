@@ -9,7 +9,9 @@ use embedded_db_common::{Error, MAX_DIMENSION, NamespaceId, Options, Result, Spa
 use embedded_db_indexing::Views;
 use embedded_db_indexing::graph::GraphWriter;
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{ReadTxn, SpaceRecord, Store, WriteTxn, fork_generation, unforked};
+use embedded_db_storage::{
+    IN_MEMORY, ReadTxn, SpaceRecord, Store, WriteTxn, fork_generation, unforked,
+};
 use embedded_db_weaver::{Models, Weaver};
 
 use crate::indexes::IndexWorker;
@@ -18,8 +20,6 @@ use crate::pins::Pins;
 /// Model functions shared by queries and the weaver.
 pub type SharedModels = Arc<dyn Models>;
 
-/// The path that opens a private database in memory.
-const IN_MEMORY: &str = ":memory:";
 /// Name of the namespace used when none is named.
 const DEFAULT_NAMESPACE: &str = "default";
 
@@ -130,6 +130,8 @@ pub(crate) struct Engine {
 struct Handle {
     engine: RwLock<Option<Arc<Engine>>>,
     path: PathBuf,
+    /// What users call it: its path, or `:memory:`.
+    name: PathBuf,
     read_only: bool,
 }
 
@@ -226,9 +228,9 @@ impl Database {
     }
 
     fn first(engine: Arc<Engine>, read_only: bool) -> Self {
-        let path = engine.store.path().to_owned();
+        let (path, name) = (engine.store.path().to_owned(), engine.store.name().to_owned());
         Self {
-            handle: Arc::new(Handle { engine: RwLock::new(Some(engine)), path, read_only }),
+            handle: Arc::new(Handle { engine: RwLock::new(Some(engine)), path, name, read_only }),
             namespace: NamespaceId::DEFAULT,
             name: DEFAULT_NAMESPACE.into(),
         }
@@ -317,7 +319,7 @@ impl Database {
         let slot = self.handle.engine.read().unwrap_or_else(PoisonError::into_inner);
         let engine = slot.as_ref().cloned();
         let engine =
-            engine.ok_or_else(|| Error::DatabaseClosed { path: self.path().to_owned() })?;
+            engine.ok_or_else(|| Error::DatabaseClosed { path: self.handle.name.clone() })?;
         engine.store.usable()?;
         Ok(engine)
     }

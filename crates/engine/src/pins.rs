@@ -60,7 +60,7 @@ impl HeldPin {
             let pin = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match &*pin {
                 Ok(pin) => read(pin),
-                Err(Gone::Closed) => Err(Error::DatabaseClosed { path: store.path().to_owned() }),
+                Err(Gone::Closed) => Err(Error::DatabaseClosed { path: store.name().to_owned() }),
                 Err(Gone::Expired(error)) => Err(error.clone()),
             }
         };

@@ -15,6 +15,7 @@ use embedded_db_indexing::graph::{Artefact, check_dimension, pending};
 use embedded_db_indexing::{Attached, Needs, Pin};
 use embedded_db_query::search::{Analysis, Manner, Part, prepare};
 use embedded_db_query::{Context, Guard};
+use embedded_db_storage::ReadTxn;
 
 use crate::database::{Database, Engine, SharedModels};
 use crate::queries::{Answer, Query, answer, check_answer};
@@ -27,6 +28,8 @@ pub struct Search {
     pub query: Query,
     /// How it is answered.
     pub manner: Manner,
+    /// Chats that it names; each has to exist. What restricts to them is in the query.
+    pub chats: Vec<String>,
 }
 
 /// The answer to a question.
@@ -152,6 +155,13 @@ fn look(
     guard: &Guard<'_>,
 ) -> Result<Look> {
     let (snapshot, namespace) = (pin.snapshot(), needs.namespace);
+    for chat in &search.chats {
+        let slot = snapshot.node_slot(namespace, chat)?;
+        let node = slot.map(|slot| snapshot.node(namespace, slot)).transpose()?.flatten();
+        if !node.is_some_and(|node| node.has_label(engine.names.chat)) {
+            return Err(Error::NotFound { kind: "chat", id: chat.clone() });
+        }
+    }
     let context = Context {
         snapshot,
         lsn: pin.lsn(),

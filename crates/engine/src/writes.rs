@@ -144,10 +144,27 @@ impl Database {
 
     /// Appends messages to a chat, all or none; the chat is made when it is new.
     pub fn add_messages(&self, chat_id: &str, messages: Vec<MessageDraft>) -> Result<Vec<Node>> {
+        self.append(chat_id, messages, |writer, chat_id| writer.ensure_chat(chat_id))
+    }
+
+    /// Appends messages to a chat that has to exist, all or none.
+    pub fn append_messages(&self, chat_id: &str, messages: Vec<MessageDraft>) -> Result<Vec<Node>> {
+        self.append(chat_id, messages, |writer, chat_id| {
+            let missing = || Error::NotFound { kind: "chat", id: chat_id.to_owned() };
+            writer.chat(chat_id)?.ok_or_else(missing)
+        })
+    }
+
+    fn append(
+        &self,
+        chat_id: &str,
+        messages: Vec<MessageDraft>,
+        find: fn(&mut GraphWriter<'_, '_>, &str) -> Result<Slot>,
+    ) -> Result<Vec<Node>> {
         let (chat_id, store) = (chat_id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
-            let chat = writer.ensure_chat(&chat_id)?;
+            let chat = find(writer, &chat_id)?;
             let mut nodes = Vec::with_capacity(messages.len());
             for (id, properties) in &messages {
                 let slot = writer.add_message(chat, &chat_id, id.as_deref(), properties)?;

@@ -39,6 +39,6 @@ pub use records::{
     ChangeOp, ChangeRecord, DatabaseCounters, EdgeFields, EdgeRecord, EdgeTimes, EmbeddingRecord,
     NamespaceCounters, NodeRecord, SpaceRecord, WorkRecord, WorkState,
 };
-pub use store::{Snapshot, Store, Symbols, row_counts};
+pub use store::{IN_MEMORY, Snapshot, Store, Symbols, row_counts};
 pub use tx::WriteTxn;
 pub use writer::panic_text;

@@ -1,6 +1,6 @@
 """What all models of stored nodes share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, overload
 
@@ -46,11 +46,14 @@ class Property(Expression[T]):
 
     def __set__(self, instance: "Model", value: T) -> None:
         if not self.settable:
-            raise InvalidInput(
-                f"{type(instance).__name__}.{self.name} is kept by the database",
-                hint="Leave it as it is",
-            )
+            raise self.refusal(type(instance))
         instance[self.name] = value
+
+    def refusal(self, cls: type) -> InvalidInput:
+        """Make the error of a change of what is not settable."""
+        return InvalidInput(
+            f"{cls.__name__}.{self.name} is kept by the database", hint="Leave it as it is"
+        )
 
 
 class Model:
@@ -294,7 +297,20 @@ class Model:
         """
         from .selection import Selection
 
-        return Selection(cls._of, cls.node_label).where(*conditions)
+        return Selection(cls._of, cls.node_label, cls._checked).where(*conditions)
+
+    @classmethod
+    def _checked(cls, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Take changes of many nodes of the class.
+
+        Raises:
+            InvalidInput: one is of a property that the database keeps.
+        """
+        for name in changes:
+            declared = getattr(cls, name, None)
+            if isinstance(declared, Property) and not declared.settable:
+                raise declared.refusal(cls)
+        return dict(changes)
 
     @classmethod
     def _of(cls, owner: Owner, node: Node) -> Self:

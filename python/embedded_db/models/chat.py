@@ -71,6 +71,7 @@ class Chat(Model):
 
         Raises:
             AlreadyExists: the id is taken.
+            NotFound: the chat was deleted.
             InvalidInput: a value cannot be stored, or there is no content.
 
         Examples:
@@ -107,6 +108,7 @@ class Chat(Model):
 
         Raises:
             AlreadyExists: an id is taken.
+            NotFound: the chat was deleted.
             InvalidInput: a value cannot be stored; the message says which.
 
         Examples:
@@ -117,7 +119,7 @@ class Chat(Model):
             ['user', 'assistant']
         """
         database = self._owner._database("chat.add_messages")
-        return database._add_messages(self.id, messages)
+        return database._append_messages(self.id, messages)
 
     def messages(self, after: IdLike | None = None, limit: int | None = None) -> Iterator[Message]:
         """Iterate over the messages in order, reading page by page.

@@ -12,21 +12,20 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
 from pydantic import Field as PydanticField
 from pydantic._internal._model_construction import ModelMetaclass
-from pydantic_core import to_jsonable_python
 
 from .._native import Edge, Node
 from ..errors import InvalidInput, NotFound, nearest
-from ..fields import DELETE, Condition, Expression
+from ..fields import DELETE, Condition
 from . import show
 from .declared import Field
 from .owner import Owner
 from .relations import Relation
 from .selection import Selection
+from .stored_fields import FieldExpression, checked_changes, reasons, storable
 
 __all__ = ["NodeModel", "StoredModel", "named"]
 
 BUILT_IN: Final = ("Chat", "Message", "Entity", "Summary")
-STORABLE: Final = (bool, int, float, str, bytes, datetime, type(None))
 LONGEST_PREFIX: Final = 255 - 33
 
 N = TypeVar("N", bound="NodeModel")
@@ -48,7 +47,7 @@ class Declaring(ModelMetaclass):
             # names by asking for attributes; an expression is neither.
             asking = sys._getframe(1).f_globals.get("__name__", "")
             if fields and name in fields and not asking.startswith("pydantic."):
-                return Expression(name)
+                return FieldExpression(name, cls, name)
             return super().__getattr__(name)
 
 
@@ -131,7 +130,7 @@ class StoredModel(BaseModel, metaclass=Declaring):
             found = cls.model_validate({**declared, **own})
         except ValidationError as error:
             raise InvalidInput(
-                f"{record.id!r} as it is stored is no {cls.__name__}: {_reasons(error)}",
+                f"{record.id!r} as it is stored is no {cls.__name__}: {reasons(error)}",
                 hint="Give new fields a default, or read it with get_node or get_edge",
             ) from error
         found._extra = {name: properties[name] for name in properties if name not in declared}
@@ -286,7 +285,11 @@ class NodeModel(StoredModel):
             >>> [town.name for town in Town.where((Town.people < 20) | (Town.name == "X")).on(db)]
             ['Voss']
         """
-        return Selection(cls._of, cls.node_label).where(*conditions)
+        return Selection(cls._of, cls.node_label, cls._checked).where(*conditions)
+
+    @classmethod
+    def _checked(cls, changes: Mapping[str, Any]) -> dict[str, Any]:
+        return checked_changes(cls, changes)
 
     @classmethod
     def _of(cls, owner: Owner, node: Node) -> Self:
@@ -435,22 +438,6 @@ def new_id(name: str) -> str:
     return f"{prefix}_{(time_ns() // 1_000_000) << 80 | random:032x}"
 
 
-def storable(value: Any) -> Any:
-    """Give a value as the database stores it; what it does not know, as JSON has it."""
-    if isinstance(value, STORABLE) and type(value) in STORABLE:
-        return value
-    if isinstance(value, dict):
-        return {storable_key(key): storable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [storable(item) for item in value]
-    return to_jsonable_python(value)
-
-
-def storable_key(key: Any) -> str:
-    """Give a key of a dict as text."""
-    return key if type(key) is str else str(to_jsonable_python(key))
-
-
 def same(one: Any, other: Any) -> bool:
     """Tell whether two stored values are one: equal and of one kind, all the way down."""
     if type(one) is not type(other):
@@ -460,9 +447,3 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list):
         return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other)
-
-
-def _reasons(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors()[:3]
-    )

@@ -15,7 +15,6 @@ from ..query import (
     ConvergedQuery,
     Direction,
     GraphFilter,
-    Order,
     Rank,
     Rerank,
     SemanticQuery,
@@ -57,16 +56,22 @@ class Selection(Generic[M]):
         'Ann'
     """
 
-    __slots__ = ("_label", "_make", "_owner", "_parts")
+    __slots__ = ("_check", "_label", "_make", "_owner", "_parts")
 
-    def __init__(self, make: Callable[[Owner, Node], M], label: str) -> None:
+    def __init__(
+        self,
+        make: Callable[[Owner, Node], M],
+        label: str,
+        check: Callable[[Mapping[str, Any]], dict[str, Any]],
+    ) -> None:
         self._make = make
         self._label = label
+        self._check = check
         self._parts: dict[str, Any] = {}
         self._owner: Owner | None = None
 
     def _with(self, **parts: object) -> "Selection[M]":
-        other = Selection(self._make, self._label)
+        other = Selection(self._make, self._label, self._check)
         other._parts = {**self._parts, **parts}
         other._owner = self._owner
         return other
@@ -196,18 +201,19 @@ class Selection(Generic[M]):
         """
         return self._with(rank=rank)
 
-    def order_by(self, *order: "str | tuple[str, Order]") -> "Selection[M]":
+    def order_by(self, *order: Any) -> "Selection[M]":
         """Say the order, where nothing ranks.
 
         Args:
-            *order: names of properties, or pairs such as ``("timestamp", "desc")``; what lacks a
-                property comes last.
+            *order: properties of the class, ``Person.age`` or ``Person.age.desc()``; also names,
+                and pairs such as ``("timestamp", "desc")``. What lacks a property comes last. (To
+                a type checker a field may be of its own type, so anything is taken here.)
 
         Examples:
             >>> from embedded_db import Message
             >>> _ = db.create_chat().add_messages([{"content": text} for text in "bca"])
-            >>> newest = Message.where().on(db).order_by(("content", "desc"))
-            >>> [message.content for message in newest]
+            >>> ordered = Message.where().on(db).order_by(Message.content.desc())
+            >>> [message.content for message in ordered]
             ['c', 'b', 'a']
         """
         return self._with(order_by=order)
@@ -341,15 +347,18 @@ class Selection(Generic[M]):
         """Change properties of all that are selected, up to the limit, all or nothing.
 
         Args:
-            **changes: values by property name; `DELETE` as a value removes the property. They are
-                stored as they are given: the class does not check them, so an object with a value
-                that does not fit its field cannot be read as one of the class any more.
+            **changes: values by property name; `DELETE` as a value removes the property. Those
+                of a `NodeModel` are checked as its objects are, field by field: one that does
+                not fit, or a field that the class does not declare, is refused, and nothing is
+                written. Validators of the whole model are not asked, nor are subclasses that
+                declare a field anew.
 
         Returns:
             How many there were.
 
         Raises:
-            InvalidInput: a value cannot be stored.
+            InvalidInput: a value does not fit its field or cannot be stored, or the class has no
+                such field.
             ReadOnly: it is asked of a snapshot.
             Conflict: others changed them time and again.
 
@@ -359,9 +368,10 @@ class Selection(Generic[M]):
             >>> Message.where(Message.content.in_(["a", "b"])).on(db).update(read=True)
             2
         """
+        checked = self._check(changes)
         return self._written(
-            lambda db, query: db.update_matching(query, changes),
-            lambda tx, id: tx.update_node(id, changes),
+            lambda db, query: db.update_matching(query, checked),
+            lambda tx, id: tx.update_node(id, checked),
         )
 
     def delete(self) -> int:

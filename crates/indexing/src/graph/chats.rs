@@ -7,15 +7,21 @@ use embedded_db_storage::{Direction, ReadTxn};
 use super::{Artefact, GraphWriter, NodeDraft};
 
 impl GraphWriter<'_, '_> {
+    /// The chat of this id, if there is one.
+    pub fn chat(&self, chat_id: &str) -> Result<Option<Slot>> {
+        let Some(slot) = self.txn.node_slot(self.namespace, chat_id)? else { return Ok(None) };
+        if self.node(slot)?.has_label(self.names.chat) {
+            return Ok(Some(slot));
+        }
+        Err(Error::InvalidInput(format!(
+            "the node {chat_id:?} is no Chat; give the id of a chat, or a new one"
+        )))
+    }
+
     /// The chat of this id, made when it is new.
     pub fn ensure_chat(&mut self, chat_id: &str) -> Result<Slot> {
-        if let Some(slot) = self.txn.node_slot(self.namespace, chat_id)? {
-            if self.node(slot)?.has_label(self.names.chat) {
-                return Ok(slot);
-            }
-            return Err(Error::InvalidInput(format!(
-                "the node {chat_id:?} is no Chat; give the id of a chat, or a new one"
-            )));
+        if let Some(slot) = self.chat(chat_id)? {
+            return Ok(slot);
         }
         let draft = NodeDraft {
             id: Some(chat_id.to_owned()),

@@ -1,5 +1,6 @@
 //! What users ask to be written.
 
+use embedded_db_common::calendar::iso;
 use embedded_db_common::{Draft, Error, Result};
 use embedded_db_storage::EdgeTimes;
 
@@ -53,8 +54,10 @@ impl EdgeDraft {
         let (Some(from), began) = (self.valid_from, other.valid_from) else { return Ok(None) };
         if let Some(began) = began.filter(|began| *began >= from) {
             return Err(Error::InvalidInput(format!(
-                "the edge is valid from {began} µs on, and what is to take its place from {from} µs \
-                 on; that has to begin later: give it a valid_from, or retract the edge"
+                "the edge is valid from {} on, and what is to take its place from {} on, which is \
+                 not later; give that one a later valid_from, or retract the edge",
+                iso(began),
+                iso(from)
             )));
         }
         Ok(other.valid_to.is_none_or(|to| to > from).then_some(from))

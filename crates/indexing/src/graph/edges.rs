@@ -1,5 +1,6 @@
 //! Edges, those of users and those that the database makes.
 
+use embedded_db_common::calendar::iso;
 use embedded_db_common::{Draft, Error, Result, Slot, Symbol, clock, names};
 use embedded_db_storage::{EdgeFields, EdgeTimes, ReadTxn};
 
@@ -188,8 +189,10 @@ fn check_weight(weight: f64) -> Result<()> {
 fn check_interval(from: Option<i64>, to: Option<i64>) -> Result<()> {
     match (from, to) {
         (Some(from), Some(to)) if from >= to => Err(Error::InvalidInput(format!(
-            "valid_from ({from} µs) is not before valid_to ({to} µs): at no time would the edge be \
-             true; swap them, or leave one out"
+            "valid_from ({}) is not before valid_to ({}): at no time would the edge be true; swap \
+             them, or leave one out",
+            iso(from),
+            iso(to)
         ))),
         _ => Ok(()),
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use embedded_db_common::calendar::iso;
 use embedded_db_common::record::Properties;
 use embedded_db_common::{Error, Result, Slot, Symbol, Value, ValueRef, names};
 use embedded_db_storage::{
@@ -288,7 +289,7 @@ fn shown(value: &Value) -> String {
         }
         Value::Int(value) => value.to_string(),
         Value::Float(value) => format!("{value:?}"),
-        Value::Time(micros) => format!("{micros} µs since 1970"),
+        Value::Time(micros) => iso(*micros),
         Value::Str(text) => format!("{text:?}"),
         Value::Bytes(bytes) => format!("{} bytes", bytes.len()),
         Value::List(_) => "a list".into(),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
 
+use embedded_db_common::calendar::{date, days_before};
+
 use super::question::Word;
 
 /// Microseconds of a day.
@@ -318,28 +320,6 @@ fn day_number(year: i64, month: u32, day: u32) -> Option<i64> {
 
 fn days_before_year(year: i64) -> i64 {
     days_before(year, 1)
-}
-
-/// Days from 1970-01-01 to the first of a month of the Gregorian calendar.
-fn days_before(year: i64, month: u32) -> i64 {
-    // Years that begin in March end with their leap day.
-    let year = if month < 3 { year - 1 } else { year };
-    let months = (i64::from(month) + 9) % 12;
-    let days = (153 * months + 2) / 5;
-    365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + days - 719_468
-}
-
-/// Year, month and day of a number of days since 1970-01-01.
-fn date(days: i64) -> (i64, u32, u32) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day = days.rem_euclid(146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * year + year / 4 - year / 100);
-    let months = (5 * of_year + 2) / 153;
-    let month = if months < 10 { months + 3 } else { months - 9 };
-    let day = of_year - (153 * months + 2) / 5 + 1;
-    (era * 400 + year + i64::from(month < 3), month as u32, day as u32)
 }
 
 #[cfg(test)]

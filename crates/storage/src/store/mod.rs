@@ -29,6 +29,9 @@ use crate::writer::GroupWriter;
 pub(crate) type Database = heed::Database<'static, Bytes, Bytes>;
 type Env = heed::Env<WithoutTls>;
 
+/// The path that stands for a private database in memory.
+pub const IN_MEMORY: &str = ":memory:";
+
 /// Reader slots: concurrent snapshots over all processes.
 const MAX_READERS: u32 = 1024;
 
@@ -59,6 +62,11 @@ impl Store {
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What users call it: its path, or `:memory:`.
+    pub fn name(&self) -> &Path {
+        if self._temporary.is_some() { Path::new(IN_MEMORY) } else { &self.path }
     }
 
     /// Whether the file that is open still lies where it was opened. Its directory may have been
@@ -110,10 +118,11 @@ impl Store {
     /// Refuses handles that were closed or belong to another process.
     pub fn usable(&self) -> Result<()> {
         if self.forked() {
-            return Err(Error::ForkedHandle { path: self.path.clone(), parent: self.opened_by });
+            let (path, parent) = (self.name().to_owned(), self.opened_by);
+            return Err(Error::ForkedHandle { path, parent });
         }
         if self.closed() {
-            return Err(Error::DatabaseClosed { path: self.path.clone() });
+            return Err(Error::DatabaseClosed { path: self.name().to_owned() });
         }
         Ok(())
     }

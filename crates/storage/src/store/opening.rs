@@ -10,7 +10,7 @@ use std::time::Instant;
 use embedded_db_common::{Durability, Error, Options, Result};
 use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions};
 
-use super::{Database, Env, Gate, MAX_READERS, Store, Symbols, map_lmdb};
+use super::{Database, Env, Gate, IN_MEMORY, MAX_READERS, Store, Symbols, map_lmdb};
 use crate::data_file::{self, DataFile};
 use crate::format::Current;
 use crate::keys::Table;
@@ -109,12 +109,13 @@ impl Store {
             env.clear_stale_readers().map_err(|e| map_lmdb(&data_file, e))?;
         }
         let data_file = DataFile::open(data_file, options.read_only)?;
+        let name = if temporary.is_some() { PathBuf::from(IN_MEMORY) } else { path.clone() };
         Ok(Arc::new_cyclic(|store| Self {
             env,
             tables,
             gate: Gate::default(),
             writer: GroupWriter::default(),
-            symbols: Arc::new(Symbols::new(Weak::clone(store), path.clone())),
+            symbols: Arc::new(Symbols::new(Weak::clone(store), name)),
             path,
             data_file,
             map_size_max: options.map_size_max,
