@@ -501,7 +501,8 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
     def flush(self, timeout: float | None = None, *, progress: bool = False) -> None:
         """Wait until everything stored so far is enriched, and indexes are built.
 
-        With ``ml=None`` nothing is ever enriched, and only indexes are waited for.
+        With ``ml=None`` nothing is enriched, and only indexes are waited for: messages stay
+        pending, as their ``status.waits_for`` says, until the database is opened with a model.
 
         Args:
             timeout: seconds to wait at most; no limit when left out.
@@ -614,7 +615,12 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         store_in_database(self, nodes, edges)
 
     def _status(self, id: str) -> Status:
-        return Status(id, self._native.artefact_status(id))
+        waits_for = None
+        if self._read_only:
+            waits_for = "a process that writes, for this handle only reads"
+        elif self._config.ml is None:
+            waits_for = "a model, for the database is open with ml=None"
+        return Status(id, self._native.artefact_status(id), waits_for)
 
 
 def _checked_path(path: object) -> str:

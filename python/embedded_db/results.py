@@ -162,7 +162,7 @@ class Results(Sequence[Result]):
         ['Rust 2']
     """
 
-    __slots__ = ("_hits", "_owner", "_places", "_rerank_scores")
+    __slots__ = ("_hits", "_made", "_owner", "_places", "_rerank_scores")
 
     def __init__(
         self,
@@ -176,6 +176,8 @@ class Results(Sequence[Result]):
         # Which of the hits, in what order; None means all, as they come.
         self._places = places
         self._rerank_scores = rerank_scores
+        # A result asked for twice is one object: what was changed on its node is there to be saved.
+        self._made: dict[int, Result] = {}
 
     @property
     def pending(self) -> int:
@@ -210,10 +212,11 @@ class Results(Sequence[Result]):
         at = index + size if index < 0 else index
         if not 0 <= at < size:
             raise IndexError(f"result {index} of {size}")
-        if self._places is None:
-            return Result(self._owner, self._hits[at])
-        score = None if self._rerank_scores is None else self._rerank_scores[at]
-        return Result(self._owner, self._hits[self._places[at]], score)
+        if at not in self._made:
+            score = None if self._rerank_scores is None else self._rerank_scores[at]
+            place = at if self._places is None else self._places[at]
+            self._made[at] = Result(self._owner, self._hits[place], score)
+        return self._made[at]
 
     def __iter__(self) -> Iterator[Result]:
         return (self[at] for at in range(len(self)))

@@ -40,7 +40,7 @@ class Transaction(Objects, Querying):
     Made by `EmbeddedDB.transaction`; a context manager that commits at its end and rolls back on
     an exception. No lock is held while it is open: at commit the versions of everything that was
     read or written are checked, and the first committer wins. Point reads and neighbours see its
-    own writes, queries see the state at its beginning. What only a query found is not checked: a
+    own writes, queries and searches see the state at its beginning. What only a query found is not checked: a
     node that comes to match it meanwhile, or stops to, is no conflict.
 
     Examples:
@@ -133,6 +133,10 @@ class Transaction(Objects, Querying):
 
     def delete_node(self, id: IdLike) -> None:
         """Buffer the deletion of a node with its edges; see `EmbeddedDB.delete_node`.
+
+        A chat goes with its messages and summaries as they are at the commit, as with
+        `EmbeddedDB.delete_node`: a message that was changed or added meanwhile is no conflict, and
+        goes too, unless the transaction read it by its id.
 
         Raises:
             NotFound: the node does not exist.

@@ -161,9 +161,9 @@ class Writes(Reads):
         """Store an edge; parallel edges and loops are allowed.
 
         Args:
-            edge: ``source``, ``target`` and ``type``, and where wanted ``id``, ``properties``,
-                ``weight`` (1.0), ``valid_from`` and ``valid_to`` (times with a time zone),
-                ``sources`` (ids it was derived from).
+            edge: ``source`` and ``target`` (nodes or their ids), ``type``, and where wanted
+                ``id``, ``properties``, ``weight`` (1.0), ``valid_from`` and ``valid_to`` (times
+                with a time zone), ``sources`` (what it was derived from, or its ids).
 
         Returns:
             The id: the one given, or a new one beginning with the type.
@@ -306,7 +306,7 @@ class Writes(Reads):
         """Set the embedding of a node by hand; the weaver never overwrites it.
 
         Args:
-            embedding: ``node_id`` and ``vector`` (float32[dim]), and where wanted ``id`` and
+            embedding: ``node_id`` (or the node) and ``vector`` (float32[dim]), and where wanted ``id`` and
                 ``space``, which is made when it is new.
 
         Returns:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from embedded_db import Chat, Conflict, Entity, InvalidInput, Message, NotFound, Summary
+from embedded_db import Chat, Conflict, EmbeddedDB, Entity, InvalidInput, Message, NotFound, Summary
 
 
 def test_a_chat_and_its_messages(db):
@@ -125,6 +125,25 @@ def test_a_deleted_object_is_gone(db):
     second.content = "x"
     with pytest.raises(NotFound):
         second.save()
+
+
+def test_a_deleted_chat_takes_no_messages(db):
+    chat = db.create_chat(title="Trip")
+    stale = db.get_node(chat.id)
+    chat.delete()
+    for add in (
+        lambda: stale.add_message("late"),
+        lambda: stale.add_messages([{"content": "late"}, {"content": "later"}]),
+        lambda: stale.add_messages([]),
+    ):
+        with pytest.raises(NotFound, match=rf"chat '{chat.id}' does not exist any more") as raised:
+            add()
+        assert raised.value.id == chat.id
+        assert "deleted" in raised.value.hint
+    assert db.count() == 0
+    made = db.create_message(chat.id, "anew")
+    assert (made.chat.id, made.chat.title) == (chat.id, None), "by id a chat is made"
+    assert stale.add_message("again").chat == made.chat
 
 
 def test_a_deleted_chat_takes_its_messages(db):
@@ -267,3 +286,39 @@ def test_times(db):
     message = db.create_message("chat", "Houston", timestamp=when)
     assert db.get_node(message.id).timestamp == when
     assert message.created_at > when
+
+
+def test_a_status_says_what_pending_work_waits_for(db, path, model):
+    message = db.create_message("chat", "Alice in Paris")
+    db.flush(timeout=1)
+    status = message.status
+    assert (status.embedding, status.waits_for) == (
+        "pending",
+        "a model, for the database is open with ml=None",
+    )
+    assert "ml=None" in repr(status)
+    assert "ml=None" in status._repr_html_()
+    assert db.get_node("chat").status.waits_for == status.waits_for
+    with pytest.raises(NotFound, match="ml=None"):
+        message.similar()
+    db.close()
+    with EmbeddedDB(path, read_only=True, ml=None) as reader:
+        assert "only reads" in reader.get_node(message.id).status.waits_for
+    with EmbeddedDB(path, ml=model) as woven:
+        assert woven.get_node(message.id).status.waits_for is None
+        woven.flush(timeout=30)
+        assert woven.get_node(message.id).status.embedding == "ready"
+    with EmbeddedDB(path, ml=None) as later:
+        done = later.get_node(message.id).status
+        assert (done.embedding, done.waits_for) == ("ready", None)
+        assert "waits_for" not in repr(done)
+
+
+def test_what_a_query_found_can_be_changed_where_it_stands(db):
+    db.create_chat().add_messages([{"content": "Rust is fast"}, {"content": "Rust is safe"}])
+    results = db.query(text_query={"text": "rust"})
+    results[0].node["read"] = True
+    results[0].node.save()
+    assert db.get_node(results[-2].node.id)["read"] is True
+    for result in results:
+        assert result.node.get("read", False) is (result is results[0])

@@ -111,6 +111,50 @@ def test_query(imported):
     assert [each["id"] for each in json.loads(reached.stdout)["results"]] == ["m1"]
 
 
+def test_search(imported, path):
+    def search(*args, code=0):
+        found = imported("search", *args)
+        assert found.returncode == code, found.stderr
+        return found
+
+    facts = json.loads(search("What did Ann say of a train?", "--legs", "text", "--json").stdout)
+    best = facts["results"][0]
+    assert (best["id"], facts["analysis"]["names"]) == ("m1", ["Ann"])
+    assert sum(best["shares"].values()) == pytest.approx(best["score"])
+    table = search("What did Ann say of a train?", "--legs", "text").stdout.splitlines()
+    assert table[0].split()[:2] == ["score", "text"]
+    assert "sender" in table[0].split()
+    assert "m1" in table[1].split()
+    assert "[red]or[/red]" in table[1]
+    shares = [float(value) for value in table[1].split()[: len(table[0].split()) - 1]]
+    assert sum(shares[1:]) == pytest.approx(shares[0], abs=0.01)
+    one = search("train", "--legs", "text", "--limit", "1", "--chat", "trip", "--json")
+    assert len(json.loads(one.stdout)["results"]) == 1
+    plain = search("train", "--legs", "text", "--profile", "plain", "--json")
+    assert json.loads(plain.stdout)["analysis"]["profile"] == "plain"
+    none = search("submarine", "--legs", "text", "--profile", "plain")
+    assert (none.stdout, none.stderr) == ("", "nothing found\n")
+    with EmbeddedDB(path, ml=None) as db:
+        db.namespace("other").create_message("c", "An airship", id="far")
+    far = search("airship", "--legs", "text", "--namespace", "other", "--json")
+    assert [each["id"] for each in json.loads(far.stdout)["results"]] == ["far"]
+
+
+def test_what_is_refused_is_said_in_words_of_the_command(imported):
+    """No name of an argument in Python stands in a remedy."""
+    for args, hint in [
+        (["query"], "Give words, or --label, --where or --from"),
+        (["query", "train"], "--legs text"),
+        (["search", "train"], "--legs text"),
+        (["search", " "], "in quotes"),
+        (["search", "train", "--legs", "text", "--chat", "no"], "embedded-db query --label Chat"),
+    ]:
+        said = " ".join(imported(*args).stderr.split())
+        assert hint in said
+        for name in ("structural_filters", "semantic", "weights", "ml=", "_query", "where()"):
+            assert name not in said
+
+
 def test_show(imported):
     chat = imported("show", "trip")
     assert chat.returncode == 0, chat.stderr
@@ -135,6 +179,12 @@ def test_verify(imported):
         (["query", "train"], 33, "ModelUnavailable"),
         (["query", "--where", "sender"], 13, "property=value"),
         (["query"], 18, "InvalidQuery: the query is empty"),
+        (["query", "--label", "X", "--limit", "0"], 2, "--limit"),
+        (["search", "train"], 33, "ModelUnavailable"),
+        (["search", "train", "--legs", "text", "--chat", "no"], 10, "no chat has the id"),
+        (["search", ""], 18, "InvalidQuery: the question is empty"),
+        (["search", "train", "--profile", "best"], 2, "conversation"),
+        (["search"], 2, "Missing argument"),
         (["import", "missing.jsonl"], 13, "missing.jsonl"),
         (["import", "talk.jsonl", "--format", "json"], 13, "'jsonl'"),
         (["import", "talk.jsonl", "--date-order", "dym"], 2, "dym"),
@@ -202,7 +252,16 @@ def test_a_bad_line_is_named(run, tmp_path):
 def test_help_names_the_exit_codes(run):
     result = run("--help", db=False)
     assert result.returncode == 0
-    for command in ("import", "export", "stats", "namespaces", "query", "show", "verify"):
+    for command in (
+        "import",
+        "export",
+        "stats",
+        "namespaces",
+        "query",
+        "search",
+        "show",
+        "verify",
+    ):
         assert command in result.stdout
     assert "Exit codes" in result.stdout
 

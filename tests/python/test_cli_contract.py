@@ -112,6 +112,7 @@ COMMANDS = [
     ["show", "edge"],
     ["query", "--label", "Message"],
     ["query", "torn", "--legs", "text"],
+    ["search", "torn", "--legs", "text"],
     ["export", "out"],
     ["import", "talk.jsonl"],
 ]

@@ -243,3 +243,41 @@ def test_objects_are_as_good_as_their_ids(db):
     assert db.exists(a)
     with pytest.raises(InvalidInput, match=r"7 is not an id"):
         db.get_node(7)
+
+
+def test_ends_of_edges_are_ids_or_objects(db):
+    class Thing:
+        id = "town"
+
+    class Nameless:
+        id = 5
+
+    chat = db.create_chat(id="chat")
+    message = chat.add_message("text", id="message")
+    db.create_node({"id": "town", "label": "Town"})
+    node = db.get_node("town")
+    made = db.create_edge({"source": message, "target": node, "type": "ABOUT", "sources": [chat]})
+    edge = db.get_edge(made)
+    assert (edge.source, edge.target, edge.sources) == ("message", "town", ["chat"])
+    batch = db.create_edges(
+        [
+            {"source": chat, "target": Thing(), "type": "T"},
+            {"source": "town", "target": chat, "type": "T"},
+        ]
+    )
+    assert [db.get_edge(id).target for id in batch] == ["town", "chat"]
+    new = db.supersede_edge(made, {"target": chat})
+    assert db.get_edge(new).target == "chat"
+    with db.transaction() as tx:
+        inside = tx.get_node(tx.create_node({"id": "inside", "label": "Town"}))
+        own = tx.create_edge({"source": inside, "target": message, "type": "T"})
+        own = tx.supersede_edge(own, {"source": node, "valid_from": datetime.now(UTC)})
+    assert db.get_edge(own).source == "town"
+    vector = db.create_embedding({"node_id": message, "vector": [1.0, 0.0], "space": "mine"})
+    assert db.get_embedding(vector).node_id == "message"
+    for wrong in (5, None, Nameless(), {"id": "town"}, ["town"]):
+        for end in ("source", "target"):
+            with pytest.raises(InvalidInput, match=rf"{end} is .*an id or an object"):
+                db.create_edge({"source": "town", "target": "chat", "type": "T", end: wrong})
+    with pytest.raises(InvalidInput, match="sources is"):
+        db.create_edge({"source": "town", "target": "chat", "type": "T", "sources": 5})

@@ -21,6 +21,10 @@ def test_the_package_exports_what_it_says():
         embedded_db.nothing  # noqa: B018
 
 
+def test_completion_offers_what_is_public_and_nothing_else():
+    assert dir(embedded_db) == sorted(embedded_db.__all__)
+
+
 def test_about():
     assert re.fullmatch(r"\d+\.\d+\.\d+.*", embedded_db.__version__)
     assert embedded_db.__author__

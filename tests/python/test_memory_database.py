@@ -4,7 +4,9 @@ import os
 import signal
 from pathlib import Path
 
-from embedded_db import EmbeddedDB
+import pytest
+
+from embedded_db import DatabaseClosed, EmbeddedDB, InvalidInput
 
 
 def test_two_handles_share_nothing():
@@ -75,3 +77,26 @@ def test_a_new_database_is_small_and_quick(tmp_path):
             os.stat(file).st_blocks * 512 for file in Path(db.path).rglob("*") if file.is_file()
         )
     assert size <= 1 << 20
+
+
+def test_messages_call_it_as_the_user_does():
+    db = EmbeddedDB(":memory:", ml=None)
+    hidden = db.path
+    assert repr(db) == "EmbeddedDB(':memory:')"
+    other = db.namespace("other")
+    for n in range(600):
+        db.create_node({"id": f"n{n}", "label": "X"})
+    snapshot, nodes = db.snapshot(), db.nodes()
+    node = db.get_node("n1")
+    with db.transaction(), pytest.raises(InvalidInput, match=":memory:") as nested:
+        db.transaction().__enter__()
+    db.close()
+    calls = [db.count, other.count, snapshot.count, lambda: list(nodes), lambda: db.get_node("n1")]
+    for call in calls:
+        with pytest.raises(DatabaseClosed, match=":memory:") as raised:
+            call()
+        assert hidden not in str(raised.value)
+        assert raised.value.path == ":memory:"
+    assert hidden not in str(nested.value)
+    assert hidden not in repr([db, other])
+    assert node.id == "n1"

@@ -15,12 +15,14 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from embedded_db import (
+    DELETE,
     AlreadyExists,
     Attr,
     Conflict,
+    ConvergedQuery,
     EdgeModel,
     EmbeddedDB,
     Expression,
@@ -449,7 +451,8 @@ def test_a_selection_is_changed_as_a_whole(db):
     assert old.limit(2).count() == 2
     with pytest.raises(InvalidInput):
         old.update(age=object())
-    assert old.update(age=1, mood="young") == 5
+    assert db.update_matching(old.to_query(), {"mood": "young"}) == 5
+    assert old.update(age=1) == 5
     assert old.count() == 0
     assert {person.extra["mood"] for person in Person.where(Person.age == 1, MOOD.exists())} == {
         "young"
@@ -475,6 +478,194 @@ def test_a_selection_is_never_cut_silently(db):
     assert len({person.id for person in Person.where()}) == 10_001
     assert len(list(Person.where().limit(10_000))) == 10_000
     assert Person.where().count() == 10_001
+
+
+class Kind(enum.Enum):
+    CAT = "cat"
+    DOG = "dog"
+
+
+class Size2(enum.IntEnum):
+    SMALL = 1
+    LARGE = 2
+
+
+class Pet(NodeModel, label="Pet"):
+    name: str = Field(min_length=1)
+    kind: Kind = Kind.CAT
+    size: Size2 = Size2.SMALL
+    born: date | None = None
+    seen: datetime | None = None
+    price: Decimal = Decimal("1.10")
+    walk: timedelta = timedelta(minutes=5)
+    chip: uuid.UUID = uuid.UUID(int=7)
+    friends: list[Kind] = Field(default_factory=list)
+    basket: Size | None = None
+
+    @field_validator("name")
+    @classmethod
+    def no_numbers(cls, name: str) -> str:
+        if name.isdigit():
+            raise ValueError("a number is no name")
+        return name.title()
+
+
+@pytest.fixture
+def pets(db):
+    db.add_all(
+        [
+            Pet(id="tom", name="Tom", born=date(2020, 2, 28), friends=[Kind.DOG]),
+            Pet(id="rex", name="Rex", kind=Kind.DOG, size=Size2.LARGE, born=date(999, 12, 31)),
+            Pet(id="kim", name="Kim", kind=Kind.DOG, basket=Size(width=3), price=Decimal("9")),
+        ]
+    )
+    return Pet.where().on(db)
+
+
+def test_conditions_compare_what_is_stored(pets):
+    """A value that an object may hold finds the object, whatever it is stored as."""
+
+    def found(*conditions):
+        return {pet.id for pet in pets.where(*conditions)}
+
+    assert found(Pet.kind == Kind.DOG) == {"rex", "kim"}
+    assert found(Pet.kind != Kind.DOG) == {"tom"}
+    assert found(Pet.kind.in_([Kind.CAT])) == found(Pet.kind.not_in([Kind.DOG])) == {"tom"}
+    assert found(Pet.size > Size2.SMALL) == {"rex"}
+    assert found(Pet.born == date(2020, 2, 28)) == {"tom"}
+    assert found(Pet.born >= date(2020, 2, 28)) == {"tom"}
+    assert found(Pet.born > date(2020, 2, 28)) == set()
+    assert found(Pet.born < date(1000, 1, 1)) == {"rex"}
+    assert found(Pet.born.between(date(1, 1, 1), date(2020, 2, 27))) == {"rex"}
+    assert found(Pet.born == None) == {"kim"}  # noqa: E711
+    assert found(Pet.price == Decimal("9")) == {"kim"}
+    assert found(Pet.walk == timedelta(minutes=5)) == {"tom", "rex", "kim"}
+    assert found(Pet.chip <= uuid.UUID(int=8)) == {"tom", "rex", "kim"}
+    assert found(Pet.friends.contains(Kind.DOG)) == {"tom"}
+    assert found(Pet.friends == [Kind.DOG]) == {"tom"}
+    assert found(Pet.basket == Size(width=3)) == {"kim"}
+    assert found(Pet.basket["width"] == 3) == {"kim"}
+    query = ConvergedQuery(structural_filters=[Pet.born >= date(2000, 1, 1)])
+    assert ConvergedQuery.from_dict(query.to_dict()) == query
+
+
+def test_conditions_that_could_not_hold_are_refused(pets):
+    for wrong, said in [
+        (lambda: Pet.price > Decimal("2"), r"Pet\.price is stored as a text.*Decimal.*number"),
+        (lambda: Pet.walk.between(timedelta(0), timedelta(1)), r"Pet\.walk.*text"),
+        (lambda: Pet.born >= datetime(2020, 1, 1, tzinfo=UTC), r"Pet\.born is a date.*\.date\(\)"),
+        (lambda: Pet.seen >= date(2020, 1, 1), r"Pet\.seen is a time.*time zone"),
+        (lambda: Pet.kind == object(), r"Pet\.kind.*cannot be stored"),
+    ]:
+        with pytest.raises(InvalidQuery, match=said):
+            wrong()
+    with pytest.raises(TypeError, match="not iterable"):
+        list(Pet.name)
+
+
+def test_conditions_on_edges_compare_what_is_stored(db):
+    class Met(EdgeModel, type="MET"):
+        on: date
+
+    ann, bob, eva = db.add_all([Person(name=name) for name in ("Ann", "Bob", "Eva")])
+    db.add_all(
+        [
+            Met(source=ann, target=bob, on=date(2020, 5, 1)),
+            Met(source=ann, target=eva, on=date(2021, 5, 1)),
+        ]
+    )
+    late = {"start": ann, "edge_types": ["MET"], "edge_filters": [Met.on > date(2020, 12, 31)]}
+    assert [r.node.id for r in db.query(graph_filter=late)] == [eva.id]
+
+
+def test_a_change_of_many_is_checked_like_one(pets, db):
+    before = [db.get_node(id).properties for id in ("kim", "rex", "tom")]
+    for changes, said in [
+        ({"kind": "fish"}, r"Pet\.kind cannot be 'fish'.*It has to be Kind"),
+        ({"size": "huge"}, r"Pet\.size cannot be 'huge'"),
+        ({"born": "soon"}, r"Pet\.born cannot be 'soon'.*date"),
+        ({"name": 5}, r"Pet\.name cannot be 5.*It has to be str"),
+        ({"name": ""}, r"Pet\.name cannot be ''"),
+        ({"name": "7"}, r"Pet\.name cannot be '7': .*a number is no name"),
+        ({"basket": {"width": "wide"}}, r"Pet\.basket cannot be .*width"),
+        ({"nmae": "Tim"}, r"Pet has no field 'nmae'.*'name'.*update_matching"),
+        ({"name": DELETE}, r"Pet\.name cannot be deleted"),
+        ({"id": "new"}, r"Pet\.id is kept"),
+        ({"kind": Kind.DOG, "born": 2.5}, r"Pet\.born cannot be 2\.5"),
+    ]:
+        for selection in (pets, pets.limit(2)):
+            with pytest.raises(InvalidInput, match=said):
+                selection.update(**changes)
+    with pytest.raises(InvalidInput, match="fish"), db.transaction() as tx:
+        pets.on(tx).update(kind="fish")
+    assert [db.get_node(id).properties for id in ("kim", "rex", "tom")] == before
+
+
+def test_a_change_of_many_is_stored_as_an_object_is(pets, db):
+    one = Pet(name="new", kind=Kind.DOG, born=date(2024, 2, 29), basket=Size(width=1))
+    values = {name: getattr(one, name) for name in ("name", "kind", "born", "basket", "price")}
+    assert pets.where(Pet.size == Size2.LARGE).update(**values) == 1
+    db.add(one)
+    for name in values:
+        assert db.get_node("rex")[name] == db.get_node(one.id)[name]
+    assert pets.limit(1).update(kind="dog", born="2021-01-01") == 1
+    assert pets.update(kind=DELETE) == 4
+    assert {pet.kind for pet in pets} == {Kind.CAT}
+    with db.transaction() as tx:
+        assert pets.on(tx).update(size=Size2.LARGE) == 4
+    assert db.get_node("tom")["size"] == 2
+
+
+def test_a_change_of_many_of_a_class_that_allows_more(db):
+    class Bag(NodeModel):
+        model_config = ConfigDict(extra="allow")
+        colour: str = "red"
+
+    db.add(Bag(id="bag"))
+    assert Bag.where().update(kind=Kind.DOG, colour="blue") == 1
+    assert db.get_node("bag").properties == {"colour": "blue", "kind": "dog"}
+
+
+def test_a_change_of_many_of_a_class_that_names_itself(db):
+    class Step(NodeModel):
+        title: str
+        then: "Step | None" = None
+
+    Step.model_rebuild(_types_namespace={"Step": Step})
+    db.add(Step(id="a", title="a"))
+    assert Step.where().update(then={"id": "b", "title": "b"}) == 1
+    assert db.get(Step, "a").then.title == "b"
+    with pytest.raises(InvalidInput, match=r"then.*title"):
+        Step.where().update(then={"titel": "b"})
+
+
+def test_what_the_database_keeps_is_not_changed_of_many_either(db):
+    db.create_message("chat", "text")
+    with pytest.raises(InvalidInput, match=r"Message\.chat_id is kept"):
+        Message.where().update(chat_id="other")
+    assert Message.where().update(read=True) == 1
+
+
+def test_an_order_is_said_by_fields(pets, db):
+    def ids(*order):
+        return [pet.id for pet in pets.order_by(*order)]
+
+    assert ids(Pet.name) == ids(Pet.name.asc()) == ids("name") == ["kim", "rex", "tom"]
+    assert ids(Pet.name.desc()) == ids(("name", "desc")) == ["tom", "rex", "kim"]
+    assert ids(Pet.kind, Pet.name.desc()) == ["tom", "rex", "kim"]
+    assert ids(Pet.born.desc()) == ["tom", "rex", "kim"], "what has no date comes last"
+    for order in ([Pet.name.desc()], [(Pet.name, "desc")]):
+        found = db.query(labels=["Pet"], order_by=order)
+        assert [result.node.id for result in found] == ["tom", "rex", "kim"]
+        query = ConvergedQuery(labels=["Pet"], order_by=order)
+        assert query.to_dict()["order_by"] == [("name", "desc")]
+    chat = db.create_chat()
+    chat.add_messages([{"content": text, "metadata": {"n": n}} for n, text in enumerate("ab")])
+    last = Message.where().order_by(Message.metadata["n"].desc()).on(db).first()
+    assert last.content == "b"
+    for wrong in (Pet.name == "x", 5, None, (Pet.name, "down"), (Pet.name,)):
+        with pytest.raises(InvalidQuery, match=r"order_by\[0\]"):
+            ids(wrong)
 
 
 # --- edges and relations --------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 The scores themselves are held to their formulas in `test_search_matches_reference.py`.
 """
 
+import inspect
 import math
 import threading
 import time
@@ -10,7 +11,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from embedded_db import EmbeddedDB, InvalidQuery, ModelUnavailable, NotFound, Timeout
+from embedded_db import (
+    EmbeddedDB,
+    InvalidQuery,
+    ModelUnavailable,
+    NotFound,
+    Snapshot,
+    Timeout,
+    Transaction,
+)
 
 WORDS_ALONE = {"semantic": 0}
 
@@ -86,10 +95,32 @@ def test_chats_restrict(chats):
         assert all(result.node.chat_id == "first" for result in asked(chats, "lake", chat))
     both = asked(chats, "lake", ["first", "second"])
     assert set(contents(both)) == everywhere
-    assert len(asked(chats, "lake", "no such chat")) == 0
     for wrong in ([], 5, [None], "", [""]):
         with pytest.raises(InvalidQuery, match="chat"):
             asked(chats, "lake", wrong)
+
+
+def test_a_chat_that_does_not_exist_is_not_found(chats):
+    chats.create_node({"id": "ann", "label": "Person"})
+    chats.create_chat(id="empty")
+    assert len(asked(chats, "lake", "empty")) == 0
+    gone = chats.create_chat()
+    gone.delete()
+    for chat in ("nope", ["first", "nope"], gone, "ann", chats.get_node("ann")):
+        with pytest.raises(NotFound, match="no chat has the id") as raised:
+            asked(chats, "lake", chat)
+        assert raised.value.id in ("nope", gone.id, "ann")
+        assert "Chat.where()" in raised.value.hint
+    with chats.snapshot() as early:
+        chats.create_chat(id="late")
+        with pytest.raises(NotFound, match="late"):
+            asked(early, "lake", "late")
+        chats.delete_node("first")
+        assert len(asked(early, "lake", "first")) > 0
+    with pytest.raises(NotFound, match="first"):
+        asked(chats, "lake", "first")
+    with pytest.raises(NotFound, match="second"):
+        asked(chats.namespace("other"), "lake", "second")
 
 
 def test_who_is_no_candidate_is_no_name(chats):
@@ -263,6 +294,27 @@ def test_an_instant_stays_as_it_was(chats):
             assert [(r.node.id, r.score) for r in asked(late, question)] == [
                 (r.node.id, r.score) for r in now
             ]
+
+
+def test_a_transaction_asks_the_instant_of_its_beginning(chats):
+    question = "What did Bob and Zoe say of the dog?"
+    before = [(r.node.id, r.score) for r in asked(chats, question)]
+    with chats.transaction() as tx:
+        tx.create_node({"label": "Note"})
+        chats.create_message("first", "A dog, a dog!", sender="Zoe", timestamp=at(7, 3, 13))
+        found = asked(tx, question, ["first", "second"], limit=10)
+        assert [(r.node.id, r.score) for r in found] == before
+        found[0].node["seen"] = True
+        found[0].node.save()
+    assert chats.get_node(before[0][0])["seen"] is True
+
+
+@pytest.mark.parametrize("name", ["search", "query", "execute_query", "count_matching"])
+def test_whatever_can_be_asked_is_asked_alike(name):
+    signatures = {
+        inspect.signature(getattr(kind, name)) for kind in (EmbeddedDB, Snapshot, Transaction)
+    }
+    assert len(signatures) == 1
 
 
 def test_namespaces_know_nothing_of_each_other(chats):

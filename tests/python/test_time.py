@@ -656,3 +656,21 @@ def test_edges_of_models_in_time(db):
             own.history()
     assert db.get(Works, moved.id).role == "owner"
     assert db.get(Works, works.id).valid_to == works.valid_to, "it had ended before"
+
+
+def test_errors_show_times_as_people_read_them(db):
+    """No message counts microseconds since 1970."""
+    db.create_nodes([{"id": "a", "label": "N"}, {"id": "b", "label": "N"}])
+    edge = {"source": "a", "target": "b", "type": "T"}
+    db.create_edge({**edge, "id": "e", "valid_from": DAYS[3]})
+    early = DAYS[1] + MICROSECOND
+    with pytest.raises(InvalidInput, match="2026-01-04T00:00:00Z.*2026-01-02T00:00:00.000001Z"):
+        db.supersede_edge("e", {"valid_from": early})
+    with db.transaction() as tx, pytest.raises(InvalidInput, match="2026-01-04T00:00:00Z"):
+        tx.supersede_edge("e", {"valid_from": early})
+    upside_down = {**edge, "valid_from": DAYS[2], "valid_to": DAYS[0]}
+    with pytest.raises(InvalidInput, match=r"\(2026-01-03T00:00:00Z\).*\(2026-01-01T00:00:00Z\)"):
+        db.create_edge(upside_down)
+    db.create_nodes([{"label": "Day", "properties": {"at": DAYS[0]}} for _ in range(2)])
+    with pytest.raises(AlreadyExists, match="2026-01-01T00:00:00Z"):
+        db.create_index("Day", "at", unique=True)

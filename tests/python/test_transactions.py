@@ -240,3 +240,29 @@ def test_a_long_chat_is_deleted_with_its_own_edges(db):
     assert db.count("Message") == 0
     assert [edge.id for edge in db.edges("user")] == [kept]
     assert db.verify()["ok"]
+
+
+def test_a_chat_is_deleted_with_what_is_in_it_at_the_commit(db):
+    """What happens to its messages meanwhile does not hold the deletion up, and nothing is left."""
+    chat = db.create_chat(id="chat")
+    changed, gone = chat.add_messages([{"content": "one"}, {"content": "two"}])
+    with db.transaction() as tx:
+        tx.delete_node("chat")
+        changed.append(" more")
+        gone.delete()
+        chat.add_message("three")
+    assert db.count() == 0
+    assert db.verify()["ok"]
+
+
+def test_a_chat_changed_meanwhile_is_not_deleted(db):
+    chat = db.create_chat(id="chat")
+    read = chat.add_message("one")
+    with pytest.raises(Conflict), db.transaction() as tx:
+        tx.delete_node("chat")
+        db.update_node("chat", {"title": "kept"})
+    with pytest.raises(Conflict), db.transaction() as tx:
+        tx.get_node(read)
+        tx.delete_node("chat")
+        read.append(" more")
+    assert db.get_node(read.id).content == "one more"

@@ -1,15 +1,19 @@
-"""The command ``query``."""
+"""The commands ``query`` and ``search``."""
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 import typer
 
-from ..errors import InvalidInput
+from ..checks import MAX_LIMIT
+from ..database import EmbeddedDB
+from ..errors import InvalidInput, InvalidQuery, ModelUnavailable, NotFound
 from ..models import AnyNode, Message
 from ..results import Results
+from ..search import Part, SearchResults
 from . import output
 from .base import EPILOG, AsJson, ConfigFile, Db, Namespace, app, command, opened
 
@@ -24,6 +28,25 @@ class Legs(StrEnum):
     semantic = "semantic"
 
 
+class Profiles(StrEnum):
+    """How a search ranks."""
+
+    auto = "auto"
+    conversation = "conversation"
+    window = "window"
+    plain = "plain"
+
+
+WEIGHTS: Final[Mapping[Legs, Mapping[Part, float]]] = {
+    Legs.both: {},
+    Legs.text: {"semantic": 0.0, "window_semantic": 0.0},
+    Legs.semantic: {"text": 0.0, "window": 0.0},
+}
+
+Ranking = Annotated[Legs, typer.Option(help="What ranks the results.")]
+Most = Annotated[int, typer.Option(min=1, max=MAX_LIMIT, help="Most results.")]
+
+
 @app.command(epilog=EPILOG)
 @command
 def query(
@@ -36,15 +59,22 @@ def query(
     start: Annotated[
         list[str] | None, typer.Option("--from", help="Only what this node reaches.")
     ] = None,
-    hops: Annotated[int, typer.Option(help="Most hops from there.")] = 2,
-    legs: Annotated[Legs, typer.Option(help="What ranks the results.")] = Legs.both,
-    limit: Annotated[int, typer.Option(help="Most results.")] = 10,
+    hops: Annotated[int, typer.Option(min=0, max=1000, help="Most hops from there.")] = 2,
+    legs: Ranking = Legs.both,
+    limit: Most = 10,
     namespace: Namespace = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Find nodes by words, meaning, properties and graph reach."""
+    if not (text or label or where or start):
+        raise InvalidQuery(
+            "the query is empty: it has neither words nor conditions",
+            hint="Give words, or --label, --where or --from",
+        )
     with opened(db, namespace, config, read_only=True) as database:
+        if text:
+            _check_model(database, legs)
         results = database.query(
             structural_filters=[_condition(text) for text in where or []],
             graph_filter={"start": start, "max_hops": hops} if start else None,
@@ -54,6 +84,61 @@ def query(
             limit=limit,
         )
         _print_results(results, as_json)
+
+
+@app.command(epilog=EPILOG)
+@command
+def search(
+    db: Db,
+    question: Annotated[str, typer.Argument(help="A question in plain words.")],
+    chat: Annotated[list[str] | None, typer.Option(help="Only messages of this chat.")] = None,
+    profile: Annotated[Profiles, typer.Option(help="How to rank.")] = Profiles.auto,
+    legs: Ranking = Legs.both,
+    limit: Most = 10,
+    namespace: Namespace = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a question in plain words, and see what every part gave to each score."""
+    if not question.strip():
+        raise InvalidQuery("the question is empty", hint="Ask something, in quotes")
+    with opened(db, namespace, config, read_only=True) as database:
+        _check_model(database, legs)
+        try:
+            results = database.search(
+                question, chat or None, limit, profile.value, weights=WEIGHTS[legs]
+            )
+        except NotFound as error:
+            hint = "Find the ids of chats with: embedded-db query --label Chat"
+            raise NotFound(error.message, hint=hint, id=error.id) from None
+        _print_found(results, as_json)
+
+
+def _check_model(database: EmbeddedDB, legs: Legs) -> None:
+    if legs != Legs.text and database.config.ml is None:
+        raise ModelUnavailable(
+            "comparing by meaning needs a model, and the configuration has none",
+            hint="Go by words alone with --legs text, or leave ml out of the --config",
+        )
+
+
+def _print_found(results: SearchResults, as_json: bool) -> None:
+    if as_json:
+        found = {"analysis": results.analysis, "pending": results.pending}
+        output.as_json({**found, "results": results.to_dicts()})
+        return
+    shares = [result.shares or {} for result in results]
+    parts = [part for part in get_args(Part) if any(each.get(part) for each in shares)]
+    rows = [
+        (
+            result.score,
+            *(each.get(part, 0.0) for part in parts),
+            result.node.id,
+            _headline(result.node),
+        )
+        for result, each in zip(results, shares, strict=True)
+    ]
+    _print_rows(("score", *parts, "id", ""), rows, results.pending)
 
 
 COMPARISONS: Final = {
@@ -108,12 +193,16 @@ def _print_results(results: Results, as_json: bool) -> None:
         )
         for result in results
     ]
+    _print_rows(("score", "similarity", "text", "hops", "id", ""), rows, results.pending)
+
+
+def _print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], pending: int) -> None:
     if rows:
-        output.table(("score", "similarity", "text", "hops", "id", ""), rows)
+        output.table(columns, rows)
     else:
         output.note("nothing found")
-    if results.pending:
-        output.note(f"{results.pending} matching nodes are not embedded yet")
+    if pending:
+        output.note(f"{pending} matching nodes are not embedded yet")
 
 
 def _headline(node: AnyNode) -> str:

@@ -191,9 +191,13 @@ class Message(Model):
         database = self._owner._database("message.similar")
         embedding = database.get_embedding_for_node(self.id)
         if embedding is None:
+            status = self.status
+            waits = "" if status.waits_for is None else f" and waits for {status.waits_for}"
             raise NotFound(
-                f"message {self.id!r} has no embedding yet (it is {self.status.embedding})",
-                hint="Wait for it with db.wait_for(message, 'embedding')",
+                f"message {self.id!r} has no embedding yet (it is {status.embedding}{waits})",
+                hint="Open the database with a model, and let it write"
+                if waits
+                else "Wait for it with db.wait_for(message, 'embedding')",
                 id=self.id,
             )
         results = database.query(

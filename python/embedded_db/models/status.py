@@ -33,11 +33,17 @@ class Status:
         >>> woven.close()
     """
 
-    __slots__ = ("_id", "_states")
+    __slots__ = ("_id", "_states", "_waits_for")
 
-    def __init__(self, id: str, states: Mapping[str, tuple[str, str | None]]) -> None:
+    def __init__(
+        self,
+        id: str,
+        states: Mapping[str, tuple[str, str | None]],
+        waits_for: str | None = None,
+    ) -> None:
         self._id = id
         self._states = dict(states)
+        self._waits_for = waits_for
 
     def _state(self, name: str) -> tuple[State, str | None]:
         if name not in self._states:
@@ -65,6 +71,23 @@ class Status:
     def summary(self) -> State:
         """Whether the summary of a chat is up to date."""
         return self._state("summary")[0]
+
+    @property
+    def waits_for(self) -> str | None:
+        """What pending work waits for, where this handle enriches nothing; else None.
+
+        With ``ml=None`` what is pending stays so until the database is opened with a model, and
+        on a handle that only reads until a process that writes takes it up.
+
+        Examples:
+            >>> from embedded_db import EmbeddedDB
+            >>> with EmbeddedDB(":memory:", ml=None) as plain:
+            ...     status = plain.create_message("chat", "Hello").status
+            >>> status.embedding, status.waits_for
+            ('pending', 'a model, for the database is open with ml=None')
+        """
+        pending = any(state == "pending" for state, _ in self._states.values())
+        return self._waits_for if pending else None
 
     def error(self, name: str) -> str | None:
         """Give the reason of the last failure of an artefact in one line, or None.
@@ -104,20 +127,21 @@ class Status:
     __hash__ = None  # type: ignore[assignment]
 
     def _repr_html_(self) -> str:
-        return show.table(
-            "Status",
-            (
-                (name, state if error is None else f"{state}: {self.error(name)}")
-                for name, (state, error) in self._states.items()
-            ),
-        )
+        rows = [
+            (name, state if error is None else f"{state}: {self.error(name)}")
+            for name, (state, error) in self._states.items()
+        ]
+        if self.waits_for is not None:
+            rows.append(("waits for", self.waits_for))
+        return show.table("Status", rows)
 
     def __repr__(self) -> str:
         parts = ", ".join(
             f"{name}={state}" + (f" ({self.error(name)})" if error else "")
             for name, (state, error) in self._states.items()
         )
-        return f"Status({parts})"
+        waits = f", waits_for={self.waits_for!r}" if self.waits_for is not None else ""
+        return f"Status({parts}{waits})"
 
 
 def status_of(owner: Owner, id: str) -> Status:

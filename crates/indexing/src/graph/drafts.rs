@@ -54,8 +54,8 @@ impl EdgeDraft {
         let (Some(from), began) = (self.valid_from, other.valid_from) else { return Ok(None) };
         if let Some(began) = began.filter(|began| *began >= from) {
             return Err(Error::InvalidInput(format!(
-                "the edge is valid from {} on, and what is to take its place from {} on, which is \
-                 not later; give that one a later valid_from, or retract the edge",
+                "the edge is valid from {} on, and what is to take its place from {} on; that has to \
+                 begin later: give it a valid_from, or retract the edge",
                 iso(began),
                 iso(from)
             )));
