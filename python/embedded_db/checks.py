@@ -314,6 +314,8 @@ def _order(where: str, given: object) -> list[tuple[str, str]]:
     order = []
     for at, item in enumerate(given):
         item = item.asc() if isinstance(item, Expression) else item
+        if isinstance(item, str) and item.startswith("-"):
+            raise wrong(f"{where}[{at}]", item, f'({item[1:]!r}, "desc") for the greatest first')
         name, way = (item, "asc") if isinstance(item, str) else _pair(f"{where}[{at}]", item)
         name = name.name if isinstance(name, Expression) else name
         way = choice(f"the direction of {where}[{at}]", way, ("asc", "desc"))

@@ -210,7 +210,9 @@ def _iterable(objs: object) -> Iterable[Any]:
 
 def _no_model(model: object) -> InvalidInput:
     return InvalidInput(
-        f"{shown(model)} is no model", hint="Give a class of NodeModel or EdgeModel"
+        f"{shown(model)} is no model",
+        hint="Give a class of NodeModel or EdgeModel; chats, messages and other objects of the "
+        "database's own classes are read with get_node",
     )
 
 

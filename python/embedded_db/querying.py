@@ -7,6 +7,7 @@ from typing import Any, Protocol, cast
 from ._native import Cursor, Hits
 from .checks import MAX_LIMIT, native_query
 from .errors import InvalidInput, shown
+from .fields import Expression
 from .models import IdLike, Owner
 from .query import (
     ConvergedQuery,
@@ -275,12 +276,12 @@ class Querying(ABC):
         """
         return self._asked().count_matching(checked_query(query).native)
 
-    def group_count(self, query: ConvergedQuery, property: str) -> dict[Any, int]:
+    def group_count(self, query: ConvergedQuery, property: str | Expression[Any]) -> dict[Any, int]:
         """Count the nodes that a query matches by the value of a property.
 
         Args:
             query: a query without semantic and text legs.
-            property: its name, or a dotted path.
+            property: its name, a dotted path, or a field of a model.
 
         Returns:
             The number of nodes of each value, the most frequent first; those that lack the
@@ -297,7 +298,8 @@ class Querying(ABC):
             >>> db.group_count(ConvergedQuery(labels=["Message"]), "sender")
             {'Ann': 2, 'Bob': 1}
         """
-        return self._asked().group_count(checked_query(query).native, property)
+        name = property.name if isinstance(property, Expression) else property
+        return self._asked().group_count(checked_query(query).native, name)
 
     def _results(
         self, native: dict[str, Any], after: Cursor | None, rerank: Rerank | None

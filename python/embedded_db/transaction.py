@@ -40,8 +40,8 @@ class Transaction(Objects, Querying):
     Made by `EmbeddedDB.transaction`; a context manager that commits at its end and rolls back on
     an exception. No lock is held while it is open: at commit the versions of everything that was
     read or written are checked, and the first committer wins. Point reads and neighbours see its
-    own writes, queries and searches see the state at its beginning. What only a query found is not checked: a
-    node that comes to match it meanwhile, or stops to, is no conflict.
+    own writes, queries and searches see the state at its beginning. What only a query found is
+    not checked: a node that comes to match it meanwhile, or stops to, is no conflict.
 
     Examples:
         >>> ann = db.create_node({"label": "Person", "properties": {"name": "Ann"}})

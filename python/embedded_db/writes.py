@@ -306,8 +306,8 @@ class Writes(Reads):
         """Set the embedding of a node by hand; the weaver never overwrites it.
 
         Args:
-            embedding: ``node_id`` (or the node) and ``vector`` (float32[dim]), and where wanted ``id`` and
-                ``space``, which is made when it is new.
+            embedding: ``node_id`` (or the node) and ``vector`` (float32[dim]), and where wanted
+                ``id`` and ``space``, which is made when it is new.
 
         Returns:
             The id: the one given, or a new one.

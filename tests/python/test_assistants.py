@@ -397,3 +397,10 @@ def test_meaning_helps_to_choose(path):
         db.flush(timeout=30)
         context = chat.context("zebra", 10, count_tokens=words)
         assert context[0]["content"] == "zebra stripes"
+
+
+def test_a_message_given_as_a_dict_is_told_how(db):
+    chat = db.create_chat()
+    with pytest.raises(InvalidInput, match=r"add_message\(\*\*message\)"):
+        chat.add_message({"role": "user", "content": "Hello"})
+    assert db.count("Message") == 0

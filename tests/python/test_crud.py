@@ -245,6 +245,13 @@ def test_objects_are_as_good_as_their_ids(db):
         db.get_node(7)
 
 
+def test_a_property_in_the_wrong_place_is_told_the_right_one(db):
+    with pytest.raises(InvalidInput, match=r'"name" is no field of a node.*properties, a dict'):
+        db.create_node({"label": "Person", "name": "Ann"})
+    with pytest.raises(InvalidInput, match=r'"since" is no field of an edge.*properties, a dict'):
+        db.create_edge({"source": "a", "target": "b", "type": "T", "since": 2020})
+
+
 def test_ends_of_edges_are_ids_or_objects(db):
     class Thing:
         id = "town"

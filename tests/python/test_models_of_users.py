@@ -389,7 +389,7 @@ def test_conditions_do_not_pretend_to_be_true():
         Person.where(True)
     with pytest.raises(InvalidQuery, match="no condition"):
         _ = (Person.age > 1) & True
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="Person has no field 'agee'.*'age'"):
         Person.agee  # noqa: B018
     assert Person(name="x", age=3).age == 3
 
@@ -666,6 +666,14 @@ def test_an_order_is_said_by_fields(pets, db):
     for wrong in (Pet.name == "x", 5, None, (Pet.name, "down"), (Pet.name,)):
         with pytest.raises(InvalidQuery, match=r"order_by\[0\]"):
             ids(wrong)
+    with pytest.raises(InvalidQuery, match=r"'-name'.*\('name', \"desc\"\)"):
+        ids("-name")
+
+
+def test_groups_are_counted_by_fields(pets, db):
+    assert pets.group_count(Pet.kind) == pets.group_count("kind") == {"dog": 2, "cat": 1}
+    assert db.group_count(pets.to_query(), Pet.size) == {1: 2, 2: 1}
+    assert pets.group_count(Pet.basket["width"]) == {None: 2, 3: 1}
 
 
 # --- edges and relations --------------------------------------------------------------------------
@@ -770,7 +778,7 @@ def test_all_or_nothing(db):
         with pytest.raises(InvalidInput, match="no list"):
             db.add_all(wrong)
     for wrong in (7, str, Message):
-        with pytest.raises(InvalidInput, match="no model"):
+        with pytest.raises(InvalidInput, match="no model.*get_node"):
             db.get(wrong, "x")
     with pytest.raises(AlreadyExists):
         db.add_all([ann, Person(id=ann.id, name="Twin")])

@@ -182,7 +182,7 @@ pub(crate) fn node(given: &Bound<'_, PyAny>) -> PyResult<NodeDraft> {
             }
             Ok(true)
         },
-        "id, labels, label, properties",
+        "id, labels, label, and properties, a dict that holds everything else",
     )?;
     Ok(out)
 }
@@ -244,7 +244,8 @@ pub(crate) fn successor(given: &Bound<'_, PyAny>) -> PyResult<EdgeSuccessor> {
             }
             Ok(true)
         },
-        "id, source, target, type, properties, weight, valid_from, valid_to, sources",
+        "id, source, target, type, weight, valid_from, valid_to, sources, and properties, a dict \
+         that holds everything else",
     )?;
     Ok(EdgeSuccessor { source, target, edge_type, draft: out })
 }

@@ -51,6 +51,11 @@ def stored_content(message: Mapping[str, Any], where: str) -> dict[str, Any]:
                 "tool_calls or a refusal may have none",
             )
         return {"content": "", "parts": []}
+    if isinstance(content, Mapping) and "content" in content:
+        raise InvalidInput(
+            f"content of {where} is {shown(content)}",
+            hint="Give a whole message as add_message(**message), or many with add_messages",
+        )
     if not isinstance(content, list | tuple) or not content:
         raise InvalidInput(
             f"content of {where} is {shown(content)}",

@@ -48,6 +48,12 @@ class Declaring(ModelMetaclass):
             asking = sys._getframe(1).f_globals.get("__name__", "")
             if fields and name in fields and not asking.startswith("pydantic."):
                 return FieldExpression(name, cls, name)
+            if fields and not name.startswith("_") and not asking.startswith("pydantic"):
+                raise AttributeError(
+                    f"{cls.__name__} has no field {name!r}. {nearest(name, fields)}",
+                    name=name,
+                    obj=cls,
+                )
             return super().__getattr__(name)
 
 

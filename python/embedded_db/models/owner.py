@@ -9,6 +9,7 @@ from ..errors import InvalidInput, shown
 if TYPE_CHECKING:
     from .._native import Cursor
     from ..database import EmbeddedDB
+    from ..fields import Expression
     from ..query import ConvergedQuery, Rerank
     from ..results import Results
     from .wrapping import AnyNode
@@ -117,7 +118,9 @@ class Owner(Protocol):
         """Count what a query matches."""
         ...
 
-    def group_count(self, query: "ConvergedQuery", property: str) -> dict[Any, int]:
+    def group_count(
+        self, query: "ConvergedQuery", property: "str | Expression[Any]"
+    ) -> dict[Any, int]:
         """Count what a query matches by the value of a property."""
         ...
 

@@ -322,11 +322,11 @@ class Selection(Generic[M]):
             return self._asked().count_matching(self.to_query())
         return sum(1 for _ in self)
 
-    def group_count(self, property: str) -> dict[Any, int]:
+    def group_count(self, property: Any) -> dict[Any, int]:
         """Count them by the value of a property; see `EmbeddedDB.group_count`.
 
         Args:
-            property: its name, or a dotted path.
+            property: a property of the class, such as ``Person.town``, or its name or dotted path.
 
         Raises:
             InvalidQuery: there is a limit or a ranking, or a value is a list or dict.

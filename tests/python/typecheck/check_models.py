@@ -4,7 +4,7 @@ A line that has to be an error carries ``type: ignore``, which both refuse where
 """
 
 from collections.abc import Iterator
-from typing import ClassVar, assert_type
+from typing import ClassVar, Literal, assert_type
 
 from embedded_db import (
     Attr,
@@ -63,6 +63,8 @@ def conditions() -> None:
     assert_type(Message.where(Message.role == "user").first(), Message | None)
     assert_type(Fact.where(Fact.superseded_by.missing()).first(), Fact | None)
     assert_type(list(Part.where().matching("x")), list[Part])
+    assert_type(Person.where().order_by(Person.age, Person.nick.desc()), Selection[Person])
+    assert_type(Message.sender.asc(), tuple[str, Literal["asc"]])
 
 
 def assistants(chat: Chat) -> None:
@@ -77,6 +79,7 @@ def mistakes(db: EmbeddedDB, ann: Person) -> None:
     Person()  # type: ignore[call-arg]
     Person(name=3)  # type: ignore[arg-type]
     Person(name="Ann", nope=1)  # type: ignore[call-arg]
+    db.query(labels=["Person"], order_by=[3])  # type: ignore[list-item]
     Knows(since=1)  # type: ignore[call-arg]
     ann.nick = 5  # type: ignore[assignment]
     Person.where("Ann")  # type: ignore[arg-type]
