@@ -241,6 +241,13 @@ def fill(db, messages):
         db.create_node({"id": f"m{number}", "label": "Message", "properties": said})
 
 
+def make_sure_of(db, chats):
+    """Make the chats that no message has made: a chat that is asked for has to exist."""
+    for chat in chats:
+        if not db.exists(chat):
+            db.create_chat(id=chat)
+
+
 def stored(db, vectors=True):
     """The turns as they are read back, in the order in which they were made."""
     out = []
@@ -286,6 +293,7 @@ def test_scores_are_those_of_the_formulas(messages, question, profile, chats, on
     model = FakeModel(dim=16)
     with EmbeddedDB(":memory:", ml=model) as db:
         fill(db, messages)
+        make_sure_of(db, chats or ())
         db.flush(timeout=30)
         filters = []
         if only_sender:
@@ -393,6 +401,8 @@ def test_chats_of_many_answer_as_if_they_were_alone(messages, question, profile)
                     timestamp=node["timestamp"],
                     id=node.id,
                 )
+        make_sure_of(db, chats)
+        make_sure_of(alone, chats)
         db.flush(timeout=30)
         text, _ = put_into(question)
         asked = {"limit": 100, "profile": profile, "labels": ["Message"]}
