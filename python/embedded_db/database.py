@@ -58,10 +58,9 @@ class _Closed:
         self._shown = shown
 
     def __getattr__(self, name: str) -> Any:
-        again = "What it held is gone: open a new one" if self._shown == MEMORY else "Open it again"
         raise DatabaseClosed(
             f"the database {self._shown!r} is closed",
-            hint=f"{again} with EmbeddedDB(path)",
+            hint="Open it again with EmbeddedDB(path)",
             path=self._shown,
         )
 

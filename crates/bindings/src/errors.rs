@@ -120,9 +120,6 @@ fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         Error::NotFound { kind, id } | Error::AlreadyExists { kind, id } => {
             fields.set_item("kind", kind)?;
             fields.set_item("id", id)?;
-            if *kind == "chat" {
-                fields.set_item("hint", "Chat.where().on(db) gives all chats")?;
-            }
         }
         Error::Taken { id, .. } => fields.set_item("id", id)?,
         Error::Conflict { kind, id, expected, found } => {

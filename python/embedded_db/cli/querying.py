@@ -110,7 +110,7 @@ def search(
             )
         except NotFound as error:
             hint = "Find the ids of chats with: embedded-db query --label Chat"
-            raise NotFound(error.message, hint=hint, id=error.id) from None
+            raise NotFound(f"no chat has the id {error.id!r}", hint=hint, id=error.id) from None
         _print_found(results, as_json)
 
 

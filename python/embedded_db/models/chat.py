@@ -25,7 +25,7 @@ class Chat(Model):
         >>> chat.title, [(message.sender, message.content) for message in chat.messages()]
         ('Trip', [('Ann', 'See you there')])
         >>> chat.status  # nothing is summarised here, for the database has no model
-        Status(summary=pending)
+        Status(summary=pending, waits_for='a model, for the database is open with ml=None')
     """
 
     __slots__ = ()

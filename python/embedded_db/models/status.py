@@ -28,8 +28,8 @@ class Status:
         >>> status = message.status
         >>> status.embedding, status.entities, status.links, message.chat.status.summary
         ('ready', 'ready', 'ready', 'ready')
-        >>> status.to_dict()
-        {'embedding': 'ready', 'entities': 'ready', 'links': 'ready'}
+        >>> status.to_dict(), status.waits_for
+        ({'embedding': 'ready', 'entities': 'ready', 'links': 'ready'}, None)
         >>> woven.close()
     """
 
