@@ -340,7 +340,11 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             metadata=metadata,
             properties=properties,
         )
-        return self._add_messages(id_of(chat_id), [message])[0]
+        return self._add_message(id_of(chat_id), message)
+
+    def _add_message(self, chat_id: str, message: Mapping[str, Any]) -> Message:
+        [draft] = stored_messages([message], chat_id)
+        return Message(self, self._native.add_message(chat_id, draft))
 
     def _add_messages(self, chat_id: str, messages: Sequence[Mapping[str, Any]]) -> list[Message]:
         drafts = stored_messages(messages, chat_id)
@@ -420,6 +424,9 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
 
     def snapshot(self) -> Snapshot:
         """Pin this instant for several reads: ``with db.snapshot() as s:``.
+
+        Raises:
+            QuotaExceeded: 1,000 states are held already; close snapshots that are not needed.
 
         Examples:
             >>> with db.snapshot() as before:

@@ -192,7 +192,8 @@ class Results(Sequence[Result]):
         """Where the results go on: pass it as ``after`` with the same query. None at the end.
 
         It holds the state that the query saw until it and these results are gone, or until
-        `Config.max_snapshot_age` has passed.
+        `Config.max_snapshot_age` has passed. Where 1,000 states are held, the oldest cursors give
+        way to newer ones: read many pages at leisure within ``db.snapshot()``.
         """
         return self._hits.cursor if self._places is None else None
 

@@ -197,15 +197,15 @@ def test_what_cannot_be_a_node(db, columns, error, words, column, row):
         ({"type": ["T", None]}, InvalidInput, "it is None", "type", 1),
         ({"type": ["T", ""]}, InvalidInput, "is empty", "type", 1),
         ({"weight": [1.0, float("inf")]}, InvalidInput, "finite", "weight", 1),
-        ({"weight": ["1", "x"]}, InvalidInput, "it is '1'", "weight", 0),
+        ({"weight": ["1", "x"]}, InvalidInput, "weight is '1'", "weight", 0),
         (
             {"valid_from": [T0, T0], "valid_to": [T0 + timedelta(1), T0]},
             InvalidInput,
-            "not after valid_from",
+            "not before valid_to",
             "valid_to",
             1,
         ),
-        ({"valid_to": [1, 2]}, InvalidInput, "timestamp", "valid_to", 0),
+        ({"valid_to": [1, 2]}, InvalidInput, "datetime", "valid_to", 0),
         ({"id": ["e", "e"]}, AlreadyExists, "exists", "id", 1),
         ({"sources": [["x"], [""]]}, InvalidInput, "source", "sources", 1),
     ],
@@ -217,6 +217,25 @@ def test_what_cannot_be_an_edge(db, change, error, words, column, row):
         db.load_arrow(nodes, pa.table(edges))
     assert (caught.value.column, caught.value.row) == (column, row)
     assert (db.count(), db.count_edges()) == (2, 0)
+
+
+def test_a_value_that_is_taken_is_named_by_its_column(db):
+    db.create_index("X", "code", unique=True)
+    db.create_node({"label": "X", "properties": {"code": 7}})
+    plain = pa.table({"label": ["X"] * 3, "code": [5, 6, 7]})
+    with pytest.raises(AlreadyExists, match="unique") as caught:
+        db.load_arrow(plain)
+    assert (caught.value.column, caught.value.row) == ("code", 2)
+    packed = pa.table({"label": ["X"] * 2, "properties": [{"code": 5}, {"code": 5}]})
+    with pytest.raises(AlreadyExists, match="unique") as caught:
+        db.load_arrow(packed)
+    assert (caught.value.column, caught.value.row) == ("properties", 1)
+    # A property may have the name of a field.
+    named = pa.table({"label": ["X"], "properties": [{"id": "", "": 1}]})
+    with pytest.raises(InvalidInput, match="property name") as caught:
+        db.load_arrow(named)
+    assert (caught.value.column, caught.value.row) == ("properties", 0)
+    assert db.count() == 1
 
 
 def test_rows_are_counted_over_the_whole_table(db):

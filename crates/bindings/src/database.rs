@@ -15,7 +15,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::arguments::{Text, Timeout};
 use crate::convert::{
-    changes, edge, edge_changes, embedding, flat, node, string, strings, successor, vector,
+    changes, edge, edge_changes, embedding, flat, items, node, string, strings, successor, vector,
 };
 use crate::errors::{Released, detached, interrupted, invalid, to_python};
 use crate::objects::{Edge, Embedding, Node};
@@ -168,12 +168,11 @@ impl Database {
 
     fn create_node(&self, py: Python<'_>, node: &Bound<'_, PyAny>) -> PyResult<String> {
         let draft = self::node(node)?;
-        let mut ids = detached(py, || self.inner.create_nodes(vec![draft]))?;
-        Ok(ids.swap_remove(0))
+        detached(py, || self.inner.create_node(draft))
     }
 
     fn create_nodes(&self, py: Python<'_>, nodes: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
-        let drafts = nodes.try_iter()?.map(|item| node(&item?)).collect::<PyResult<_>>()?;
+        let drafts = items(nodes, node)?;
         detached(py, || self.inner.create_nodes(drafts))
     }
 
@@ -214,12 +213,11 @@ impl Database {
 
     fn create_edge(&self, py: Python<'_>, edge: &Bound<'_, PyAny>) -> PyResult<String> {
         let draft = self::edge(edge)?;
-        let mut ids = detached(py, || self.inner.create_edges(vec![draft]))?;
-        Ok(ids.swap_remove(0))
+        detached(py, || self.inner.create_edge(draft))
     }
 
     fn create_edges(&self, py: Python<'_>, edges: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
-        let drafts = edges.try_iter()?.map(|item| edge(&item?)).collect::<PyResult<_>>()?;
+        let drafts = items(edges, edge)?;
         detached(py, || self.inner.create_edges(drafts))
     }
 
@@ -256,8 +254,7 @@ impl Database {
 
     fn create_embedding(&self, py: Python<'_>, embedding: &Bound<'_, PyAny>) -> PyResult<String> {
         let draft = self::embedding(embedding)?;
-        let mut ids = detached(py, || self.inner.create_embeddings(vec![draft]))?;
-        Ok(ids.swap_remove(0))
+        detached(py, || self.inner.create_embedding(draft))
     }
 
     fn update_embedding(
@@ -338,14 +335,24 @@ impl Database {
         Ok(Node { inner })
     }
 
+    fn add_message(
+        &self,
+        py: Python<'_>,
+        chat_id: Text<'_>,
+        message: &Bound<'_, PyAny>,
+    ) -> PyResult<Node> {
+        let message = flat(message, "a message")?;
+        let inner = detached(py, || self.inner.add_message(&chat_id, message))?;
+        Ok(Node { inner })
+    }
+
     fn add_messages(
         &self,
         py: Python<'_>,
         chat_id: Text<'_>,
         messages: &Bound<'_, PyAny>,
     ) -> PyResult<Vec<Node>> {
-        let messages =
-            messages.try_iter()?.map(|item| flat(&item?, "a message")).collect::<PyResult<_>>()?;
+        let messages = items(messages, |item| flat(item, "a message"))?;
         detached(py, || self.inner.add_messages(&chat_id, messages)).map(nodes)
     }
 

@@ -92,7 +92,7 @@ impl Database {
             Err(refused) => return Err(refused),
         }
         self.engine()?.work_on_indexes()?;
-        if !matches!(error, Error::Taken { .. }) {
+        if !matches!(error.bare(), Error::Taken { .. }) {
             return Err(error);
         }
         Err(self.why_not_unique(label, property, error, interrupted)?)
@@ -368,5 +368,5 @@ fn step(store: &Arc<Store>, names: Names) -> Result<bool> {
 
 /// Whether trying again would not help: the values themselves cannot be indexed.
 fn is_final(error: &Error) -> bool {
-    matches!(error, Error::Taken { .. } | Error::InvalidInput(_) | Error::Corruption { .. })
+    matches!(error.bare(), Error::Taken { .. } | Error::InvalidInput(_) | Error::Corruption { .. })
 }

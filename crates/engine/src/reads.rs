@@ -13,7 +13,7 @@ use embedded_db_storage::{
 
 use crate::database::{Database, Engine};
 use crate::objects::{Edge, Embedding, Node, Path};
-use crate::pins::HeldPin;
+use crate::pins::{HeldPin, Holder};
 use crate::queries::Query;
 
 /// Part of a long list, and where it goes on.
@@ -584,7 +584,7 @@ impl Database {
         let engine = self.engine()?;
         let snapshot = engine.store.read().or_else(|error| {
             // The table of readers may be full of snapshots that are too old to be read.
-            if engine.pins.end_expired() { engine.store.read() } else { Err(error) }
+            if engine.pins.end_expired(&engine.store) { engine.store.read() } else { Err(error) }
         })?;
         self.check_namespace(&snapshot)?;
         read(&Reader { engine: &engine, snapshot: &snapshot, namespace: self.namespace_id() })
@@ -602,15 +602,15 @@ impl Database {
     /// Many reads of one instant.
     pub fn snapshot(&self) -> Result<PinnedReads> {
         let engine = self.engine()?;
-        engine.pins.end_expired();
+        engine.pins.end_expired(&engine.store);
         let pin = engine.views.pin(&engine.store)?;
-        self.hold(&engine, pin)
+        self.hold(&engine, pin, Holder::User)
     }
 
     /// Keeps a pin until it is dropped or the database is closed.
-    pub(crate) fn hold(&self, engine: &Engine, pin: Pin) -> Result<PinnedReads> {
+    pub(crate) fn hold(&self, engine: &Engine, pin: Pin, holder: Holder) -> Result<PinnedReads> {
         let lsn = pin.lsn().0;
-        let pin = engine.pins.hold(pin);
+        let pin = engine.pins.hold(pin, holder)?;
         if engine.store.closed() {
             // Closed in the meantime, when it was not among those that end.
             pin.end();
@@ -643,10 +643,7 @@ impl PinnedReads {
         read: impl FnOnce(&Arc<Engine>, &Pin) -> Result<T>,
     ) -> Result<T> {
         let engine = self.database.engine()?;
-        self.pin.read(&engine.store, |pin| {
-            pin.snapshot().check_age()?;
-            read(&engine, pin)
-        })
+        self.pin.read(&engine.store, |pin| read(&engine, pin))
     }
 
     pub(crate) fn reader<T>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {

@@ -14,7 +14,6 @@ from ..errors import (
     DimensionMismatch,
     InvalidInput,
     NonFiniteVector,
-    NotFound,
     nearest,
 )
 from ..libraries import ARROW, library
@@ -161,23 +160,9 @@ class Batch:
             place = f"row {row}"
         of = self.what if column is None else f"column {column!r} of {self.what}"
         fields = {**error._fields, "column": column, "row": row}
-        return type(error)(f"{of}, {place}: {error.message}", hint=error.hint, **fields)
-
-    def named(self, column: str, at: int) -> _Named:
-        """Name the column in errors of the database inside the block."""
-        return _Named(self, column, at)
-
-
-class _Named:
-    def __init__(self, batch: Batch, column: str, at: int) -> None:
-        self._batch, self._column, self._at = batch, column, at
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if isinstance(error, InvalidInput | NotFound):
-            raise self._batch.located(error, self._column, self._at) from error
+        fields.pop("item", None)
+        what = error.message.removeprefix(f"item {error.item}: ")
+        return type(error)(f"{of}, {place}: {what}", hint=error.hint, **fields)
 
 
 # ---------------------------------------------------------------------- values

@@ -92,7 +92,7 @@ class Chat(Model):
             tool_call_id=tool_call_id,
             properties=properties,
         )
-        return self.add_messages([message])[0]
+        return self._owner._database("chat.add_message")._add_message(self.id, message)
 
     def add_messages(self, messages: Sequence[Mapping[str, Any]]) -> list[Message]:
         """Store many messages at the end of this chat, all or nothing, in one step.

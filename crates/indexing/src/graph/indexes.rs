@@ -257,7 +257,7 @@ impl GraphWriter<'_, '_> {
             Ok((message, id))
         };
         match message() {
-            Ok((message, id)) => Error::Taken { message, id },
+            Ok((message, id)) => Error::Taken { message, id }.of_property(&index.property),
             Err(error) => error,
         }
     }

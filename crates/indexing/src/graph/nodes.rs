@@ -14,11 +14,12 @@ impl GraphWriter<'_, '_> {
 
     pub(super) fn make_node(&mut self, draft: &NodeDraft, derived: bool) -> Result<(String, Slot)> {
         if draft.labels.is_empty() {
-            return Err(Error::InvalidInput("a node needs at least one label; give labels".into()));
+            let none = Error::InvalidInput("a node needs at least one label; give labels".into());
+            return Err(none.of_field("labels"));
         }
         let mut labels = Vec::with_capacity(draft.labels.len());
         for label in &draft.labels {
-            names::check("a label", label)?;
+            names::check("a label", label).map_err(|error| error.of_field("labels"))?;
             let symbol = self.txn.intern(label)?;
             if !labels.contains(&symbol) {
                 labels.push(symbol);
@@ -26,13 +27,17 @@ impl GraphWriter<'_, '_> {
         }
         let id = match &draft.id {
             Some(id) => {
-                names::check("a node id", id)?;
+                names::check("a node id", id).map_err(|error| error.of_field("id"))?;
                 id.clone()
             }
             None => clock::new_id(&names::snake_case(&draft.labels[0])),
         };
         let properties = self.encode(&draft.properties)?;
-        let slot = self.txn.insert_node(self.namespace, &id, &labels, &properties, derived)?;
+        let slot = self.txn.insert_node(self.namespace, &id, &labels, &properties, derived);
+        let slot = slot.map_err(|error| match error {
+            taken @ Error::AlreadyExists { .. } => taken.of_field("id"),
+            other => other.of_field("properties"),
+        })?;
         self.post_properties(slot, None, Some(&properties))?;
         if labels.contains(&self.names.message) || self.recipes()?.embeds(&labels) {
             self.text_changed(slot)?;
