@@ -1,7 +1,9 @@
 """What is exported comes back as it was, from one instant; damage is seen before it is stored."""
 
+import hashlib
 import json
 import math
+import random
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -22,7 +24,7 @@ from embedded_db import (
     SnapshotExpired,
     StorageError,
 )
-from embedded_db.interchange import sorting, values
+from embedded_db.interchange import layout, sorting, values
 from embedded_db.testing import FakeModel
 
 T0 = datetime(2001, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
@@ -153,7 +155,7 @@ def test_the_layout_is_as_documented(db, tmp_path):
     fill(db)
     db.export(tmp_path / "out")
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert (manifest["format"], manifest["version"]) == ("embedded-db-export", 1)
+    assert (manifest["format"], manifest["version"]) == ("embedded-db-export", 2)
     paths = {each["path"]: each for each in manifest["files"]}
     assert set(paths) == {
         "0000/nodes.jsonl",
@@ -450,14 +452,13 @@ def test_the_parts_of_a_long_text_become_one_vector(tmp_path, other, model):
 
 def sign_again(directory):
     """Make a manifest fit files that were changed on purpose."""
-    import hashlib
-
     file = directory / "manifest.json"
     manifest = json.loads(file.read_text())
+    del manifest["sha256"]
     for each in manifest["files"]:
         content = (directory / each["path"]).read_bytes()
         each["bytes"], each["sha256"] = len(content), hashlib.sha256(content).hexdigest()
-    file.write_text(json.dumps(manifest))
+    file.write_bytes(layout.sealed(manifest))
 
 
 @pytest.fixture
@@ -490,8 +491,10 @@ def test_a_damaged_file_is_seen_before_anything_is_stored(exported, other, name,
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        (lambda m: m.update(version=2), FormatTooNew, "version 2"),
-        (lambda m: m.update(version="1"), Corruption, "version"),
+        (lambda m: m.update(version=3), FormatTooNew, "version 3"),
+        (lambda m: m.update(version=1), Corruption, "version"),
+        (lambda m: m.update(version="2"), Corruption, "version"),
+        (lambda m: m.update(version=True), Corruption, "version"),
         (lambda m: m.update(format="x"), InvalidInput, "no manifest"),
         (lambda m: m.pop("files"), Corruption, "form of a manifest"),
         (lambda m: m.update(namespaces=[1]), Corruption, "form of a manifest"),
@@ -505,11 +508,42 @@ def test_a_damaged_file_is_seen_before_anything_is_stored(exported, other, name,
 def test_a_manifest_of_another_kind(exported, other, change, error, words):
     file = exported / "manifest.json"
     manifest = json.loads(file.read_text())
+    del manifest["sha256"]
     change(manifest)
-    file.write_text(json.dumps(manifest))
+    file.write_bytes(layout.sealed(manifest))
     with pytest.raises(error, match=words):
         other.import_(exported)
     assert other.count() == 0
+
+
+def test_a_changed_manifest_is_seen(exported, other):
+    file = exported / "manifest.json"
+    data = file.read_bytes()
+    rng = random.Random(7)
+    changed = [data[:-1], data + b"\n", data + b" ", data.replace(b"default", b"defauIt", 1)]
+    changed += [data.replace(b'"nodes": 7', b'"nodes": 8'), data.replace(b",\n", b", \n", 1)]
+    changed += [data.replace(b'"version": 2', b'"version": 3')]
+    # One without the checksum, too.
+    changed += [json.dumps(json.loads(data)).encode()]
+    for at in [*range(40), *range(len(data) - 110, len(data)), *rng.sample(range(len(data)), 200)]:
+        bad = bytearray(data)
+        bad[at] ^= 1 << rng.randrange(8)
+        changed.append(bytes(bad))
+    changed += [data[: rng.randrange(2, len(data))] for _ in range(50)]
+    for bad in changed:
+        assert bad != data
+        file.write_bytes(bad)
+        with pytest.raises(Corruption, match=r"manifest\.json"):
+            other.import_(exported)
+    assert other.count() == 0
+    file.write_bytes(data)
+    assert other.import_(exported).nodes == 7
+
+
+def test_the_checksum_of_a_manifest_is_as_documented(exported):
+    head, seal, end = (exported / "manifest.json").read_bytes().rpartition(b'  "sha256": "')
+    assert seal
+    assert end == hashlib.sha256(head).hexdigest().encode() + b'"\n}\n'
 
 
 @pytest.mark.parametrize(
@@ -553,6 +587,45 @@ def test_where_an_export_cannot_go(db, tmp_path):
     assert (tmp_path / "empty" / "manifest.json").exists()
     with pytest.raises(InvalidInput, match="no export"):
         db.import_(tmp_path / "full")
+
+
+def test_an_export_does_not_go_into_the_database(db, path, tmp_path, monkeypatch):
+    fill(db)
+    before = sorted(path.rglob("*"))
+    (tmp_path / "link").symlink_to(path, target_is_directory=True)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "deep").symlink_to(path / "gen-0000000001", target_is_directory=True)
+    (path / "empty").mkdir()
+    (tmp_path / "to-empty").symlink_to(path / "empty", target_is_directory=True)
+    (tmp_path / "dangling").symlink_to(path / "nothing")
+    monkeypatch.chdir(tmp_path / "sub")
+    for where in (
+        path,
+        path / "out",
+        path / "no" / "such",
+        path / "empty",
+        tmp_path / "sub" / ".." / path.name / "out",
+        tmp_path / "link",
+        tmp_path / "link" / "out",
+        tmp_path / "deep" / "out",
+        tmp_path / "to-empty",
+        tmp_path / "dangling",
+        f"../{path.name}/out",
+    ):
+        for handle in (db, db.namespace("user-1")):
+            with pytest.raises(InvalidInput, match="directory of the database itself") as caught:
+                handle.export(where)
+        assert "outside" in caught.value.hint
+    (path / "empty").rmdir()
+    assert sorted(path.rglob("*")) == before
+    # Beside it, and through a link to somewhere else, is fine.
+    (tmp_path / "real").mkdir()
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "real", target_is_directory=True)
+    for where in (tmp_path / f"{path.name}-2", tmp_path / "elsewhere"):
+        assert db.export(where).nodes == 7
+        assert (where / "manifest.json").exists()
+    with EmbeddedDB(":memory:", ml=None) as memory, pytest.raises(InvalidInput, match="itself"):
+        memory.export(Path(memory._native.path) / "out")
 
 
 def test_a_failed_export_leaves_nothing(path, tmp_path, monkeypatch):

@@ -73,7 +73,7 @@ def export(
     """Write an export; see `EmbeddedDB.export`."""
     begun = time.perf_counter()
     target = os.path.abspath(os.fspath(directory))
-    with _new_directory(target) as place, _one_instant(db, namespaces) as pinned:
+    with _new_directory(target, db._native.path) as place, _one_instant(db, namespaces) as pinned:
         spaces = _known_spaces(db, pinned)
         writer = _Writer(place, spaces, pinned, progress)
         described = [
@@ -99,17 +99,24 @@ def export(
 
 
 @contextmanager
-def _new_directory(target: str) -> Iterator[str]:
+def _new_directory(target: str, database: str) -> Iterator[str]:
     """Give a directory that takes the place of ``target`` when all is well, and else goes."""
-    parent = os.path.dirname(target)
     try:
+        real = os.path.realpath(target)
+        if _is_inside(real, database):
+            raise InvalidInput(
+                f"{shown(target)} lies in the directory of the database itself",
+                hint="Export to a directory outside of it",
+                path=target,
+            )
+        parent = os.path.dirname(real)
         if os.path.lexists(target) and (not os.path.isdir(target) or os.listdir(target)):
             raise InvalidInput(
                 f"{shown(target)} exists and is not an empty directory",
                 hint="Export to a directory that does not exist",
                 path=target,
             )
-        place = os.path.join(parent, f".{os.path.basename(target)}.{secrets.token_hex(8)}")
+        place = os.path.join(parent, f".{os.path.basename(real)}.{secrets.token_hex(8)}")
         os.mkdir(place)
     except OSError as error:
         raise _refused(target, error) from error
@@ -120,14 +127,25 @@ def _new_directory(target: str) -> Iterator[str]:
         ) from error
     try:
         yield place
-        if os.path.isdir(target):
-            os.rmdir(target)
-        os.rename(place, target)
+        if os.path.isdir(real):
+            os.rmdir(real)
+        os.rename(place, real)
         _sync(parent)
     except OSError as error:
         raise _refused(target, error) from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _is_inside(path: str, directory: str) -> bool:
+    """Tell whether a path without links leads to a directory or into it, by whatever spelling."""
+    while True:
+        if os.path.exists(path) and os.path.samefile(path, directory):
+            return True
+        parent = os.path.dirname(path)
+        if parent == path:
+            return False
+        path = parent
 
 
 def _sync(directory: str) -> None:

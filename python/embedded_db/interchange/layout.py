@@ -8,12 +8,14 @@
     0000/embeddings-0.jsonl   the embeddings of the first space: an embedding a line
     0000/embeddings-0.npy     their vectors, float32[n, dim]; row k belongs to line k
 
-Text is UTF-8, lines end with a line feed. Property values are as in `values`.
+Text is UTF-8, lines end with a line feed. Property values are as in `values`. The last line but one
+of the manifest, in every version, is ``  "sha256": "…"``: the SHA-256 of all bytes before that line.
 """
 
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -33,12 +35,16 @@ __all__ = [
     "VectorWriter",
     "damaged",
     "read_lines",
+    "sealed",
 ]
 
 FORMAT: Final = "embedded-db-export"
-VERSION: Final = 1
+VERSION: Final = 2
 MANIFEST: Final = "manifest.json"
 CHUNK: Final = 1 << 20
+MOST_MANIFEST: Final = 1 << 28
+"""Bytes of a manifest at most: of one with hundreds of namespaces it is a few hundred thousand."""
+SEAL: Final = re.compile(rb'  "sha256": "([0-9a-f]{64})"\n}\n\Z')
 
 Record = dict[str, Any]
 
@@ -165,9 +171,8 @@ class Manifest:
             described.append({"path": name, "bytes": size, "records": records, "sha256": digest})
             total += size
         whole = {"format": FORMAT, "version": VERSION, **content, "files": described}
-        with open(os.path.join(directory, MANIFEST), "x", encoding="utf-8") as file:
-            json.dump(whole, file, ensure_ascii=False, indent=2)
-            file.write("\n")
+        with open(os.path.join(directory, MANIFEST), "xb") as file:
+            file.write(sealed(whole))
             file.flush()
             os.fsync(file.fileno())
         return total
@@ -179,29 +184,28 @@ class Manifest:
         Raises:
             InvalidInput: there is no export in the directory.
             FormatTooNew: a later version has written it.
-            Corruption: a file is missing, cut off or changed.
+            Corruption: a file is missing, cut off or changed, or the manifest itself is.
         """
         path = os.path.join(directory, MANIFEST)
         try:
-            with open(path, encoding="utf-8") as file:
-                content = json.load(file)
+            with open(path, "rb") as file:
+                data = file.read(MOST_MANIFEST + 1)
         except OSError as error:
             raise InvalidInput(
                 f"{shown(directory)} is no export: {MANIFEST} cannot be read: {error.strerror}",
                 hint="Give the directory that db.export has written",
                 path=directory,
             ) from error
-        except (ValueError, RecursionError) as error:
-            raise damaged(path, f"it is not JSON: {error}") from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
+        content = _unsealed(path, data)
+        if content.get("format") != FORMAT:
             raise InvalidInput(
                 f"{path!r} is no manifest of an export",
                 hint="Give the directory that db.export has written",
                 path=path,
             )
         found = content.get("version")
-        if not isinstance(found, int) or found < 1:
-            raise damaged(path, f"its version is {found!r}")
+        if type(found) is not int or found < VERSION:
+            raise damaged(path, f"its version is {found!r}, which no release has written")
         if found > VERSION:
             raise FormatTooNew(
                 f"the export {directory!r} has version {found}; this library reads up to {VERSION}",
@@ -241,6 +245,40 @@ class Manifest:
             raise damaged(path, f"it cannot be read: {error.strerror}") from error
         if (size, digest) != (each["bytes"], each["sha256"]):
             raise damaged(path, "it is not as it was written: its size or SHA-256 differs")
+
+
+def sealed(content: Mapping[str, Any]) -> bytes:
+    """Give the bytes of a manifest, with its checksum."""
+    head = json.dumps({**content, "sha256": ""}, ensure_ascii=False, indent=2).encode()
+    head = head[: head.rindex(b'  "sha256"')]
+    return head + f'  "sha256": "{hashlib.sha256(head).hexdigest()}"\n}}\n'.encode()
+
+
+def _unsealed(path: str, data: bytes) -> dict[str, Any]:
+    """Read the bytes of a manifest.
+
+    Raises:
+        Corruption: they are not as they were written.
+        InvalidInput: they were never those of a manifest.
+    """
+    seal = SEAL.search(data[-100:])
+    if seal is not None:
+        head = data[: len(data) - len(seal[0])]
+        if hashlib.sha256(head).hexdigest().encode() != seal[1]:
+            raise damaged(path, "it is not as it was written: its SHA-256 differs")
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"it is not JSON: {error}") from error
+    if not isinstance(content, dict) or (seal is None and content.get("format") != FORMAT):
+        raise InvalidInput(
+            f"{path!r} is no manifest of an export",
+            hint="Give the directory that db.export has written",
+            path=path,
+        )
+    if seal is None:
+        raise damaged(path, "it is not as it was written: its last lines are no SHA-256 of it")
+    return content
 
 
 def _digest(path: str) -> tuple[int, str]:
