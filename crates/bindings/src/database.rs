@@ -21,6 +21,7 @@ use crate::errors::{Released, detached, interrupted, invalid, to_python};
 use crate::objects::{Edge, Embedding, Node};
 use crate::query::query;
 use crate::reads::{Reads, nodes};
+use crate::restore;
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 use crate::values::wait;
@@ -327,6 +328,53 @@ impl Database {
         Ok(out)
     }
 
+    // ---- what was stored before
+
+    fn restore_space(
+        &self,
+        py: Python<'_>,
+        space: &Bound<'_, PyAny>,
+        default: bool,
+    ) -> PyResult<bool> {
+        let space = restore::space(space)?;
+        detached(py, || self.inner.restore_space(space, default))
+    }
+
+    fn restore_nodes(
+        &self,
+        py: Python<'_>,
+        nodes: &Bound<'_, PyAny>,
+        skip: bool,
+    ) -> PyResult<usize> {
+        let nodes = items(nodes, restore::node)?;
+        detached(py, || self.inner.restore_nodes(nodes, skip))
+    }
+
+    fn restore_edges(
+        &self,
+        py: Python<'_>,
+        edges: &Bound<'_, PyAny>,
+        skip: bool,
+    ) -> PyResult<usize> {
+        let edges = items(edges, restore::edge)?;
+        detached(py, || self.inner.restore_edges(edges, skip))
+    }
+
+    fn restore_embeddings(
+        &self,
+        py: Python<'_>,
+        embeddings: &Bound<'_, PyAny>,
+        skip: bool,
+    ) -> PyResult<usize> {
+        let embeddings = items(embeddings, restore::embedding)?;
+        detached(py, || self.inner.restore_embeddings(embeddings, skip))
+    }
+
+    fn restore_due(&self, py: Python<'_>, due: &Bound<'_, PyAny>) -> PyResult<()> {
+        let due = items(due, restore::due)?;
+        detached(py, || self.inner.restore_due(due))
+    }
+
     // ---- chats
 
     fn create_chat(&self, py: Python<'_>, chat: &Bound<'_, PyAny>) -> PyResult<Node> {
@@ -383,10 +431,6 @@ impl Database {
     ) -> PyResult<()> {
         let (text, embed) = (strings("text", text)?, strings("embed", embed)?);
         detached(py, || self.inner.declare_label(&label, text, embed))
-    }
-
-    fn declared_labels(&self, py: Python<'_>) -> PyResult<Vec<engine::DeclaredLabel>> {
-        detached(py, || self.inner.declared_labels())
     }
 
     fn indexes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {

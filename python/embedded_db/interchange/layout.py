@@ -5,11 +5,12 @@
     manifest.json             format, version, counts, spaces; size and SHA-256 of every file
     0000/nodes.jsonl          the first namespace: a node a line, in the order they were made
     0000/edges.jsonl          an edge a line, in the order they were made
+    0000/history.jsonl        what these edges said before: an earlier version a line, oldest first
     0000/embeddings-0.jsonl   the embeddings of the first space: an embedding a line
     0000/embeddings-0.npy     their vectors, float32[n, dim]; row k belongs to line k
 
-Text is UTF-8, lines end with a line feed. Property values are as in `values`. The last line but one
-of the manifest, in every version, is ``  "sha256": "…"``: the SHA-256 of all bytes before that line.
+Text is UTF-8, lines end with a line feed. Property values are as in `values`. The last line but
+one of the manifest is ``  "sha256": "…"`` in every version: that of all bytes before the line.
 """
 
 import hashlib
@@ -64,11 +65,6 @@ class LineWriter:
         """Append a record."""
         json.dump(record, self._file, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         self._file.write("\n")
-        self.count += 1
-
-    def write_line(self, line: str) -> None:
-        """Append a line that is JSON already."""
-        self._file.write(line)
         self.count += 1
 
     def __enter__(self) -> Self:
@@ -223,7 +219,9 @@ class Manifest:
             known = {each["path"] for each in self.content["files"]}
             for namespace in self.content["namespaces"]:
                 prefix = namespace["directory"]
-                wanted = {f"{prefix}/nodes.jsonl", f"{prefix}/edges.jsonl"}
+                wanted = {f"{prefix}/{name}.jsonl" for name in ("nodes", "edges", "history")}
+                for declared in namespace["declared"]:
+                    _texts([declared["label"], *declared["text"], *declared["embed"]])
                 for at in namespace["embeddings"]:
                     wanted |= {f"{prefix}/embeddings-{at}.{end}" for end in ("jsonl", "npy")}
                     self.content["spaces"][at]["dim"] + 0
@@ -279,6 +277,11 @@ def _unsealed(path: str, data: bytes) -> dict[str, Any]:
     if seal is None:
         raise damaged(path, "it is not as it was written: its last lines are no SHA-256 of it")
     return content
+
+
+def _texts(values: list[Any]) -> None:
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{shown(values)} are no texts")
 
 
 def _digest(path: str) -> tuple[int, str]:

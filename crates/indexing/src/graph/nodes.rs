@@ -13,6 +13,18 @@ impl GraphWriter<'_, '_> {
     }
 
     pub(super) fn make_node(&mut self, draft: &NodeDraft, derived: bool) -> Result<(String, Slot)> {
+        let now = self.txn.now();
+        self.make_node_as(draft, derived, 1, (now, now))
+    }
+
+    /// Makes a node of this version and these times.
+    pub(super) fn make_node_as(
+        &mut self,
+        draft: &NodeDraft,
+        derived: bool,
+        version: u64,
+        times: (i64, i64),
+    ) -> Result<(String, Slot)> {
         if draft.labels.is_empty() {
             let none = Error::InvalidInput("a node needs at least one label; give labels".into());
             return Err(none.of_field("labels"));
@@ -33,7 +45,8 @@ impl GraphWriter<'_, '_> {
             None => clock::new_id(&names::snake_case(&draft.labels[0])),
         };
         let properties = self.encode(&draft.properties)?;
-        let slot = self.txn.insert_node(self.namespace, &id, &labels, &properties, derived);
+        let (namespace, txn) = (self.namespace, &mut *self.txn);
+        let slot = txn.restore_node(namespace, &id, &labels, &properties, derived, version, times);
         let slot = slot.map_err(|error| match error {
             taken @ Error::AlreadyExists { .. } => taken.of_field("id"),
             other => other.of_field("properties"),
