@@ -5,6 +5,7 @@ mod chats;
 mod drafts;
 mod edges;
 mod embeddings;
+mod facts;
 mod indexes;
 mod mentions;
 mod nodes;

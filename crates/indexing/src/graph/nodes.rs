@@ -116,6 +116,7 @@ impl GraphWriter<'_, '_> {
 
     /// Removes the node itself with its postings and work.
     pub(super) fn remove_node(&mut self, slot: Slot) -> Result<()> {
+        self.give_place_back(slot)?;
         let node = self.node(slot)?;
         let properties = node.properties.as_bytes().to_vec();
         let key = self.entity_key(&node)?;
