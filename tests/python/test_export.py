@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import random
 import threading
 from datetime import UTC, datetime, timedelta, timezone
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from embedded_db import (
     AlreadyExists,
+    BadText,
     Conflict,
     Corruption,
     EmbeddedDB,
@@ -875,6 +877,25 @@ def test_an_export_does_not_go_into_the_database(db, path, tmp_path, monkeypatch
         assert (where / "manifest.json").exists()
     with EmbeddedDB(":memory:", ml=None) as memory, pytest.raises(InvalidInput, match="itself"):
         memory.export(Path(memory._native.path) / "out")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_what_is_no_name_of_a_directory(db, name):
+    for transfer in (db.export, db.import_):
+        with pytest.raises(BadText, match="cannot be the name"):
+            transfer(name)
+    with pytest.raises(InvalidInput, match="empty"):
+        db.export("")
+
+
+def test_nothing_is_waited_for_in_an_export(exported, other):
+    """A pipe gives nothing until somebody writes to it."""
+    for file in ("0000/edges.jsonl", "manifest.json"):
+        (exported / file).unlink()
+        os.mkfifo(exported / file)
+        with pytest.raises((Corruption, InvalidInput), match="no plain file"):
+            other.import_(exported)
+    assert other.count() == 0
 
 
 def test_a_failed_export_leaves_nothing(path, tmp_path, monkeypatch):

@@ -127,9 +127,9 @@ pub(crate) fn strings(what: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<Stri
     if let Ok(one) = items.cast::<PyString>() {
         return Ok(vec![text(&what, one.as_any().as_borrowed(), MAX_PROPERTIES)?.to_owned()]);
     }
-    let Ok(items) = items.try_iter() else {
-        return wanted(what, items, "a text or a list of texts");
-    };
+    // The keys of a dict are no list.
+    let listed = if items.is_instance_of::<PyDict>() { None } else { items.try_iter().ok() };
+    let Some(items) = listed else { return wanted(what, items, "a text or a list of texts") };
     items.map(|item| string(what, &item?)).collect()
 }
 
@@ -295,15 +295,12 @@ pub(crate) fn vector(item: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
         return Ok(slice.to_vec());
     }
     let py = item.py();
-    let numpy = py.import(intern!(py, "numpy"))?;
-    let keywords = PyDict::new(py);
-    keywords.set_item("dtype", numpy.getattr(intern!(py, "float32"))?)?;
+    let float32 = py.import(intern!(py, "embedded_db.checks"))?.getattr(intern!(py, "float32"))?;
     let wrong = |item: &Bound<'_, PyAny>| {
         let class = item.get_type();
         invalid(py, format!("a vector is a list or array of numbers with one axis, not {class}"))
     };
-    let array = numpy.call_method(intern!(py, "ascontiguousarray"), (item,), Some(&keywords));
-    let array = array.map_err(|_| wrong(item))?;
+    let array = float32.call1((item,)).map_err(|_| wrong(item))?;
     if array.getattr(intern!(py, "ndim"))?.extract::<usize>()? != 1 || item.is_none() {
         return Err(wrong(item));
     }

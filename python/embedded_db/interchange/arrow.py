@@ -116,8 +116,13 @@ def _load_edges(db: EmbeddedDB, rows: Rows, report: LoadReport) -> None:
 
 def _node(batch: Batch, at: int) -> dict[str, Any]:
     labels = batch.value("labels", at)
+    if "label" in batch.columns:
+        labels = [batch.text("label", at)]
+    elif not isinstance(labels, list | str):
+        what = f"it is {labels!r:.60}"
+        raise batch.problem("labels", at, what, "It has to be a list of texts")
     draft: dict[str, Any] = {
-        "labels": [batch.text("label", at)] if labels is None else labels,
+        "labels": labels,
         "properties": batch.properties(at),
     }
     return _with_id(draft, batch, at)

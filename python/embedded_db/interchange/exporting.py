@@ -74,6 +74,8 @@ def export(
 ) -> ExportReport:
     """Write an export; see `EmbeddedDB.export`."""
     begun = time.perf_counter()
+    if not os.fspath(directory):
+        raise InvalidInput("the name of the directory is empty", hint="Give a new directory")
     target = os.path.abspath(os.fspath(directory))
     with _new_directory(target, db._native.path) as place, _one_instant(db, namespaces) as pinned:
         spaces = _known_spaces(db, pinned)

@@ -13,10 +13,12 @@ Text is UTF-8, lines end with a line feed. Property values are as in `values`. T
 one of the manifest is ``  "sha256": "…"`` in every version: that of all bytes before the line.
 """
 
+import errno
 import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,7 +27,7 @@ from typing import Any, BinaryIO, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import Corruption, FormatTooNew, InvalidInput, shown
+from ..errors import BadText, Corruption, FormatTooNew, InvalidInput, shown
 
 __all__ = [
     "FORMAT",
@@ -184,8 +186,13 @@ class Manifest:
         """
         path = os.path.join(directory, MANIFEST)
         try:
-            with open(path, "rb") as file:
+            with open_plain(path) as file:
                 data = file.read(MOST_MANIFEST + 1)
+        except ValueError as error:  # a NUL, or what is no Unicode
+            raise BadText(
+                f"{shown(directory)} cannot be the name of a directory: {error}",
+                hint="Leave out NUL characters and lone surrogates",
+            ) from error
         except OSError as error:
             raise InvalidInput(
                 f"{shown(directory)} is no export: {MANIFEST} cannot be read: {error.strerror}",
@@ -245,6 +252,17 @@ class Manifest:
             raise damaged(path, "it is not as it was written: its size or SHA-256 differs")
 
 
+def open_plain(path: str) -> BinaryIO:
+    """Open a file for reading; a pipe, at which one might wait for ever, is no file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is no plain file", path)
+    return open(path, "rb")
+
+
 def sealed(content: Mapping[str, Any]) -> bytes:
     """Give the bytes of a manifest, with its checksum."""
     head = json.dumps({**content, "sha256": ""}, ensure_ascii=False, indent=2).encode()
@@ -286,7 +304,7 @@ def _texts(values: list[Any]) -> None:
 
 def _digest(path: str) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
             size += len(chunk)

@@ -56,11 +56,9 @@ impl EdgeDraft {
         }
         check_weight(self.weight)?;
         check_interval(self.valid_from, self.valid_to)?;
-        let sources = self.sources.iter();
-        sources
-            .map(|source| names::check("a source", source))
-            .collect::<Result<()>>()
-            .map_err(of("sources"))
+        let mut sources = self.sources.iter();
+        let checked = sources.try_for_each(|source| names::check("a source", source));
+        checked.map_err(of("sources"))
     }
 
     /// The end of validity that this edge, which begins where it ends, gives to another one; `None`
