@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol, Value};
-use embedded_db_indexing::vector::direction;
 use embedded_db_indexing::graph::{Artefact, pending};
+use embedded_db_indexing::vector::direction;
 use embedded_db_indexing::{Pin, labelled};
 use embedded_db_query::graph::{self, Follow};
 use embedded_db_query::{AsOf, Guard, Reach};
