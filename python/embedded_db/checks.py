@@ -480,6 +480,22 @@ def direction(value: str, where: str = "direction") -> str:
     return "both" if way == "any" else way
 
 
+def float32(value: Any) -> npt.NDArray[np.float32]:
+    """Convert numbers to contiguous float32; what is too large for it becomes an infinity.
+
+    Raises:
+        TypeError: they are no numbers, or have an imaginary part.
+        ValueError: they have no common shape, or are texts that are no numbers.
+        OverflowError: an int is larger than any float.
+    """
+    given = np.asarray(value)
+    if given.dtype.kind == "c":
+        raise TypeError("complex numbers have no place in a vector")
+    # Warnings may be errors, and would come instead of the one that names the number.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(given, dtype=np.float32)
+
+
 def vector(value: Any, where: str = "vector") -> npt.NDArray[np.float32]:
     """Take a vector as contiguous float32[dim].
 
@@ -488,7 +504,7 @@ def vector(value: Any, where: str = "vector") -> npt.NDArray[np.float32]:
         NonFiniteVector: it holds NaN or an infinity.
     """
     try:
-        array = np.ascontiguousarray(value, dtype=np.float32)
+        array = float32(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise wrong(where, value, "a list or array of numbers") from error
     if array.ndim != 1 or array.size == 0 or np.ndim(value) != 1:

@@ -2,7 +2,8 @@
 
 import atexit
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
@@ -346,22 +347,20 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             metadata=metadata,
             properties=properties,
         )
-        drafts = stored_messages([message], id_of(chat_id))
-        [node] = self._native.add_messages(id_of(chat_id), drafts)
-        return Message(self, node)
+        [draft] = stored_messages([message], id_of(chat_id))
+        return Message(self, self._native.add_message(id_of(chat_id), draft, False))
 
-    def _append_messages(
-        self, chat_id: str, messages: Sequence[Mapping[str, Any]]
-    ) -> list[Message]:
+    def _add_message(self, chat_id: str, message: Mapping[str, Any]) -> Message:
+        """Add to a chat that has to exist."""
+        [draft] = stored_messages([message], chat_id)
+        with _chat_that_exists(chat_id):
+            return Message(self, self._native.add_message(chat_id, draft, True))
+
+    def _add_messages(self, chat_id: str, messages: Sequence[Mapping[str, Any]]) -> list[Message]:
+        """Add to a chat that has to exist."""
         drafts = stored_messages(messages, chat_id)
-        try:
-            nodes = self._native.append_messages(chat_id, drafts)
-        except NotFound:
-            raise NotFound(
-                f"the chat {chat_id!r} does not exist any more",
-                hint="It was deleted; drop this object, or make a chat with create_chat",
-                id=chat_id,
-            ) from None
+        with _chat_that_exists(chat_id):
+            nodes = self._native.add_messages(chat_id, drafts, True)
         return [Message(self, node) for node in nodes]
 
     # ------------------------------------------------------------------ transactions
@@ -438,6 +437,9 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
 
     def snapshot(self) -> Snapshot:
         """Pin this instant for several reads: ``with db.snapshot() as s:``.
+
+        Raises:
+            QuotaExceeded: 1,000 states are held already; close snapshots that are not needed.
 
         Examples:
             >>> with db.snapshot() as before:
@@ -620,6 +622,18 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         elif self._config.ml is None:
             waits_for = "a model, for the database is open with ml=None"
         return Status(id, self._native.artefact_status(id), waits_for)
+
+
+@contextmanager
+def _chat_that_exists(chat_id: str) -> Iterator[None]:
+    try:
+        yield
+    except NotFound:
+        raise NotFound(
+            f"the chat {chat_id!r} does not exist any more",
+            hint="It was deleted; drop this object, or make a chat with create_chat",
+            id=chat_id,
+        ) from None
 
 
 def _checked_path(path: object) -> str:

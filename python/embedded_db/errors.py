@@ -12,7 +12,7 @@
     │   ├── ValueTooLarge        over a stated limit
     │   ├── BadText              text that is not valid Unicode
     │   └── InvalidQuery         a query that is empty or contradicts itself
-    ├── QuotaExceeded        a limit set by the owner of the database
+    ├── QuotaExceeded        a limit set by the owner of the database, or of snapshots held
     ├── ChangesTrimmed       the change feed no longer reaches so far back
     ├── SnapshotExpired      a snapshot held for too long                (retryable)
     ├── RecoveryNeeded       a writer has to open the database first
@@ -30,7 +30,9 @@
     └── InternalError        a defect of the library itself
 
 Every error has ``code`` (its class name, stable), ``retryable`` (the same call may succeed when
-it is simply made again), ``hint`` (the remedy) and, where files are concerned, ``path``.
+it is simply made again), ``hint`` (the remedy) and, where files are concerned, ``path``. An error
+about what was given says with ``item`` which one of a batch it is about, counted from 0, with
+``field`` which field of it, and with ``property`` which property; they are None where it is not so.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -83,6 +85,9 @@ class DbError(Exception):
         message: what was wrong, with the value.
         hint: what to do about it, or None.
         path: the file or directory concerned, or None.
+        item: of a call with many items, which one was refused, from 0; else None.
+        field: which of its fields, such as ``"source"`` or ``"properties"``; None when not one.
+        property: which property, or None.
 
     Examples:
         >>> from embedded_db import DbError
@@ -99,6 +104,9 @@ class DbError(Exception):
     message: str
     hint: str | None
     path: str | None
+    item: int | None = None
+    field: str | None = None
+    property: str | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -120,6 +128,16 @@ class DbError(Exception):
         if not self.hint or self.message.endswith(self.hint):
             return self.message
         return f"{self.message.rstrip('.')}. {self.hint}"
+
+    def _place(self, name: str, value: object) -> None:
+        """Say which item of a batch, or which field, it is about, unless it says so already."""
+        if name in self._fields:
+            return
+        self._fields[name] = value
+        setattr(self, name, value)
+        if name == "item":
+            self.message = f"item {value}: {self.message}"
+            self.args = (self.message,)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.hint, self.path, self._fields)
@@ -187,7 +205,10 @@ class InvalidQuery(InvalidInput):
 
 
 class QuotaExceeded(DbError):
-    """A quota would be passed: ``used`` of ``limit``. Deleting is always allowed."""
+    """A limit would be passed: ``used`` of ``limit``.
+
+    Of a quota: deleting is always allowed. Of snapshots that are held: reading and writing go on.
+    """
 
     limit: int | None = None
     used: int | None = None
@@ -200,7 +221,7 @@ class ChangesTrimmed(DbError):
 
 
 class SnapshotExpired(DbError):
-    """A snapshot older than ``max_snapshot_age``; take a new one."""
+    """A snapshot older than ``max_snapshot_age``, or a cursor that gave way; take a new one."""
 
     retryable = True
 

@@ -161,7 +161,9 @@ class Memory:
         """Delete a node, everything from one source, or a namespace, with all that was derived.
 
         A chat goes with its messages, a document with its parts, an entity that nobody mentions
-        any more goes too. Exactly one argument is given.
+        any more goes too. A fact that is forgotten might never have been told: the facts whose
+        place it took are current again, or superseded by the one that took its own place. To have
+        neither, forget both. Exactly one argument is given.
 
         Args:
             id: a node of any kind, or its id.
@@ -183,6 +185,12 @@ class Memory:
             1
             >>> db.forget(source="https://example.org/plan")
             0
+            >>> old = db.remember("Eve lives in Oslo")
+            >>> new = db.remember("Eve lives in Rome", supersedes=old)
+            >>> _ = db.forget(new)
+            >>> old.refresh()
+            >>> old.current
+            True
         """
         given = [value for value in (id, source, namespace) if value is not None]
         if len(given) != 1:

@@ -110,7 +110,9 @@ class Querying(ABC):
             NotFound: a start node or a space does not exist.
             DimensionMismatch: the vector has another length than its space.
             ModelUnavailable: a text has to be embedded and there is no model.
-            SnapshotExpired: the state that the cursor saw is too old.
+            SnapshotExpired: the state that the cursor saw is too old, or gave way to newer ones.
+            QuotaExceeded: snapshots hold all 1,000 states that can be held, so that the cursor
+                could hold none.
             Timeout: ``timeout`` passed, or the graph filter reaches over five million nodes.
             NonFiniteVector: the vector holds NaN or an infinity.
 

@@ -194,7 +194,8 @@ class Results(Sequence[Result]):
         """Where the results go on: pass it as ``after`` with the same query. None at the end.
 
         It holds the state that the query saw until it and these results are gone, or until
-        `Config.max_snapshot_age` has passed.
+        `Config.max_snapshot_age` has passed. Where 1,000 states are held, the oldest cursors give
+        way to newer ones: read many pages at leisure within ``db.snapshot()``.
         """
         return self._hits.cursor if self._places is None else None
 
@@ -250,7 +251,9 @@ class Results(Sequence[Result]):
 
         Its columns: ``id``, ``labels``, ``score``, ``similarity_score``, ``text_score``,
         ``graph_distance``, ``rerank_score``, and one ``property.NAME`` for each property. A
-        property whose values are of several types comes as its values' ``repr``.
+        property whose values are of several types comes as its values' ``repr``. Ints beside
+        floats come as floats, unless one of them would change by it (not all beyond 2**53 are
+        floats): then they, too, come as ``repr``.
 
         Raises:
             InvalidInput: pyarrow is not installed.
@@ -285,7 +288,8 @@ class Results(Sequence[Result]):
     def to_pandas(self) -> "pandas.DataFrame":
         """Give the results as a pandas frame, with the columns of `to_arrow`.
 
-        Values stay as they are, so that a column may hold several types.
+        Values stay as they are, so that a column may hold several types; pandas itself makes
+        floats of ints only where each stays the number it is.
 
         Raises:
             InvalidInput: pandas is not installed.
@@ -299,9 +303,12 @@ class Results(Sequence[Result]):
         module = library("pandas", "to_pandas")
         rows = self.to_dicts()
         names = dict.fromkeys(name for row in rows for name in row["properties"])
-        data: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in COLUMNS}
+        data: dict[str, Any] = {name: [row[name] for row in rows] for name in COLUMNS}
         for name in names:
-            data[f"property.{name}"] = [row["properties"].get(name) for row in rows]
+            values = [row["properties"].get(name) for row in rows]
+            whole = all(type(value) is int for value in values)
+            kind = None if whole or _are_floats(values) else object
+            data[f"property.{name}"] = module.Series(values, dtype=kind)
         frame: pandas.DataFrame = module.DataFrame(data)
         return frame
 
@@ -401,9 +408,14 @@ def _text_of(properties: "Mapping[str, Any]") -> str:
     return ""
 
 
+def _are_floats(values: list[Any]) -> bool:
+    """Tell whether each number is what it is as a float, too."""
+    return all(int(float(value)) == value for value in values if isinstance(value, int))
+
+
 def _column(pyarrow: Any, values: list[Any]) -> Any:
     kinds = {type(value) for value in values if value is not None}
-    if kinds <= {int, float} and len(kinds) == 2:
+    if kinds == {int, float} and _are_floats(values):
         values = [None if value is None else float(value) for value in values]
     elif len(kinds) > 1:
         values = [None if value is None else repr(value) for value in values]

@@ -35,7 +35,7 @@ class Transfers:
 
         Raises:
             NotFound: there is no such namespace.
-            InvalidInput: the directory is not empty.
+            InvalidInput: the directory is not empty, or lies in that of the database itself.
             StorageError: it cannot be written.
             SnapshotExpired: it took longer than ``max_snapshot_age``; open with a longer one.
             Timeout: other writers left no instant that all namespaces share.
@@ -60,9 +60,12 @@ class Transfers:
     ) -> "TransferReport":
         """Read an export. Every file is checked against its SHA-256 before anything is written.
 
+        Into an empty namespace everything comes as it was, with times, versions, the history of
+        edges and what the weaver has made. Beside other nodes it is new: ``created_at``,
+        ``updated_at``, ``recorded_at`` and ``version`` begin again, and history stays behind.
+
         Records are stored in steps of 1,000; when one fails, those before it stay, and
-        ``on_conflict="skip"`` goes on. The weaver rests meanwhile, and goes on at the end. What is
-        stored is new: ``created_at``, ``updated_at``, ``recorded_at`` and ``version`` begin again.
+        ``on_conflict="skip"`` goes on. The weaver rests meanwhile, and goes on at the end.
 
         Args:
             directory: what `export` has written. Its namespaces keep their names; the handle of
@@ -70,9 +73,10 @@ class Transfers:
             on_conflict: what becomes of ids that are taken: ``"error"`` refuses all of it with a
                 list, ``"skip"`` leaves what is there, ``"replace"`` makes it as in the export.
             derived: ``"rebuild"`` leaves out what the weaver makes anew (entities, mentions,
-                relations, summaries, vectors of the model); ``"keep"`` stores it as if a user had
-                made it, for databases without a weaver; ``"auto"`` does the one with a weaver,
-                the other without.
+                relations, summaries, vectors of the model); ``"keep"`` stores it: into an empty
+                namespace as the weaver's, beside other nodes as if a user had made it, for
+                databases without a weaver. ``"auto"`` keeps it in an empty namespace, and else
+                where there is no weaver.
             progress: called with how many records are stored, and how many there are.
 
         Returns:
@@ -84,6 +88,7 @@ class Transfers:
             InvalidInput: the directory holds no export, or ``derived`` does not fit.
             FormatTooNew: a later version has written it.
             Corruption: a file is missing, cut off or changed.
+            Conflict: another writer took an id meanwhile.
             ReadOnly: the handle only reads.
 
         Examples:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from ._native import Database as NativeDatabase
 from ._native import Edge, Embedding
+from .checks import float32
 from .checks import vector as checked_vector
 from .errors import InvalidInput, shown
 from .models import AnyNode, IdLike, id_of, wrap
@@ -410,7 +411,7 @@ class Writes(Reads):
         """
         nodes = [id_of(id) for id in ids]
         try:
-            matrix = np.ascontiguousarray(vectors, dtype=np.float32)
+            matrix = float32(vectors)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InvalidInput(
                 f"vectors is {shown(vectors)}", hint="Give float32[n, dim]"

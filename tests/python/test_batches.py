@@ -1,5 +1,6 @@
 """A batch is one step: all of it is stored, in order, or none of it is."""
 
+import pickle
 from datetime import UTC, datetime
 
 import numpy as np
@@ -125,3 +126,101 @@ def test_times_of_a_batch_are_kept(db):
     assert message.timestamp == when
     [now] = chat.add_messages([{"content": "now"}])
     assert abs((datetime.now(UTC) - now.timestamp).total_seconds()) < 5
+
+
+T0 = datetime(2024, 5, 6, tzinfo=UTC)
+SURROGATE = "\ud800"
+
+
+@pytest.mark.parametrize(
+    ("bad", "field", "property"),
+    [
+        ({"id": "fine0", "label": "X"}, "id", None),
+        ({"id": "", "label": "X"}, "id", None),
+        ({"id": 7, "label": "X"}, "id", None),
+        ({"id": "x" * 256, "label": "X"}, "id", None),
+        ({"labels": []}, "labels", None),
+        ({"labels": ["X", ""]}, "labels", None),
+        ({"label": SURROGATE}, "label", None),
+        ({"label": "X", "properties": {"when": datetime(2026, 1, 1)}}, "properties", "when"),
+        ({"label": "X", "properties": {"n": 2**64}}, "properties", "n"),
+        ({"label": "X", "properties": {"": 1}}, "properties", ""),
+        ({"label": "X", "properties": {"code": 1}}, "properties", "code"),
+        ({"label": "X", "properties": 7}, "properties", None),
+        (7, None, None),
+    ],
+)
+def test_an_error_says_which_node_and_which_of_its_fields(db, bad, field, property):
+    db.create_index("X", "code", unique=True)
+    db.create_node({"id": "first", "label": "X", "properties": {"code": 1}})
+    before = contents(db)
+    with pytest.raises(DbError) as caught:
+        db.create_nodes([{"id": "fine0", "label": "X"}, {"label": "X"}, bad, {"label": "X"}])
+    error = caught.value
+    assert (error.item, error.field, error.property) == (2, field, property)
+    assert error.message.startswith("item 2: ")
+    assert contents(db) == before
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.item, copy.field) == (str(error), 2, field)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"source": "nowhere"}, "source"),
+        ({"target": "nowhere"}, "target"),
+        ({"target": None}, "target"),
+        ({"type": ""}, "type"),
+        ({"id": "e0"}, "id"),
+        ({"weight": float("nan")}, "weight"),
+        ({"weight": "much"}, "weight"),
+        ({"valid_from": T0, "valid_to": T0}, "valid_to"),
+        ({"valid_from": 2024}, "valid_from"),
+        ({"valid_to": datetime(2024, 1, 1)}, "valid_to"),
+        ({"sources": [""]}, "sources"),
+        ({"sources": ["a", 7]}, "sources"),
+        ({"properties": {"x": object()}}, "properties"),
+    ],
+)
+def test_an_error_says_which_edge_and_which_of_its_fields(db, change, field):
+    db.create_nodes([{"id": "a", "label": "X"}, {"id": "b", "label": "X"}])
+    edges = [{"id": f"e{at}", "source": "a", "target": "b", "type": "T"} for at in range(3)]
+    edges[1].update(change)
+    with pytest.raises(DbError) as caught:
+        db.create_edges(edges)
+    assert (caught.value.item, caught.value.field) == (1, field)
+    assert db.count_edges() == 0
+    with pytest.raises(DbError) as alone:
+        db.create_edge({"source": "a", "target": "b", "type": "T", **change, "id": "x" * 300})
+    assert alone.value.item is None
+    assert not alone.value.message.startswith("item")
+
+
+def test_an_error_says_which_vector_and_which_message(db):
+    chat = db.create_chat(id="c")
+    with pytest.raises(InvalidInput) as caught:
+        chat.add_messages([{"content": "fine"}, {"content": "bad", "mood": {"x": object()}}])
+    assert (caught.value.item, caught.value.property) == (1, "mood")
+    with pytest.raises(AlreadyExists) as taken:
+        chat.add_messages([{"content": "fine", "id": "m"}, {"content": "bad", "id": "m"}])
+    assert (taken.value.item, taken.value.field) == (1, "id")
+    with pytest.raises(AlreadyExists) as alone:
+        chat.add_message("bad", id="c")
+    assert alone.value.item is None
+    ids = db.create_nodes([{"label": "X"}, {"label": "X"}])
+    with pytest.raises(NotFound) as missing:
+        db.set_embeddings([*ids, "nowhere"], np.ones((3, 2), np.float32), space="s")
+    assert (missing.value.item, missing.value.field) == (2, "node_id")
+    with pytest.raises(InvalidInput) as twice:
+        db.set_embeddings([ids[0], ids[0]], np.ones((2, 2), np.float32), space="s")
+    assert (twice.value.item, twice.value.field) == (1, "node_id")
+
+
+def test_what_the_caller_raises_stays_what_it_is(db):
+    def nodes():
+        yield {"label": "X"}
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        db.create_nodes(nodes())
+    assert db.count() == 0

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from embedded_db import (
     AlreadyExists,
+    ConvergedQuery,
     Document,
     EmbeddedDB,
     Fact,
@@ -222,6 +223,76 @@ def test_a_new_fact_takes_the_place_of_an_old_one(db):
         with pytest.raises(InvalidInput, match="fact"):
             db.remember(text)
     assert db.count("Fact") == 2
+
+
+def current(db):
+    return {fact.id for fact in Fact.where(Fact.superseded_by.missing()).on(db)}
+
+
+def agree(db):
+    """What a fact says of who took its place is true, and is what the edges say."""
+    for fact in db.nodes("Fact"):
+        after = list(db.neighbors(fact.id, "SUPERSEDES", "in"))
+        assert [each.id for each in after] == [fact.superseded_by] * (not fact.current)
+    assert db.verify()["problems"] == []
+
+
+FORGET = {
+    "forget": lambda db, id: db.forget(id),
+    "its source": lambda db, id: db.forget(source=f"of {id}"),
+    "delete_node": lambda db, id: db.delete_node(id),
+    "the object": lambda db, id: db.get_node(id).delete(),
+    "transaction": lambda db, id: db.run(lambda tx: tx.delete_node(id)),
+    "matching": lambda db, id: db.delete_matching(
+        ConvergedQuery(
+            structural_filters=[{"property": "source", "operator": "Equals", "value": f"of {id}"}]
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("forget", FORGET.values(), ids=FORGET)
+def test_what_a_forgotten_fact_took_the_place_of_is_current_again(db, forget):
+    for id, before in (("a", ()), ("b", "a"), ("c", "b"), ("other", ()), ("d", ["c", "other"])):
+        db.remember(f"fact {id}", id=id, source=f"of {id}", supersedes=before)
+    assert current(db) == {"d"}
+    # One in the middle: what it replaced is no truer for that.
+    forget(db, "b")
+    assert (current(db), db.get_node("a").superseded_by) == ({"d"}, "c")
+    assert [fact.id for fact in db.get_node("c").supersedes()] == ["a"]
+    agree(db)
+    forget(db, "d")
+    assert current(db) == {"c", "other"}
+    agree(db)
+    # It can be superseded once more.
+    db.remember("fact e", id="e", source="of e", supersedes="other")
+    forget(db, "c")
+    assert current(db) == {"a", "e"}
+    # The older one takes nothing along.
+    forget(db, "other")
+    assert current(db) == {"a", "e"}
+    agree(db)
+
+
+def test_forgetting_a_source_undoes_what_it_said(db):
+    db.remember("Ann lives in Oslo", id="old", source="letter")
+    db.remember("Ann lives in Rome", id="lie", source="gossip", supersedes="old")
+    db.remember("Ann lives in Bonn", id="more", source="gossip", supersedes="lie")
+    version = db.get_node("old").version
+    assert db.forget(source="gossip") == 2
+    assert current(db) == {"old"}
+    assert db.get_node("old").version > version
+    agree(db)
+
+
+def test_edges_of_a_users_own_make_nothing_current(db):
+    db.create_nodes([{"id": id, "label": "Law"} for id in ("one", "two")])
+    db.update_node("one", {"superseded_by": "somebody else"})
+    db.create_edge({"source": "two", "target": "one", "type": "SUPERSEDES"})
+    db.create_edge({"source": "two", "target": "two", "type": "SUPERSEDES"})
+    db.delete_node("two")
+    assert db.get_node("one").properties == {"superseded_by": "somebody else"}
+    assert db.verify()["problems"] == []
 
 
 def test_one_of_two_takes_the_place(db):

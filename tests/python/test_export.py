@@ -1,7 +1,11 @@
 """What is exported comes back as it was, from one instant; damage is seen before it is stored."""
 
+import hashlib
+import itertools
 import json
 import math
+import os
+import random
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -13,6 +17,8 @@ from hypothesis import strategies as st
 
 from embedded_db import (
     AlreadyExists,
+    BadText,
+    Conflict,
     Corruption,
     EmbeddedDB,
     FormatTooNew,
@@ -22,7 +28,7 @@ from embedded_db import (
     SnapshotExpired,
     StorageError,
 )
-from embedded_db.interchange import sorting, values
+from embedded_db.interchange import exporting, layout, values
 from embedded_db.testing import FakeModel
 
 T0 = datetime(2001, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
@@ -153,11 +159,12 @@ def test_the_layout_is_as_documented(db, tmp_path):
     fill(db)
     db.export(tmp_path / "out")
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert (manifest["format"], manifest["version"]) == ("embedded-db-export", 1)
+    assert (manifest["format"], manifest["version"]) == ("embedded-db-export", 2)
     paths = {each["path"]: each for each in manifest["files"]}
     assert set(paths) == {
         "0000/nodes.jsonl",
         "0000/edges.jsonl",
+        "0000/history.jsonl",
         *(f"0000/embeddings-{at}.{end}" for at in (0, 1) for end in ("jsonl", "npy")),
     }
     found = {str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*.*")}
@@ -356,6 +363,243 @@ def test_labels_are_not_replaced(db, other, tmp_path):
         other.import_(tmp_path / "out", on_conflict="replace")
 
 
+# ---------------------------------------------------------------------- as it was
+
+
+def same_files(one, two):
+    """Two exports are the same, but for when they were made."""
+    names = [{str(each.relative_to(place)) for each in place.rglob("*.*")} for place in (one, two)]
+    assert names[0] == names[1]
+    for name in names[0] - {"manifest.json"}:
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+    manifests = [json.loads((place / "manifest.json").read_text()) for place in (one, two)]
+    for manifest in manifests:
+        for name in ("exported_at", "lsn", "sha256"):
+            manifest.pop(name)
+    assert manifests[0] == manifests[1]
+
+
+def comes_back(db, place, **options):
+    """Export, import into a new database, export again: the same bytes; nothing is damaged."""
+    db.export(place / "one")
+    with EmbeddedDB(":memory:", **{"ml": None, **options}) as copy:
+        report = copy.import_(place / "one")
+        assert (report.derived, report.left_out, report.skipped) == ("keep", 0, 0)
+        assert copy.verify()["problems"] == []
+        copy.export(place / "two")
+        same_files(place / "one", place / "two")
+        # What is believed goes on from where it was.
+        before = [(node.id, node.version) for node in copy.nodes()]
+        for id_, version in before:
+            copy.update_node(id_, {"new": 1})
+            assert copy.get_node(id_).version == version + 1
+        for node in copy.nodes():
+            for edge in copy.edges(node.id):
+                copy.update_edge(edge.id, {"weight": 9.0})
+                history = copy.edge_history(edge.id)
+                pairs = itertools.pairwise(history)
+                assert all(a.retracted_at == b.recorded_at for a, b in pairs)
+        assert copy.verify()["problems"] == []
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["node", "change", "drop", "tie", "tie", "turn", "turn", "retract", "supersede"]
+            + ["untie", "vector", "message", "forget"]
+        ),
+        st.integers(0, 5),
+        st.integers(0, 5),
+        PROPERTIES,
+        st.sampled_from(["default", "other"]),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=40)
+@given(steps=STEPS)
+def test_any_history_comes_back_to_the_byte(tmp_path_factory, steps):
+    with EmbeddedDB(":memory:", ml=None) as whole:
+        whole.declare_label("L1", text=["a"], embed=["b", "c"])
+        for number, (name, one, two, properties, namespace) in enumerate(steps):
+            db = whole if namespace == "default" else whole.namespace(namespace)
+            act(db, name, f"n{one}", f"n{two}", f"e{one}", f"x{number}", properties)
+        comes_back(whole, tmp_path_factory.mktemp("history"))
+
+
+def act(db, name, one, two, edge, new, properties):
+    """Do one thing, if it can be done."""
+    if name == "node" and not db.exists(one):
+        db.create_node({"id": one, "labels": ["L2", "L1"], "properties": properties})
+    elif name == "change" and db.exists(one):
+        db.update_node(one, properties)
+    elif name == "drop" and db.exists(one):
+        db.delete_node(one)
+    elif name == "tie" and db.exists(one) and db.exists(two):
+        known = [e.id for e in db.edges(one)]
+        id_ = edge if edge not in known and not ever(db, edge) else new
+        kind = f"T{len(known) % 3}"
+        db.create_edge({"id": id_, "source": one, "target": two, "type": kind, "sources": [one]})
+    elif name == "turn" and db.get_edge(edge):
+        db.update_edge(edge, {"valid_from": T0, "weight": 0.5, **properties})
+    elif name == "retract" and db.get_edge(edge):
+        db.retract_edge(edge)
+    elif name == "supersede" and db.get_edge(edge):
+        db.supersede_edge(edge, {"id": new, "properties": properties})
+    elif name == "untie" and ever(db, edge):
+        db.delete_edge(edge)
+    elif name == "vector" and db.exists(one):
+        db.set_embeddings([one], [[1.0, float(len(new))]], space="mine")
+    elif name == "message":
+        db.create_message(chat_id="chat", content=f"{one} met {two}", id=new, sender="Ann")
+    elif name == "forget" and db.exists("chat"):
+        first = next(db.get_node("chat").messages(), None)
+        (first or db.get_node("chat")).delete()
+
+
+def ever(db, edge):
+    try:
+        return bool(db.edge_history(edge))
+    except NotFound:
+        return False
+
+
+def test_times_versions_and_beliefs_come_back(db, other, tmp_path):
+    fill(db)
+    for weight in (1.5, 2.5, 3.5):
+        db.update_edge("e1", {"weight": weight})
+    db.update_node("a", {"float": 7})
+    db.retract_edge("e3")
+    believed = [version.recorded_at for version in db.edge_history("e1")]
+    db.export(tmp_path / "out")
+    report = other.import_(tmp_path / "out")
+    assert (report.nodes, report.edges, report.history, report.embeddings) == (7, 9, 3, 3)
+    for node in db.nodes():
+        back = other.get_node(node.id)
+        facts = [(n.version, n.created_at, n.updated_at) for n in (node, back)]
+        assert facts[0] == facts[1]
+    assert other.get_node("a").version == 2
+    for edge in ("e1", "e2", "e3", "e4"):
+        told = [
+            [
+                (v.weight, v.version, v.recorded_at, v.retracted_at, v.valid_from, v.sources)
+                for v in each.edge_history(edge)
+            ]
+            for each in (db, other)
+        ]
+        assert told[0] == told[1]
+    assert other.get_edge("e3") is None
+    for at in believed:
+        weights = [each.get_edge("e1", known_at=at).weight for each in (db, other)]
+        assert weights[0] == weights[1]
+    between = db.edge_history("e3")[0].retracted_at - timedelta(microseconds=1)
+    known = [[n.id for n in each.neighbors("b/ü 1", known_at=between)] for each in (db, other)]
+    assert known[0] == known[1] == ["a"]
+    with pytest.raises(AlreadyExists):
+        other.create_edge({"id": "e3", "source": "a", "target": "a", "type": "T"})
+    made = [each.get_embedding("v1") for each in (db, other)]
+    assert made[0].created_at == made[1].created_at
+    assert made[1].set_by_user
+
+
+def test_what_the_weaver_made_comes_back_as_the_weavers(tmp_path, model):
+    with woven_database(tmp_path / "one.db", model) as db:
+        db.create_node({"id": "x", "label": "X"})
+        db.set_embeddings(["x"], [[1, 2]], space="mine")
+        failing = db.create_message(chat_id="chat", content="Bob met Alice again", id="m3")
+        db.flush(timeout=60)
+        assert failing.status.to_dict()
+        db.weaver.pause()
+        # One that is not enriched yet, and a text that changed.
+        db.create_message(chat_id="chat", content="Carol met Dave in Oslo", id="m4")
+        comes_back(db, tmp_path)
+        with EmbeddedDB(tmp_path / "two.db", ml=FakeModel()) as other:
+            calls = other.stats()["embeddings"]
+            assert calls == 0
+            report = other.import_(tmp_path / "one")
+            assert (report.derived, report.left_out) == ("keep", 0)
+            derived = [node.id for node in raw_nodes(db) if node.derived]
+            assert derived
+            assert [node.id for node in raw_nodes(other) if node.derived] == derived
+            other.flush(timeout=60)
+            assert other.get_node("m4").status.to_dict() == dict.fromkeys(
+                ("embedding", "entities", "links"), "ready"
+            )
+            assert other.verify()["problems"] == []
+            # They follow their messages, as the weaver's do.
+            paris = next(e for e in other.nodes("Entity") if e.label == "Paris")
+            count = paris.mention_count
+            other.delete_node("m1")
+            paris.refresh()
+            assert paris.mention_count == count - 1
+            for message in ("m2", "m3", "m4"):
+                other.delete_node(message)
+            assert other.count("Entity") == 0
+            assert other.verify()["problems"] == []
+
+
+def test_vectors_of_another_model_are_made_again(tmp_path, model):
+    with woven_database(tmp_path / "one.db", model) as db:
+        db.export(tmp_path / "out")
+        vectors = db.stats()["embeddings"]
+    with EmbeddedDB(tmp_path / "two.db", ml=FakeModel(dim=64)) as other:
+        report = other.import_(tmp_path / "out")
+        assert (report.embeddings, report.left_out) == (0, vectors)
+        other.flush(timeout=60)
+        assert other.get_node("m1").embedding().dim == 64
+        assert other.verify()["problems"] == []
+    with EmbeddedDB(tmp_path / "two.db", ml=FakeModel(dim=64)) as again:
+        assert again.get_node("m1").embedding().dim == 64
+
+
+def test_an_import_that_is_made_twice_adds_nothing(db, other, tmp_path):
+    fill(db)
+    db.update_edge("e2", {"weight": 2.0})
+    db.export(tmp_path / "one")
+    other.import_(tmp_path / "one")
+    again = other.import_(tmp_path / "one", on_conflict="skip")
+    assert (again.nodes, again.edges, again.history, again.embeddings) == (0, 0, 0, 0)
+    assert (again.skipped, again.left_out) == (19, 0)
+    other.export(tmp_path / "two")
+    same_files(tmp_path / "one", tmp_path / "two")
+
+
+BAD_HISTORY = {
+    "a gap": ("history.jsonl", "retracted_at", "2001-01-01T00:00:00Z", "follow each other"),
+    "of nobody": ("history.jsonl", "id", "nobody", "whose turn it is not"),
+    "no id": ("history.jsonl", "id", None, "follow|turn"),
+    "no version": ("edges.jsonl", "version", 0, "version"),
+    "half a version": ("edges.jsonl", "version", 1.5, "version"),
+    "weightless": ("edges.jsonl", "weight", None, "weight"),
+    "from nowhere": ("edges.jsonl", "source", "nowhere", "nowhere"),
+    "in the future": ("nodes.jsonl", "updated_at", "2999-01-01T00:00:00Z", "set the clock"),
+    "backwards": ("nodes.jsonl", "updated_at", "1999-01-01T00:00:00Z", "updated_at"),
+    "due what?": ("nodes.jsonl", "due", ["dinner"], "artefact"),
+    "due when?": ("nodes.jsonl", "due", 7, "due"),
+    "twice": ("nodes.jsonl", "id", "b/ü 1", "twice"),
+    "derived?": ("nodes.jsonl", "derived", "yes", "derived"),
+    "no label": ("nodes.jsonl", "labels", [], "label"),
+    "part": ("embeddings-0.jsonl", "part", 70_000, "part"),
+    "of no node": ("embeddings-0.jsonl", "node_id", "nobody", "nobody"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_HISTORY.values(), ids=BAD_HISTORY)
+def test_records_that_cannot_have_been(db, other, tmp_path, case):
+    name, field, value, words = case
+    fill(db)
+    db.update_edge("e1", {"weight": 2.0})
+    db.export(tmp_path / "out")
+    file = tmp_path / "out" / "0000" / name
+    first, rest = file.read_text().split("\n", 1)
+    file.write_text(json.dumps({**json.loads(first), field: value}) + "\n" + rest)
+    sign_again(tmp_path / "out")
+    with pytest.raises((Corruption, InvalidInput, NotFound, Conflict), match=words):
+        other.import_(tmp_path / "out")
+    assert other.verify()["problems"] == []
+
+
 # ---------------------------------------------------------------------- what the weaver makes
 
 
@@ -376,7 +620,7 @@ def test_what_the_weaver_made_is_made_again(tmp_path, model):
         paris = next(e for e in db.nodes("Entity") if e.label == "Paris")
         db.create_edge({"id": "mine", "source": "m1", "target": paris.id, "type": "ABOUT"})
         report = db.export(tmp_path / "out")
-        back = other.import_(tmp_path / "out")
+        back = other.import_(tmp_path / "out", derived="rebuild")
         assert back.derived == "rebuild"
         assert back.left_out > 0
         assert back.nodes + back.edges + back.embeddings + back.left_out == (
@@ -429,7 +673,7 @@ def test_marks_of_who_made_it(tmp_path, model):
     assert makers == {"user", "model"}
 
 
-def test_the_parts_of_a_long_text_become_one_vector(tmp_path, other, model):
+def test_the_parts_of_a_long_text_become_one_vector_beside_others(tmp_path, other, model):
     with woven_database(tmp_path / "one.db", model) as db:
         db.export(tmp_path / "out")
     folder = tmp_path / "out" / "0000"
@@ -440,6 +684,10 @@ def test_the_parts_of_a_long_text_become_one_vector(tmp_path, other, model):
     vectors[0, 0] = vectors[1, 1] = 1
     np.save(folder / "embeddings-0.npy", vectors)
     sign_again(tmp_path / "out")
+    whole = other.namespace("whole")
+    whole.import_(tmp_path / "out")
+    assert [part.part for part in whole.get_embeddings_for_node("m1", "fake")] == [0, 1]
+    other.create_node({"id": "there", "label": "X"})
     other.import_(tmp_path / "out")
     joined = other.get_embedding_for_node("m1", "fake").vector
     assert joined[:3] == pytest.approx([math.sqrt(0.5), math.sqrt(0.5), 0])
@@ -450,14 +698,13 @@ def test_the_parts_of_a_long_text_become_one_vector(tmp_path, other, model):
 
 def sign_again(directory):
     """Make a manifest fit files that were changed on purpose."""
-    import hashlib
-
     file = directory / "manifest.json"
     manifest = json.loads(file.read_text())
+    del manifest["sha256"]
     for each in manifest["files"]:
         content = (directory / each["path"]).read_bytes()
         each["bytes"], each["sha256"] = len(content), hashlib.sha256(content).hexdigest()
-    file.write_text(json.dumps(manifest))
+    file.write_bytes(layout.sealed(manifest))
 
 
 @pytest.fixture
@@ -490,8 +737,10 @@ def test_a_damaged_file_is_seen_before_anything_is_stored(exported, other, name,
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        (lambda m: m.update(version=2), FormatTooNew, "version 2"),
-        (lambda m: m.update(version="1"), Corruption, "version"),
+        (lambda m: m.update(version=3), FormatTooNew, "version 3"),
+        (lambda m: m.update(version=1), Corruption, "version"),
+        (lambda m: m.update(version="2"), Corruption, "version"),
+        (lambda m: m.update(version=True), Corruption, "version"),
         (lambda m: m.update(format="x"), InvalidInput, "no manifest"),
         (lambda m: m.pop("files"), Corruption, "form of a manifest"),
         (lambda m: m.update(namespaces=[1]), Corruption, "form of a manifest"),
@@ -505,11 +754,42 @@ def test_a_damaged_file_is_seen_before_anything_is_stored(exported, other, name,
 def test_a_manifest_of_another_kind(exported, other, change, error, words):
     file = exported / "manifest.json"
     manifest = json.loads(file.read_text())
+    del manifest["sha256"]
     change(manifest)
-    file.write_text(json.dumps(manifest))
+    file.write_bytes(layout.sealed(manifest))
     with pytest.raises(error, match=words):
         other.import_(exported)
     assert other.count() == 0
+
+
+def test_a_changed_manifest_is_seen(exported, other):
+    file = exported / "manifest.json"
+    data = file.read_bytes()
+    rng = random.Random(7)
+    changed = [data[:-1], data + b"\n", data + b" ", data.replace(b"default", b"defauIt", 1)]
+    changed += [data.replace(b'"nodes": 7', b'"nodes": 8'), data.replace(b",\n", b", \n", 1)]
+    changed += [data.replace(b'"version": 2', b'"version": 3')]
+    # One without the checksum, too.
+    changed += [json.dumps(json.loads(data)).encode()]
+    for at in [*range(40), *range(len(data) - 110, len(data)), *rng.sample(range(len(data)), 200)]:
+        bad = bytearray(data)
+        bad[at] ^= 1 << rng.randrange(8)
+        changed.append(bytes(bad))
+    changed += [data[: rng.randrange(2, len(data))] for _ in range(50)]
+    for bad in changed:
+        assert bad != data
+        file.write_bytes(bad)
+        with pytest.raises(Corruption, match=r"manifest\.json"):
+            other.import_(exported)
+    assert other.count() == 0
+    file.write_bytes(data)
+    assert other.import_(exported).nodes == 7
+
+
+def test_the_checksum_of_a_manifest_is_as_documented(exported):
+    head, seal, end = (exported / "manifest.json").read_bytes().rpartition(b'  "sha256": "')
+    assert seal
+    assert end == hashlib.sha256(head).hexdigest().encode() + b'"\n}\n'
 
 
 @pytest.mark.parametrize(
@@ -529,14 +809,19 @@ def test_records_of_another_form(exported, other, name, line, words):
         other.import_(exported)
 
 
-def test_a_retracted_edge_is_not_dropped_silently(exported, other):
-    file = exported / "0000" / "edges.jsonl"
-    file.write_text(
-        file.read_text().replace('"retracted_at":null', '"retracted_at":"2025-01-01T00:00:00Z"')
-    )
-    sign_again(exported)
-    with pytest.raises(InvalidInput, match="was retracted"):
-        other.import_(exported)
+def test_beside_others_what_was_before_is_left_out_and_counted(db, other, tmp_path):
+    fill(db)
+    db.retract_edge("e1")
+    db.update_edge("e2", {"weight": 2.0})
+    db.update_edge("e2", {"weight": 3.0})
+    report = db.export(tmp_path / "out")
+    assert (report.edges, report.history) == (9, 2)
+    other.create_node({"id": "there", "label": "X"})
+    back = other.import_(tmp_path / "out")
+    assert (back.edges, back.history, back.left_out) == (8, 0, 3)
+    assert other.get_edge("e1") is None
+    assert [version.weight for version in other.edge_history("e2")] == [3.0]
+    assert other.verify()["ok"]
 
 
 def test_where_an_export_cannot_go(db, tmp_path):
@@ -553,6 +838,64 @@ def test_where_an_export_cannot_go(db, tmp_path):
     assert (tmp_path / "empty" / "manifest.json").exists()
     with pytest.raises(InvalidInput, match="no export"):
         db.import_(tmp_path / "full")
+
+
+def test_an_export_does_not_go_into_the_database(db, path, tmp_path, monkeypatch):
+    fill(db)
+    before = sorted(path.rglob("*"))
+    (tmp_path / "link").symlink_to(path, target_is_directory=True)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "deep").symlink_to(path / "gen-0000000001", target_is_directory=True)
+    (path / "empty").mkdir()
+    (tmp_path / "to-empty").symlink_to(path / "empty", target_is_directory=True)
+    (tmp_path / "dangling").symlink_to(path / "nothing")
+    monkeypatch.chdir(tmp_path / "sub")
+    for where in (
+        path,
+        path / "out",
+        path / "no" / "such",
+        path / "empty",
+        tmp_path / "sub" / ".." / path.name / "out",
+        tmp_path / "link",
+        tmp_path / "link" / "out",
+        tmp_path / "deep" / "out",
+        tmp_path / "to-empty",
+        tmp_path / "dangling",
+        f"../{path.name}/out",
+    ):
+        for handle in (db, db.namespace("user-1")):
+            with pytest.raises(InvalidInput, match="directory of the database itself") as caught:
+                handle.export(where)
+        assert "outside" in caught.value.hint
+    (path / "empty").rmdir()
+    assert sorted(path.rglob("*")) == before
+    # Beside it, and through a link to somewhere else, is fine.
+    (tmp_path / "real").mkdir()
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "real", target_is_directory=True)
+    for where in (tmp_path / f"{path.name}-2", tmp_path / "elsewhere"):
+        assert db.export(where).nodes == 7
+        assert (where / "manifest.json").exists()
+    with EmbeddedDB(":memory:", ml=None) as memory, pytest.raises(InvalidInput, match="itself"):
+        memory.export(Path(memory._native.path) / "out")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_what_is_no_name_of_a_directory(db, name):
+    for transfer in (db.export, db.import_):
+        with pytest.raises(BadText, match="cannot be the name"):
+            transfer(name)
+    with pytest.raises(InvalidInput, match="empty"):
+        db.export("")
+
+
+def test_nothing_is_waited_for_in_an_export(exported, other):
+    """A pipe gives nothing until somebody writes to it."""
+    for file in ("0000/edges.jsonl", "manifest.json"):
+        (exported / file).unlink()
+        os.mkfifo(exported / file)
+        with pytest.raises((Corruption, InvalidInput), match="no plain file"):
+            other.import_(exported)
+    assert other.count() == 0
 
 
 def test_a_failed_export_leaves_nothing(path, tmp_path, monkeypatch):
@@ -590,8 +933,8 @@ def test_a_reader_exports_and_does_not_import(db, path, tmp_path, run_python):
     assert ReadOnly.__name__
 
 
-def test_more_edges_than_are_held_at_once(db, other, tmp_path, monkeypatch):
-    monkeypatch.setattr(sorting, "RUN", 7)
+def test_more_nodes_and_edges_than_are_read_at_once(db, other, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "PAGE", 7)
     fill(db)
     db.create_edges(
         [{"id": f"x{n}", "source": "a", "target": "b/ü 1", "type": "T"} for n in range(40)]

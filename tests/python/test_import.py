@@ -18,6 +18,7 @@ from embedded_db.importers import (
     detect,
     import_file,
 )
+from embedded_db.importers.base import hashed_id
 
 
 def write_jsonl(file, records, compress=False):
@@ -453,3 +454,31 @@ def test_formats_tell_themselves_apart():
     for name, reader in FORMATS.items():
         assert reader.name == name
         assert reader.describes
+
+
+def test_ids_are_made_by_one_rule_in_every_format(db, tmp_path):
+    """They are part of what is stored: a later version has to find the same messages again."""
+    lines = [
+        {"content": "same"},
+        {"content": "same"},
+        {"content": "same", "sender": "Ann", "role": "user", "timestamp": 0, "metadata": {"x": 1}},
+        {"content": "kept", "id": "mine"},
+    ]
+    file = write_jsonl(tmp_path / "talk.jsonl", lines)
+    assert import_file(db, file).messages == 4
+    ids = [message.id for message in db.get_node("talk").messages()]
+    assert ids[:3] == [
+        hashed_id("jsonl", "talk", "1", "", "", "", "same"),
+        hashed_id("jsonl", "talk", "2", "", "", "", "same"),
+        hashed_id("jsonl", "talk", "3", "1970-01-01T00:00:00+00:00", "Ann", "user", "same"),
+    ]
+    assert ids[0] == "jsonl-ec75e9f8c38c614e78b7fa413453761e"
+    assert ids[3] == "mine"
+    before = [(node.id, node.version) for node in db.nodes()]
+    (tmp_path / "zipped").mkdir()
+    for again in (file, write_jsonl(tmp_path / "zipped" / "talk.jsonl.gz", lines, compress=True)):
+        report = import_file(db, again)
+        assert (report.messages, report.skipped) == (0, 4)
+    later = write_jsonl(tmp_path / "talk.jsonl", [*lines, {"content": "new"}])
+    assert import_file(db, later).messages == 1
+    assert [(node.id, node.version) for node in db.nodes()][:5] == before[:5]

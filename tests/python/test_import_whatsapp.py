@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from embedded_db import InvalidInput
-from embedded_db.importers import detect, import_file
+from embedded_db import InvalidInput, ValueTooLarge
+from embedded_db.importers import detect, import_file, whatsapp
 
 LRM, NNBSP = "\u200e", "\u202f"
 
@@ -196,3 +196,61 @@ def test_lines_that_only_look_alike_belong_to_the_message(db, tmp_path):
         "Bob wrote:\n14.01.24, 09:00 - Bob: I come\n[see below]",
         "b",
     ]
+
+
+LONG = """
+    import sys
+    from embedded_db import EmbeddedDB
+    from embedded_db.importers import import_file
+
+    with EmbeddedDB(":memory:", ml=None) as db:
+        assert import_file(db, sys.argv[1]).messages == 2
+        first = next(db.get_node("whatsapp-Ann Ox").messages())
+        print(len(first.content), first.content[-1:])
+"""
+
+
+@pytest.mark.parametrize(
+    "line", ["a line", "", "  ", "\t", "15.01.24", "<This message was edited", LRM]
+)
+def test_a_message_of_half_a_million_lines_is_read(tmp_path, run_python, line):
+    """Within the time of a child process, which the square of that many steps would pass by far."""
+    many = 500_000
+    end = "15.01.24, 10:01 - Bob: b"
+    file = write(tmp_path, "15.01.24, 10:00 - Ann: a", *[line] * many, "x", end)
+    done = run_python(LONG, file)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(len("a\n") + (len(line) + 1) * many + len("x")), "x"]
+
+
+def test_a_message_is_no_larger_than_one_can_be(db, tmp_path, monkeypatch):
+    monkeypatch.setattr(whatsapp, "MOST_TEXT", 1_000)
+    lines = ["x" * 99] * 20
+    file = write(
+        tmp_path,
+        "15.01.24, 10:00 - Ann: a",
+        "15.01.24, 10:01 - Ann: much",
+        *lines,
+        "15.01.24, 10:02 - Ann: b",
+        *lines[:9],
+    )
+    with pytest.raises(ValueTooLarge, match="line 2: the message that begins there") as caught:
+        import_file(db, file)
+    assert (caught.value.record, caught.value.limit) == ("line 2", 1_000)
+    report = import_file(db, file, skip_bad=True)
+    assert (report.messages, report.bad) == (2, 1)
+    assert report.problems[0].record == "line 2"
+    last = list(db.get_node("whatsapp-Ann Ox").messages())[-1]
+    assert last.content == "\n".join(["b", *lines[:9]])
+
+
+def test_what_the_database_finds_too_large_says_where(db, tmp_path):
+    file = tmp_path / "WhatsApp Chat with Ann Ox.txt"
+    with open(file, "w", encoding="utf-8") as out:
+        out.write("15.01.24, 10:00 - Ann: a\n15.01.24, 10:01 - Ann: much\n")
+        for _ in range(23):
+            out.write("€" * 1_000_000 + "\n")  # three bytes each
+    with pytest.raises(ValueTooLarge, match="line 2: ") as caught:
+        import_file(db, file)
+    assert (caught.value.record, caught.value.limit) == ("line 2", 64 << 20)
+    assert db.count("Message") == 0

@@ -197,15 +197,15 @@ def test_what_cannot_be_a_node(db, columns, error, words, column, row):
         ({"type": ["T", None]}, InvalidInput, "it is None", "type", 1),
         ({"type": ["T", ""]}, InvalidInput, "is empty", "type", 1),
         ({"weight": [1.0, float("inf")]}, InvalidInput, "finite", "weight", 1),
-        ({"weight": ["1", "x"]}, InvalidInput, "it is '1'", "weight", 0),
+        ({"weight": ["1", "x"]}, InvalidInput, "weight is '1'", "weight", 0),
         (
             {"valid_from": [T0, T0], "valid_to": [T0 + timedelta(1), T0]},
             InvalidInput,
-            "not after valid_from",
+            "not before valid_to",
             "valid_to",
             1,
         ),
-        ({"valid_to": [1, 2]}, InvalidInput, "timestamp", "valid_to", 0),
+        ({"valid_to": [1, 2]}, InvalidInput, "datetime", "valid_to", 0),
         ({"id": ["e", "e"]}, AlreadyExists, "exists", "id", 1),
         ({"sources": [["x"], [""]]}, InvalidInput, "source", "sources", 1),
     ],
@@ -217,6 +217,90 @@ def test_what_cannot_be_an_edge(db, change, error, words, column, row):
         db.load_arrow(nodes, pa.table(edges))
     assert (caught.value.column, caught.value.row) == (column, row)
     assert (db.count(), db.count_edges()) == (2, 0)
+
+
+def test_a_value_that_is_taken_is_named_by_its_column(db):
+    db.create_index("X", "code", unique=True)
+    db.create_node({"label": "X", "properties": {"code": 7}})
+    plain = pa.table({"label": ["X"] * 3, "code": [5, 6, 7]})
+    with pytest.raises(AlreadyExists, match="unique") as caught:
+        db.load_arrow(plain)
+    assert (caught.value.column, caught.value.row) == ("code", 2)
+    packed = pa.table({"label": ["X"] * 2, "properties": [{"code": 5}, {"code": 5}]})
+    with pytest.raises(AlreadyExists, match="unique") as caught:
+        db.load_arrow(packed)
+    assert (caught.value.column, caught.value.row) == ("properties", 1)
+    # A property may have the name of a field.
+    named = pa.table({"label": ["X"], "properties": [{"id": "", "": 1}]})
+    with pytest.raises(InvalidInput, match="property name") as caught:
+        db.load_arrow(named)
+    assert (caught.value.column, caught.value.row) == ("properties", 0)
+    assert db.count() == 1
+
+
+def not_utf8(*texts):
+    """An array of texts that are none, as another program may hand it over."""
+    offsets = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+    buffers = [pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(texts))]
+    return pa.StringArray.from_buffers(len(texts), *buffers)
+
+
+HOSTILE = [
+    ("label", not_utf8(b"ok", b"\xff\xfe"), "utf-8", 1),
+    ("id", not_utf8(b"\xff", b"ok"), "utf-8", 0),
+    ("text", not_utf8(b"ok", b"\xff"), "utf-8", 1),
+    ("time", pa.array([0, 2**62], pa.timestamp("us", "UTC")), "out of range", 1),
+    ("time", pa.array([0, 2**62], pa.timestamp("s", "UTC")), "out of bounds", 1),
+    ("labels", pa.array([["X"], None]), "it is None", 1),
+    ("labels", pa.array([{"X": 1}, {"X": 2}]), "list of texts", 0),
+    ("labels", pa.array([["X"], ["X", None]]), "must be a text", 1),
+    (
+        "twins",
+        pa.StructArray.from_arrays([pa.array([1, 2]), pa.array([3, 4])], ["x", "x"]),
+        "duplicate",
+        0,
+    ),
+    ("list", pa.array([[1], [2**64 - 1]], pa.list_(pa.uint64())), "64 bits", 1),
+]
+
+
+@pytest.mark.parametrize(("column", "values", "words", "row"), HOSTILE)
+def test_hostile_columns_are_named_by_row(db, column, values, words, row):
+    plain = {} if column in ("label", "labels") else {"label": ["X", "X"]}
+    with pytest.raises(InvalidInput, match=words) as caught:
+        db.load_arrow(pa.table({**plain, column: values}))
+    assert (caught.value.column, caught.value.row) == (column, row)
+    assert db.count() == 0
+
+
+def test_encodings_of_columns_do_not_matter(db):
+    lists = pa.DictionaryArray.from_arrays(pa.array([1, 0, None]), pa.array([[1], [2, 3]]))
+    runs = pa.RunEndEncodedArray.from_arrays([2, 3], ["a", "b"])
+    times = pa.array([0, None, 1], pa.timestamp("us", "Mars/Olympus"))
+    columns = {"id": list("xyz"), "label": runs, "lists": lists, "runs": runs, "times": times}
+    db.load_arrow(pa.table(columns), batch_size=2**70)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    assert db.get_node("x").properties == {"lists": [2, 3], "runs": "a", "times": epoch}
+    assert db.get_node("y").properties == {"lists": [1], "runs": "a"}
+    assert db.get_node("z").labels == ["b"]
+
+
+def test_a_number_too_large_for_a_vector_is_named(db):
+    table = pa.table({"label": ["X", "X"], "vector": [[1.0, 2.0], [1.0, 1e300]]})
+    with pytest.raises(NonFiniteVector, match="number 1 is inf") as caught:
+        db.load_arrow(table)
+    assert (caught.value.column, caught.value.row, caught.value.index) == ("vector", 1, 1)
+
+
+def test_a_table_that_breaks_off_has_stored_the_batches_before(db):
+    def batches():
+        yield pa.record_batch({"label": ["X", "X"]})
+        raise ValueError("the source is gone")
+
+    reader = pa.RecordBatchReader.from_batches(pa.schema([("label", pa.string())]), batches())
+    with pytest.raises(InvalidInput, match="nodes broke off.*the source is gone"):
+        db.load_arrow(reader)
+    assert db.count() == 2
 
 
 def test_rows_are_counted_over_the_whole_table(db):

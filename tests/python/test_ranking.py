@@ -3,6 +3,7 @@
 import math
 import random
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -278,6 +279,43 @@ def test_tables(db):
     assert isinstance(frame, pandas.DataFrame)
     assert found.to_polars().shape == (2, frame.shape[1])
     assert db.query(labels=["None"]).to_arrow().num_rows == 0
+
+
+@pytest.mark.parametrize("big", [2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63) + 1, 2**62])
+@pytest.mark.parametrize("beside", [0.5, math.nan, math.inf, None])
+def test_no_table_changes_a_number(db, big, beside):
+    pytest.importorskip("pandas")
+    pytest.importorskip("polars")
+    values = {"a": big, "b": beside, "c": 7}
+    for id, value in values.items():
+        inner = {"n": value, "l": [value, 1], "d": {"x": value}}
+        db.create_node({"id": id, "label": "N", "properties": inner})
+    found = db.query(labels=["N"])
+    tables = [
+        found.to_arrow().to_pylist(),
+        found.to_polars().to_dicts(),
+        found.to_pandas().to_dict("records"),
+    ]
+    for rows in tables:
+        assert len(rows) == 3
+        for row in rows:
+            value = values[row["id"]]
+            assert is_shown(row["property.n"], value)
+            assert is_shown(row["property.l"], [value, 1])
+            assert is_shown(row["property.d"], {"x": value})
+
+
+def is_shown(cell, value):
+    """Whether a cell has the value: as a text, or as a number that is exactly this one."""
+    if isinstance(cell, str):
+        return cell == repr(value)
+    if isinstance(value, list):
+        return len(cell) == len(value) and all(map(is_shown, cell, value))
+    if isinstance(value, dict):
+        return is_shown(cell["x"], value["x"])
+    if value is None or math.isnan(value):
+        return cell is None or math.isnan(cell)
+    return Fraction(cell) == Fraction(value) if math.isfinite(value) else cell == value
 
 
 @settings(max_examples=30)

@@ -6,6 +6,7 @@ It sees one instant and its own writes, and holds no lock while Python runs.
 # ruff: noqa: PT012 - a conflict shows at the end of the block, which is the point
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -266,3 +267,49 @@ def test_a_chat_changed_meanwhile_is_not_deleted(db):
         tx.delete_node("chat")
         read.append(" more")
     assert db.get_node(read.id).content == "one more"
+
+
+T0 = datetime(2024, 5, 6, tzinfo=UTC)
+WRONG = [
+    {"weight": float("nan")},
+    {"weight": float("-inf")},
+    {"valid_from": T0, "valid_to": T0},
+    {"valid_from": T0, "valid_to": T0 - timedelta(days=1)},
+]
+
+
+@pytest.mark.parametrize("change", [*WRONG, {"sources": [""]}, {"sources": ["x" * 256]}])
+def test_a_new_edge_is_checked_at_the_call(accounts, change):
+    edge = {"id": "e", "source": "a", "target": "b", "type": "T", **change}
+    with pytest.raises(InvalidInput) as outside:
+        accounts.create_edge(edge)
+    with accounts.transaction() as tx:
+        with pytest.raises(InvalidInput) as inside:
+            tx.create_edge(edge)
+        # It left nothing behind: the transaction goes on without it.
+        assert tx.get_edge("e") is None
+        tx.create_edge({"id": "fine", "source": "a", "target": "b", "type": "T"})
+        with pytest.raises(InvalidInput):
+            tx.supersede_edge("fine", change)
+    assert str(inside.value) == str(outside.value)
+    assert accounts.get_edge("fine").valid_to is None
+    assert accounts.count_edges() == 1
+
+
+@pytest.mark.parametrize("change", WRONG)
+def test_a_changed_edge_is_checked_at_the_call(accounts, change):
+    begun = {"valid_from": T0} if "valid_to" in change else {}
+    accounts.create_edge({"id": "e", "source": "a", "target": "b", "type": "T", **begun})
+    # The other end of the interval may be what the edge has already, here or in the store.
+    change = {name: value for name, value in change.items() if name != "valid_from"}
+    with pytest.raises(InvalidInput) as outside:
+        accounts.update_edge("e", change)
+    with accounts.transaction() as tx:
+        with pytest.raises(InvalidInput) as inside:
+            tx.update_edge("e", change)
+        assert tx.get_edge("e").version == 1
+        tx.update_edge("e", {"weight": 2.0, "valid_from": T0 + timedelta(days=1)})
+        with pytest.raises(InvalidInput):
+            tx.update_edge("e", {"valid_to": T0 + timedelta(hours=1)})
+    assert str(inside.value) == str(outside.value)
+    assert accounts.get_edge("e").weight == 2.0

@@ -76,3 +76,44 @@ def test_equal_vectors_are_all_found(db):
     for limit in (1, 100, 10_000):
         query = {"vector": [1.0, 1.0, 1.0, 1.0], "space": "s"}
         assert len(db.query(semantic_query=query, limit=limit)) == limit
+
+
+@pytest.mark.parametrize(
+    "numbers", [np.full(3, 1e300), [1.0, 2.0, 1e39], np.array([0, 0, -np.inf]), [1, 2, 10**38 * 4]]
+)
+def test_what_is_too_large_for_a_vector_is_named(db, numbers):
+    """Warnings of NumPy, which may be errors, do not come before it."""
+    db.create_nodes([{"id": "a", "label": "X"}, {"id": "b", "label": "X"}])
+    made = db.create_embedding({"node_id": "b", "vector": [1.0, 2.0, 3.0], "space": "s"})
+    for write in (
+        lambda: db.set_embeddings(["a"], [numbers], space="s"),
+        lambda: db.create_embedding({"node_id": "a", "vector": numbers, "space": "s"}),
+        lambda: db.update_embedding(made, numbers),
+        lambda: db.query(semantic_query={"vector": numbers, "space": "s"}),
+    ):
+        with pytest.raises(NonFiniteVector):
+            write()
+    assert db.get_embedding(made).vector.tolist() == [1, 2, 3]
+    assert db.get_embedding_for_node("a", "s") is None
+
+
+def test_complex_numbers_are_no_vector(db):
+    db.create_node({"id": "a", "label": "X"})
+    numbers = np.ones(3, dtype=complex)
+    for write in (
+        lambda: db.set_embeddings(["a"], [numbers], space="s"),
+        lambda: db.set_embeddings(["a"], np.stack([numbers]), space="s"),
+        lambda: db.create_embedding({"node_id": "a", "vector": numbers, "space": "s"}),
+        lambda: db.query(semantic_query={"vector": numbers, "space": "s"}),
+    ):
+        with pytest.raises(InvalidInput):
+            write()
+
+
+@pytest.mark.parametrize("labels", [{"X": 1}, {"X"}, b"X", 7, [b"X"]])
+def test_labels_are_a_list(db, labels):
+    if isinstance(labels, set):
+        assert db.get_node(db.create_node({"labels": labels})).labels == ["X"]
+        return
+    with pytest.raises(InvalidInput, match="labels"):
+        db.create_node({"labels": labels})

@@ -12,7 +12,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping, PyString};
 
-use crate::errors::{invalid, shown};
+use crate::errors::{invalid, placed, shown};
 use crate::values::{Property, entries, known, micros, text, write_value};
 
 /// Most names in one dict of properties: they are looked up one by one, and are kept for ever.
@@ -41,7 +41,20 @@ fn name<'a>(of: &dyn Display, key: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
 
 /// Adds one property.
 fn property(out: &mut Draft, name: &str, item: &Bound<'_, PyAny>) -> PyResult<()> {
-    out.push(name, |bytes| write_value(&Property(name), bytes, item, 1))
+    let written = out.push(name, |bytes| write_value(&Property(name), bytes, item, 1));
+    written.map_err(|error| placed(item.py(), error, "property", name))
+}
+
+/// The items of a batch, each made by `make`.
+pub(crate) fn items<'py, T>(
+    given: &Bound<'py, PyAny>,
+    make: impl Fn(&Bound<'py, PyAny>) -> PyResult<T>,
+) -> PyResult<Vec<T>> {
+    let made = given
+        .try_iter()?
+        .enumerate()
+        .map(|(at, item)| make(&item?).map_err(|error| placed(given.py(), error, "item", at)));
+    made.collect()
 }
 
 /// Properties from a dict.
@@ -65,7 +78,7 @@ fn fields(
     let py = given.py();
     let mut each = |key: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>| -> PyResult<()> {
         let key = name(&"a name", key)?;
-        if field(key, item)? {
+        if field(key, item).map_err(|error| placed(py, error, "field", key))? {
             return Ok(());
         }
         Err(invalid(py, format!("{key:?} is no field of {what}; known are {known}")))
@@ -136,9 +149,9 @@ pub(crate) fn strings(what: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<Stri
     if let Ok(one) = items.cast::<PyString>() {
         return Ok(vec![text(&what, one.as_any().as_borrowed(), MAX_PROPERTIES)?.to_owned()]);
     }
-    let Ok(items) = items.try_iter() else {
-        return wanted(what, items, "a text or a list of texts");
-    };
+    // The keys of a dict are no list.
+    let listed = if items.is_instance_of::<PyDict>() { None } else { items.try_iter().ok() };
+    let Some(items) = listed else { return wanted(what, items, "a text or a list of texts") };
     items.map(|item| string(what, &item?)).collect()
 }
 
@@ -204,8 +217,10 @@ fn optional_micros(item: &Bound<'_, PyAny>, what: &str) -> PyResult<Option<i64>>
 /// An edge from its dict.
 pub(crate) fn edge(given: &Bound<'_, PyAny>) -> PyResult<EdgeDraft> {
     let EdgeSuccessor { source, target, edge_type, mut draft } = successor(given)?;
-    let missing =
-        |field: &str| invalid(given.py(), format!("an edge needs a {field}; give {field}"));
+    let missing = |field: &str| {
+        let error = invalid(given.py(), format!("an edge needs a {field}; give {field}"));
+        placed(given.py(), error, "field", field)
+    };
     draft.source = source.ok_or_else(|| missing("source"))?;
     draft.target = target.ok_or_else(|| missing("target"))?;
     draft.edge_type = edge_type.ok_or_else(|| missing("type"))?;
@@ -303,15 +318,12 @@ pub(crate) fn vector(item: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
         return Ok(slice.to_vec());
     }
     let py = item.py();
-    let numpy = py.import(intern!(py, "numpy"))?;
-    let keywords = PyDict::new(py);
-    keywords.set_item("dtype", numpy.getattr(intern!(py, "float32"))?)?;
+    let float32 = py.import(intern!(py, "embedded_db.checks"))?.getattr(intern!(py, "float32"))?;
     let wrong = |item: &Bound<'_, PyAny>| {
         let class = item.get_type();
         invalid(py, format!("a vector is a list or array of numbers with one axis, not {class}"))
     };
-    let array = numpy.call_method(intern!(py, "ascontiguousarray"), (item,), Some(&keywords));
-    let array = array.map_err(|_| wrong(item))?;
+    let array = float32.call1((item,)).map_err(|_| wrong(item))?;
     if array.getattr(intern!(py, "ndim"))?.extract::<usize>()? != 1 || item.is_none() {
         return Err(wrong(item));
     }
@@ -338,8 +350,10 @@ pub(crate) fn embedding(given: &Bound<'_, PyAny>) -> PyResult<EmbeddingDraft> {
         },
         "id, node_id, vector, space",
     )?;
-    let missing =
-        |field: &str| invalid(given.py(), format!("an embedding needs a {field}; give {field}"));
+    let missing = |field: &str| {
+        let error = invalid(given.py(), format!("an embedding needs a {field}; give {field}"));
+        placed(given.py(), error, "field", field)
+    };
     Ok(EmbeddingDraft {
         id,
         space,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use embedded_db_engine as engine;
 use embedded_db_engine::ArtefactState;
 use embedded_db_engine::common::{
-    ActivityLevel, Draft, Durability, Error, Options, Result, WeaverOptions,
+    ActivityLevel, Durability, Error, Options, Result, WeaverOptions,
 };
 use embedded_db_ml_bridge::PythonModels;
 use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
@@ -15,12 +15,13 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::arguments::{Text, Timeout};
 use crate::convert::{
-    changes, edge, edge_changes, embedding, flat, node, string, strings, successor, vector,
+    changes, edge, edge_changes, embedding, flat, items, node, string, strings, successor, vector,
 };
 use crate::errors::{Released, detached, interrupted, invalid, to_python};
 use crate::objects::{Edge, Embedding, Node};
 use crate::query::query;
 use crate::reads::{Reads, nodes};
+use crate::restore;
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 use crate::values::wait;
@@ -103,8 +104,8 @@ fn index(py: Python<'_>, info: engine::IndexInfo) -> PyResult<Bound<'_, PyDict>>
 }
 
 /// Messages from a list of flat dicts: the id of each, and its properties.
-fn messages(given: &Bound<'_, PyAny>) -> PyResult<Vec<(Option<String>, Draft)>> {
-    given.try_iter()?.map(|item| flat(&item?, "a message")).collect()
+fn add_to(must_exist: bool) -> engine::AddTo {
+    if must_exist { engine::AddTo::ChatThatExists } else { engine::AddTo::AnyChat }
 }
 
 #[pymethods]
@@ -173,12 +174,11 @@ impl Database {
 
     fn create_node(&self, py: Python<'_>, node: &Bound<'_, PyAny>) -> PyResult<String> {
         let draft = self::node(node)?;
-        let mut ids = detached(py, || self.inner.create_nodes(vec![draft]))?;
-        Ok(ids.swap_remove(0))
+        detached(py, || self.inner.create_node(draft))
     }
 
     fn create_nodes(&self, py: Python<'_>, nodes: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
-        let drafts = nodes.try_iter()?.map(|item| node(&item?)).collect::<PyResult<_>>()?;
+        let drafts = items(nodes, node)?;
         detached(py, || self.inner.create_nodes(drafts))
     }
 
@@ -219,12 +219,11 @@ impl Database {
 
     fn create_edge(&self, py: Python<'_>, edge: &Bound<'_, PyAny>) -> PyResult<String> {
         let draft = self::edge(edge)?;
-        let mut ids = detached(py, || self.inner.create_edges(vec![draft]))?;
-        Ok(ids.swap_remove(0))
+        detached(py, || self.inner.create_edge(draft))
     }
 
     fn create_edges(&self, py: Python<'_>, edges: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
-        let drafts = edges.try_iter()?.map(|item| edge(&item?)).collect::<PyResult<_>>()?;
+        let drafts = items(edges, edge)?;
         detached(py, || self.inner.create_edges(drafts))
     }
 
@@ -261,8 +260,7 @@ impl Database {
 
     fn create_embedding(&self, py: Python<'_>, embedding: &Bound<'_, PyAny>) -> PyResult<String> {
         let draft = self::embedding(embedding)?;
-        let mut ids = detached(py, || self.inner.create_embeddings(vec![draft]))?;
-        Ok(ids.swap_remove(0))
+        detached(py, || self.inner.create_embedding(draft))
     }
 
     fn update_embedding(
@@ -335,6 +333,53 @@ impl Database {
         Ok(out)
     }
 
+    // ---- what was stored before
+
+    fn restore_space(
+        &self,
+        py: Python<'_>,
+        space: &Bound<'_, PyAny>,
+        default: bool,
+    ) -> PyResult<bool> {
+        let space = restore::space(space)?;
+        detached(py, || self.inner.restore_space(space, default))
+    }
+
+    fn restore_nodes(
+        &self,
+        py: Python<'_>,
+        nodes: &Bound<'_, PyAny>,
+        skip: bool,
+    ) -> PyResult<usize> {
+        let nodes = items(nodes, restore::node)?;
+        detached(py, || self.inner.restore_nodes(nodes, skip))
+    }
+
+    fn restore_edges(
+        &self,
+        py: Python<'_>,
+        edges: &Bound<'_, PyAny>,
+        skip: bool,
+    ) -> PyResult<usize> {
+        let edges = items(edges, restore::edge)?;
+        detached(py, || self.inner.restore_edges(edges, skip))
+    }
+
+    fn restore_embeddings(
+        &self,
+        py: Python<'_>,
+        embeddings: &Bound<'_, PyAny>,
+        skip: bool,
+    ) -> PyResult<usize> {
+        let embeddings = items(embeddings, restore::embedding)?;
+        detached(py, || self.inner.restore_embeddings(embeddings, skip))
+    }
+
+    fn restore_due(&self, py: Python<'_>, due: &Bound<'_, PyAny>) -> PyResult<()> {
+        let due = items(due, restore::due)?;
+        detached(py, || self.inner.restore_due(due))
+    }
+
     // ---- chats
 
     fn create_chat(&self, py: Python<'_>, chat: &Bound<'_, PyAny>) -> PyResult<Node> {
@@ -343,24 +388,28 @@ impl Database {
         Ok(Node { inner })
     }
 
+    fn add_message(
+        &self,
+        py: Python<'_>,
+        chat_id: Text<'_>,
+        message: &Bound<'_, PyAny>,
+        must_exist: bool,
+    ) -> PyResult<Node> {
+        let (message, to) = (flat(message, "a message")?, add_to(must_exist));
+        let inner = detached(py, || self.inner.add_message(&chat_id, message, to))?;
+        Ok(Node { inner })
+    }
+
     fn add_messages(
         &self,
         py: Python<'_>,
         chat_id: Text<'_>,
         messages: &Bound<'_, PyAny>,
+        must_exist: bool,
     ) -> PyResult<Vec<Node>> {
-        let messages = self::messages(messages)?;
-        detached(py, || self.inner.add_messages(&chat_id, messages)).map(nodes)
-    }
-
-    fn append_messages(
-        &self,
-        py: Python<'_>,
-        chat_id: Text<'_>,
-        messages: &Bound<'_, PyAny>,
-    ) -> PyResult<Vec<Node>> {
-        let messages = self::messages(messages)?;
-        detached(py, || self.inner.append_messages(&chat_id, messages)).map(nodes)
+        let messages = items(messages, |item| flat(item, "a message"))?;
+        let to = add_to(must_exist);
+        detached(py, || self.inner.add_messages(&chat_id, messages, to)).map(nodes)
     }
 
     // ---- indexes
@@ -390,10 +439,6 @@ impl Database {
     ) -> PyResult<()> {
         let (text, embed) = (strings("text", text)?, strings("embed", embed)?);
         detached(py, || self.inner.declare_label(&label, text, embed))
-    }
-
-    fn declared_labels(&self, py: Python<'_>) -> PyResult<Vec<engine::DeclaredLabel>> {
-        detached(py, || self.inner.declared_labels())
     }
 
     fn indexes<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {

@@ -114,9 +114,18 @@ fn shortened(mut message: String) -> String {
     message
 }
 
-fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
+/// What a caller may look at besides the message.
+fn facts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyDict>> {
     let fields = PyDict::new(py);
     match error {
+        Error::At { place, error } => {
+            let fields = facts(py, error)?;
+            place.item.map_or(Ok(()), |item| fields.set_item("item", item))?;
+            place.field.map_or(Ok(()), |field| fields.set_item("field", field))?;
+            let property = place.property.as_deref();
+            property.map_or(Ok(()), |property| fields.set_item("property", property))?;
+            return Ok(fields);
+        }
         Error::NotFound { kind, id } | Error::AlreadyExists { kind, id } => {
             fields.set_item("kind", kind)?;
             fields.set_item("id", id)?;
@@ -142,6 +151,10 @@ fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
             fields.set_item("size", size)?;
             fields.set_item("limit", limit)?;
         }
+        Error::TooManySnapshots { used, limit } => {
+            fields.set_item("used", used)?;
+            fields.set_item("limit", limit)?;
+        }
         Error::TooManyVisited { limit } => {
             fields.set_item("limit", limit)?;
             // The same search would give up again.
@@ -165,6 +178,11 @@ fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         | Error::Corruption { path, .. } => fields.set_item("path", path.to_string_lossy())?,
         _ => {}
     }
+    Ok(fields)
+}
+
+fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
+    let fields = facts(py, error)?;
     let class = py.import("embedded_db.errors")?.getattr(error.code())?;
     let message = error.to_string();
     if let Some((_, remedy)) = message.rsplit_once("; ") {
@@ -172,6 +190,25 @@ fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     }
     let arguments = PyTuple::new(py, [shortened(message)])?;
     Ok(PyErr::from_value(class.call(arguments, Some(&fields))?))
+}
+
+/// The item of a batch, or the field, that an error is about: an attribute of it. What an error says
+/// already stays; what is no error of ours stays as it is.
+pub(crate) fn placed<'py>(
+    py: Python<'py>,
+    raised: PyErr,
+    name: &str,
+    value: impl IntoPyObject<'py>,
+) -> PyErr {
+    let tell = || -> PyResult<()> {
+        let ours = py.import(intern!(py, "embedded_db.errors"))?.getattr(intern!(py, "DbError"))?;
+        let error = raised.value(py);
+        if error.is_instance(&ours)? {
+            error.call_method1(intern!(py, "_place"), (name, value))?;
+        }
+        Ok(())
+    };
+    tell().err().unwrap_or(raised)
 }
 
 /// A value as an error shows it: short, whatever its size, its depth and its `__repr__`.

@@ -7,6 +7,7 @@ mod errors;
 mod objects;
 mod query;
 mod reads;
+mod restore;
 mod search;
 mod snapshot;
 mod transaction;

@@ -171,6 +171,29 @@ impl Reads {
         read!(self, py, detached, |reads| reads.edge_history(&id)).map(edges)
     }
 
+    fn edges_ever(
+        &self,
+        py: Python<'_>,
+        after: Option<Text<'_>>,
+        limit: Limit,
+    ) -> PyResult<Vec<Edge>> {
+        let after = optional(after);
+        read!(self, py, detached, |reads| reads.edges_ever(after, limit.0)).map(edges)
+    }
+
+    fn due(&self, py: Python<'_>, ids: &Bound<'_, PyAny>) -> PyResult<Vec<Vec<&'static str>>> {
+        let ids = strings("ids", ids)?;
+        let due = read!(self, py, detached, |reads| reads.due(&ids))?;
+        Ok(due
+            .into_iter()
+            .map(|due| due.into_iter().map(engine::Artefact::name).collect())
+            .collect())
+    }
+
+    fn declared_labels(&self, py: Python<'_>) -> PyResult<Vec<engine::DeclaredLabel>> {
+        read!(self, py, detached, |reads| reads.declared_labels())
+    }
+
     #[pyo3(signature = (id, types, direction, after, limit, valid_at=None, known_at=None))]
     #[allow(clippy::too_many_arguments)]
     fn edges_page(

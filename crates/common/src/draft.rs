@@ -58,7 +58,9 @@ impl Draft {
 
     /// Whether every name can be stored.
     pub fn check_names(&self) -> Result<()> {
-        self.entries.iter().try_for_each(|(name, _)| names::check("a property name", name))
+        self.entries.iter().try_for_each(|(name, _)| {
+            names::check("a property name", name).map_err(|error| error.of_property(name))
+        })
     }
 }
 

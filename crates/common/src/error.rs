@@ -139,6 +139,27 @@ pub enum Error {
         /// The limit.
         limit_seconds: u64,
     },
+    /// A cursor whose place was needed.
+    #[error(
+        "the cursor gave way to newer ones, for {limit} states are held by snapshots and cursors; \
+         query anew, or read pages within db.snapshot()"
+    )]
+    CursorGaveWay {
+        /// How many may be held.
+        limit: usize,
+    },
+    /// Too many snapshots are held.
+    #[error(
+        "{used} snapshots of different states are held, {limit} can be; close some (with \
+         db.snapshot() as s: …) and end transactions, or lower max_snapshot_age, after which \
+         forgotten ones end"
+    )]
+    TooManySnapshots {
+        /// How many are held.
+        used: usize,
+        /// How many can be.
+        limit: usize,
+    },
     /// There is no room.
     #[error("{path:?}: no room to write: {detail}; nothing was stored, reads go on")]
     StorageFull {
@@ -210,12 +231,76 @@ pub enum Error {
         /// What it said.
         message: String,
     },
+    /// An error about one item of a batch, or about one field of what was given.
+    #[error("{place}{error}")]
+    At {
+        /// Which.
+        place: Place,
+        /// What is wrong with it; never another of this kind.
+        error: Box<Self>,
+    },
     /// A defect of ours.
     #[error("internal error: {0}; please report it")]
     Internal(String),
 }
 
+/// What of the input an error is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The item of a batch, counted from 0.
+    pub item: Option<usize>,
+    /// The field of a node, edge or embedding, such as `id`.
+    pub field: Option<&'static str>,
+    /// The property.
+    pub property: Option<String>,
+}
+
+impl std::fmt::Display for Place {
+    /// The item alone: messages name fields by themselves.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.item.map_or(Ok(()), |item| write!(f, "item {item}: "))
+    }
+}
+
 impl Error {
+    /// The same error with the item of the batch that it is about.
+    pub fn of_item(self, item: usize) -> Self {
+        self.placed(|place| place.item = Some(item))
+    }
+
+    /// The same error with the field that it is about, unless that is known already.
+    pub fn of_field(self, field: &'static str) -> Self {
+        self.placed(|place| _ = place.field.get_or_insert(field))
+    }
+
+    /// The same error with the property that it is about.
+    pub fn of_property(self, name: &str) -> Self {
+        self.of_field("properties").placed(|place| place.property = Some(name.to_owned()))
+    }
+
+    /// The error without its place.
+    pub fn bare(&self) -> &Self {
+        if let Self::At { error, .. } = self { error } else { self }
+    }
+
+    /// Only what was given has a place: a full disk is nobody's item.
+    fn placed(self, set: impl FnOnce(&mut Place)) -> Self {
+        let (mut place, error) = match self {
+            Self::At { place, error } => (place, error),
+            Self::NotFound { .. }
+            | Self::AlreadyExists { .. }
+            | Self::Taken { .. }
+            | Self::InvalidInput(_)
+            | Self::BadText(_)
+            | Self::DimensionMismatch { .. }
+            | Self::NonFiniteVector { .. }
+            | Self::ValueTooLarge { .. } => (Place::default(), Box::new(self)),
+            other => return other,
+        };
+        set(&mut place);
+        Self::At { place, error }
+    }
+
     /// The stable name of the kind: the name of the Python exception.
     pub fn code(&self) -> &'static str {
         match self {
@@ -232,7 +317,8 @@ impl Error {
             Self::DatabaseClosed { .. } => "DatabaseClosed",
             Self::ForkedHandle { .. } => "ForkedHandle",
             Self::ReadOnly { .. } => "ReadOnly",
-            Self::SnapshotExpired { .. } => "SnapshotExpired",
+            Self::SnapshotExpired { .. } | Self::CursorGaveWay { .. } => "SnapshotExpired",
+            Self::TooManySnapshots { .. } => "QuotaExceeded",
             Self::StorageFull { .. } => "StorageFull",
             Self::StorageError { .. } => "StorageError",
             Self::Corruption { .. } => "Corruption",
@@ -241,6 +327,7 @@ impl Error {
             Self::Interrupted => "Interrupted",
             Self::ModelUnavailable { .. } => "ModelUnavailable",
             Self::EnrichmentFailed { .. } => "EnrichmentFailed",
+            Self::At { error, .. } => error.code(),
             Self::Internal(_) => "InternalError",
         }
     }

@@ -11,6 +11,7 @@ use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{IndexId, IndexState, ReadTxn, RecipeRecord, Store, recipes};
 
 use crate::database::Database;
+use crate::reads::Reader;
 
 /// Between two tries when the store has refused a step.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -92,7 +93,7 @@ impl Database {
             Err(refused) => return Err(refused),
         }
         self.engine()?.work_on_indexes()?;
-        if !matches!(error, Error::Taken { .. }) {
+        if !matches!(error.bare(), Error::Taken { .. }) {
             return Err(error);
         }
         Err(self.why_not_unique(label, property, error, interrupted)?)
@@ -143,22 +144,6 @@ impl Database {
         self.engine()?.work_on_indexes()
     }
 
-    /// The labels that were declared.
-    pub fn declared_labels(&self) -> Result<Vec<DeclaredLabel>> {
-        let snapshot = self.engine()?.store.read()?;
-        let names = |symbols: &[Symbol]| -> Result<Vec<String>> {
-            symbols.iter().map(|symbol| Ok(snapshot.symbol_name(*symbol)?.to_string())).collect()
-        };
-        let mut out = Vec::new();
-        for (label, recipe) in recipes(&snapshot, self.namespace_id())? {
-            if !recipe.text.is_empty() || !recipe.embed.is_empty() {
-                let label = snapshot.symbol_name(label)?.to_string();
-                out.push((label, names(&recipe.text)?, names(&recipe.embed)?));
-            }
-        }
-        Ok(out)
-    }
-
     fn find_index(
         &self,
         label: &str,
@@ -167,6 +152,23 @@ impl Database {
     ) -> Result<Option<IndexInfo>> {
         let all = self.indexes(interrupted)?;
         Ok(all.into_iter().find(|index| index.label == label && index.property == property))
+    }
+}
+
+impl Reader<'_> {
+    pub(crate) fn declared_labels(&self) -> Result<Vec<DeclaredLabel>> {
+        let snapshot = self.snapshot;
+        let names = |symbols: &[Symbol]| -> Result<Vec<String>> {
+            symbols.iter().map(|symbol| Ok(snapshot.symbol_name(*symbol)?.to_string())).collect()
+        };
+        let mut out = Vec::new();
+        for (label, recipe) in recipes(snapshot, self.namespace)? {
+            if !recipe.text.is_empty() || !recipe.embed.is_empty() {
+                let label = snapshot.symbol_name(label)?.to_string();
+                out.push((label, names(&recipe.text)?, names(&recipe.embed)?));
+            }
+        }
+        Ok(out)
     }
 }
 
@@ -368,5 +370,5 @@ fn step(store: &Arc<Store>, names: Names) -> Result<bool> {
 
 /// Whether trying again would not help: the values themselves cannot be indexed.
 fn is_final(error: &Error) -> bool {
-    matches!(error, Error::Taken { .. } | Error::InvalidInput(_) | Error::Corruption { .. })
+    matches!(error.bare(), Error::Taken { .. } | Error::InvalidInput(_) | Error::Corruption { .. })
 }

@@ -7,6 +7,7 @@ mod operations;
 mod pins;
 mod queries;
 mod reads;
+mod restore;
 mod search;
 mod transaction;
 mod verify;
@@ -15,14 +16,15 @@ mod writes;
 pub use database::{Database, SharedModels};
 pub use embedded_db_common as common;
 pub use embedded_db_indexing::graph::{
-    Artefact, Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, NodeDraft,
+    Artefact, Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EdgeVersion, EmbeddingDraft,
+    NodeDraft, RestoredEdge, RestoredEmbedding, RestoredNode,
 };
 pub use embedded_db_query::search::{Analysis, Manner, Part, Profile, Weights};
 pub use embedded_db_query::{
     AsOf, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Operator, OrderBy, Rank, Reach,
     Step,
 };
-pub use embedded_db_storage::{panic_text, watch_forks};
+pub use embedded_db_storage::{EdgeTimes, SpaceRecord, panic_text, watch_forks};
 pub use embedded_db_weaver::{
     ArtefactState, Enriched, Failure, JobCounts, Mention, ModelSpace, Models, Status, TextToEnrich,
 };
@@ -34,3 +36,4 @@ pub use reads::{Page, PinnedReads};
 pub use search::{Found, Search};
 pub use transaction::Transaction;
 pub use verify::Report;
+pub use writes::AddTo;

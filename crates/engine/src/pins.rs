@@ -4,92 +4,184 @@
 //! snapshots away from their holders, who hear `DatabaseClosed` from then on. One that is being read
 //! at that moment is not waited for: its reader lets go of it at the end of the read.
 //!
-//! One that is too old to be read goes too, so that forgotten ones do not use up the table of readers.
+//! Each transaction of LMDB takes a place in a table that all processes share. So holders of one state
+//! share a few transactions, a process holds at most [`MOST`] of them, and what is too old to be read
+//! gives its place back. Cursors, which nobody asked for by name, give way to newer ones; a snapshot
+//! for which there is no place is refused.
 
-use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
 
 use embedded_db_common::{Error, Result};
 use embedded_db_indexing::Pin;
 use embedded_db_storage::Store;
 
+/// Transactions that one process holds. The table has room for those of several, and for reads.
+const MOST: usize = 1_000;
+
+/// Transactions of one state. A transaction serves one read at a time, so that threads with
+/// snapshots of a state that does not change must not all wait for the same one.
+const OF_ONE_STATE: usize = 16;
+
 /// All snapshots of one database that are held.
 #[derive(Default)]
-pub(crate) struct Pins(Mutex<Vec<Weak<HeldPin>>>);
+pub(crate) struct Pins(Mutex<Held>);
+
+#[derive(Default)]
+struct Held {
+    /// Oldest first.
+    holders: VecDeque<Weak<HeldPin>>,
+    /// With the state that each sees.
+    transactions: Vec<(usize, Weak<Shared>)>,
+}
+
+/// A transaction of some holders; used by one at a time.
+struct Shared(Mutex<Pin>);
 
 /// A snapshot that one user holds and the end of the database takes, or why it is gone.
-pub(crate) struct HeldPin(Mutex<std::result::Result<Pin, Gone>>);
+pub(crate) struct HeldPin {
+    shared: Mutex<std::result::Result<Arc<Shared>, Gone>>,
+    taken: Instant,
+    holder: Holder,
+}
+
+/// Who holds a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// A snapshot or transaction of a user, to be closed by the user.
+    User,
+    /// A cursor that came with the results of a query.
+    Cursor,
+}
 
 /// Why a snapshot is gone.
 enum Gone {
     /// The database was closed.
     Closed,
-    /// It was too old to be read.
-    Expired(Error),
+    /// It was too old to be read, or its place was needed.
+    Ended(Error),
 }
 
 impl Pins {
-    /// Holds a snapshot until it is dropped or all are ended.
-    pub(crate) fn hold(&self, pin: Pin) -> Arc<HeldPin> {
-        let held = Arc::new(HeldPin(Mutex::new(Ok(pin))));
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() == all.capacity() {
-            all.retain(|held| held.strong_count() > 0);
-        }
-        all.push(Arc::downgrade(&held));
-        held
+    /// Holds a snapshot until it is dropped or all are ended. A cursor for which there is no place
+    /// says so when it is used, for the results that it came with are there.
+    pub(crate) fn hold(&self, pin: Pin, holder: Holder) -> Result<Arc<HeldPin>> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Dropped when the lock is released: the end of a pin takes locks of the views.
+        let (mut spare, mut ended) = (None, Vec::new());
+        held.transactions.retain(|(_, shared)| shared.strong_count() > 0);
+        let state = pin.snapshot().state();
+        let same = held.transactions.iter().filter(|(of, _)| *of == state);
+        let same: Vec<Arc<Shared>> = same.filter_map(|(_, shared)| shared.upgrade()).collect();
+        let full = same.len() >= OF_ONE_STATE || held.transactions.len() >= MOST;
+        let least = same.iter().filter(|_| full).min_by_key(|shared| Arc::strong_count(shared));
+        let shared = if let Some(least) = least {
+            spare = Some(pin);
+            Ok(Arc::clone(least))
+        } else if !full || held.make_room(&mut ended) {
+            let shared = Arc::new(Shared(Mutex::new(pin)));
+            held.transactions.push((state, Arc::downgrade(&shared)));
+            Ok(shared)
+        } else {
+            spare = Some(pin);
+            let used = held.transactions.len();
+            Err(Error::TooManySnapshots { used, limit: MOST })
+        };
+        let shared = match (shared, holder) {
+            (Err(full), Holder::User) => Err(full),
+            (Err(full), Holder::Cursor) => Ok(Err(Gone::Ended(full))),
+            (Ok(shared), _) => Ok(Ok(shared)),
+        };
+        let new = shared.map(|shared| {
+            let taken = Instant::now();
+            let new = Arc::new(HeldPin { shared: Mutex::new(shared), taken, holder });
+            if held.holders.len() == held.holders.capacity() {
+                held.holders.retain(|held| held.strong_count() > 0);
+            }
+            held.holders.push_back(Arc::downgrade(&new));
+            new
+        });
+        drop(held);
+        drop((spare, ended, same));
+        new
     }
 
     /// Lets go of those that are too old to be read; whether there were any.
-    pub(crate) fn end_expired(&self) -> bool {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let ended = all.iter().filter_map(Weak::upgrade).filter(|held| held.end_expired());
-        ended.count() > 0
+    pub(crate) fn end_expired(&self, store: &Store) -> bool {
+        let mut expired = Vec::new();
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(oldest) = held.holders.front() {
+            let oldest = oldest.upgrade();
+            match oldest.as_ref().map(|holder| store.check_age(holder.taken)) {
+                Some(Err(error @ Error::SnapshotExpired { .. })) => {
+                    expired.extend(oldest.map(|holder| (holder, error)));
+                }
+                Some(_) => break,
+                None => {}
+            }
+            held.holders.pop_front();
+        }
+        drop(held);
+        let any = !expired.is_empty();
+        expired.into_iter().for_each(|(holder, error)| drop(holder.take(Gone::Ended(error))));
+        any
     }
 
-    /// Ends them all. The store must be closed: who holds one looks at that after each read.
+    /// Ends them all. The store must be closed: who begins to hold one looks at that.
     pub(crate) fn end(&self) {
         let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        all.iter().filter_map(Weak::upgrade).for_each(|held| held.end());
+        all.holders.iter().filter_map(Weak::upgrade).for_each(|holder| holder.end());
+    }
+}
+
+impl Held {
+    /// Ends the cursors of the transaction that cursors alone have held for longest; whether there
+    /// was one. What they held is put into `ended`.
+    fn make_room(&mut self, ended: &mut Vec<Arc<Shared>>) -> bool {
+        let holders: Vec<Arc<HeldPin>> = self.holders.iter().filter_map(Weak::upgrade).collect();
+        let of_users = holders.iter().filter(|holder| holder.holder == Holder::User);
+        let of_users: HashSet<*const Shared> =
+            of_users.filter_map(|holder| holder.place()).collect();
+        let places = holders.iter().filter_map(|holder| holder.place());
+        let Some(oldest) = places.into_iter().find(|place| !of_users.contains(place)) else {
+            return false;
+        };
+        for cursor in holders.iter().filter(|holder| holder.place() == Some(oldest)) {
+            ended.extend(cursor.take(Gone::Ended(Error::CursorGaveWay { limit: MOST })));
+        }
+        true
     }
 }
 
 impl HeldPin {
-    /// Reads from the snapshot, if it has not ended.
+    /// Reads from the snapshot, if it has not ended and is not too old.
     pub(crate) fn read<T>(&self, store: &Store, read: impl FnOnce(&Pin) -> Result<T>) -> Result<T> {
-        let outcome = {
-            let pin = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match &*pin {
-                Ok(pin) => read(pin),
-                Err(Gone::Closed) => Err(Error::DatabaseClosed { path: store.name().to_owned() }),
-                Err(Gone::Expired(error)) => Err(error.clone()),
+        let shared = match &*self.shared.lock().unwrap_or_else(PoisonError::into_inner) {
+            Ok(shared) => Arc::clone(shared),
+            Err(Gone::Closed) => {
+                return Err(Error::DatabaseClosed { path: store.name().to_owned() });
             }
+            Err(Gone::Ended(error)) => return Err(error.clone()),
         };
-        if store.closed() {
-            self.end();
-        }
-        outcome
+        store.check_age(self.taken)?;
+        let pin = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
+        read(&pin)
     }
 
-    /// Lets go of the snapshot, unless it is being read: then its reader does.
+    /// Lets go of the snapshot. One that is being read goes when its reader is done.
     pub(crate) fn end(&self) {
-        let pin = match self.0.try_lock() {
-            Ok(mut pin) => std::mem::replace(&mut *pin, Err(Gone::Closed)),
-            Err(TryLockError::Poisoned(pin)) => {
-                std::mem::replace(&mut *pin.into_inner(), Err(Gone::Closed))
-            }
-            Err(TryLockError::WouldBlock) => return,
-        };
-        drop(pin);
+        drop(self.take(Gone::Closed));
     }
 
-    /// Lets go of the snapshot if it is too old; whether it did.
-    fn end_expired(&self) -> bool {
-        let Ok(mut pin) = self.0.try_lock() else { return false };
-        let age = pin.as_ref().map_or(Ok(()), |pin| pin.snapshot().check_age());
-        let Err(error @ Error::SnapshotExpired { .. }) = age else { return false };
-        let expired = std::mem::replace(&mut *pin, Err(Gone::Expired(error)));
-        drop(pin);
-        drop(expired);
-        true
+    /// Gives what was held, to be dropped where nothing is locked.
+    fn take(&self, why: Gone) -> Option<Arc<Shared>> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *shared, Err(why)).ok()
+    }
+
+    fn place(&self) -> Option<*const Shared> {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.as_ref().ok().map(Arc::as_ptr)
     }
 }

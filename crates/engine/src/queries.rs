@@ -17,6 +17,7 @@ use roaring::RoaringBitmap;
 
 use crate::database::{Database, Engine};
 use crate::objects::Node;
+use crate::pins::Holder;
 use crate::reads::{PinnedReads, Reader};
 
 /// What the semantic leg compares with.
@@ -176,7 +177,7 @@ impl Database {
 
     fn first_page(&self, query: &Query, interrupted: &dyn Fn() -> Result<()>) -> Result<Answer> {
         let engine = self.engine()?;
-        engine.pins.end_expired();
+        engine.pins.end_expired(&engine.store);
         let guard = Guard::new(query.timeout, interrupted);
         if let Some(weaver) = &engine.weaver {
             weaver.touch();
@@ -199,7 +200,7 @@ impl Database {
                 continue;
             }
             if let Some(given) = given {
-                let seen = Seen::Own(Arc::new(self.hold(&engine, pin)?));
+                let seen = Seen::Own(Arc::new(self.hold(&engine, pin, Holder::Cursor)?));
                 let (from, asked) = (self.clone(), Arc::new(query.clone()));
                 answer.cursor = Some(Arc::new(Cursor { from, seen, asked, prepared, given }));
             }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol, Value};
+use embedded_db_indexing::graph::{Artefact, pending};
 use embedded_db_indexing::vector::direction;
 use embedded_db_indexing::{Pin, labelled};
 use embedded_db_query::graph::{self, Follow};
@@ -12,8 +13,9 @@ use embedded_db_storage::{
 };
 
 use crate::database::{Database, Engine};
+use crate::indexes::DeclaredLabel;
 use crate::objects::{Edge, Embedding, Node, Path};
-use crate::pins::HeldPin;
+use crate::pins::{HeldPin, Holder};
 use crate::queries::Query;
 
 /// Part of a long list, and where it goes on.
@@ -104,6 +106,49 @@ impl Reader<'_> {
             None => Err(self.missing_edge(slot)),
         };
         slots.into_iter().map(id_of).collect()
+    }
+
+    /// All edges, with those that were retracted, in the order in which they were made, after one of
+    /// them.
+    pub(crate) fn edges_ever(&self, after: Option<&str>, limit: usize) -> Result<Vec<Edge>> {
+        let first = match after {
+            None => Slot(0),
+            Some(id) => {
+                let found = self.snapshot.resolve(self.namespace, Kind::Edge, id)?;
+                let missing = || Error::NotFound { kind: "edge", id: id.to_owned() };
+                Slot(found.ok_or_else(missing)?.slot.0.saturating_add(1))
+            }
+        };
+        let mut payloads = Vec::new();
+        self.snapshot.edges_from(self.namespace, first, |slot, payload| {
+            payloads.push((slot, payload.to_vec()));
+            payloads.len() < limit
+        })?;
+        let (store, txn) = (&self.engine.store, self.snapshot);
+        let edges = payloads.iter();
+        edges.map(|(slot, at)| Edge::stored(store, txn, self.namespace, *slot, at)).collect()
+    }
+
+    /// What of each node waits for the weaver, or has failed.
+    pub(crate) fn due(&self, ids: &[String]) -> Result<Vec<Vec<Artefact>>> {
+        let mut waiting = Vec::new();
+        for artefact in Artefact::ALL {
+            waiting.push((artefact, pending(self.snapshot, self.namespace, artefact)?));
+        }
+        let due = |id: &String| -> Result<Vec<Artefact>> {
+            let slot = self.snapshot.require_node(self.namespace, id)?;
+            let mut out = Vec::new();
+            for (artefact, waiting) in &waiting {
+                let work = *artefact as u8;
+                if waiting.contains(slot.0)
+                    || self.snapshot.work(self.namespace, slot, work)?.is_some()
+                {
+                    out.push(*artefact);
+                }
+            }
+            Ok(out)
+        };
+        ids.iter().map(due).collect()
     }
 
     pub(crate) fn count(&self, label: Option<&str>) -> Result<u64> {
@@ -435,6 +480,21 @@ macro_rules! forward_reads {
                 self.$reader(|reader| reader.edge_history(id))
             }
 
+            /// All edges in the order in which they were made, retracted ones too, after one of them.
+            pub fn edges_ever(&self, after: Option<&str>, limit: usize) -> Result<Vec<Edge>> {
+                self.$reader(|reader| reader.edges_ever(after, limit))
+            }
+
+            /// What of each node waits for the weaver, or has failed.
+            pub fn due(&self, ids: &[String]) -> Result<Vec<Vec<Artefact>>> {
+                self.$reader(|reader| reader.due(ids))
+            }
+
+            /// The labels that were declared.
+            pub fn declared_labels(&self) -> Result<Vec<DeclaredLabel>> {
+                self.$reader(|reader| reader.declared_labels())
+            }
+
             /// Number of nodes, of a label or all.
             pub fn count(&self, label: Option<&str>) -> Result<u64> {
                 self.$reader(|reader| reader.count(label))
@@ -584,7 +644,7 @@ impl Database {
         let engine = self.engine()?;
         let snapshot = engine.store.read().or_else(|error| {
             // The table of readers may be full of snapshots that are too old to be read.
-            if engine.pins.end_expired() { engine.store.read() } else { Err(error) }
+            if engine.pins.end_expired(&engine.store) { engine.store.read() } else { Err(error) }
         })?;
         self.check_namespace(&snapshot)?;
         read(&Reader { engine: &engine, snapshot: &snapshot, namespace: self.namespace_id() })
@@ -602,15 +662,15 @@ impl Database {
     /// Many reads of one instant.
     pub fn snapshot(&self) -> Result<PinnedReads> {
         let engine = self.engine()?;
-        engine.pins.end_expired();
+        engine.pins.end_expired(&engine.store);
         let pin = engine.views.pin(&engine.store)?;
-        self.hold(&engine, pin)
+        self.hold(&engine, pin, Holder::User)
     }
 
     /// Keeps a pin until it is dropped or the database is closed.
-    pub(crate) fn hold(&self, engine: &Engine, pin: Pin) -> Result<PinnedReads> {
+    pub(crate) fn hold(&self, engine: &Engine, pin: Pin, holder: Holder) -> Result<PinnedReads> {
         let lsn = pin.lsn().0;
-        let pin = engine.pins.hold(pin);
+        let pin = engine.pins.hold(pin, holder)?;
         if engine.store.closed() {
             // Closed in the meantime, when it was not among those that end.
             pin.end();
@@ -643,10 +703,7 @@ impl PinnedReads {
         read: impl FnOnce(&Arc<Engine>, &Pin) -> Result<T>,
     ) -> Result<T> {
         let engine = self.database.engine()?;
-        self.pin.read(&engine.store, |pin| {
-            pin.snapshot().check_age()?;
-            read(&engine, pin)
-        })
+        self.pin.read(&engine.store, |pin| read(&engine, pin))
     }
 
     pub(crate) fn reader<T>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {

@@ -234,17 +234,12 @@ impl Transaction {
 
     /// Makes an edge; returns its id.
     pub fn create_edge(&mut self, mut draft: EdgeDraft) -> Result<String> {
-        names::check("an edge type", &draft.edge_type)?;
+        draft.check()?;
         draft.properties.check_names()?;
         self.require_node(&draft.source)?;
         self.require_node(&draft.target)?;
-        let id = match &draft.id {
-            Some(id) => {
-                names::check("an edge id", id)?;
-                id.clone()
-            }
-            None => clock::new_id(&names::snake_case(&draft.edge_type)),
-        };
+        let made = || clock::new_id(&names::snake_case(&draft.edge_type));
+        let id = draft.id.clone().unwrap_or_else(made);
         if self.get_edge(&id)?.is_some() || self.is_retracted(&id)? {
             return Err(Error::AlreadyExists { kind: "edge", id });
         }
@@ -277,10 +272,9 @@ impl Transaction {
         let edge = self.require_edge(id)?;
         let mut old = Draft::new();
         edge.each_property(&mut |name, value| old.set(name, &value.to_value()?))?;
-        let mut times = edge.times()?;
-        times.valid_from = changes.valid_from.unwrap_or(times.valid_from);
-        times.valid_to = changes.valid_to.unwrap_or(times.valid_to);
-        times.recorded_at = clock::now();
+        let before = edge.times()?;
+        changes.check(&before)?;
+        let times = EdgeTimes { recorded_at: clock::now(), ..changes.times(&before) };
         let draft = DraftEdge {
             id: id.to_owned(),
             source: edge.source().to_owned(),

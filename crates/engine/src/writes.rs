@@ -17,11 +17,14 @@ use crate::objects::{Edge, Node};
 pub(crate) type MessageDraft = (Option<String>, Draft);
 
 impl Database {
+    /// Makes a node; returns its id.
+    pub fn create_node(&self, draft: NodeDraft) -> Result<String> {
+        self.write(move |writer| writer.create_node(&draft).map(|(id, _)| id))
+    }
+
     /// Makes nodes, all or none; returns their ids.
     pub fn create_nodes(&self, drafts: Vec<NodeDraft>) -> Result<Vec<String>> {
-        self.write(move |writer| {
-            drafts.iter().map(|draft| writer.create_node(draft).map(|(id, _)| id)).collect()
-        })
+        self.write(move |writer| each(&drafts, |draft| writer.create_node(draft).map(|(id, _)| id)))
     }
 
     /// Changes a node. With `expected`, only if it is still that node as it was read: one that was
@@ -50,11 +53,14 @@ impl Database {
         })
     }
 
+    /// Makes an edge; returns its id.
+    pub fn create_edge(&self, draft: EdgeDraft) -> Result<String> {
+        self.write(move |writer| writer.create_edge(&draft).map(|(id, _)| id))
+    }
+
     /// Makes edges, all or none; returns their ids.
     pub fn create_edges(&self, drafts: Vec<EdgeDraft>) -> Result<Vec<String>> {
-        self.write(move |writer| {
-            drafts.iter().map(|draft| writer.create_edge(draft).map(|(id, _)| id)).collect()
-        })
+        self.write(move |writer| each(&drafts, |draft| writer.create_edge(draft).map(|(id, _)| id)))
     }
 
     /// Changes an edge. With `expected`, only if it is still that edge as it was read.
@@ -104,20 +110,24 @@ impl Database {
         })
     }
 
+    /// Stores a vector; returns the id of the embedding.
+    pub fn create_embedding(&self, draft: EmbeddingDraft) -> Result<String> {
+        self.write(move |writer| writer.create_embedding(&draft))
+    }
+
     /// Stores vectors, all or none; returns the ids of the embeddings. A node has one a space.
     pub fn create_embeddings(&self, drafts: Vec<EmbeddingDraft>) -> Result<Vec<String>> {
         let mut known = HashSet::with_capacity(drafts.len());
-        for draft in &drafts {
+        for (at, draft) in drafts.iter().enumerate() {
             if !known.insert((&draft.node_id, &draft.space)) {
-                return Err(Error::InvalidInput(format!(
+                let twice = Error::InvalidInput(format!(
                     "the node {:?} is given two vectors at once; give each node one",
                     draft.node_id
-                )));
+                ));
+                return Err(twice.of_field("node_id").of_item(at));
             }
         }
-        self.write(move |writer| {
-            drafts.iter().map(|draft| writer.create_embedding(draft)).collect()
-        })
+        self.write(move |writer| each(&drafts, |draft| writer.create_embedding(draft)))
     }
 
     /// Replaces the numbers of an embedding.
@@ -142,37 +152,62 @@ impl Database {
         })
     }
 
-    /// Appends messages to a chat, all or none; the chat is made when it is new.
-    pub fn add_messages(&self, chat_id: &str, messages: Vec<MessageDraft>) -> Result<Vec<Node>> {
-        self.append(chat_id, messages, |writer, chat_id| writer.ensure_chat(chat_id))
-    }
-
-    /// Appends messages to a chat that has to exist, all or none.
-    pub fn append_messages(&self, chat_id: &str, messages: Vec<MessageDraft>) -> Result<Vec<Node>> {
-        self.append(chat_id, messages, |writer, chat_id| {
-            let missing = || Error::NotFound { kind: "chat", id: chat_id.to_owned() };
-            writer.chat(chat_id)?.ok_or_else(missing)
+    /// Appends a message to a chat.
+    pub fn add_message(&self, chat_id: &str, message: MessageDraft, to: AddTo) -> Result<Node> {
+        let (chat_id, store) = (chat_id.to_owned(), Arc::clone(&self.engine()?.store));
+        let namespace = self.namespace_id();
+        self.write(move |writer| {
+            let chat = to.find(writer, &chat_id)?;
+            let (id, properties) = &message;
+            let slot = writer.add_message(chat, &chat_id, id.as_deref(), properties)?;
+            written(writer, &store, namespace, slot)
         })
     }
 
-    fn append(
+    /// Appends messages to a chat, all or none.
+    pub fn add_messages(
         &self,
         chat_id: &str,
         messages: Vec<MessageDraft>,
-        find: fn(&mut GraphWriter<'_, '_>, &str) -> Result<Slot>,
+        to: AddTo,
     ) -> Result<Vec<Node>> {
         let (chat_id, store) = (chat_id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
-            let chat = find(writer, &chat_id)?;
-            let mut nodes = Vec::with_capacity(messages.len());
-            for (id, properties) in &messages {
+            let chat = to.find(writer, &chat_id)?;
+            each(&messages, |(id, properties)| {
                 let slot = writer.add_message(chat, &chat_id, id.as_deref(), properties)?;
-                nodes.push(written(writer, &store, namespace, slot)?);
-            }
-            Ok(nodes)
+                written(writer, &store, namespace, slot)
+            })
         })
     }
+}
+
+/// Which chat messages are added to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddTo {
+    /// One that has to exist.
+    ChatThatExists,
+    /// One that is made when it is new.
+    AnyChat,
+}
+
+impl AddTo {
+    fn find(self, writer: &mut GraphWriter<'_, '_>, chat_id: &str) -> Result<Slot> {
+        match self {
+            Self::AnyChat => writer.ensure_chat(chat_id),
+            Self::ChatThatExists => {
+                let missing = || Error::NotFound { kind: "chat", id: chat_id.to_owned() };
+                writer.chat(chat_id)?.ok_or_else(missing)
+            }
+        }
+    }
+}
+
+/// Does something with each item of a batch; an error says with which one it was.
+fn each<T, U>(items: &[T], mut act: impl FnMut(&T) -> Result<U>) -> Result<Vec<U>> {
+    let done = items.iter().enumerate().map(|(at, item)| act(item).map_err(|e| e.of_item(at)));
+    done.collect()
 }
 
 /// A node as it was just written.

@@ -12,7 +12,7 @@ use common::{
 use std::sync::Arc;
 
 use embedded_db_common::{Error, Result, Value};
-use embedded_db_engine::{AsOf, Changes, Database, EdgeChanges, Reach};
+use embedded_db_engine::{AddTo, AsOf, Changes, Database, EdgeChanges, Reach};
 use embedded_db_testing::FakeModels;
 use embedded_db_weaver::{Enriched, ModelSpace, Models, TextToEnrich};
 
@@ -405,7 +405,7 @@ fn a_relation_names_the_newest_messages_that_count_in_it() {
     let id = |n: usize| format!("m{n:02}");
     let messages =
         (0..40).map(|n| (Some(id(n)), draft(&[("content", text(&format!("Alice {n} Bob")))])));
-    db.add_messages("c", messages.collect()).unwrap();
+    db.add_messages("c", messages.collect(), AddTo::AnyChat).unwrap();
     drain(&db);
     let (alice, bob) = (entity(&db, "Alice").unwrap(), entity(&db, "Bob").unwrap());
     let told = || {
@@ -472,7 +472,7 @@ fn the_chain_closes_up_wherever_a_message_goes() {
     let messages = |n: std::ops::Range<u32>| {
         n.map(|n| (Some(format!("m{n}")), draft(&[("content", text("x"))]))).collect()
     };
-    db.add_messages("c", messages(0..5)).unwrap();
+    db.add_messages("c", messages(0..5), AddTo::AnyChat).unwrap();
     let mut left: Vec<String> = (0..5).map(|n| format!("m{n}")).collect();
     for gone in ["m0", "m2", "m4", "m1", "m3"] {
         db.delete_node(gone, None).unwrap();
@@ -483,7 +483,7 @@ fn the_chain_closes_up_wherever_a_message_goes() {
             assert_eq!(neighbors(&db, id, "NEXT", Reach::Out), next);
         }
     }
-    db.add_messages("c", messages(5..7)).unwrap();
+    db.add_messages("c", messages(5..7), AddTo::AnyChat).unwrap();
     assert_eq!(neighbors(&db, "m5", "NEXT", Reach::Out), ["m6"]);
     assert_eq!(neighbors(&db, "m5", "NEXT", Reach::In), Vec::<String>::new());
     assert_sound(&db);

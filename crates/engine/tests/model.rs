@@ -15,7 +15,8 @@ use std::sync::atomic::Ordering;
 use common::{MODEL, PATIENCE, draft, fast, go_on, neighbors, properties, text, value};
 use embedded_db_common::{Error, Value};
 use embedded_db_engine::{
-    AsOf, Changes, Database, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft, Reach, Transaction,
+    AddTo, AsOf, Changes, Database, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft, Reach,
+    Transaction,
 };
 use embedded_db_testing::FakeModels;
 use proptest::prelude::*;
@@ -448,7 +449,7 @@ impl Bench {
                     .iter()
                     .map(|(id, content)| (Some(id.clone()), draft(&[("content", text(content))])))
                     .collect();
-                assert_eq!(code(self.here.add_messages(chat, drafts)), expected);
+                assert_eq!(code(self.here.add_messages(chat, drafts, AddTo::AnyChat)), expected);
             }
             Step::CreateVector { id, node, own_space, seed } => {
                 let space = if *own_space { "mine" } else { MODEL };

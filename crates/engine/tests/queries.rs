@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering as Memory};
 use common::{draft, edge, go_on, node, set, text, vector, without_models};
 use embedded_db_common::{Error, Value};
 use embedded_db_engine::{
-    Answer, AsOf, Changes, ConvergedQuery, Database, Expansion, Filter, GraphFilter, NodeDraft,
-    Operator, PinnedReads, Query, Rank, Reach, SemanticLeg,
+    AddTo, Answer, AsOf, Changes, ConvergedQuery, Database, Expansion, Filter, GraphFilter,
+    NodeDraft, Operator, PinnedReads, Query, Rank, Reach, SemanticLeg,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -912,7 +912,7 @@ fn adjacent_messages_lend_each_other_score() {
     for (n, content) in contents.iter().enumerate() {
         let id = format!("m{n}");
         let given = draft(&[("content", text(content))]);
-        db.add_messages("c", vec![(Some(id.clone()), given)]).unwrap();
+        db.add_messages("c", vec![(Some(id.clone()), given)], AddTo::AnyChat).unwrap();
         let angle = n as f32 / 3.0;
         let values = [angle.cos(), angle.sin()];
         db.create_embeddings(vec![vector(&format!("v{n}"), &id, None, &values)]).unwrap();

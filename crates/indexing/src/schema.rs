@@ -56,6 +56,8 @@ known_names! {
     last_message = "last_message",
     start = "start",
     end = "end",
+    supersedes = "SUPERSEDES",
+    superseded_by = "superseded_by",
 }
 
 /// A property index that exists from the start: over the text values of a property, whatever the

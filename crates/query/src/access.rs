@@ -206,6 +206,9 @@ fn equality(values: &[Value]) -> Option<(Wanted, bool, bool)> {
     // Nothing equals NaN, though it has a place among the values.
     let mut equal = values.iter().map(|value| value.equals(value));
     keys.retain(|_| equal.next().unwrap_or(false));
+    // A list may name a value any number of times.
+    keys.sort_unstable();
+    keys.dedup();
     let texts = values.iter().all(|value| matches!(value, Value::Str(_)));
     Some((Wanted::Equality(keys), values.iter().all(is_exact), texts))
 }
@@ -246,4 +249,19 @@ fn range(low: Bound<'_>, high: Bound<'_>) -> Option<(Wanted, bool, bool)> {
 fn after(mut value: Vec<u8>) -> Vec<u8> {
     value.push(1);
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_named_many_times_is_looked_up_once() {
+        let texts: Vec<Value> = (0..9).map(|n| Value::Str(format!("v{}", n % 3))).collect();
+        let nan = [Value::Float(f64::NAN), Value::Int(1), Value::Float(1.0)];
+        for (values, wanted) in [(texts.as_slice(), 3), (&nan, 1)] {
+            let Some((Wanted::Equality(keys), _, _)) = equality(values) else { unreachable!() };
+            assert_eq!(keys.len(), wanted);
+        }
+    }
 }

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BATCH_SIZE",
+    "BATCH_TEXT",
     "Batch",
     "DateOrder",
     "ImportOptions",
@@ -31,6 +32,9 @@ __all__ = [
 
 BATCH_SIZE: Final = 500
 """Most messages in one batch, which is stored all or nothing."""
+
+BATCH_TEXT: Final = 1 << 24
+"""Characters of the messages of one batch, beyond which it is stored."""
 
 MOST_ID: Final = 200
 """Bytes of an id that is spelled out; a longer one is hashed. Ids have 255 at most."""
@@ -234,12 +238,14 @@ def batches(
         namespace: its namespace; None for the one of the handle.
     """
     batch = Batch(chat_id, [], title, topic, namespace)
+    size = 0
     for place, message in messages:
         batch.messages.append(message)
         batch.places.append(place)
-        if len(batch.messages) == BATCH_SIZE:
+        size += len(message["content"])
+        if len(batch.messages) == BATCH_SIZE or size >= BATCH_TEXT:
             yield batch
-            batch = Batch(chat_id, [], title, topic, namespace)
+            batch, size = Batch(chat_id, [], title, topic, namespace), 0
     if batch.messages:
         yield batch
 

@@ -6,14 +6,13 @@ a chat id the name of the file is the chat. Without an id one is made of the lin
 content, so that reading the same file again finds the same messages.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from ..errors import InvalidInput, nearest
-from .base import BATCH_SIZE, Batch, Reader, from_seconds
+from .base import BATCH_SIZE, BATCH_TEXT, Batch, Reader, from_seconds, hashed_id
 from .source import Document, Source
 
 __all__ = ["JSONL"]
@@ -54,16 +53,20 @@ def read(source: Source) -> Iterator[Batch]:
         InvalidInput: a line cannot be used; the message has its number.
     """
     batch: Batch | None = None
+    size = 0
     with source.open() as document:
         for number, record in _records(document):
             chat_id = record.pop("chat_id", None) or source.name
             title, topic = record.pop("chat_title", None), record.pop("chat_topic", None)
-            if batch and (chat_id != batch.chat_id or len(batch.messages) >= BATCH_SIZE):
+            full = batch and (len(batch.messages) >= BATCH_SIZE or size >= BATCH_TEXT)
+            if batch and (full or chat_id != batch.chat_id):
                 yield batch
-                batch = None
+                batch, size = None, 0
             batch = batch or Batch(chat_id, [], title, topic)
-            record.setdefault("id", _made_id(number, chat_id, record))
+            if "id" not in record:
+                record["id"] = hashed_id("jsonl", chat_id, str(number), *_facts(record))
             batch.messages.append(record)
+            size += len(record["content"])
             batch.places.append(f"line {number}")
         if batch is not None:
             yield batch
@@ -126,10 +129,12 @@ def _time(value: object, problem: Any) -> datetime:
     raise problem(f"timestamp is {value!r}", hint)
 
 
-def _made_id(number: int, chat_id: str, record: Mapping[str, Any]) -> str:
-    facts = [number, chat_id, *(str(record.get(name)) for name in ("sender", "role", "timestamp"))]
-    text = json.dumps([*facts, record["content"]])
-    return f"message_{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+def _facts(record: Mapping[str, Any]) -> Iterator[str]:
+    """Give what an id is made of, besides the chat and the line."""
+    moment = record.get("timestamp")
+    yield "" if moment is None else moment.isoformat()
+    for name in ("sender", "role", "content"):
+        yield record.get(name, "")
 
 
 JSONL: Final = Reader("jsonl", "JSON Lines, one message a line", misfit, read)

@@ -7,12 +7,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from types import TracebackType
-from typing import BinaryIO, Final, Self, TextIO, cast
+from typing import Any, BinaryIO, Final, Self, TextIO, cast
 
 from ..errors import InvalidInput
 from .base import ImportOptions, Problem
 
-__all__ = ["READ_ERRORS", "Document", "Source"]
+__all__ = ["MOST_TEXT", "READ_ERRORS", "Document", "Source"]
 
 READ_ERRORS: Final = (UnicodeDecodeError, EOFError, OSError, zlib.error, zipfile.BadZipFile)
 """What reading damaged, cut off or foreign bytes raises."""
@@ -20,6 +20,8 @@ READ_ERRORS: Final = (UnicodeDecodeError, EOFError, OSError, zlib.error, zipfile
 HEAD: Final = 1 << 16
 MOST_LINE: Final = 1 << 26
 """Bytes of one line at most, so that a file without line ends does not fill the memory."""
+MOST_TEXT: Final = 1 << 26
+"""Characters of one message at most; the database takes 64 MiB with all properties."""
 MOST_PROBLEMS: Final = 100
 GZIP: Final = b"\x1f\x8b"
 ZIP: Final = b"PK\x03\x04"
@@ -99,13 +101,22 @@ class Document:
         """
         return where if self._member is None else f"{self._member}, {where}"
 
-    def problem(self, where: str, what: str, hint: str) -> InvalidInput:
+    def problem(
+        self,
+        where: str,
+        what: str,
+        hint: str,
+        kind: type[InvalidInput] = InvalidInput,
+        **fields: Any,
+    ) -> InvalidInput:
         """Build the error for content that cannot be used, as `Source.problem`.
 
         Args:
             where: the place in this text.
             what: what is wrong.
             hint: the remedy.
+            kind: its class.
+            **fields: what errors of that class say besides.
 
         Examples:
             >>> from pathlib import Path
@@ -114,7 +125,7 @@ class Document:
             ...     document.problem("line 1", "it has no time", "Give a whole export")
             InvalidInput('chat.txt, line 1: it has no time')
         """
-        return self.source.problem(self.place(where), what, hint)
+        return self.source.problem(self.place(where), what, hint, kind, **fields)
 
     def lines(self) -> Iterator[tuple[int, str]]:
         r"""Iterate over the lines with their numbers, from 1, without their ends.
@@ -352,13 +363,22 @@ class Source:
         with self.open(member) as document:
             return document.head(HEAD)
 
-    def problem(self, where: str, what: str, hint: str) -> InvalidInput:
+    def problem(
+        self,
+        where: str,
+        what: str,
+        hint: str,
+        kind: type[InvalidInput] = InvalidInput,
+        **fields: Any,
+    ) -> InvalidInput:
         """Build the error for content that cannot be used.
 
         Args:
             where: the place in the file.
             what: what is wrong.
             hint: the remedy.
+            kind: its class.
+            **fields: what errors of that class say besides.
 
         Returns:
             The error, with ``path``, ``record`` (the place) and ``reason``.
@@ -371,9 +391,8 @@ class Source:
             >>> error.record, error.reason, error.hint
             ('line 1', 'it has no time', 'Give a whole export')
         """
-        return InvalidInput(
-            f"{self.path}, {where}: {what}", hint=hint, path=self.path, record=where, reason=what
-        )
+        fields |= {"path": self.path, "record": where, "reason": what}
+        return kind(f"{self.path}, {where}: {what}", hint=hint, **fields)
 
     def refuse(self, error: InvalidInput) -> None:
         """Leave out a bad record and count it, or stop.

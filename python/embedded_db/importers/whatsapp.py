@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, ValueTooLarge
 from .base import Batch, Reader, batches, hashed_id, made_id
-from .source import Document, Source
+from .source import MOST_TEXT, Document, Source
 
 __all__ = ["WHATSAPP"]
 
@@ -52,7 +52,7 @@ OMITTED: Final = re.compile(
 ATTACHED: Final = re.compile(
     r"<[^<>:]+: (?P<ios>[^<>]+)>|(?P<android>\S.*\.\w{2,5}) \(file attached\)"
 )
-EDITED: Final = re.compile(r"\s*<This message was edited>$")
+EDITED: Final = "<This message was edited>"
 DELETED: Final = ("This message was deleted", "You deleted this message")
 ENCRYPTED: Final = "end-to-end encrypted"
 LOOKED_AT: Final = 50
@@ -203,6 +203,7 @@ class _Open:
     moment: datetime
     sender: str | None
     lines: list[str]
+    size: int = 0
 
 
 class _Chat:
@@ -225,6 +226,12 @@ class _Chat:
             found = self._form.match(_bare(line)) if self._form else None
             if found is None:
                 if current is not None:
+                    current.size += len(line) + 1
+                    if current.size > MOST_TEXT:
+                        # What goes on with it goes with it.
+                        self._too_large(current)
+                        current, dropped = None, True
+                        continue
                     current.lines.append(line)
                 elif line.strip() and not dropped:
                     dropped = True
@@ -243,6 +250,13 @@ class _Chat:
 
     def _refuse(self, number: int, what: str, hint: str) -> None:
         error: InvalidInput = self._document.problem(f"line {number}", what, hint)
+        self._document.source.refuse(error)
+
+    def _too_large(self, message: _Open) -> None:
+        what = f"the message that begins there has more than {MOST_TEXT} characters"
+        hint = "Split it, or leave it out"
+        place = f"line {message.number}"
+        error = self._document.problem(place, what, hint, ValueTooLarge, limit=MOST_TEXT)
         self._document.source.refuse(error)
 
     def _begun(self, number: int, found: re.Match[str]) -> _Open:
@@ -320,9 +334,8 @@ def _content(text: str) -> tuple[str, dict[str, Any]]:
     marked = text.startswith("\u200e")
     # Marks inside of a text may be its own, as in Arabic; those at its edges are WhatsApp's.
     text = text.strip("\u200e \t\r\n")
-    edited = EDITED.sub("", text)
-    if edited != text:
-        text, facts["edited"] = edited.strip("\u200e \t\r\n"), True
+    if text.endswith(EDITED):
+        text, facts["edited"] = text.removesuffix(EDITED).strip("\u200e \t\r\n"), True
     attached = ATTACHED.fullmatch(text.partition("\n")[0].strip("\u200e"))
     if attached is not None:
         facts["attachment"] = attached["ios"] or attached["android"].translate(MARKS)

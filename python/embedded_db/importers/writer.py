@@ -81,7 +81,8 @@ class Writer:
 
     def _located(self, batch: Batch, at: int, error: InvalidInput) -> InvalidInput:
         hint = error.hint or "Mend the record, or leave bad records out"
-        return self._source.problem(self._place(batch, at), error.message, hint)
+        place, kind = self._place(batch, at), type(error)
+        return self._source.problem(place, error.message, hint, kind, **error._fields)
 
     def _handle(self, namespace: str) -> "EmbeddedDB":
         if namespace not in self._handles:

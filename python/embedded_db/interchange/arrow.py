@@ -2,19 +2,16 @@
 
 from __future__ import annotations  # names of TYPE_CHECKING
 
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ..arguments import whole_argument
-from ..errors import AlreadyExists, DbError, InvalidInput, NotFound
+from ..errors import AlreadyExists, InvalidInput, NotFound
 from .arrow_table import Batch, Rows, Vectors
 
 if TYPE_CHECKING:
-    from .._native import Transaction
     from ..database import EmbeddedDB
 
 __all__ = ["LoadReport", "load_arrow"]
@@ -99,25 +96,33 @@ def _load_nodes(db: EmbeddedDB, rows: Rows, space: str | None, report: LoadRepor
     for batch in rows.batches():
         drafts = [_node(batch, at) for at in range(batch.size)]
         vectors = Vectors(batch) if "vector" in batch.columns else None
-        ids = _stored(db, batch, drafts, db._native.create_nodes, _try_node)
+        ids = _stored(batch, drafts, db._native.create_nodes)
         report.nodes += len(ids)
         if vectors is not None and vectors.rows:
             wanted = [ids[row] for row in vectors.rows]
-            with batch.named("vector", vectors.rows[0]):
+            try:
                 db._native.set_embeddings(wanted, vectors.matrix, space)
+            except (InvalidInput, NotFound) as error:
+                at = None if error.item is None else vectors.rows[error.item]
+                raise batch.located(error, "vector", at) from error
             report.embeddings += len(wanted)
 
 
 def _load_edges(db: EmbeddedDB, rows: Rows, report: LoadReport) -> None:
     for batch in rows.batches():
         drafts = [_edge(batch, at) for at in range(batch.size)]
-        report.edges += len(_stored(db, batch, drafts, db._native.create_edges, _try_edge))
+        report.edges += len(_stored(batch, drafts, db._native.create_edges))
 
 
 def _node(batch: Batch, at: int) -> dict[str, Any]:
     labels = batch.value("labels", at)
+    if "label" in batch.columns:
+        labels = [batch.text("label", at)]
+    elif not isinstance(labels, list | str):
+        what = f"it is {labels!r:.60}"
+        raise batch.problem("labels", at, what, "It has to be a list of texts")
     draft: dict[str, Any] = {
-        "labels": [batch.text("label", at)] if labels is None else labels,
+        "labels": labels,
         "properties": batch.properties(at),
     }
     return _with_id(draft, batch, at)
@@ -130,30 +135,7 @@ def _edge(batch: Batch, at: int) -> dict[str, Any]:
         value = batch.value(name, at)
         if value is not None:
             draft[name] = value
-    _check_edge(batch, at, draft)
     return _with_id(draft, batch, at)
-
-
-def _check_edge(batch: Batch, at: int, draft: Mapping[str, Any]) -> None:
-    """Check what a trial does not: the database looks at these when they are stored."""
-    weight = draft.get("weight", 1.0)
-    if not isinstance(weight, int | float) or not math.isfinite(weight):
-        raise batch.problem("weight", at, f"it is {weight!r:.60}", "It has to be a finite number")
-    begin, end = draft.get("valid_from"), draft.get("valid_to")
-    for name, moment in (("valid_from", begin), ("valid_to", end)):
-        if moment is not None and not isinstance(moment, datetime):
-            raise batch.problem(name, at, f"it is {moment!r:.60}", "It has to be a timestamp")
-    if begin is not None and end is not None and begin >= end:
-        raise batch.problem("valid_to", at, f"it is {end}, not after valid_from", "Swap them")
-    sources = draft.get("sources", [])
-    if not isinstance(sources, list) or not all(map(_is_id, sources)):
-        raise batch.problem(
-            "sources", at, f"it is {sources!r:.60}", "It has to be a list of ids, 1 to 255 bytes"
-        )
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, str) and 1 <= len(value.encode()) <= 255 and "\0" not in value
 
 
 def _with_id(draft: dict[str, Any], batch: Batch, at: int) -> dict[str, Any]:
@@ -161,65 +143,21 @@ def _with_id(draft: dict[str, Any], batch: Batch, at: int) -> dict[str, Any]:
     return {**draft, "id": batch.text("id", at)} if "id" in batch.columns else draft
 
 
-def _try_node(trial: Transaction, draft: dict[str, Any]) -> None:
-    trial.create_node(draft)
-
-
-def _try_edge(trial: Transaction, draft: dict[str, Any]) -> None:
-    trial.create_edge(draft)
-
-
 def _stored(
-    db: EmbeddedDB,
     batch: Batch,
     drafts: list[dict[str, Any]],
     store: Callable[[Sequence[dict[str, Any]]], list[str]],
-    attempt: Callable[[Transaction, dict[str, Any]], None],
 ) -> list[str]:
     try:
         return store(drafts)
     except (InvalidInput, AlreadyExists, NotFound) as error:
-        # Which row it was is found in a trial that is taken back.
-        trial = db._native.transaction()
-        try:
-            for at, draft in enumerate(drafts):
-                _tried(batch, at, trial, draft, attempt)
-        finally:
-            trial.rollback()
-        raise batch.located(error, None, None) from error
+        raise batch.located(error, _column(batch, error), error.item) from error
 
 
-def _tried(
-    batch: Batch,
-    at: int,
-    trial: Transaction,
-    draft: dict[str, Any],
-    attempt: Callable[[Transaction, dict[str, Any]], None],
-) -> None:
-    try:
-        attempt(trial, draft)
-    except DbError as error:
-        column = _column_of(draft, error)
-        if column == "labels" and column not in batch.columns:
-            column = "label"
-        raise batch.located(error, column, at) from error
-
-
-def _column_of(draft: Mapping[str, Any], error: DbError) -> str | None:
+def _column(batch: Batch, error: InvalidInput | AlreadyExists | NotFound) -> str | None:
     """Give the column that a refusal of the database is about."""
-    if isinstance(error, NotFound):
-        id = vars(error).get("id")
-        return "source" if draft.get("source") == id else "target"
-    if isinstance(error, AlreadyExists):
-        return "id"
-    for name in draft.get("properties", {}):
-        if f'property "{name}"' in error.message:
-            return str(name)
-    named = {
-        "a label": "labels",
-        "at least one label": "labels",
-        "a node id": "id",
-        "an edge id": "id",
-        "an edge type": "type",
-    }
-    return next((column for words, column in named.items() if words in error.message), None)
+    own = "properties" not in batch.columns and error.property not in batch.known
+    column = error.property if own and error.property in batch.columns else error.field
+    if column == "labels" and column not in batch.columns:
+        column = "label"
+    return column if column in batch.columns else None

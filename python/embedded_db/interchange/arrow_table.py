@@ -2,19 +2,20 @@
 
 from __future__ import annotations  # pyarrow is named in annotations, and need not be installed
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from ..checks import float32
 from ..errors import (
     DbError,
     DimensionMismatch,
     InvalidInput,
     NonFiniteVector,
-    NotFound,
     nearest,
 )
 from ..libraries import ARROW, library
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Batch", "Rows", "Vectors"]
+
+
+MOST_ROWS: Final = 1 << 31
 
 
 class Rows:
@@ -38,11 +42,11 @@ class Rows:
     def __init__(self, what: str, table: object, known: Sequence[str], size: int) -> None:
         self.what = what
         self._known = known
-        self._size = size
+        self._size = min(size, MOST_ROWS)
         self._reader = _reader(what, table)
         self.names: list[str] = self._reader.schema.names
-        for name in self.names:
-            if self.names.count(name) > 1:
+        for name, count in Counter(self.names).items():
+            if count > 1:
                 raise InvalidInput(
                     f"the {what} have two columns {name!r}", hint="Rename or drop one of them"
                 )
@@ -63,11 +67,22 @@ class Rows:
     def batches(self) -> Iterator[Batch]:
         """Iterate over the rows, at most ``size`` at a time."""
         first = 0
-        for whole in self._reader:
+        for whole in self._read():
             for begin in range(0, whole.num_rows, self._size):
                 part = whole.slice(begin, self._size)
                 yield self._batch(part, first + begin)
             first += whole.num_rows
+
+    def _read(self) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        try:
+            yield from self._reader
+        except pa.ArrowException as error:
+            raise InvalidInput(
+                f"the {self.what} broke off: {error!s:.500}",
+                hint="Give a table that can be read",
+            ) from error
 
     def _batch(self, part: pa.RecordBatch, first: int) -> Batch:
         arrays = dict(zip(self.names, part.columns, strict=True))
@@ -161,23 +176,9 @@ class Batch:
             place = f"row {row}"
         of = self.what if column is None else f"column {column!r} of {self.what}"
         fields = {**error._fields, "column": column, "row": row}
-        return type(error)(f"{of}, {place}: {error.message}", hint=error.hint, **fields)
-
-    def named(self, column: str, at: int) -> _Named:
-        """Name the column in errors of the database inside the block."""
-        return _Named(self, column, at)
-
-
-class _Named:
-    def __init__(self, batch: Batch, column: str, at: int) -> None:
-        self._batch, self._column, self._at = batch, column, at
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if isinstance(error, InvalidInput | NotFound):
-            raise self._batch.located(error, self._column, self._at) from error
+        fields.pop("item", None)
+        what = error.message.removeprefix(f"item {error.item}: ")
+        return type(error)(f"{of}, {place}: {what}", hint=error.hint, **fields)
 
 
 # ---------------------------------------------------------------------- values
@@ -197,7 +198,7 @@ def _conversion(what: str, name: str, kind: pa.DataType) -> pa.DataType:
     if types.is_timestamp(kind):
         if kind.tz is None:
             raise _unfit(what, name, kind, "its times have no time zone; cast it to one with UTC")
-        return pa.timestamp("us", kind.tz)
+        return pa.timestamp("us", "UTC")
     if types.is_struct(kind):
         fields = [kind.field(at) for at in range(kind.num_fields)]
         inner = [
@@ -246,23 +247,41 @@ def _values(batch: Batch, name: str, array: pa.Array, kind: pa.DataType) -> list
     import pyarrow as pa
 
     try:
-        values = array if array.type == kind else array.cast(kind)
-    except pa.ArrowInvalid as error:
-        at = _first_bad(array, kind)
-        raise batch.problem(name, at, str(error), "Round or cast the column first") from error
-    listed = values.to_pylist()
+        listed = _listed(array, kind)
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        at, why = _first_bad(array, kind) or (0, error)
+        raise batch.problem(name, at, f"{why!s:.500}", "Round or cast the column first") from error
     return [_plain(value, kind) for value in listed] if _has_map(kind) or _nested(kind) else listed
 
 
-def _first_bad(array: pa.Array, kind: pa.DataType) -> int:
+def _listed(array: pa.Array, kind: pa.DataType) -> list[Any]:
+    """Give the values of an array as those of a type.
+
+    Raises:
+        ArrowException: one of them is none.
+        ValueError: one is no text, or cannot be a dict.
+        OverflowError: one is a time outside of the years 1 to 9999.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(array.type):
+        return _listed(array.dictionary_decode(), kind)
+    if pa.types.is_run_end_encoded(array.type):
+        return _listed(pc.run_end_decode(array), kind)
+    values: list[Any] = (array if array.type == kind else array.cast(kind)).to_pylist()
+    return values
+
+
+def _first_bad(array: pa.Array, kind: pa.DataType) -> tuple[int, Exception] | None:
     import pyarrow as pa
 
     for at in range(len(array)):
         try:
-            array.slice(at, 1).cast(kind)
-        except pa.ArrowInvalid:
-            return at
-    return 0
+            _listed(array.slice(at, 1), kind)
+        except (pa.ArrowException, ValueError, OverflowError) as error:
+            return at, error
+    return None
 
 
 def _nested(kind: pa.DataType) -> bool:
@@ -337,7 +356,7 @@ class Vectors:
     def _vector(batch: Batch, numbers: pa.Array, at: int) -> npt.NDArray[np.float32]:
         if numbers.null_count:
             raise batch.problem("vector", at, "it holds a null", "Fill in or drop the row")
-        vector: npt.NDArray[np.float32] = numbers.to_numpy(zero_copy_only=False).astype(np.float32)
+        vector = float32(numbers.to_numpy(zero_copy_only=False))
         finite = np.isfinite(vector)
         if not finite.all():
             index = int(np.argmin(finite))

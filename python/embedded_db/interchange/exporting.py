@@ -5,15 +5,15 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from .._native import Edge, Embedding, Node, Snapshot, __version__
 from ..errors import BadText, InvalidInput, NotFound, StorageError, Timeout, nearest, shown
 from .layout import LineWriter, Manifest, VectorWriter
-from .sorting import SortedLines
 from .values import encoded, from_time
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ WOVEN: Final = frozenset({"MENTIONS", "RELATED_TO", "SUMMARIZES"})
 
 PAGE: Final = 512
 MOST_NAMESPACES: Final = 900
-"""Namespaces of one export: each needs a snapshot, of which 1,024 may be open."""
+"""Namespaces of one export: each needs a snapshot, of which 1,000 may be held."""
 PATIENCE: Final = 10.0
 """Seconds to look for an instant that all namespaces share."""
 
@@ -42,7 +42,8 @@ class ExportReport:
         lsn: the instant: log sequence number of the last write that it holds.
         namespaces: the namespaces.
         nodes: how many nodes.
-        edges: how many edges.
+        edges: how many edges, with those that were retracted.
+        history: how many earlier versions of edges.
         embeddings: how many embeddings; a long text has one for each part.
         bytes: size of all files.
         seconds: how long it took.
@@ -59,6 +60,7 @@ class ExportReport:
     namespaces: list[str]
     nodes: int
     edges: int
+    history: int
     embeddings: int
     bytes: int
     seconds: float
@@ -72,8 +74,10 @@ def export(
 ) -> ExportReport:
     """Write an export; see `EmbeddedDB.export`."""
     begun = time.perf_counter()
+    if not os.fspath(directory):
+        raise InvalidInput("the name of the directory is empty", hint="Give a new directory")
     target = os.path.abspath(os.fspath(directory))
-    with _new_directory(target) as place, _one_instant(db, namespaces) as pinned:
+    with _new_directory(target, db._native.path) as place, _one_instant(db, namespaces) as pinned:
         spaces = _known_spaces(db, pinned)
         writer = _Writer(place, spaces, pinned, progress)
         described = [
@@ -91,7 +95,7 @@ def export(
         size = Manifest.write(place, content, writer.files)
     counts = {
         kind: sum(each["counts"][kind] for each in described)
-        for kind in ("nodes", "edges", "embeddings")
+        for kind in ("nodes", "edges", "history", "embeddings")
     }
     seconds = time.perf_counter() - begun
     names = [each["name"] for each in described]
@@ -99,17 +103,24 @@ def export(
 
 
 @contextmanager
-def _new_directory(target: str) -> Iterator[str]:
+def _new_directory(target: str, database: str) -> Iterator[str]:
     """Give a directory that takes the place of ``target`` when all is well, and else goes."""
-    parent = os.path.dirname(target)
     try:
+        real = os.path.realpath(target)
+        if _is_inside(real, database):
+            raise InvalidInput(
+                f"{shown(target)} lies in the directory of the database itself",
+                hint="Export to a directory outside of it",
+                path=target,
+            )
+        parent = os.path.dirname(real)
         if os.path.lexists(target) and (not os.path.isdir(target) or os.listdir(target)):
             raise InvalidInput(
                 f"{shown(target)} exists and is not an empty directory",
                 hint="Export to a directory that does not exist",
                 path=target,
             )
-        place = os.path.join(parent, f".{os.path.basename(target)}.{secrets.token_hex(8)}")
+        place = os.path.join(parent, f".{os.path.basename(real)}.{secrets.token_hex(8)}")
         os.mkdir(place)
     except OSError as error:
         raise _refused(target, error) from error
@@ -120,14 +131,25 @@ def _new_directory(target: str) -> Iterator[str]:
         ) from error
     try:
         yield place
-        if os.path.isdir(target):
-            os.rmdir(target)
-        os.rename(place, target)
+        if os.path.isdir(real):
+            os.rmdir(real)
+        os.rename(place, real)
         _sync(parent)
     except OSError as error:
         raise _refused(target, error) from error
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _is_inside(path: str, directory: str) -> bool:
+    """Tell whether a path without links leads to a directory or into it, by whatever spelling."""
+    while True:
+        if os.path.exists(path) and os.path.samefile(path, directory):
+            return True
+        parent = os.path.dirname(path)
+        if parent == path:
+            return False
+        path = parent
 
 
 def _sync(directory: str) -> None:
@@ -248,27 +270,42 @@ class _Writer:
         """
         folder = f"{number:04}"
         os.mkdir(os.path.join(self._directory, folder))
-        with (
-            LineWriter(self._path(folder, "nodes.jsonl")) as nodes,
-            SortedLines(self._directory) as edges,
-        ):
-            for node in self._nodes(snapshot):
-                nodes.write(node_record(node))
-                for edge in _edges(snapshot, node.id):
-                    edges.add(_micros(edge.recorded_at), edge_record(edge))
+        names = ("nodes", "edges", "history")
+        with ExitStack() as open_files:
+            files = {
+                name: open_files.enter_context(LineWriter(self._path(folder, f"{name}.jsonl")))
+                for name in names
+            }
+            for page in _pages(snapshot):
+                for node, due in zip(page, snapshot.due([n.id for n in page]), strict=True):
+                    files["nodes"].write(node_record(node, due))
                     self._step()
-                self._step()
-            written = self._write_edges(folder, edges)
-        self.files[f"{folder}/nodes.jsonl"] = nodes.count
-        self.files[f"{folder}/edges.jsonl"] = written
-        counts = {"nodes": nodes.count, "edges": written, "embeddings": 0}
+            for edge in _edges(snapshot):
+                files["edges"].write(edge_record(edge))
+                if edge.version > 1:
+                    for version in snapshot.edge_history(edge.id)[:-1]:
+                        files["history"].write({"id": edge.id, **_version(version)})
+                if edge.retracted_at is None:
+                    self._step()
+        counts = {name: files[name].count for name in names} | {"embeddings": 0}
+        self.files |= {f"{folder}/{name}.jsonl": counts[name] for name in names}
         embeddings = []
         for at, space in enumerate(self._spaces):
             count = self._embeddings(folder, at, space, snapshot)
             if count:
                 embeddings.append(at)
                 counts["embeddings"] += count
-        return {"name": name, "directory": folder, "counts": counts, "embeddings": embeddings}
+        declared = [
+            {"label": label, "text": text, "embed": embed}
+            for label, text, embed in sorted(snapshot.declared_labels())
+        ]
+        return {
+            "name": name,
+            "directory": folder,
+            "counts": counts,
+            "declared": declared,
+            "embeddings": embeddings,
+        }
 
     def _path(self, folder: str, file: str) -> str:
         return os.path.join(self._directory, folder, file)
@@ -278,28 +315,13 @@ class _Writer:
         if self._progress is not None and (self._done % PAGE == 0 or self._done == self._total):
             self._progress(self._done, self._total)
 
-    def _nodes(self, snapshot: Snapshot) -> Iterator[Node]:
-        after: str | None = None
-        while True:
-            page = snapshot.nodes_page(None, after, PAGE)
-            yield from page
-            if len(page) < PAGE:
-                return
-            after = page[-1].id
-
-    def _write_edges(self, folder: str, edges: SortedLines) -> int:
-        with LineWriter(self._path(folder, "edges.jsonl")) as file:
-            for line in edges.lines():
-                file.write_line(line)
-        return file.count
-
     def _embeddings(self, folder: str, at: int, space: dict[str, Any], snapshot: Snapshot) -> int:
         names = [f"embeddings-{at}.jsonl", f"embeddings-{at}.npy"]
         with (
             LineWriter(self._path(folder, names[0])) as lines,
             VectorWriter(self._path(folder, names[1]), space["dim"]) as vectors,
         ):
-            for node in self._nodes(snapshot):
+            for node in chain.from_iterable(_pages(snapshot)):
                 for embedding in snapshot.get_embeddings_for_node(node.id, space["name"]):
                     lines.write(_embedding_record(embedding, node, space))
                     vectors.write(embedding.vector)
@@ -311,21 +333,24 @@ class _Writer:
         return lines.count
 
 
-def _edges(snapshot: Snapshot, node: str) -> Iterator[Edge]:
+def _pages(snapshot: Snapshot) -> Iterator[list[Node]]:
+    """Iterate over the nodes in the order they were made."""
     after: str | None = None
-    while True:
-        page, after = snapshot.edges_page(node, None, "out", after, PAGE)
+    while page := snapshot.nodes_page(None, after, PAGE):
+        yield page
+        after = page[-1].id
+
+
+def _edges(snapshot: Snapshot) -> Iterator[Edge]:
+    """Iterate over the edges in the order they were made, with those that were retracted."""
+    after: str | None = None
+    while page := snapshot.edges_ever(after, PAGE):
         yield from page
-        if after is None:
-            return
+        after = page[-1].id
 
 
-def _micros(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def node_record(node: Node) -> dict[str, Any]:
-    """Give the line of a node."""
+def node_record(node: Node, due: list[str]) -> dict[str, Any]:
+    """Give the line of a node, of which this is due."""
     return {
         "id": node.id,
         "labels": node.labels,
@@ -335,6 +360,7 @@ def node_record(node: Node) -> dict[str, Any]:
         "updated_at": from_time(node.updated_at),
         "version": node.version,
         "derived": node.derived,
+        "due": due,
     }
 
 
@@ -345,6 +371,15 @@ def edge_record(edge: Edge) -> dict[str, Any]:
         "source": edge.source,
         "target": edge.target,
         "type": edge.type,
+        **_version(edge),
+        "derived": edge.derived and edge.type in WOVEN,
+        "automatic": edge.derived,
+    }
+
+
+def _version(edge: Edge) -> dict[str, Any]:
+    """Give what an edge says, or said."""
+    return {
         "properties": {name: encoded(value) for name, value in edge.properties.items()},
         "weight": edge.weight,
         "valid_from": _optional(edge.valid_from),
@@ -353,7 +388,6 @@ def edge_record(edge: Edge) -> dict[str, Any]:
         "retracted_at": _optional(edge.retracted_at),
         "sources": edge.sources,
         "version": edge.version,
-        "derived": edge.derived and edge.type in WOVEN,
     }
 
 

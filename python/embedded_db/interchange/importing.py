@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from .._native import Database, Transaction
 from ..arguments import choice_argument
-from ..errors import AlreadyExists, Conflict, DbError, InvalidInput, ReadOnly
+from ..errors import AlreadyExists, Conflict, DbError, InvalidInput, NotFound, ReadOnly
 from ..fields import DELETE
 from .layout import Manifest, damaged, read_lines
 from .values import decoded, to_time
@@ -50,10 +50,12 @@ class TransferReport:
         namespaces: the namespaces written to.
         nodes: nodes stored.
         edges: edges stored.
+        history: earlier versions of edges stored.
         embeddings: embeddings stored.
         skipped: nodes, edges and embeddings that were there already and stayed as they were.
         replaced: those that were there already and are now as in the export.
-        left_out: those that the weaver makes anew.
+        left_out: those that the weaver makes anew; and, of a namespace that was not empty, edges
+            that were retracted and earlier versions of edges.
         derived: ``"keep"`` or ``"rebuild"``, as it was done.
         seconds: how long it took.
 
@@ -68,6 +70,7 @@ class TransferReport:
     namespaces: list[str]
     nodes: int = 0
     edges: int = 0
+    history: int = 0
     embeddings: int = 0
     skipped: int = 0
     replaced: int = 0
@@ -93,13 +96,9 @@ def import_export(
         )
     manifest = Manifest.read(os.fspath(directory))
     handles = _handles(db, manifest)
-    rebuild = _rebuilds(db, derived)
-    report = TransferReport(
-        [handle.namespace_name for handle, _ in handles],
-        derived="rebuild" if rebuild else "keep",
-    )
+    report = TransferReport([handle.namespace_name for handle, _ in handles])
     parts = [
-        _Namespace(handle, manifest, entry, on_conflict, rebuild, report)
+        _part(db, handle, manifest, entry, on_conflict, derived, report)
         for handle, entry in handles
     ]
     if on_conflict != "skip":
@@ -131,14 +130,33 @@ def _handles(db: "EmbeddedDB", manifest: Manifest) -> list[tuple[Database, Mappi
     return [(db._native, entries[0])]
 
 
-def _rebuilds(db: "EmbeddedDB", derived: Derived) -> bool:
-    woven = db.config.ml is not None
-    if derived == "keep" and woven:
-        raise InvalidInput(
-            'derived is "keep", but the weaver of this database makes the same once more',
-            hint='Import with derived="rebuild", or into a database opened with ml=None',
-        )
-    return woven if derived == "auto" else derived == "rebuild"
+def _part(
+    db: "EmbeddedDB",
+    native: Database,
+    manifest: Manifest,
+    entry: Mapping[str, Any],
+    on_conflict: OnConflict,
+    derived: Derived,
+    report: TransferReport,
+) -> "_Namespace":
+    """Decide how a namespace is brought in: as it was where nothing is, or beside what is there."""
+    rebuild = derived == "rebuild"
+    restored = _Restored(native, manifest, entry, on_conflict, rebuild, report)
+    if native.count() == 0 or (on_conflict == "skip" and restored.is_begun()):
+        part: _Namespace = restored
+    else:
+        woven = db.config.ml is not None
+        if derived == "keep" and woven:
+            raise InvalidInput(
+                'derived is "keep", but the weaver of this database makes the same once more for '
+                f"what is in {native.namespace_name!r} already",
+                hint='Import with derived="rebuild", or into an empty database or namespace',
+            )
+        rebuild = rebuild or (derived == "auto" and woven)
+        part = _Namespace(native, manifest, entry, on_conflict, rebuild, report)
+    if rebuild:
+        report.derived = "rebuild"
+    return part
 
 
 @contextmanager
@@ -168,11 +186,6 @@ def _node(place: str, record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _edge(place: str, record: Mapping[str, Any]) -> dict[str, Any]:
     with _whole(place):
-        if record["retracted_at"] is not None:
-            raise InvalidInput(
-                f"{place}: the edge {record['id']!r} was retracted, which cannot be stored again",
-                hint="Remove it from the export with a library that reads it",
-            )
         times = {
             name: to_time(record[name])
             for name in ("valid_from", "valid_to")
@@ -226,7 +239,7 @@ def _check_conflicts(parts: Sequence["_Namespace"], on_conflict: OnConflict) -> 
 
 
 class _Namespace:
-    """Brings one namespace of an export into the database."""
+    """Brings one namespace of an export in beside what is there: with new times and versions."""
 
     def __init__(
         self,
@@ -264,14 +277,17 @@ class _Namespace:
         return tied
 
     def _wanted(self, file: str, *, count: bool = False) -> Iterator[Located]:
-        """Iterate over the nodes or edges that are not left to the weaver."""
+        """Iterate over the nodes or edges that are not left out."""
         for place, record in self._lines(file):
-            with _whole(place):
-                leave = self._rebuild and record["derived"] and record["id"] not in self._tied
-            if not leave:
+            if not self._leaves(place, record):
                 yield place, record
             elif count:
                 self._report.left_out += 1
+
+    def _leaves(self, place: str, record: Mapping[str, Any]) -> bool:
+        with _whole(place):
+            left_to_weaver = self._rebuild and record["derived"] and record["id"] not in self._tied
+            return left_to_weaver or record.get("retracted_at") is not None
 
     def _wanted_embeddings(
         self, at: int, *, count: bool = False
@@ -325,6 +341,7 @@ class _Namespace:
         for batch in _batched(self._wanted("edges.jsonl", count=True)):
             self._write_edges([_edge(place, record) for place, record in batch])
             yield len(batch)
+        self._report.left_out += self._entry["counts"]["history"]
         spaces = self._manifest.spaces
         # The first space of a new database becomes its default one.
         for at in sorted(self._entry["embeddings"], key=lambda at: not spaces[at].get("default")):
@@ -441,6 +458,204 @@ class _Namespace:
                 raise
             else:
                 return
+
+
+class _Restored(_Namespace):
+    """Brings one namespace of an export into an empty one, as it was."""
+
+    _stored = 0
+
+    def is_begun(self) -> bool:
+        """Tell whether what is there is the beginning of this: an import that was broken off."""
+        wanted = self._wanted("nodes.jsonl")
+        after: str | None = None
+        while page := self._native.nodes_page(None, after, BATCH):
+            for node in page:
+                place, record = next(wanted, ("", {}))
+                if not record:
+                    return False
+                with _whole(place):
+                    said = record["id"], record["version"], to_time(record["created_at"])
+                    changed = to_time(record["updated_at"])
+                if (*said, changed) != (node.id, node.version, node.created_at, node.updated_at):
+                    return False
+            after = page[-1].id
+        return True
+
+    def conflicts(self, on_conflict: OnConflict) -> Iterator[str]:
+        """Give nothing: nothing is there."""
+        return iter(())
+
+    def write(self) -> Iterator[int]:
+        """Store everything, yielding how many records each step was about."""
+        self._declare()
+        spaces = self._manifest.spaces
+        foreign = {at for at, space in enumerate(spaces) if not self._make_space(space)}
+        for batch in _batched(self._wanted("nodes.jsonl", count=True)):
+            records = [self._node(place, record) for place, record in batch]
+            self._report.nodes += self._store(self._native.restore_nodes, batch, records)
+            yield len(batch)
+        for edges in _batched(self._edges()):
+            records = [record for _, record in edges]
+            earlier = sum(len(record["versions"]) - 1 for record in records)
+            stored = self._store(self._native.restore_edges, edges, records)
+            self._report.edges += stored
+            self._report.history += earlier if stored == len(records) else 0
+            yield len(edges) + earlier
+        for at in self._entry["embeddings"]:
+            yield from self._restore_space(at, spaces[at], at in foreign)
+        if not self._rebuild and self._stored:
+            self._restore_due()
+
+    def _declare(self) -> None:
+        known = self._native.declared_labels()
+        for each in self._entry["declared"]:
+            if (each["label"], each["text"], each["embed"]) not in known:
+                self._native.declare_label(each["label"], each["text"], each["embed"])
+
+    def _make_space(self, space: Mapping[str, Any]) -> bool:
+        with _whole(self._manifest.directory):
+            names = ("name", "model", "provider", "precision", "dim", "metric")
+            return self._native.restore_space(
+                {name: space[name] for name in names}, space["default"]
+            )
+
+    def _leaves(self, place: str, record: Mapping[str, Any]) -> bool:
+        with _whole(place):
+            return self._rebuild and record["derived"] and record["id"] not in self._tied
+
+    def _node(self, place: str, record: Mapping[str, Any]) -> dict[str, Any]:
+        with _whole(place):
+            return {
+                **_node(place, record),
+                "version": record["version"],
+                "created_at": to_time(record["created_at"]),
+                "updated_at": to_time(record["updated_at"]),
+                # What comes along without the weaver's edges is the user's from now on.
+                "derived": False if self._rebuild else record["derived"],
+            }
+
+    def _edges(self) -> Iterator[Located]:
+        """Iterate over the edges with their earlier versions."""
+        lines = self._lines("history.jsonl")
+        before = groupby(lines, key=_id_of)
+        of, versions = _next_versions(before)
+        for place, record in self._lines("edges.jsonl"):
+            earlier: list[Located] = []
+            with _whole(place):
+                if of is not None and of == record["id"]:
+                    earlier = versions
+                    of, versions = _next_versions(before)
+            if self._leaves(place, record):
+                self._report.left_out += 1 + len(earlier)
+                continue
+            with _whole(place):
+                names = ("id", "source", "target", "type")
+                edge = {name: record[name] for name in names}
+                said = [_version(*located) for located in [*earlier, (place, record)]]
+                yield place, {**edge, "derived": record["automatic"], "versions": said}
+        if of is not None:
+            place = versions[0][0]
+            raise damaged(
+                place, f"it is of the edge {of!r:.80}, whose turn it is not in edges.jsonl"
+            )
+
+    def _restore_space(self, at: int, space: Mapping[str, Any], foreign: bool) -> Iterator[int]:
+        path = self._manifest.file(self._entry, f"embeddings-{at}.npy")
+        vectors = _vectors(path, space["dim"])
+        rows = enumerate(self._lines(f"embeddings-{at}.jsonl"))
+        for batch in _batched(rows):
+            records, places = [], []
+            for row, (place, record) in batch:
+                with _whole(place):
+                    by_user = record["made_by"] == "user"
+                    if not by_user and (foreign or self._rebuild):
+                        self._report.left_out += 1
+                        continue
+                    if row >= len(vectors):
+                        raise damaged(path, f"it has {len(vectors)} rows, too few")
+                    places.append((place, record))
+                    records.append(
+                        {
+                            "id": record["id"],
+                            "node_id": record["node_id"],
+                            "space": space["name"],
+                            "part": record["part"],
+                            "set_by_user": by_user,
+                            "created_at": to_time(record["created_at"]),
+                            "vector": np.array(vectors[row], dtype=np.float32),
+                        }
+                    )
+            stored = self._store(self._native.restore_embeddings, places, records)
+            self._report.embeddings += stored
+            yield len(batch)
+
+    def _restore_due(self) -> None:
+        """Say what is due, now that everything is there that is not."""
+        for batch in _batched(self._lines("nodes.jsonl")):
+            due = []
+            for place, record in batch:
+                with _whole(place):
+                    due.append({"id": record["id"], "due": record["due"]})
+            self._located(self._native.restore_due, batch, due)
+
+    def _store(
+        self,
+        store: Callable[[list[dict[str, Any]], bool], int],
+        places: Sequence[Located],
+        records: list[dict[str, Any]],
+    ) -> int:
+        skip = self._on_conflict == "skip"
+        stored: int = self._located(lambda given: store(given, skip), places, records)
+        self._report.skipped += len(records) - stored
+        self._stored += stored
+        return stored
+
+    def _located(
+        self,
+        store: Callable[[list[dict[str, Any]]], T],
+        places: Sequence[Located],
+        records: list[dict[str, Any]],
+    ) -> T:
+        """Store records; an error says where the one stands that it is about."""
+        try:
+            return store(records)
+        except AlreadyExists as error:
+            raise Conflict(
+                f"{error.message}: another writer made it meanwhile, or the export has it twice",
+                hint='Import into an empty database or namespace, or with on_conflict="skip"',
+            ) from error
+        except (InvalidInput, NotFound) as error:
+            if error.item is None:
+                raise
+            what = error.message.removeprefix(f"item {error.item}: ")
+            fields = {name: value for name, value in error._fields.items() if name != "item"}
+            place = places[error.item][0]
+            raise type(error)(f"{place}: {what}", hint=error.hint, **fields) from error
+
+
+def _id_of(located: Located) -> str:
+    place, record = located
+    with _whole(place):
+        return str(record["id"])
+
+
+def _next_versions(groups: Iterator[tuple[Any, Iterator[Located]]]) -> tuple[Any, list[Located]]:
+    of, group = next(groups, (None, iter(())))
+    return of, list(group)
+
+
+def _version(place: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what an edge said."""
+    with _whole(place):
+        times = ("valid_from", "valid_to", "recorded_at", "retracted_at")
+        return {
+            **{name: None if record[name] is None else to_time(record[name]) for name in times},
+            "version": record["version"],
+            "weight": record["weight"],
+            "sources": record["sources"],
+            "properties": {name: decoded(value) for name, value in record["properties"].items()},
+        }
 
 
 def _vectors(path: str, dim: int) -> npt.NDArray[np.float32]:

@@ -5,15 +5,20 @@
     manifest.json             format, version, counts, spaces; size and SHA-256 of every file
     0000/nodes.jsonl          the first namespace: a node a line, in the order they were made
     0000/edges.jsonl          an edge a line, in the order they were made
+    0000/history.jsonl        what these edges said before: an earlier version a line, oldest first
     0000/embeddings-0.jsonl   the embeddings of the first space: an embedding a line
     0000/embeddings-0.npy     their vectors, float32[n, dim]; row k belongs to line k
 
-Text is UTF-8, lines end with a line feed. Property values are as in `values`.
+Text is UTF-8, lines end with a line feed. Property values are as in `values`. The last line but
+one of the manifest is ``  "sha256": "…"`` in every version: that of all bytes before the line.
 """
 
+import errno
 import hashlib
 import json
 import os
+import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -22,7 +27,7 @@ from typing import Any, BinaryIO, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import Corruption, FormatTooNew, InvalidInput, shown
+from ..errors import BadText, Corruption, FormatTooNew, InvalidInput, shown
 
 __all__ = [
     "FORMAT",
@@ -33,12 +38,16 @@ __all__ = [
     "VectorWriter",
     "damaged",
     "read_lines",
+    "sealed",
 ]
 
 FORMAT: Final = "embedded-db-export"
-VERSION: Final = 1
+VERSION: Final = 2
 MANIFEST: Final = "manifest.json"
 CHUNK: Final = 1 << 20
+MOST_MANIFEST: Final = 1 << 28
+"""Bytes of a manifest at most: of one with hundreds of namespaces it is a few hundred thousand."""
+SEAL: Final = re.compile(rb'  "sha256": "([0-9a-f]{64})"\n}\n\Z')
 
 Record = dict[str, Any]
 
@@ -58,11 +67,6 @@ class LineWriter:
         """Append a record."""
         json.dump(record, self._file, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         self._file.write("\n")
-        self.count += 1
-
-    def write_line(self, line: str) -> None:
-        """Append a line that is JSON already."""
-        self._file.write(line)
         self.count += 1
 
     def __enter__(self) -> Self:
@@ -165,9 +169,8 @@ class Manifest:
             described.append({"path": name, "bytes": size, "records": records, "sha256": digest})
             total += size
         whole = {"format": FORMAT, "version": VERSION, **content, "files": described}
-        with open(os.path.join(directory, MANIFEST), "x", encoding="utf-8") as file:
-            json.dump(whole, file, ensure_ascii=False, indent=2)
-            file.write("\n")
+        with open(os.path.join(directory, MANIFEST), "xb") as file:
+            file.write(sealed(whole))
             file.flush()
             os.fsync(file.fileno())
         return total
@@ -179,29 +182,33 @@ class Manifest:
         Raises:
             InvalidInput: there is no export in the directory.
             FormatTooNew: a later version has written it.
-            Corruption: a file is missing, cut off or changed.
+            Corruption: a file is missing, cut off or changed, or the manifest itself is.
         """
         path = os.path.join(directory, MANIFEST)
         try:
-            with open(path, encoding="utf-8") as file:
-                content = json.load(file)
+            with open_plain(path) as file:
+                data = file.read(MOST_MANIFEST + 1)
+        except ValueError as error:  # a NUL, or what is no Unicode
+            raise BadText(
+                f"{shown(directory)} cannot be the name of a directory: {error}",
+                hint="Leave out NUL characters and lone surrogates",
+            ) from error
         except OSError as error:
             raise InvalidInput(
                 f"{shown(directory)} is no export: {MANIFEST} cannot be read: {error.strerror}",
                 hint="Give the directory that db.export has written",
                 path=directory,
             ) from error
-        except (ValueError, RecursionError) as error:
-            raise damaged(path, f"it is not JSON: {error}") from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
+        content = _unsealed(path, data)
+        if content.get("format") != FORMAT:
             raise InvalidInput(
                 f"{path!r} is no manifest of an export",
                 hint="Give the directory that db.export has written",
                 path=path,
             )
         found = content.get("version")
-        if not isinstance(found, int) or found < 1:
-            raise damaged(path, f"its version is {found!r}")
+        if type(found) is not int or found < VERSION:
+            raise damaged(path, f"its version is {found!r}, which no release has written")
         if found > VERSION:
             raise FormatTooNew(
                 f"the export {directory!r} has version {found}; this library reads up to {VERSION}",
@@ -219,7 +226,9 @@ class Manifest:
             known = {each["path"] for each in self.content["files"]}
             for namespace in self.content["namespaces"]:
                 prefix = namespace["directory"]
-                wanted = {f"{prefix}/nodes.jsonl", f"{prefix}/edges.jsonl"}
+                wanted = {f"{prefix}/{name}.jsonl" for name in ("nodes", "edges", "history")}
+                for declared in namespace["declared"]:
+                    _texts([declared["label"], *declared["text"], *declared["embed"]])
                 for at in namespace["embeddings"]:
                     wanted |= {f"{prefix}/embeddings-{at}.{end}" for end in ("jsonl", "npy")}
                     self.content["spaces"][at]["dim"] + 0
@@ -243,9 +252,59 @@ class Manifest:
             raise damaged(path, "it is not as it was written: its size or SHA-256 differs")
 
 
+def open_plain(path: str) -> BinaryIO:
+    """Open a file for reading; a pipe, at which one might wait for ever, is no file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is no plain file", path)
+    return open(path, "rb")
+
+
+def sealed(content: Mapping[str, Any]) -> bytes:
+    """Give the bytes of a manifest, with its checksum."""
+    head = json.dumps({**content, "sha256": ""}, ensure_ascii=False, indent=2).encode()
+    head = head[: head.rindex(b'  "sha256"')]
+    return head + f'  "sha256": "{hashlib.sha256(head).hexdigest()}"\n}}\n'.encode()
+
+
+def _unsealed(path: str, data: bytes) -> dict[str, Any]:
+    """Read the bytes of a manifest.
+
+    Raises:
+        Corruption: they are not as they were written.
+        InvalidInput: they were never those of a manifest.
+    """
+    seal = SEAL.search(data[-100:])
+    if seal is not None:
+        head = data[: len(data) - len(seal[0])]
+        if hashlib.sha256(head).hexdigest().encode() != seal[1]:
+            raise damaged(path, "it is not as it was written: its SHA-256 differs")
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"it is not JSON: {error}") from error
+    if not isinstance(content, dict) or (seal is None and content.get("format") != FORMAT):
+        raise InvalidInput(
+            f"{path!r} is no manifest of an export",
+            hint="Give the directory that db.export has written",
+            path=path,
+        )
+    if seal is None:
+        raise damaged(path, "it is not as it was written: its last lines are no SHA-256 of it")
+    return content
+
+
+def _texts(values: list[Any]) -> None:
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{shown(values)} are no texts")
+
+
 def _digest(path: str) -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
-    with open(path, "rb") as file:
+    with open_plain(path) as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
             size += len(chunk)

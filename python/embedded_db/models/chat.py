@@ -93,7 +93,7 @@ class Chat(Model):
             tool_call_id=tool_call_id,
             properties=properties,
         )
-        return self.add_messages([message])[0]
+        return self._owner._database("chat.add_message")._add_message(self.id, message)
 
     def add_messages(self, messages: Sequence[Mapping[str, Any]]) -> list[Message]:
         """Store many messages at the end of this chat, all or nothing, in one step.
@@ -119,7 +119,7 @@ class Chat(Model):
             ['user', 'assistant']
         """
         database = self._owner._database("chat.add_messages")
-        return database._append_messages(self.id, messages)
+        return database._add_messages(self.id, messages)
 
     def messages(self, after: IdLike | None = None, limit: int | None = None) -> Iterator[Message]:
         """Iterate over the messages in order, reading page by page.

@@ -101,7 +101,9 @@ class Fact(Message):
     node_label = "Fact"
 
     source = Property[str | None]("Where it is known from: an id, an address, a name.")
-    superseded_by = Property[str | None]("Id of the fact that took its place.", settable=False)
+    superseded_by = Property[str | None](
+        "Id of the fact that took its place; None when that was deleted.", settable=False
+    )
 
     @property
     def current(self) -> bool:

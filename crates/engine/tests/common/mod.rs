@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use embedded_db_common::{ActivityLevel, Draft, Durability, Options, Result, Value, WeaverOptions};
 use embedded_db_engine::{
-    AsOf, Changes, Database, EdgeDraft, EmbeddingDraft, Node, NodeDraft, Reach,
+    AddTo, AsOf, Changes, Database, EdgeDraft, EmbeddingDraft, Node, NodeDraft, Reach,
 };
 use embedded_db_testing::FakeModels;
 
@@ -99,7 +99,8 @@ pub(crate) fn set(values: &[(&str, Value)]) -> Changes {
 
 pub(crate) fn say(db: &Database, chat: &str, id: &str, content: &str) -> Node {
     let properties = draft(&[("content", text(content))]);
-    let made = db.add_messages(chat, vec![(Some(id.to_owned()), properties)]).unwrap();
+    let made =
+        db.add_messages(chat, vec![(Some(id.to_owned()), properties)], AddTo::AnyChat).unwrap();
     made.into_iter().next().unwrap()
 }
 

@@ -1,7 +1,7 @@
 //! What users ask to be written.
 
 use embedded_db_common::calendar::iso;
-use embedded_db_common::{Draft, Error, Result};
+use embedded_db_common::{Draft, Error, Result, names};
 use embedded_db_storage::EdgeTimes;
 
 /// A node to be made.
@@ -48,6 +48,20 @@ pub struct EdgeDraft {
 }
 
 impl EdgeDraft {
+    /// Whether what it says by itself can be stored; its ends are not looked at.
+    pub fn check(&self) -> Result<()> {
+        let of = |field| move |error: Error| error.of_field(field);
+        names::check("an edge type", &self.edge_type).map_err(of("type"))?;
+        if let Some(id) = &self.id {
+            names::check("an edge id", id).map_err(of("id"))?;
+        }
+        check_weight(self.weight)?;
+        check_interval(self.valid_from, self.valid_to)?;
+        let mut sources = self.sources.iter();
+        let checked = sources.try_for_each(|source| names::check("a source", source));
+        checked.map_err(of("sources"))
+    }
+
     /// The end of validity that this edge, which begins where it ends, gives to another one; `None`
     /// when that one has ended by itself.
     pub fn ends(&self, other: &EdgeTimes) -> Result<Option<i64>> {
@@ -108,6 +122,47 @@ pub struct EdgeChanges {
     pub valid_from: Option<Option<i64>>,
     /// A new end of validity; `Some(None)` removes it.
     pub valid_to: Option<Option<i64>>,
+}
+
+impl EdgeChanges {
+    /// What the times of an edge are after it.
+    pub fn times(&self, before: &EdgeTimes) -> EdgeTimes {
+        EdgeTimes {
+            valid_from: self.valid_from.unwrap_or(before.valid_from),
+            valid_to: self.valid_to.unwrap_or(before.valid_to),
+            ..*before
+        }
+    }
+
+    /// Whether an edge with these times can be changed so.
+    pub fn check(&self, before: &EdgeTimes) -> Result<()> {
+        let times = self.times(before);
+        self.weight.map_or(Ok(()), check_weight)?;
+        check_interval(times.valid_from, times.valid_to)
+    }
+}
+
+fn check_weight(weight: f64) -> Result<()> {
+    if weight.is_finite() {
+        return Ok(());
+    }
+    let wrong = format!("the weight of an edge is {weight}; it must be finite");
+    Err(Error::InvalidInput(wrong).of_field("weight"))
+}
+
+fn check_interval(from: Option<i64>, to: Option<i64>) -> Result<()> {
+    match (from, to) {
+        (Some(from), Some(to)) if from >= to => {
+            let wrong = format!(
+                "valid_from ({}) is not before valid_to ({}): at no time would the edge be true; \
+                 swap them, or leave one out",
+                iso(from),
+                iso(to)
+            );
+            Err(Error::InvalidInput(wrong).of_field("valid_to"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A vector to be stored.

@@ -1,6 +1,5 @@
 //! Edges, those of users and those that the database makes.
 
-use embedded_db_common::calendar::iso;
 use embedded_db_common::{Draft, Error, Result, Slot, Symbol, clock, names};
 use embedded_db_storage::{EdgeFields, EdgeTimes, ReadTxn};
 
@@ -9,22 +8,14 @@ use super::{EdgeChanges, EdgeDraft, EdgeSuccessor, GraphWriter};
 impl GraphWriter<'_, '_> {
     /// Makes an edge; returns its id.
     pub fn create_edge(&mut self, draft: &EdgeDraft) -> Result<(String, Slot)> {
-        names::check("an edge type", &draft.edge_type)?;
-        let source = self.txn.require_node(self.namespace, &draft.source)?;
-        let target = self.txn.require_node(self.namespace, &draft.target)?;
+        draft.check()?;
+        let source = self.txn.require_node(self.namespace, &draft.source);
+        let source = source.map_err(|error| error.of_field("source"))?;
+        let target = self.txn.require_node(self.namespace, &draft.target);
+        let target = target.map_err(|error| error.of_field("target"))?;
         let edge_type = self.txn.intern(&draft.edge_type)?;
-        check_weight(draft.weight)?;
-        check_interval(draft.valid_from, draft.valid_to)?;
-        let id = match &draft.id {
-            Some(id) => {
-                names::check("an edge id", id)?;
-                id.clone()
-            }
-            None => clock::new_id(&names::snake_case(&draft.edge_type)),
-        };
-        for source in &draft.sources {
-            names::check("a source", source)?;
-        }
+        let made = || clock::new_id(&names::snake_case(&draft.edge_type));
+        let id = draft.id.clone().unwrap_or_else(made);
         let properties = self.encode(&draft.properties)?;
         let times = EdgeTimes {
             valid_from: draft.valid_from,
@@ -43,7 +34,11 @@ impl GraphWriter<'_, '_> {
             sources,
             properties: &properties,
         };
-        let slot = self.txn.insert_edge(self.namespace, &id, &fields)?;
+        let slot = self.txn.insert_edge(self.namespace, &id, &fields);
+        let slot = slot.map_err(|error| match error {
+            taken @ Error::AlreadyExists { .. } => taken.of_field("id"),
+            other => other.of_field("properties"),
+        })?;
         if edge_type == self.names.contains {
             self.mark_summary(target)?;
         }
@@ -97,13 +92,8 @@ impl GraphWriter<'_, '_> {
         let (source, target, edge_type) = (edge.source, edge.target, edge.edge_type);
         let derived = edge.derived;
         let weight = changes.weight.unwrap_or(edge.weight);
-        let times = EdgeTimes {
-            valid_from: changes.valid_from.unwrap_or(edge.times.valid_from),
-            valid_to: changes.valid_to.unwrap_or(edge.times.valid_to),
-            ..edge.times
-        };
-        check_weight(weight)?;
-        check_interval(times.valid_from, times.valid_to)?;
+        changes.check(&edge.times)?;
+        let times = changes.times(&edge.times);
         let sources = sources.unwrap_or_else(|| edge.sources().map(str::to_owned).collect());
         let old = edge.properties.as_bytes().to_vec();
         let properties = self.merge(&old, &changes.properties)?;
@@ -177,23 +167,4 @@ impl GraphWriter<'_, '_> {
 
 fn gone(slot: Slot) -> Error {
     Error::Internal(format!("edge {slot:?} was resolved in this transaction but is gone"))
-}
-
-fn check_weight(weight: f64) -> Result<()> {
-    if weight.is_finite() {
-        return Ok(());
-    }
-    Err(Error::InvalidInput(format!("the weight of an edge is {weight}; it must be finite")))
-}
-
-fn check_interval(from: Option<i64>, to: Option<i64>) -> Result<()> {
-    match (from, to) {
-        (Some(from), Some(to)) if from >= to => Err(Error::InvalidInput(format!(
-            "valid_from ({}) is not before valid_to ({}): at no time would the edge be true; swap \
-             them, or leave one out",
-            iso(from),
-            iso(to)
-        ))),
-        _ => Ok(()),
-    }
 }

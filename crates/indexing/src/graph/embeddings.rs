@@ -42,10 +42,12 @@ impl GraphWriter<'_, '_> {
 
     /// Stores a vector that a user gives; returns its id.
     pub fn create_embedding(&mut self, draft: &EmbeddingDraft) -> Result<String> {
-        check_vector(&draft.vector)?;
-        let node = self.txn.require_node(self.namespace, &draft.node_id)?;
-        let (space, record) = self.space(draft.space.as_deref(), draft.vector.len())?;
-        check_dimension(&record, draft.vector.len())?;
+        let of = |field| move |error: Error| error.of_field(field);
+        check_vector(&draft.vector).map_err(of("vector"))?;
+        let node = self.txn.require_node(self.namespace, &draft.node_id).map_err(of("node_id"))?;
+        let space = self.space(draft.space.as_deref(), draft.vector.len());
+        let (space, record) = space.map_err(of("space"))?;
+        check_dimension(&record, draft.vector.len()).map_err(of("vector"))?;
         let id = match &draft.id {
             Some(id) => {
                 names::check("an embedding id", id)?;

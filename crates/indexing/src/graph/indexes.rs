@@ -258,7 +258,7 @@ impl GraphWriter<'_, '_> {
             Ok((message, id))
         };
         match message() {
-            Ok((message, id)) => Error::Taken { message, id },
+            Ok((message, id)) => Error::Taken { message, id }.of_property(&index.property),
             Err(error) => error,
         }
     }

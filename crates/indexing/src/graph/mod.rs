@@ -5,10 +5,12 @@ mod chats;
 mod drafts;
 mod edges;
 mod embeddings;
+mod facts;
 mod indexes;
 mod mentions;
 mod nodes;
 mod recipes;
+mod restore;
 mod summaries;
 mod work;
 
@@ -25,6 +27,7 @@ pub use drafts::{Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft,
 pub use embeddings::{check_dimension, check_vector};
 pub use indexes::duplicates;
 pub use mentions::fold;
+pub use restore::{EdgeVersion, RestoredEdge, RestoredEmbedding, RestoredNode};
 pub use work::{Artefact, is_pending, pending};
 
 /// Writes one namespace of the graph.

@@ -13,12 +13,25 @@ impl GraphWriter<'_, '_> {
     }
 
     pub(super) fn make_node(&mut self, draft: &NodeDraft, derived: bool) -> Result<(String, Slot)> {
+        let now = self.txn.now();
+        self.make_node_as(draft, derived, 1, (now, now))
+    }
+
+    /// Makes a node of this version and these times.
+    pub(super) fn make_node_as(
+        &mut self,
+        draft: &NodeDraft,
+        derived: bool,
+        version: u64,
+        times: (i64, i64),
+    ) -> Result<(String, Slot)> {
         if draft.labels.is_empty() {
-            return Err(Error::InvalidInput("a node needs at least one label; give labels".into()));
+            let none = Error::InvalidInput("a node needs at least one label; give labels".into());
+            return Err(none.of_field("labels"));
         }
         let mut labels = Vec::with_capacity(draft.labels.len());
         for label in &draft.labels {
-            names::check("a label", label)?;
+            names::check("a label", label).map_err(|error| error.of_field("labels"))?;
             let symbol = self.txn.intern(label)?;
             if !labels.contains(&symbol) {
                 labels.push(symbol);
@@ -26,13 +39,18 @@ impl GraphWriter<'_, '_> {
         }
         let id = match &draft.id {
             Some(id) => {
-                names::check("a node id", id)?;
+                names::check("a node id", id).map_err(|error| error.of_field("id"))?;
                 id.clone()
             }
             None => clock::new_id(&names::snake_case(&draft.labels[0])),
         };
         let properties = self.encode(&draft.properties)?;
-        let slot = self.txn.insert_node(self.namespace, &id, &labels, &properties, derived)?;
+        let (namespace, txn) = (self.namespace, &mut *self.txn);
+        let slot = txn.restore_node(namespace, &id, &labels, &properties, derived, version, times);
+        let slot = slot.map_err(|error| match error {
+            taken @ Error::AlreadyExists { .. } => taken.of_field("id"),
+            other => other.of_field("properties"),
+        })?;
         self.post_properties(slot, None, Some(&properties))?;
         if labels.contains(&self.names.message) || self.recipes()?.embeds(&labels) {
             self.text_changed(slot)?;
@@ -98,6 +116,7 @@ impl GraphWriter<'_, '_> {
 
     /// Removes the node itself with its postings and work.
     pub(super) fn remove_node(&mut self, slot: Slot) -> Result<()> {
+        self.give_place_back(slot)?;
         let node = self.node(slot)?;
         let properties = node.properties.as_bytes().to_vec();
         let key = self.entity_key(&node)?;

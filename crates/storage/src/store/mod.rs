@@ -33,7 +33,7 @@ type Env = heed::Env<WithoutTls>;
 pub const IN_MEMORY: &str = ":memory:";
 
 /// Reader slots: concurrent snapshots over all processes.
-const MAX_READERS: u32 = 1024;
+const MAX_READERS: u32 = 4096;
 
 /// An open store: one directory, one writer process, any number of readers.
 pub struct Store {
@@ -125,6 +125,18 @@ impl Store {
             return Err(Error::DatabaseClosed { path: self.name().to_owned() });
         }
         Ok(())
+    }
+
+    /// Fails once what was taken then is older than a snapshot may be.
+    pub fn check_age(&self, taken: Instant) -> Result<()> {
+        let (age, limit) = (taken.elapsed(), self.max_snapshot_age);
+        if age > limit {
+            return Err(Error::SnapshotExpired {
+                age_seconds: age.as_secs(),
+                limit_seconds: limit.as_secs(),
+            });
+        }
+        self.usable()
     }
 
     /// Whether this handle was closed.
@@ -247,12 +259,10 @@ pub(crate) fn map_lmdb(data_file: &Path, error: heed::Error) -> Error {
                      end it first, or raise lock_timeout"
                 .into(),
         },
-        heed::Error::Mdb(M::ReadersFull) => Error::StorageError {
-            path,
-            detail: format!(
-                "{MAX_READERS} snapshots are open; close some, and let go of cursors and iterators"
-            ),
-        },
+        heed::Error::Mdb(M::ReadersFull) => {
+            let limit = MAX_READERS as usize;
+            Error::TooManySnapshots { used: limit, limit }
+        }
         other => Error::StorageError { path, detail: other.to_string() },
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use embedded_db_common::{Error, Result, Symbol};
+use embedded_db_common::{Result, Symbol};
 use heed::{RoTxn, WithoutTls};
 
 use super::{Store, stored_symbol, stored_symbol_name};
@@ -19,14 +19,13 @@ pub struct Snapshot {
 impl Snapshot {
     /// Fails once the snapshot is older than allowed.
     pub fn check_age(&self) -> Result<()> {
-        let (age, limit) = (self.taken.elapsed(), self.store.max_snapshot_age);
-        if age > limit {
-            return Err(Error::SnapshotExpired {
-                age_seconds: age.as_secs(),
-                limit_seconds: limit.as_secs(),
-            });
-        }
-        self.store.usable()
+        self.store.check_age(self.taken)
+    }
+
+    /// Which state it sees. Every commit makes a new one, also those that have no LSN: of names,
+    /// namespaces and indexes.
+    pub fn state(&self) -> usize {
+        self.txn.as_ref().expect("only drop takes the transaction").id()
     }
 
     /// The store it was taken of.

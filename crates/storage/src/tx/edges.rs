@@ -1,7 +1,7 @@
 //! Edges and the neighbours at their ends.
 
 use embedded_db_common::record::Damaged;
-use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol};
+use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId, Symbol};
 
 use super::{WriteTxn, check_properties, slots_used_up};
 use crate::adjacency::{self, CHUNK_ENTRIES, Neighbor};
@@ -18,6 +18,19 @@ impl WriteTxn<'_> {
         id: &str,
         fields: &EdgeFields<'_>,
     ) -> Result<Slot> {
+        self.restore_edge(namespace, id, 1, fields, &[])
+    }
+
+    /// The same for an edge that was stored before, retracted or not, with its version and those that
+    /// were before it, oldest first. They must follow each other without a gap.
+    pub fn restore_edge(
+        &mut self,
+        namespace: NamespaceId,
+        id: &str,
+        version: u64,
+        fields: &EdgeFields<'_>,
+        earlier: &[(u64, EdgeFields<'_>)],
+    ) -> Result<Slot> {
         check_properties(id, fields.properties)?;
         if self.resolve(namespace, Kind::Edge, id)?.is_some() {
             return Err(Error::AlreadyExists { kind: "edge", id: id.to_owned() });
@@ -27,13 +40,26 @@ impl WriteTxn<'_> {
         counters.edge_slots = counters.edge_slots.checked_add(1).ok_or_else(slots_used_up)?;
         counters.edges += 1;
         self.put_id(namespace, Kind::Edge, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
-        self.put_edge(namespace, slot, 1, id, fields)?;
+        self.put_edge(namespace, slot, version, id, fields)?;
         for (node, direction, other) in [
             (fields.source, Direction::Out, fields.target),
             (fields.target, Direction::In, fields.source),
         ] {
-            let neighbor = Neighbor { node: other, edge: slot };
-            self.add_neighbor(namespace, node, direction, fields.edge_type, neighbor)?;
+            if fields.times.retracted_at.is_some() {
+                let key = keys::former_neighbor(namespace, node, direction, fields.edge_type, slot);
+                self.put(Table::History, &key, other.0.to_le_bytes().to_vec())?;
+            } else {
+                let neighbor = Neighbor { node: other, edge: slot };
+                self.add_neighbor(namespace, node, direction, fields.edge_type, neighbor)?;
+            }
+        }
+        let lsn = Lsn(self.state.counters.lsn);
+        for (version, before) in earlier {
+            check_properties(id, before.properties)?;
+            let mut payload = Vec::new();
+            before.encode(&mut payload, lsn, *version, id);
+            let key = keys::version(namespace, slot, before.times.recorded_at);
+            self.put(Table::History, &key, payload)?;
         }
         Ok(slot)
     }

@@ -21,6 +21,24 @@ impl WriteTxn<'_> {
         content: ContentHash,
         vector: &[f32],
     ) -> Result<()> {
+        let now = self.now();
+        self.restore_embedding(namespace, space, node, part, id, set_by_user, content, vector, now)
+    }
+
+    /// The same for one that was stored before, with the time when it was made.
+    #[allow(clippy::too_many_arguments)]
+    pub fn restore_embedding(
+        &mut self,
+        namespace: NamespaceId,
+        space: SpaceId,
+        node: Slot,
+        part: u16,
+        id: &str,
+        set_by_user: bool,
+        content: ContentHash,
+        vector: &[f32],
+        created_at: i64,
+    ) -> Result<()> {
         let owner = self.resolve(namespace, Kind::Embedding, id)?;
         let mine = Resolved { slot: node, space, part };
         if owner.is_some_and(|owner| owner != mine) {
@@ -41,8 +59,7 @@ impl WriteTxn<'_> {
         self.put_id(namespace, Kind::Embedding, id, mine)?;
         let lsn = self.next_lsn();
         let mut payload = Vec::with_capacity(48 + id.len() + vector.len() * 4);
-        let now = self.now();
-        EmbeddingRecord::encode(&mut payload, lsn, set_by_user, now, content, id, vector);
+        EmbeddingRecord::encode(&mut payload, lsn, set_by_user, created_at, content, id, vector);
         let key = keys::embedding(namespace, space, node, part);
         self.put_record(namespace, Table::Embeddings, &key, payload)?;
         let (kind, op) = (Kind::Embedding, ChangeOp::Put);

@@ -94,6 +94,11 @@ impl<'e> WriteTxn<'e> {
         self.state.now
     }
 
+    /// What was recorded at another place at `time` comes before all that is written from here on.
+    pub fn not_before(&mut self, time: i64) {
+        self.state.now = self.state.now.max(time);
+    }
+
     fn failed(&mut self, error: heed::Error) -> Error {
         if matches!(error, heed::Error::Mdb(heed::MdbError::MapFull)) {
             self.map_full = true;

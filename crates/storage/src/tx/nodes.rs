@@ -19,6 +19,22 @@ impl WriteTxn<'_> {
         properties: &[u8],
         derived: bool,
     ) -> Result<Slot> {
+        let now = self.now();
+        self.restore_node(namespace, id, labels, properties, derived, 1, (now, now))
+    }
+
+    /// The same for a node that was stored before, with its version and its times: made and changed.
+    #[allow(clippy::too_many_arguments)]
+    pub fn restore_node(
+        &mut self,
+        namespace: NamespaceId,
+        id: &str,
+        labels: &[Symbol],
+        properties: &[u8],
+        derived: bool,
+        version: u64,
+        times: (i64, i64),
+    ) -> Result<Slot> {
         check_properties(id, properties)?;
         if self.resolve(namespace, Kind::Node, id)?.is_some() {
             return Err(Error::AlreadyExists { kind: "node", id: id.to_owned() });
@@ -28,8 +44,7 @@ impl WriteTxn<'_> {
         counters.node_slots = counters.node_slots.checked_add(1).ok_or_else(slots_used_up)?;
         counters.nodes += 1;
         self.put_id(namespace, Kind::Node, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
-        let now = self.now();
-        self.put_node(namespace, slot, derived, 1, (now, now), id, labels, properties)?;
+        self.put_node(namespace, slot, derived, version, times, id, labels, properties)?;
         for label in labels {
             self.post(namespace, IndexId::LABEL, &label.0.to_be_bytes(), slot)?;
         }

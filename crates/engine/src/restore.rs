@@ -1,0 +1,68 @@
+//! Storing again what was stored before, as it was.
+
+use embedded_db_common::Result;
+use embedded_db_indexing::graph::{
+    Artefact, GraphWriter, RestoredEdge, RestoredEmbedding, RestoredNode,
+};
+use embedded_db_storage::{Kind, ReadTxn, SpaceRecord};
+
+use crate::database::Database;
+
+impl Database {
+    /// Makes a space; false when the vectors of its model cannot be taken over.
+    pub fn restore_space(&self, space: SpaceRecord, default: bool) -> Result<bool> {
+        self.write(move |writer| writer.restore_space(&space, default))
+    }
+
+    /// Stores nodes as they were, all or none; how many. With `skip`, ids that are taken are left out.
+    pub fn restore_nodes(&self, nodes: Vec<RestoredNode>, skip: bool) -> Result<usize> {
+        let id = |node: &RestoredNode| node.draft.id.clone().unwrap_or_default();
+        self.restore(Kind::Node, nodes, skip, id, |writer, node| writer.restore_node(node))
+    }
+
+    /// The same for edges with their earlier versions.
+    pub fn restore_edges(&self, edges: Vec<RestoredEdge>, skip: bool) -> Result<usize> {
+        self.restore(
+            Kind::Edge,
+            edges,
+            skip,
+            |edge| edge.id.clone(),
+            |writer, edge| writer.restore_edge(edge),
+        )
+    }
+
+    /// The same for vectors.
+    pub fn restore_embeddings(&self, given: Vec<RestoredEmbedding>, skip: bool) -> Result<usize> {
+        let id = |embedding: &RestoredEmbedding| embedding.id.clone();
+        self.restore(Kind::Embedding, given, skip, id, |writer, embedding| {
+            writer.restore_embedding(embedding)
+        })
+    }
+
+    /// Says what of each node is due, when all vectors are there.
+    pub fn restore_due(&self, due: Vec<(String, Vec<Artefact>)>) -> Result<()> {
+        self.write(move |writer| due.iter().try_for_each(|(id, due)| writer.restore_due(id, due)))
+    }
+
+    fn restore<T: Send + 'static>(
+        &self,
+        kind: Kind,
+        items: Vec<T>,
+        skip: bool,
+        id: fn(&T) -> String,
+        store: impl Fn(&mut GraphWriter<'_, '_>, &T) -> Result<()> + Send + 'static,
+    ) -> Result<usize> {
+        let namespace = self.namespace_id();
+        self.write(move |writer| {
+            let mut stored = 0;
+            for (at, item) in items.iter().enumerate() {
+                if skip && writer.txn.resolve(namespace, kind, &id(item))?.is_some() {
+                    continue;
+                }
+                store(writer, item).map_err(|error| error.of_item(at))?;
+                stored += 1;
+            }
+            Ok(stored)
+        })
+    }
+}

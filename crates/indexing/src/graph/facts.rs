@@ -1,0 +1,61 @@
+//! Facts that take the place of others.
+
+use embedded_db_common::{Draft, Result, Slot, Value, ValueRef};
+use embedded_db_storage::{Direction, Kind, ReadTxn};
+
+use super::{Changes, EdgeDraft, GraphWriter};
+
+impl GraphWriter<'_, '_> {
+    /// A fact that goes was never told: what it took the place of is current again, or superseded by
+    /// what took its own place.
+    pub(super) fn give_place_back(&mut self, slot: Slot) -> Result<()> {
+        let (of, by) = (self.names.supersedes, self.names.superseded_by);
+        let before = self.targets(slot, Direction::Out, of)?;
+        if before.is_empty() {
+            return Ok(());
+        }
+        let node = self.node(slot)?;
+        let id = node.id.to_owned();
+        let heir = match node.properties.get(by)? {
+            Some(ValueRef::Str(heir)) => Some(heir.to_owned()),
+            _ => None,
+        };
+        let heir = match heir {
+            Some(heir) => {
+                let found = self.txn.resolve(self.namespace, Kind::Node, &heir)?;
+                found.filter(|found| found.slot != slot).map(|found| (heir, found.slot))
+            }
+            None => None,
+        };
+        for old in before {
+            let Some(node) = self.txn.node(self.namespace, old)? else { continue };
+            // An edge of a user's own says nothing of what is current.
+            if old == slot || node.properties.get(by)?.and_then(|it| it.as_str()) != Some(&*id) {
+                continue;
+            }
+            let target = node.id.to_owned();
+            let mut changes = Changes::default();
+            match heir.as_ref().filter(|(_, heir)| *heir != old) {
+                Some((heir, heir_slot)) => {
+                    changes.set.set("superseded_by", &Value::Str(heir.clone()))?;
+                    if !self.targets(*heir_slot, Direction::Out, of)?.contains(&old) {
+                        self.create_edge(&EdgeDraft {
+                            id: None,
+                            source: heir.clone(),
+                            target,
+                            edge_type: "SUPERSEDES".into(),
+                            properties: Draft::new(),
+                            weight: 1.0,
+                            valid_from: None,
+                            valid_to: None,
+                            sources: Vec::new(),
+                        })?;
+                    }
+                }
+                None => changes.remove.push("superseded_by".into()),
+            }
+            self.update_node(old, &changes)?;
+        }
+        Ok(())
+    }
+}
