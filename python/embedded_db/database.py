@@ -3,7 +3,7 @@
 import atexit
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast, get_args
@@ -272,6 +272,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         topic: str | None = None,
         *,
         id: str | None = None,
+        ttl: float | timedelta | None = None,
         **properties: Any,
     ) -> Chat:
         """Store a chat.
@@ -280,6 +281,8 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             title: what it is called.
             topic: what it is about.
             id: an id of your own; made when left out.
+            ttl: how long it is to be there with its messages, in seconds or as a timedelta; for
+                ever when left out. See `set_ttl`.
             **properties: further properties.
 
         Raises:
@@ -291,7 +294,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             >>> chat.title, chat.topic, chat["language"], chat.id.startswith("chat_")
             ('Trip', 'Travel', 'de', True)
         """
-        given = {"id": id, "title": title, "topic": topic}
+        given = {"id": id, "title": title, "topic": topic, "ttl": ttl}
         chat = {name: value for name, value in given.items() if value is not None}
         return Chat(self, self._native.create_chat({**properties, **chat}))
 
@@ -305,6 +308,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         *,
         id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        ttl: float | timedelta | None = None,
         **properties: Any,
     ) -> Message:
         """Store a message at the end of a chat, which is made when it does not exist.
@@ -319,6 +323,8 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             timestamp: when it was written, with a time zone; now when left out.
             id: an id of your own; made when left out.
             metadata: further facts, as one dict property.
+            ttl: how long it is to be there, in seconds or as a timedelta; for ever when left out.
+                See `set_ttl`.
             **properties: further properties, ``name``, ``tool_calls`` and ``tool_call_id`` among
                 them.
 
@@ -338,6 +344,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             timestamp=timestamp,
             id=id,
             metadata=metadata,
+            ttl=ttl,
             properties=properties,
         )
         return self._add_messages(id_of(chat_id), [message])[0]

@@ -158,6 +158,12 @@ impl Node {
         datetime(py, ask!(py, self.inner.updated_at()))
     }
 
+    /// When it expires (UTC); None when it does not.
+    #[getter]
+    fn expires_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        ask!(py, self.inner.expires_at()).map(|time| datetime(py, time)).transpose()
+    }
+
     /// Whether the database made it by itself.
     #[getter]
     fn derived(&self, py: Python<'_>) -> PyResult<bool> {

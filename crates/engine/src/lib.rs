@@ -1,6 +1,7 @@
 //! The database: assembles store, views, queries and the weaver behind one handle.
 
 mod database;
+mod expiry;
 mod indexes;
 mod objects;
 mod operations;
@@ -15,7 +16,7 @@ mod writes;
 pub use database::{Database, SharedModels};
 pub use embedded_db_common as common;
 pub use embedded_db_indexing::graph::{
-    Artefact, Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, NodeDraft,
+    Artefact, Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, NodeDraft,
 };
 pub use embedded_db_query::search::{Analysis, Manner, Part, Profile, Weights};
 pub use embedded_db_query::{

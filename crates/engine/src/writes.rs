@@ -3,18 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use embedded_db_common::{Draft, Error, NamespaceId, Result, Slot};
+use embedded_db_common::{Error, NamespaceId, Result, Slot};
 use embedded_db_indexing::graph::{
-    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, GraphWriter, NodeDraft,
+    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, GraphWriter, NodeDraft,
 };
 use embedded_db_query::AsOf;
 use embedded_db_storage::{Kind, ReadTxn, Store};
 
 use crate::database::Database;
 use crate::objects::{Edge, Node};
-
-/// A message to be appended: its id, and what it has besides its chat.
-pub(crate) type MessageDraft = (Option<String>, Draft);
 
 impl Database {
     /// Makes nodes, all or none; returns their ids.
@@ -31,9 +28,20 @@ impl Database {
         let (id, store) = (id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
-            let slot = writer.txn.require_node(namespace, &id)?;
+            let slot = writer.require_node(&id)?;
             check_unchanged(writer, Kind::Node, &id, slot, expected)?;
             writer.update_node(slot, &changes)?;
+            written(writer, &store, namespace, slot)
+        })
+    }
+
+    /// Sets when a node expires.
+    pub fn set_expiry(&self, id: &str, expiry: Expiry) -> Result<Node> {
+        let (id, store) = (id.to_owned(), Arc::clone(&self.engine()?.store));
+        let namespace = self.namespace_id();
+        self.write(move |writer| {
+            let slot = writer.require_node(&id)?;
+            writer.set_expiry(slot, expiry)?;
             written(writer, &store, namespace, slot)
         })
     }
@@ -42,9 +50,9 @@ impl Database {
     /// still that node as it was read.
     pub fn delete_node(&self, id: &str, expected: Option<&Node>) -> Result<()> {
         let expected = expected.map(Seen::node).transpose()?;
-        let (id, namespace) = (id.to_owned(), self.namespace_id());
+        let id = id.to_owned();
         self.write(move |writer| {
-            let slot = writer.txn.require_node(namespace, &id)?;
+            let slot = writer.require_node(&id)?;
             check_unchanged(writer, Kind::Node, &id, slot, expected)?;
             writer.delete_node(slot)
         })
@@ -68,7 +76,7 @@ impl Database {
         let (id, store) = (id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
-            let slot = require_edge(writer, namespace, &id)?;
+            let slot = require_edge(writer, &id)?;
             check_unchanged(writer, Kind::Edge, &id, slot, expected)?;
             writer.update_edge(slot, &changes)?;
             Edge::read(&store, writer.txn, namespace, slot, AsOf::default())?
@@ -79,27 +87,27 @@ impl Database {
     /// Makes an edge that takes the place of another, which stays and ends where it begins; returns
     /// its id.
     pub fn supersede_edge(&self, id: &str, successor: EdgeSuccessor) -> Result<String> {
-        let (id, namespace) = (id.to_owned(), self.namespace_id());
+        let id = id.to_owned();
         self.write(move |writer| {
-            let slot = require_edge(writer, namespace, &id)?;
+            let slot = require_edge(writer, &id)?;
             writer.supersede_edge(slot, &successor)
         })
     }
 
     /// Ends the belief in an edge; its id stays taken.
     pub fn retract_edge(&self, id: &str) -> Result<()> {
-        let (id, namespace) = (id.to_owned(), self.namespace_id());
+        let id = id.to_owned();
         self.write(move |writer| {
-            let slot = require_edge(writer, namespace, &id)?;
+            let slot = require_edge(writer, &id)?;
             writer.retract_edge(slot)
         })
     }
 
     /// Removes an edge, retracted or not, with its history.
     pub fn delete_edge(&self, id: &str) -> Result<()> {
-        let (id, namespace) = (id.to_owned(), self.namespace_id());
+        let id = id.to_owned();
         self.write(move |writer| {
-            let slot = stored_edge(writer, namespace, &id)?;
+            let slot = stored_edge(writer, &id)?;
             writer.delete_edge(slot)
         })
     }
@@ -132,9 +140,9 @@ impl Database {
         self.write(move |writer| writer.delete_embedding(&id))
     }
 
-    /// Makes a chat.
-    pub fn create_chat(&self, id: Option<String>, properties: Draft) -> Result<Node> {
-        let draft = NodeDraft { id, labels: vec!["Chat".into()], properties };
+    /// Makes a chat. The labels of the draft do not count.
+    pub fn create_chat(&self, draft: NodeDraft) -> Result<Node> {
+        let draft = NodeDraft { labels: vec!["Chat".into()], ..draft };
         let (store, namespace) = (Arc::clone(&self.engine()?.store), self.namespace_id());
         self.write(move |writer| {
             let (_, slot) = writer.create_node(&draft)?;
@@ -142,15 +150,16 @@ impl Database {
         })
     }
 
-    /// Appends messages to a chat, all or none; the chat is made when it is new.
-    pub fn add_messages(&self, chat_id: &str, messages: Vec<MessageDraft>) -> Result<Vec<Node>> {
+    /// Appends messages to a chat, all or none; the chat is made when it is new. The labels of the
+    /// drafts do not count.
+    pub fn add_messages(&self, chat_id: &str, messages: Vec<NodeDraft>) -> Result<Vec<Node>> {
         let (chat_id, store) = (chat_id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
             let chat = writer.ensure_chat(&chat_id)?;
             let mut nodes = Vec::with_capacity(messages.len());
-            for (id, properties) in &messages {
-                let slot = writer.add_message(chat, &chat_id, id.as_deref(), properties)?;
+            for message in &messages {
+                let slot = writer.add_message(chat, &chat_id, message)?;
                 nodes.push(written(writer, &store, namespace, slot)?);
             }
             Ok(nodes)
@@ -171,22 +180,14 @@ fn written(
 }
 
 /// The slot of an edge that is stored, retracted or not.
-pub(crate) fn stored_edge(
-    writer: &GraphWriter<'_, '_>,
-    namespace: NamespaceId,
-    id: &str,
-) -> Result<Slot> {
-    let found = writer.txn.resolve(namespace, Kind::Edge, id)?;
+pub(crate) fn stored_edge(writer: &mut GraphWriter<'_, '_>, id: &str) -> Result<Slot> {
+    let found = writer.resolve(Kind::Edge, id)?;
     found.map(|found| found.slot).ok_or_else(|| Error::NotFound { kind: "edge", id: id.to_owned() })
 }
 
 /// The slot of an edge that was not retracted.
-pub(crate) fn require_edge(
-    writer: &GraphWriter<'_, '_>,
-    namespace: NamespaceId,
-    id: &str,
-) -> Result<Slot> {
-    let slot = stored_edge(writer, namespace, id)?;
+pub(crate) fn require_edge(writer: &mut GraphWriter<'_, '_>, id: &str) -> Result<Slot> {
+    let slot = stored_edge(writer, id)?;
     if writer.version(Kind::Edge, id)? == 0 {
         return Err(Error::NotFound { kind: "edge", id: id.to_owned() });
     }
@@ -213,7 +214,7 @@ impl Seen {
 
 /// Fails with `Conflict` unless the object in `slot` is the expected one in the expected version.
 fn check_unchanged(
-    writer: &GraphWriter<'_, '_>,
+    writer: &mut GraphWriter<'_, '_>,
     kind: Kind,
     id: &str,
     slot: Slot,

@@ -9,6 +9,7 @@
 mod adjacency;
 mod data_file;
 mod format;
+mod hidden;
 mod history;
 mod indexes;
 mod invariants;
@@ -24,6 +25,7 @@ mod writer;
 
 pub use adjacency::Neighbor;
 pub use format::FORMAT;
+pub use hidden::{Hidden, Visible};
 pub use history::ReadHistory;
 pub use indexes::{
     IndexRecord, IndexState, containers_between, index_definition, index_definitions, index_value,

@@ -101,7 +101,7 @@ proptest! {
                 let encoded = encode(txn, &node);
                 let labels: Vec<Symbol> =
                     node.labels.iter().map(|label| txn.intern(label).unwrap()).collect();
-                let slot = txn.insert_node(NS, &node.id, &labels, &encoded, derived)?;
+                let slot = txn.insert_node(NS, &node.id, &labels, &encoded, derived, None)?;
                 assert_node(txn, slot, &node, 1);
                 Ok(slot)
             }
@@ -178,7 +178,7 @@ fn a_property_set_beyond_the_limit_is_refused_and_leaves_nothing() {
         .store()
         .write(|txn| {
             let label = txn.intern("Thing")?;
-            txn.insert_node(NS, "big", &[label], &vec![0; MAX_PROPERTIES + 1], false)
+            txn.insert_node(NS, "big", &[label], &vec![0; MAX_PROPERTIES + 1], false, None)
         })
         .unwrap_err();
     let text = error.to_string();

@@ -109,6 +109,11 @@ class Model:
         return self._node.updated_at
 
     @property
+    def expires_at(self) -> datetime | None:
+        """When the node expires (UTC), or None; see `EmbeddedDB.set_ttl`."""
+        return self._node.expires_at
+
+    @property
     def properties(self) -> dict[str, Any]:
         """All properties, unsaved changes included; a copy."""
         properties = self._node.properties
@@ -255,6 +260,7 @@ class Model:
             "properties": self.properties,
             "created_at": self.created_at,
             "updated_at": self.updated_at,
+            "expires_at": self.expires_at,
             "version": self.version,
         }
 

@@ -267,6 +267,11 @@ class NodeModel(StoredModel):
         """When it was last changed by a user (UTC); None before it is stored."""
         return None if self._record is None else self._record.updated_at
 
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it expires (UTC); None before it is stored, and when it does not."""
+        return None if self._record is None else self._record.expires_at
+
     @classmethod
     def where(cls, *conditions: Condition | bool) -> Selection[Self]:
         """Select the stored nodes of this model that meet all conditions; see `Selection`.

@@ -1,7 +1,7 @@
 //! Edges, those of users and those that the database makes.
 
 use embedded_db_common::{Draft, Error, Result, Slot, Symbol, clock, names};
-use embedded_db_storage::{EdgeFields, EdgeTimes, ReadTxn};
+use embedded_db_storage::{EdgeFields, EdgeTimes, Kind, ReadTxn};
 
 use super::{EdgeChanges, EdgeDraft, EdgeSuccessor, GraphWriter};
 
@@ -9,14 +9,16 @@ impl GraphWriter<'_, '_> {
     /// Makes an edge; returns its id.
     pub fn create_edge(&mut self, draft: &EdgeDraft) -> Result<(String, Slot)> {
         names::check("an edge type", &draft.edge_type)?;
-        let source = self.txn.require_node(self.namespace, &draft.source)?;
-        let target = self.txn.require_node(self.namespace, &draft.target)?;
+        let source = self.require_node(&draft.source)?;
+        let target = self.require_node(&draft.target)?;
         let edge_type = self.txn.intern(&draft.edge_type)?;
         check_weight(draft.weight)?;
         check_interval(draft.valid_from, draft.valid_to)?;
         let id = match &draft.id {
             Some(id) => {
                 names::check("an edge id", id)?;
+                // What has the id may have expired.
+                self.resolve(Kind::Edge, id)?;
                 id.clone()
             }
             None => clock::new_id(&names::snake_case(&draft.edge_type)),

@@ -43,13 +43,13 @@ impl GraphWriter<'_, '_> {
     /// Stores a vector that a user gives; returns its id.
     pub fn create_embedding(&mut self, draft: &EmbeddingDraft) -> Result<String> {
         check_vector(&draft.vector)?;
-        let node = self.txn.require_node(self.namespace, &draft.node_id)?;
+        let node = self.require_node(&draft.node_id)?;
         let (space, record) = self.space(draft.space.as_deref(), draft.vector.len())?;
         check_dimension(&record, draft.vector.len())?;
         let id = match &draft.id {
             Some(id) => {
                 names::check("an embedding id", id)?;
-                if self.txn.resolve(self.namespace, Kind::Embedding, id)?.is_some() {
+                if self.resolve(Kind::Embedding, id)?.is_some() {
                     return Err(Error::AlreadyExists { kind: "embedding", id: id.clone() });
                 }
                 id.clone()
@@ -63,7 +63,7 @@ impl GraphWriter<'_, '_> {
     /// Replaces the embedding of a node, of which `id` is a part, by one vector with that id.
     pub fn update_embedding(&mut self, id: &str, vector: &[f32]) -> Result<()> {
         check_vector(vector)?;
-        let found = self.txn.resolve(self.namespace, Kind::Embedding, id)?;
+        let found = self.resolve(Kind::Embedding, id)?;
         let found = found.ok_or_else(|| not_found("embedding", id))?;
         let spaces = self.txn.spaces()?;
         if let Some((_, record)) = spaces.iter().find(|(space, _)| *space == found.space) {
@@ -87,7 +87,7 @@ impl GraphWriter<'_, '_> {
 
     /// Removes the embedding of a node of which `id` is a part. A message gets the model's again.
     pub fn delete_embedding(&mut self, id: &str) -> Result<()> {
-        let found = self.txn.resolve(self.namespace, Kind::Embedding, id)?;
+        let found = self.resolve(Kind::Embedding, id)?;
         let found = found.ok_or_else(|| not_found("embedding", id))?;
         self.txn.delete_embeddings(self.namespace, found.space, found.slot)?;
         let due = self.txn.default_space()? == Some(found.space)

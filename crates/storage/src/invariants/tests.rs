@@ -24,8 +24,8 @@ fn sound() -> Arc<Store> {
         .write(|txn| {
             txn.create_namespace("default")?;
             let label = txn.intern("Thing")?;
-            let a = txn.insert_node(NS, "a", &[label], &[], false)?;
-            let b = txn.insert_node(NS, "b", &[label], &[], false)?;
+            let a = txn.insert_node(NS, "a", &[label], &[], false, None)?;
+            let b = txn.insert_node(NS, "b", &[label], &[], false, None)?;
             for n in 0..3 {
                 let fields = EdgeFields {
                     derived: false,
@@ -114,7 +114,7 @@ fn a_symbol_that_was_never_given() {
 fn a_label_without_a_name() {
     let found = after(|txn| {
         let label = Symbol(9_999);
-        txn.insert_node(NS, "c", &[label], &[], false).map(drop)
+        txn.insert_node(NS, "c", &[label], &[], false, None).map(drop)
     });
     assert_only(&found, "\"c\" uses");
 }
@@ -275,7 +275,7 @@ fn the_check_can_be_interrupted() {
     let write = |txn: &mut WriteTxn<'_>| {
         let label = txn.intern("Thing")?;
         (0..2 * ROWS)
-            .try_for_each(|n| txn.insert_node(NS, &format!("n{n}"), &[label], &[], false).map(drop))
+            .try_for_each(|n| txn.insert_node(NS, &format!("n{n}"), &[label], &[], false, None).map(drop))
     };
     store.write(write).unwrap();
     let interrupted = || Err(embedded_db_common::Error::Interrupted);

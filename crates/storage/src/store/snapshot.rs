@@ -1,12 +1,15 @@
 //! Snapshots.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use embedded_db_common::{Error, Result, Symbol};
+use embedded_db_common::{Error, NamespaceId, Result, Symbol};
 use heed::{RoTxn, WithoutTls};
 
 use super::{Store, stored_symbol, stored_symbol_name};
+use crate::hidden::Hidden;
+use crate::keys::Table;
 use crate::read::ReadTxn;
 
 /// A consistent state of the store. It pins old pages: keep it short.
@@ -14,6 +17,7 @@ pub struct Snapshot {
     pub(super) txn: Option<RoTxn<'static, WithoutTls>>,
     pub(super) store: Arc<Store>,
     pub(super) taken: Instant,
+    pub(super) hidden: Option<(NamespaceId, Arc<Hidden>)>,
 }
 
 impl Snapshot {
@@ -27,6 +31,35 @@ impl Snapshot {
             });
         }
         self.store.usable()
+    }
+
+    /// Which state it shows: that of the same LMDB transaction is the same state.
+    pub fn state(&self) -> usize {
+        self.raw().id()
+    }
+
+    /// Whether a node of any namespace will expire, or has.
+    pub fn has_expiries(&self) -> Result<bool> {
+        let lasting = &self.store.lasting;
+        if lasting.load(Ordering::Relaxed) == self.state() {
+            return Ok(false);
+        }
+        let empty = self.store.table(Table::Expiry).is_empty(self.raw());
+        let empty = empty.map_err(|error| self.store.lmdb_error(error))?;
+        if empty {
+            lasting.store(self.state(), Ordering::Relaxed);
+        }
+        Ok(!empty)
+    }
+
+    /// The time now, for what has expired: not before the state was written.
+    pub fn instant(&self) -> Result<i64> {
+        Ok(self.store.time.now(self.counters()?.time))
+    }
+
+    /// From now on reads of a namespace do not see these nodes.
+    pub fn hide(&mut self, namespace: NamespaceId, hidden: Arc<Hidden>) {
+        self.hidden = Some((namespace, hidden));
     }
 
     /// The store it was taken of.
@@ -55,6 +88,11 @@ impl ReadTxn for Snapshot {
 
     fn raw(&self) -> &RoTxn<'_> {
         self.txn.as_ref().expect("only drop takes the transaction")
+    }
+
+    fn hidden(&self, namespace: NamespaceId) -> Option<&Hidden> {
+        let (of, hidden) = self.hidden.as_ref()?;
+        (*of == namespace).then_some(hidden)
     }
 
     fn symbol(&self, name: &str) -> Result<Option<Symbol>> {

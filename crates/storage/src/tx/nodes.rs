@@ -7,10 +7,11 @@ use super::{WriteTxn, check_properties, slots_used_up};
 use crate::keys::{self, Kind, Table};
 use crate::postings::IndexId;
 use crate::read::{ReadTxn, Resolved};
-use crate::records::{ChangeOp, ChangeRecord, NodeRecord};
+use crate::records::{ChangeOp, ChangeRecord, NodeRecord, NodeTimes};
 
 impl WriteTxn<'_> {
-    /// Stores a new node; its id must be free. `derived` says that the database makes it by itself.
+    /// Stores a new node; its id must be free. `derived` says that the database makes it by itself,
+    /// `expires_at` when it is to go.
     pub fn insert_node(
         &mut self,
         namespace: NamespaceId,
@@ -18,6 +19,7 @@ impl WriteTxn<'_> {
         labels: &[Symbol],
         properties: &[u8],
         derived: bool,
+        expires_at: Option<i64>,
     ) -> Result<Slot> {
         check_properties(id, properties)?;
         if self.resolve(namespace, Kind::Node, id)?.is_some() {
@@ -29,7 +31,9 @@ impl WriteTxn<'_> {
         counters.nodes += 1;
         self.put_id(namespace, Kind::Node, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
         let now = self.now();
-        self.put_node(namespace, slot, derived, 1, (now, now), id, labels, properties)?;
+        let times = NodeTimes { created_at: now, updated_at: now, expires_at };
+        self.put_node(namespace, slot, derived, 1, times, id, labels, properties)?;
+        self.move_expiry(namespace, slot, None, expires_at)?;
         for label in labels {
             self.post(namespace, IndexId::LABEL, &label.0.to_be_bytes(), slot)?;
         }
@@ -45,7 +49,7 @@ impl WriteTxn<'_> {
     ) -> Result<()> {
         let node = self.existing_node(namespace, slot)?;
         let (id, version) = (node.id.to_owned(), node.version + 1);
-        let times = (node.created_at, self.now());
+        let times = NodeTimes { updated_at: self.now(), ..node.times() };
         let (derived, labels): (bool, Vec<Symbol>) = (node.derived, node.labels().collect());
         check_properties(&id, properties)?;
         self.put_node(namespace, slot, derived, version, times, &id, &labels, properties)
@@ -60,9 +64,47 @@ impl WriteTxn<'_> {
     ) -> Result<()> {
         let node = self.existing_node(namespace, slot)?;
         let (id, version) = (node.id.to_owned(), node.version);
-        let times = (node.created_at, node.updated_at);
+        let times = node.times();
         let (derived, labels): (bool, Vec<Symbol>) = (node.derived, node.labels().collect());
         self.put_node(namespace, slot, derived, version, times, &id, &labels, properties)
+    }
+
+    /// Sets when a node expires, or that it does not: a change by a user.
+    pub fn set_expiry(
+        &mut self,
+        namespace: NamespaceId,
+        slot: Slot,
+        expires_at: Option<i64>,
+    ) -> Result<()> {
+        let node = self.existing_node(namespace, slot)?;
+        let (id, version) = (node.id.to_owned(), node.version + 1);
+        let before = node.expires_at;
+        let times = NodeTimes { updated_at: self.now(), expires_at, ..node.times() };
+        let (derived, labels): (bool, Vec<Symbol>) = (node.derived, node.labels().collect());
+        let properties = node.properties.as_bytes().to_vec();
+        self.put_node(namespace, slot, derived, version, times, &id, &labels, &properties)?;
+        self.move_expiry(namespace, slot, before, expires_at)
+    }
+
+    /// Keeps the table of expiries in step with a record.
+    fn move_expiry(
+        &mut self,
+        namespace: NamespaceId,
+        slot: Slot,
+        before: Option<i64>,
+        after: Option<i64>,
+    ) -> Result<()> {
+        if before == after {
+            return Ok(());
+        }
+        if let Some(before) = before {
+            self.delete(Table::Expiry, &keys::expiry(namespace, before, slot))?;
+        }
+        if let Some(after) = after {
+            self.put(Table::Expiry, &keys::expiry(namespace, after, slot), Vec::new())?;
+            self.expires(after);
+        }
+        Ok(())
     }
 
     /// Removes a node with its edges, vectors and work. Properties in postings of their own are the
@@ -70,6 +112,7 @@ impl WriteTxn<'_> {
     pub fn delete_node(&mut self, namespace: NamespaceId, slot: Slot) -> Result<()> {
         let node = self.existing_node(namespace, slot)?;
         let (id, version) = (node.id.to_owned(), node.version);
+        let expires_at = node.expires_at;
         let labels: Vec<Symbol> = node.labels().collect();
         for edge in self.edges_of(namespace, slot)? {
             self.delete_edge(namespace, edge)?;
@@ -81,6 +124,7 @@ impl WriteTxn<'_> {
         for label in &labels {
             self.unpost(namespace, IndexId::LABEL, &label.0.to_be_bytes(), slot)?;
         }
+        self.move_expiry(namespace, slot, expires_at, None)?;
         self.delete_record(namespace, Table::Nodes, &keys::slot(namespace, slot))?;
         self.delete(Table::Ids, &keys::id(namespace, Kind::Node, &id))?;
         self.namespace_state(namespace)?.nodes -= 1;
@@ -102,7 +146,7 @@ impl WriteTxn<'_> {
         slot: Slot,
         derived: bool,
         version: u64,
-        (created_at, updated_at): (i64, i64),
+        times: NodeTimes,
         id: &str,
         labels: &[Symbol],
         properties: &[u8],
@@ -114,8 +158,7 @@ impl WriteTxn<'_> {
             derived,
             lsn,
             version,
-            created_at,
-            updated_at,
+            times,
             id,
             labels,
             properties,
