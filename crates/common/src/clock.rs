@@ -96,3 +96,39 @@ thread_local! {
 fn unique() -> Uuid {
     CONTEXT.with(|context| Uuid::new_v7(Timestamp::now(context)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The only test that sets the clock: it is that of the whole process.
+    #[test]
+    fn the_time_of_a_store_never_goes_back_nor_stands_still() {
+        const DAY: Micros = 86_400_000_000;
+        let (time, begun) = (StoreTime::new(), now());
+        let first = time.now(i64::MIN);
+        assert!(first >= begun);
+        let ahead = time.now(first + 60_000_000);
+        assert!(ahead >= first + 60_000_000, "what a store holds was written before");
+        shift(DAY);
+        let late = time.now(i64::MIN);
+        assert!(late >= begun + DAY);
+        shift(-DAY);
+        let (mut last, mut moved) = (late, false);
+        while !moved {
+            let next = time.now(i64::MIN);
+            assert!(next >= last, "it went back from {last} to {next}");
+            moved = next > late;
+            last = next;
+        }
+        // It goes on as slowly as half the time that passes: the clock catches up.
+        let wait = std::time::Duration::from_millis(20);
+        let (clock, begun) = (now(), Instant::now());
+        let from = time.now(i64::MIN);
+        std::thread::sleep(wait);
+        let gone = time.now(i64::MIN) - from;
+        let passed = i64::try_from(begun.elapsed().as_micros()).unwrap();
+        assert!(gone >= 9_000 && gone <= passed / 2 + 1, "{gone} of {passed} µs");
+        assert!(now() - clock >= 2 * (gone - 1), "the clock comes nearer");
+    }
+}

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use embedded_db_common::{ActivityLevel, Error, Result, Symbol};
+use embedded_db_common::{ActivityLevel, Error, NamespaceId, Result, Slot, Symbol};
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_indexing::recipes::Recipes;
-use embedded_db_storage::{ReadTxn, row_counts};
+use embedded_db_indexing::schema::Names;
+use embedded_db_storage::{Direction, ReadTxn, Snapshot, Visible, row_counts};
 use embedded_db_weaver::{
     ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters,
 };
@@ -125,7 +126,19 @@ impl Database {
             Some(weaver) => weaver.artefact(&snapshot, namespace, slot, artefact),
             None => artefact_state(&snapshot, namespace, slot, artefact, None),
         };
-        artefacts.iter().map(|artefact| Ok((artefact.name(), state(*artefact)?))).collect()
+        let mut states = Vec::with_capacity(artefacts.len());
+        for artefact in artefacts {
+            let mut found = state(*artefact)?;
+            // One that covers what has expired is not seen, and is made anew when that is deleted.
+            if *artefact == Artefact::Summary
+                && found == ArtefactState::Ready
+                && hides_summary(&snapshot, &engine.names, namespace, slot)?
+            {
+                found = ArtefactState::Pending;
+            }
+            states.push((artefact.name(), found));
+        }
+        Ok(states)
     }
 
     /// Waits until no work is left to the weaver, no index to build, and nothing to remove that has
@@ -249,4 +262,21 @@ impl Database {
             tables: row_counts(&snapshot)?,
         })
     }
+}
+
+/// Whether a chat has a summary that is not seen.
+fn hides_summary(
+    snapshot: &Snapshot,
+    names: &Names,
+    namespace: NamespaceId,
+    chat: Slot,
+) -> Result<bool> {
+    let Some(hidden) = snapshot.hidden(namespace) else { return Ok(false) };
+    let (mut hides, of) = (false, Some(names.summarizes));
+    let all = Visible::all(snapshot);
+    all.neighbors(namespace, chat, Direction::In, of, |_, end| {
+        hides |= hidden.has(end.node);
+        true
+    })?;
+    Ok(hides)
 }

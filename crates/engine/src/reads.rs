@@ -8,7 +8,7 @@ use embedded_db_indexing::{Pin, labelled};
 use embedded_db_query::graph::{self, Follow};
 use embedded_db_query::{AsOf, Guard, Reach};
 use embedded_db_storage::{
-    EdgeRecord, Kind, Neighbor, ReadHistory, ReadTxn, Visible, Snapshot, SpaceRecord,
+    EdgeRecord, Kind, Neighbor, ReadHistory, ReadTxn, Snapshot, SpaceRecord, Visible,
 };
 use roaring::RoaringBitmap;
 
@@ -240,7 +240,8 @@ impl Reader<'_> {
             return Ok(Vec::new());
         }
         let node = self.snapshot.require_node(self.namespace, id)?;
-        let ends = direction.directions().iter().filter_map(|way| hidden.bridges.get(&(node, *way)));
+        let ends =
+            direction.directions().iter().filter_map(|way| hidden.bridges.get(&(node, *way)));
         ends.map(|end| self.node_at(*end)?.id()).collect()
     }
 

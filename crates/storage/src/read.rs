@@ -230,9 +230,8 @@ pub trait ReadTxn {
     where
         Self: Sized,
     {
-        let mut seen = |slot, payload: &[u8]| {
-            self.hides_node(namespace, slot) || visit(slot, payload)
-        };
+        let mut seen =
+            |slot, payload: &[u8]| self.hides_node(namespace, slot) || visit(slot, payload);
         self.slots_from(Table::Nodes, namespace, first, &mut seen)
     }
 

@@ -203,8 +203,9 @@ fn a_killed_reader_does_not_let_the_file_grow_for_ever() {
     const SIZE: usize = 100_000;
     let scratch = Scratch::new();
     let label = scratch.store().write(|txn| txn.intern("Thing")).unwrap();
-    let insert =
-        move |txn: &mut WriteTxn<'_>| txn.insert_node(NS, "n", &[label], &vec![0; SIZE], false, None);
+    let insert = move |txn: &mut WriteTxn<'_>| {
+        txn.insert_node(NS, "n", &[label], &vec![0; SIZE], false, None)
+    };
     let slot = scratch.store().write(insert).unwrap();
     let rewrite = |times: usize| {
         let before = scratch.store().file_size().unwrap();

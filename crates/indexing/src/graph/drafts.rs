@@ -16,6 +16,13 @@ pub struct NodeDraft {
     pub expiry: Expiry,
 }
 
+impl NodeDraft {
+    /// A chat or a message, which get their labels from what they are.
+    pub fn unlabelled(id: Option<String>, properties: Draft) -> Self {
+        Self { id, properties, ..Self::default() }
+    }
+}
+
 /// When a new node expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Expiry {

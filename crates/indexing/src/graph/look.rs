@@ -79,7 +79,11 @@ impl<T: ReadTxn> Look<'_, T> {
     /// Whether a user has tied an entity that no message mentions to something. Mentions and relations
     /// that the weaver made were counted, so that of those none is left. Edges that are `gone` do not
     /// count; what they are told by is their type and other end.
-    pub(crate) fn is_tied(&self, entity: Slot, gone: impl Fn(Symbol, Slot) -> bool) -> Result<bool> {
+    pub(crate) fn is_tied(
+        &self,
+        entity: Slot,
+        gone: impl Fn(Symbol, Slot) -> bool,
+    ) -> Result<bool> {
         let (mut tied, mut relations) = (false, Vec::new());
         for direction in [Direction::Out, Direction::In] {
             self.txn.neighbors(self.namespace, entity, direction, None, |edge_type, end| {

@@ -47,6 +47,8 @@ pub struct Store {
     next_expiry: AtomicI64,
     /// The newest state, by its LMDB transaction, that was seen to have nothing that expires.
     lasting: AtomicUsize,
+    /// The newest state whose time the store's is not before.
+    timed: AtomicUsize,
     path: PathBuf,
     /// The file behind the store.
     data_file: DataFile,

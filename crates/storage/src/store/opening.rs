@@ -119,6 +119,7 @@ impl Store {
             time: StoreTime::new(),
             next_expiry: AtomicI64::new(i64::MAX),
             lasting: AtomicUsize::new(usize::MAX),
+            timed: AtomicUsize::new(0),
             path,
             data_file,
             map_size_max: options.map_size_max,

@@ -54,7 +54,14 @@ impl Snapshot {
 
     /// The time now, for what has expired: not before the state was written.
     pub fn instant(&self) -> Result<i64> {
-        Ok(self.store.time.now(self.counters()?.time))
+        // No time is before the last one that was given.
+        let (timed, state) = (&self.store.timed, self.state());
+        if timed.load(Ordering::Acquire) >= state {
+            return Ok(self.store.time.now(i64::MIN));
+        }
+        let at = self.store.time.now(self.counters()?.time);
+        timed.fetch_max(state, Ordering::AcqRel);
+        Ok(at)
     }
 
     /// From now on reads of a namespace do not see these nodes.

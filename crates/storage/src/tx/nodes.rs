@@ -153,16 +153,7 @@ impl WriteTxn<'_> {
     ) -> Result<()> {
         let lsn = self.next_lsn();
         let mut payload = Vec::with_capacity(64 + id.len() + properties.len());
-        NodeRecord::encode(
-            &mut payload,
-            derived,
-            lsn,
-            version,
-            times,
-            id,
-            labels,
-            properties,
-        );
+        NodeRecord::encode(&mut payload, derived, lsn, version, times, id, labels, properties);
         self.put_record(namespace, Table::Nodes, &keys::slot(namespace, slot), payload)?;
         let (kind, op, space) = (Kind::Node, ChangeOp::Put, SpaceId(0));
         self.change(ChangeRecord { namespace, kind, op, slot, space, version, id }, labels)
