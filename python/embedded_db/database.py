@@ -489,7 +489,8 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
     def flush(self, timeout: float | None = None, *, progress: bool = False) -> None:
         """Wait until everything stored so far is enriched, and indexes are built.
 
-        With ``ml=None`` nothing is ever enriched, and only indexes are waited for.
+        What has expired is deleted by then. With ``ml=None`` nothing is ever enriched, and only
+        this and indexes are waited for.
 
         Args:
             timeout: seconds to wait at most; no limit when left out.
