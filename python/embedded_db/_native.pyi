@@ -21,6 +21,7 @@ __all__ = [
     "Transaction",
     "_Reads",
     "__version__",
+    "_shift_clock",
 ]
 
 __version__: Final[str]
@@ -39,6 +40,8 @@ class Node:
         (['Person'], {'name': 'Ann'}, 'Ann', 0)
         >>> node.id == id, node.version, node.updated_at == node.created_at, node.derived
         (True, 1, True, False)
+        >>> node.expires_at is None
+        True
     """
 
     @property

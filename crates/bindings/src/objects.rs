@@ -121,6 +121,8 @@ record!(Edge);
 ///     (['Person'], {'name': 'Ann'}, 'Ann', 0)
 ///     >>> node.id == id, node.version, node.updated_at == node.created_at, node.derived
 ///     (True, 1, True, False)
+///     >>> node.expires_at is None
+///     True
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Node {
     pub(crate) inner: engine::Node,

@@ -69,8 +69,8 @@ class Model:
         >>> message.save()
         >>> message.changed, message.version, message.updated_at > message.created_at
         (False, 2, True)
-        >>> message.labels, message.id == message.to_dict()["id"]
-        (['Message'], True)
+        >>> message.labels, message.id == message.to_dict()["id"], message.expires_at
+        (['Message'], True, None)
     """
 
     __slots__ = ("__weakref__", "_changes", "_node", "_owner")

@@ -221,8 +221,8 @@ class NodeModel(StoredModel):
         (['Person'], 2, True, False, True)
         >>> _ = db.update_node(ann.id, {"city": "Oslo"})
         >>> ann.refresh()
-        >>> ann.extra
-        {'city': 'Oslo'}
+        >>> ann.extra, ann.expires_at
+        ({'city': 'Oslo'}, None)
     """
 
     node_label: ClassVar[str] = ""
