@@ -1,7 +1,7 @@
 """The private native module. Only modules of this package import it."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, final
 
 import numpy as np
@@ -21,9 +21,13 @@ __all__ = [
     "Transaction",
     "_Reads",
     "__version__",
+    "_shift_clock",
 ]
 
 __version__: Final[str]
+
+def _shift_clock(by: int) -> None:
+    """Set the clock of this process forward by so many microseconds, or back: for tests."""
 
 @final
 class Node:
@@ -36,6 +40,8 @@ class Node:
         (['Person'], {'name': 'Ann'}, 'Ann', 0)
         >>> node.id == id, node.version, node.updated_at == node.created_at, node.derived
         (True, 1, True, False)
+        >>> node.expires_at is None
+        True
     """
 
     @property
@@ -53,6 +59,9 @@ class Node:
     @property
     def updated_at(self) -> datetime:
         """When a user last changed it (UTC)."""
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it expires (UTC); None when it does not."""
     @property
     def version(self) -> int:
         """1 at creation, one more at each change by a user."""
@@ -329,6 +338,7 @@ class Transaction:
     def create_node(self, node: dict[str, Any]) -> str: ...
     def get_node(self, id: str) -> Node | None: ...
     def update_node(self, id: str, updates: dict[str, Any]) -> None: ...
+    def set_ttl(self, id: str, ttl: float | timedelta | None) -> None: ...
     def delete_node(self, id: str) -> None: ...
     def create_edge(self, edge: dict[str, Any]) -> str: ...
     def get_edge(self, id: str) -> Edge | None: ...
@@ -371,6 +381,8 @@ class Database(_Reads):
     def update_node(
         self, id: str, updates: dict[str, Any], expected: Node | None = None
     ) -> Node: ...
+    def set_ttl(self, id: str, ttl: float | timedelta | None) -> Node: ...
+    def set_expires_at(self, id: str, expires_at: datetime | None) -> Node: ...
     def delete_node(self, id: str) -> None: ...
     def update_matching(self, query: dict[str, Any], updates: dict[str, Any]) -> int: ...
     def delete_matching(self, query: dict[str, Any]) -> int: ...
@@ -399,6 +411,7 @@ class Database(_Reads):
     def restore_nodes(self, nodes: Sequence[dict[str, Any]], skip: bool) -> int: ...
     def restore_edges(self, edges: Sequence[dict[str, Any]], skip: bool) -> int: ...
     def restore_embeddings(self, embeddings: Sequence[dict[str, Any]], skip: bool) -> int: ...
+    def restore_expiries(self, expiries: Sequence[dict[str, Any]]) -> None: ...
     def restore_due(self, due: Sequence[dict[str, Any]]) -> None: ...
     # chats
     def create_chat(self, chat: dict[str, Any]) -> Node: ...

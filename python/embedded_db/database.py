@@ -4,7 +4,7 @@ import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast, get_args
@@ -279,6 +279,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         topic: str | None = None,
         *,
         id: str | None = None,
+        ttl: float | timedelta | None = None,
         **properties: Any,
     ) -> Chat:
         """Store a chat.
@@ -287,6 +288,8 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             title: what it is called.
             topic: what it is about.
             id: an id of your own; made when left out.
+            ttl: how long it is to be there with its messages, in seconds or as a timedelta; for
+                ever when left out. See `set_ttl`.
             **properties: further properties.
 
         Raises:
@@ -298,7 +301,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             >>> chat.title, chat.topic, chat["language"], chat.id.startswith("chat_")
             ('Trip', 'Travel', 'de', True)
         """
-        given = {"id": id, "title": title, "topic": topic}
+        given = {"id": id, "title": title, "topic": topic, "ttl": ttl}
         chat = {name: value for name, value in given.items() if value is not None}
         return Chat(self, self._native.create_chat({**properties, **chat}))
 
@@ -312,6 +315,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         *,
         id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        ttl: float | timedelta | None = None,
         **properties: Any,
     ) -> Message:
         """Store a message at the end of a chat, which is made when it does not exist.
@@ -326,6 +330,8 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             timestamp: when it was written, with a time zone; now when left out.
             id: an id of your own; made when left out.
             metadata: further facts, as one dict property.
+            ttl: how long it is to be there, in seconds or as a timedelta; for ever when left out.
+                See `set_ttl`.
             **properties: further properties, ``name``, ``tool_calls`` and ``tool_call_id`` among
                 them.
 
@@ -345,6 +351,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
             timestamp=timestamp,
             id=id,
             metadata=metadata,
+            ttl=ttl,
             properties=properties,
         )
         [draft] = stored_messages([message], id_of(chat_id))
@@ -502,7 +509,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
     def flush(self, timeout: float | None = None, *, progress: bool = False) -> None:
         """Wait until everything stored so far is enriched, and indexes are built.
 
-        With ``ml=None`` nothing is enriched, and only indexes are waited for: messages stay
+        What has expired is deleted by then. With ``ml=None`` nothing is enriched: messages stay
         pending, as their ``status.waits_for`` says, until the database is opened with a model.
 
         Args:

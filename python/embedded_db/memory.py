@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .arguments import text_argument, whole_argument
@@ -38,6 +38,7 @@ class Memory:
         max_tokens: int = 200,
         count_tokens: Callable[[str], int] | None = None,
         metadata: Mapping[str, Any] | None = None,
+        ttl: float | timedelta | None = None,
         **properties: Any,
     ) -> Document:
         r"""Store a text in parts that are embedded and searched each, all or nothing, in one step.
@@ -56,6 +57,8 @@ class Memory:
             count_tokens: gives the number of tokens of a text; when left out, those of the
                 default embedding model.
             metadata: further facts, as one dict property.
+            ttl: how long it is to be there with its parts, in seconds or as a timedelta; for ever
+                when left out. See `EmbeddedDB.set_ttl`.
             **properties: further properties of the document.
 
         Raises:
@@ -79,7 +82,8 @@ class Memory:
         spans = split(text, max_tokens, counter(count_tokens))
         common = _present(source=_source(source), timestamp=datetime.now(UTC))
         about = _present(title=title, metadata=_plain(metadata))
-        document = {"labels": DOCUMENT, "properties": {**properties, **about, **common}}
+        content = {**properties, **about, **common}
+        document = {"labels": DOCUMENT, "properties": content, "ttl": ttl}
 
         def write(tx: Transaction) -> str:
             node = tx.create_node(document if id is None else {**document, "id": id})
@@ -100,6 +104,7 @@ class Memory:
         supersedes: IdLike | Sequence[IdLike] = (),
         id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        ttl: float | timedelta | None = None,
         **properties: Any,
     ) -> Fact:
         """Store a fact with where it is from and what it is about, in one step.
@@ -117,6 +122,8 @@ class Memory:
             supersedes: facts that are true no longer, or their ids.
             id: an id of your own; made when left out.
             metadata: further facts, as one dict property.
+            ttl: how long it is to be there, in seconds or as a timedelta; for ever when left out.
+                See `EmbeddedDB.set_ttl`.
             **properties: further properties.
 
         Raises:
@@ -136,7 +143,8 @@ class Memory:
         given = _present(
             source=_source(source), timestamp=datetime.now(UTC), metadata=_plain(metadata)
         )
-        draft = {"labels": FACT, "properties": {**properties, **given, "content": fact}}
+        content = {**properties, **given, "content": fact}
+        draft = {"labels": FACT, "properties": content, "ttl": ttl}
         subjects, replaced = dict.fromkeys(_ids(about)), dict.fromkeys(_ids(supersedes))
 
         def write(tx: Transaction) -> str:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar, Token
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
@@ -130,6 +130,15 @@ class Transaction(Objects, Querying):
             NotFound: the node does not exist.
         """
         self._native.update_node(id_of(id), cast("dict[str, Any]", updates))
+
+    def set_ttl(self, id: IdLike, ttl: float | timedelta | None) -> None:
+        """Buffer how long a node is to be there, from the commit on; see `EmbeddedDB.set_ttl`.
+
+        Raises:
+            NotFound: the node does not exist.
+            InvalidInput: ``ttl`` is no such time.
+        """
+        self._native.set_ttl(id_of(id), ttl)
 
     def delete_node(self, id: IdLike) -> None:
         """Buffer the deletion of a node with its edges; see `EmbeddedDB.delete_node`.

@@ -70,7 +70,10 @@ class Weaver:
         return self._parent._native.retry_failed()
 
     def pause(self) -> None:
-        """Stop taking up work; what is running ends. Work goes on being recorded."""
+        """Stop taking up work; what is running ends. Work goes on being recorded.
+
+        Indexes are built and expired nodes deleted all the same.
+        """
         self._parent._native.pause_weaver()
 
     def resume(self) -> None:

@@ -1,6 +1,7 @@
 """Single writes and batches: nodes, edges, embeddings."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, cast
 
 import numpy as np
@@ -30,7 +31,9 @@ class Writes(Reads):
         """Store a node.
 
         Args:
-            node: ``labels`` (a list) or ``label``, and where wanted ``id`` and ``properties``.
+            node: ``labels`` (a list) or ``label``, and where wanted ``id``, ``properties``, and
+                ``ttl`` (seconds or a timedelta) or ``expires_at`` (a time with a time zone): from
+                then on it is as good as deleted. See `set_ttl`.
 
         Returns:
             The id: the one given, or a new one beginning with the label.
@@ -45,6 +48,9 @@ class Writes(Reads):
             'Ann'
             >>> db.create_node({"labels": ["Person", "Author"], "id": "bob"})
             'bob'
+            >>> code = db.get_node(db.create_node({"label": "Code", "ttl": 3600}))
+            >>> (code.expires_at - code.created_at).total_seconds()
+            3600.0
         """
         return self._native.create_node(cast("dict[str, Any]", node))
 
@@ -92,6 +98,38 @@ class Writes(Reads):
         return wrap(
             self._owner(), self._native.update_node(id_of(id), cast("dict[str, Any]", updates))
         )
+
+    def set_ttl(self, id: IdLike, ttl: float | timedelta | None) -> AnyNode:
+        """Say how long a node is to be there, counted from now.
+
+        From then on no read finds it, as if it had been deleted, nor what a deletion takes along:
+        its edges and embeddings, a chat's messages, an entity that nothing else mentions. Soon
+        after, it is deleted in the background. What a snapshot or cursor sees, it goes on seeing.
+
+        It is a change of the node: ``version`` and ``updated_at`` rise.
+
+        Args:
+            id: the node.
+            ttl: seconds or a timedelta, more than 0 and at most 1,000 years; None takes the time
+                away, and the node stays.
+
+        Returns:
+            The node as it now is; ``expires_at`` says when it goes.
+
+        Raises:
+            NotFound: the node does not exist.
+            InvalidInput: ``ttl`` is no such time.
+
+        Examples:
+            >>> from datetime import timedelta
+            >>> note = db.create_chat().add_message("Buy milk")
+            >>> note = db.set_ttl(note, timedelta(days=1))
+            >>> note.expires_at - note.updated_at
+            datetime.timedelta(days=1)
+            >>> db.set_ttl(note, None).expires_at is None
+            True
+        """
+        return wrap(self._owner(), self._native.set_ttl(id_of(id), ttl))
 
     def delete_node(self, id: IdLike) -> None:
         """Delete a node with its edges and their history, its embeddings and all derived.

@@ -65,6 +65,26 @@ def woven(path: Path, model: FakeModel) -> Iterator[EmbeddedDB]:
         model.recover()
 
 
+class Clock:
+    """The clock of this process, as its databases see it."""
+
+    def __init__(self) -> None:
+        self.moved = 0
+
+    def move(self, seconds: int) -> None:
+        """Set it forward, or back."""
+        sys.modules["embedded_db._native"]._shift_clock(seconds * 1_000_000)
+        self.moved += seconds
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    """A clock that a test may set; it is right again afterwards."""
+    clock = Clock()
+    yield clock
+    clock.move(-clock.moved)
+
+
 @pytest.fixture
 def in_threads() -> Callable[..., None]:
     """Run functions in threads of their own; the first error of any is raised."""

@@ -7,14 +7,14 @@ use std::fmt::Display;
 use std::ops::Deref;
 use std::time::Duration;
 
-use embedded_db_engine::AsOf;
+use embedded_db_engine::{AsOf, Expiry};
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
 use crate::convert::moment;
 use crate::errors::{invalid, shown};
-use crate::values::{text, wait};
+use crate::values::{text, ttl, wait};
 
 /// Most bytes of a text argument. No id, name or cursor is nearly as long, and errors repeat it.
 const LONGEST: usize = 1 << 16;
@@ -93,7 +93,7 @@ macro_rules! times {
     ($($(#[$doc:meta])* $name:ident = $parameter:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy)]
-        pub(crate) struct $name(i64);
+        pub(crate) struct $name(pub(crate) i64);
 
         impl<'py> FromPyObject<'_, 'py> for $name {
             type Error = PyErr;
@@ -110,11 +110,30 @@ times! {
     ValidAt = "valid_at";
     /// When the database held them for true, microseconds UTC.
     KnownAt = "known_at";
+    /// When a node expires, microseconds UTC.
+    ExpiresAt = "expires_at";
 }
 
 /// Which edges count.
 pub(crate) fn as_of(valid_at: Option<ValidAt>, known_at: Option<KnownAt>) -> AsOf {
     AsOf { valid_at: valid_at.map(|at| at.0), known_at: known_at.map(|at| at.0) }
+}
+
+/// The argument `ttl`, in microseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Ttl(i64);
+
+/// When something expires, as the engine takes it.
+pub(crate) fn after(ttl: Option<Ttl>) -> Expiry {
+    ttl.map_or(Expiry::Never, |ttl| Expiry::After(ttl.0))
+}
+
+impl<'py> FromPyObject<'_, 'py> for Ttl {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        ttl(&given).map(Self)
+    }
 }
 
 /// The argument `timeout`, in seconds.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use embedded_db_engine::common::{Draft, MAX_PROPERTIES};
 use embedded_db_engine::{
-    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, NodeDraft,
+    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, NodeDraft,
 };
 use numpy::{PyArrayLike1, TypeMustMatch};
 use pyo3::exceptions::PyTypeError;
@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping, PyString};
 
 use crate::errors::{invalid, placed, shown};
-use crate::values::{Property, entries, known, micros, text, write_value};
+use crate::values::{Property, entries, known, micros, text, ttl, write_value};
 
 /// Most names in one dict of properties: they are looked up one by one, and are kept for ever.
 const MOST_PROPERTIES: usize = 10_000;
@@ -179,6 +179,26 @@ fn properties(item: &Bound<'_, PyAny>) -> PyResult<Draft> {
     }
 }
 
+/// When something expires, by one of the two fields that say so; whether the field is one of them.
+fn expiry(out: &mut Expiry, name: &str, item: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let given = match name {
+        "ttl" if item.is_none() => Expiry::Never,
+        "ttl" => Expiry::After(ttl(item)?),
+        "expires_at" => optional_micros(item, "expires_at")?.map_or(Expiry::Never, Expiry::At),
+        _ => return Ok(false),
+    };
+    if given != Expiry::Never && *out != Expiry::Never {
+        return Err(invalid(
+            item.py(),
+            "ttl and expires_at are both given; give one of them".to_owned(),
+        ));
+    }
+    if given != Expiry::Never {
+        *out = given;
+    }
+    Ok(true)
+}
+
 /// A node from its dict.
 pub(crate) fn node(given: &Bound<'_, PyAny>) -> PyResult<NodeDraft> {
     let mut out = NodeDraft::default();
@@ -191,11 +211,11 @@ pub(crate) fn node(given: &Bound<'_, PyAny>) -> PyResult<NodeDraft> {
                 "labels" => out.labels.extend(strings("labels", item)?),
                 "label" => out.labels.push(string("label", item)?),
                 "properties" => out.properties = properties(item)?,
-                _ => return Ok(false),
+                _ => return expiry(&mut out.expiry, name, item),
             }
             Ok(true)
         },
-        "id, labels, label, and properties, a dict that holds everything else",
+        "id, labels, label, ttl, expires_at, and properties, a dict that holds everything else",
     )?;
     Ok(out)
 }
@@ -362,21 +382,21 @@ pub(crate) fn embedding(given: &Bound<'_, PyAny>) -> PyResult<EmbeddingDraft> {
     })
 }
 
-/// Id and properties from one flat dict, as chats and messages are given.
-pub(crate) fn flat(given: &Bound<'_, PyAny>, what: &str) -> PyResult<(Option<String>, Draft)> {
-    let (mut id, mut draft) = (None, Draft::new());
+/// Id, expiry and properties from one flat dict, as chats and messages are given.
+pub(crate) fn flat(given: &Bound<'_, PyAny>, what: &str) -> PyResult<NodeDraft> {
+    let mut out = NodeDraft::default();
     fields(
         given,
         what,
         |name, item| {
             if name == "id" {
-                id = optional_string("id", item)?;
-            } else {
-                property(&mut draft, name, item)?;
+                out.id = optional_string("id", item)?;
+            } else if !expiry(&mut out.expiry, name, item)? {
+                property(&mut out.properties, name, item)?;
             }
             Ok(true)
         },
         "any",
     )?;
-    Ok((id, draft))
+    Ok(out)
 }

@@ -13,7 +13,7 @@ use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::arguments::{Text, Timeout};
+use crate::arguments::{ExpiresAt, Text, Timeout, Ttl, after};
 use crate::convert::{
     changes, edge, edge_changes, embedding, flat, items, node, string, strings, successor, vector,
 };
@@ -193,6 +193,22 @@ impl Database {
         let changes = changes(updates)?;
         let expected = expected.map(|node| &node.get().inner);
         let inner = detached(py, || self.inner.update_node(&id, changes, expected))?;
+        Ok(Node { inner })
+    }
+
+    fn set_ttl(&self, py: Python<'_>, id: Text<'_>, ttl: Option<Ttl>) -> PyResult<Node> {
+        let inner = detached(py, || self.inner.set_expiry(&id, after(ttl)))?;
+        Ok(Node { inner })
+    }
+
+    fn set_expires_at(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        expires_at: Option<ExpiresAt>,
+    ) -> PyResult<Node> {
+        let expiry = expires_at.map_or(engine::Expiry::Never, |at| engine::Expiry::At(at.0));
+        let inner = detached(py, || self.inner.set_expiry(&id, expiry))?;
         Ok(Node { inner })
     }
 
@@ -380,11 +396,16 @@ impl Database {
         detached(py, || self.inner.restore_due(due))
     }
 
+    fn restore_expiries(&self, py: Python<'_>, expiries: &Bound<'_, PyAny>) -> PyResult<()> {
+        let expiries = items(expiries, restore::expiry)?;
+        detached(py, || self.inner.restore_expiries(expiries))
+    }
+
     // ---- chats
 
     fn create_chat(&self, py: Python<'_>, chat: &Bound<'_, PyAny>) -> PyResult<Node> {
-        let (id, properties) = flat(chat, "a chat")?;
-        let inner = detached(py, || self.inner.create_chat(id, properties))?;
+        let draft = flat(chat, "a chat")?;
+        let inner = detached(py, || self.inner.create_chat(draft))?;
         Ok(Node { inner })
     }
 

@@ -15,11 +15,18 @@ mod values;
 
 use pyo3::prelude::*;
 
+/// Sets the clock of this process forward by so many microseconds, or back: for tests.
+#[pyfunction]
+fn _shift_clock(by: i64) {
+    embedded_db_engine::common::clock::shift(by);
+}
+
 /// `embedded_db._native`.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     embedded_db_engine::watch_forks();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(_shift_clock, module)?)?;
     module.add_class::<reads::Reads>()?;
     module.add_class::<database::Database>()?;
     module.add_class::<snapshot::Snapshot>()?;

@@ -121,6 +121,8 @@ record!(Edge);
 ///     (['Person'], {'name': 'Ann'}, 'Ann', 0)
 ///     >>> node.id == id, node.version, node.updated_at == node.created_at, node.derived
 ///     (True, 1, True, False)
+///     >>> node.expires_at is None
+///     True
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Node {
     pub(crate) inner: engine::Node,
@@ -156,6 +158,12 @@ impl Node {
     #[getter]
     fn updated_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         datetime(py, ask!(py, self.inner.updated_at()))
+    }
+
+    /// When it expires (UTC); None when it does not.
+    #[getter]
+    fn expires_at<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        ask!(py, self.inner.expires_at()).map(|time| datetime(py, time)).transpose()
     }
 
     /// Whether the database made it by itself.

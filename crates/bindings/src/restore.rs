@@ -3,8 +3,8 @@
 use embedded_db_engine as engine;
 use embedded_db_engine::common::Draft;
 use engine::{
-    Artefact, EdgeTimes, EdgeVersion, NodeDraft, RestoredEdge, RestoredEmbedding, RestoredNode,
-    SpaceRecord,
+    Artefact, EdgeTimes, EdgeVersion, Expiry, NodeDraft, RestoredEdge, RestoredEmbedding,
+    RestoredNode, SpaceRecord,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -56,12 +56,17 @@ pub(crate) fn node(given: &Bound<'_, PyAny>) -> PyResult<RestoredNode> {
             id: Some(read(given, "id", string)?),
             labels: read(given, "labels", strings)?,
             properties: read(given, "properties", properties)?,
+            expiry: read(given, "expires_at", optional_moment)?.map_or(Expiry::Never, Expiry::At),
         },
         version: read(given, "version", plain)?,
         created_at: read(given, "created_at", moment)?,
         updated_at: read(given, "updated_at", moment)?,
         derived: read(given, "derived", plain)?,
     })
+}
+
+pub(crate) fn expiry(given: &Bound<'_, PyAny>) -> PyResult<(String, i64)> {
+    Ok((read(given, "id", string)?, read(given, "expires_at", moment)?))
 }
 
 pub(crate) fn edge(given: &Bound<'_, PyAny>) -> PyResult<RestoredEdge> {

@@ -7,7 +7,7 @@ use embedded_db_engine::common::Result;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::arguments::Text;
+use crate::arguments::{Text, Ttl, after};
 use crate::convert::{changes, edge, edge_changes, embedding, node, successor};
 use crate::errors::{Released, detached, ended, interrupted};
 use crate::objects::{Edge, Node};
@@ -62,6 +62,10 @@ impl Transaction {
     ) -> PyResult<()> {
         let changes = changes(updates)?;
         self.with(py, |txn| txn.update_node(&id, changes))
+    }
+
+    fn set_ttl(&self, py: Python<'_>, id: Text<'_>, ttl: Option<Ttl>) -> PyResult<()> {
+        self.with(py, |txn| txn.set_expiry(&id, after(ttl)))
     }
 
     fn delete_node(&self, py: Python<'_>, id: Text<'_>) -> PyResult<()> {

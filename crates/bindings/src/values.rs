@@ -124,6 +124,37 @@ pub(crate) fn micros(of: &dyn Display, value: &Bound<'_, PyAny>) -> PyResult<i64
     ))
 }
 
+/// Microseconds from now after which something expires, from a number of seconds or a timedelta.
+pub(crate) fn ttl(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    /// A thousand years of 365 days: whatever the clock says, it ends before the year 9999.
+    const LONGEST: i64 = 31_536_000_000;
+    let py = value.py();
+    let refused = || {
+        let shown = shown(value);
+        let message = format!(
+            "ttl is {shown}; it must be a number of seconds or a timedelta, more than 0 and at most \
+             {LONGEST} seconds (1,000 years)"
+        );
+        invalid(py, message)
+    };
+    let known = known(py)?;
+    if value.is_instance(known.timedelta.bind(py))? {
+        // More microseconds than an i64 holds are too many anyway.
+        let micros = value.floor_div(known.microsecond.bind(py))?.extract::<i64>();
+        let micros = micros.ok().filter(|micros| (1..=LONGEST * 1_000_000).contains(micros));
+        return micros.ok_or_else(refused);
+    }
+    if value.is_instance_of::<PyBool>() || value.is_instance_of::<PyString>() {
+        return Err(refused());
+    }
+    let seconds = value.extract::<f64>().map_err(|_| refused())?;
+    // NaN is in no range. Less than a microsecond is one.
+    if seconds > 0.0 && seconds <= LONGEST as f64 {
+        return Ok(((seconds * 1e6).round() as i64).max(1));
+    }
+    Err(refused())
+}
+
 /// A datetime in UTC.
 pub(crate) fn datetime(py: Python<'_>, micros: i64) -> PyResult<Bound<'_, PyAny>> {
     let known = known(py)?;

@@ -14,6 +14,7 @@ use embedded_db_storage::{
 };
 use embedded_db_weaver::{Models, Weaver};
 
+use crate::expiry::ExpiryWorker;
 use crate::indexes::IndexWorker;
 use crate::pins::Pins;
 
@@ -120,6 +121,7 @@ pub(crate) struct Engine {
     pub(crate) space: Option<(SpaceId, SpaceRecord)>,
     pub(crate) weaver: Option<Arc<Weaver>>,
     pub(crate) index_worker: Arc<IndexWorker>,
+    pub(crate) expiry_worker: Arc<ExpiryWorker>,
     /// Snapshots that users hold.
     pub(crate) pins: Pins,
     options: Options,
@@ -352,6 +354,7 @@ impl Database {
         }
         let names = engine.names;
         let value = engine.store.write(move |txn| job(txn, &names))?;
+        engine.expiry_worker.notify(&engine.store, names);
         if let Some(weaver) = &engine.weaver {
             weaver.notify();
         }
@@ -401,7 +404,7 @@ impl Engine {
             _ => None,
         };
         let (pins, options, handles) = (Pins::default(), options.clone(), Mutex::new(1));
-        let index_worker = Arc::default();
+        let (index_worker, expiry_worker) = (Arc::default(), Arc::default());
         let engine = Self {
             store,
             names,
@@ -410,12 +413,16 @@ impl Engine {
             space,
             weaver,
             index_worker,
+            expiry_worker,
             pins,
             options,
             handles,
         };
         // A process that was killed may have left some.
         engine.work_on_indexes()?;
+        if !engine.store.read_only() && engine.store.read()?.has_expiries()? {
+            engine.expiry_worker.wake(&engine.store, engine.names)?;
+        }
         Ok(engine)
     }
 
@@ -429,6 +436,7 @@ impl Engine {
             weaver.stop();
         }
         self.index_worker.stop();
+        self.expiry_worker.stop();
         self.store.close();
         self.pins.end();
     }

@@ -107,8 +107,8 @@ impl Database {
         error: Error,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Error> {
-        let snapshot = self.engine()?.store.read()?;
-        let namespace = self.namespace_id();
+        let (engine, namespace) = (self.engine()?, self.namespace_id());
+        let snapshot = engine.views.read(&engine.store, namespace)?;
         let found = duplicates(&snapshot, namespace, label, property, interrupted)?;
         Ok(found.unwrap_or(error))
     }

@@ -1,6 +1,7 @@
 //! The database: assembles store, views, queries and the weaver behind one handle.
 
 mod database;
+mod expiry;
 mod indexes;
 mod objects;
 mod operations;
@@ -16,7 +17,7 @@ mod writes;
 pub use database::{Database, SharedModels};
 pub use embedded_db_common as common;
 pub use embedded_db_indexing::graph::{
-    Artefact, Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EdgeVersion, EmbeddingDraft,
+    Artefact, Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EdgeVersion, EmbeddingDraft, Expiry,
     NodeDraft, RestoredEdge, RestoredEmbedding, RestoredNode,
 };
 pub use embedded_db_query::search::{Analysis, Manner, Part, Profile, Weights};

@@ -33,6 +33,7 @@ pub(crate) struct DraftNode {
     pub(crate) properties: Draft,
     pub(crate) created_at: i64,
     pub(crate) updated_at: i64,
+    pub(crate) expires_at: Option<i64>,
     pub(crate) version: u64,
 }
 
@@ -110,6 +111,11 @@ impl Node {
     /// Microseconds since 1970 UTC.
     pub fn updated_at(&self) -> Result<i64> {
         self.with(|node| Ok(node.updated_at), |node| Ok(node.updated_at))
+    }
+
+    /// When it expires, if it does; microseconds since 1970 UTC.
+    pub fn expires_at(&self) -> Result<Option<i64>> {
+        self.with(|node| Ok(node.expires_at), |node| Ok(node.expires_at))
     }
 
     /// Whether the database made it by itself.

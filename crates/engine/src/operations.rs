@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use embedded_db_common::{ActivityLevel, Error, Result, Symbol};
+use embedded_db_common::{ActivityLevel, Error, NamespaceId, Result, Slot, Symbol};
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_indexing::recipes::Recipes;
-use embedded_db_storage::{ReadTxn, row_counts};
+use embedded_db_indexing::schema::Names;
+use embedded_db_storage::{Direction, ReadTxn, Snapshot, Visible, row_counts};
 use embedded_db_weaver::{
     ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters,
 };
 
 use crate::database::Database;
-use crate::reads::live_edges;
+use crate::expiry::JOB;
+use crate::reads::{live_edges, live_nodes};
 
 /// Longest wait between two looks at an artefact.
 const LOOK: Duration = Duration::from_millis(20);
@@ -60,8 +62,12 @@ impl Database {
     pub fn weaver_status(&self) -> Result<Status> {
         let engine = self.engine()?;
         let snapshot = engine.store.read()?;
+        let expiring = (JOB, engine.expiry_worker.counts(&snapshot)?);
         if let Some(weaver) = &engine.weaver {
-            return weaver.status(&snapshot);
+            let mut status = weaver.status(&snapshot)?;
+            status.queue_size += expiring.1.pending;
+            status.per_job.push(expiring);
+            return Ok(status);
         }
         let mut per_job = Vec::new();
         for artefact in Artefact::ALL {
@@ -72,6 +78,7 @@ impl Database {
             })?;
             per_job.push((artefact.name(), counts));
         }
+        per_job.push(expiring);
         for failure in dead_letters(&snapshot)? {
             let name = failure.artefact.name();
             if let Some((_, counts)) = per_job.iter_mut().find(|(known, _)| *known == name) {
@@ -99,7 +106,7 @@ impl Database {
     /// State of each artefact of a node.
     pub fn artefact_status(&self, id: &str) -> Result<Vec<(&'static str, ArtefactState)>> {
         let engine = self.engine()?;
-        let snapshot = engine.store.read()?;
+        let snapshot = engine.views.read(&engine.store, self.namespace_id())?;
         let namespace = self.namespace_id();
         let slot = snapshot.require_node(namespace, id)?;
         let Some(node) = snapshot.node(namespace, slot)? else {
@@ -119,10 +126,23 @@ impl Database {
             Some(weaver) => weaver.artefact(&snapshot, namespace, slot, artefact),
             None => artefact_state(&snapshot, namespace, slot, artefact, None),
         };
-        artefacts.iter().map(|artefact| Ok((artefact.name(), state(*artefact)?))).collect()
+        let mut states = Vec::with_capacity(artefacts.len());
+        for artefact in artefacts {
+            let mut found = state(*artefact)?;
+            // One that covers what has expired is not seen, and is made anew when that is deleted.
+            if *artefact == Artefact::Summary
+                && found == ArtefactState::Ready
+                && hides_summary(&snapshot, &engine.names, namespace, slot)?
+            {
+                found = ArtefactState::Pending;
+            }
+            states.push((artefact.name(), found));
+        }
+        Ok(states)
     }
 
-    /// Waits until no work is left to the weaver and no index to build; false when time ran out.
+    /// Waits until no work is left to the weaver, no index to build, and nothing to remove that has
+    /// expired; false when time ran out.
     pub fn wait_idle(
         &self,
         timeout: Option<Duration>,
@@ -131,6 +151,9 @@ impl Database {
         let engine = self.engine()?;
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         if !engine.index_worker.wait_idle(deadline, interrupted)? {
+            return Ok(false);
+        }
+        if !engine.expiry_worker.wait_idle(deadline, interrupted)? {
             return Ok(false);
         }
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -223,11 +246,11 @@ impl Database {
     /// Figures of the namespace and the database.
     pub fn stats(&self) -> Result<Stats> {
         let engine = self.engine()?;
-        let snapshot = engine.store.read()?;
+        let snapshot = engine.views.read(&engine.store, self.namespace_id())?;
         let own = snapshot.namespace_counters(self.namespace_id())?;
         let all = snapshot.counters()?;
         Ok(Stats {
-            nodes: own.nodes,
+            nodes: live_nodes(&snapshot, self.namespace_id())?,
             edges: live_edges(&snapshot, self.namespace_id())?,
             embeddings: own.embeddings,
             lsn: all.lsn,
@@ -239,4 +262,21 @@ impl Database {
             tables: row_counts(&snapshot)?,
         })
     }
+}
+
+/// Whether a chat has a summary that is not seen.
+fn hides_summary(
+    snapshot: &Snapshot,
+    names: &Names,
+    namespace: NamespaceId,
+    chat: Slot,
+) -> Result<bool> {
+    let Some(hidden) = snapshot.hidden(namespace) else { return Ok(false) };
+    let (mut hides, of) = (false, Some(names.summarizes));
+    let all = Visible::all(snapshot);
+    all.neighbors(namespace, chat, Direction::In, of, |_, end| {
+        hides |= hidden.has(end.node);
+        true
+    })?;
+    Ok(hides)
 }

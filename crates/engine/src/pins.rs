@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use embedded_db_common::{Error, Result};
 use embedded_db_indexing::Pin;
-use embedded_db_storage::Store;
+use embedded_db_storage::{Sight, Store};
 
 /// Transactions that one process holds. The table has room for those of several, and for reads.
 const MOST: usize = 1_000;
@@ -32,8 +32,8 @@ pub(crate) struct Pins(Mutex<Held>);
 struct Held {
     /// Oldest first.
     holders: VecDeque<Weak<HeldPin>>,
-    /// With the state that each sees.
-    transactions: Vec<(usize, Weak<Shared>)>,
+    /// With what each sees.
+    transactions: Vec<(Sight, Weak<Shared>)>,
 }
 
 /// A transaction of some holders; used by one at a time.
@@ -71,8 +71,8 @@ impl Pins {
         // Dropped when the lock is released: the end of a pin takes locks of the views.
         let (mut spare, mut ended) = (None, Vec::new());
         held.transactions.retain(|(_, shared)| shared.strong_count() > 0);
-        let state = pin.snapshot().state();
-        let same = held.transactions.iter().filter(|(of, _)| *of == state);
+        let sight = pin.snapshot().sight();
+        let same = held.transactions.iter().filter(|(of, _)| *of == sight);
         let same: Vec<Arc<Shared>> = same.filter_map(|(_, shared)| shared.upgrade()).collect();
         let full = same.len() >= OF_ONE_STATE || held.transactions.len() >= MOST;
         let least = same.iter().filter(|_| full).min_by_key(|shared| Arc::strong_count(shared));
@@ -81,7 +81,7 @@ impl Pins {
             Ok(Arc::clone(least))
         } else if !full || held.make_room(&mut ended) {
             let shared = Arc::new(Shared(Mutex::new(pin)));
-            held.transactions.push((state, Arc::downgrade(&shared)));
+            held.transactions.push((sight, Arc::downgrade(&shared)));
             Ok(shared)
         } else {
             spare = Some(pin);

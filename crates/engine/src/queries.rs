@@ -8,11 +8,11 @@ use embedded_db_common::{Error, Result, Slot, SpaceId, Value, clock};
 use embedded_db_indexing::graph::{
     Artefact, Changes, GraphWriter, check_dimension, check_vector, pending,
 };
-use embedded_db_indexing::{Attached, Needs, Pin};
+use embedded_db_indexing::{Attached, Needs, Pin, hidden};
 use embedded_db_query::{
     Context, ConvergedQuery, Guard, Hit, Results, Semantic, Step, group_count, matching, ranks, run,
 };
-use embedded_db_storage::{ReadTxn, SpaceRecord};
+use embedded_db_storage::{ReadTxn, SpaceRecord, Visible};
 use roaring::RoaringBitmap;
 
 use crate::database::{Database, Engine};
@@ -229,7 +229,14 @@ impl Database {
         let (names, namespace) = (self.engine()?.names, self.namespace_id());
         self.write(move |writer| {
             let guard = Guard::new(timeout, &|| Ok(()));
-            let found = matching(writer.txn, namespace, &names, &set, &guard)?;
+            let now = writer.txn.now();
+            let found = match hidden(writer.txn, &names, namespace, now)? {
+                None => matching(writer.txn, namespace, &names, &set, &guard)?,
+                Some(hidden) => {
+                    let seen = Visible::without(writer.txn, namespace, hidden);
+                    matching(&seen, namespace, &names, &set, &guard)?
+                }
+            };
             for slot in &found {
                 // The messages of a chat are gone with it.
                 if writer.txn.node_payload(namespace, Slot(slot))?.is_some() {

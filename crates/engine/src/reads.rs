@@ -9,8 +9,9 @@ use embedded_db_indexing::{Pin, labelled};
 use embedded_db_query::graph::{self, Follow};
 use embedded_db_query::{AsOf, Guard, Reach};
 use embedded_db_storage::{
-    EdgeRecord, Kind, Neighbor, ReadHistory, ReadTxn, Snapshot, SpaceRecord,
+    EdgeRecord, Kind, Neighbor, ReadHistory, ReadTxn, Snapshot, SpaceRecord, Visible,
 };
+use roaring::RoaringBitmap;
 
 use crate::database::{Database, Engine};
 use crate::indexes::DeclaredLabel;
@@ -153,7 +154,7 @@ impl Reader<'_> {
 
     pub(crate) fn count(&self, label: Option<&str>) -> Result<u64> {
         match label {
-            None => Ok(self.snapshot.namespace_counters(self.namespace)?.nodes),
+            None => live_nodes(self.snapshot, self.namespace),
             Some(label) => match self.snapshot.symbol(label)? {
                 Some(label) => Ok(labelled(self.snapshot, self.namespace, label)?.len()),
                 None => Ok(0),
@@ -271,6 +272,24 @@ impl Reader<'_> {
         Ok(Page { items, next })
     }
 
+    /// Ids of the nodes that chains lead to over what has expired: there are no edges to them yet.
+    pub(crate) fn bridged(
+        &self,
+        id: &str,
+        types: Option<&[String]>,
+        direction: Reach,
+    ) -> Result<Vec<String>> {
+        let Some(hidden) = self.snapshot.hidden(self.namespace) else { return Ok(Vec::new()) };
+        let chain = self.snapshot.symbol_name(hidden.chain)?;
+        if types.is_some_and(|types| types.iter().all(|name| **name != *chain)) {
+            return Ok(Vec::new());
+        }
+        let node = self.snapshot.require_node(self.namespace, id)?;
+        let ends =
+            direction.directions().iter().filter_map(|way| hidden.bridges.get(&(node, *way)));
+        ends.map(|end| self.node_at(*end)?.id()).collect()
+    }
+
     /// Whether an edge among the neighbours counts at a time.
     fn counts(&self, edge: Slot, times: AsOf) -> Result<bool> {
         Ok(times.is_now() || times.edge(self.snapshot, self.namespace, edge)?.is_some())
@@ -303,8 +322,9 @@ impl Reader<'_> {
         let mut seen = std::collections::HashSet::new();
         let mut items = Vec::new();
         for (_, edge) in page.items {
-            // A self loop is both an outgoing and an incoming edge.
-            if seen.insert(edge) {
+            // Where a chain closes up over what has expired there is no edge yet. A self loop is both
+            // an outgoing and an incoming edge.
+            if !self.snapshot.hides_edge(self.namespace, edge)? && seen.insert(edge) {
                 items.push(self.edge_at(edge, times)?);
             }
         }
@@ -431,10 +451,28 @@ impl Reader<'_> {
     }
 }
 
-/// Number of the edges of a namespace that were not retracted.
+/// Number of the nodes of a namespace that are seen.
+pub(crate) fn live_nodes(txn: &impl ReadTxn, namespace: NamespaceId) -> Result<u64> {
+    let stored = txn.namespace_counters(namespace)?.nodes;
+    let hidden = txn.hidden(namespace).map_or(0, |hidden| hidden.nodes.len());
+    Ok(stored.saturating_sub(hidden))
+}
+
+/// Number of the edges of a namespace that were not retracted, and are seen.
 pub(crate) fn live_edges(txn: &impl ReadTxn, namespace: NamespaceId) -> Result<u64> {
     let stored = txn.namespace_counters(namespace)?.edges;
-    Ok(stored.saturating_sub(txn.retracted_edges(namespace)?))
+    let live = stored.saturating_sub(txn.retracted_edges(namespace)?);
+    let Some(hidden) = txn.hidden(namespace) else { return Ok(live) };
+    let (all, mut unseen) = (Visible::all(txn), RoaringBitmap::new());
+    for node in &hidden.nodes {
+        for direction in Reach::Any.directions() {
+            all.neighbors(namespace, Slot(node), *direction, None, |_, end| {
+                unseen.insert(end.edge.0);
+                true
+            })?;
+        }
+    }
+    Ok(live.saturating_sub(unseen.len()))
 }
 
 fn parse_cursor(cursor: &str) -> Result<(u8, u32, u32)> {
@@ -642,12 +680,19 @@ macro_rules! forward_reads {
 impl Database {
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
         let engine = self.engine()?;
-        let snapshot = engine.store.read().or_else(|error| {
+        let snapshot = self.latest(&engine)?;
+        read(&Reader { engine: &engine, snapshot: &snapshot, namespace: self.namespace_id() })
+    }
+
+    /// The newest state, as reads of this namespace see it.
+    pub(crate) fn latest(&self, engine: &Engine) -> Result<Snapshot> {
+        let read = || engine.views.read(&engine.store, self.namespace_id());
+        let snapshot = read().or_else(|error| {
             // The table of readers may be full of snapshots that are too old to be read.
-            if engine.pins.end_expired(&engine.store) { engine.store.read() } else { Err(error) }
+            if engine.pins.end_expired(&engine.store) { read() } else { Err(error) }
         })?;
         self.check_namespace(&snapshot)?;
-        read(&Reader { engine: &engine, snapshot: &snapshot, namespace: self.namespace_id() })
+        Ok(snapshot)
     }
 
     /// A handle may outlive its namespace.
@@ -663,7 +708,7 @@ impl Database {
     pub fn snapshot(&self) -> Result<PinnedReads> {
         let engine = self.engine()?;
         engine.pins.end_expired(&engine.store);
-        let pin = engine.views.pin(&engine.store)?;
+        let pin = engine.views.pin(&engine.store, self.namespace_id())?;
         self.hold(&engine, pin, Holder::User)
     }
 

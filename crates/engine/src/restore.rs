@@ -4,7 +4,7 @@ use embedded_db_common::Result;
 use embedded_db_indexing::graph::{
     Artefact, GraphWriter, RestoredEdge, RestoredEmbedding, RestoredNode,
 };
-use embedded_db_storage::{Kind, ReadTxn, SpaceRecord};
+use embedded_db_storage::{Kind, SpaceRecord};
 
 use crate::database::Database;
 
@@ -39,6 +39,13 @@ impl Database {
         })
     }
 
+    /// Says when nodes expire, when all that is tied to them is there.
+    pub fn restore_expiries(&self, expiries: Vec<(String, i64)>) -> Result<()> {
+        self.write(move |writer| {
+            expiries.iter().try_for_each(|(id, at)| writer.restore_expiry(id, *at))
+        })
+    }
+
     /// Says what of each node is due, when all vectors are there.
     pub fn restore_due(&self, due: Vec<(String, Vec<Artefact>)>) -> Result<()> {
         self.write(move |writer| due.iter().try_for_each(|(id, due)| writer.restore_due(id, due)))
@@ -52,11 +59,10 @@ impl Database {
         id: fn(&T) -> String,
         store: impl Fn(&mut GraphWriter<'_, '_>, &T) -> Result<()> + Send + 'static,
     ) -> Result<usize> {
-        let namespace = self.namespace_id();
         self.write(move |writer| {
             let mut stored = 0;
             for (at, item) in items.iter().enumerate() {
-                if skip && writer.txn.resolve(namespace, kind, &id(item))?.is_some() {
+                if skip && writer.resolve(kind, &id(item))?.is_some() {
                     continue;
                 }
                 store(writer, item).map_err(|error| error.of_item(at))?;

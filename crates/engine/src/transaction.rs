@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use embedded_db_common::{Draft, Error, Result, Slot, clock, names};
 use embedded_db_indexing::graph::{
-    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, GraphWriter, NodeDraft,
+    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, GraphWriter, NodeDraft,
 };
 use embedded_db_query::{AsOf, Reach};
 use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadTxn};
@@ -21,6 +21,7 @@ use crate::writes::{require_edge, stored_edge};
 enum Op {
     CreateNode(NodeDraft),
     UpdateNode(String, Changes),
+    SetExpiry(String, Expiry),
     DeleteNode(String),
     CreateEdge(EdgeDraft),
     UpdateEdge(String, EdgeChanges),
@@ -119,6 +120,7 @@ impl Transaction {
             properties: draft.properties.clone(),
             created_at: now,
             updated_at: now,
+            expires_at: draft.expiry.at(now),
             version: 1,
         };
         self.nodes.insert(id.clone(), Some(node));
@@ -130,19 +132,20 @@ impl Transaction {
     pub fn update_node(&mut self, id: &str, changes: Changes) -> Result<()> {
         changes.set.check_names()?;
         let node = self.require_node(id)?;
-        let mut old = Draft::new();
-        node.each_property(&mut |name, value| old.set(name, &value.to_value()?))?;
-        let labels = node.labels()?.iter().map(|label| label.to_string()).collect();
-        let draft = DraftNode {
-            id: id.to_owned(),
-            labels,
-            properties: merged(&old, &changes)?,
-            created_at: node.created_at()?,
-            updated_at: clock::now(),
-            version: node.version()? + 1,
-        };
+        let mut draft = drafted(id, &node)?;
+        draft.properties = merged(&draft.properties, &changes)?;
         self.nodes.insert(id.to_owned(), Some(draft));
         self.ops.push(Op::UpdateNode(id.to_owned(), changes));
+        Ok(())
+    }
+
+    /// Sets when a node expires; how long it is to be there counts from the commit on.
+    pub fn set_expiry(&mut self, id: &str, expiry: Expiry) -> Result<()> {
+        let node = self.require_node(id)?;
+        let mut draft = drafted(id, &node)?;
+        draft.expires_at = expiry.at(draft.updated_at);
+        self.nodes.insert(id.to_owned(), Some(draft));
+        self.ops.push(Op::SetExpiry(id.to_owned(), expiry));
         Ok(())
     }
 
@@ -366,6 +369,13 @@ impl Transaction {
                 }
             }
         }
+        if self.reads.exists(id)? {
+            for there in self.reads.reader(|reader| reader.bridged(id, types, direction))? {
+                if seen.insert(there.clone()) {
+                    out.extend(self.get_node(&there)?);
+                }
+            }
+        }
         Ok(out)
     }
 
@@ -424,7 +434,6 @@ impl Transaction {
         }
         // The map may have to grow under the write; a held snapshot would forbid it.
         drop(reads);
-        let namespace = database.namespace_id();
         database.write(move |writer| {
             for ((kind, id), (expected, slot)) in &seen {
                 let kind = match *kind {
@@ -432,49 +441,64 @@ impl Transaction {
                     kind if kind == Kind::Edge as u8 => Kind::Edge,
                     _ => Kind::Embedding,
                 };
-                let now = writer.txn.resolve(namespace, kind, id)?.map(|found| found.slot);
+                let now = writer.resolve(kind, id)?.map(|found| found.slot);
                 let found = if now == *slot { writer.version(kind, id)? } else { 0 };
                 if (found, now) != (*expected, *slot) {
                     let (kind, id, expected) = (kind.name(), id.clone(), *expected);
                     return Err(Error::Conflict { kind, id, expected, found });
                 }
             }
-            ops.iter().try_for_each(|op| apply(writer, namespace, op))
+            ops.iter().try_for_each(|op| apply(writer, op))
         })
     }
 }
 
-fn apply(
-    writer: &mut GraphWriter<'_, '_>,
-    namespace: embedded_db_common::NamespaceId,
-    op: &Op,
-) -> Result<()> {
+fn apply(writer: &mut GraphWriter<'_, '_>, op: &Op) -> Result<()> {
     match op {
         Op::CreateNode(draft) => writer.create_node(draft).map(drop),
         Op::UpdateNode(id, changes) => {
-            let slot = writer.txn.require_node(namespace, id)?;
+            let slot = writer.require_node(id)?;
             writer.update_node(slot, changes)
         }
+        Op::SetExpiry(id, expiry) => {
+            let slot = writer.require_node(id)?;
+            writer.set_expiry(slot, *expiry)
+        }
         Op::DeleteNode(id) => {
-            let slot = writer.txn.require_node(namespace, id)?;
+            let slot = writer.require_node(id)?;
             writer.delete_node(slot)
         }
         Op::CreateEdge(draft) => writer.create_edge(draft).map(drop),
         Op::UpdateEdge(id, changes) => {
-            let slot = require_edge(writer, namespace, id)?;
+            let slot = require_edge(writer, id)?;
             writer.update_edge(slot, changes)
         }
         Op::RetractEdge(id) => {
-            let slot = require_edge(writer, namespace, id)?;
+            let slot = require_edge(writer, id)?;
             writer.retract_edge(slot)
         }
         Op::DeleteEdge(id) => {
-            let slot = stored_edge(writer, namespace, id)?;
+            let slot = stored_edge(writer, id)?;
             writer.delete_edge(slot)
         }
         Op::CreateEmbedding(draft) => writer.create_embedding(draft).map(drop),
         Op::DeleteEmbedding(id) => writer.delete_embedding(id),
     }
+}
+
+/// A node as its next change by this transaction begins.
+fn drafted(id: &str, node: &Node) -> Result<DraftNode> {
+    let mut properties = Draft::new();
+    node.each_property(&mut |name, value| properties.set(name, &value.to_value()?))?;
+    Ok(DraftNode {
+        id: id.to_owned(),
+        labels: node.labels()?.iter().map(|label| label.to_string()).collect(),
+        properties,
+        created_at: node.created_at()?,
+        updated_at: clock::now(),
+        expires_at: node.expires_at()?,
+        version: node.version()? + 1,
+    })
 }
 
 fn merged(old: &Draft, changes: &Changes) -> Result<Draft> {

@@ -3,18 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use embedded_db_common::{Draft, Error, NamespaceId, Result, Slot};
+use embedded_db_common::{Error, NamespaceId, Result, Slot};
 use embedded_db_indexing::graph::{
-    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, GraphWriter, NodeDraft,
+    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, GraphWriter, NodeDraft,
 };
 use embedded_db_query::AsOf;
 use embedded_db_storage::{Kind, ReadTxn, Store};
 
 use crate::database::Database;
 use crate::objects::{Edge, Node};
-
-/// A message to be appended: its id, and what it has besides its chat.
-pub(crate) type MessageDraft = (Option<String>, Draft);
 
 impl Database {
     /// Makes a node; returns its id.
@@ -34,9 +31,20 @@ impl Database {
         let (id, store) = (id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
-            let slot = writer.txn.require_node(namespace, &id)?;
+            let slot = writer.require_node(&id)?;
             check_unchanged(writer, Kind::Node, &id, slot, expected)?;
             writer.update_node(slot, &changes)?;
+            written(writer, &store, namespace, slot)
+        })
+    }
+
+    /// Sets when a node expires.
+    pub fn set_expiry(&self, id: &str, expiry: Expiry) -> Result<Node> {
+        let (id, store) = (id.to_owned(), Arc::clone(&self.engine()?.store));
+        let namespace = self.namespace_id();
+        self.write(move |writer| {
+            let slot = writer.require_node(&id)?;
+            writer.set_expiry(slot, expiry)?;
             written(writer, &store, namespace, slot)
         })
     }
@@ -45,9 +53,9 @@ impl Database {
     /// still that node as it was read.
     pub fn delete_node(&self, id: &str, expected: Option<&Node>) -> Result<()> {
         let expected = expected.map(Seen::node).transpose()?;
-        let (id, namespace) = (id.to_owned(), self.namespace_id());
+        let id = id.to_owned();
         self.write(move |writer| {
-            let slot = writer.txn.require_node(namespace, &id)?;
+            let slot = writer.require_node(&id)?;
             check_unchanged(writer, Kind::Node, &id, slot, expected)?;
             writer.delete_node(slot)
         })
@@ -74,7 +82,7 @@ impl Database {
         let (id, store) = (id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
-            let slot = require_edge(writer, namespace, &id)?;
+            let slot = require_edge(writer, &id)?;
             check_unchanged(writer, Kind::Edge, &id, slot, expected)?;
             writer.update_edge(slot, &changes)?;
             Edge::read(&store, writer.txn, namespace, slot, AsOf::default())?
@@ -85,27 +93,27 @@ impl Database {
     /// Makes an edge that takes the place of another, which stays and ends where it begins; returns
     /// its id.
     pub fn supersede_edge(&self, id: &str, successor: EdgeSuccessor) -> Result<String> {
-        let (id, namespace) = (id.to_owned(), self.namespace_id());
+        let id = id.to_owned();
         self.write(move |writer| {
-            let slot = require_edge(writer, namespace, &id)?;
+            let slot = require_edge(writer, &id)?;
             writer.supersede_edge(slot, &successor)
         })
     }
 
     /// Ends the belief in an edge; its id stays taken.
     pub fn retract_edge(&self, id: &str) -> Result<()> {
-        let (id, namespace) = (id.to_owned(), self.namespace_id());
+        let id = id.to_owned();
         self.write(move |writer| {
-            let slot = require_edge(writer, namespace, &id)?;
+            let slot = require_edge(writer, &id)?;
             writer.retract_edge(slot)
         })
     }
 
     /// Removes an edge, retracted or not, with its history.
     pub fn delete_edge(&self, id: &str) -> Result<()> {
-        let (id, namespace) = (id.to_owned(), self.namespace_id());
+        let id = id.to_owned();
         self.write(move |writer| {
-            let slot = stored_edge(writer, namespace, &id)?;
+            let slot = stored_edge(writer, &id)?;
             writer.delete_edge(slot)
         })
     }
@@ -142,9 +150,9 @@ impl Database {
         self.write(move |writer| writer.delete_embedding(&id))
     }
 
-    /// Makes a chat.
-    pub fn create_chat(&self, id: Option<String>, properties: Draft) -> Result<Node> {
-        let draft = NodeDraft { id, labels: vec!["Chat".into()], properties };
+    /// Makes a chat. The labels of the draft do not count.
+    pub fn create_chat(&self, draft: NodeDraft) -> Result<Node> {
+        let draft = NodeDraft { labels: vec!["Chat".into()], ..draft };
         let (store, namespace) = (Arc::clone(&self.engine()?.store), self.namespace_id());
         self.write(move |writer| {
             let (_, slot) = writer.create_node(&draft)?;
@@ -152,14 +160,13 @@ impl Database {
         })
     }
 
-    /// Appends a message to a chat.
-    pub fn add_message(&self, chat_id: &str, message: MessageDraft, to: AddTo) -> Result<Node> {
+    /// Appends a message to a chat. The labels of its draft do not count.
+    pub fn add_message(&self, chat_id: &str, message: NodeDraft, to: AddTo) -> Result<Node> {
         let (chat_id, store) = (chat_id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
             let chat = to.find(writer, &chat_id)?;
-            let (id, properties) = &message;
-            let slot = writer.add_message(chat, &chat_id, id.as_deref(), properties)?;
+            let slot = writer.add_message(chat, &chat_id, &message)?;
             written(writer, &store, namespace, slot)
         })
     }
@@ -168,15 +175,15 @@ impl Database {
     pub fn add_messages(
         &self,
         chat_id: &str,
-        messages: Vec<MessageDraft>,
+        messages: Vec<NodeDraft>,
         to: AddTo,
     ) -> Result<Vec<Node>> {
         let (chat_id, store) = (chat_id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
             let chat = to.find(writer, &chat_id)?;
-            each(&messages, |(id, properties)| {
-                let slot = writer.add_message(chat, &chat_id, id.as_deref(), properties)?;
+            each(&messages, |message| {
+                let slot = writer.add_message(chat, &chat_id, message)?;
                 written(writer, &store, namespace, slot)
             })
         })
@@ -223,22 +230,14 @@ fn written(
 }
 
 /// The slot of an edge that is stored, retracted or not.
-pub(crate) fn stored_edge(
-    writer: &GraphWriter<'_, '_>,
-    namespace: NamespaceId,
-    id: &str,
-) -> Result<Slot> {
-    let found = writer.txn.resolve(namespace, Kind::Edge, id)?;
+pub(crate) fn stored_edge(writer: &mut GraphWriter<'_, '_>, id: &str) -> Result<Slot> {
+    let found = writer.resolve(Kind::Edge, id)?;
     found.map(|found| found.slot).ok_or_else(|| Error::NotFound { kind: "edge", id: id.to_owned() })
 }
 
 /// The slot of an edge that was not retracted.
-pub(crate) fn require_edge(
-    writer: &GraphWriter<'_, '_>,
-    namespace: NamespaceId,
-    id: &str,
-) -> Result<Slot> {
-    let slot = stored_edge(writer, namespace, id)?;
+pub(crate) fn require_edge(writer: &mut GraphWriter<'_, '_>, id: &str) -> Result<Slot> {
+    let slot = stored_edge(writer, id)?;
     if writer.version(Kind::Edge, id)? == 0 {
         return Err(Error::NotFound { kind: "edge", id: id.to_owned() });
     }
@@ -265,7 +264,7 @@ impl Seen {
 
 /// Fails with `Conflict` unless the object in `slot` is the expected one in the expected version.
 fn check_unchanged(
-    writer: &GraphWriter<'_, '_>,
+    writer: &mut GraphWriter<'_, '_>,
     kind: Kind,
     id: &str,
     slot: Slot,

@@ -12,7 +12,7 @@ use common::{
 use std::sync::Arc;
 
 use embedded_db_common::{Error, Result, Value};
-use embedded_db_engine::{AddTo, AsOf, Changes, Database, EdgeChanges, Reach};
+use embedded_db_engine::{AddTo, AsOf, Changes, Database, EdgeChanges, NodeDraft, Reach};
 use embedded_db_testing::FakeModels;
 use embedded_db_weaver::{Enriched, ModelSpace, Models, TextToEnrich};
 
@@ -403,8 +403,10 @@ fn a_relation_of_the_user_is_not_counted_in() {
 fn a_relation_names_the_newest_messages_that_count_in_it() {
     let (db, _) = in_memory();
     let id = |n: usize| format!("m{n:02}");
-    let messages =
-        (0..40).map(|n| (Some(id(n)), draft(&[("content", text(&format!("Alice {n} Bob")))])));
+    let messages = (0..40).map(|n| {
+        let said = text(&format!("Alice {n} Bob"));
+        NodeDraft::unlabelled(Some(id(n)), draft(&[("content", said)]))
+    });
     db.add_messages("c", messages.collect(), AddTo::AnyChat).unwrap();
     drain(&db);
     let (alice, bob) = (entity(&db, "Alice").unwrap(), entity(&db, "Bob").unwrap());
@@ -470,7 +472,8 @@ fn a_chat_goes_with_its_messages_however_it_is_tied_to_them() {
 fn the_chain_closes_up_wherever_a_message_goes() {
     let (db, _) = in_memory();
     let messages = |n: std::ops::Range<u32>| {
-        n.map(|n| (Some(format!("m{n}")), draft(&[("content", text("x"))]))).collect()
+        let said = || draft(&[("content", text("x"))]);
+        n.map(|n| NodeDraft::unlabelled(Some(format!("m{n}")), said())).collect()
     };
     db.add_messages("c", messages(0..5), AddTo::AnyChat).unwrap();
     let mut left: Vec<String> = (0..5).map(|n| format!("m{n}")).collect();

@@ -447,7 +447,12 @@ impl Bench {
                 let expected = self.expect(|world| world.say(chat, messages));
                 let drafts = messages
                     .iter()
-                    .map(|(id, content)| (Some(id.clone()), draft(&[("content", text(content))])))
+                    .map(|(id, content)| {
+                        NodeDraft::unlabelled(
+                            Some(id.clone()),
+                            draft(&[("content", text(content))]),
+                        )
+                    })
                     .collect();
                 assert_eq!(code(self.here.add_messages(chat, drafts, AddTo::AnyChat)), expected);
             }

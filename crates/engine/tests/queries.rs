@@ -912,7 +912,8 @@ fn adjacent_messages_lend_each_other_score() {
     for (n, content) in contents.iter().enumerate() {
         let id = format!("m{n}");
         let given = draft(&[("content", text(content))]);
-        db.add_messages("c", vec![(Some(id.clone()), given)], AddTo::AnyChat).unwrap();
+        let message = NodeDraft::unlabelled(Some(id.clone()), given);
+        db.add_messages("c", vec![message], AddTo::AnyChat).unwrap();
         let angle = n as f32 / 3.0;
         let values = [angle.cos(), angle.sin()];
         db.create_embeddings(vec![vector(&format!("v{n}"), &id, None, &values)]).unwrap();

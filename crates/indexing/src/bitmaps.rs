@@ -4,7 +4,7 @@ use embedded_db_common::{NamespaceId, Result, Symbol};
 use embedded_db_storage::{IndexId, ReadTxn};
 use roaring::RoaringBitmap;
 
-/// The slots of one value of an index.
+/// The slots of one value of an index whose nodes are seen.
 pub fn posting(
     txn: &impl ReadTxn,
     namespace: NamespaceId,
@@ -19,6 +19,9 @@ pub fn posting(
         }
         true
     })?;
+    if let Some(hidden) = txn.hidden(namespace) {
+        out -= &hidden.nodes;
+    }
     Ok(out)
 }
 

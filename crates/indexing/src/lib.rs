@@ -4,6 +4,7 @@
 //! snapshot of each query before the query sees it.
 
 mod bitmaps;
+mod expiry;
 pub mod graph;
 mod hashing;
 pub mod kernels;
@@ -16,4 +17,5 @@ pub mod vector;
 mod views;
 
 pub use bitmaps::{labelled, posting};
+pub use expiry::hidden;
 pub use views::{Attached, Needs, Pin, StoreRows, Views};

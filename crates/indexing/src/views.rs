@@ -5,16 +5,19 @@
 //!   the lock is released; so a view holds every row version that a reader needs. Rows committed
 //!   later carry a later LSN, which the reader ignores.
 //! * Versions are forgotten only when no reader at an older LSN is left.
+//! * Views hold what has expired until it is deleted. A snapshot does not see it, so that it is never
+//!   among the candidates.
 //! * Files and locks are never touched here: the store is read through the reader's snapshot.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId};
-use embedded_db_storage::{Kind, ReadTxn, Snapshot, SpaceRecord, Store};
+use embedded_db_storage::{Kind, ReadTxn, Snapshot, SpaceRecord, Store, Visible};
 use roaring::RoaringBitmap;
 
 use crate::bitmaps::labelled;
+use crate::expiry::Expired;
 use crate::kernels::Kernels;
 use crate::recipes::Recipes;
 use crate::schema::Names;
@@ -31,6 +34,7 @@ pub struct Views {
     language: Language,
     kernels: Kernels,
     state: Mutex<State>,
+    expired: Expired,
 }
 
 #[derive(Default)]
@@ -141,7 +145,8 @@ impl Views {
             }
         };
         let (kernels, state) = (Kernels::detect(), Mutex::default());
-        Ok(Arc::new(Self { names, language, kernels, state }))
+        let expired = Expired::new(names);
+        Ok(Arc::new(Self { names, language, kernels, state, expired }))
     }
 
     /// The kernels in use.
@@ -158,17 +163,24 @@ impl Views {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A snapshot up to which all loaded views are right.
-    pub fn pin(self: &Arc<Self>, store: &Arc<Store>) -> Result<Pin> {
+    /// A snapshot for reads of a namespace, without the views: it does not see what has expired.
+    pub fn read(&self, store: &Arc<Store>, namespace: NamespaceId) -> Result<Snapshot> {
+        let mut snapshot = store.read()?;
+        self.expired.hide(&mut snapshot, namespace)?;
+        Ok(snapshot)
+    }
+
+    /// A snapshot up to which all loaded views are right, for reads of a namespace.
+    pub fn pin(self: &Arc<Self>, store: &Arc<Store>, namespace: NamespaceId) -> Result<Pin> {
         let mut state = self.lock();
-        let (snapshot, lsn) = self.newest(&mut state, store)?;
+        let (snapshot, lsn) = self.newest(&mut state, store, namespace)?;
         Ok(self.register(&mut state, snapshot, lsn))
     }
 
     /// A new snapshot with the views that a query over it needs.
     pub fn begin(self: &Arc<Self>, store: &Arc<Store>, needs: &Needs) -> Result<(Pin, Attached)> {
         let mut state = self.lock();
-        let (snapshot, lsn) = self.newest(&mut state, store)?;
+        let (snapshot, lsn) = self.newest(&mut state, store, needs.namespace)?;
         let attached = self.attach_locked(&mut state, &snapshot, lsn, needs)?;
         Ok((self.register(&mut state, snapshot, lsn), attached))
     }
@@ -192,14 +204,20 @@ impl Views {
     }
 
     /// Takes a snapshot and brings the loaded views up to it.
-    fn newest(&self, state: &mut State, store: &Arc<Store>) -> Result<(Snapshot, Lsn)> {
-        let snapshot = store.read()?;
+    fn newest(
+        &self,
+        state: &mut State,
+        store: &Arc<Store>,
+        namespace: NamespaceId,
+    ) -> Result<(Snapshot, Lsn)> {
+        let mut snapshot = store.read()?;
         let lsn = snapshot.lsn()?;
         if let Err(error) = self.follow(state, &snapshot, lsn) {
             // Some views may have got some of the changes: load anew when next asked for.
             state.namespaces.clear();
             return Err(error);
         }
+        self.expired.hide(&mut snapshot, namespace)?;
         Ok((snapshot, lsn))
     }
 
@@ -220,6 +238,8 @@ impl Views {
         needs: &Needs,
     ) -> Result<Attached> {
         let newest = lsn.0 == state.followed;
+        // Views hold what is stored: a reader who came earlier may see what this one does not.
+        let snapshot = &Visible::all(snapshot);
         let mut attached = Attached::default();
         let needs_text = needs.text || needs.sessions;
         if !needs_text && needs.space.is_none() {
@@ -301,7 +321,7 @@ impl Views {
 
     fn load_text(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &impl ReadTxn,
         namespace: NamespaceId,
         recipes: &Recipes,
         at: Lsn,
@@ -322,7 +342,7 @@ impl Views {
 
     fn load_sessions(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &impl ReadTxn,
         namespace: NamespaceId,
         text: &TextTail,
         at: Lsn,
@@ -346,7 +366,7 @@ impl Views {
 
     fn load_vectors(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &impl ReadTxn,
         namespace: NamespaceId,
         space: SpaceId,
         record: &SpaceRecord,

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use embedded_db_common::{Draft, NamespaceId, Options, Result, Slot, Value};
-use embedded_db_indexing::graph::{Changes, EmbeddingDraft, GraphWriter};
+use embedded_db_indexing::graph::{Changes, EmbeddingDraft, GraphWriter, NodeDraft};
 use embedded_db_indexing::schema::Names;
 use embedded_db_indexing::text::{Bm25, TextQuery};
 use embedded_db_indexing::{Attached, Needs, Pin, StoreRows, Views};
@@ -131,7 +131,8 @@ impl Bench {
                     let chat = writer.ensure_chat("chat")?;
                     let mut properties = Draft::new();
                     properties.set("content", &content)?;
-                    writer.add_message(chat, "chat", Some(&id), &properties).map(drop)
+                    let draft = NodeDraft::unlabelled(Some(id), properties);
+                    writer.add_message(chat, "chat", &draft).map(drop)
                 })
             }
             Step::Delete { namespace, id } => self.write(namespace, move |writer, namespace| {
@@ -227,7 +228,7 @@ fn run(steps: &[Step]) -> std::result::Result<(), TestCaseError> {
                 }
             }
             Step::Pin => {
-                let pin = views.pin(&bench.store).unwrap();
+                let pin = views.pin(&bench.store, NamespaceId::DEFAULT).unwrap();
                 let needs = (0..2).filter_map(|namespace| bench.needs(namespace));
                 let told = needs.map(|needs| (needs.clone(), bench.told_anew(&needs))).collect();
                 readers.push(Reader { pin, told });

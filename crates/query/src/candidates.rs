@@ -64,8 +64,8 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
         }
     }
 
-    /// The nodes that pass all filters; `None` when nothing restricts them. Those in `but` are left
-    /// out. With `enough`, the first so many of them will do.
+    /// The nodes that pass all filters; `None` when nothing restricts them. Those in `but`, and those
+    /// that the state does not see, are left out. With `enough`, the first so many of them will do.
     pub(crate) fn find(
         &mut self,
         but: Option<&RoaringBitmap>,
@@ -75,6 +75,10 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
         if let Some(but) = but {
             let all = restricted.map_or_else(|| self.everything(), Ok)?;
             restricted = Some(all - but);
+        }
+        if let Some(hidden) = self.txn.hidden(self.namespace) {
+            let all = restricted.map_or_else(|| self.everything(), Ok)?;
+            restricted = Some(all - &hidden.nodes);
         }
         if residual.is_empty() {
             return Ok(restricted);

@@ -64,6 +64,9 @@ pub struct Follow {
     /// Which edges count, by time.
     pub times: AsOf,
     filters: Vec<Compiled>,
+    /// Whether the edges themselves are wanted: where a chain closes up over a node that is not seen,
+    /// there is no edge to be seen yet.
+    edges_wanted: bool,
 }
 
 impl Follow {
@@ -85,7 +88,7 @@ impl Follow {
             }
             None => None,
         };
-        Ok(Self { types, direction, max_visited, times, filters: Vec::new() })
+        Ok(Self { types, direction, max_visited, times, filters: Vec::new(), edges_wanted: false })
     }
 
     /// The edges of an expansion.
@@ -142,6 +145,9 @@ impl Follow {
 
     /// Whether an edge counts. Its record is read only when something is asked of it.
     fn takes<T: ReadTxn>(&self, txn: &T, namespace: NamespaceId, edge: Slot) -> Result<bool> {
+        if self.edges_wanted && txn.hides_edge(namespace, edge)? {
+            return Ok(false);
+        }
         if self.times.is_now() && self.filters.is_empty() {
             return Ok(true);
         }
@@ -348,6 +354,7 @@ pub fn shortest_path<T: ReadTxn>(
         return Ok(Some(PathSlots { nodes: vec![start], edges: Vec::new() }));
     }
     let limit = max_hops.unwrap_or(u32::MAX);
+    let follow = &Follow { edges_wanted: true, ..follow.clone() };
     let mut forward = Side::new(start, follow.clone());
     let mut backward = Side::new(end, follow.reversed());
     while forward.depth + backward.depth < limit

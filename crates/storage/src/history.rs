@@ -72,7 +72,9 @@ pub trait ReadHistory: ReadTxn + Sized {
                 let damaged = Err(Damaged("has a key of the wrong length"));
                 return self.located(Table::History, key, damaged);
             };
-            out.push((edge_type, Neighbor { node, edge }));
+            if !self.hides_node(namespace, node) {
+                out.push((edge_type, Neighbor { node, edge }));
+            }
         }
         Ok(out)
     }

@@ -126,7 +126,7 @@ impl Kind {
 }
 
 /// Which end of an edge a node is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Direction {
     /// The node is the source.
@@ -333,6 +333,19 @@ pub(crate) fn embedding(namespace: NamespaceId, space: SpaceId, node: Slot, part
 /// All parts of a node.
 pub(crate) fn embedding_node(namespace: NamespaceId, space: SpaceId, node: Slot) -> Key {
     Key::new(namespace).u16(space.0).u32(node.0)
+}
+
+/// `expiry`: namespace, when (sign bit inverted), node.
+pub(crate) fn expiry(namespace: NamespaceId, at: i64, node: Slot) -> Key {
+    Key::new(namespace).u64(at.cast_unsigned() ^ (1 << 63)).u32(node.0)
+}
+
+/// What a key of `expiry` says: the namespace, when, and the node.
+pub(crate) fn parse_expiry(key: &[u8]) -> Option<(NamespaceId, i64, Slot)> {
+    let (namespace, rest) = key.split_first_chunk::<4>()?;
+    let (at, node) = rest.split_first_chunk::<8>()?;
+    let at = (u64::from_be_bytes(*at) ^ (1 << 63)).cast_signed();
+    Some((NamespaceId(u32::from_be_bytes(*namespace)), at, slot_of(node)?))
 }
 
 /// `changes`: the system namespace, LSN.

@@ -9,6 +9,7 @@
 mod adjacency;
 mod data_file;
 mod format;
+mod hidden;
 mod history;
 mod indexes;
 mod invariants;
@@ -24,6 +25,7 @@ mod writer;
 
 pub use adjacency::Neighbor;
 pub use format::FORMAT;
+pub use hidden::{Hidden, Visible};
 pub use history::ReadHistory;
 pub use indexes::{
     IndexRecord, IndexState, containers_between, index_definition, index_definitions, index_value,
@@ -37,8 +39,8 @@ pub use read::{ReadTxn, Resolved};
 pub use recipes::{RecipeRecord, recipes};
 pub use records::{
     ChangeOp, ChangeRecord, DatabaseCounters, EdgeFields, EdgeRecord, EdgeTimes, EmbeddingRecord,
-    NamespaceCounters, NodeRecord, SpaceRecord, WorkRecord, WorkState,
+    NamespaceCounters, NodeRecord, NodeTimes, SpaceRecord, WorkRecord, WorkState,
 };
-pub use store::{IN_MEMORY, Snapshot, Store, Symbols, row_counts};
+pub use store::{IN_MEMORY, Sight, Snapshot, Store, Symbols, row_counts};
 pub use tx::WriteTxn;
 pub use writer::panic_text;

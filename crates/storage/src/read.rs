@@ -9,6 +9,7 @@ use embedded_db_common::{
 use heed::RoTxn;
 
 use crate::adjacency::{self, Neighbor};
+use crate::hidden::Hidden;
 use crate::keys::{self, Direction, Key, Kind, Table};
 use crate::postings::{self, Container, IndexId};
 use crate::records::{
@@ -39,6 +40,12 @@ pub trait ReadTxn {
     fn store(&self) -> &Store;
     /// The LMDB transaction.
     fn raw(&self) -> &RoTxn<'_>;
+
+    /// The nodes of a namespace that are stored and not seen. Objects by id, nodes, neighbours and
+    /// walks leave them out; postings, vectors and counters do not.
+    fn hidden(&self, _namespace: NamespaceId) -> Option<&Hidden> {
+        None
+    }
 
     /// Number and name of interned names, as this state knows them.
     fn symbol(&self, name: &str) -> Result<Option<Symbol>>;
@@ -166,7 +173,25 @@ pub trait ReadTxn {
         }
         let key = keys::id(namespace, kind, id);
         let Some(payload) = self.get(Table::Ids, &key)? else { return Ok(None) };
-        self.located(Table::Ids, &key, Resolved::parse(payload)).map(Some)
+        let found = self.located(Table::Ids, &key, Resolved::parse(payload))?;
+        let hides = match (self.hidden(namespace), kind) {
+            (None, _) => false,
+            (Some(_), Kind::Edge) => self.hides_edge(namespace, found.slot)?,
+            (Some(hidden), _) => hidden.has(found.slot),
+        };
+        Ok((!hides).then_some(found))
+    }
+
+    /// Whether an edge is not seen because one of its ends is not.
+    fn hides_edge(&self, namespace: NamespaceId, edge: Slot) -> Result<bool> {
+        let Some(hidden) = self.hidden(namespace) else { return Ok(false) };
+        let edge = self.edge(namespace, edge)?;
+        Ok(edge.is_some_and(|edge| hidden.has(edge.source) || hidden.has(edge.target)))
+    }
+
+    /// Whether a node is not seen.
+    fn hides_node(&self, namespace: NamespaceId, node: Slot) -> bool {
+        self.hidden(namespace).is_some_and(|hidden| hidden.has(node))
     }
 
     /// The slot of a node.
@@ -182,13 +207,16 @@ pub trait ReadTxn {
 
     /// The payload of a node record.
     fn node_payload(&self, namespace: NamespaceId, slot: Slot) -> Result<Option<&[u8]>> {
+        if self.hides_node(namespace, slot) {
+            return Ok(None);
+        }
         self.get(Table::Nodes, &keys::slot(namespace, slot))
     }
 
     /// A node.
     fn node(&self, namespace: NamespaceId, slot: Slot) -> Result<Option<NodeRecord<'_>>> {
         let key = keys::slot(namespace, slot);
-        let Some(payload) = self.get(Table::Nodes, &key)? else { return Ok(None) };
+        let Some(payload) = self.node_payload(namespace, slot)? else { return Ok(None) };
         self.located(Table::Nodes, &key, NodeRecord::parse(payload)).map(Some)
     }
 
@@ -202,7 +230,9 @@ pub trait ReadTxn {
     where
         Self: Sized,
     {
-        self.slots_from(Table::Nodes, namespace, first, &mut visit)
+        let mut seen =
+            |slot, payload: &[u8]| self.hides_node(namespace, slot) || visit(slot, payload);
+        self.slots_from(Table::Nodes, namespace, first, &mut seen)
     }
 
     /// Calls `visit` with the edges from a slot on, by slot, until it returns false.
@@ -215,7 +245,16 @@ pub trait ReadTxn {
     where
         Self: Sized,
     {
-        self.slots_from(Table::Edges, namespace, first, &mut visit)
+        let Some(hidden) = self.hidden(namespace) else {
+            return self.slots_from(Table::Edges, namespace, first, &mut visit);
+        };
+        let mut seen = |slot, payload: &[u8]| {
+            // What cannot be read is for `visit` to say.
+            let hides = EdgeRecord::parse(payload)
+                .is_ok_and(|edge| hidden.has(edge.source) || hidden.has(edge.target));
+            hides || visit(slot, payload)
+        };
+        self.slots_from(Table::Edges, namespace, first, &mut seen)
     }
 
     /// Rows of a table that is keyed by slot.
@@ -267,11 +306,17 @@ pub trait ReadTxn {
             Some(edge_type) => keys::adjacency_type(namespace, node, direction, edge_type),
             None => keys::adjacency_node(namespace, node, direction),
         };
+        let hidden = self.hidden(namespace);
         for row in self.prefix(Table::Adjacency, &prefix)? {
             let (key, payload) = row?;
             let edge_type = adjacency_type_of(key).ok_or(Damaged("has a short key"));
             let edge_type = self.located(Table::Adjacency, key, edge_type)?;
             for neighbor in self.located(Table::Adjacency, key, adjacency::entries(payload))? {
+                let seen = match hidden {
+                    Some(hidden) => hidden.beyond(node, direction, edge_type, neighbor),
+                    None => Some(neighbor),
+                };
+                let Some(neighbor) = seen else { continue };
                 if !visit(edge_type, neighbor) {
                     return Ok(());
                 }
@@ -310,6 +355,11 @@ pub trait ReadTxn {
         for row in self.prefix_from(Table::Adjacency, prefix, &start)? {
             let (key, payload) = row?;
             for neighbor in self.located(Table::Adjacency, key, adjacency::entries(payload))? {
+                let seen = match self.hidden(namespace) {
+                    Some(hidden) => hidden.beyond(node, direction, edge_type, neighbor),
+                    None => Some(neighbor),
+                };
+                let Some(neighbor) = seen else { continue };
                 if after.is_none_or(|after| neighbor.edge > after) && !visit(neighbor) {
                     return Ok(());
                 }
@@ -325,7 +375,18 @@ pub trait ReadTxn {
         node: Slot,
         direction: Direction,
         edge_type: Symbol,
-    ) -> Result<Option<Neighbor>> {
+    ) -> Result<Option<Neighbor>>
+    where
+        Self: Sized,
+    {
+        if self.hidden(namespace).is_some() {
+            let mut last = None;
+            self.neighbors(namespace, node, direction, Some(edge_type), |_, neighbor| {
+                last = Some(neighbor);
+                true
+            })?;
+            return Ok(last);
+        }
         let prefix = keys::adjacency_type(namespace, node, direction, edge_type);
         let end = prefix.u32(u32::MAX);
         let found =
@@ -549,6 +610,50 @@ pub trait ReadTxn {
             visit(namespace, slot, artefact, record)?;
         }
         Ok(())
+    }
+
+    // ---- what expires
+
+    /// Calls `visit` with the nodes of a namespace that expire from a time on, in the order of time,
+    /// until it returns false.
+    fn expiries(
+        &self,
+        namespace: NamespaceId,
+        from: i64,
+        mut visit: impl FnMut(i64, Slot) -> bool,
+    ) -> Result<()>
+    where
+        Self: Sized,
+    {
+        let start = keys::expiry(namespace, from, Slot(0));
+        for row in self.prefix_from(Table::Expiry, Key::new(namespace), &start)? {
+            let (key, _) = row?;
+            let parts = keys::parse_expiry(key).ok_or(Damaged("has a key of the wrong length"));
+            let (_, at, node) = self.located(Table::Expiry, key, parts)?;
+            if !visit(at, node) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The namespaces that have nodes which expire, each with the earliest time.
+    fn first_expiries(&self) -> Result<Vec<(NamespaceId, i64)>> {
+        let mut out = Vec::new();
+        let mut next = Some(NamespaceId::SYSTEM);
+        while let Some(namespace) = next {
+            let key = Key::new(namespace);
+            let found = self.store().table(Table::Expiry);
+            let found = found.get_greater_than_or_equal_to(self.raw(), &key);
+            let Some((key, _)) = found.map_err(|error| self.store().lmdb_error(error))? else {
+                break;
+            };
+            let parts = keys::parse_expiry(key).ok_or(Damaged("has a key of the wrong length"));
+            let (namespace, at, _) = self.located(Table::Expiry, key, parts)?;
+            out.push((namespace, at));
+            next = namespace.0.checked_add(1).map(NamespaceId);
+        }
+        Ok(out)
     }
 
     /// Calls `visit` with every change after `after`, in order, until it returns false. A change of a

@@ -38,6 +38,8 @@ pub struct NodeRecord<'a> {
     pub created_at: i64,
     /// Microseconds since 1970 UTC.
     pub updated_at: i64,
+    /// When it expires, if it does; microseconds since 1970 UTC.
+    pub expires_at: Option<i64>,
     /// The user's id.
     pub id: &'a str,
     labels: &'a [u8],
@@ -46,7 +48,23 @@ pub struct NodeRecord<'a> {
     pub properties: Properties<'a>,
 }
 
+/// When a node was made, changed and is to go; microseconds UTC.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeTimes {
+    /// Made.
+    pub created_at: i64,
+    /// Changed by a user.
+    pub updated_at: i64,
+    /// To go; `None` when it stays.
+    pub expires_at: Option<i64>,
+}
+
 impl<'a> NodeRecord<'a> {
+    pub(crate) fn times(&self) -> NodeTimes {
+        let Self { created_at, updated_at, expires_at, .. } = *self;
+        NodeTimes { created_at, updated_at, expires_at }
+    }
+
     /// Reads a payload.
     pub fn parse(payload: &'a [u8]) -> Read<Self> {
         let mut cursor = Cursor::new(payload);
@@ -58,9 +76,10 @@ impl<'a> NodeRecord<'a> {
         let lsn = Lsn(cursor.u64()?);
         let created_at = cursor.i64()?;
         let updated_at = cursor.i64()?;
-        if flags & node_flag::EXPIRES != 0 {
-            cursor.i64()?;
-        }
+        let expires_at = match flags & node_flag::EXPIRES {
+            0 => None,
+            _ => Some(cursor.i64()?),
+        };
         let version = cursor.varint()?;
         let id = cursor.str()?;
         if flags & node_flag::SOURCES != 0 {
@@ -81,6 +100,7 @@ impl<'a> NodeRecord<'a> {
             version,
             created_at,
             updated_at,
+            expires_at,
             id,
             labels,
             label_count,
@@ -107,17 +127,26 @@ impl<'a> NodeRecord<'a> {
         derived: bool,
         lsn: Lsn,
         version: u64,
-        created_at: i64,
-        updated_at: i64,
+        times: NodeTimes,
         id: &str,
         labels: &[Symbol],
         properties: &[u8],
     ) {
+        let mut flags = 0;
+        if derived {
+            flags |= node_flag::DERIVED;
+        }
+        if times.expires_at.is_some() {
+            flags |= node_flag::EXPIRES;
+        }
         out.push(VERSION);
-        out.push(if derived { node_flag::DERIVED } else { 0 });
+        out.push(flags);
         out.extend_from_slice(&lsn.0.to_le_bytes());
-        out.extend_from_slice(&created_at.to_le_bytes());
-        out.extend_from_slice(&updated_at.to_le_bytes());
+        out.extend_from_slice(&times.created_at.to_le_bytes());
+        out.extend_from_slice(&times.updated_at.to_le_bytes());
+        if let Some(at) = times.expires_at {
+            out.extend_from_slice(&at.to_le_bytes());
+        }
         put_varint(out, version);
         put_bytes(out, id.as_bytes());
         put_varint(out, labels.len() as u64);

@@ -165,6 +165,7 @@ impl Store {
             outer.commit().map_err(|error| self.commit_failed(error))?;
             self.complete_file().map_err(|error| self.poison(error))?;
             state.publish_symbols(self);
+            state.publish_expiry(self);
         }
         for (request, outcome) in group.iter().zip(outcomes) {
             request.finish(outcome);

@@ -23,7 +23,7 @@ fn planted() -> Scratch {
         .write(|txn| {
             let label = txn.intern("Thing")?;
             let of_node = properties(txn, &[("text", Value::Str(NODE.into()))])?;
-            let node = txn.insert_node(NS, "n", &[label], &of_node, false)?;
+            let node = txn.insert_node(NS, "n", &[label], &of_node, false, None)?;
             let of_edge = properties(txn, &[("text", Value::Str(EDGE.into()))])?;
             let fields = embedded_db_storage::EdgeFields {
                 source: node,
@@ -265,7 +265,7 @@ fn a_file_that_was_cut_off_is_damage_and_kills_nobody() {
             .store()
             .write(move |txn| {
                 let label = txn.intern("Thing")?;
-                txn.insert_node(NS, &format!("n{n}"), &[label], &[n; 2_000], false)
+                txn.insert_node(NS, &format!("n{n}"), &[label], &[n; 2_000], false, None)
             })
             .unwrap();
     }

@@ -187,7 +187,7 @@ fn a_reader_in_another_process_sees_each_write_and_follows_the_growth_of_the_map
                 let id = id.clone();
                 move |txn| {
                     let label = txn.intern("Thing")?;
-                    txn.insert_node(NS, &id, &[label], &vec![7; 100_000], false)
+                    txn.insert_node(NS, &id, &[label], &vec![7; 100_000], false, None)
                 }
             })
             .unwrap();
@@ -203,8 +203,9 @@ fn a_killed_reader_does_not_let_the_file_grow_for_ever() {
     const SIZE: usize = 100_000;
     let scratch = Scratch::new();
     let label = scratch.store().write(|txn| txn.intern("Thing")).unwrap();
-    let insert =
-        move |txn: &mut WriteTxn<'_>| txn.insert_node(NS, "n", &[label], &vec![0; SIZE], false);
+    let insert = move |txn: &mut WriteTxn<'_>| {
+        txn.insert_node(NS, "n", &[label], &vec![0; SIZE], false, None)
+    };
     let slot = scratch.store().write(insert).unwrap();
     let rewrite = |times: usize| {
         let before = scratch.store().file_size().unwrap();
@@ -400,7 +401,7 @@ fn a_full_map_is_an_error_with_its_remedy_and_reads_go_on() {
         let id = format!("n{stored}");
         let write = scratch.store().write(move |txn| {
             let label = txn.intern("Thing")?;
-            txn.insert_node(NS, &id, &[label], &[1; 3_000], false)
+            txn.insert_node(NS, &id, &[label], &[1; 3_000], false, None)
         });
         match write {
             Ok(_) => stored += 1,
@@ -430,7 +431,7 @@ fn a_larger_map_takes_what_a_smaller_one_refused() {
     let large = |store: &Arc<Store>| {
         store.write(|txn| {
             let label = txn.intern("Thing")?;
-            txn.insert_node(NS, "large", &[label], &vec![1; 2 << 20], false)
+            txn.insert_node(NS, "large", &[label], &vec![1; 2 << 20], false, None)
         })
     };
     let error = large(scratch.store()).unwrap_err();

@@ -8,9 +8,11 @@ mod common;
 use std::cmp::Ordering;
 
 use common::{NS, Scratch, bare_edge, bare_node, changes, neighbors, properties, space};
+use std::sync::Arc;
+
 use embedded_db_common::{ContentHash, Error, MAX_PROPERTIES, Slot, SpaceId, Symbol, Value};
 use embedded_db_storage::{
-    ChangeOp, Direction, EdgeFields, EdgeTimes, IndexId, Kind, Neighbor, ReadTxn, Resolved,
+    ChangeOp, Direction, EdgeFields, EdgeTimes, IndexId, Kind, Neighbor, ReadTxn, Resolved, Store,
     WorkRecord, WorkState, WriteTxn,
 };
 use proptest::prelude::*;
@@ -101,7 +103,7 @@ proptest! {
                 let encoded = encode(txn, &node);
                 let labels: Vec<Symbol> =
                     node.labels.iter().map(|label| txn.intern(label).unwrap()).collect();
-                let slot = txn.insert_node(NS, &node.id, &labels, &encoded, derived)?;
+                let slot = txn.insert_node(NS, &node.id, &labels, &encoded, derived, None)?;
                 assert_node(txn, slot, &node, 1);
                 Ok(slot)
             }
@@ -155,6 +157,61 @@ fn touching_a_node_changes_neither_its_version_nor_its_time() {
 }
 
 #[test]
+fn a_node_is_listed_under_the_time_at_which_it_expires() {
+    let mut scratch = Scratch::new();
+    let times = [Some(i64::MAX), None, Some(-3), Some(0), Some(-3), Some(i64::MIN)];
+    scratch
+        .store()
+        .write(move |txn| {
+            let label = txn.intern("Thing")?;
+            for (n, at) in times.iter().enumerate() {
+                txn.insert_node(NS, &format!("n{n}"), &[label], &[], false, *at)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let listed = |store: &Arc<Store>, from: i64| {
+        let (snapshot, mut out) = (store.read().unwrap(), Vec::new());
+        snapshot
+            .expiries(NS, from, |at, slot| {
+                out.push((at, slot.0));
+                true
+            })
+            .unwrap();
+        out
+    };
+    let all = [(i64::MIN, 5), (-3, 2), (-3, 4), (0, 3), (i64::MAX, 0)];
+    assert_eq!(listed(scratch.store(), i64::MIN), all);
+    assert_eq!(listed(scratch.store(), -2), all[3..]);
+    let first = scratch.store().read().unwrap().first_expiries().unwrap();
+    assert_eq!(first, [(NS, i64::MIN)]);
+    scratch.reopen();
+    let of = |store: &Arc<Store>, slot| {
+        let snapshot = store.read().unwrap();
+        let node = snapshot.node(NS, Slot(slot)).unwrap().unwrap();
+        (node.expires_at, node.version)
+    };
+    assert_eq!(of(scratch.store(), 2), (Some(-3), 1));
+    scratch
+        .store()
+        .write(|txn| {
+            txn.set_expiry(NS, Slot(5), Some(9))?;
+            txn.set_expiry(NS, Slot(2), None)?;
+            // Other changes leave the time.
+            txn.update_node(NS, Slot(3), &[])?;
+            txn.touch_node(NS, Slot(3), &[])?;
+            txn.delete_node(NS, Slot(4))
+        })
+        .unwrap();
+    assert_eq!(listed(scratch.store(), i64::MIN), [(0, 3), (9, 5), (i64::MAX, 0)]);
+    assert_eq!(of(scratch.store(), 5), (Some(9), 2));
+    assert_eq!(of(scratch.store(), 2), (None, 2));
+    assert_eq!(of(scratch.store(), 3), (Some(0), 2));
+    scratch.store().write(|txn| txn.drop_namespace("default")).unwrap();
+    assert!(!scratch.store().read().unwrap().has_expiries().unwrap());
+}
+
+#[test]
 fn a_taken_id_is_refused_and_a_free_one_can_be_used_again() {
     let scratch = Scratch::new();
     let first = common::node(scratch.store(), NS, "a").unwrap();
@@ -178,7 +235,7 @@ fn a_property_set_beyond_the_limit_is_refused_and_leaves_nothing() {
         .store()
         .write(|txn| {
             let label = txn.intern("Thing")?;
-            txn.insert_node(NS, "big", &[label], &vec![0; MAX_PROPERTIES + 1], false)
+            txn.insert_node(NS, "big", &[label], &vec![0; MAX_PROPERTIES + 1], false, None)
         })
         .unwrap_err();
     let text = error.to_string();

@@ -60,7 +60,7 @@ fn fill(store: &Arc<Store>) {
             let id = format!("filler{made}");
             let written = store.write(move |txn| {
                 let label = txn.intern("Filler")?;
-                txn.insert_node(NS, &id, &[label], &vec![1; size], false)
+                txn.insert_node(NS, &id, &[label], &vec![1; size], false, None)
             });
             match written {
                 Ok(_) => made += 1,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::{Bench, Function, NS, drain, eager, held, until};
 use embedded_db_common::{NamespaceId, WeaverOptions};
-use embedded_db_indexing::graph::Artefact;
+use embedded_db_indexing::graph::{Artefact, NodeDraft};
 use embedded_db_storage::{ReadTxn, row_counts};
 use embedded_db_testing::FakeModels;
 use embedded_db_weaver::ArtefactState;
@@ -84,7 +84,7 @@ fn a_namespace_dropped_during_a_call_stays_empty() {
             let chat = writer.ensure_chat("c")?;
             let mut properties = embedded_db_common::Draft::new();
             properties.set("content", &embedded_db_common::Value::Str("Alice".into()))?;
-            writer.add_message(chat, "c", None, &properties)?;
+            writer.add_message(chat, "c", &NodeDraft::unlabelled(None, properties))?;
             Ok(other)
         })
         .unwrap();

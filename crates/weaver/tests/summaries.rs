@@ -129,7 +129,7 @@ fn a_summary_of_the_user_stays_the_users() {
         let mut properties = Draft::new();
         properties.set("text", &Value::Str("mine".into()))?;
         let (id, labels) = (Some("mine".to_owned()), vec!["Summary".to_owned()]);
-        writer.create_node(&NodeDraft { id, labels, properties })?;
+        writer.create_node(&NodeDraft { labels, ..NodeDraft::unlabelled(id, properties) })?;
         writer.create_edge(&EdgeDraft {
             id: None,
             source: "mine".into(),

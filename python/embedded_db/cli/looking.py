@@ -158,6 +158,7 @@ def _print_node(db: EmbeddedDB, node: AnyNode, limit: int, as_json: bool) -> Non
         "properties": node.properties,
         "created_at": node.created_at,
         "updated_at": node.updated_at,
+        "expires_at": node.expires_at,
         "version": node.version,
     }
     messages: list[Message] = []

@@ -358,6 +358,7 @@ def node_record(node: Node, due: list[str]) -> dict[str, Any]:
         "properties": {name: encoded(value) for name, value in node.properties.items()},
         "created_at": from_time(node.created_at),
         "updated_at": from_time(node.updated_at),
+        "expires_at": None if node.expires_at is None else from_time(node.expires_at),
         "version": node.version,
         "derived": node.derived,
         "due": due,

@@ -4,8 +4,9 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
@@ -33,6 +34,8 @@ BATCH: Final = 1000
 MOST_LISTED: Final = 100
 """Conflicts that an error lists."""
 ATTEMPTS: Final = 10
+SPARED: Final = timedelta(days=1)
+"""What is to expire stays so long at the least, until its edges and vectors are there too."""
 
 OnConflict = Literal["error", "skip", "replace"]
 """What becomes of ids that are taken: an error, what is there stays, or the export's."""
@@ -177,7 +180,9 @@ def _resting(db: "EmbeddedDB") -> Iterator[None]:
 
 def _node(place: str, record: Mapping[str, Any]) -> dict[str, Any]:
     with _whole(place):
+        expires_at = record.get("expires_at")
         return {
+            "expires_at": None if expires_at is None else to_time(expires_at),
             "id": record["id"],
             "labels": record["labels"],
             "properties": {name: decoded(value) for name, value in record["properties"].items()},
@@ -197,6 +202,10 @@ def _edge(place: str, record: Mapping[str, Any]) -> dict[str, Any]:
             "sources": record["sources"],
             **times,
         }
+
+
+def _spared(expires_at: datetime) -> datetime:
+    return max(expires_at, datetime.now(UTC) + SPARED)
 
 
 @contextmanager
@@ -257,6 +266,7 @@ class _Namespace:
         self._rebuild = rebuild
         self._report = report
         self._tied = self._tied_nodes() if rebuild else set()
+        self._expiries: list[tuple[str, datetime | None]] = []
 
     def _lines(self, name: str) -> Iterator[Located]:
         return read_lines(self._manifest.file(self._entry, name))
@@ -346,12 +356,25 @@ class _Namespace:
         # The first space of a new database becomes its default one.
         for at in sorted(self._entry["embeddings"], key=lambda at: not spaces[at].get("default")):
             yield from self._write_space(at, spaces[at])
+        for id, expires_at in self._expiries:
+            with suppress(NotFound):  # somebody deleted it meanwhile
+                self._native.set_expires_at(id, expires_at)
 
     def _write_nodes(self, nodes: list[dict[str, Any]]) -> None:
+        times = [node.pop("expires_at") for node in nodes]
+        for node, at in zip(nodes, times, strict=True):
+            if at is not None:
+                node["expires_at"] = _spared(at)
         stored = self._native.get_many([node["id"] for node in nodes])
         new = [node for node, found in zip(nodes, stored, strict=True) if found is None]
         self._native.create_nodes(new)
         self._report.nodes += len(new)
+        self._expiries += [
+            (node["id"], at)
+            for node, found, at in zip(nodes, stored, times, strict=True)
+            if (at is not None and found is None)
+            or (found is not None and self._on_conflict == "replace" and found.expires_at != at)
+        ]
         known = [
             (node, found.properties)
             for node, found in zip(nodes, stored, strict=True)
@@ -493,6 +516,10 @@ class _Restored(_Namespace):
         foreign = {at for at, space in enumerate(spaces) if not self._make_space(space)}
         for batch in _batched(self._wanted("nodes.jsonl", count=True)):
             records = [self._node(place, record) for place, record in batch]
+            for record in records:
+                if record["expires_at"] is not None:
+                    self._expiries.append((record["id"], record["expires_at"]))
+                    record["expires_at"] = _spared(record["expires_at"])
             self._report.nodes += self._store(self._native.restore_nodes, batch, records)
             yield len(batch)
         for edges in _batched(self._edges()):
@@ -506,6 +533,8 @@ class _Restored(_Namespace):
             yield from self._restore_space(at, spaces[at], at in foreign)
         if not self._rebuild and self._stored:
             self._restore_due()
+        for expiries in _batched(self._expiries):
+            self._native.restore_expiries([{"id": id, "expires_at": at} for id, at in expiries])
 
     def _declare(self) -> None:
         known = self._native.declared_labels()

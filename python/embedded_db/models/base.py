@@ -72,8 +72,8 @@ class Model:
         >>> message.save()
         >>> message.changed, message.version, message.updated_at > message.created_at
         (False, 2, True)
-        >>> message.labels, message.id == message.to_dict()["id"]
-        (['Message'], True)
+        >>> message.labels, message.id == message.to_dict()["id"], message.expires_at
+        (['Message'], True, None)
     """
 
     __slots__ = ("__weakref__", "_changes", "_node", "_owner")
@@ -110,6 +110,11 @@ class Model:
     def updated_at(self) -> datetime:
         """When the node was last changed by a user (UTC)."""
         return self._node.updated_at
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the node expires (UTC), or None; see `EmbeddedDB.set_ttl`."""
+        return self._node.expires_at
 
     @property
     def properties(self) -> dict[str, Any]:
@@ -258,6 +263,7 @@ class Model:
             "properties": self.properties,
             "created_at": self.created_at,
             "updated_at": self.updated_at,
+            "expires_at": self.expires_at,
             "version": self.version,
         }
 

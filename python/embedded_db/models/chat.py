@@ -1,7 +1,7 @@
 """Chats."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from ..errors import NotFound
@@ -43,6 +43,7 @@ class Chat(Model):
         timestamp: datetime | None = None,
         id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        ttl: float | timedelta | None = None,
         name: str | None = None,
         tool_calls: Sequence[Mapping[str, Any]] | None = None,
         tool_call_id: str | None = None,
@@ -61,6 +62,8 @@ class Chat(Model):
             timestamp: when it was written, with a time zone; now when left out.
             id: an id of your own; made when left out.
             metadata: further facts, as one dict property.
+            ttl: how long it is to be there, in seconds or as a timedelta; for ever when left out.
+                See `EmbeddedDB.set_ttl`.
             name: the name of its author towards a model.
             tool_calls: calls of tools that an assistant asks for.
             tool_call_id: the call that a tool answers with this message.
@@ -88,6 +91,7 @@ class Chat(Model):
             timestamp=timestamp,
             id=id,
             metadata=metadata,
+            ttl=ttl,
             name=name,
             tool_calls=list(tool_calls) if isinstance(tool_calls, Sequence) else tool_calls,
             tool_call_id=tool_call_id,
@@ -100,7 +104,7 @@ class Chat(Model):
 
         Args:
             messages: dicts with ``content`` and, where wanted, ``id``, ``sender``, ``role``,
-                ``timestamp``, ``metadata`` and further properties, as in `add_message`;
+                ``timestamp``, ``metadata``, ``ttl`` and further properties, as in `add_message`;
                 OpenAI-style messages are such dicts.
 
         Returns:

@@ -226,8 +226,8 @@ class NodeModel(StoredModel):
         (['Person'], 2, True, False, True)
         >>> _ = db.update_node(ann.id, {"city": "Oslo"})
         >>> ann.refresh()
-        >>> ann.extra
-        {'city': 'Oslo'}
+        >>> ann.extra, ann.expires_at
+        ({'city': 'Oslo'}, None)
     """
 
     node_label: ClassVar[str] = ""
@@ -271,6 +271,11 @@ class NodeModel(StoredModel):
     def updated_at(self) -> datetime | None:
         """When it was last changed by a user (UTC); None before it is stored."""
         return None if self._record is None else self._record.updated_at
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it expires (UTC); None before it is stored, and when it does not."""
+        return None if self._record is None else self._record.expires_at
 
     @classmethod
     def where(cls, *conditions: Condition | bool) -> Selection[Self]:

@@ -67,7 +67,8 @@ pub(crate) fn text(value: &str) -> Value {
 }
 
 pub(crate) fn node(id: &str, label: &str, values: &[(&str, Value)]) -> NodeDraft {
-    NodeDraft { id: Some(id.to_owned()), labels: vec![label.to_owned()], properties: draft(values) }
+    let labels = vec![label.to_owned()];
+    NodeDraft { labels, ..NodeDraft::unlabelled(Some(id.to_owned()), draft(values)) }
 }
 
 pub(crate) fn edge(id: &str, source: &str, edge_type: &str, target: &str) -> EdgeDraft {
@@ -99,8 +100,8 @@ pub(crate) fn set(values: &[(&str, Value)]) -> Changes {
 
 pub(crate) fn say(db: &Database, chat: &str, id: &str, content: &str) -> Node {
     let properties = draft(&[("content", text(content))]);
-    let made =
-        db.add_messages(chat, vec![(Some(id.to_owned()), properties)], AddTo::AnyChat).unwrap();
+    let message = NodeDraft::unlabelled(Some(id.to_owned()), properties);
+    let made = db.add_messages(chat, vec![message], AddTo::AnyChat).unwrap();
     made.into_iter().next().unwrap()
 }
 

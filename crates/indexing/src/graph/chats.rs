@@ -2,14 +2,15 @@
 
 use embedded_db_common::record::Properties;
 use embedded_db_common::{Draft, Error, Result, Slot, ValueRef};
-use embedded_db_storage::{Direction, ReadTxn};
+use embedded_db_storage::{Direction, Kind, ReadTxn};
 
 use super::{Artefact, GraphWriter, NodeDraft};
 
 impl GraphWriter<'_, '_> {
     /// The chat of this id, if there is one.
-    pub fn chat(&self, chat_id: &str) -> Result<Option<Slot>> {
-        let Some(slot) = self.txn.node_slot(self.namespace, chat_id)? else { return Ok(None) };
+    pub fn chat(&mut self, chat_id: &str) -> Result<Option<Slot>> {
+        let Some(found) = self.resolve(Kind::Node, chat_id)? else { return Ok(None) };
+        let slot = found.slot;
         if self.node(slot)?.has_label(self.names.chat) {
             return Ok(Some(slot));
         }
@@ -26,22 +27,17 @@ impl GraphWriter<'_, '_> {
         let draft = NodeDraft {
             id: Some(chat_id.to_owned()),
             labels: vec!["Chat".into()],
-            properties: Draft::new(),
+            ..NodeDraft::default()
         };
         self.create_node(&draft).map(|(_, slot)| slot)
     }
 
-    /// Appends a message to a chat. `properties` hold what a message has besides its chat.
-    pub fn add_message(
-        &mut self,
-        chat: Slot,
-        chat_id: &str,
-        id: Option<&str>,
-        properties: &Draft,
-    ) -> Result<Slot> {
+    /// Appends a message to a chat. The properties of `draft` are what a message has besides its chat,
+    /// its labels do not count.
+    pub fn add_message(&mut self, chat: Slot, chat_id: &str, draft: &NodeDraft) -> Result<Slot> {
         let mut all = Draft::new();
         all.set("chat_id", &embedded_db_common::Value::Str(chat_id.to_owned()))?;
-        for (name, value) in properties.iter() {
+        for (name, value) in draft.properties.iter() {
             all.push(name, |out| {
                 out.extend_from_slice(value);
                 Ok::<(), Error>(())
@@ -50,11 +46,8 @@ impl GraphWriter<'_, '_> {
         if all.get("timestamp").is_none() {
             all.set("timestamp", &embedded_db_common::Value::Time(self.txn.now()))?;
         }
-        let draft = NodeDraft {
-            id: id.map(str::to_owned),
-            labels: vec!["Message".into()],
-            properties: all,
-        };
+        let (id, expiry) = (draft.id.clone(), draft.expiry);
+        let draft = NodeDraft { id, labels: vec!["Message".into()], properties: all, expiry };
         let contains = self.names.contains;
         let last = self.txn.last_neighbor(self.namespace, chat, Direction::Out, contains)?;
         let (_, slot) = self.create_node(&draft)?;

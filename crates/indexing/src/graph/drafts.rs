@@ -13,6 +13,38 @@ pub struct NodeDraft {
     pub labels: Vec<String>,
     /// Its properties.
     pub properties: Draft,
+    /// When it expires.
+    pub expiry: Expiry,
+}
+
+impl NodeDraft {
+    /// A chat or a message, which get their labels from what they are.
+    pub fn unlabelled(id: Option<String>, properties: Draft) -> Self {
+        Self { id, properties, ..Self::default() }
+    }
+}
+
+/// When a new node expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expiry {
+    /// Never.
+    #[default]
+    Never,
+    /// So many microseconds after the write.
+    After(i64),
+    /// At a time, microseconds UTC.
+    At(i64),
+}
+
+impl Expiry {
+    /// The time, of a write at `now`.
+    pub fn at(self, now: i64) -> Option<i64> {
+        match self {
+            Self::Never => None,
+            Self::After(micros) => Some(now.saturating_add(micros)),
+            Self::At(at) => Some(at),
+        }
+    }
 }
 
 /// What changes on a node or edge.

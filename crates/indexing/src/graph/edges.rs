@@ -1,7 +1,7 @@
 //! Edges, those of users and those that the database makes.
 
 use embedded_db_common::{Draft, Error, Result, Slot, Symbol, clock, names};
-use embedded_db_storage::{EdgeFields, EdgeTimes, ReadTxn};
+use embedded_db_storage::{EdgeFields, EdgeTimes, Kind, ReadTxn};
 
 use super::{EdgeChanges, EdgeDraft, EdgeSuccessor, GraphWriter};
 
@@ -9,13 +9,15 @@ impl GraphWriter<'_, '_> {
     /// Makes an edge; returns its id.
     pub fn create_edge(&mut self, draft: &EdgeDraft) -> Result<(String, Slot)> {
         draft.check()?;
-        let source = self.txn.require_node(self.namespace, &draft.source);
+        let source = self.require_node(&draft.source);
         let source = source.map_err(|error| error.of_field("source"))?;
-        let target = self.txn.require_node(self.namespace, &draft.target);
+        let target = self.require_node(&draft.target);
         let target = target.map_err(|error| error.of_field("target"))?;
         let edge_type = self.txn.intern(&draft.edge_type)?;
         let made = || clock::new_id(&names::snake_case(&draft.edge_type));
         let id = draft.id.clone().unwrap_or_else(made);
+        // What has the id may have expired.
+        self.resolve(Kind::Edge, &id)?;
         let properties = self.encode(&draft.properties)?;
         let times = EdgeTimes {
             valid_from: draft.valid_from,

@@ -44,14 +44,14 @@ impl GraphWriter<'_, '_> {
     pub fn create_embedding(&mut self, draft: &EmbeddingDraft) -> Result<String> {
         let of = |field| move |error: Error| error.of_field(field);
         check_vector(&draft.vector).map_err(of("vector"))?;
-        let node = self.txn.require_node(self.namespace, &draft.node_id).map_err(of("node_id"))?;
+        let node = self.require_node(&draft.node_id).map_err(of("node_id"))?;
         let space = self.space(draft.space.as_deref(), draft.vector.len());
         let (space, record) = space.map_err(of("space"))?;
         check_dimension(&record, draft.vector.len()).map_err(of("vector"))?;
         let id = match &draft.id {
             Some(id) => {
                 names::check("an embedding id", id)?;
-                if self.txn.resolve(self.namespace, Kind::Embedding, id)?.is_some() {
+                if self.resolve(Kind::Embedding, id)?.is_some() {
                     return Err(Error::AlreadyExists { kind: "embedding", id: id.clone() });
                 }
                 id.clone()
@@ -65,7 +65,7 @@ impl GraphWriter<'_, '_> {
     /// Replaces the embedding of a node, of which `id` is a part, by one vector with that id.
     pub fn update_embedding(&mut self, id: &str, vector: &[f32]) -> Result<()> {
         check_vector(vector)?;
-        let found = self.txn.resolve(self.namespace, Kind::Embedding, id)?;
+        let found = self.resolve(Kind::Embedding, id)?;
         let found = found.ok_or_else(|| not_found("embedding", id))?;
         let spaces = self.txn.spaces()?;
         if let Some((_, record)) = spaces.iter().find(|(space, _)| *space == found.space) {
@@ -89,7 +89,7 @@ impl GraphWriter<'_, '_> {
 
     /// Removes the embedding of a node of which `id` is a part. A message gets the model's again.
     pub fn delete_embedding(&mut self, id: &str) -> Result<()> {
-        let found = self.txn.resolve(self.namespace, Kind::Embedding, id)?;
+        let found = self.resolve(Kind::Embedding, id)?;
         let found = found.ok_or_else(|| not_found("embedding", id))?;
         self.txn.delete_embeddings(self.namespace, found.space, found.slot)?;
         let due = self.txn.default_space()? == Some(found.space)

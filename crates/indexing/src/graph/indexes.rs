@@ -102,7 +102,11 @@ impl GraphWriter<'_, '_> {
         let property = self.txn.symbol_name(record.property)?;
         let declared = DeclaredIndex { id: index, record: record.clone(), property };
         for slot in &slots {
-            let node = self.node(*slot)?;
+            // One that has expired is no obstacle to a unique value, and may go meanwhile.
+            if record.unique && self.purge(*slot)? {
+                continue;
+            }
+            let Some(node) = self.txn.node(self.namespace, *slot)? else { continue };
             let labels: Vec<Symbol> = node.labels().collect();
             let properties = node.properties.as_bytes().to_vec();
             self.enter(&declared, &labels, *slot, &properties)?;
@@ -212,9 +216,9 @@ impl GraphWriter<'_, '_> {
         )))
     }
 
-    /// Another node that has a value.
+    /// Another node that has a value. Those that have expired go.
     fn holder(
-        &self,
+        &mut self,
         index: &DeclaredIndex,
         key: &[u8],
         value: &Value,
@@ -226,7 +230,11 @@ impl GraphWriter<'_, '_> {
         }
         let exact = is_exact(value);
         for other in posting(self.txn, self.namespace, index.id, key)? {
-            if other == slot.0 {
+            // One that goes may take others along.
+            if other == slot.0
+                || self.purge(Slot(other))?
+                || self.txn.node_payload(self.namespace, Slot(other))?.is_none()
+            {
                 continue;
             }
             if exact {

@@ -60,16 +60,7 @@ impl GraphWriter<'_, '_> {
     /// Edge and entity of each mention that was derived from a message. Edges of this type that a
     /// user has made are the user's.
     pub(super) fn derived_mentions(&self, slot: Slot) -> Result<Vec<(Slot, Slot)>> {
-        let mut derived = Vec::new();
-        for end in self.ends(slot, Direction::Out, self.names.mentions)? {
-            let edge = self.txn.edge(self.namespace, end.edge)?;
-            if edge.is_some_and(|edge| edge.derived)
-                && self.is_labelled(end.node, self.names.entity)?
-            {
-                derived.push((end.edge, end.node));
-            }
-        }
-        Ok(derived)
+        self.look().derived_mentions(slot)
     }
 
     /// A message is no longer counted in the relations of one of its entities; others may take its
@@ -123,6 +114,9 @@ impl GraphWriter<'_, '_> {
         let key = text_value(&fold(name));
         let known = crate::posting(self.txn, self.namespace, IndexId::ENTITY_KEY, &key)?;
         for slot in known {
+            if self.purge_expired(Slot(slot))? {
+                continue;
+            }
             let Some(node) = self.txn.node(self.namespace, Slot(slot))? else { continue };
             if let Some(ValueRef::Str(label)) = node.properties.get(self.names.label)?
                 && fold(label) == fold(name)
@@ -135,7 +129,8 @@ impl GraphWriter<'_, '_> {
         properties.set("entity_type", &Value::Str(entity_type.to_owned()))?;
         properties.set("aliases", &Value::List(Vec::new()))?;
         properties.set("mention_count", &Value::Int(0))?;
-        let draft = NodeDraft { id: None, labels: vec!["Entity".into()], properties };
+        let labels = vec!["Entity".into()];
+        let draft = NodeDraft { labels, properties, ..NodeDraft::default() };
         let (_, slot) = self.make_node(&draft, true)?;
         self.txn.post(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
         Ok(slot)
@@ -160,7 +155,7 @@ impl GraphWriter<'_, '_> {
             _ => by.max(0),
         };
         let old = node.properties.as_bytes().to_vec();
-        if count <= 0 && !self.is_tied(entity)? {
+        if count <= 0 && !self.look().is_tied(entity, |_, _| false)? {
             return self.remove_node(entity);
         }
         let mut changes = Changes::default();
@@ -168,26 +163,6 @@ impl GraphWriter<'_, '_> {
         let properties = self.merge(&old, &changes)?;
         self.txn.touch_node(self.namespace, entity, &properties)?;
         self.reindex(entity, Some(&old), Some(&properties))
-    }
-
-    /// Whether a user has tied an entity that no message mentions to something. Mentions and relations
-    /// that the weaver made were counted, so that of those none is left.
-    fn is_tied(&self, entity: Slot) -> Result<bool> {
-        let (mut tied, mut relations) = (false, Vec::new());
-        for direction in [Direction::Out, Direction::In] {
-            self.txn.neighbors(self.namespace, entity, direction, None, |edge_type, end| {
-                if edge_type == self.names.related_to {
-                    relations.push(end.edge);
-                } else {
-                    tied = true;
-                }
-                !tied
-            })?;
-        }
-        for edge in relations {
-            tied |= self.txn.edge(self.namespace, edge)?.is_some_and(|edge| !edge.derived);
-        }
-        Ok(tied)
     }
 
     /// Counts a message in the relations between the entities it mentions.

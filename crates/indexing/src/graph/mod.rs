@@ -5,8 +5,10 @@ mod chats;
 mod drafts;
 mod edges;
 mod embeddings;
+mod expiry;
 mod facts;
 mod indexes;
+mod look;
 mod mentions;
 mod nodes;
 mod recipes;
@@ -23,7 +25,11 @@ use crate::properties::DeclaredIndex;
 use crate::recipes::Recipes;
 use crate::schema::Names;
 
-pub use drafts::{Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, NodeDraft};
+pub(crate) use look::Look;
+
+pub use drafts::{
+    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, NodeDraft,
+};
 pub use embeddings::{check_dimension, check_vector};
 pub use indexes::duplicates;
 pub use mentions::fold;
@@ -40,12 +46,14 @@ pub struct GraphWriter<'t, 'e> {
     indexes: Option<Arc<[DeclaredIndex]>>,
     /// What is declared of labels, once it was asked for.
     recipes: Option<Arc<Recipes>>,
+    /// Whether the time of a node has come, once it was asked for.
+    is_due: Option<bool>,
 }
 
 impl<'t, 'e> GraphWriter<'t, 'e> {
     /// A writer over a transaction.
     pub fn new(txn: &'t mut WriteTxn<'e>, names: &'t Names, namespace: NamespaceId) -> Self {
-        Self { txn, names, namespace, indexes: None, recipes: None }
+        Self { txn, names, namespace, indexes: None, recipes: None, is_due: None }
     }
 
     fn node(&self, slot: Slot) -> Result<NodeRecord<'_>> {
@@ -54,31 +62,26 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         })
     }
 
-    /// Users may tie anything together, twice over: whether a node is (still) there with a label.
+    pub(crate) fn look(&self) -> Look<'_, WriteTxn<'e>> {
+        Look { txn: self.txn, names: self.names, namespace: self.namespace }
+    }
+
     fn is_labelled(&self, slot: Slot, label: Symbol) -> Result<bool> {
-        Ok(self.txn.node(self.namespace, slot)?.is_some_and(|node| node.has_label(label)))
+        self.look().is_labelled(slot, label)
     }
 
-    /// Nodes at the other end of edges of one type.
     fn targets(&self, slot: Slot, direction: Direction, edge_type: Symbol) -> Result<Vec<Slot>> {
-        let ends = self.ends(slot, direction, edge_type)?;
-        Ok(ends.into_iter().map(|neighbor| neighbor.node).collect())
+        self.look().targets(slot, direction, edge_type)
     }
 
-    /// Edges of one type, each with the node at its other end.
     fn ends(&self, slot: Slot, direction: Direction, edge_type: Symbol) -> Result<Vec<Neighbor>> {
-        let mut out = Vec::new();
-        self.txn.neighbors(self.namespace, slot, direction, Some(edge_type), |_, neighbor| {
-            out.push(neighbor);
-            true
-        })?;
-        Ok(out)
+        self.look().ends(slot, direction, edge_type)
     }
 
     /// What tells one state of an object from another; 0 when there is none, and for a retracted edge.
     /// That of a node or edge is its version, that of an embedding the LSN of its last write.
-    pub fn version(&self, kind: Kind, id: &str) -> Result<u64> {
-        let Some(found) = self.txn.resolve(self.namespace, kind, id)? else { return Ok(0) };
+    pub fn version(&mut self, kind: Kind, id: &str) -> Result<u64> {
+        let Some(found) = self.resolve(kind, id)? else { return Ok(0) };
         Ok(match kind {
             Kind::Node => self.node(found.slot)?.version,
             Kind::Namespace => 0,

@@ -2,7 +2,7 @@
 
 use embedded_db_common::record::Properties;
 use embedded_db_common::{Draft, Error, Result, Slot, Symbol, clock, encode_properties, names};
-use embedded_db_storage::{Direction, IndexId, ReadTxn, text_value};
+use embedded_db_storage::{Direction, IndexId, Kind, NodeTimes, ReadTxn, text_value};
 
 use super::{Artefact, Changes, GraphWriter, NodeDraft};
 
@@ -44,7 +44,12 @@ impl GraphWriter<'_, '_> {
             }
             None => clock::new_id(&names::snake_case(&draft.labels[0])),
         };
+        // What has the id may have expired.
+        self.resolve(Kind::Node, &id)?;
         let properties = self.encode(&draft.properties)?;
+        let (created_at, updated_at) = times;
+        let times =
+            NodeTimes { created_at, updated_at, expires_at: draft.expiry.at(self.txn.now()) };
         let (namespace, txn) = (self.namespace, &mut *self.txn);
         let slot = txn.restore_node(namespace, &id, &labels, &properties, derived, version, times);
         let slot = slot.map_err(|error| match error {
@@ -95,12 +100,15 @@ impl GraphWriter<'_, '_> {
         let (chat, message) = (node.has_label(self.names.chat), node.has_label(self.names.message));
         let entity = node.has_label(self.names.entity);
         if chat {
-            for owned in self.targets(slot, Direction::Out, self.names.contains)? {
-                if self.is_labelled(owned, self.names.message)? {
-                    self.delete_message(owned, false)?;
+            let (messages, _) = self.look().owned(slot)?;
+            for message in messages {
+                // A message may be tied to its chat twice.
+                if self.is_labelled(message, self.names.message)? {
+                    self.delete_message(message, false)?;
                 }
             }
-            for summary in self.targets(slot, Direction::In, self.names.summarizes)? {
+            let (_, summaries) = self.look().owned(slot)?;
+            for summary in summaries {
                 if self.is_labelled(summary, self.names.summary)? {
                     self.remove_node(summary)?;
                 }

@@ -180,6 +180,12 @@ impl GraphWriter<'_, '_> {
         Ok(())
     }
 
+    /// Says when a node that was restored expires; one that is gone again has no need of it.
+    pub fn restore_expiry(&mut self, id: &str, expires_at: i64) -> Result<()> {
+        let Some(found) = self.resolve(Kind::Node, id)? else { return Ok(()) };
+        self.txn.restore_expiry(self.namespace, found.slot, Some(expires_at))
+    }
+
     /// Says what of a node is due, and that nothing else is but a vector that it lacks.
     pub fn restore_due(&mut self, id: &str, due: &[Artefact]) -> Result<()> {
         let slot = self.txn.require_node(self.namespace, id)?;

@@ -12,7 +12,7 @@ use embedded_db_common::{NamespaceId, Result, Slot, SpaceId, Symbol};
 
 use crate::adjacency::{self, CHUNK_ENTRIES};
 use crate::indexes::index_definition;
-use crate::keys::{Kind, Table};
+use crate::keys::{Kind, Table, parse_expiry};
 use crate::postings::{Container, IndexId};
 use crate::read::{ReadTxn, Resolved, meta, symbols};
 use crate::records::{EdgeRecord, NodeRecord};
@@ -26,8 +26,10 @@ pub fn check_invariants<T: ReadTxn>(
     interrupted: &dyn Fn() -> Result<()>,
     problem: &mut dyn FnMut(String),
 ) -> Result<()> {
-    let (names, nodes, symbols, bytes) = Default::default();
-    let mut check = Check { txn, interrupted, problem, rows: 0, names, nodes, symbols, bytes };
+    let (names, nodes, symbols, bytes, expiring) = Default::default();
+    let rows = 0;
+    let mut check =
+        Check { txn, interrupted, problem, rows, names, nodes, symbols, bytes, expiring };
     check.namespaces()?;
     check.symbols()?;
     check.nodes()?;
@@ -40,6 +42,7 @@ pub fn check_invariants<T: ReadTxn>(
     check.hashes()?;
     check.postings()?;
     check.work()?;
+    check.expiries()?;
     check.dropped_namespaces()
 }
 
@@ -53,6 +56,8 @@ struct Check<'a, T> {
     symbols: HashSet<Symbol>,
     /// Bytes of the payloads that count.
     bytes: HashMap<NamespaceId, u64>,
+    /// When nodes expire, by their records.
+    expiring: HashMap<(NamespaceId, Slot), i64>,
 }
 
 /// All rows of a table.
@@ -158,6 +163,9 @@ impl<T: ReadTxn> Check<'_, T> {
             self.nodes.entry(namespace).or_default().insert(slot);
             *self.bytes.entry(namespace).or_default() += payload.len() as u64;
             let node = self.txn.located(Table::Nodes, key, NodeRecord::parse(payload))?;
+            if let Some(at) = node.expires_at {
+                self.expiring.insert((namespace, slot), at);
+            }
             for label in node.labels() {
                 self.named(namespace, node.id, label);
             }
@@ -361,6 +369,33 @@ impl<T: ReadTxn> Check<'_, T> {
         })?;
         for (namespace, slot, artefact) in lost {
             let text = format!("work {artefact} on {slot:?} failed, which is no node");
+            self.report(namespace, &text);
+        }
+        Ok(())
+    }
+
+    /// The table of expiries says of each node that expires when, and nothing else.
+    fn expiries(&mut self) -> Result<()> {
+        for row in rows(self.txn, Table::Expiry)? {
+            let (key, payload) = row?;
+            self.tick()?;
+            let parts = parse_expiry(key).filter(|_| payload.is_empty());
+            let Some((namespace, at, slot)) = parts else {
+                self.report(namespace_of(key), "an expiry is not in its form");
+                continue;
+            };
+            match self.expiring.get(&(namespace, slot)) {
+                Some(known) if *known == at => {
+                    self.expiring.remove(&(namespace, slot));
+                }
+                _ => self.report(
+                    namespace,
+                    &format!("{slot:?} is listed as expiring at {at} µs, which it does not"),
+                ),
+            }
+        }
+        for ((namespace, slot), at) in std::mem::take(&mut self.expiring) {
+            let text = format!("{slot:?} expires at {at} µs, but is not listed");
             self.report(namespace, &text);
         }
         Ok(())

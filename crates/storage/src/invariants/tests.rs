@@ -24,8 +24,8 @@ fn sound() -> Arc<Store> {
         .write(|txn| {
             txn.create_namespace("default")?;
             let label = txn.intern("Thing")?;
-            let a = txn.insert_node(NS, "a", &[label], &[], false)?;
-            let b = txn.insert_node(NS, "b", &[label], &[], false)?;
+            let a = txn.insert_node(NS, "a", &[label], &[], false, None)?;
+            let b = txn.insert_node(NS, "b", &[label], &[], false, None)?;
             for n in 0..3 {
                 let fields = EdgeFields {
                     derived: false,
@@ -114,9 +114,46 @@ fn a_symbol_that_was_never_given() {
 fn a_label_without_a_name() {
     let found = after(|txn| {
         let label = Symbol(9_999);
-        txn.insert_node(NS, "c", &[label], &[], false).map(drop)
+        txn.insert_node(NS, "c", &[label], &[], false, None).map(drop)
     });
     assert_only(&found, "\"c\" uses");
+}
+
+#[test]
+fn an_expiry_that_is_not_listed() {
+    let found = after(|txn| {
+        let label = txn.intern("Thing")?;
+        let node = txn.insert_node(NS, "c", &[label], &[], false, Some(-5))?;
+        txn.delete(Table::Expiry, &keys::expiry(NS, -5, node)).map(drop)
+    });
+    assert_only(&found, "Slot#2 expires at -5 µs, but is not listed");
+}
+
+#[test]
+fn an_expiry_of_what_does_not_expire() {
+    for slot in [Slot(0), NOBODY] {
+        let found =
+            after(move |txn| txn.put(Table::Expiry, &keys::expiry(NS, 7, slot), Vec::new()));
+        assert_only(&found, &format!("{slot:?} is listed as expiring at 7 µs, which it does not"));
+    }
+}
+
+#[test]
+fn an_expiry_under_another_time() {
+    let found = after(|txn| {
+        txn.set_expiry(NS, Slot(0), Some(7))?;
+        txn.delete(Table::Expiry, &keys::expiry(NS, 7, Slot(0)))?;
+        txn.put(Table::Expiry, &keys::expiry(NS, 8, Slot(0)), Vec::new())
+    });
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].contains("at 8 µs, which it does not"), "{found:#?}");
+    assert!(found[1].contains("at 7 µs, but is not listed"), "{found:#?}");
+}
+
+#[test]
+fn an_expiry_that_is_not_in_its_form() {
+    let found = after(|txn| txn.put(Table::Expiry, &Key::new(NS).u8(1), Vec::new()));
+    assert_only(&found, "an expiry is not in its form");
 }
 
 #[test]
@@ -274,8 +311,9 @@ fn the_check_can_be_interrupted() {
     let store = sound();
     let write = |txn: &mut WriteTxn<'_>| {
         let label = txn.intern("Thing")?;
-        (0..2 * ROWS)
-            .try_for_each(|n| txn.insert_node(NS, &format!("n{n}"), &[label], &[], false).map(drop))
+        (0..2 * ROWS).try_for_each(|n| {
+            txn.insert_node(NS, &format!("n{n}"), &[label], &[], false, None).map(drop)
+        })
     };
     store.write(write).unwrap();
     let interrupted = || Err(embedded_db_common::Error::Interrupted);

@@ -6,18 +6,19 @@ mod snapshot;
 mod symbols;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use embedded_db_common::clock::StoreTime;
 use embedded_db_common::record::Damaged;
-use embedded_db_common::{Durability, Error, Result, clock};
+use embedded_db_common::{Durability, Error, Result};
 use heed::WithoutTls;
 use heed::types::Bytes;
 
 use self::gate::Gate;
 use self::opening::Environment;
-pub use self::snapshot::Snapshot;
+pub use self::snapshot::{Sight, Snapshot};
 pub use self::symbols::Symbols;
 pub(crate) use self::symbols::{stored_symbol, stored_symbol_name, symbol_key, symbol_name_key};
 use crate::data_file::DataFile;
@@ -43,6 +44,14 @@ pub struct Store {
     pub(crate) gate: Gate,
     pub(crate) writer: GroupWriter,
     pub(crate) symbols: Arc<Symbols>,
+    /// The time of writes, and of what a snapshot sees as expired.
+    pub(crate) time: StoreTime,
+    /// The earliest time at which a node is to go, of those written since somebody asked.
+    next_expiry: AtomicI64,
+    /// The newest state, by its LMDB transaction, that was seen to have nothing that expires.
+    lasting: AtomicUsize,
+    /// The newest state whose time the store's is not before.
+    timed: AtomicUsize,
     path: PathBuf,
     /// The file behind the store.
     data_file: DataFile,
@@ -104,7 +113,8 @@ impl Store {
             self.gate.leave();
             self.lmdb_error(error)
         })?;
-        let snapshot = Snapshot { txn: Some(txn), store: Arc::clone(self), taken: Instant::now() };
+        let (txn, store, taken) = (Some(txn), Arc::clone(self), Instant::now());
+        let snapshot = Snapshot { txn, store, taken, hidden: None };
         let taken = snapshot.taken;
         self.data_file.require_pages(taken, || self.env.info().last_page_number)?;
         Ok(snapshot)
@@ -156,6 +166,22 @@ impl Store {
         // A group that is being written ends first.
         let _leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
         self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// The earliest time at which a node is to go, as far as this process has written it since the
+    /// last time that it was taken; `i64::MAX` when there is none.
+    pub fn next_expiry(&self) -> i64 {
+        self.next_expiry.load(Ordering::SeqCst)
+    }
+
+    /// Forgets it; who looks at the store from now on sees what it stood for.
+    pub fn take_next_expiry(&self) {
+        self.next_expiry.store(i64::MAX, Ordering::SeqCst);
+    }
+
+    /// A node that was committed is to go then.
+    pub(crate) fn expires(&self, at: i64) {
+        self.next_expiry.fetch_min(at, Ordering::SeqCst);
     }
 
     /// The names behind symbols; they outlive the store.
@@ -281,11 +307,6 @@ pub fn row_counts(txn: &impl ReadTxn) -> Result<Vec<(&'static str, u64)>> {
 /// Longest user id of any kind fits a key.
 const _: () = assert!(4 + 1 + embedded_db_common::MAX_NAME <= 288 && Kind::Node as u8 == 1);
 
-/// The time of a write: the wall clock, but never before an earlier write.
-pub(crate) fn write_time(last: i64) -> i64 {
-    clock::now().max(last)
-}
-
 #[cfg(test)]
 mod tests {
     use std::thread;
@@ -378,7 +399,7 @@ mod tests {
     fn write(store: &Arc<Store>, id: String, size: usize) -> Result<()> {
         store.write(move |txn| {
             let label = txn.intern("Thing")?;
-            txn.insert_node(NS, &id, &[label], &vec![1; size], false).map(drop)
+            txn.insert_node(NS, &id, &[label], &vec![1; size], false, None).map(drop)
         })
     }
 

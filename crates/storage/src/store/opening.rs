@@ -3,10 +3,11 @@
 use std::fs;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
+use embedded_db_common::clock::StoreTime;
 use embedded_db_common::{Durability, Error, Options, Result};
 use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions};
 
@@ -116,6 +117,10 @@ impl Store {
             gate: Gate::default(),
             writer: GroupWriter::default(),
             symbols: Arc::new(Symbols::new(Weak::clone(store), name)),
+            time: StoreTime::new(),
+            next_expiry: AtomicI64::new(i64::MAX),
+            lasting: AtomicUsize::new(usize::MAX),
+            timed: AtomicUsize::new(0),
             path,
             data_file,
             map_size_max: options.map_size_max,

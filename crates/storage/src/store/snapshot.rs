@@ -1,12 +1,15 @@
 //! Snapshots.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use embedded_db_common::{Result, Symbol};
+use embedded_db_common::{NamespaceId, Result, Symbol};
 use heed::{RoTxn, WithoutTls};
 
 use super::{Store, stored_symbol, stored_symbol_name};
+use crate::hidden::Hidden;
+use crate::keys::Table;
 use crate::read::ReadTxn;
 
 /// A consistent state of the store. It pins old pages: keep it short.
@@ -14,6 +17,14 @@ pub struct Snapshot {
     pub(super) txn: Option<RoTxn<'static, WithoutTls>>,
     pub(super) store: Arc<Store>,
     pub(super) taken: Instant,
+    pub(super) hidden: Option<(NamespaceId, Arc<Hidden>)>,
+}
+
+/// What a snapshot sees: its state, and what is hidden of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight {
+    state: usize,
+    hidden: Option<(NamespaceId, usize)>,
 }
 
 impl Snapshot {
@@ -26,6 +37,44 @@ impl Snapshot {
     /// namespaces and indexes.
     pub fn state(&self) -> usize {
         self.txn.as_ref().expect("only drop takes the transaction").id()
+    }
+
+    /// What it sees. Two snapshots of the same sight give the same answers, as long as one is there.
+    pub fn sight(&self) -> Sight {
+        let hidden = self.hidden.as_ref();
+        let hidden = hidden.map(|(namespace, hidden)| (*namespace, Arc::as_ptr(hidden).addr()));
+        Sight { state: self.state(), hidden }
+    }
+
+    /// Whether a node of any namespace will expire, or has.
+    pub fn has_expiries(&self) -> Result<bool> {
+        let lasting = &self.store.lasting;
+        if lasting.load(Ordering::Relaxed) == self.state() {
+            return Ok(false);
+        }
+        let empty = self.store.table(Table::Expiry).is_empty(self.raw());
+        let empty = empty.map_err(|error| self.store.lmdb_error(error))?;
+        if empty {
+            lasting.store(self.state(), Ordering::Relaxed);
+        }
+        Ok(!empty)
+    }
+
+    /// The time now, for what has expired: not before the state was written.
+    pub fn instant(&self) -> Result<i64> {
+        // No time is before the last one that was given.
+        let (timed, state) = (&self.store.timed, self.state());
+        if timed.load(Ordering::Acquire) >= state {
+            return Ok(self.store.time.now(i64::MIN));
+        }
+        let at = self.store.time.now(self.counters()?.time);
+        timed.fetch_max(state, Ordering::AcqRel);
+        Ok(at)
+    }
+
+    /// From now on reads of a namespace do not see these nodes.
+    pub fn hide(&mut self, namespace: NamespaceId, hidden: Arc<Hidden>) {
+        self.hidden = Some((namespace, hidden));
     }
 
     /// The store it was taken of.
@@ -54,6 +103,11 @@ impl ReadTxn for Snapshot {
 
     fn raw(&self) -> &RoTxn<'_> {
         self.txn.as_ref().expect("only drop takes the transaction")
+    }
+
+    fn hidden(&self, namespace: NamespaceId) -> Option<&Hidden> {
+        let (of, hidden) = self.hidden.as_ref()?;
+        (*of == namespace).then_some(hidden)
     }
 
     fn symbol(&self, name: &str) -> Result<Option<Symbol>> {

@@ -17,7 +17,7 @@ use heed::{RoTxn, RwTxn};
 use crate::keys::{self, Key, Table};
 use crate::read::{ReadTxn, meta};
 use crate::records::{ChangeRecord, DatabaseCounters, NamespaceCounters};
-use crate::store::{Store, stored_symbol, stored_symbol_name, write_time};
+use crate::store::{Store, stored_symbol, stored_symbol_name};
 
 /// Counters and names as the jobs of a group have left them so far.
 #[derive(Clone)]
@@ -26,6 +26,8 @@ pub(crate) struct GroupState {
     namespaces: HashMap<NamespaceId, NamespaceCounters>,
     new_symbols: Vec<(Symbol, Arc<str>)>,
     now: i64,
+    /// The earliest time at which a node is to go that the jobs have written.
+    expires: i64,
     pub(crate) dirty: bool,
 }
 
@@ -39,9 +41,10 @@ impl GroupState {
                 .map_err(|damaged| store.corruption(Table::Meta, &key, damaged))?,
             None => DatabaseCounters::default(),
         };
-        let now = write_time(counters.time);
+        let now = store.time.now(counters.time);
         let (namespaces, new_symbols) = Default::default();
-        Ok(Self { counters, namespaces, new_symbols, now, dirty: false })
+        let expires = i64::MAX;
+        Ok(Self { counters, namespaces, new_symbols, now, expires, dirty: false })
     }
 
     pub(crate) fn store(&mut self, store: &Store, txn: &mut RwTxn<'_>) -> heed::Result<()> {
@@ -64,6 +67,10 @@ impl GroupState {
         for (symbol, name) in &self.new_symbols {
             store.symbols.insert(*symbol, name);
         }
+    }
+
+    pub(crate) fn publish_expiry(&self, store: &Store) {
+        store.expires(self.expires);
     }
 }
 
@@ -97,6 +104,11 @@ impl<'e> WriteTxn<'e> {
     /// What was recorded at another place at `time` comes before all that is written from here on.
     pub fn not_before(&mut self, time: i64) {
         self.state.now = self.state.now.max(time);
+    }
+
+    /// A node is to go then.
+    fn expires(&mut self, at: i64) {
+        self.state.expires = self.state.expires.min(at);
     }
 
     fn failed(&mut self, error: heed::Error) -> Error {

@@ -7,10 +7,11 @@ use super::{WriteTxn, check_properties, slots_used_up};
 use crate::keys::{self, Kind, Table};
 use crate::postings::IndexId;
 use crate::read::{ReadTxn, Resolved};
-use crate::records::{ChangeOp, ChangeRecord, NodeRecord};
+use crate::records::{ChangeOp, ChangeRecord, NodeRecord, NodeTimes};
 
 impl WriteTxn<'_> {
-    /// Stores a new node; its id must be free. `derived` says that the database makes it by itself.
+    /// Stores a new node; its id must be free. `derived` says that the database makes it by itself,
+    /// `expires_at` when it is to go.
     pub fn insert_node(
         &mut self,
         namespace: NamespaceId,
@@ -18,12 +19,14 @@ impl WriteTxn<'_> {
         labels: &[Symbol],
         properties: &[u8],
         derived: bool,
+        expires_at: Option<i64>,
     ) -> Result<Slot> {
         let now = self.now();
-        self.restore_node(namespace, id, labels, properties, derived, 1, (now, now))
+        let times = NodeTimes { created_at: now, updated_at: now, expires_at };
+        self.restore_node(namespace, id, labels, properties, derived, 1, times)
     }
 
-    /// The same for a node that was stored before, with its version and its times: made and changed.
+    /// The same for a node that was stored before, with its version and its times.
     #[allow(clippy::too_many_arguments)]
     pub fn restore_node(
         &mut self,
@@ -33,7 +36,7 @@ impl WriteTxn<'_> {
         properties: &[u8],
         derived: bool,
         version: u64,
-        times: (i64, i64),
+        times: NodeTimes,
     ) -> Result<Slot> {
         check_properties(id, properties)?;
         if self.resolve(namespace, Kind::Node, id)?.is_some() {
@@ -44,7 +47,9 @@ impl WriteTxn<'_> {
         counters.node_slots = counters.node_slots.checked_add(1).ok_or_else(slots_used_up)?;
         counters.nodes += 1;
         self.put_id(namespace, Kind::Node, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
+        let expires_at = times.expires_at;
         self.put_node(namespace, slot, derived, version, times, id, labels, properties)?;
+        self.move_expiry(namespace, slot, None, expires_at)?;
         for label in labels {
             self.post(namespace, IndexId::LABEL, &label.0.to_be_bytes(), slot)?;
         }
@@ -60,7 +65,7 @@ impl WriteTxn<'_> {
     ) -> Result<()> {
         let node = self.existing_node(namespace, slot)?;
         let (id, version) = (node.id.to_owned(), node.version + 1);
-        let times = (node.created_at, self.now());
+        let times = NodeTimes { updated_at: self.now(), ..node.times() };
         let (derived, labels): (bool, Vec<Symbol>) = (node.derived, node.labels().collect());
         check_properties(&id, properties)?;
         self.put_node(namespace, slot, derived, version, times, &id, &labels, properties)
@@ -75,9 +80,70 @@ impl WriteTxn<'_> {
     ) -> Result<()> {
         let node = self.existing_node(namespace, slot)?;
         let (id, version) = (node.id.to_owned(), node.version);
-        let times = (node.created_at, node.updated_at);
+        let times = node.times();
         let (derived, labels): (bool, Vec<Symbol>) = (node.derived, node.labels().collect());
         self.put_node(namespace, slot, derived, version, times, &id, &labels, properties)
+    }
+
+    /// Sets when a node expires, or that it does not: a change by a user.
+    pub fn set_expiry(
+        &mut self,
+        namespace: NamespaceId,
+        slot: Slot,
+        expires_at: Option<i64>,
+    ) -> Result<()> {
+        let times =
+            NodeTimes { updated_at: self.now(), ..self.existing_node(namespace, slot)?.times() };
+        let version = self.existing_node(namespace, slot)?.version + 1;
+        self.put_expiry(namespace, slot, version, NodeTimes { expires_at, ..times })
+    }
+
+    /// The same for a node that was stored before: no change of it.
+    pub fn restore_expiry(
+        &mut self,
+        namespace: NamespaceId,
+        slot: Slot,
+        expires_at: Option<i64>,
+    ) -> Result<()> {
+        let node = self.existing_node(namespace, slot)?;
+        let (version, times) = (node.version, NodeTimes { expires_at, ..node.times() });
+        self.put_expiry(namespace, slot, version, times)
+    }
+
+    fn put_expiry(
+        &mut self,
+        namespace: NamespaceId,
+        slot: Slot,
+        version: u64,
+        times: NodeTimes,
+    ) -> Result<()> {
+        let node = self.existing_node(namespace, slot)?;
+        let (id, before) = (node.id.to_owned(), node.expires_at);
+        let (derived, labels): (bool, Vec<Symbol>) = (node.derived, node.labels().collect());
+        let properties = node.properties.as_bytes().to_vec();
+        self.put_node(namespace, slot, derived, version, times, &id, &labels, &properties)?;
+        self.move_expiry(namespace, slot, before, times.expires_at)
+    }
+
+    /// Keeps the table of expiries in step with a record.
+    fn move_expiry(
+        &mut self,
+        namespace: NamespaceId,
+        slot: Slot,
+        before: Option<i64>,
+        after: Option<i64>,
+    ) -> Result<()> {
+        if before == after {
+            return Ok(());
+        }
+        if let Some(before) = before {
+            self.delete(Table::Expiry, &keys::expiry(namespace, before, slot))?;
+        }
+        if let Some(after) = after {
+            self.put(Table::Expiry, &keys::expiry(namespace, after, slot), Vec::new())?;
+            self.expires(after);
+        }
+        Ok(())
     }
 
     /// Removes a node with its edges, vectors and work. Properties in postings of their own are the
@@ -85,6 +151,7 @@ impl WriteTxn<'_> {
     pub fn delete_node(&mut self, namespace: NamespaceId, slot: Slot) -> Result<()> {
         let node = self.existing_node(namespace, slot)?;
         let (id, version) = (node.id.to_owned(), node.version);
+        let expires_at = node.expires_at;
         let labels: Vec<Symbol> = node.labels().collect();
         for edge in self.edges_of(namespace, slot)? {
             self.delete_edge(namespace, edge)?;
@@ -96,6 +163,7 @@ impl WriteTxn<'_> {
         for label in &labels {
             self.unpost(namespace, IndexId::LABEL, &label.0.to_be_bytes(), slot)?;
         }
+        self.move_expiry(namespace, slot, expires_at, None)?;
         self.delete_record(namespace, Table::Nodes, &keys::slot(namespace, slot))?;
         self.delete(Table::Ids, &keys::id(namespace, Kind::Node, &id))?;
         self.namespace_state(namespace)?.nodes -= 1;
@@ -117,24 +185,14 @@ impl WriteTxn<'_> {
         slot: Slot,
         derived: bool,
         version: u64,
-        (created_at, updated_at): (i64, i64),
+        times: NodeTimes,
         id: &str,
         labels: &[Symbol],
         properties: &[u8],
     ) -> Result<()> {
         let lsn = self.next_lsn();
         let mut payload = Vec::with_capacity(64 + id.len() + properties.len());
-        NodeRecord::encode(
-            &mut payload,
-            derived,
-            lsn,
-            version,
-            created_at,
-            updated_at,
-            id,
-            labels,
-            properties,
-        );
+        NodeRecord::encode(&mut payload, derived, lsn, version, times, id, labels, properties);
         self.put_record(namespace, Table::Nodes, &keys::slot(namespace, slot), payload)?;
         let (kind, op, space) = (Kind::Node, ChangeOp::Put, SpaceId(0));
         self.change(ChangeRecord { namespace, kind, op, slot, space, version, id }, labels)

@@ -87,7 +87,7 @@ pub(crate) fn node(store: &Arc<Store>, namespace: NamespaceId, id: &str) -> Resu
 
 pub(crate) fn bare_node(txn: &mut WriteTxn<'_>, namespace: NamespaceId, id: &str) -> Result<Slot> {
     let label = txn.intern("Thing")?;
-    txn.insert_node(namespace, id, &[label], &[], false)
+    txn.insert_node(namespace, id, &[label], &[], false, None)
 }
 
 /// An edge without properties.

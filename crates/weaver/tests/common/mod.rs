@@ -9,7 +9,7 @@ use std::time::Duration;
 use embedded_db_common::{
     ActivityLevel, Draft, NamespaceId, Options, Result, Slot, SpaceId, Value, WeaverOptions,
 };
-use embedded_db_indexing::graph::{Artefact, Changes, GraphWriter};
+use embedded_db_indexing::graph::{Artefact, Changes, GraphWriter, NodeDraft};
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{Direction, ReadTxn, SpaceRecord, Store};
 use embedded_db_testing::FakeModels;
@@ -84,7 +84,7 @@ impl Bench {
             let chat = writer.ensure_chat("chat")?;
             let mut properties = Draft::new();
             properties.set("content", &Value::Str(content.clone()))?;
-            writer.add_message(chat, "chat", None, &properties)
+            writer.add_message(chat, "chat", &NodeDraft::unlabelled(None, properties))
         })
     }
 
