@@ -6,6 +6,8 @@ had been deleted by hand.
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -703,6 +705,50 @@ def test_a_short_time_to_live_ends_by_itself(db):
         assert datetime.now(UTC) < limit, "nobody has to write or ask for it to be deleted"
 
 
+def test_threads_read_and_write_while_things_expire(path):
+    with EmbeddedDB(path, ml=None, durability="memory") as db:
+        chat = db.create_chat(id="chat")
+        db.create_node({"id": "hub", "label": "Hub"})
+
+        def write(thread):
+            for n in range(150):
+                id = f"t{thread}n{n}"
+                db.create_node({"id": id, "label": "Note", "ttl": 0.001 * (1 + n % 40)})
+                edge = {"source": "hub", "target": id, "type": "T"}
+                with suppress(NotFound):  # it may have gone already
+                    db.create_edge(edge)
+                chat.add_message(f"message {n} of {thread}", ttl=0.002 * (1 + n % 20))
+
+        def read(_):
+            for _ in range(100):
+                with db.snapshot() as s:
+                    notes = {node.id for node in s.nodes("Note")}
+                    assert s.count("Note") == len(notes)
+                    assert {node.id for node in s.neighbors("hub")} <= notes
+                    assert {edge.target for edge in s.edges("hub")} <= notes
+                    assert {r.node.id for r in s.query(labels=["Note"], limit=1000)} == notes
+                    messages = [node.id for node in s.neighbors("chat", "CONTAINS")]
+                    chain = (
+                        [visit.node.id for visit in s.traverse(messages[0], "NEXT")]
+                        if messages
+                        else []
+                    )
+                    assert set(chain) <= set(messages)
+
+        with ThreadPoolExecutor(6) as pool:
+            jobs = [pool.submit(write, n) for n in range(3)]
+            jobs += [pool.submit(read, n) for n in range(3)]
+            for job in jobs:
+                job.result(timeout=120)
+        end = max(node.expires_at or node.created_at for node in db.nodes())
+        while datetime.now(UTC) <= end:
+            pass
+        db.flush(timeout=60)
+        assert names(db.nodes()) == ["chat", "hub"]
+        assert db.stats()["tables"]["nodes"] == 2
+        assert db.verify()["ok"]
+
+
 # ---------------------------------------------------------------------- processes
 
 
@@ -936,6 +982,8 @@ class Histories(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([500, 1500, 4000, -700, -3000]))
     def jump(self, seconds):
         self.move(seconds)
+        # Nobody knows of a time at which nobody looked at the clock.
+        self.db.namespace("time").create_node({"label": "Tick"})
 
     def move(self, seconds):
         self.clock.move(seconds)
@@ -958,7 +1006,8 @@ class Histories(RuleBasedStateMachine):
     def flush(self):
         self.sweep()
         self.db.flush(timeout=60)
-        assert self.db.stats()["tables"]["nodes"] == len(self.nodes)
+        ticks = self.db.namespace("time").count()
+        assert self.db.stats()["tables"]["nodes"] == len(self.nodes) + ticks
 
     @precondition(lambda self: self.held is None)
     @rule(read_only=st.booleans())

@@ -45,14 +45,30 @@ impl GraphWriter<'_, '_> {
         let (mut due, now) = (Vec::new(), self.txn.now());
         self.txn.expiries(self.namespace, i64::MIN, |at, slot| {
             if at <= now && due.len() < most {
-                due.push(slot);
+                due.push((at, slot));
             }
             at <= now && due.len() < most
         })?;
-        for slot in &due {
-            self.purge_expired(*slot)?;
+        for (at, slot) in &due {
+            if !self.purge_expired(*slot)? && self.is_listed(*at, *slot)? {
+                return Err(Error::Corruption {
+                    path: self.txn.store().path().to_owned(),
+                    object: format!("the expiry of {slot:?}"),
+                    detail: "no such node expires then".into(),
+                });
+            }
         }
         Ok(due.len())
+    }
+
+    /// Whether a node is listed as expiring at a time. One that went with another is not any more.
+    fn is_listed(&self, at: i64, slot: Slot) -> Result<bool> {
+        let mut listed = false;
+        self.txn.expiries(self.namespace, at, |time, found| {
+            listed |= (time, found) == (at, slot);
+            time == at && !listed
+        })?;
+        Ok(listed)
     }
 
     /// Whether the time of a node has come that is still stored.
