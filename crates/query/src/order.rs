@@ -15,11 +15,17 @@ use crate::filter::Field;
 use crate::guard::Guard;
 
 /// By hops, then by age.
-pub(crate) fn by_distance(slots: &RoaringBitmap, distances: &HashMap<Slot, u32>) -> Vec<Slot> {
+pub(crate) fn by_distance<'a>(
+    slots: &'a RoaringBitmap,
+    distances: &HashMap<Slot, u32>,
+) -> Box<dyn Iterator<Item = Slot> + 'a> {
+    if distances.is_empty() {
+        return Box::new(slots.iter().map(Slot));
+    }
     let hops = |slot| distances.get(&Slot(slot)).copied().unwrap_or(0);
     let mut keyed: Vec<(u32, Slot)> = slots.iter().map(|slot| (hops(slot), Slot(slot))).collect();
     keyed.sort_unstable();
-    keyed.into_iter().map(|(_, slot)| slot).collect()
+    Box::new(keyed.into_iter().map(|(_, slot)| slot))
 }
 
 /// Some of the nodes, the first in an order among them.

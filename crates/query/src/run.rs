@@ -101,7 +101,8 @@ impl Run<'_> {
                 let read = narrowed.as_ref().map_or(&found, |narrowed| &narrowed.slots);
                 access = Some(narrowed.as_ref().map_or("scan", |narrowed| narrowed.access));
                 detail = format!("{}: read from {} nodes", names.join(", "), read.len());
-                order::by_properties(snapshot, namespace, read, by, wanted, self.guard)?
+                let read = order::by_properties(snapshot, namespace, read, by, wanted, self.guard)?;
+                Box::new(read.into_iter())
             }
         };
         let mut hits = Vec::new();

@@ -92,6 +92,8 @@ fn number((ordered, missing): (u64, u16)) -> u128 {
 pub struct Place(u128);
 
 impl Place {
+    /// Before every place of a cell.
+    pub const START: Self = Self(0);
     /// Behind every place of a cell.
     pub const END: Self = Self(u128::MAX);
 
@@ -109,6 +111,11 @@ impl Place {
         Some(Self(u128::from_be_bytes(bytes)))
     }
 
+    /// The place right behind it.
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
     /// The same order backwards.
     pub fn reversed(self) -> Self {
         Self(!self.0)
@@ -118,21 +125,34 @@ impl Place {
 /// The cells from a place on and before another, found by one comparison each.
 #[derive(Debug, Clone, Copy)]
 pub struct CellRange {
-    /// By type: first and last, as unsigned numbers in the order of their type, and what is inverted
-    /// of a negative one to bring it there.
-    bounds: [(u64, u64, u64); 16],
+    bounds: [Bounds; tag::MAP as usize + 1],
+    /// Whether NaN is in it.
+    nan: bool,
+}
+
+/// The cells of one type that lie in a range.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bounds {
+    /// Whether there are any.
+    any: bool,
+    /// The first, as an unsigned number in the order of its type…
+    first: u64,
+    /// …and how many more are behind it.
+    more: u64,
+    /// What is inverted of a negative one to bring it into this order.
+    negative: u64,
 }
 
 impl CellRange {
-    /// From `from` to before `end`. NaN is in no range that ends before it.
+    /// The values from `from` to before `end` that compare so; NaN compares with nothing.
     pub fn new(from: Place, end: Place) -> Self {
-        // No cell is between: the first is behind the last.
-        let mut bounds = [(1, 0, 0); 16];
+        let mut bounds = [Bounds::default(); tag::MAP as usize + 1];
         for constant in [ValueRef::Null, ValueRef::Bool(false), ValueRef::Bool(true)] {
             if let Some(cell) = Cell::of(&constant)
                 && cell.place().is_some_and(|place| from <= place && place < end)
             {
-                bounds[usize::from(cell.tag)] = (cell.bits ^ SIGN, cell.bits ^ SIGN, 0);
+                let first = cell.bits ^ SIGN;
+                bounds[usize::from(cell.tag)] = Bounds { any: true, first, more: 0, negative: 0 };
             }
         }
         for tag in [tag::INT, tag::FLOAT, tag::TIME] {
@@ -150,43 +170,61 @@ impl CellRange {
             };
             let first = first_where(all, |ordered| place(ordered) >= from);
             let behind = first_where(all, |ordered| place(ordered) >= end);
-            // Neither is beyond what one more than the last ordered number says.
             if first < behind {
-                bounds[usize::from(tag)] = (first as u64, (behind - 1) as u64, negative);
+                let (first, more) = (first as u64, (behind - first - 1) as u64);
+                bounds[usize::from(tag)] = Bounds { any: true, first, more, negative };
             }
         }
-        Self { bounds }
+        Self { bounds, nan: false }
+    }
+
+    /// The places from `from` to before `end`, that of NaN among them.
+    pub fn of_places(from: Place, end: Place) -> Self {
+        let nan = Cell { tag: tag::FLOAT, bits: f64::NAN.to_bits() }.place();
+        let nan = nan.is_some_and(|nan| from <= nan && nan < end);
+        Self { nan, ..Self::new(from, end) }
     }
 
     /// Which slots of a row are in it; the lowest slot is the lowest bit.
     pub fn mask(&self, cells: &Cells<'_>) -> u128 {
-        let mut out = 0;
-        let (mut types, mut values) = (cells.types, cells.values);
-        let mut at = 0;
-        // A bit of a small number is set faster than one of a large one.
-        while !types.is_empty() {
-            let count = types.len().min(32);
-            let (these, rest) = types.split_at(count);
-            types = rest;
-            let (of_these, rest) = values.split_at(count);
-            values = rest;
-            out |= u128::from(self.bits(these, of_these)) << at;
-            at += count;
+        let (mut out, mut at) = (0, 0);
+        let uniform = cells.uniform().map(|tag| self.bounds[usize::from(tag)]);
+        for (types, values) in cells.types.chunks(64).zip(cells.values.chunks(64)) {
+            let mut bits = match uniform {
+                Some(bounds) => mask(values, |_| bounds),
+                None => mask(values, |at| self.bounds[usize::from(types[at])]),
+            };
+            if self.nan {
+                bits |= nans(types, values);
+            }
+            out |= u128::from(bits) << at;
+            at += 64;
         }
         out
     }
+}
 
-    fn bits(&self, types: &[u8], values: &[[u8; VALUE]]) -> u32 {
-        let mut out = 0;
-        for (at, (tag, value)) in types.iter().zip(values).enumerate() {
-            let (first, last, negative) = self.bounds[usize::from(tag & 15)];
-            let bits = u64::from_le_bytes(*value);
-            let below = (bits.cast_signed() >> 63).cast_unsigned();
-            let ordered = bits ^ SIGN ^ (below & negative);
-            out |= u32::from((first <= ordered) & (ordered <= last)) << at;
-        }
-        out
+/// Which of up to 64 values are within their bounds.
+fn mask(values: &[[u8; VALUE]], bounds: impl Fn(usize) -> Bounds) -> u64 {
+    let mut out = 0;
+    for (at, value) in values.iter().enumerate().rev() {
+        let Bounds { any, first, more, negative } = bounds(at);
+        let bits = u64::from_le_bytes(*value);
+        let below = (bits.cast_signed() >> 63).cast_unsigned();
+        let ordered = bits ^ SIGN ^ (below & negative);
+        out = out << 1 | u64::from(any & (ordered.wrapping_sub(first) <= more));
     }
+    out
+}
+
+/// Which of up to 64 values are NaN.
+fn nans(types: &[u8], values: &[[u8; VALUE]]) -> u64 {
+    let mut out = 0;
+    for (tag, value) in types.iter().zip(values).rev() {
+        let nan = f64::from_bits(u64::from_le_bytes(*value)).is_nan();
+        out = out << 1 | u64::from((*tag == tag::FLOAT) & nan);
+    }
+    out
 }
 
 fn ordered_float(value: f64) -> u64 {
@@ -241,6 +279,12 @@ impl<'a> Cells<'a> {
         self.base
     }
 
+    /// The type of all its cells, if every slot has one of the same.
+    fn uniform(&self) -> Option<u8> {
+        let first = *self.types.first()?;
+        self.types.iter().all(|tag| *tag == first).then_some(first)
+    }
+
     /// The cell of a slot.
     pub fn get(&self, slot: Slot) -> Option<Cell> {
         let at = slot.0.checked_sub(self.base)? as usize;
@@ -249,12 +293,21 @@ impl<'a> Cells<'a> {
     }
 
     /// All cells, by slot.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Slot, Cell)> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, Cell)> + use<'a> {
         let base = self.base;
         let cells = self.types.iter().zip(self.values).enumerate();
         cells.filter(|(_, (tag, _))| **tag != 0).map(move |(at, (tag, value))| {
             (Slot(base + at as u32), Cell { tag: *tag, bits: u64::from_le_bytes(*value) })
         })
+    }
+
+    /// The slots whose values must be read from their records.
+    pub fn others(&self) -> impl Iterator<Item = Slot> + use<'a> {
+        let types = self.types;
+        let any = types.iter().any(|tag| *tag > tag::TIME);
+        let (base, types) = (self.base, if any { types } else { &[] });
+        let others = types.iter().enumerate().filter(|(_, tag)| **tag > tag::TIME);
+        others.map(move |(at, _)| Slot(base + at as u32))
     }
 
     /// Whether it ends with a cell, and nothing stands where no value belongs.
@@ -427,7 +480,9 @@ mod tests {
             );
             let stored = row(&cells.iter().map(cell_of).collect::<Vec<_>>());
             let Some(stored) = stored else { return Ok(()) };
-            let mask = range.mask(&Cells::parse(&[0; 4], &stored).unwrap());
+            let stored = Cells::parse(&[0; 4], &stored).unwrap();
+            let mask = range.mask(&stored);
+            let places = CellRange::of_places(key(&low), key(&high).next()).mask(&stored);
             let nan = |value: &Value| matches!(value, Value::Float(x) if x.is_nan());
             for (at, value) in cells.iter().enumerate() {
                 let fixed = cell_of(value).is_some_and(|cell| cell.place().is_some());
@@ -435,6 +490,8 @@ mod tests {
                     else { value.compare(&low).is_ge() };
                 let below = if to_the_end { value.comparable(&low) || value.compare(&low).is_lt() }
                     else { value.compare(&high).is_lt() };
+                let between = value.compare(&low).is_ge() && value.compare(&high).is_le();
+                prop_assert_eq!(places >> at & 1 == 1, fixed && between, "{:?} by place", value);
                 let inside = fixed && !nan(value) && above && below;
                 prop_assert_eq!(mask >> at & 1 == 1, inside, "{:?} in {:?} {:?}", value, low, high);
             }
@@ -473,7 +530,7 @@ mod tests {
         fn damaged_rows_never_panic(bytes: Vec<u8>) {
             if let Ok(cells) = Cells::parse(&[0; 4], &bytes) {
                 let range = CellRange::new(Place(0), Place::END);
-                prop_assert_eq!(cells.iter().count() <= 128, true);
+                prop_assert!(cells.iter().count() <= 128 && cells.others().count() <= 128);
                 let _outcome = (range.mask(&cells), cells.is_in_form());
             }
         }
