@@ -1,9 +1,9 @@
 """Numbers, truth values and times of an index are also kept in a column, by node.
 
-A column makes comparisons and ``order_by`` quicker and never different: each node here has the same
-value in a property with an index, in ``timestamp``, which is indexed from the start, and in one without
-an index, and whatever is asked of one is asked of all three. There are enough different values that the
-planner does not do with postings.
+A column makes comparisons and ``order_by`` quicker and never different: each node here has the
+same value in a property with an index, in ``timestamp``, which is indexed from the start, and in
+one without an index, and whatever is asked of one is asked of all three. There are enough different
+values that the planner does not do with postings.
 """
 
 import math
@@ -186,8 +186,13 @@ class Columns(RuleBasedStateMachine):
     def ask(self, **query: Any) -> list[str]:
         return [hit.node.id for hit in self.db.query(labels=["Row"], **query)]
 
-    @rule(test=tests, few=st.booleans(), wrap=st.sampled_from(["plain", "any", "not"]))
-    def filter(self, test: tuple[str, Any], few: bool, wrap: str) -> None:
+    @rule(
+        test=tests,
+        few=st.booleans(),
+        wrap=st.sampled_from(["plain", "any", "not"]),
+        limit=st.sampled_from([1, 7, 100, 10_000]),
+    )
+    def filter(self, test: tuple[str, Any], few: bool, wrap: str, limit: int) -> None:
         def asked(property: str) -> list[str]:
             condition: dict[str, Any] = {"property": property, "operator": test[0]}
             if test[0] not in ("Exists", "NotExists"):
@@ -199,15 +204,15 @@ class Columns(RuleBasedStateMachine):
                 condition = {"not": condition}
             tenth = {"property": "tenth", "operator": "Equals", "value": 3}
             filters = [condition, tenth] if few else [condition]
-            return self.ask(structural_filters=filters, limit=10_000)
+            return self.ask(structural_filters=filters, limit=limit)
 
         plain = asked("plain")
         assert asked("v") == plain
         assert asked("timestamp") == plain
         unlabelled = {"property": "timestamp", "operator": "GreaterThan", "value": START}
-        everywhere = self.db.query(structural_filters=[unlabelled], limit=10_000)
+        everywhere = self.db.query(structural_filters=[unlabelled], limit=limit)
         assert [hit.node.id for hit in everywhere] == self.ask(
-            structural_filters=[{**unlabelled, "property": "plain"}], limit=10_000
+            structural_filters=[{**unlabelled, "property": "plain"}], limit=limit
         )
 
     @rule(
@@ -277,13 +282,29 @@ def later(n: int) -> dict[str, Any]:
 
 def test_times_of_messages_have_a_column_from_the_start(db: EmbeddedDB) -> None:
     messages(db, 3000)
-    found = steps(db, structural_filters=[later(1000)])
+    found = steps(db, structural_filters=[later(1000)], order_by=["timestamp"])
     assert "filter" not in found  # no node is read to compare it
     assert (found["index"]["access"], found["index"]["rows"]) == ("column scan", 1999)
     one = {"property": "sender", "operator": "Equals", "value": "s7"}
     found = steps(db, structural_filters=[later(1000), one], labels=["Message"])
     assert "filter" not in found
     assert (found["index"]["access"], found["index"]["rows"]) == ("column read", 4)
+
+
+def test_without_an_order_the_first_that_match_are_enough(db: EmbeddedDB) -> None:
+    messages(db, 3000)
+    found = steps(db, structural_filters=[later(200)], limit=5)
+    assert found["index"]["access"] == "column scan"
+    assert found["index"]["rows"] < 300  # of 2799
+    whole = [hit.node.id for hit in db.query(structural_filters=[later(200)], limit=10_000)]
+    assert len(whole) == 2799
+    paged: list[str] = []
+    after = None
+    while len(paged) < 900:
+        page = db.query(structural_filters=[later(200)], limit=300, after=after)
+        paged += [hit.node.id for hit in page]
+        after = page.cursor
+    assert paged == whole[:900]
 
 
 def test_a_condition_is_compared_after_the_graph_has_left_few(db: EmbeddedDB) -> None:
@@ -309,7 +330,7 @@ def test_the_planner_takes_postings_for_few_values_and_the_column_for_many(
         ("n", 1000, "column scan", 2000),
     ]:
         many = {"property": property, "operator": "GreaterThanOrEqual", "value": least}
-        found = steps(db, structural_filters=[many], labels=["N"])
+        found = steps(db, structural_filters=[many], labels=["N"], order_by=["n"])
         assert (found["index"]["access"], found["index"]["rows"]) == (access, rows), property
 
 

@@ -153,7 +153,7 @@ impl Check<'_> {
         let mut out = HashMap::new();
         column_rows(self.snapshot, namespace, index, false, |cells| {
             out.extend(cells.iter());
-            Ok(())
+            Ok(true)
         })?;
         Ok(out)
     }

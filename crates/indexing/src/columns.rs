@@ -63,35 +63,40 @@ impl Rows {
         &self,
         (txn, namespace, index): (&impl ReadTxn, NamespaceId, IndexId),
         backwards: bool,
-        mut visit: impl FnMut(Cells<'_>) -> Result<()>,
+        mut visit: impl FnMut(Cells<'_>) -> Result<bool>,
     ) -> Result<()> {
         let Self::Of(slots) = self else {
             return column_rows(txn, namespace, index, backwards, visit);
         };
-        let mut one = |slot: &Slot| match column_row(txn, namespace, index, *slot)? {
-            Some(cells) => visit(cells),
-            None => Ok(()),
-        };
-        if backwards {
-            slots.iter().rev().try_for_each(&mut one)
-        } else {
-            slots.iter().try_for_each(&mut one)
+        for at in 0..slots.len() {
+            let slot = slots[if backwards { slots.len() - 1 - at } else { at }];
+            if let Some(cells) = column_row(txn, namespace, index, slot)?
+                && !visit(cells)?
+            {
+                break;
+            }
         }
+        Ok(())
     }
 }
 
-/// The slots in the given rows whose cell lies in a range.
+/// The slots in the given rows whose cell lies in a range; with `enough`, at least the first so many of
+/// those that are in its set.
 pub fn slots_in(
     txn: &impl ReadTxn,
     namespace: NamespaceId,
     index: IndexId,
-    rows: &Rows,
-    range: &CellRange,
+    (rows, range): (&Rows, &CellRange),
+    enough: Option<(u64, Option<&RoaringBitmap>)>,
 ) -> Result<RoaringBitmap> {
-    let (mut out, mut block) = (RoaringBitmap::new(), Block::default());
+    let (mut out, mut block, mut count) = (RoaringBitmap::new(), Block::default(), 0);
     rows.visit((txn, namespace, index), false, |cells| {
-        block.add(cells.base(), range.mask(&cells), &mut out);
-        Ok(())
+        let mask = range.mask(&cells);
+        block.add(cells.base(), mask, &mut out);
+        let Some((wanted, within)) = enough else { return Ok(true) };
+        let counted = within.map_or(u128::MAX, |within| mask_of(within, cells.base()));
+        count += u64::from((mask & counted).count_ones());
+        Ok(count < wanted)
     })?;
     block.flush(&mut out);
     Ok(out)
@@ -177,7 +182,7 @@ pub fn first_in(
         first
             .others
             .extend(cells.others().map(|slot| slot.0).filter(|slot| within.contains(*slot)));
-        Ok(())
+        Ok(true)
     })?;
     best.prune();
     first.held = best.items.into_iter().map(|(_, slot)| slot.0).collect();

@@ -90,17 +90,18 @@ impl<'a, T: ReadTxn> Indexes<'a, T> {
     }
 
     /// The nodes that indexes give for a condition: of those `within` all that fulfil it, and maybe
-    /// others that are not within.
+    /// others that are not within. With `enough`, the first so many that are within will do.
     pub(crate) fn find(
         &self,
         filter: &Filter,
         within: Option<&RoaringBitmap>,
+        enough: Option<u64>,
     ) -> Result<Result<Indexed, NotIndexed>> {
         match filter {
             Filter::Any(filters) => self.any(filters, within),
             Filter::All(filters) => self.all(filters, within),
             Filter::Not(_) => Ok(Err(NotIndexed::NoIndex)),
-            Filter::Test { .. } => self.test(filter, within),
+            Filter::Test { .. } => self.test(filter, within, enough),
         }
     }
 
@@ -112,7 +113,7 @@ impl<'a, T: ReadTxn> Indexes<'a, T> {
     ) -> Result<Result<Indexed, NotIndexed>> {
         let (mut slots, mut exact) = (RoaringBitmap::new(), true);
         for filter in filters {
-            match self.find(filter, within)? {
+            match self.find(filter, within, None)? {
                 Ok(found) => {
                     slots |= found.slots;
                     exact &= found.exact;
@@ -132,7 +133,7 @@ impl<'a, T: ReadTxn> Indexes<'a, T> {
         let (mut slots, mut exact) = (None::<RoaringBitmap>, true);
         let mut why = NotIndexed::NoIndex;
         for filter in filters {
-            match self.find(filter, within)? {
+            match self.find(filter, within, None)? {
                 Ok(found) => {
                     exact &= found.exact;
                     slots = Some(match slots {
@@ -154,6 +155,7 @@ impl<'a, T: ReadTxn> Indexes<'a, T> {
         &self,
         filter: &Filter,
         within: Option<&RoaringBitmap>,
+        enough: Option<u64>,
     ) -> Result<Result<Indexed, NotIndexed>> {
         let Some(lookup) = lookup(filter) else { return Ok(Err(NotIndexed::NoIndex)) };
         let Some(covering) = self.of(&lookup)? else { return Ok(Err(NotIndexed::NoIndex)) };
@@ -169,7 +171,7 @@ impl<'a, T: ReadTxn> Indexes<'a, T> {
                 Some((slots, "index equality"))
             }
             _ => match lookup.places() {
-                Some(places) => self.in_columns(&lookup, &covering, &places, within)?,
+                Some(places) => self.in_columns(&lookup, &covering, &places, (within, enough))?,
                 None => self.in_postings(&lookup, &covering, within.map_or(u64::MAX, nodes))?,
             },
         };
@@ -202,7 +204,7 @@ impl<'a, T: ReadTxn> Indexes<'a, T> {
         lookup: &Lookup<'_>,
         covering: &Covering,
         places: &[(Place, Place)],
-        within: Option<&RoaringBitmap>,
+        (within, enough): (Option<&RoaringBitmap>, Option<u64>),
     ) -> Result<Option<Found>> {
         let (txn, namespace) = (self.txn, self.namespace);
         let rows = Rows::choose(txn, namespace, within)?;
@@ -221,7 +223,8 @@ impl<'a, T: ReadTxn> Indexes<'a, T> {
         for (from, end) in places.iter().filter(|(from, end)| from < end) {
             let range = CellRange::new(*from, *end);
             for index in &covering.ids {
-                slots |= slots_in(txn, namespace, *index, &rows, &range)?;
+                let enough = enough.map(|enough| (enough, within));
+                slots |= slots_in(txn, namespace, *index, (&rows, &range), enough)?;
             }
         }
         Ok(Some((slots, rows.access())))

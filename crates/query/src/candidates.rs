@@ -73,7 +73,9 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
         but: Option<&RoaringBitmap>,
         enough: Option<usize>,
     ) -> Result<Option<RoaringBitmap>> {
-        let (mut restricted, residual) = self.restricted()?;
+        // Those that are left out are counted among the first, too.
+        let first = enough.map(|enough| enough as u64 + but.map_or(0, RoaringBitmap::len));
+        let (mut restricted, residual) = self.restricted(first)?;
         if let Some(but) = but {
             let all = restricted.map_or_else(|| self.everything(), Ok)?;
             restricted = Some(all - but);
@@ -153,8 +155,11 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
     }
 
     /// What labels, indexes and the graph say, intersected; and the conditions that must be read from
-    /// the nodes.
-    fn restricted(&mut self) -> Result<(Option<RoaringBitmap>, Vec<Residual>)> {
+    /// the nodes. With `enough`, the first so many will do where there are none.
+    fn restricted(
+        &mut self,
+        enough: Option<u64>,
+    ) -> Result<(Option<RoaringBitmap>, Vec<Residual>)> {
         let mut restricted: Option<RoaringBitmap> = None;
         let mut residual = Vec::new();
         if !self.query.labels.is_empty() {
@@ -177,7 +182,8 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
         if self.query.graph.as_ref().is_none_or(|graph| graph.exclude) {
             first.append(&mut later);
         }
-        self.by_index(&indexes, first, &mut restricted, &mut residual)?;
+        let enough = enough.filter(|_| self.query.graph.is_none());
+        self.by_index(&indexes, first, enough, (&mut restricted, &mut residual))?;
         if let Some(graph) = &self.query.graph {
             let since = Instant::now();
             let found = reach(self.txn, self.namespace, graph, self.guard)?;
@@ -194,21 +200,24 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
                 self.distances = found;
             }
         }
-        self.by_index(&indexes, later, &mut restricted, &mut residual)?;
+        self.by_index(&indexes, later, None, (&mut restricted, &mut residual))?;
         Ok((restricted, residual))
     }
 
-    /// Narrows the candidates by conditions, and adds to `residual` what their indexes leave open.
+    /// Narrows the candidates by conditions, and adds to `residual` what their indexes leave open. With
+    /// `enough`, the first so many that fulfil all will do.
     fn by_index(
         &mut self,
         indexes: &Indexes<'_, T>,
         filters: Vec<&Filter>,
-        restricted: &mut Option<RoaringBitmap>,
-        residual: &mut Vec<Residual>,
+        enough: Option<u64>,
+        (restricted, residual): (&mut Option<RoaringBitmap>, &mut Vec<Residual>),
     ) -> Result<()> {
-        for filter in filters {
+        let last = filters.len().saturating_sub(1);
+        for (at, filter) in filters.into_iter().enumerate() {
             let since = Instant::now();
-            let left = match indexes.find(filter, restricted.as_ref())? {
+            let enough = enough.filter(|_| at == last && residual.is_empty());
+            let left = match indexes.find(filter, restricted.as_ref(), enough)? {
                 Ok(found) => {
                     let count = found.slots.len();
                     restrict(restricted, found.slots);

@@ -373,26 +373,37 @@ pub fn column_row(
     txn.located(Table::Columns, &key, Cells::parse(&key, payload)).map(Some)
 }
 
-/// Calls `visit` with every row of a column, by slot or, `backwards`, the last first.
+/// Calls `visit` with every row of a column, by slot or, `backwards`, the last first, until it returns
+/// false.
 pub fn column_rows(
     txn: &impl ReadTxn,
     namespace: NamespaceId,
     index: IndexId,
     backwards: bool,
-    mut visit: impl FnMut(Cells<'_>) -> Result<()>,
+    mut visit: impl FnMut(Cells<'_>) -> Result<bool>,
 ) -> Result<()> {
     let prefix = column_key(namespace, index);
     let table = txn.store().table(Table::Columns);
     let failed = |error| txn.store().lmdb_error(error);
+    // Whether there is more to see.
     let mut see = |row| {
         let (key, payload) = txn.row(Table::Columns, row)?;
         visit(txn.located(Table::Columns, key, Cells::parse(key, payload))?)
     };
     if backwards {
-        table.rev_prefix_iter(txn.raw(), &prefix).map_err(failed)?.try_for_each(&mut see)
+        for row in table.rev_prefix_iter(txn.raw(), &prefix).map_err(failed)? {
+            if !see(row)? {
+                break;
+            }
+        }
     } else {
-        table.prefix_iter(txn.raw(), &prefix).map_err(failed)?.try_for_each(&mut see)
+        for row in table.prefix_iter(txn.raw(), &prefix).map_err(failed)? {
+            if !see(row)? {
+                break;
+            }
+        }
     }
+    Ok(())
 }
 
 #[cfg(test)]
