@@ -18,6 +18,9 @@ pub enum Rows {
 /// To read a row by itself costs as much as so many in passing.
 const APART: u64 = 2;
 
+/// Rows of a column for each container of postings that is tried before it.
+const TRIED: u64 = 4;
+
 impl Rows {
     /// The rows that hold the slots of `within`, or all where that costs less.
     pub fn choose(
@@ -49,14 +52,13 @@ impl Rows {
         }
     }
 
-    /// How many postings cost about as much to read, where the column has `all` rows.
+    /// How many containers of postings to try before: reading them in vain costs little beside it.
     pub fn containers(&self, txn: &impl ReadTxn, namespace: NamespaceId) -> Result<u64> {
-        Ok(match self {
-            Self::All => {
-                txn.namespace_counters(namespace)?.node_slots.div_ceil(COLUMN_SLOTS).into()
-            }
-            Self::Of(rows) => rows.len() as u64 * APART,
-        })
+        let rows = match self {
+            Self::All => txn.namespace_counters(namespace)?.node_slots.div_ceil(COLUMN_SLOTS),
+            Self::Of(rows) => rows.len() as u32,
+        };
+        Ok(u64::from(rows) / TRIED)
     }
 
     fn visit(
