@@ -26,12 +26,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from embedded_db import EmbeddedDB
+from embedded_db import ConvergedQuery, EmbeddedDB
 
 DIMENSION = 384
 CLUSTERS = 200
@@ -418,6 +418,45 @@ class Bench:
             found += len(true & {result.node.id for result in near})
         yield Row("vector, top 10", ours, "", "NumPy f32", theirs, f"recall {found / 1000:.3f}")
 
+    def columns(self) -> Iterator[Row]:
+        """Ranges and orders over 100,000 nodes: a property with an index, and one without."""
+        count = 100_000
+        places = list(range(count))
+        random.Random(3).shuffle(places)
+        with EmbeddedDB(self.directory / "columns.db", ml=None) as db:
+            for at in range(0, count, 2000):
+                db.create_nodes(
+                    [
+                        {"label": "N", "properties": {"n": n, "plain": n, "text": "x" * 200}}
+                        for n in places[at : at + 2000]
+                    ]
+                )
+            db.create_index("N", "n")
+            db.flush()
+
+            def above(property: str, matching: int) -> Call:
+                least = {
+                    "property": property,
+                    "operator": "GreaterThanOrEqual",
+                    "value": count - matching,
+                }
+                query = ConvergedQuery(structural_filters=[least], labels=["N"])
+                return lambda: db.count_matching(query)
+
+            for matching in (10, 1_000, 50_000, count):
+                ours, theirs = median(
+                    above("n", matching), above("plain", matching), rounds=9, inner=5
+                )
+                yield Row(f"n >= x, {matching:,} match, counted", ours, "", "no index", theirs)
+
+            def first(property: str, way: Literal["asc", "desc"]) -> Call:
+                return lambda: db.query(labels=["N"], order_by=[(property, way)], limit=10)
+
+            ways: tuple[Literal["asc", "desc"], ...] = ("asc", "desc")
+            for way in ways:
+                ours, theirs = median(first("n", way), first("plain", way), rounds=9, inner=5)
+                yield Row(f"order_by n {way}, first 10", ours, "", "no index", theirs)
+
     def converged(self) -> Iterator[Row]:
         corpus = self.corpus
         starts = [self.message() for _ in range(1000)]
@@ -539,6 +578,7 @@ ROWS = (
     "graph",
     "text",
     "vectors",
+    "columns",
     "converged",
     "durable",
     "opening",

@@ -58,8 +58,8 @@ class Indexes:
         """Make an index over a property of the nodes with a label; an equal one stays as it is.
 
         Queries whose ``labels`` name the label use it for ``Equals``, ``In``, ``Between``,
-        ``StartsWith`` and the comparisons, once it is ready. A larger one is built in the
-        background, while reading and writing go on; `flush` waits for it. Lists and dicts are
+        ``StartsWith``, the comparisons and ``order_by``, once it is ready. A larger one is built in
+        the background, while reading and writing go on; `flush` waits for it. Lists and dicts are
         not indexed.
 
         Args:

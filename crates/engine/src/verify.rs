@@ -9,8 +9,8 @@ use embedded_db_indexing::properties::declared_indexes;
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
-    Direction, EdgeRecord, IndexId, IndexState, Kind, NodeRecord, ReadTxn, Snapshot,
-    check_invariants, text_value,
+    Cell, Direction, EdgeRecord, IndexId, IndexState, Kind, NodeRecord, ReadTxn, Snapshot,
+    check_invariants, column_rows, text_value,
 };
 
 use crate::database::Database;
@@ -35,7 +35,7 @@ pub struct Report {
 
 impl Database {
     /// Reads everything of all namespaces and compares: records with ids, edges with neighbours in
-    /// both directions and with their history, postings with properties, vectors with nodes and hashes, names with numbers,
+    /// both directions and with their history, postings and columns with properties, vectors with nodes and hashes, names with numbers,
     /// counters with contents, work with nodes, and the change table with its LSNs.
     pub fn verify(&self, interrupted: &dyn Fn() -> Result<()>) -> Result<Report> {
         let engine = self.engine()?;
@@ -76,6 +76,8 @@ impl Check<'_> {
         let mut posted: HashMap<(IndexId, Vec<u8>), HashSet<u32>> = HashMap::new();
         let mut found: HashMap<(IndexId, Vec<u8>), HashSet<u32>> = HashMap::new();
         let (mut slots, mut payloads) = (HashSet::new(), Vec::new());
+        let mut times = self.cells(namespace, IndexId::TIMESTAMP)?;
+        let mut wrong = 0;
         self.snapshot.nodes_from(namespace, Slot(0), |slot, payload| {
             payloads.push((slot, payload.to_vec()));
             true
@@ -102,6 +104,8 @@ impl Check<'_> {
                     self.problem(format!("{name}: {:?} is missing under a label", node.id));
                 }
             }
+            let time = node.properties.get(self.names.timestamp)?.as_ref().and_then(Cell::of);
+            wrong += u64::from(times.remove(slot) != time);
             for index in self.names.indexes() {
                 if let Some(ValueRef::Str(text)) = node.properties.get(index.property)? {
                     posted.entry((index.index, text_value(text))).or_default().insert(slot.0);
@@ -112,6 +116,12 @@ impl Check<'_> {
             if labelled(self.snapshot, namespace, label)?.len() != count {
                 self.problem(format!("{name}: a label lists nodes that do not have it"));
             }
+        }
+        if wrong > 0 || !times.is_empty() {
+            self.problem(format!(
+                "{name}: the column of timestamp has {wrong} wrong values and {} of no node",
+                times.len()
+            ));
         }
         self.declared_indexes(name, namespace, &payloads, interrupted)?;
         for index in self.names.indexes() {
@@ -138,8 +148,18 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Each index made on demand holds the nodes with their values, all of them once it is ready, and
-    /// nothing else.
+    /// All cells of a column.
+    fn cells(&self, namespace: NamespaceId, index: IndexId) -> Result<HashMap<Slot, Cell>> {
+        let mut out = HashMap::new();
+        column_rows(self.snapshot, namespace, index, false, |cells| {
+            out.extend(cells.iter());
+            Ok(true)
+        })?;
+        Ok(out)
+    }
+
+    /// Each index made on demand holds the nodes with their values, in its postings and in its column,
+    /// all of them once it is ready, and nothing else.
     fn declared_indexes(
         &mut self,
         name: &str,
@@ -160,11 +180,16 @@ impl Check<'_> {
                 true
             })?;
             let (mut missing, mut holders) = (0, HashMap::<Vec<u8>, Vec<Value>>::new());
-            let mut shared = 0;
+            let (mut shared, mut wrong) = (0, 0);
+            let mut cells = self.cells(namespace, index.id)?;
             for (slot, payload) in nodes {
                 interrupted()?;
                 let Ok(node) = NodeRecord::parse(payload) else { continue };
                 let labels: Vec<Symbol> = node.labels().collect();
+                let cell = cells.remove(slot);
+                if cell.is_some() || built(*slot) {
+                    wrong += u64::from(cell != index.cell(&labels, node.properties)?);
+                }
                 let Some(key) = index.key(&labels, node.properties)? else { continue };
                 let there = listed.remove(&(key.clone(), slot.0));
                 missing += u64::from(!there && built(*slot));
@@ -182,6 +207,8 @@ impl Check<'_> {
                 (missing, "nodes are missing in the index"),
                 (listed.len() as u64, "entries that no node has are in the index"),
                 (shared, "nodes share a value in the unique index"),
+                (wrong, "values are wrong in the column"),
+                (cells.len() as u64, "values that no node has are in the column"),
             ] {
                 if count > 0 {
                     self.problem(format!("{name}: {count} {what} of {of}.{}", index.property));

@@ -8,15 +8,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use common::{assert_sound, drain, fast, go_on, node, say, text};
-use embedded_db_common::{NamespaceId, Result, Slot};
+use embedded_db_common::{NamespaceId, Result, Slot, Value, ValueRef};
 use embedded_db_engine::Database;
-use embedded_db_storage::{IndexId, ReadTxn, Store, WriteTxn, text_value};
+use embedded_db_storage::{Cell, IndexId, ReadTxn, Store, WriteTxn, text_value};
 use embedded_db_testing::FakeModels;
 
 const NS: NamespaceId = NamespaceId::DEFAULT;
 
+/// As `after`, in a database with an index over `Thing.size`.
+fn after_with_index(
+    damage: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static,
+) -> Vec<String> {
+    damaged(|db| drop(db.create_index("Thing", "size", false, &go_on).unwrap()), damage)
+}
+
 /// What `verify` says after `damage` to a database with messages, entities and vectors.
 fn after(damage: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static) -> Vec<String> {
+    damaged(|_| {}, damage)
+}
+
+fn damaged(
+    prepare: impl FnOnce(&Database),
+    damage: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static,
+) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let path: PathBuf = directory.path().join("db");
     let open = || {
@@ -27,7 +41,9 @@ fn after(damage: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static) -
     for n in 0..4 {
         say(&db, "chat", &format!("m{n}"), &format!("Alice met Bob {n}"));
     }
-    db.create_nodes(vec![node("n", "Thing", &[("sender", text("Eve"))])]).unwrap();
+    db.create_nodes(vec![node("n", "Thing", &[("sender", text("Eve")), ("size", Value::Int(7))])])
+        .unwrap();
+    prepare(&db);
     drain(&db);
     db.delete_node("m3", None).unwrap();
     drain(&db);
@@ -75,6 +91,44 @@ fn an_indexed_value_that_lists_too_few_or_too_many() {
         txn.post(NS, IndexId::SENDER, &text_value("Eve"), slot)
     });
     assert_told(&found, "lists the wrong nodes");
+}
+
+#[test]
+fn a_time_that_is_wrong_in_the_column_or_missing() {
+    for value in [Some(ValueRef::Time(5)), Some(ValueRef::Null), None] {
+        let cell = value.as_ref().and_then(Cell::of);
+        let found = after(move |txn| {
+            let slot = slot(txn, "m1")?;
+            txn.put_cell(NS, IndexId::TIMESTAMP, slot, cell)
+        });
+        assert_told(&found, "the column of timestamp has 1 wrong values and 0 of no node");
+    }
+    let found = after(|txn| {
+        let slot = slot(txn, "n")?;
+        txn.put_cell(NS, IndexId::TIMESTAMP, slot, Cell::of(&ValueRef::Int(5)))
+    });
+    assert_told(&found, "the column of timestamp has 1 wrong values and 0 of no node");
+}
+
+#[test]
+fn a_value_that_is_wrong_in_the_column_of_an_index_made_on_demand() {
+    // The first that is made gets this number.
+    let index = IndexId::ON_DEMAND;
+    for (id, value) in [("n", Some(ValueRef::Int(8))), ("n", None), ("m1", Some(ValueRef::Int(7)))]
+    {
+        let cell = value.as_ref().and_then(Cell::of);
+        let found = after_with_index(move |txn| {
+            let slot = slot(txn, id)?;
+            txn.put_cell(NS, index, slot, cell)
+        });
+        assert_told(&found, "1 values are wrong in the column of Thing.size");
+    }
+    // In another type but equal: the postings do not tell them apart.
+    let found = after_with_index(move |txn| {
+        let slot = slot(txn, "n")?;
+        txn.put_cell(NS, index, slot, Cell::of(&ValueRef::Float(7.0)))
+    });
+    assert_told(&found, "1 values are wrong in the column of Thing.size");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! snapshot of each query before the query sees it.
 
 mod bitmaps;
+pub mod columns;
 mod expiry;
 pub mod graph;
 mod hashing;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use embedded_db_common::record::Properties;
 use embedded_db_common::{NamespaceId, Result, Symbol, ValueRef};
 use embedded_db_storage::{
-    IndexId, IndexRecord, ReadTxn, containers_between, index_definitions, index_value,
+    Cell, IndexId, IndexRecord, ReadTxn, containers_between, index_definitions, index_value,
+    text_bounds,
 };
 use roaring::RoaringBitmap;
 
@@ -55,6 +56,14 @@ impl DeclaredIndex {
         }
         Ok(self.value(properties)?.as_ref().and_then(index_value))
     }
+
+    /// What its column has of a node with these properties, if its labels are right.
+    pub fn cell(&self, labels: &[Symbol], properties: Properties<'_>) -> Result<Option<Cell>> {
+        if !labels.contains(&self.record.label) {
+            return Ok(None);
+        }
+        Ok(self.value(properties)?.as_ref().and_then(Cell::of))
+    }
 }
 
 /// The slots of all values from the first key bytes to before the second; `None` when more than
@@ -68,7 +77,7 @@ pub fn posting_between(
 ) -> Result<Option<RoaringBitmap>> {
     let mut out = RoaringBitmap::new();
     let mut read = 0;
-    containers_between(txn, namespace, index, bounds, |_, container| {
+    containers_between(txn, namespace, index, bounds, false, |_, container| {
         read += 1;
         match container.as_bitmap() {
             _ if read > most => {}
@@ -76,6 +85,37 @@ pub fn posting_between(
             None => out.extend(container.slots()),
         }
         read <= most
+    })?;
+    Ok((read <= most).then_some(out))
+}
+
+/// Of the nodes `within` that have a text the first `wanted` in its order, with those whose texts may
+/// equal the last of them; all, if there are fewer. `None` when more than `most` containers would have
+/// to be read.
+pub fn first_texts(
+    txn: &impl ReadTxn,
+    namespace: NamespaceId,
+    index: IndexId,
+    within: &RoaringBitmap,
+    (wanted, descending): (u64, bool),
+    most: u64,
+) -> Result<Option<RoaringBitmap>> {
+    let (mut out, mut last) = (RoaringBitmap::new(), Vec::new());
+    let mut read = 0;
+    let (from, end) = text_bounds();
+    containers_between(txn, namespace, index, (&from, &end), descending, |value, container| {
+        if value != last {
+            if out.len() >= wanted {
+                return false;
+            }
+            last = value.to_vec();
+        }
+        read += 1;
+        if read > most {
+            return false;
+        }
+        out.extend(container.slots().filter(|slot| within.contains(*slot)));
+        true
     })?;
     Ok((read <= most).then_some(out))
 }

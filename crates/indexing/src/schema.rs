@@ -61,7 +61,7 @@ known_names! {
 }
 
 /// A property index that exists from the start: over the text values of a property, whatever the
-/// label of the node.
+/// label of the node. That of `timestamp` has a column for its other values.
 #[derive(Debug, Clone, Copy)]
 pub struct PropertyIndex {
     /// The property.
@@ -72,13 +72,14 @@ pub struct PropertyIndex {
 
 impl Names {
     /// The property indexes that exist from the start.
-    pub fn indexes(&self) -> [PropertyIndex; 4] {
+    pub fn indexes(&self) -> [PropertyIndex; 5] {
         let index = |property, index| PropertyIndex { property, index };
         [
             index(self.chat_id, IndexId::CHAT_ID),
             index(self.sender, IndexId::SENDER),
             index(self.role, IndexId::ROLE),
             index(self.label, IndexId::ENTITY_LABEL),
+            index(self.timestamp, IndexId::TIMESTAMP),
         ]
     }
 

@@ -1,11 +1,13 @@
 //! Which nodes an index gives for a condition.
 
 use embedded_db_common::{NamespaceId, Result, Symbol, Value};
+use embedded_db_indexing::columns::{Rows, slots_in};
 use embedded_db_indexing::posting;
 use embedded_db_indexing::properties::{DeclaredIndex, declared_indexes, posting_between};
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
-    IndexId, IndexState, ReadTxn, index_value_of, is_exact, kind_bounds, prefix_bounds,
+    CellRange, IndexId, IndexState, Place, ReadTxn, index_value_of, is_exact, kind_bounds,
+    prefix_bounds,
 };
 use roaring::RoaringBitmap;
 
@@ -46,6 +48,18 @@ enum Wanted {
     Between { access: &'static str, from: Vec<u8>, end: Vec<u8> },
 }
 
+/// Postings that are read before a column is taken: as many as are read in a moment.
+const FEW_CONTAINERS: u64 = 64;
+/// Values that are looked for in one pass over a column: more are found faster in the nodes.
+const MOST_RANGES: usize = 16;
+
+/// The indexes that together hold all nodes the query may return.
+struct Covering {
+    ids: Vec<IndexId>,
+    /// Whether their postings hold the values that are looked for.
+    postings: bool,
+}
+
 /// A condition as an index can answer it.
 struct Lookup<'f> {
     property: &'f str,
@@ -75,21 +89,31 @@ impl<'a, T: ReadTxn> Indexes<'a, T> {
         Ok(Self { txn, namespace, names, labels, declared })
     }
 
-    /// The nodes that indexes give for a condition, if `most` containers of a range tell them.
-    pub(crate) fn find(&self, filter: &Filter, most: u64) -> Result<Result<Indexed, NotIndexed>> {
+    /// The nodes that indexes give for a condition: of those `within` all that fulfil it, and maybe
+    /// others that are not within. With `enough`, the first so many that are within will do.
+    pub(crate) fn find(
+        &self,
+        filter: &Filter,
+        within: Option<&RoaringBitmap>,
+        enough: Option<u64>,
+    ) -> Result<Result<Indexed, NotIndexed>> {
         match filter {
-            Filter::Any(filters) => self.any(filters, most),
-            Filter::All(filters) => self.all(filters, most),
+            Filter::Any(filters) => self.any(filters, within),
+            Filter::All(filters) => self.all(filters, within),
             Filter::Not(_) => Ok(Err(NotIndexed::NoIndex)),
-            Filter::Test { .. } => self.test(filter, most),
+            Filter::Test { .. } => self.test(filter, within, enough),
         }
     }
 
     /// Every part needs an index.
-    fn any(&self, filters: &[Filter], most: u64) -> Result<Result<Indexed, NotIndexed>> {
+    fn any(
+        &self,
+        filters: &[Filter],
+        within: Option<&RoaringBitmap>,
+    ) -> Result<Result<Indexed, NotIndexed>> {
         let (mut slots, mut exact) = (RoaringBitmap::new(), true);
         for filter in filters {
-            match self.find(filter, most)? {
+            match self.find(filter, within, None)? {
                 Ok(found) => {
                     slots |= found.slots;
                     exact &= found.exact;
@@ -101,11 +125,15 @@ impl<'a, T: ReadTxn> Indexes<'a, T> {
     }
 
     /// One part with an index is enough; the others are left to be read.
-    fn all(&self, filters: &[Filter], most: u64) -> Result<Result<Indexed, NotIndexed>> {
+    fn all(
+        &self,
+        filters: &[Filter],
+        within: Option<&RoaringBitmap>,
+    ) -> Result<Result<Indexed, NotIndexed>> {
         let (mut slots, mut exact) = (None::<RoaringBitmap>, true);
         let mut why = NotIndexed::NoIndex;
         for filter in filters {
-            match self.find(filter, most)? {
+            match self.find(filter, within, None)? {
                 Ok(found) => {
                     exact &= found.exact;
                     slots = Some(match slots {
@@ -123,53 +151,138 @@ impl<'a, T: ReadTxn> Indexes<'a, T> {
         Ok(slots.map_or(Err(why), |slots| Ok(Indexed { slots, exact, access })))
     }
 
-    fn test(&self, filter: &Filter, most: u64) -> Result<Result<Indexed, NotIndexed>> {
+    fn test(
+        &self,
+        filter: &Filter,
+        within: Option<&RoaringBitmap>,
+        enough: Option<u64>,
+    ) -> Result<Result<Indexed, NotIndexed>> {
         let Some(lookup) = lookup(filter) else { return Ok(Err(NotIndexed::NoIndex)) };
-        let indexes = self.of(&lookup)?;
-        let Some(indexes) = indexes else { return Ok(Err(NotIndexed::NoIndex)) };
-        let mut slots = RoaringBitmap::new();
-        for index in indexes {
-            match &lookup.wanted {
-                Wanted::Equality(values) => {
+        let Some(covering) = self.of(&lookup)? else { return Ok(Err(NotIndexed::NoIndex)) };
+        let Lookup { ref wanted, exact, .. } = lookup;
+        let found = match wanted {
+            Wanted::Equality(values) if covering.postings => {
+                let mut slots = RoaringBitmap::new();
+                for index in covering.ids {
                     for value in values {
                         slots |= posting(self.txn, self.namespace, index, value)?;
                     }
                 }
-                Wanted::Between { from, end, .. } => {
-                    let bounds = (from.as_slice(), end.as_slice());
-                    match posting_between(self.txn, self.namespace, index, bounds, most)? {
-                        Some(found) => slots |= found,
-                        None => return Ok(Err(NotIndexed::TooMuch)),
-                    }
-                }
+                Some((slots, "index equality"))
             }
-        }
-        let access = match lookup.wanted {
-            Wanted::Equality(_) => "index equality",
-            Wanted::Between { access, .. } => access,
+            _ => match lookup.places() {
+                Some(places) => self.in_columns(&lookup, &covering, &places, (within, enough))?,
+                None => self.in_postings(&lookup, &covering, within.map_or(u64::MAX, nodes))?,
+            },
         };
-        Ok(Ok(Indexed { slots, exact: lookup.exact, access }))
+        Ok(found.map_or(Err(NotIndexed::TooMuch), |(slots, access)| {
+            Ok(Indexed { slots, exact, access })
+        }))
     }
 
-    /// The indexes that together hold all nodes the query may return: one over all labels, or one for
-    /// each of its labels.
-    fn of(&self, lookup: &Lookup<'_>) -> Result<Option<Vec<IndexId>>> {
+    /// By postings, if `most` containers tell.
+    fn in_postings(
+        &self,
+        lookup: &Lookup<'_>,
+        covering: &Covering,
+        most: u64,
+    ) -> Result<Option<Found>> {
+        let Wanted::Between { access, from, end } = &lookup.wanted else { return Ok(None) };
+        let (mut slots, bounds) = (RoaringBitmap::new(), (from.as_slice(), end.as_slice()));
+        for index in &covering.ids {
+            match posting_between(self.txn, self.namespace, *index, bounds, most)? {
+                Some(found) => slots |= found,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some((slots, access)))
+    }
+
+    /// By whichever face costs less: how many postings there are is known when they are read.
+    fn in_columns(
+        &self,
+        lookup: &Lookup<'_>,
+        covering: &Covering,
+        places: &[(Place, Place)],
+        (within, enough): (Option<&RoaringBitmap>, Option<u64>),
+    ) -> Result<Option<Found>> {
+        let (txn, namespace) = (self.txn, self.namespace);
+        let rows = Rows::choose(txn, namespace, within)?;
+        if covering.postings {
+            let few = within.map_or(FEW_CONTAINERS, |within| within.len().min(FEW_CONTAINERS));
+            let most = rows.containers(txn, namespace)?.max(few);
+            let found = self.in_postings(lookup, covering, most)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        if places.len() > MOST_RANGES {
+            return Ok(None);
+        }
+        let mut slots = RoaringBitmap::new();
+        for (from, end) in places.iter().filter(|(from, end)| from < end) {
+            let range = CellRange::new(*from, *end);
+            for index in &covering.ids {
+                let enough = enough.map(|enough| (enough, within));
+                slots |= slots_in(txn, namespace, *index, (&rows, &range), enough)?;
+            }
+        }
+        Ok(Some((slots, rows.access())))
+    }
+
+    /// One index over all labels, or one for each label of the query.
+    fn of(&self, lookup: &Lookup<'_>) -> Result<Option<Covering>> {
         if let Some(symbol) = self.txn.symbol(lookup.property)?
-            && lookup.texts
             && let Some(index) =
                 self.names.indexes().into_iter().find(|index| index.property == symbol)
         {
-            return Ok(Some(vec![index.index]));
+            let postings = lookup.texts;
+            if postings || (index.index == IndexId::TIMESTAMP && lookup.places().is_some()) {
+                return Ok(Some(Covering { ids: vec![index.index], postings }));
+            }
         }
-        let Some(labels) = &self.labels else { return Ok(None) };
+        let ids = self.declared(lookup.property);
+        Ok(ids.map(|ids| Covering { ids, postings: true }))
+    }
+
+    fn declared(&self, property: &str) -> Option<Vec<IndexId>> {
         let of_label = |label: &Symbol| {
             let found = self
                 .declared
                 .iter()
-                .find(|index| index.record.label == *label && *index.property == *lookup.property);
+                .find(|index| index.record.label == *label && *index.property == *property);
             found.map(|index| index.id)
         };
-        Ok(labels.iter().map(of_label).collect())
+        self.labels.as_ref()?.iter().map(of_label).collect()
+    }
+
+    /// The indexes whose columns and postings hold all values of a property, of all nodes the query may
+    /// return.
+    pub(crate) fn whole(&self, property: &str) -> Result<Option<Vec<IndexId>>> {
+        let timestamp = self.txn.symbol(property)? == Some(self.names.timestamp);
+        Ok(if timestamp { Some(vec![IndexId::TIMESTAMP]) } else { self.declared(property) })
+    }
+}
+
+/// Nodes, and by which way they were found.
+type Found = (RoaringBitmap, &'static str);
+
+/// Containers of an index that cost as much as reading the nodes that are left.
+pub(crate) fn nodes(left: &RoaringBitmap) -> u64 {
+    left.len().saturating_mul(8).saturating_add(1024)
+}
+
+impl Lookup<'_> {
+    /// What to look for in a column, from the first place to before the second; `None` when a column does
+    /// not hold such values.
+    fn places(&self) -> Option<Vec<(Place, Place)>> {
+        let places = |from: &[u8], end: &[u8]| Some((Place::of_key(from)?, Place::of_key(end)?));
+        match &self.wanted {
+            Wanted::Equality(keys) => {
+                keys.iter().map(|key| places(key, &after(key.clone()))).collect()
+            }
+            Wanted::Between { from, end, .. } => Some(vec![places(from, end)?]),
+        }
     }
 }
 

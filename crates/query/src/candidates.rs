@@ -5,15 +5,17 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use embedded_db_common::{NamespaceId, Result, Slot};
+use embedded_db_indexing::columns::Top;
 use embedded_db_indexing::labelled;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{NodeRecord, ReadTxn};
 use roaring::RoaringBitmap;
 
 use crate::access::{Indexes, NotIndexed, is_equality};
-use crate::converged::{ConvergedQuery, Filter, Step};
+use crate::converged::{ConvergedQuery, Filter, OrderBy, Step};
 use crate::filter::Compiled;
 use crate::guard::Guard;
+use crate::order::{Narrow, Narrowed};
 use crate::pattern::reach;
 
 /// Finds the candidates of one query in one state of the store.
@@ -50,7 +52,7 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
     }
 
     /// A step that narrows the candidates: by which way, and to how many by its index alone.
-    fn narrowed(
+    pub(crate) fn narrowed(
         &mut self,
         step: (&'static str, &'static str),
         detail: String,
@@ -71,7 +73,9 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
         but: Option<&RoaringBitmap>,
         enough: Option<usize>,
     ) -> Result<Option<RoaringBitmap>> {
-        let (mut restricted, residual) = self.restricted()?;
+        // Those that are left out are counted among the first, too.
+        let first = enough.map(|enough| enough as u64 + but.map_or(0, RoaringBitmap::len));
+        let (mut restricted, residual) = self.restricted(first)?;
         if let Some(but) = but {
             let all = restricted.map_or_else(|| self.everything(), Ok)?;
             restricted = Some(all - but);
@@ -108,6 +112,22 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
         Ok(Some(kept))
     }
 
+    /// Those of the nodes `found` that may be among the first `wanted` in an order, if indexes tell.
+    pub(crate) fn narrow(
+        &self,
+        found: &RoaringBitmap,
+        by: &[OrderBy],
+        wanted: usize,
+    ) -> Result<Option<Narrowed>> {
+        let [first, others @ ..] = by else { return Ok(None) };
+        let indexes = Indexes::new(self.txn, self.namespace, self.names, &self.query.labels)?;
+        let Some(indexes) = indexes.whole(&first.property)? else { return Ok(None) };
+        let (txn, namespace, guard) = (self.txn, self.namespace, self.guard);
+        let narrow = Narrow { txn, namespace, indexes: &indexes, all: found, guard };
+        let (descending, by_slot) = (first.descending, others.is_empty());
+        narrow.first(Top { wanted, descending, by_slot })
+    }
+
     /// All nodes that pass, and exist.
     pub(crate) fn existing(&mut self) -> Result<RoaringBitmap> {
         match self.find(None, None)? {
@@ -139,16 +159,13 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
     }
 
     /// What labels, indexes and the graph say, intersected; and the conditions that must be read from
-    /// the nodes.
-    fn restricted(&mut self) -> Result<(Option<RoaringBitmap>, Vec<Residual>)> {
+    /// the nodes. With `enough`, the first so many will do where there are none.
+    fn restricted(
+        &mut self,
+        enough: Option<u64>,
+    ) -> Result<(Option<RoaringBitmap>, Vec<Residual>)> {
         let mut restricted: Option<RoaringBitmap> = None;
         let mut residual = Vec::new();
-        let restrict = |restricted: &mut Option<RoaringBitmap>, slots: RoaringBitmap| {
-            *restricted = Some(match restricted.take() {
-                Some(so_far) => so_far & slots,
-                None => slots,
-            });
-        };
         if !self.query.labels.is_empty() {
             let since = Instant::now();
             let mut any = RoaringBitmap::new();
@@ -162,16 +179,52 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
             restrict(&mut restricted, any);
         }
         let indexes = Indexes::new(self.txn, self.namespace, self.names, &self.query.labels)?;
-        let mut filters = conjunction(&self.query.filters);
-        // What names few values narrows the most for the least.
-        filters.sort_by_key(|filter| !is_equality(filter));
-        for filter in filters {
+        // What names few values narrows the most for the least; of other conditions less is to be read
+        // the fewer nodes are left.
+        let (mut first, mut later): (Vec<_>, Vec<_>) =
+            conjunction(&self.query.filters).into_iter().partition(|filter| is_equality(filter));
+        if self.query.graph.as_ref().is_none_or(|graph| graph.exclude) {
+            first.append(&mut later);
+        }
+        let enough = enough.filter(|_| self.query.graph.is_none());
+        self.by_index(&indexes, first, enough, (&mut restricted, &mut residual))?;
+        if let Some(graph) = &self.query.graph {
             let since = Instant::now();
-            let most = restricted.as_ref().map_or(u64::MAX, most_containers);
-            let left = match indexes.find(filter, most)? {
+            let found = reach(self.txn, self.namespace, graph, self.guard)?;
+            let reached: RoaringBitmap = found.keys().map(|slot| slot.0).collect();
+            let detail = format!("{} steps from {} nodes", graph.steps.len(), graph.start.len());
+            self.narrowed(("graph", "graph"), detail, reached.len(), reached.len(), since);
+            if graph.exclude {
+                restricted = Some(match restricted {
+                    Some(slots) => slots - reached,
+                    None => self.present(self.everything()? - reached)?,
+                });
+            } else {
+                restrict(&mut restricted, reached);
+                self.distances = found;
+            }
+        }
+        self.by_index(&indexes, later, None, (&mut restricted, &mut residual))?;
+        Ok((restricted, residual))
+    }
+
+    /// Narrows the candidates by conditions, and adds to `residual` what their indexes leave open. With
+    /// `enough`, the first so many that fulfil all will do.
+    fn by_index(
+        &mut self,
+        indexes: &Indexes<'_, T>,
+        filters: Vec<&Filter>,
+        enough: Option<u64>,
+        (restricted, residual): (&mut Option<RoaringBitmap>, &mut Vec<Residual>),
+    ) -> Result<()> {
+        let last = filters.len().saturating_sub(1);
+        for (at, filter) in filters.into_iter().enumerate() {
+            let since = Instant::now();
+            let enough = enough.filter(|_| at == last && residual.is_empty());
+            let left = match indexes.find(filter, restricted.as_ref(), enough)? {
                 Ok(found) => {
                     let count = found.slots.len();
-                    restrict(&mut restricted, found.slots);
+                    restrict(restricted, found.slots);
                     let rows = restricted.as_ref().map_or(0, RoaringBitmap::len);
                     self.narrowed(("index", found.access), described(filter), count, rows, since);
                     (!found.exact).then_some("checked again")
@@ -185,24 +238,15 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
                     .push(Residual { compiled, detail: format!("{} ({why})", described(filter)) });
             }
         }
-        if let Some(graph) = &self.query.graph {
-            let since = Instant::now();
-            let found = reach(self.txn, self.namespace, graph, self.guard)?;
-            let reached: RoaringBitmap = found.keys().map(|slot| slot.0).collect();
-            let detail = format!("{} steps from {} nodes", graph.steps.len(), graph.start.len());
-            self.narrowed(("graph", "graph"), detail, reached.len(), reached.len(), since);
-            if graph.exclude {
-                let others = match restricted {
-                    Some(slots) => slots - reached,
-                    None => self.present(self.everything()? - reached)?,
-                };
-                return Ok((Some(others), residual));
-            }
-            restrict(&mut restricted, reached);
-            self.distances = found;
-        }
-        Ok((restricted, residual))
+        Ok(())
     }
+}
+
+fn restrict(restricted: &mut Option<RoaringBitmap>, slots: RoaringBitmap) {
+    *restricted = Some(match restricted.take() {
+        Some(so_far) => so_far & slots,
+        None => slots,
+    });
 }
 
 /// A condition that is read from the nodes.
@@ -210,11 +254,6 @@ struct Residual {
     compiled: Compiled,
     /// Its properties, and why they are read.
     detail: String,
-}
-
-/// Containers of an index that cost as much as reading the nodes that are left.
-fn most_containers(left: &RoaringBitmap) -> u64 {
-    left.len().saturating_mul(8).saturating_add(1024)
 }
 
 /// The conditions that all must hold.

@@ -465,7 +465,8 @@ pub struct Step {
     /// How.
     pub detail: String,
     /// By which way nodes were found, in steps that find them: `index equality`, `index range`,
-    /// `index prefix`, `index union`, `index intersection`, `label`, `graph` or `scan`.
+    /// `index prefix`, `index order`, `index union`, `index intersection`, `column scan`, `column read`,
+    /// `label`, `graph` or `scan`.
     pub access: Option<&'static str>,
     /// Nodes that this way alone gives, counted before any is read; of a scan, those to be read.
     pub estimate: Option<u64>,

@@ -92,11 +92,18 @@ impl Run<'_> {
         let found = found.map_or_else(|| self.candidates.everything(), Ok)?;
         let (snapshot, namespace) = (self.context.snapshot, self.context.namespace);
         let since = Instant::now();
-        let slots = if self.query.order_by.is_empty() {
-            order::by_distance(&found, &self.candidates.distances)
-        } else {
-            let by = &self.query.order_by;
-            order::by_properties(snapshot, namespace, &found, by, wanted, self.guard)?
+        let (mut access, mut detail) = (None, format!("{} nodes", found.len()));
+        let slots = match self.query.order_by.as_slice() {
+            [] => order::by_distance(&found, &self.candidates.distances),
+            by => {
+                let narrowed = self.candidates.narrow(&found, by, wanted)?;
+                let names: Vec<&str> = by.iter().map(|by| &*by.property).collect();
+                let read = narrowed.as_ref().map_or(&found, |narrowed| &narrowed.slots);
+                access = Some(narrowed.as_ref().map_or("scan", |narrowed| narrowed.access));
+                detail = format!("{}: read from {} nodes", names.join(", "), read.len());
+                let read = order::by_properties(snapshot, namespace, read, by, wanted, self.guard)?;
+                Box::new(read.into_iter())
+            }
         };
         let mut hits = Vec::new();
         for slot in slots {
@@ -108,7 +115,13 @@ impl Run<'_> {
                 hits.push(Hit { score: 1.0, ..Hit::new(slot, distance) });
             }
         }
-        self.candidates.step("order", format!("{} nodes", found.len()), hits.len() as u64, since);
+        let rows = hits.len() as u64;
+        match access {
+            Some(access) => {
+                self.candidates.narrowed(("order", access), detail, found.len(), rows, since);
+            }
+            None => self.candidates.step("order", detail, rows, since),
+        }
         Ok(self.results(hits, 0))
     }
 

@@ -11,13 +11,13 @@ use crate::postings::{self, Container, IndexId, TEXT_PREFIX};
 use crate::read::{ReadTxn, meta};
 
 /// Types as the first byte of a value, in the order of values. Lists and dicts have none.
-mod kind {
-    pub(super) const NULL: u8 = 0;
-    pub(super) const BOOL: u8 = 1;
-    pub(super) const NUMBER: u8 = 2;
-    pub(super) const TIME: u8 = 3;
-    pub(super) const STR: u8 = 4;
-    pub(super) const BYTES: u8 = 5;
+pub(crate) mod kind {
+    pub(crate) const NULL: u8 = 0;
+    pub(crate) const BOOL: u8 = 1;
+    pub(crate) const NUMBER: u8 = 2;
+    pub(crate) const TIME: u8 = 3;
+    pub(crate) const STR: u8 = 4;
+    pub(crate) const BYTES: u8 = 5;
 }
 
 /// A NaN, whatever its bits: behind all other numbers.
@@ -69,6 +69,11 @@ pub fn kind_bounds(value: &Value) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((vec![kind], end))
 }
 
+/// The key bytes of all texts: from the first to before the second.
+pub fn text_bounds() -> ([u8; 1], [u8; 1]) {
+    ([kind::STR], [kind::BYTES])
+}
+
 /// The key bytes of the texts that begin with `prefix`, from the first to before the second; and
 /// whether all texts in there do.
 pub fn prefix_bounds(prefix: &str) -> (Vec<u8>, Vec<u8>, bool) {
@@ -87,10 +92,29 @@ pub fn prefix_bounds(prefix: &str) -> (Vec<u8>, Vec<u8>, bool) {
     (from, end, exact)
 }
 
-fn number_value(floor: f64, missing: u16) -> Vec<u8> {
-    // −0 is 0.
-    let bits = if floor.is_nan() { NAN } else { (floor + 0.0).to_bits() };
-    let ordered = if bits & SIGN == 0 { bits ^ SIGN } else { !bits };
+/// Numbers in their order: the greatest float not above, its bits ordered, and what is missing to an
+/// integer.
+pub(crate) mod number_order {
+    use super::{NAN, SIGN};
+
+    pub(crate) fn float(value: f64) -> (u64, u16) {
+        // −0 is 0.
+        let bits = if value.is_nan() { NAN } else { (value + 0.0).to_bits() };
+        (if bits & SIGN == 0 { bits ^ SIGN } else { !bits }, 0)
+    }
+
+    pub(crate) fn int(value: i64) -> (u64, u16) {
+        let mut floor = value as f64;
+        if floor as i128 > i128::from(value) {
+            floor = floor.next_down();
+        }
+        // Floats of this size are at most 1,024 apart.
+        let missing = i128::from(value) - floor as i128;
+        (float(floor).0, missing as u16)
+    }
+}
+
+fn number_value((ordered, missing): (u64, u16)) -> Vec<u8> {
     let mut out = vec![kind::NUMBER];
     out.extend_from_slice(&ordered.to_be_bytes());
     out.extend_from_slice(&missing.to_be_bytes());
@@ -98,17 +122,11 @@ fn number_value(floor: f64, missing: u16) -> Vec<u8> {
 }
 
 fn float_value(value: f64) -> Vec<u8> {
-    number_value(value, 0)
+    number_value(number_order::float(value))
 }
 
 fn int_value(value: i64) -> Vec<u8> {
-    let mut floor = value as f64;
-    if floor as i128 > i128::from(value) {
-        floor = floor.next_down();
-    }
-    // Floats of this size are at most 1,024 apart.
-    let missing = i128::from(value) - floor as i128;
-    number_value(floor, missing as u16)
+    number_value(number_order::int(value))
 }
 
 fn time_value(micros: i64) -> Vec<u8> {
@@ -253,12 +271,13 @@ pub fn index_definition(
 }
 
 /// Calls `visit` with the containers of all values from `from` on and before `end`, in the order of
-/// the values, until it returns false.
+/// the values or, `backwards`, the last first, until it returns false.
 pub fn containers_between(
     txn: &impl ReadTxn,
     namespace: NamespaceId,
     index: IndexId,
     (from, end): (&[u8], &[u8]),
+    backwards: bool,
     mut visit: impl FnMut(&[u8], Container<'_>) -> bool,
 ) -> Result<()> {
     let (from, end) =
@@ -267,13 +286,26 @@ pub fn containers_between(
         return Ok(());
     }
     let range = (Bound::Included(from.as_slice()), Bound::Excluded(end.as_slice()));
-    let rows = txn.store().table(Table::Postings).range(txn.raw(), &range);
-    for row in rows.map_err(|error| txn.store().lmdb_error(error))? {
+    let table = txn.store().table(Table::Postings);
+    let failed = |error| txn.store().lmdb_error(error);
+    // Whether there is more to see.
+    let mut see = |row| -> Result<bool> {
         let (key, payload) = txn.row(Table::Postings, row)?;
         let container = txn.located(Table::Postings, key, Container::parse(key, payload))?;
         let value = key.get(8..key.len() - 4).ok_or(Damaged("has a short key"));
-        if !visit(txn.located(Table::Postings, key, value)?, container) {
-            break;
+        Ok(visit(txn.located(Table::Postings, key, value)?, container))
+    };
+    if backwards {
+        for row in table.rev_range(txn.raw(), &range).map_err(failed)? {
+            if !see(row)? {
+                break;
+            }
+        }
+    } else {
+        for row in table.range(txn.raw(), &range).map_err(failed)? {
+            if !see(row)? {
+                break;
+            }
         }
     }
     Ok(())

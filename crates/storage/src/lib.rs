@@ -7,6 +7,7 @@
 //!   same transaction.
 
 mod adjacency;
+mod columns;
 mod data_file;
 mod format;
 mod hidden;
@@ -24,12 +25,13 @@ mod tx;
 mod writer;
 
 pub use adjacency::Neighbor;
+pub use columns::{COLUMN_SLOTS, Cell, CellRange, Cells, Place, column_row, column_rows};
 pub use format::FORMAT;
 pub use hidden::{Hidden, Visible};
 pub use history::ReadHistory;
 pub use indexes::{
     IndexRecord, IndexState, containers_between, index_definition, index_definitions, index_value,
-    index_value_of, is_exact, kind_bounds, prefix_bounds, slots_from, text_value,
+    index_value_of, is_exact, kind_bounds, prefix_bounds, slots_from, text_bounds, text_value,
 };
 pub use invariants::check_invariants;
 pub use keys::{Direction, Kind};

@@ -33,6 +33,8 @@ impl IndexId {
     pub const ROLE: Self = Self(18);
     /// Nodes by their property `label`: entities by name.
     pub const ENTITY_LABEL: Self = Self(19);
+    /// Nodes by their property `timestamp`: the only one of these with a column.
+    pub const TIMESTAMP: Self = Self(20);
     /// Entities by folded name: what makes two mentions one entity.
     pub const ENTITY_KEY: Self = Self(32);
     /// The first that is made on demand.

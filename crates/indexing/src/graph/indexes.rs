@@ -15,7 +15,7 @@ use super::GraphWriter;
 use crate::posting;
 use crate::properties::{DeclaredIndex, declared_indexes};
 
-/// Nodes, or containers, of one step of building or dropping: writers wait no longer than for that.
+/// Nodes, or containers and rows, of one step of building or dropping: writers wait no longer than for that.
 const STEP: usize = 2_000;
 /// Most values that are listed when a property is not unique.
 const LISTED: usize = 10;
@@ -109,6 +109,8 @@ impl GraphWriter<'_, '_> {
             let Some(node) = self.txn.node(self.namespace, *slot)? else { continue };
             let labels: Vec<Symbol> = node.labels().collect();
             let properties = node.properties.as_bytes().to_vec();
+            let cell = declared.cell(&labels, Properties::new(&properties))?;
+            self.txn.put_cell(self.namespace, index, *slot, cell)?;
             self.enter(&declared, &labels, *slot, &properties)?;
         }
         match slots.last() {
@@ -168,6 +170,14 @@ impl GraphWriter<'_, '_> {
             {
                 self.txn.unpost(self.namespace, index.id, &old, slot)?;
             }
+            let cell = |properties: Option<&[u8]>| match properties {
+                Some(properties) => index.cell(&labels, Properties::new(properties)),
+                None => Ok(None),
+            };
+            let new = cell(after)?;
+            if cell(before)? != new {
+                self.txn.put_cell(self.namespace, index.id, slot, new)?;
+            }
             if let Some(after) = after {
                 // Long texts with the same key may differ all the same.
                 self.enter(index, &labels, slot, after)?;
@@ -176,7 +186,7 @@ impl GraphWriter<'_, '_> {
         Ok(())
     }
 
-    /// Puts a node into an index, unless it has no value there.
+    /// Puts a node into the postings of an index, unless it has no value there.
     fn enter(
         &mut self,
         index: &DeclaredIndex,

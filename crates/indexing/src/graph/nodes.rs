@@ -2,7 +2,7 @@
 
 use embedded_db_common::record::Properties;
 use embedded_db_common::{Draft, Error, Result, Slot, Symbol, clock, encode_properties, names};
-use embedded_db_storage::{Direction, IndexId, Kind, NodeTimes, ReadTxn, text_value};
+use embedded_db_storage::{Cell, Direction, IndexId, Kind, NodeTimes, ReadTxn, text_value};
 
 use super::{Artefact, Changes, GraphWriter, NodeDraft};
 
@@ -194,6 +194,17 @@ impl GraphWriter<'_, '_> {
             if let Some(new) = new {
                 self.txn.post(self.namespace, index.index, &new, slot)?;
             }
+        }
+        let cell = |properties: Option<&[u8]>| match properties {
+            Some(properties) => {
+                let value = Properties::new(properties).get(self.names.timestamp)?;
+                Ok(value.as_ref().and_then(Cell::of))
+            }
+            None => Ok::<_, Error>(None),
+        };
+        let time = cell(after)?;
+        if cell(before)? != time {
+            self.txn.put_cell(self.namespace, IndexId::TIMESTAMP, slot, time)?;
         }
         self.reindex(slot, before, after)
     }

@@ -11,6 +11,7 @@ use embedded_db_common::record::{Damaged, Properties};
 use embedded_db_common::{NamespaceId, Result, Slot, SpaceId, Symbol};
 
 use crate::adjacency::{self, CHUNK_ENTRIES};
+use crate::columns::Cells;
 use crate::indexes::index_definition;
 use crate::keys::{Kind, Table, parse_expiry};
 use crate::postings::{Container, IndexId};
@@ -41,6 +42,7 @@ pub fn check_invariants<T: ReadTxn>(
     check.adjacency()?;
     check.hashes()?;
     check.postings()?;
+    check.columns()?;
     check.work()?;
     check.expiries()?;
     check.dropped_namespaces()
@@ -327,6 +329,34 @@ impl<T: ReadTxn> Check<'_, T> {
             }
             if index == IndexId::LABEL {
                 self.labels(namespace, Symbol(u32_at(key, 8).unwrap_or(0)), &slots)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Cells belong to nodes, and stand in rows that are no longer than they must be.
+    fn columns(&mut self) -> Result<()> {
+        for row in rows(self.txn, Table::Columns)? {
+            let (key, payload) = row?;
+            self.tick()?;
+            let cells = self.txn.located(Table::Columns, key, Cells::parse(key, payload))?;
+            let (namespace, index) = (namespace_of(key), IndexId(u32_at(key, 4).unwrap_or(0)));
+            if key.len() != 12 || !cells.is_in_form() {
+                self.report(
+                    namespace,
+                    &format!("a row of the column of {index:?} is not in its form"),
+                );
+            }
+            if index < IndexId::ON_DEMAND && index != IndexId::TIMESTAMP {
+                self.report(namespace, &format!("{index:?} has a column but no values for one"));
+            }
+            if index >= IndexId::ON_DEMAND && !self.keeps(namespace, index)? {
+                continue;
+            }
+            let gone = cells.iter().filter(|(slot, _)| !self.has_node(namespace, *slot)).count();
+            if gone > 0 {
+                let text = format!("{index:?}: its column has {gone} nodes that are gone");
+                self.report(namespace, &text);
             }
         }
         Ok(())

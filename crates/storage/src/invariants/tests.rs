@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use embedded_db_common::{ContentHash, Options, clock};
+use embedded_db_common::{ContentHash, Options, ValueRef, clock};
 
 use super::*;
 use crate::adjacency::Neighbor;
+use crate::columns::{Cell, row_key};
 use crate::keys::{self, Direction, Key};
 use crate::postings::{container_key, value_key};
 use crate::records::{EdgeFields, EdgeTimes, SpaceRecord, WorkRecord, WorkState};
@@ -295,6 +296,37 @@ fn a_container_out_of_form() {
         assert_only(&found, "is not in its form");
     }
     assert_eq!(value_key(NS, IndexId::ROLE, b"").len(), 8);
+}
+
+#[test]
+fn cells_of_nodes_that_are_gone_or_of_no_index() {
+    let cell = || Cell::of(&ValueRef::Int(7));
+    let found = after(move |txn| txn.put_cell(NS, IndexId::TIMESTAMP, NOBODY, cell()));
+    assert_only(&found, "its column has 1 nodes that are gone");
+    let found = after(move |txn| txn.put_cell(NS, IndexId::SENDER, Slot(0), cell()));
+    assert_only(&found, "has a column but no values for one");
+    let found = after(move |txn| txn.put_cell(NS, IndexId(300), Slot(0), cell()));
+    assert_only(&found, "has values but is not defined");
+    assert!(after(move |txn| txn.put_cell(NS, IndexId::TIMESTAMP, Slot(0), cell())).is_empty());
+}
+
+#[test]
+fn rows_of_columns_out_of_form() {
+    let zeros = [0; 8];
+    let rows: [&[u8]; 5] = [
+        &[0],
+        &[&[1, 0][..], &zeros].concat(),
+        &[&[1, 1][..], &[1, 0, 0, 0, 0, 0, 0, 0]].concat(),
+        &[&[1, 3][..], &zeros].concat(),
+        &[&[1, 7][..], &zeros].concat(),
+    ];
+    for payload in rows.map(<[u8]>::to_vec) {
+        let found = after(move |txn| {
+            let key = row_key(NS, IndexId::TIMESTAMP, Slot(0));
+            txn.put(Table::Columns, &key, payload.clone())
+        });
+        assert_only(&found, "is not in its form");
+    }
 }
 
 #[test]

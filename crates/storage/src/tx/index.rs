@@ -3,6 +3,7 @@
 use embedded_db_common::{NamespaceId, Result, Slot};
 
 use super::WriteTxn;
+use crate::columns::{Cell, Cells, column_key, column_row, row_key};
 use crate::indexes::{IndexRecord, definition_key, index_definitions};
 use crate::keys::{self, Table};
 use crate::postings::{self, Container, IndexId, Updated};
@@ -54,6 +55,26 @@ impl WriteTxn<'_> {
         }
     }
 
+    /// Puts what an index has of a slot's value into its column, or takes it out.
+    pub fn put_cell(
+        &mut self,
+        namespace: NamespaceId,
+        index: IndexId,
+        slot: Slot,
+        cell: Option<Cell>,
+    ) -> Result<()> {
+        let row = column_row(self, namespace, index, slot)?;
+        if row.and_then(|cells| cells.get(slot)) == cell {
+            return Ok(());
+        }
+        let payload = Cells::with(row, slot, cell);
+        let key = row_key(namespace, index, slot);
+        match payload {
+            Some(payload) => self.put(Table::Columns, &key, payload),
+            None => self.delete(Table::Columns, &key).map(drop),
+        }
+    }
+
     /// Defines an index; returns its number.
     pub fn create_index(
         &mut self,
@@ -76,8 +97,8 @@ impl WriteTxn<'_> {
         self.put(Table::Meta, &definition_key(namespace, index), definition.encode())
     }
 
-    /// Removes up to `most` containers of an index, and its definition with the last of them; whether
-    /// nothing is left of it.
+    /// Removes up to `most` containers and rows of an index, and its definition with the last of them;
+    /// whether nothing is left of it.
     pub fn clear_index(
         &mut self,
         namespace: NamespaceId,
@@ -85,15 +106,16 @@ impl WriteTxn<'_> {
         most: usize,
     ) -> Result<bool> {
         let mut keys = Vec::new();
-        for row in self.prefix(Table::Postings, &postings::value_key(namespace, index, &[]))? {
-            let (key, _) = row?;
-            if keys.len() == most {
-                break;
+        for (table, prefix) in [
+            (Table::Postings, postings::value_key(namespace, index, &[])),
+            (Table::Columns, column_key(namespace, index)),
+        ] {
+            for row in self.prefix(table, &prefix)?.take(most - keys.len()) {
+                keys.push((table, row?.0.to_vec()));
             }
-            keys.push(key.to_vec());
         }
-        for key in &keys {
-            self.delete(Table::Postings, key)?;
+        for (table, key) in &keys {
+            self.delete(*table, key)?;
         }
         if keys.len() == most {
             return Ok(false);
