@@ -127,7 +127,9 @@ class FakeModel:
             [True, False]
         """
         if how not in get_args(Failure):
-            raise InvalidInput(f"failure is {shown(how)}", hint=nearest(shown(how), get_args(Failure)))
+            raise InvalidInput(
+                f"failure is {shown(how)}", hint=nearest(shown(how), get_args(Failure))
+            )
         with self._lock:
             self._failure, self._failures_left, self._only = how, times, containing
             if how == "hang":

@@ -1,7 +1,8 @@
-"""A program may end at any moment, in any way, without `close`: cleanly, and with all that it was told.
+"""A program may end at any moment, in any way, without `close`: cleanly, and nothing is lost.
 
 The exit must neither crash nor hang: threads of ours that would come back into an interpreter that
-is gone have to be stopped before. What the program printed was acknowledged; it is there afterwards.
+is gone have to be stopped before. What the program printed was acknowledged; it is there
+afterwards.
 """
 
 import subprocess
@@ -112,6 +113,8 @@ def test_a_program_may_end_while_its_threads_work(tmp_path, thorough, end):
             assert db.count("Hook") == (times // 2 if "Hook" in end else 0)
             assert db.verify()["ok"]
     assert acknowledged > times, "the programs were at work when they ended"
+
+
 def test_a_program_may_end_without_closing(run_python, path):
     for number in range(20):
         run = run_python(
@@ -151,5 +154,3 @@ def test_a_program_may_end_by_an_exception(run_python, path):
     assert "the program's own" in run.stderr
     with EmbeddedDB(path, ml=None) as db:
         assert db.count("Message") == 1
-
-

@@ -1,4 +1,4 @@
-"""A model function may raise anything: its work fails alone, with the reason kept, and can be repeated."""
+"""A model function may raise anything: its work fails alone, keeps the reason, can be repeated."""
 
 import threading
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whatever lies at a path that is no database of ours, or none any more: it is named and left alone."""
+"""What lies at a path and is no database of ours, or none any more, is named and left alone."""
 
 import os
 import stat
@@ -107,7 +107,9 @@ FOREIGN = [
 
 @posix
 @pytest.mark.parametrize("read_only", [False, True])
-@pytest.mark.parametrize(("make", "words"), FOREIGN, ids=lambda given: getattr(given, "__name__", ""))
+@pytest.mark.parametrize(
+    ("make", "words"), FOREIGN, ids=lambda given: getattr(given, "__name__", "")
+)
 def test_what_is_not_ours_is_named_and_left_as_it_is(
     tmp_path: Path, make: Callable[[Path], Path], words: str, read_only: bool
 ) -> None:

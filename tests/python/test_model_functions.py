@@ -1,4 +1,4 @@
-"""What the model functions return is checked at the border: it is made float32, or it fails; never else.
+"""What the model functions return is checked at the border: it becomes float32, or it fails.
 
 Each answer goes through three doors: a function of the user's own that the weaver calls, one that a
 query calls, and an object that is a whole model. A vector that is stored is exactly the one meant.

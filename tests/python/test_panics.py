@@ -49,7 +49,7 @@ def test_a_panic_in_another_thread_is_that_threads_error(db):
 
 
 def test_panics_beside_writers_and_readers_cost_nobody_anything(db):
-    """They meet the locks that everybody shares: none stays locked, and none of the work is lost."""
+    """They meet the locks that everybody shares: none stays locked, and no work is lost."""
     db.create_node({"id": "a", "label": "X"})
     ended = threading.Event()
     written, panicked, errors = [], [], []

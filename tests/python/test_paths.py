@@ -108,7 +108,11 @@ def test_what_is_no_path_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @posix
-@pytest.mark.parametrize("path", ["x" * 4096, "x" * 256, "x/" * 2100], ids=["a name of 4096", "a name of 256", "many names"])
+@pytest.mark.parametrize(
+    "path",
+    ["x" * 4096, "x" * 256, "x/" * 2100],
+    ids=["a name of 4096", "a name of 256", "many names"],
+)
 def test_a_path_of_four_thousand_bytes_says_that_it_is_too_long(tmp_path: Path, path: str) -> None:
     for options in ({}, {"read_only": True}):
         with pytest.raises(StorageError, match="xx|x/x") as caught:

@@ -1,8 +1,8 @@
-"""Whoever is called by the database may call the database: it works, or is refused, and never hangs.
+"""Whoever is called by the database may call the database: it works, or is refused; it never hangs.
 
-The functions here are called in the middle of a call or of the weaver's work: model functions, rerank
-functions, functions of transactions, conversions of values. A hang would be ended by the time limit of
-the test.
+The functions here are called in the middle of a call or of the weaver's work: model functions,
+rerank functions, functions of transactions, conversions of values. A hang would be ended by the
+time limit of the test.
 """
 
 import threading
@@ -179,7 +179,9 @@ def test_the_function_of_a_transaction_may_write_beside_it(db):
     assert attempts == [0, 10], "the first attempt met a conflict of its own making"
     assert db.get_node("a")["n"] == 11
     with pytest.raises(Conflict, match="a"):
-        db.run(lambda tx: (tx.update_node("a", {"n": 1}), db.update_node("a", {"n": 2})), attempts=3)
+        db.run(
+            lambda tx: (tx.update_node("a", {"n": 1}), db.update_node("a", {"n": 2})), attempts=3
+        )
     with pytest.raises(InvalidInput, match="do not nest"):
         db.run(lambda tx: db.run(lambda inner: None))
 

@@ -1,7 +1,7 @@
 """Texts that would take a careless search for ever, or all memory: they are answered, rightly.
 
-What is asked is taken as words, never as a pattern. The time that a query takes is bounded by its length
-and by `timeout`; a test that does not end is ended by its time limit.
+What is asked is taken as words, never as a pattern. The time that a query takes is bounded by its
+length and by `timeout`; a test that does not end is ended by its time limit.
 """
 
 from typing import Any

@@ -1,5 +1,5 @@
-"""Many threads share a database: objects end in any of them, iterating sees one instant, and what is
-indexed changes under load.
+"""Many threads share a database: objects end in any of them, iterating sees one instant, and
+indexes come and go under load.
 """
 
 import gc
@@ -55,7 +55,7 @@ def test_objects_may_end_in_another_thread(db, in_threads):
 
 
 def test_databases_may_end_in_another_thread_while_their_model_works(tmp_path):
-    """The end of a handle waits for its weaver, which needs the interpreter that the collector holds."""
+    """The end of a handle waits for its weaver, which needs the interpreter of the collector."""
     ended = set()
     opened = []
 
