@@ -54,7 +54,7 @@ def test_objects_may_end_in_another_thread(db, in_threads):
     assert db.verify()["ok"]
 
 
-def test_databases_may_end_in_another_thread_while_their_model_works(tmp_path):
+def test_databases_may_end_in_another_thread_while_their_model_works(tmp_path, in_threads):
     """The end of a handle waits for its weaver, which needs the interpreter of the collector."""
     ended = set()
     opened = []
@@ -88,7 +88,7 @@ def test_databases_may_end_in_another_thread_while_their_model_works(tmp_path):
     gc.disable()
     try:
         collector.start()
-        run_all(make(0), make(1))
+        in_threads(make(0), make(1))
     finally:
         done.set()
         gc.enable()
@@ -181,7 +181,7 @@ def test_deleting_what_a_lazy_iterator_has_yet_to_give(db):
     assert db.verify()["ok"]
 
 
-def test_indexes_come_and_go_under_load(db):
+def test_indexes_come_and_go_under_load(db, in_threads):
     """Whatever index there is at the moment, a query finds exactly what is there."""
     db.create_nodes(
         [{"id": f"n{n}", "label": "X", "properties": {"p": n % 10, "u": n}} for n in range(3000)]
@@ -226,7 +226,7 @@ def test_indexes_come_and_go_under_load(db):
             assert len(db.query(structural_filters=where, labels=["X"], limit=1000)) == 100
             turns["query"] += 1
 
-    run_all(change_indexes, write, query)
+    in_threads(change_indexes, write, query)
     assert turns["index"] == 12
     assert min(turns.values()) > 5, turns
     db.create_index("X", "u", unique=True)
