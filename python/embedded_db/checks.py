@@ -6,6 +6,8 @@ Every refusal names the part by its path, such as ``graph_filter.steps[1].max_ho
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
+from numbers import Real
 from typing import Any, Final
 
 import numpy as np
@@ -481,19 +483,27 @@ def direction(value: str, where: str = "direction") -> str:
 
 
 def float32(value: Any) -> npt.NDArray[np.float32]:
-    """Convert numbers to contiguous float32; what is too large for it becomes an infinity.
+    """Convert real numbers to contiguous float32; what is too large for it becomes an infinity.
+
+    NumPy would also read numbers out of texts, times and masked places, and drop imaginary parts.
 
     Raises:
-        TypeError: they are no numbers, or have an imaginary part.
-        ValueError: they have no common shape, or are texts that are no numbers.
+        TypeError: they are no real numbers.
+        ValueError: they have no common shape.
         OverflowError: an int is larger than any float.
+        RecursionError: they are nested too deeply.
     """
-    given = np.asarray(value)
-    if given.dtype.kind == "c":
-        raise TypeError("complex numbers have no place in a vector")
+    given = np.asanyarray(value)
+    real = given.dtype.kind in "fiub" or (
+        given.dtype.kind == "O" and all(isinstance(each, Real | Decimal) for each in given.flat)
+    )
+    if not real:
+        raise TypeError(f"an array of {given.dtype} holds something else than real numbers")
+    if np.ma.is_masked(given):
+        raise TypeError("the array has masked places")
     # Warnings may be errors, and would come instead of the one that names the number.
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.ascontiguousarray(given, dtype=np.float32)
+        return np.asarray(given, dtype=np.float32, order="C")
 
 
 def vector(value: Any, where: str = "vector") -> npt.NDArray[np.float32]:
@@ -507,9 +517,9 @@ def vector(value: Any, where: str = "vector") -> npt.NDArray[np.float32]:
         array = float32(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise wrong(where, value, "a list or array of numbers") from error
-    if array.ndim != 1 or array.size == 0 or np.ndim(value) != 1:
+    if array.ndim != 1 or array.size == 0:
         raise InvalidQuery(
-            f"{where} has the shape {np.shape(value)}", hint="It has to be one row of numbers"
+            f"{where} has the shape {array.shape}", hint="It has to be one row of numbers"
         )
     finite = np.isfinite(array)
     if not finite.all():

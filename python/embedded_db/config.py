@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .arguments import choice_argument
-from .errors import InvalidInput, nearest
+from .errors import InvalidInput, nearest, shown
 from .ml_config import MLConfig
 
 __all__ = [
@@ -309,7 +309,7 @@ def _check_ml(ml: object) -> None:
     missing = [name for name in FUNCTION_NAMES if not callable(getattr(ml, name, None))]
     if missing:
         raise InvalidInput(
-            f"ml is {ml!r}, which has no {', '.join(missing)}",
+            f"ml is {shown(ml)}, which has no {', '.join(missing)}",
             hint="Give an MLConfig, an object with the model functions, or None",
         )
 
@@ -327,7 +327,7 @@ def _known(what: str, given: Mapping[str, Any], known: list[str]) -> None:
 
 
 def _wrong(name: str, value: object, expected: str) -> InvalidInput:
-    return InvalidInput(f"{name} is {value!r}", hint=f"It has to be {expected}")
+    return InvalidInput(f"{name} is {shown(value)}", hint=f"It has to be {expected}")
 
 
 def _whole(name: str, value: object, *, least: int, most: int) -> None:

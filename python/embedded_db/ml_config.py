@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from embedded_db.errors import InvalidInput, nearest
+from embedded_db.errors import InvalidInput, nearest, shown
 
 __all__ = ["EMBEDDINGS", "ENTITIES", "SUMMARIES", "MLConfig"]
 
@@ -67,15 +67,15 @@ class MLConfig:
         threads = self.threads
         if threads is not None and (type(threads) is not int or threads < 1):
             raise InvalidInput(
-                f"threads is {threads!r}", hint="Give a whole number of at least 1, or None."
+                f"threads is {shown(threads)}", hint="Give a whole number of at least 1, or None."
             )
 
 
 def _check(field: str, value: object, known: tuple[str, ...], *, optional: bool) -> None:
     if callable(value) or (optional and value is None) or value in known:
         return
-    remedy = nearest(str(value), known)
+    remedy = nearest(shown(value), known)
     remedy += "; None or a callable will do, too" if optional else "; a callable will do, too"
     if isinstance(value, str) and value.startswith(_LATER[field]):
-        raise InvalidInput(f"{field}={value!r} is not supported by this version", hint=remedy)
-    raise InvalidInput(f"{field}={value!r} names no provider", hint=remedy)
+        raise InvalidInput(f"{field}={shown(value)} is not supported by this version", hint=remedy)
+    raise InvalidInput(f"{field}={shown(value)} names no provider", hint=remedy)

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from .errors import InvalidInput, nearest
+from .errors import InvalidInput, nearest, shown
 
 __all__ = ["ENTITIES", "Failure", "FakeModel", "ModelFailure"]
 
@@ -127,7 +127,9 @@ class FakeModel:
             [True, False]
         """
         if how not in get_args(Failure):
-            raise InvalidInput(f"failure is {how!r}", hint=nearest(str(how), get_args(Failure)))
+            raise InvalidInput(
+                f"failure is {shown(how)}", hint=nearest(shown(how), get_args(Failure))
+            )
         with self._lock:
             self._failure, self._failures_left, self._only = how, times, containing
             if how == "hang":

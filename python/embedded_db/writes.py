@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, cast
 
-import numpy as np
 import numpy.typing as npt
 
 from ._native import Database as NativeDatabase
@@ -454,9 +453,9 @@ class Writes(Reads):
             raise InvalidInput(
                 f"vectors is {shown(vectors)}", hint="Give float32[n, dim]"
             ) from error
-        if matrix.ndim != 2 or matrix.shape[0] != len(nodes) or np.ndim(vectors) != 2:
+        if matrix.ndim != 2 or matrix.shape[0] != len(nodes):
             raise InvalidInput(
-                f"vectors has the shape {np.shape(vectors)} for {len(nodes)} ids",
+                f"vectors has the shape {matrix.shape} for {len(nodes)} ids",
                 hint="Give one row for each id: float32[n, dim]",
             )
         return self._native.set_embeddings(nodes, matrix, self._space(space))

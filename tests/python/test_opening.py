@@ -1,7 +1,6 @@
-"""Opening one path never stands in the way of another, of Ctrl-C, or of a forked child."""
+"""Opening one path never stands in the way of another, or of a forked child."""
 
 import os
-import signal
 import tempfile
 import threading
 import time
@@ -61,19 +60,6 @@ def test_waiting_for_a_writer_holds_nobody_up(waiting, tmp_path):
     with EmbeddedDB(":memory:", ml=None) as db:
         db.create_node({"id": "a", "label": "X"})
     assert waiting.is_alive(), time.monotonic() - begun
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
-def test_ctrl_c_ends_the_wait_for_a_writer(taken):
-    main = threading.main_thread().ident
-    assert main is not None
-    timer = threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT))
-    timer.start()
-    begun = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        EmbeddedDB(taken, ml=None, lock_timeout=60)
-    assert time.monotonic() - begun < 30, "the interrupt, not the time limit, ended the wait"
-    timer.join()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")

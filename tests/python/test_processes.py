@@ -2,11 +2,12 @@
 
 import os
 import signal
+import socket
 import time
 
 import pytest
 
-from embedded_db import EmbeddedDB, InvalidInput
+from embedded_db import DatabaseLocked, EmbeddedDB, InvalidInput, ReadOnly
 
 WRITER = """
 import sys
@@ -112,6 +113,66 @@ def test_a_killed_writer_leaves_no_lock(path, spawn):
         assert db.exists("chat")
 
 
+HOLDER = """
+import sys
+from embedded_db import EmbeddedDB
+
+db = EmbeddedDB(sys.argv[1], ml=None)
+print("ready", flush=True)
+for line in sys.stdin:
+    db.create_node({"id": line.strip(), "label": "X"})
+    print("written", flush=True)
+"""
+
+
+def test_two_processes_never_both_write(path, spawn):
+    holder = spawn(HOLDER, path)
+    assert holder.stdout.readline() == "ready\n"
+    for n in range(20):
+        with pytest.raises(DatabaseLocked, match=r"memory\.db.*lock_timeout") as caught:
+            EmbeddedDB(path, ml=None, lock_timeout=0)
+        assert (caught.value.pid, caught.value.host) == (holder.pid, socket.gethostname())
+        assert caught.value.retryable
+        # Who was refused took nothing away from the holder.
+        holder.stdin.write(f"n{n}\n")
+        holder.stdin.flush()
+        assert holder.stdout.readline() == "written\n"
+        with EmbeddedDB(path, ml=None, read_only=True) as reader:
+            assert reader.count("X") == n + 1
+            with pytest.raises(ReadOnly):
+                reader.create_node({"label": "X"})
+    holder.communicate()
+    with EmbeddedDB(path, ml=None, lock_timeout=0) as db:
+        assert db.count("X") == 20
+        assert db.verify()["ok"]
+
+
+def test_a_lock_file_that_names_a_living_process_locks_nothing(path, spawn):
+    killed = spawn(HOLDER, path)
+    assert killed.stdout.readline() == "ready\n"
+    with pytest.raises(DatabaseLocked):
+        EmbeddedDB(path, ml=None, lock_timeout=0)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    lock = path / "writer.lock"
+    assert lock.read_text().split()[0] == str(killed.pid), "it is left behind"
+    # The number of the dead process now belongs to a living one.
+    for living in (os.getpid(), os.getppid(), 1):
+        lock.write_text(f"{living} {socket.gethostname()}\n")
+        with EmbeddedDB(path, ml=None, lock_timeout=0) as db:
+            assert lock.read_text().split()[0] == str(os.getpid())
+            db.create_node({"label": "X"})
+            assert db.verify()["ok"]
+
+
+@pytest.mark.parametrize("left", ["", "no number at all", "99999999999999999999 host", "\0" * 4096])
+def test_a_lock_file_that_says_nothing_locks_nothing(path, left):
+    EmbeddedDB(path, ml=None).close()
+    (path / "writer.lock").write_text(left)
+    with EmbeddedDB(path, ml=None, lock_timeout=0) as db:
+        db.create_node({"label": "X"})
+
+
 def test_the_same_path_is_shared_in_one_process(path):
     with EmbeddedDB(path, ml=None) as one, EmbeddedDB(str(path), ml=None) as two:
         one.create_node({"id": "a", "label": "X"})
@@ -123,82 +184,6 @@ def test_the_same_path_is_shared_in_one_process(path):
         assert two.exists("b")
     with EmbeddedDB(path, ml=None) as again:
         assert again.count("X") == 2
-
-
-def test_a_handle_does_not_work_in_a_forked_child(run_python, path):
-    run = run_python(
-        """
-        import os, sys, warnings
-        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads is the point
-        from embedded_db import EmbeddedDB, ForkedHandle
-        db = EmbeddedDB(sys.argv[1], ml=None)
-        db.create_node({"id": "a", "label": "X"})
-        child = os.fork()
-        if child == 0:
-            for call in (lambda: db.get_node("a"), lambda: db.create_node({"label": "X"}),
-                         lambda: db.query(labels=["X"])):
-                try:
-                    call()
-                except ForkedHandle as error:
-                    assert str(os.getppid()) in str(error) and "open" in str(error).lower()
-                else:
-                    os._exit(1)
-            db.close()
-            sys.exit(0)  # the child's exit hooks run, and must leave the parent's files alone
-        _, status = os.waitpid(child, 0)
-        assert status == 0, status
-        db.create_node({"id": "b", "label": "X"})
-        assert db.count("X") == 2
-        db.close()
-        with EmbeddedDB(sys.argv[1], ml=None) as again:
-            assert again.count("X") == 2 and again.verify()["ok"]
-        print("done")
-        """,
-        path,
-    )
-    assert run.stdout == "done\n", run.stderr
-    assert run.returncode == 0
-
-
-def test_a_program_may_end_without_closing(run_python, path):
-    for number in range(20):
-        run = run_python(
-            """
-            import sys
-            from embedded_db import EmbeddedDB
-            from embedded_db.testing import FakeModel
-            db = EmbeddedDB(sys.argv[1], ml=FakeModel())
-            chat = db.create_chat()
-            chat.add_messages([{"content": f"Alice met Bob {n}"} for n in range(200)])
-            other = db.namespace("other")
-            if sys.argv[2] == "1":
-                raise SystemExit(0)
-            """,
-            path,
-            number % 2,
-        )
-        assert (run.returncode, run.stderr) == (0, "")
-    with EmbeddedDB(path, ml=None) as db:
-        assert db.count("Message") == 4000
-        assert db.verify()["ok"]
-
-
-def test_a_program_may_end_by_an_exception(run_python, path):
-    run = run_python(
-        """
-        import sys
-        from embedded_db import EmbeddedDB
-        from embedded_db.testing import FakeModel
-        db = EmbeddedDB(sys.argv[1], ml=FakeModel())
-        db.create_message("chat", "kept")
-        raise RuntimeError("the program's own")
-        """,
-        path,
-    )
-    assert run.returncode == 1
-    assert "the program's own" in run.stderr
-    with EmbeddedDB(path, ml=None) as db:
-        assert db.count("Message") == 1
 
 
 def test_importing_is_light(run_python):

@@ -4,9 +4,6 @@ Each test provokes one error of the storage, reads its message (what was wrong, 
 remedy), and then shows that nothing was half written and what still works.
 """
 
-import os
-import signal
-import threading
 import time
 from pathlib import Path
 
@@ -160,20 +157,3 @@ def test_vectors_that_cannot_be_stored(db):
         db.create_embedding({"node_id": "a", "vector": [0.1, float("nan"), 0.3]})
     assert infinite.value.index == 1
     assert len(db.get_embeddings_for_node("a")) == 1
-
-
-@pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
-def test_ctrl_c_ends_a_wait(woven, model):
-    model.fail("hang")
-    woven.create_message(chat_id="c", content="Nobody will ever embed this")
-    main = threading.main_thread().ident
-    assert main is not None
-    timer = threading.Timer(0.1, signal.pthread_kill, (main, signal.SIGINT))
-    timer.start()
-    begun = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        woven.flush(timeout=60)
-    assert time.monotonic() - begun < 30, "the interrupt, not the time limit, ended the wait"
-    timer.join()
-    model.recover()
-    woven.flush(timeout=60)

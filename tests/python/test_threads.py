@@ -1,11 +1,14 @@
-"""Many threads share a database: objects end in any of them, and iterating sees one instant."""
+"""Many threads share a database: objects end in any of them, iterating sees one instant, and
+indexes come and go under load.
+"""
 
 import gc
 import threading
 
 import pytest
 
-from embedded_db import Conflict
+from embedded_db import AlreadyExists, Conflict, EmbeddedDB
+from embedded_db.testing import FakeModel
 
 
 def test_objects_may_end_in_another_thread(db, in_threads):
@@ -49,6 +52,55 @@ def test_objects_may_end_in_another_thread(db, in_threads):
     assert Holder.ended, "the objects did end"
     assert db.count("Y") == 0
     assert db.verify()["ok"]
+
+
+def test_databases_may_end_in_another_thread_while_their_model_works(tmp_path, in_threads):
+    """The end of a handle waits for its weaver, which needs the interpreter of the collector."""
+    ended = set()
+    opened = []
+
+    class Holder:
+        def __init__(self, *held):
+            self.held = held
+            self.cycle = self
+
+        def __del__(self):
+            ended.add(threading.get_ident())
+
+    def make(number):
+        def run():
+            for n in range(15):
+                db = EmbeddedDB(tmp_path / f"{number}-{n}.db", ml=FakeModel())
+                chat = db.create_chat()
+                chat.add_messages([{"content": f"Alice met Bob {m}"} for m in range(50)])
+                Holder(db, chat, db.namespace("other"), db.snapshot(), db.nodes())
+                opened.append(n)
+
+        return run
+
+    done = threading.Event()
+
+    def collect():
+        while not done.is_set():
+            gc.collect()
+
+    collector = threading.Thread(target=collect)
+    gc.disable()
+    try:
+        collector.start()
+        in_threads(make(0), make(1))
+    finally:
+        done.set()
+        gc.enable()
+    collector.join(60)
+    assert not collector.is_alive(), "no handle waits for ever"
+    gc.collect()
+    assert len(opened) == 30
+    assert collector.ident in ended, "some ended in the thread of the collector"
+    for number in range(2):
+        with EmbeddedDB(tmp_path / f"{number}-14.db", ml=None, lock_timeout=60) as db:
+            assert db.count("Message") == 50
+            assert db.verify()["ok"]
 
 
 def test_deleting_while_iterating_in_one_thread(db):
@@ -99,4 +151,87 @@ def test_deleting_what_a_transaction_has_read(db, in_threads):
     with pytest.raises(Conflict, match="a"):
         update_too_late()
     assert not db.exists("a")
+    assert db.verify()["ok"]
+
+
+def test_deleting_what_a_lazy_iterator_has_yet_to_give(db):
+    """Each iterator keeps to one instant, whatever goes while it is read."""
+    db.create_nodes([{"id": f"n{n:04}", "label": "X", "properties": {"n": n}} for n in range(2000)])
+    db.create_node({"id": "hub", "label": "Y"})
+    db.create_edges([{"source": "hub", "target": f"n{n:04}", "type": "T"} for n in range(2000)])
+    chat = db.create_chat(id="chat")
+    chat.add_messages([{"content": f"{n}"} for n in range(500)])
+    lazily = {
+        "nodes": (db.nodes("X"), 2000),
+        "neighbors": (db.neighbors("hub"), 2000),
+        "edges": (db.edges("hub"), 2000),
+        "traverse": (db.traverse("hub", limit=3000), 2001),
+        "messages": (chat.messages(), 500),
+    }
+    firsts = {name: next(iterator) for name, (iterator, _) in lazily.items()}
+    with db.transaction() as tx:
+        for node in ["hub", chat, *db.nodes("X")]:
+            tx.delete_node(node)
+    assert (db.count(), db.count_edges()) == (0, 0)
+    for name, (iterator, most) in lazily.items():
+        rest = [each for each in iterator if each is not None]
+        assert len(rest) < most, name
+        ids = [getattr(each, "id", None) or each.node.id for each in [firsts[name], *rest]]
+        assert len(set(ids)) == len(ids), f"{name}: none twice"
+    assert db.verify()["ok"]
+
+
+def test_indexes_come_and_go_under_load(db, in_threads):
+    """Whatever index there is at the moment, a query finds exactly what is there."""
+    db.create_nodes(
+        [{"id": f"n{n}", "label": "X", "properties": {"p": n % 10, "u": n}} for n in range(3000)]
+    )
+    stopped = threading.Event()
+    turns = {"index": 0, "write": 0, "query": 0}
+
+    def change_indexes():
+        try:
+            for _ in range(12):
+                db.create_index("X", "p")
+                db.create_index("X", "u", unique=True)
+                db.flush(timeout=60)
+                assert {(each.property, each.state) for each in db.indexes()} == {
+                    ("p", "ready"),
+                    ("u", "ready"),
+                }
+                db.drop_index("X", "p")
+                db.drop_index("X", "u")
+                turns["index"] += 1
+        finally:
+            stopped.set()
+
+    def write():
+        number = 0
+        while not stopped.is_set():
+            # Whoever moves does so in one step: there are 300 of each at any instant.
+            one, other = f"n{number % 3000}", f"n{(number + 1) % 3000}"
+            with db.transaction() as tx:
+                first, second = tx.get_node(one)["p"], tx.get_node(other)["p"]
+                tx.update_node(one, {"p": second})
+                tx.update_node(other, {"p": first})
+            number += 7
+            turns["write"] += 1
+
+    def query():
+        while not stopped.is_set():
+            for value in range(10):
+                where = [{"property": "p", "operator": "Equals", "value": value}]
+                assert len(db.query(structural_filters=where, labels=["X"], limit=1000)) == 300
+            where = [{"property": "u", "operator": "Between", "value": [100, 199]}]
+            assert len(db.query(structural_filters=where, labels=["X"], limit=1000)) == 100
+            turns["query"] += 1
+
+    in_threads(change_indexes, write, query)
+    assert turns["index"] == 12
+    assert min(turns.values()) > 5, turns
+    db.create_index("X", "u", unique=True)
+    db.flush(timeout=60)
+    with pytest.raises(AlreadyExists, match="u is unique"):
+        db.create_node({"id": "twin", "label": "X", "properties": {"u": 7}})
+    assert not db.exists("twin")
     assert db.verify()["ok"]

@@ -3,6 +3,7 @@
 //! What is of a wrong type is a `TypeError`, what is of the right type and out of range is an
 //! `InvalidInput`: neither `UnicodeEncodeError` nor `OverflowError` comes out.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::ops::Deref;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use embedded_db_engine::{AsOf, Expiry};
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
-use pyo3::types::PyBool;
+use pyo3::types::{PyBool, PyString};
 
 use crate::convert::moment;
 use crate::errors::{invalid, shown};
@@ -41,6 +42,23 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Text<'a> {
 
     fn extract(given: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         text(&"a text argument", given, LONGEST).map(Self)
+    }
+}
+
+/// The path of a database, as the system has it: bytes that are no text come from `os.fsdecode`.
+pub(crate) struct GivenPath(pub(crate) OsString);
+
+impl<'py> FromPyObject<'_, 'py> for GivenPath {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        // Anything longer is refused by the system too, but only after it was copied.
+        if given.cast::<PyString>()?.code_point_len()? <= LONGEST
+            && let Ok(path) = given.extract::<OsString>()
+        {
+            return Ok(Self(path));
+        }
+        text(&"the path of the database", given, LONGEST).map(|path| Self(path.into()))
     }
 }
 

@@ -6,11 +6,11 @@ use embedded_db_engine::common::{Draft, MAX_PROPERTIES};
 use embedded_db_engine::{
     Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, NodeDraft,
 };
-use numpy::{PyArrayLike1, TypeMustMatch};
+use numpy::PyReadonlyArray1;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMapping, PyString};
+use pyo3::types::{PyDict, PyFloat, PyList, PyMapping, PyString};
 
 use crate::errors::{invalid, placed, shown};
 use crate::values::{Property, entries, known, micros, text, ttl, write_value};
@@ -332,10 +332,17 @@ pub(crate) fn edge_changes(given: &Bound<'_, PyAny>) -> PyResult<EdgeChanges> {
 
 /// The numbers of a vector: any array-like with one axis.
 pub(crate) fn vector(item: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
-    if let Ok(exact) = item.extract::<PyArrayLike1<'_, f32, TypeMustMatch>>()
+    if let Ok(exact) = item.extract::<PyReadonlyArray1<'_, f32>>()
         && let Ok(slice) = exact.as_slice()
     {
         return Ok(slice.to_vec());
+    }
+    if let Ok(list) = item.cast_exact::<PyList>() {
+        let float = |number: Bound<'_, PyAny>| number.cast::<PyFloat>().ok().map(|it| it.value());
+        let floats: Option<Vec<f32>> = list.iter().map(|it| Some(float(it)? as f32)).collect();
+        if let Some(floats) = floats {
+            return Ok(floats);
+        }
     }
     let py = item.py();
     let float32 = py.import(intern!(py, "embedded_db.checks"))?.getattr(intern!(py, "float32"))?;
@@ -344,10 +351,10 @@ pub(crate) fn vector(item: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
         invalid(py, format!("a vector is a list or array of numbers with one axis, not {class}"))
     };
     let array = float32.call1((item,)).map_err(|_| wrong(item))?;
-    if array.getattr(intern!(py, "ndim"))?.extract::<usize>()? != 1 || item.is_none() {
+    if array.getattr(intern!(py, "ndim"))?.extract::<usize>()? != 1 {
         return Err(wrong(item));
     }
-    let array: PyArrayLike1<'_, f32, TypeMustMatch> = array.extract()?;
+    let array: PyReadonlyArray1<'_, f32> = array.extract()?;
     Ok(array.as_slice().map_err(|_| PyTypeError::new_err("the array is not contiguous"))?.to_vec())
 }
 

@@ -1,5 +1,6 @@
 //! The handle.
 
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::arguments::{ExpiresAt, Text, Timeout, Ttl, after};
+use crate::arguments::{ExpiresAt, GivenPath, Text, Timeout, Ttl, after};
 use crate::convert::{
     changes, edge, edge_changes, embedding, flat, items, node, string, strings, successor, vector,
 };
@@ -113,7 +114,7 @@ impl Database {
     #[staticmethod]
     fn open(
         py: Python<'_>,
-        path: Text<'_>,
+        path: GivenPath,
         options: &Bound<'_, PyDict>,
         functions: Option<Py<PyAny>>,
     ) -> PyResult<Py<Self>> {
@@ -121,14 +122,14 @@ impl Database {
         let models: Option<engine::SharedModels> =
             functions.map(|functions| Arc::new(PythonModels::new(functions)) as _);
         let inner = detached(py, || {
-            engine::Database::open_interruptible(&path, &options, models, &interrupted)
+            engine::Database::open_interruptible(path.0.as_ref(), &options, models, &interrupted)
         })?;
         Self::create(py, inner)
     }
 
     #[getter]
-    fn path(&self) -> String {
-        self.inner.path().to_string_lossy().into_owned()
+    fn path(&self) -> &OsStr {
+        self.inner.path().as_os_str()
     }
 
     #[getter]

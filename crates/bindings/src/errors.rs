@@ -1,20 +1,23 @@
 //! Errors on their way to Python, and the one helper that releases the interpreter.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use embedded_db_engine::common::{Error, Result};
+use embedded_db_engine::common::{Error, Result, shortened};
 use embedded_db_engine::panic_text;
+use embedded_db_ml_bridge::raised;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+
+/// Most bytes of a message: an id, a name or a path in it may be of any length.
+const LONGEST: usize = 4000;
 
 /// Time between two looks at the signals.
 const SIGNALS: Duration = Duration::from_millis(20);
 
 thread_local! {
-    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
     static LOOKED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
@@ -86,10 +89,7 @@ pub(crate) fn interrupted() -> Result<()> {
     }
     LOOKED.set(Some(Instant::now()));
     match Python::try_attach(|py| py.check_signals()) {
-        Some(Err(raised)) => {
-            RAISED.set(Some(raised));
-            Err(Error::Interrupted)
-        }
+        Some(Err(raised)) => Err(raised::keep(raised)),
         _ => Ok(()),
     }
 }
@@ -97,21 +97,11 @@ pub(crate) fn interrupted() -> Result<()> {
 /// The exception of `embedded_db.errors` for an error.
 pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     if matches!(error, Error::Interrupted)
-        && let Some(raised) = RAISED.take()
+        && let Some(raised) = raised::take()
     {
         return raised;
     }
     make(py, error).unwrap_or_else(|failed| failed)
-}
-
-/// An id or a name that was given may be of any length.
-fn shortened(mut message: String) -> String {
-    const LONGEST: usize = 4000;
-    if message.len() > LONGEST {
-        message.truncate(message.floor_char_boundary(LONGEST));
-        message.push('…');
-    }
-    message
 }
 
 /// What a caller may look at besides the message.
@@ -161,12 +151,12 @@ fn facts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyDict>> {
             fields.set_item("retryable", false)?;
         }
         Error::DatabaseLocked { path, pid, host } => {
-            fields.set_item("path", path.to_string_lossy())?;
+            fields.set_item("path", path.as_os_str())?;
             fields.set_item("pid", pid)?;
             fields.set_item("host", host)?;
         }
         Error::FormatTooNew { path, found, supported } => {
-            fields.set_item("path", path.to_string_lossy())?;
+            fields.set_item("path", path.as_os_str())?;
             fields.set_item("found", found)?;
             fields.set_item("supported", supported)?;
         }
@@ -175,7 +165,7 @@ fn facts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyDict>> {
         | Error::ReadOnly { path }
         | Error::StorageFull { path, .. }
         | Error::StorageError { path, .. }
-        | Error::Corruption { path, .. } => fields.set_item("path", path.to_string_lossy())?,
+        | Error::Corruption { path, .. } => fields.set_item("path", path.as_os_str())?,
         _ => {}
     }
     Ok(fields)
@@ -186,9 +176,9 @@ fn make(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let class = py.import("embedded_db.errors")?.getattr(error.code())?;
     let message = error.to_string();
     if let Some((_, remedy)) = message.rsplit_once("; ") {
-        fields.set_item("hint", shortened(remedy.to_owned()))?;
+        fields.set_item("hint", shortened(remedy, LONGEST))?;
     }
-    let arguments = PyTuple::new(py, [shortened(message)])?;
+    let arguments = PyTuple::new(py, [shortened(&message, LONGEST)])?;
     Ok(PyErr::from_value(class.call(arguments, Some(&fields))?))
 }
 

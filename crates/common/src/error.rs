@@ -337,3 +337,27 @@ impl Error {
         Self::InvalidQuery { field: field.into(), message: message.into() }
     }
 }
+
+/// A text of any length as an error shows it: its beginning and its end, in about `longest` bytes. What
+/// was wrong often stands behind what was given.
+pub fn shortened(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_owned();
+    }
+    let first = &text[..text.floor_char_boundary(longest / 2)];
+    let last = &text[text.ceil_char_boundary(text.len() - longest / 2)..];
+    format!("{first}…{last}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn long_texts_keep_both_ends() {
+        assert_eq!(shortened("abcdef", 6), "abcdef");
+        assert_eq!(shortened("abcdefg", 4), "ab…fg");
+        assert_eq!(shortened("äbcdefü", 5), "ä…ü", "characters stay whole");
+        assert_eq!(shortened(&"é".repeat(1000), 101).chars().count(), 51);
+    }
+}

@@ -57,8 +57,8 @@ fn with_open<T>(look: impl FnOnce(&mut HashMap<PathBuf, Slot>) -> T) -> T {
     unforked(|| look(&mut OPEN.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
-fn claim(path: &str) -> Claim {
-    let key = canonical(Path::new(path));
+fn claim(path: &Path) -> Claim {
+    let key = canonical(path);
     with_open(|open| {
         match open.get(&key) {
             // In a child, who was opening it has stayed with the parent.
@@ -77,8 +77,8 @@ fn claim(path: &str) -> Claim {
 }
 
 /// Claims a path whose engine cannot be used any more; `None` if it has another one by now.
-fn replace(path: &str, engine: &Arc<Engine>) -> Option<Reservation> {
-    let key = canonical(Path::new(path));
+fn replace(path: &Path, engine: &Arc<Engine>) -> Option<Reservation> {
+    let key = canonical(path);
     with_open(|open| match open.get(&key) {
         Some(Slot::Open(found)) if std::ptr::eq(found.as_ptr(), Arc::as_ptr(engine)) => {
             Some(Reservation::make(open, key))
@@ -94,9 +94,9 @@ impl Reservation {
         Self { path }
     }
 
-    fn fulfil(self, path: &str, engine: &Arc<Engine>) {
+    fn fulfil(self, path: &Path, engine: &Arc<Engine>) {
         // Links on the way to it may have become visible only now that it exists.
-        let key = canonical(Path::new(path));
+        let key = canonical(path);
         with_open(|open| open.insert(key, Slot::Open(Arc::downgrade(engine))));
     }
 }
@@ -147,20 +147,24 @@ pub struct Database {
 
 impl Database {
     /// Opens the database in `path`, or a private one for `":memory:"`.
-    pub fn open(path: &str, options: &Options, models: Option<SharedModels>) -> Result<Self> {
-        Self::open_interruptible(path, options, models, &|| Ok(()))
+    pub fn open(
+        path: impl AsRef<Path>,
+        options: &Options,
+        models: Option<SharedModels>,
+    ) -> Result<Self> {
+        Self::open_interruptible(path.as_ref(), options, models, &|| Ok(()))
     }
 
     /// The same; while it waits for another writer, or for another thread that is opening the path,
     /// it asks `interrupted` whether to go on.
     pub fn open_interruptible(
-        path: &str,
+        path: &Path,
         options: &Options,
         models: Option<SharedModels>,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Self> {
         let read_only = options.read_only;
-        if path == IN_MEMORY {
+        if path.as_os_str() == IN_MEMORY {
             if read_only {
                 return Err(Error::InvalidInput(
                     "a database in memory is new and private; read_only=True makes no sense".into(),
@@ -170,7 +174,9 @@ impl Database {
             let engine = Arc::new(Engine::start(store, options, models)?);
             return Ok(Self::first(engine, read_only));
         }
-        if path.is_empty() || path.contains('\0') {
+        if path.as_os_str().as_encoded_bytes().is_empty()
+            || path.as_os_str().as_encoded_bytes().contains(&0)
+        {
             return Err(Error::InvalidInput(format!("{path:?} is no path of a directory")));
         }
         let reservation = loop {
@@ -189,14 +195,14 @@ impl Database {
                 }
             }
         };
-        let store = Store::open_interruptible(Path::new(path), options, interrupted)?;
+        let store = Store::open_interruptible(path, options, interrupted)?;
         let engine = Arc::new(Engine::start(store, options, models)?);
         reservation.fulfil(path, &engine);
         Ok(Self::first(engine, read_only))
     }
 
     /// A further handle on an engine that is open; `None` when it cannot be used any more.
-    fn join(engine: &Arc<Engine>, path: &str, options: &Options) -> Result<Option<Self>> {
+    fn join(engine: &Arc<Engine>, path: &Path, options: &Options) -> Result<Option<Self>> {
         if engine.store.forked() {
             return Ok(None);
         }

@@ -149,6 +149,9 @@ impl Database {
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<bool> {
         let engine = self.engine()?;
+        if let Some(weaver) = &engine.weaver {
+            refuse_to_wait_for_oneself(weaver)?;
+        }
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         if !engine.index_worker.wait_idle(deadline, interrupted)? {
             return Ok(false);
@@ -173,6 +176,7 @@ impl Database {
     ) -> Result<bool> {
         let artefact = Artefact::parse(artefact)?;
         let weaver = self.require_weaver()?;
+        refuse_to_wait_for_oneself(&weaver)?;
         let refusals = weaver.refusals();
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         loop {
@@ -279,4 +283,16 @@ fn hides_summary(
         true
     })?;
     Ok(hides)
+}
+
+/// A model function that waits for enrichment on the weaver's thread would wait for its own end.
+fn refuse_to_wait_for_oneself(weaver: &Weaver) -> Result<()> {
+    if weaver.is_caller() {
+        return Err(Error::InvalidInput(
+            "a model function waits for the enrichment that it is a part of; return from it first, \
+             and wait elsewhere"
+                .into(),
+        ));
+    }
+    Ok(())
 }

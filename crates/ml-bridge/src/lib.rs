@@ -4,12 +4,15 @@
 //! interface). Whatever they raise becomes an error with its traceback; what they return is converted
 //! here and checked by the caller.
 
-use embedded_db_common::{Error, Result};
+pub mod raised;
+
+use embedded_db_common::{Error, Result, shortened};
 use embedded_db_weaver::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
 use numpy::{PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyList;
 
 /// Model functions that are methods of a Python object.
 pub struct PythonModels {
@@ -24,8 +27,32 @@ impl PythonModels {
 
     /// Runs with the interpreter attached. An interpreter that is ending takes no calls.
     fn call<T>(&self, call: impl for<'py> FnOnce(&Bound<'py, PyAny>) -> PyResult<T>) -> Result<T> {
+        self.call_or(describe, call)
+    }
+
+    /// The same on the thread of whoever asks: what ends a program (Ctrl-C, `sys.exit`) is meant for
+    /// them, and no failure of the function.
+    fn call_for_caller<T>(
+        &self,
+        call: impl for<'py> FnOnce(&Bound<'py, PyAny>) -> PyResult<T>,
+    ) -> Result<T> {
+        let failed = |py: Python<'_>, error: PyErr| {
+            if error.is_instance_of::<PyException>(py) {
+                describe(py, error)
+            } else {
+                raised::keep(error)
+            }
+        };
+        self.call_or(failed, call)
+    }
+
+    fn call_or<T>(
+        &self,
+        failed: impl FnOnce(Python<'_>, PyErr) -> Error,
+        call: impl for<'py> FnOnce(&Bound<'py, PyAny>) -> PyResult<T>,
+    ) -> Result<T> {
         let outcome = Python::try_attach(|py| {
-            call(self.functions.bind(py)).map_err(|error| describe(py, &error))
+            call(self.functions.bind(py)).map_err(|error| failed(py, error))
         });
         outcome.unwrap_or_else(|| {
             let message = "Python is shutting down and takes no calls".into();
@@ -34,10 +61,16 @@ impl PythonModels {
     }
 }
 
+/// Most bytes that are kept of what an exception says, and of its traceback: each failed piece of work
+/// stores them.
+const LONGEST_MESSAGE: usize = 4_000;
+const LONGEST_TRACEBACK: usize = 16_000;
+
 /// An exception with its traceback. `ModelUnavailable` is not the fault of the text at hand.
-fn describe(py: Python<'_>, error: &PyErr) -> Error {
+fn describe(py: Python<'_>, error: PyErr) -> Error {
     let name = error.get_type(py).name().map_or_else(|_| "error".into(), |name| name.to_string());
     let message = error.value(py).str().map_or_else(|_| String::new(), |text| text.to_string());
+    let message = shortened(&message, LONGEST_MESSAGE);
     if name == "ModelUnavailable" {
         return Error::ModelUnavailable { message };
     }
@@ -45,7 +78,7 @@ fn describe(py: Python<'_>, error: &PyErr) -> Error {
     let mut text = format!("{name}: {message}");
     if let Some(traceback) = traceback {
         text.push('\n');
-        text.push_str(traceback.trim_end());
+        text.push_str(&shortened(traceback.trim_end(), LONGEST_TRACEBACK));
     }
     Error::EnrichmentFailed { message: text }
 }
@@ -53,13 +86,12 @@ fn describe(py: Python<'_>, error: &PyErr) -> Error {
 /// Any array-like as rows of 32-bit floats: the numbers, and how many stand in a row.
 fn rows(value: &Bound<'_, PyAny>) -> PyResult<(Vec<f32>, usize)> {
     let py = value.py();
-    let numpy = py.import(intern!(py, "numpy"))?;
-    let keywords = PyDict::new(py);
-    keywords.set_item(intern!(py, "dtype"), numpy.getattr(intern!(py, "float32"))?)?;
-    let array = numpy.call_method(intern!(py, "ascontiguousarray"), (value,), Some(&keywords))?;
+    let array = py
+        .import(intern!(py, "embedded_db.checks"))?
+        .call_method1(intern!(py, "float32"), (value,))?;
     let array: PyReadonlyArrayDyn<'_, f32> = array.extract()?;
     if array.ndim() != 2 {
-        return Err(pyo3::exceptions::PyValueError::new_err(format!(
+        return Err(PyValueError::new_err(format!(
             "the vectors have {} axes; a 2-d array of rows is needed",
             array.ndim()
         )));
@@ -69,7 +101,7 @@ fn rows(value: &Bound<'_, PyAny>) -> PyResult<(Vec<f32>, usize)> {
 
 impl Models for PythonModels {
     fn space(&self) -> Result<Option<ModelSpace>> {
-        self.call(|functions| {
+        self.call_for_caller(|functions| {
             let info = functions.call_method0(intern!(functions.py(), "embedding_info"))?;
             if info.is_none() {
                 return Ok(None);
@@ -90,13 +122,13 @@ impl Models for PythonModels {
     }
 
     fn embed(&self, texts: &[String]) -> Result<Vec<f32>> {
-        self.call(|functions| {
+        self.call_for_caller(|functions| {
             let given = PyList::new(functions.py(), texts)?;
             let vectors = functions.call_method1(intern!(functions.py(), "embed"), (given,))?;
             let (numbers, dimension) = rows(&vectors)?;
             // The caller sees the numbers alone, which say nothing of the shape.
             if numbers.len() != texts.len() * dimension {
-                return Err(pyo3::exceptions::PyValueError::new_err(format!(
+                return Err(PyValueError::new_err(format!(
                     "embed returned {} rows for {} texts; one row for each is needed",
                     numbers.len().checked_div(dimension).unwrap_or(0),
                     texts.len()

@@ -39,6 +39,7 @@ impl<'a> Guard<'a> {
         &self,
         search: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<Option<T>>,
     ) -> Result<T> {
+        self.check()?;
         let mut stopped = None;
         let found = search(&mut || {
             stopped = self.check().err();

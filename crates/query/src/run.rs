@@ -59,6 +59,7 @@ pub fn run(
     guard: &Guard<'_>,
 ) -> Result<Results> {
     query.validate()?;
+    guard.check()?;
     let Context { snapshot, namespace, names, .. } = *context;
     let candidates = Candidates::new(snapshot, namespace, names, query, guard);
     let mut run = Run { context, query, given, guard, candidates };

@@ -25,18 +25,11 @@ pub(crate) struct Current {
 impl Current {
     /// A directory that holds something else is left alone.
     pub(crate) fn check_directory(path: &Path) -> Result<()> {
+        check_place(path)?;
         if !path.exists() {
             return Ok(());
         }
-        let entries = match fs::read_dir(path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
-                return Err(Error::InvalidInput(format!(
-                    "{path:?} is a file; a database is a directory: choose another path"
-                )));
-            }
-            Err(error) => return Err(io_error(path, "read the directory", &error)),
-        };
+        let entries = fs::read_dir(path).map_err(|e| io_error(path, "read the directory", &e))?;
         let mut foreign = None;
         for entry in entries {
             let name = entry.map_err(|e| io_error(path, "read the directory", &e))?.file_name();
@@ -61,6 +54,7 @@ impl Current {
     }
 
     pub(crate) fn read(path: &Path) -> Result<Self> {
+        check_place(path)?;
         let file = path.join(FILE);
         let text = match read_start(&file) {
             Ok(text) => text,
@@ -71,6 +65,9 @@ impl Current {
                 )));
             }
             Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+                if has_files_of_ours(path)? {
+                    return Err(damaged(path, "it is no file"));
+                }
                 return Err(foreign(path));
             }
             Err(error) => return Err(io_error(&file, "read", &error)),
@@ -149,11 +146,7 @@ impl Current {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self> {
-        let damaged = |detail: &str| Error::Corruption {
-            path: path.to_owned(),
-            object: FILE.into(),
-            detail: detail.into(),
-        };
+        let damaged = |detail| damaged(path, detail);
         let first = text.lines().next().unwrap_or_default();
         let format = first.strip_prefix(MAGIC).and_then(|rest| rest.strip_prefix(" format "));
         let format: u32 = format
@@ -208,6 +201,29 @@ fn has_files_of_ours(path: &Path) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// What is no directory cannot become a database.
+fn check_place(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if path.exists() {
+        return Err(Error::InvalidInput(format!(
+            "{path:?} is a file; a database is a directory: choose another path"
+        )));
+    }
+    match fs::read_link(path) {
+        Ok(target) => Err(Error::InvalidInput(format!(
+            "{path:?} is a symbolic link to {target:?}, which leads nowhere; make what it leads to, \
+             or choose another path"
+        ))),
+        Err(_) => Ok(()),
+    }
+}
+
+fn damaged(path: &Path, detail: &str) -> Error {
+    Error::Corruption { path: path.to_owned(), object: FILE.into(), detail: detail.into() }
 }
 
 fn foreign(path: &Path) -> Error {

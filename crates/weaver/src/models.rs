@@ -62,7 +62,8 @@ pub trait Models: Send + Sync {
     fn space(&self) -> Result<Option<ModelSpace>>;
     /// Loads what the first call would load.
     fn warm_up(&self) -> Result<()>;
-    /// One vector a text, row by row.
+    /// One vector a text, row by row. Runs on the thread of whoever asks, and ends with
+    /// `Interrupted` when that thread is told to stop.
     fn embed(&self, texts: &[String]) -> Result<Vec<f32>>;
     /// Vectors and mentions in one pass.
     fn enrich(&self, texts: &[TextToEnrich]) -> Result<Enriched>;

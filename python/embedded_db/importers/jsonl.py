@@ -7,11 +7,12 @@ content, so that reading the same file again finds the same messages.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from ..errors import InvalidInput, nearest
+from ..errors import InvalidInput, nearest, shown
 from .base import BATCH_SIZE, BATCH_TEXT, Batch, Reader, from_seconds, hashed_id
 from .source import Document, Source
 
@@ -89,14 +90,14 @@ def _record(document: Document, number: int, line: str) -> dict[str, Any]:
         return document.problem(f"line {number}", what, hint)
 
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise problem(f"it is not JSON: {error}", "Mend or remove the line") from error
     if not isinstance(record, dict):
         raise problem(f"it is {line.strip()[:60]!r}, not an object", "Give one object a line")
     for name in record:
         if name not in FIELDS:
-            raise problem(f"it has a field {name!r}", nearest(name, FIELDS))
+            raise problem(f"it has a field {shown(name)}", nearest(name, FIELDS))
     for name in FIELDS:
         if record.get(name) is None:
             record.pop(name, None)
@@ -106,12 +107,21 @@ def _record(document: Document, number: int, line: str) -> dict[str, Any]:
         kind: type = dict if name == "metadata" else str
         if name != "timestamp" and not isinstance(value, kind):
             raise problem(
-                f"{name} is {value!r:.60}",
+                f"{name} is {shown(value)}",
                 f"It has to be {'an object' if kind is dict else 'a text'}",
             )
     if "timestamp" in record:
         record["timestamp"] = _time(record["timestamp"], problem)
     return record
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object whose names each stand once: which of two values is meant, nobody can say."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"the name {shown(twice)} stands twice in one object")
+    return made
 
 
 def _time(value: object, problem: Any) -> datetime:
@@ -122,11 +132,11 @@ def _time(value: object, problem: Any) -> datetime:
         if isinstance(value, str):
             moment = datetime.fromisoformat(value)
             if moment.tzinfo is None:
-                raise problem(f"timestamp is {value!r}, which has no time zone", hint)
+                raise problem(f"timestamp is {shown(value)}, which has no time zone", hint)
             return moment
     except ValueError as error:
-        raise problem(f"timestamp is {value!r}", hint) from error
-    raise problem(f"timestamp is {value!r}", hint)
+        raise problem(f"timestamp is {shown(value)}", hint) from error
+    raise problem(f"timestamp is {shown(value)}", hint)
 
 
 def _facts(record: Mapping[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from embedded_db.checks import float32
 from embedded_db.errors import InvalidInput, NonFiniteVector
 from embedded_db.ml.encoders import Floats
 from embedded_db.ml.entities import EntityDict
@@ -35,10 +36,11 @@ def call_embedding(
     name = name_of(function)
     result = function(list(texts))
     try:
-        vectors = np.ascontiguousarray(result, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+        vectors = float32(result)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        kind = type(result).__name__
         raise InvalidInput(
-            f"The embedding function {name} returned {type(result).__name__}, not vectors",
+            f"The embedding function {name} returned {kind}, not vectors: {error}",
             hint="Return a float32 array of shape [number of texts, dimension].",
         ) from error
     expected = (len(texts), dim if dim is not None else "any")

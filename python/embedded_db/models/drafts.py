@@ -48,7 +48,8 @@ def _stored(message: object, at: int, chat_id: str) -> dict[str, Any]:
             )
     if message.get("chat_id", chat_id) != chat_id:
         raise InvalidInput(
-            f"chat_id of message {at} is {message['chat_id']!r}, but it is added to {chat_id!r}",
+            f"chat_id of message {at} is {shown(message['chat_id'])}, but it is added to "
+            f"{chat_id!r}",
             hint="Leave chat_id out, or add it to that chat",
         )
     if isinstance(message.get("content"), str) and not message.get("name"):

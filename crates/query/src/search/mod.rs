@@ -115,6 +115,7 @@ pub fn prepare<'a>(
     let tail = texts(context)?;
     let question =
         Question::new(text, tail.analyzer(), sessions.senders(), is_present, clock::now());
+    guard.check()?; // a long question takes its time
     if query.explain {
         let detail = format!("{} terms, profile {}", question.terms.terms().len(), profile.name());
         steps.push(step("question", detail, scope.len(context)?, since));

@@ -96,6 +96,10 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
     Error::Internal(format!("the weaver panicked: {}", panic_text(panic)))
 }
 
+fn is_current(thread: &JoinHandle<()>) -> bool {
+    thread.thread().id() == std::thread::current().id()
+}
+
 impl Weaver {
     /// Starts the worker. `space` is where the models' vectors go, with its dimension.
     pub fn start(
@@ -166,11 +170,15 @@ impl Weaver {
         let thread = lock(&self.thread).take();
         // A model function may close the database, or drop the last handle: the worker then ends by
         // itself after the batch.
-        let own = |thread: &JoinHandle<()>| thread.thread().id() == std::thread::current().id();
-        if let Some(thread) = thread.filter(|thread| !own(thread)) {
+        if let Some(thread) = thread.filter(|thread| !is_current(thread)) {
             // The worker catches what its batches throw; if it died all the same, it is gone.
             drop(thread.join());
         }
+    }
+
+    /// Whether the caller is the worker itself: a model function that asks the database.
+    pub fn is_caller(&self) -> bool {
+        lock(&self.thread).as_ref().is_some_and(is_current)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

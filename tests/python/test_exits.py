@@ -1,0 +1,156 @@
+"""A program may end at any moment, in any way, without `close`: cleanly, and nothing is lost.
+
+The exit must neither crash nor hang: threads of ours that would come back into an interpreter that
+is gone have to be stopped before. What the program printed was acknowledged; it is there
+afterwards.
+"""
+
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from embedded_db import EmbeddedDB
+
+BUSY = """
+import atexit, os, sys, threading
+from embedded_db import DatabaseClosed, EmbeddedDB
+from embedded_db.testing import FakeModel
+
+db = EmbeddedDB(sys.argv[1], ml=FakeModel())
+turns = int(sys.argv[2])
+moved = threading.Semaphore(0)
+
+def told(line):
+    os.write(1, f"{line}\\n".encode())
+
+def until_closed(work):
+    number = 0
+    try:
+        while True:
+            work(number)
+            number += 1
+            moved.release()
+    except DatabaseClosed:
+        pass
+
+def write(number):
+    id = f"{os.getpid()}-{threading.get_ident()}-{number}"
+    db.create_message("chat", f"Alice met Bob {number}", id=id)
+    told(id)
+
+def add(number):
+    ids = [f"{os.getpid()}-{threading.get_ident()}-{number}-{n}" for n in range(20)]
+    db.create_nodes([{"id": id, "label": "X"} for id in ids])
+    told("\\n".join(ids))
+
+def read(number):
+    db.query(text_query={"text": "Alice"}, limit=5)
+    for _ in zip(range(5), db.nodes("Message")):
+        pass
+
+works = [write, add, read]
+for work in works:
+    threading.Thread(target=until_closed, args=(work,), daemon=True).start()
+for _ in range(turns):
+    moved.acquire()
+told("ending")
+"""
+
+ENDS = {
+    "falling off its end": "",
+    "sys.exit": "sys.exit(0)",
+    "an exit in a hook": "atexit.register(lambda: db.create_node({'label': 'Hook'}))",
+    "a garbage cycle": """
+class Holder:
+    pass
+
+held = Holder()
+held.itself, held.db = held, EmbeddedDB(sys.argv[1] + ".other", ml=FakeModel())
+held.db.create_message("chat", "Alice")
+del held
+""",
+    "a held snapshot": "kept = db.snapshot(), db.nodes(), db.transaction()",
+}
+
+
+def run_busy(path, end: str, turns: int) -> tuple[int, list[str], str]:
+    program = textwrap.dedent(BUSY) + end
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", program, str(path), str(turns)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout.split(), done.stderr
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+def test_a_program_may_end_while_its_threads_work(tmp_path, thorough, end):
+    def one(number: int) -> tuple[int, list[str], str]:
+        return run_busy(tmp_path / f"{number % 2}.db", end, number % 23)
+
+    def both(numbers: range) -> list[tuple[int, list[str], str]]:
+        return [one(number) for number in numbers]
+
+    times = 100 if thorough else 6
+    with ThreadPoolExecutor(2) as pool:
+        # Two at a time, each with a path of its own.
+        runs = list(pool.map(both, (range(0, times, 2), range(1, times, 2))))
+    acknowledged = 0
+    for number, outcomes in enumerate(runs):
+        for code, said, errors in outcomes:
+            assert (code, errors) == (0, "")
+            assert "ending" in said
+        ids = [id for _, said, _ in outcomes for id in said if id != "ending"]
+        acknowledged += len(ids)
+        with EmbeddedDB(tmp_path / f"{number}.db", ml=None, lock_timeout=0) as db:
+            assert all(node is not None for node in db.get_many(ids))
+            assert db.count("X") % 20 == 0, "a batch is whole"
+            assert db.count("Hook") == (times // 2 if "Hook" in end else 0)
+            assert db.verify()["ok"]
+    assert acknowledged > times, "the programs were at work when they ended"
+
+
+def test_a_program_may_end_without_closing(run_python, path):
+    for number in range(20):
+        run = run_python(
+            """
+            import sys
+            from embedded_db import EmbeddedDB
+            from embedded_db.testing import FakeModel
+            db = EmbeddedDB(sys.argv[1], ml=FakeModel())
+            chat = db.create_chat()
+            chat.add_messages([{"content": f"Alice met Bob {n}"} for n in range(200)])
+            other = db.namespace("other")
+            if sys.argv[2] == "1":
+                raise SystemExit(0)
+            """,
+            path,
+            number % 2,
+        )
+        assert (run.returncode, run.stderr) == (0, "")
+    with EmbeddedDB(path, ml=None) as db:
+        assert db.count("Message") == 4000
+        assert db.verify()["ok"]
+
+
+def test_a_program_may_end_by_an_exception(run_python, path):
+    run = run_python(
+        """
+        import sys
+        from embedded_db import EmbeddedDB
+        from embedded_db.testing import FakeModel
+        db = EmbeddedDB(sys.argv[1], ml=FakeModel())
+        db.create_message("chat", "kept")
+        raise RuntimeError("the program's own")
+        """,
+        path,
+    )
+    assert run.returncode == 1
+    assert "the program's own" in run.stderr
+    with EmbeddedDB(path, ml=None) as db:
+        assert db.count("Message") == 1
