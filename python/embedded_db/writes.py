@@ -440,6 +440,7 @@ class Writes(Reads):
             InvalidInput: ``vectors`` has not the shape [n, dim], or a node is named twice.
 
         Examples:
+            >>> import numpy as np
             >>> red, blue = db.create_nodes([{"label": "Colour"}, {"label": "Colour"}])
             >>> ids = db.set_embeddings([red, blue], np.eye(2, 3, dtype=np.float32), space="rgb")
             >>> near = db.query(semantic_query={"vector": [1, 0.1, 0], "space": "rgb"}, limit=1)

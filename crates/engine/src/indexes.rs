@@ -54,8 +54,7 @@ impl Database {
             Ok((index, writer.work_on_index(index)?))
         });
         let (index, left) = match begun {
-            Err(Error::Taken { message, id }) if unique => {
-                let error = Error::Taken { message, id };
+            Err(error) if unique && matches!(error.bare(), Error::Taken { .. }) => {
                 return Err(self.why_not_unique(label, property, error, interrupted)?);
             }
             other => other?,
