@@ -74,15 +74,17 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
         enough: Option<usize>,
     ) -> Result<Option<RoaringBitmap>> {
         // Those that are left out are counted among the first, too.
-        let first = enough.map(|enough| enough as u64 + but.map_or(0, RoaringBitmap::len));
+        let hidden = self.txn.hidden(self.namespace).map(|hidden| &hidden.nodes);
+        let left_out = but.into_iter().chain(hidden).map(RoaringBitmap::len).sum::<u64>();
+        let first = enough.map(|enough| enough as u64 + left_out);
         let (mut restricted, residual) = self.restricted(first)?;
         if let Some(but) = but {
             let all = restricted.map_or_else(|| self.everything(), Ok)?;
             restricted = Some(all - but);
         }
-        if let Some(hidden) = self.txn.hidden(self.namespace) {
+        if let Some(hidden) = hidden {
             let all = restricted.map_or_else(|| self.everything(), Ok)?;
-            restricted = Some(all - &hidden.nodes);
+            restricted = Some(all - hidden);
         }
         if residual.is_empty() {
             return Ok(restricted);
