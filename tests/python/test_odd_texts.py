@@ -110,14 +110,14 @@ def test_texts_known_to_be_hard(path, text):
 def test_any_name_is_taken_or_refused_everywhere_alike(text):
     """Ids of nodes, edges and vectors, labels, types, properties, spaces and namespaces."""
     with EmbeddedDB(":memory:", ml=None) as db:
-        db.create_node({"id": "\u00e9 other", "label": "X"})
+        db.create_node({"id": "\u00e9 other", "label": "\u00e9 label"})
         ends = {"source": "\u00e9 other", "target": "\u00e9 other"}
         vector = {"node_id": "\u00e9 other", "vector": [1.0]}
         chats = db.namespace("chats")
         calls = {
-            "id": lambda: db.create_node({"id": text, "label": "X"}),
+            "id": lambda: db.create_node({"id": text, "label": "\u00e9 label"}),
             "label": lambda: db.create_node({"label": text}),
-            "property": lambda: db.create_node({"label": "X", "properties": {text: 1}}),
+            "property": lambda: db.create_node({"label": "\u00e9 label", "properties": {text: 1}}),
             "edge": lambda: db.create_edge({**ends, "id": text, "type": "T"}),
             "type": lambda: db.create_edge({**ends, "type": text}),
             "embedding": lambda: db.create_embedding({**vector, "id": text, "space": "s"}),
