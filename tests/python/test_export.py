@@ -521,7 +521,9 @@ def test_what_the_weaver_made_comes_back_as_the_weavers(tmp_path, model):
             assert (report.derived, report.left_out) == ("keep", 0)
             derived = [node.id for node in raw_nodes(db) if node.derived]
             assert derived
-            assert [node.id for node in raw_nodes(other) if node.derived] == derived
+            # The weaver of the copy may have made more by now.
+            back = [node.id for node in raw_nodes(other) if node.derived]
+            assert back[: len(derived)] == derived
             other.flush(timeout=60)
             assert other.get_node("m4").status.to_dict() == dict.fromkeys(
                 ("embedding", "entities", "links"), "ready"

@@ -539,7 +539,9 @@ fn a_node_is_given_one_vector_at_a_time() {
     };
     for space in [None, Some("mine")] {
         let error = db.create_embeddings(twice([space; 2])).unwrap_err();
-        assert!(matches!(&error, Error::InvalidInput(_)), "{error}");
+        let Error::At { place, error: bare } = &error else { panic!("{error} has no place") };
+        assert_eq!((place.item, place.field), (Some(2), Some("node_id")));
+        assert!(matches!(**bare, Error::InvalidInput(_)), "{error}");
         assert!(error.to_string().contains("\"a\""), "{error}");
     }
     assert_eq!(db.stats().unwrap().embeddings, 0);

@@ -18,7 +18,9 @@ impl WriteTxn<'_> {
         id: &str,
         fields: &EdgeFields<'_>,
     ) -> Result<Slot> {
-        self.restore_edge(namespace, id, 1, fields, &[])
+        let slot = self.new_edge(namespace, id, 1, fields)?;
+        self.add_ends(namespace, slot, fields)?;
+        Ok(slot)
     }
 
     /// The same for an edge that was stored before, retracted or not, with its version and those that
@@ -31,27 +33,11 @@ impl WriteTxn<'_> {
         fields: &EdgeFields<'_>,
         earlier: &[(u64, EdgeFields<'_>)],
     ) -> Result<Slot> {
-        check_properties(id, fields.properties)?;
-        if self.resolve(namespace, Kind::Edge, id)?.is_some() {
-            return Err(Error::AlreadyExists { kind: "edge", id: id.to_owned() });
-        }
-        let counters = self.namespace_state(namespace)?;
-        let slot = Slot(counters.edge_slots);
-        counters.edge_slots = counters.edge_slots.checked_add(1).ok_or_else(slots_used_up)?;
-        counters.edges += 1;
-        self.put_id(namespace, Kind::Edge, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
-        self.put_edge(namespace, slot, version, id, fields)?;
-        for (node, direction, other) in [
-            (fields.source, Direction::Out, fields.target),
-            (fields.target, Direction::In, fields.source),
-        ] {
-            if fields.times.retracted_at.is_some() {
-                let key = keys::former_neighbor(namespace, node, direction, fields.edge_type, slot);
-                self.put(Table::History, &key, other.0.to_le_bytes().to_vec())?;
-            } else {
-                let neighbor = Neighbor { node: other, edge: slot };
-                self.add_neighbor(namespace, node, direction, fields.edge_type, neighbor)?;
-            }
+        let slot = self.new_edge(namespace, id, version, fields)?;
+        if fields.times.retracted_at.is_some() {
+            self.keep_former_ends(namespace, slot, fields)?;
+        } else {
+            self.add_ends(namespace, slot, fields)?;
         }
         let lsn = Lsn(self.state.counters.lsn);
         for (version, before) in earlier {
@@ -62,6 +48,55 @@ impl WriteTxn<'_> {
             self.put(Table::History, &key, payload)?;
         }
         Ok(slot)
+    }
+
+    /// Stores the record and the id of an edge, which nothing leads to yet.
+    fn new_edge(
+        &mut self,
+        namespace: NamespaceId,
+        id: &str,
+        version: u64,
+        fields: &EdgeFields<'_>,
+    ) -> Result<Slot> {
+        check_properties(id, fields.properties)?;
+        if self.resolve(namespace, Kind::Edge, id)?.is_some() {
+            return Err(Error::AlreadyExists { kind: "edge", id: id.to_owned() });
+        }
+        let counters = self.namespace_state(namespace)?;
+        let slot = Slot(counters.edge_slots);
+        counters.edge_slots = counters.edge_slots.checked_add(1).ok_or_else(slots_used_up)?;
+        counters.edges += 1;
+        self.put_id(namespace, Kind::Edge, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
+        self.put_edge(namespace, slot, version, id, fields)?;
+        Ok(slot)
+    }
+
+    /// Lists an edge at both its ends.
+    fn add_ends(
+        &mut self,
+        namespace: NamespaceId,
+        slot: Slot,
+        fields: &EdgeFields<'_>,
+    ) -> Result<()> {
+        for (node, direction, other) in ends(fields.source, fields.target) {
+            let neighbor = Neighbor { node: other, edge: slot };
+            self.add_neighbor(namespace, node, direction, fields.edge_type, neighbor)?;
+        }
+        Ok(())
+    }
+
+    /// Notes the ends of an edge that was retracted.
+    fn keep_former_ends(
+        &mut self,
+        namespace: NamespaceId,
+        slot: Slot,
+        fields: &EdgeFields<'_>,
+    ) -> Result<()> {
+        for (node, direction, other) in ends(fields.source, fields.target) {
+            let key = keys::former_neighbor(namespace, node, direction, fields.edge_type, slot);
+            self.put(Table::History, &key, other.0.to_le_bytes().to_vec())?;
+        }
+        Ok(())
     }
 
     /// Replaces what an edge says; its ends and type stay. The version before goes to the history, and
@@ -103,11 +138,10 @@ impl WriteTxn<'_> {
         let edge = self.located(Table::Edges, &keys::slot(namespace, slot), found)?;
         let times = EdgeTimes { retracted_at: Some(self.now()), ..edge.times };
         let fields = EdgeFields { times, ..edge.fields() };
-        for (node, direction, other) in ends(&edge) {
+        for (node, direction, _) in ends(edge.source, edge.target) {
             self.remove_neighbor(namespace, node, direction, edge.edge_type, slot)?;
-            let key = keys::former_neighbor(namespace, node, direction, edge.edge_type, slot);
-            self.put(Table::History, &key, other.0.to_le_bytes().to_vec())?;
         }
+        self.keep_former_ends(namespace, slot, &fields)?;
         self.put_edge(namespace, slot, edge.version, edge.id, &fields)
     }
 
@@ -117,7 +151,7 @@ impl WriteTxn<'_> {
         let edge = self.existing_edge(namespace, slot)?;
         let (id, version) = (edge.id.to_owned(), edge.version);
         let (edge_type, retracted) = (edge.edge_type, edge.times.retracted_at.is_some());
-        for (node, direction, _) in ends(&edge) {
+        for (node, direction, _) in ends(edge.source, edge.target) {
             if retracted {
                 let key = keys::former_neighbor(namespace, node, direction, edge_type, slot);
                 self.delete(Table::History, &key)?;
@@ -266,6 +300,6 @@ impl WriteTxn<'_> {
 }
 
 /// Node, direction and the node at the other end, seen from each end of an edge.
-fn ends(edge: &EdgeRecord<'_>) -> [(Slot, Direction, Slot); 2] {
-    [(edge.source, Direction::Out, edge.target), (edge.target, Direction::In, edge.source)]
+fn ends(source: Slot, target: Slot) -> [(Slot, Direction, Slot); 2] {
+    [(source, Direction::Out, target), (target, Direction::In, source)]
 }
