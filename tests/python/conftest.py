@@ -18,14 +18,15 @@ from embedded_db.testing import FakeModel
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("EMBEDDED_DB_DATA", ROOT.parent / "shared" / "data"))
 
+THOROUGH = os.environ.get("EMBEDDED_DB_THOROUGH", "0") != "0"
+
 settings.register_profile(
     "tests",
+    max_examples=100 if THOROUGH else 40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("tests")
-
-THOROUGH = os.environ.get("EMBEDDED_DB_THOROUGH", "0") != "0"
 
 Spawn = Callable[..., "subprocess.Popen[str]"]
 

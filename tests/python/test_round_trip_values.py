@@ -51,7 +51,7 @@ def same(a, b):
     return a == b
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(st.lists(properties, min_size=1, max_size=3))
 def test_any_value(stored):
     with EmbeddedDB(":memory:", ml=None) as db:
