@@ -58,6 +58,7 @@ def test_databases_may_end_in_another_thread_while_their_model_works(
     tmp_path, in_threads, thorough
 ):
     """The end of a handle waits for its weaver, which needs the interpreter of the collector."""
+    rounds = 15 if thorough else 6
     ended = set()
     opened = []
 
@@ -71,7 +72,7 @@ def test_databases_may_end_in_another_thread_while_their_model_works(
 
     def make(number):
         def run():
-            for n in range(15 if thorough else 3):
+            for n in range(rounds):
                 db = EmbeddedDB(tmp_path / f"{number}-{n}.db", ml=FakeModel())
                 chat = db.create_chat()
                 chat.add_messages([{"content": f"Alice met Bob {m}"} for m in range(50)])
@@ -97,10 +98,10 @@ def test_databases_may_end_in_another_thread_while_their_model_works(
     collector.join(60)
     assert not collector.is_alive(), "no handle waits for ever"
     gc.collect()
-    assert len(opened) == (30 if thorough else 6)
+    assert len(opened) == 2 * rounds
     assert collector.ident in ended, "some ended in the thread of the collector"
     for number in range(2):
-        with EmbeddedDB(tmp_path / f"{number}-14.db", ml=None, lock_timeout=60) as db:
+        with EmbeddedDB(tmp_path / f"{number}-{rounds - 1}.db", ml=None, lock_timeout=60) as db:
             assert db.count("Message") == 50
             assert db.verify()["ok"]
 
