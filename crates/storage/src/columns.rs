@@ -11,6 +11,7 @@ use crate::indexes::{kind, number_order};
 use crate::keys::{Key, Table};
 use crate::postings::IndexId;
 use crate::read::ReadTxn;
+use crate::rows::after_prefix;
 
 /// Slots of one row.
 pub const COLUMN_SLOTS: u32 = 1 << SHIFT;
@@ -383,21 +384,20 @@ pub fn column_rows(
     mut visit: impl FnMut(Cells<'_>) -> Result<bool>,
 ) -> Result<()> {
     let prefix = column_key(namespace, index);
-    let table = txn.store().table(Table::Columns);
-    let failed = |error| txn.store().lmdb_error(error);
+    let end = after_prefix(&prefix);
     // Whether there is more to see.
     let mut see = |row| {
         let (key, payload) = txn.row(Table::Columns, row)?;
         visit(txn.located(Table::Columns, key, Cells::parse(key, payload))?)
     };
     if backwards {
-        for row in table.rev_prefix_iter(txn.raw(), &prefix).map_err(failed)? {
+        for row in txn.rows().between_backwards(Table::Columns, &prefix, end.as_deref())? {
             if !see(row)? {
                 break;
             }
         }
     } else {
-        for row in table.prefix_iter(txn.raw(), &prefix).map_err(failed)? {
+        for row in txn.rows().between(Table::Columns, &prefix, end.as_deref())? {
             if !see(row)? {
                 break;
             }

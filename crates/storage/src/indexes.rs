@@ -1,8 +1,6 @@
 //! Indexes made on demand: the key bytes of values of every type, in their order, and how an index is
 //! defined and walked.
 
-use std::ops::Bound;
-
 use embedded_db_common::record::{Cursor, Damaged, Read, put_bytes, put_varint};
 use embedded_db_common::{NamespaceId, Result, Slot, Symbol, Value, ValueRef};
 
@@ -285,9 +283,6 @@ pub fn containers_between(
     if from.as_slice() >= end.as_slice() {
         return Ok(());
     }
-    let range = (Bound::Included(from.as_slice()), Bound::Excluded(end.as_slice()));
-    let table = txn.store().table(Table::Postings);
-    let failed = |error| txn.store().lmdb_error(error);
     // Whether there is more to see.
     let mut see = |row| -> Result<bool> {
         let (key, payload) = txn.row(Table::Postings, row)?;
@@ -296,13 +291,13 @@ pub fn containers_between(
         Ok(visit(txn.located(Table::Postings, key, value)?, container))
     };
     if backwards {
-        for row in table.rev_range(txn.raw(), &range).map_err(failed)? {
+        for row in txn.rows().between_backwards(Table::Postings, &from, Some(&end))? {
             if !see(row)? {
                 break;
             }
         }
     } else {
-        for row in table.range(txn.raw(), &range).map_err(failed)? {
+        for row in txn.rows().between(Table::Postings, &from, Some(&end))? {
             if !see(row)? {
                 break;
             }

@@ -6,7 +6,6 @@ use embedded_db_common::record::{self, Damaged, Read};
 use embedded_db_common::{
     ContentHash, Error, Lsn, MAX_NAME, NamespaceId, Result, Slot, SpaceId, Symbol,
 };
-use heed::RoTxn;
 
 use crate::adjacency::{self, Neighbor};
 use crate::hidden::Hidden;
@@ -16,6 +15,7 @@ use crate::records::{
     ChangeRecord, DatabaseCounters, EdgeRecord, EmbeddingRecord, NamespaceCounters, NodeRecord,
     SpaceRecord, WorkRecord,
 };
+use crate::rows::{Rows, after_prefix};
 use crate::store::Store;
 
 /// Tags of the rows of the meta table.
@@ -38,8 +38,8 @@ pub(crate) mod symbols {
 pub trait ReadTxn {
     /// The store.
     fn store(&self) -> &Store;
-    /// The LMDB transaction.
-    fn raw(&self) -> &RoTxn<'_>;
+    /// The rows of its tables.
+    fn rows(&self) -> Rows<'_>;
 
     /// The nodes of a namespace that are stored and not seen. Objects by id, nodes, neighbours and
     /// walks leave them out; postings, vectors and counters do not.
@@ -54,11 +54,8 @@ pub trait ReadTxn {
 
     /// A value, its checksum checked.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>> {
-        match self.store().table(table).get(self.raw(), key) {
-            Ok(Some(sealed)) => self.opened(table, key, sealed).map(Some),
-            Ok(None) => Ok(None),
-            Err(error) => Err(self.store().lmdb_error(error)),
-        }
+        let sealed = self.rows().get(table, key)?;
+        sealed.map(|sealed| self.opened(table, key, sealed)).transpose()
     }
 
     /// Checks a sealed value.
@@ -77,8 +74,7 @@ pub trait ReadTxn {
         table: Table,
         prefix: &[u8],
     ) -> Result<impl Iterator<Item = Result<(&'t [u8], &'t [u8])>> + 't> {
-        let rows = self.store().table(table).prefix_iter(self.raw(), prefix);
-        let rows = rows.map_err(|error| self.store().lmdb_error(error))?;
+        let rows = self.rows().between(table, prefix, after_prefix(prefix).as_deref())?;
         Ok(rows.map(move |row| self.row(table, row)))
     }
 
@@ -89,21 +85,17 @@ pub trait ReadTxn {
         prefix: Key,
         start: &[u8],
     ) -> Result<impl Iterator<Item = Result<(&'t [u8], &'t [u8])>> + 't> {
-        let from = (std::ops::Bound::Included(start), std::ops::Bound::Unbounded);
-        let rows = self.store().table(table).range(self.raw(), &from);
-        let rows = rows.map_err(|error| self.store().lmdb_error(error))?;
-        Ok(rows
-            .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)))
-            .map(move |row| self.row(table, row)))
+        let rows = self.rows().between(table, start, after_prefix(&prefix).as_deref())?;
+        Ok(rows.map(move |row| self.row(table, row)))
     }
 
     /// Checks one row of an iteration.
     fn row<'t>(
         &self,
         table: Table,
-        row: heed::Result<(&'t [u8], &'t [u8])>,
+        row: Result<(&'t [u8], &'t [u8])>,
     ) -> Result<(&'t [u8], &'t [u8])> {
-        let (key, sealed) = row.map_err(|error| self.store().lmdb_error(error))?;
+        let (key, sealed) = row?;
         Ok((key, self.opened(table, key, sealed)?))
     }
 
@@ -343,9 +335,7 @@ pub trait ReadTxn {
             // The chunk that holds `after` may begin before it.
             Some(after) => {
                 let at = keys::adjacency(namespace, node, direction, edge_type, after);
-                let found = self.store().table(Table::Adjacency);
-                let found = found.get_lower_than_or_equal_to(self.raw(), &at);
-                match found.map_err(|error| self.store().lmdb_error(error))? {
+                match self.rows().at_or_before(Table::Adjacency, &at)? {
                     Some((key, _)) if key.starts_with(&prefix) => key.to_vec(),
                     _ => prefix.to_vec(),
                 }
@@ -389,9 +379,7 @@ pub trait ReadTxn {
         }
         let prefix = keys::adjacency_type(namespace, node, direction, edge_type);
         let end = prefix.u32(u32::MAX);
-        let found =
-            self.store().table(Table::Adjacency).get_lower_than_or_equal_to(self.raw(), &end);
-        match found.map_err(|error| self.store().lmdb_error(error))? {
+        match self.rows().at_or_before(Table::Adjacency, &end)? {
             Some((key, sealed)) if key.starts_with(&prefix) => {
                 let payload = self.opened(Table::Adjacency, key, sealed)?;
                 Ok(self.located(Table::Adjacency, key, adjacency::entries(payload))?.next_back())
@@ -598,8 +586,7 @@ pub trait ReadTxn {
     where
         Self: Sized,
     {
-        let rows = self.store().table(Table::Work).iter(self.raw());
-        for row in rows.map_err(|error| self.store().lmdb_error(error))? {
+        for row in self.rows().between(Table::Work, &[], None)? {
             let (key, payload) = self.row(Table::Work, row)?;
             let parts: Result<[u8; 9], _> = key.try_into();
             let parts = parts.map_err(|_| Damaged("has a key of the wrong length"));
@@ -643,11 +630,7 @@ pub trait ReadTxn {
         let mut next = Some(NamespaceId::SYSTEM);
         while let Some(namespace) = next {
             let key = Key::new(namespace);
-            let found = self.store().table(Table::Expiry);
-            let found = found.get_greater_than_or_equal_to(self.raw(), &key);
-            let Some((key, _)) = found.map_err(|error| self.store().lmdb_error(error))? else {
-                break;
-            };
+            let Some((key, _)) = self.rows().at_or_after(Table::Expiry, &key)? else { break };
             let parts = keys::parse_expiry(key).ok_or(Damaged("has a key of the wrong length"));
             let (namespace, at, _) = self.located(Table::Expiry, key, parts)?;
             out.push((namespace, at));
