@@ -30,7 +30,7 @@ const READERS_EVERY: u64 = 64;
 pub(crate) struct GroupWriter {
     queue: Mutex<Vec<Arc<Request>>>,
     /// Held by the leader; the state that the last commit left, when it is known.
-    pub(crate) leader: Mutex<Option<View>>,
+    pub(crate) leader: Mutex<Option<Arc<View>>>,
     groups: AtomicU64,
     /// A sync failed: what the disk holds is unknown, so nothing more is acknowledged.
     poisoned: AtomicBool,
@@ -99,7 +99,7 @@ impl Store {
         value.ok_or_else(|| Error::Internal("a write ended without a value".into()))
     }
 
-    fn run_group(&self, base: &mut Option<View>, group: &[Arc<Request>]) {
+    fn run_group(&self, base: &mut Option<Arc<View>>, group: &[Arc<Request>]) {
         if let Err(failure) = self.try_until_it_fits(base, group) {
             if group.len() > 1 && matches!(failure, Error::StorageFull { .. }) {
                 // One of them may be too large for what is left: the others need not fail with it.
@@ -114,7 +114,11 @@ impl Store {
         }
     }
 
-    fn try_until_it_fits(&self, base: &mut Option<View>, group: &[Arc<Request>]) -> Result<()> {
+    fn try_until_it_fits(
+        &self,
+        base: &mut Option<Arc<View>>,
+        group: &[Arc<Request>],
+    ) -> Result<()> {
         if self.writer.groups.fetch_add(1, Ordering::Relaxed).is_multiple_of(READERS_EVERY) {
             self.clear_stale_readers()?;
         }
@@ -133,7 +137,11 @@ impl Store {
     }
 
     /// All or nothing for the group; a job that fails by itself takes nobody else with it.
-    fn try_group(&self, base: &mut Option<View>, group: &[Arc<Request>]) -> Result<(), GroupError> {
+    fn try_group(
+        &self,
+        base: &mut Option<Arc<View>>,
+        group: &[Arc<Request>],
+    ) -> Result<(), GroupError> {
         if self.writer.poisoned.load(Ordering::Acquire) {
             return Err(GroupError::Failed(Error::StorageError {
                 path: self.path().to_owned(),

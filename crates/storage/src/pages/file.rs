@@ -27,6 +27,8 @@ const AHEAD: u64 = 1 << 14;
 pub(crate) struct PageFile {
     file: File,
     pages: RwLock<Pages>,
+    /// The state that was read last: snapshots of one state share what is known of it.
+    latest: RwLock<Option<Arc<View>>>,
     /// What a writer found.
     opened: Option<Meta>,
 }
@@ -84,11 +86,26 @@ impl PageFile {
             }
         }
         let opened = pages.newest().filter(|_| how == Use::Writing);
-        Ok(Some(Self { file, pages: RwLock::new(pages), opened }))
+        let (pages, latest) = (RwLock::new(pages), RwLock::default());
+        Ok(Some(Self { file, pages, latest, opened }))
     }
 
     /// The state that a transaction left; `None` if two later ones have replaced it.
-    pub(crate) fn view(&self, transaction: u64) -> Result<Option<View>> {
+    pub(crate) fn view(&self, transaction: u64) -> Result<Option<Arc<View>>> {
+        let latest = self.latest.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(view) = latest.as_ref().filter(|view| view.meta.transaction == transaction) {
+            return Ok(Some(Arc::clone(view)));
+        }
+        drop(latest);
+        let Some(view) = self.look(transaction)?.map(Arc::new) else { return Ok(None) };
+        let mut latest = self.latest.write().unwrap_or_else(PoisonError::into_inner);
+        if latest.as_ref().is_none_or(|latest| latest.meta.transaction < transaction) {
+            *latest = Some(Arc::clone(&view));
+        }
+        Ok(Some(view))
+    }
+
+    fn look(&self, transaction: u64) -> Result<Option<View>> {
         let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
         let Some(meta) = pages.state(transaction) else { return Ok(None) };
         if pages.reaches(meta.last_page) {
@@ -104,7 +121,7 @@ impl PageFile {
     }
 
     /// The newest state.
-    pub(crate) fn newest(&self) -> Result<View> {
+    pub(crate) fn newest(&self) -> Result<Arc<View>> {
         let begun = Instant::now();
         loop {
             let meta = self.pages.read().unwrap_or_else(PoisonError::into_inner).newest();
@@ -123,15 +140,13 @@ impl PageFile {
         self.pages.read().unwrap_or_else(PoisonError::into_inner).damaged(number, damaged)
     }
 
-    /// After LMDB has opened the file: the sums cover the tables that it made.
-    pub(crate) fn cover_opening(&self) -> Result<()> {
-        match self.opened {
-            Some(found) => {
-                let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner).clone();
-                self.cover(&View::new(pages, found)).map(drop)
-            }
-            None => Ok(()),
-        }
+    /// After LMDB has opened the file for writing: the sums cover the tables that it made, and are in
+    /// use.
+    pub(crate) fn begin_use(&self) -> Result<()> {
+        let Some(found) = self.opened else { return Ok(()) };
+        let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner).clone();
+        pages.sums()?.begin_use()?;
+        self.cover(&View::new(pages, found)).map(drop)
     }
 
     /// Before a commit: there is room for the sums of what it writes.
@@ -143,7 +158,7 @@ impl PageFile {
     }
 
     /// After a commit: the sums cover what it wrote. The state that it left.
-    pub(crate) fn cover(&self, before: &View) -> Result<View> {
+    pub(crate) fn cover(&self, before: &View) -> Result<Arc<View>> {
         let after = self.newest()?;
         if after.meta.transaction != before.meta.transaction {
             after.pages.cover(&before.meta, &after.meta)?;
@@ -214,8 +229,7 @@ impl Pages {
                 self.cover(&before, &newest)?;
             }
         }
-        check_writer(self, &newest)?;
-        sums.begin_use()
+        check_writer(self, &newest)
     }
 
     /// The meta pages are those that the sums were made of, or one commit later.

@@ -163,6 +163,12 @@ impl<'a> Page<'a> {
         Ok(u64::from(entry.low) | u64::from(entry.flags) << 32)
     }
 
+    /// Whether the value of an entry of a leaf lies in the leaf.
+    pub(crate) fn is_plain(&self, index: usize) -> bool {
+        let at = u16_at(self.bytes, HEADER + 2 * index).map(usize::from);
+        at.and_then(|at| u16_at(self.bytes, at + 4)) == Some(0)
+    }
+
     /// The key and value of an entry of a leaf.
     pub(crate) fn row(&self, index: usize) -> Read<(&'a [u8], Value<'a>)> {
         let entry = self.entry(index).ok_or(OUTSIDE)?;

@@ -17,6 +17,7 @@ mod written;
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -51,19 +52,21 @@ pub(crate) struct Pages {
 impl Pages {
     /// A meta page as it is now; a writer may be changing it.
     pub(crate) fn meta_bytes(&self, page: usize) -> Option<[u8; Meta::SIZE]> {
+        const WORD: usize = size_of::<u64>();
+        const { assert!(Meta::SIZE.is_multiple_of(WORD)) };
         let at = page * self.page_size;
         if at + Meta::SIZE > self.map.len() {
             return None;
         }
         let mut bytes = [0; Meta::SIZE];
-        for (place, byte) in bytes.iter_mut().enumerate() {
-            // SAFETY: it lies inside the map. A writer changes it under us, so it is read byte by byte
-            // and whoever asks compares it afterwards.
+        for (place, word) in bytes.chunks_exact_mut(WORD).enumerate() {
+            // SAFETY: it lies inside the map and is aligned, as pages are. A writer changes it under us:
+            // whoever asks compares what he got afterwards.
             #[allow(unsafe_code)]
-            unsafe {
-                *byte = self.map.as_ptr().add(at + place).read_volatile();
-            }
+            let found = unsafe { &*self.map.as_ptr().add(at + place * WORD).cast::<AtomicU64>() };
+            word.copy_from_slice(&found.load(Ordering::Relaxed).to_ne_bytes());
         }
+        std::sync::atomic::fence(Ordering::Acquire);
         Some(bytes)
     }
 

@@ -46,6 +46,9 @@ impl Below {
                     below.children.push(page.child(index).map_err(told)?);
                     continue;
                 }
+                if page.is_plain(index) {
+                    continue;
+                }
                 match page.row(index).map_err(told)? {
                     (_, Value::Here(_)) => {}
                     (_, Value::Big { page, .. }) => below.runs.push(page),
@@ -61,17 +64,43 @@ fn page(pages: &Pages, number: u64, level: u16) -> Result<Page<'_>> {
     Page::parse(pages.raw(number)?, number, level).map_err(|damaged| pages.damaged(number, damaged))
 }
 
-/// What `of` has and `others` has not. Mostly they differ in a few places close together.
-fn without(of: &[u64], others: &[u64]) -> Vec<u64> {
-    let same = of.iter().zip(others).take_while(|(a, b)| a == b).count();
-    let (of, others) = (&of[same..], &others[same..]);
-    let same = of.iter().rev().zip(others.iter().rev()).take_while(|(a, b)| a == b).count();
-    let (of, others) = (&of[..of.len() - same], &others[..others.len() - same]);
-    if of.len().saturating_mul(others.len()) <= 4096 {
-        return of.iter().copied().filter(|number| !others.contains(number)).collect();
+/// What only the first and what only the second has; neither names a page twice. They mostly agree but
+/// for a few places, so they are laid side by side first.
+fn differences(first: &[u64], second: &[u64]) -> (Vec<u64>, Vec<u64>) {
+    /// How far a page may have moved; beyond, it is found by comparing what is left.
+    const NEAR: usize = 8;
+    let (mut only_first, mut only_second) = (Vec::new(), Vec::new());
+    let (mut one, mut two) = (first, second);
+    while let ([a, rest_one @ ..], [b, rest_two @ ..]) = (one, two) {
+        let near = |rest: &[u64], wanted: &u64| rest.iter().take(NEAR).position(|it| it == wanted);
+        if a == b {
+            (one, two) = (rest_one, rest_two);
+        } else if let Some(ahead) = near(rest_two, a) {
+            only_second.extend_from_slice(&two[..=ahead]);
+            two = &two[ahead + 1..];
+        } else if let Some(ahead) = near(rest_one, b) {
+            only_first.extend_from_slice(&one[..=ahead]);
+            one = &one[ahead + 1..];
+        } else {
+            only_first.push(*a);
+            only_second.push(*b);
+            (one, two) = (rest_one, rest_two);
+        }
     }
-    let others: HashSet<u64> = others.iter().copied().collect();
-    of.iter().copied().filter(|number| !others.contains(number)).collect()
+    only_first.extend_from_slice(one);
+    only_second.extend_from_slice(two);
+    // What has moved further than that is in both.
+    let moved: HashSet<u64> = if only_first.len() * only_second.len() <= 64 {
+        only_first.iter().copied().filter(|page| only_second.contains(page)).collect()
+    } else {
+        let seconds: HashSet<u64> = only_second.iter().copied().collect();
+        only_first.iter().copied().filter(|page| seconds.contains(page)).collect()
+    };
+    if !moved.is_empty() {
+        only_first.retain(|page| !moved.contains(page));
+        only_second.retain(|page| !moved.contains(page));
+    }
+    (only_first, only_second)
 }
 
 fn trees(pages: &Pages, old: Tree, new: Tree, names: bool, visit: Visit<'_>) -> Result<()> {
@@ -84,18 +113,23 @@ fn trees(pages: &Pages, old: Tree, new: Tree, names: bool, visit: Visit<'_>) -> 
         // The higher tree comes down to the other's root first.
         let (of_old, of_new) = (level <= old.depth, level <= new.depth);
         if of_old && of_new {
-            (olds, news) = (without(&olds, &news), without(&news, &olds));
+            (olds, news) = differences(&olds, &news);
         }
-        let none: [u64; 0] = [];
         if of_new {
             for &number in &news {
                 visit(number, pages.raw(number)?)?;
             }
         }
-        let before = Below::of(pages, if of_old { &olds } else { &none }, level)?;
-        let after = Below::of(pages, if of_new { &news } else { &none }, level)?;
+        let of = |is: bool, numbers: &[u64]| {
+            if is { Below::of(pages, numbers, level) } else { Ok(Below::default()) }
+        };
+        let after = of(of_new, &news)?;
+        if level == 1 && after.runs.is_empty() && after.trees.is_empty() {
+            return Ok(());
+        }
+        let before = of(of_old, &olds)?;
         if level == 1 {
-            for first in without(&after.runs, &before.runs) {
+            for first in differences(&before.runs, &after.runs).1 {
                 run(pages, first, visit)?;
             }
             if names {

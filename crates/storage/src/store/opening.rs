@@ -118,7 +118,7 @@ impl Store {
             None => open_pages()?
                 .ok_or_else(|| map_lmdb(&data_file, heed::Error::Mdb(MdbError::Invalid)))?,
         };
-        page_file.cover_opening()?;
+        page_file.begin_use()?;
         let data_file = DataFile::open(data_file, options.read_only)?;
         let name = if temporary.is_some() { PathBuf::from(IN_MEMORY) } else { path.clone() };
         Ok(Arc::new_cyclic(|store| Self {

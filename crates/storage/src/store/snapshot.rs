@@ -18,7 +18,7 @@ use crate::rows::Rows;
 pub struct Snapshot {
     /// Keeps the pages of the state from being used again.
     pub(super) txn: Option<RoTxn<'static, WithoutTls>>,
-    pub(super) view: View,
+    pub(super) view: Arc<View>,
     pub(super) store: Arc<Store>,
     pub(super) taken: Instant,
     pub(super) hidden: Option<(NamespaceId, Arc<Hidden>)>,
