@@ -62,7 +62,7 @@ impl Database {
     pub fn weaver_status(&self) -> Result<Status> {
         let engine = self.engine()?;
         let snapshot = engine.store.read()?;
-        let expiring = (JOB, engine.expiry_worker.counts(&snapshot)?);
+        let expiring = (JOB, engine.expiry_worker.work.counts(&snapshot)?);
         if let Some(weaver) = &engine.weaver {
             let mut status = weaver.status(&snapshot)?;
             status.queue_size += expiring.1.pending;
