@@ -382,28 +382,11 @@ pub fn column_rows(
     backwards: bool,
     mut visit: impl FnMut(Cells<'_>) -> Result<bool>,
 ) -> Result<()> {
-    let prefix = column_key(namespace, index);
-    let table = txn.store().table(Table::Columns);
-    let failed = |error| txn.store().lmdb_error(error);
-    // Whether there is more to see.
-    let mut see = |row| {
-        let (key, payload) = txn.row(Table::Columns, row)?;
+    let from = column_key(namespace, index);
+    let end = column_key(namespace, IndexId(index.0 + 1));
+    txn.rows_between(Table::Columns, (&from, &end), backwards, |key, payload| {
         visit(txn.located(Table::Columns, key, Cells::parse(key, payload))?)
-    };
-    if backwards {
-        for row in table.rev_prefix_iter(txn.raw(), &prefix).map_err(failed)? {
-            if !see(row)? {
-                break;
-            }
-        }
-    } else {
-        for row in table.prefix_iter(txn.raw(), &prefix).map_err(failed)? {
-            if !see(row)? {
-                break;
-            }
-        }
-    }
-    Ok(())
+    })
 }
 
 #[cfg(test)]

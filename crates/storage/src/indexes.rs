@@ -1,8 +1,6 @@
 //! Indexes made on demand: the key bytes of values of every type, in their order, and how an index is
 //! defined and walked.
 
-use std::ops::Bound;
-
 use embedded_db_common::record::{Cursor, Damaged, Read, put_bytes, put_varint};
 use embedded_db_common::{NamespaceId, Result, Slot, Symbol, Value, ValueRef};
 
@@ -282,33 +280,11 @@ pub fn containers_between(
 ) -> Result<()> {
     let (from, end) =
         (postings::value_key(namespace, index, from), postings::value_key(namespace, index, end));
-    if from.as_slice() >= end.as_slice() {
-        return Ok(());
-    }
-    let range = (Bound::Included(from.as_slice()), Bound::Excluded(end.as_slice()));
-    let table = txn.store().table(Table::Postings);
-    let failed = |error| txn.store().lmdb_error(error);
-    // Whether there is more to see.
-    let mut see = |row| -> Result<bool> {
-        let (key, payload) = txn.row(Table::Postings, row)?;
+    txn.rows_between(Table::Postings, (&from, &end), backwards, |key, payload| {
         let container = txn.located(Table::Postings, key, Container::parse(key, payload))?;
         let value = key.get(8..key.len() - 4).ok_or(Damaged("has a short key"));
         Ok(visit(txn.located(Table::Postings, key, value)?, container))
-    };
-    if backwards {
-        for row in table.rev_range(txn.raw(), &range).map_err(failed)? {
-            if !see(row)? {
-                break;
-            }
-        }
-    } else {
-        for row in table.range(txn.raw(), &range).map_err(failed)? {
-            if !see(row)? {
-                break;
-            }
-        }
-    }
-    Ok(())
+    })
 }
 
 /// Calls `visit` with the slots of a value from `first` on, ascending, until it returns false.

@@ -1,5 +1,6 @@
 //! Reading, the same over a snapshot and inside a write transaction.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use embedded_db_common::record::{self, Damaged, Read};
@@ -89,12 +90,51 @@ pub trait ReadTxn {
         prefix: Key,
         start: &[u8],
     ) -> Result<impl Iterator<Item = Result<(&'t [u8], &'t [u8])>> + 't> {
-        let from = (std::ops::Bound::Included(start), std::ops::Bound::Unbounded);
+        let from = (Bound::Included(start), Bound::Unbounded);
         let rows = self.store().table(table).range(self.raw(), &from);
         let rows = rows.map_err(|error| self.store().lmdb_error(error))?;
         Ok(rows
             .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)))
             .map(move |row| self.row(table, row)))
+    }
+
+    /// Calls `visit` with the rows whose key lies from the first to before the second, in key order
+    /// or, `backwards`, the last first, until it returns false.
+    fn rows_between(
+        &self,
+        table: Table,
+        (from, end): (&[u8], &[u8]),
+        backwards: bool,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool>,
+    ) -> Result<()>
+    where
+        Self: Sized,
+    {
+        if from >= end {
+            return Ok(());
+        }
+        let range = (Bound::Included(from), Bound::Excluded(end));
+        let rows = self.store().table(table);
+        let failed = |error| self.store().lmdb_error(error);
+        // Whether there is more to see.
+        let mut see = |row| {
+            let (key, payload) = self.row(table, row)?;
+            visit(key, payload)
+        };
+        if backwards {
+            for row in rows.rev_range(self.raw(), &range).map_err(failed)? {
+                if !see(row)? {
+                    break;
+                }
+            }
+        } else {
+            for row in rows.range(self.raw(), &range).map_err(failed)? {
+                if !see(row)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Checks one row of an iteration.
