@@ -154,6 +154,7 @@ mod tests {
     use embedded_db_indexing::graph::{Expiry, NodeDraft};
 
     use super::*;
+    use crate::database::Database;
 
     fn create_node(work: &ExpiryWork, expiry: Expiry) {
         let names = work.names;
@@ -168,15 +169,9 @@ mod tests {
     /// Its writer sees the plan from before, and so wakes nobody.
     #[test]
     fn a_node_that_is_written_between_a_look_and_its_plan_is_looked_for_again() {
-        let store = Store::open_in_memory(&Options::default()).unwrap();
-        let names = store
-            .write(|txn| {
-                let names = Names::create(txn)?;
-                txn.create_namespace("default")?;
-                Ok(names)
-            })
-            .unwrap();
-        let work = ExpiryWork::new(store, names);
+        let db = Database::open(":memory:", &Options::default(), None).unwrap();
+        let engine = db.engine().unwrap();
+        let work = ExpiryWork::new(Arc::clone(&engine.store), engine.names);
         work.planned.store(1, Ordering::SeqCst);
 
         let turn = work.turn().unwrap();
