@@ -10,7 +10,7 @@ use embedded_db_indexing::Views;
 use embedded_db_indexing::graph::GraphWriter;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
-    IN_MEMORY, ReadTxn, SpaceRecord, Store, WriteTxn, fork_generation, unforked,
+    IN_MEMORY, ReadEmbeddings, ReadTxn, SpaceRecord, Store, WriteTxn, fork_generation, unforked,
 };
 use embedded_db_weaver::{Models, Weaver};
 

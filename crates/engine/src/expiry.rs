@@ -10,7 +10,7 @@ use std::time::Duration;
 use embedded_db_common::{Error, NamespaceId, Result};
 use embedded_db_indexing::graph::GraphWriter;
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{ReadTxn, Snapshot, Store};
+use embedded_db_storage::{ReadExpiries, Snapshot, Store};
 use embedded_db_weaver::JobCounts;
 
 use crate::worker::{Next, PAUSE, Work, Worker};

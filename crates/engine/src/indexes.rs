@@ -7,7 +7,9 @@ use embedded_db_common::{Error, NamespaceId, Result, Symbol};
 use embedded_db_indexing::graph::{GraphWriter, duplicates};
 use embedded_db_indexing::properties::{DeclaredIndex, declared_indexes};
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{IndexId, IndexState, ReadTxn, RecipeRecord, Store, recipes};
+use embedded_db_storage::{
+    IndexId, IndexState, ReadPostings, ReadTxn, RecipeRecord, Store, recipes,
+};
 
 use crate::database::Database;
 use crate::reads::Reader;

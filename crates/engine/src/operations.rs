@@ -7,7 +7,9 @@ use embedded_db_common::{ActivityLevel, Error, NamespaceId, Result, Slot, Symbol
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{Direction, ReadTxn, Snapshot, Visible, row_counts};
+use embedded_db_storage::{
+    Direction, ReadEmbeddings, ReadTxn, ReadWork, Snapshot, Visible, row_counts,
+};
 use embedded_db_weaver::{
     ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters,
 };

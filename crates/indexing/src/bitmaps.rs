@@ -1,7 +1,7 @@
 //! Postings as bitmaps of slots.
 
 use embedded_db_common::{NamespaceId, Result, Symbol};
-use embedded_db_storage::{IndexId, ReadTxn};
+use embedded_db_storage::{IndexId, ReadPostings, ReadTxn};
 use roaring::RoaringBitmap;
 
 /// The slots of one value of an index whose nodes are seen.

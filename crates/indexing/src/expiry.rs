@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use embedded_db_common::{NamespaceId, Result, Slot, ValueRef};
-use embedded_db_storage::{Direction, Hidden, ReadTxn, Snapshot, Visible};
+use embedded_db_storage::{Direction, Hidden, ReadExpiries, ReadTxn, Snapshot, Visible};
 use roaring::RoaringBitmap;
 
 use crate::graph::Look;

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId};
-use embedded_db_storage::{Kind, ReadTxn, Snapshot, SpaceRecord, Store, Visible};
+use embedded_db_storage::{Kind, ReadEmbeddings, ReadTxn, Snapshot, SpaceRecord, Store, Visible};
 use roaring::RoaringBitmap;
 
 use crate::bitmaps::labelled;

@@ -17,7 +17,7 @@ use embedded_db_indexing::graph::{Changes, EmbeddingDraft, GraphWriter, NodeDraf
 use embedded_db_indexing::schema::Names;
 use embedded_db_indexing::text::{Bm25, TextQuery};
 use embedded_db_indexing::{Attached, Needs, Pin, StoreRows, Views};
-use embedded_db_storage::{ReadTxn, Store};
+use embedded_db_storage::{ReadEmbeddings, ReadTxn, Store};
 use proptest::prelude::*;
 
 const WORDS: [&str; 6] = ["red", "lake", "dog", "wind", "fog", "tin"];

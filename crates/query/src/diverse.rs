@@ -6,7 +6,7 @@
 
 use embedded_db_common::{Result, SpaceId};
 use embedded_db_indexing::vector::direction;
-use embedded_db_storage::ReadTxn;
+use embedded_db_storage::ReadEmbeddings;
 
 use crate::converged::Hit;
 use crate::fuse::MinMax;

@@ -2,7 +2,7 @@
 
 use embedded_db_common::{Error, Result, SpaceId};
 use embedded_db_indexing::vector::direction;
-use embedded_db_storage::{Kind, ReadTxn, SpaceRecord};
+use embedded_db_storage::{Kind, ReadEmbeddings, ReadTxn, SpaceRecord};
 
 use crate::objects::Embedding;
 use crate::reads::Reader;

@@ -11,7 +11,7 @@ use embedded_db_common::{Error, NamespaceId, Result, Slot};
 use embedded_db_indexing::graph::{Artefact, pending};
 use embedded_db_indexing::labelled;
 use embedded_db_query::{AsOf, Reach};
-use embedded_db_storage::{EdgeRecord, Kind, ReadHistory, ReadTxn, Snapshot, Visible};
+use embedded_db_storage::{EdgeRecord, Kind, ReadHistory, ReadTxn, ReadWork, Snapshot, Visible};
 use roaring::RoaringBitmap;
 
 use crate::database::Engine;

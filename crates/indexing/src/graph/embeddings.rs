@@ -1,7 +1,7 @@
 //! Vectors that users give, and their spaces.
 
 use embedded_db_common::{ContentHash, Error, MAX_DIMENSION, Result, Slot, SpaceId, clock, names};
-use embedded_db_storage::{Kind, ReadTxn, SpaceRecord};
+use embedded_db_storage::{Kind, ReadEmbeddings, SpaceRecord};
 
 use super::{Artefact, EmbeddingDraft, GraphWriter};
 

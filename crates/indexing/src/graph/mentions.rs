@@ -2,7 +2,9 @@
 //! entities that it mentions together.
 
 use embedded_db_common::{Draft, Result, Slot, ValueRef};
-use embedded_db_storage::{Direction, IndexId, NodeRecord, ReadTxn, text_value};
+use embedded_db_storage::{
+    Direction, IndexId, NodeRecord, ReadEmbeddings, ReadTxn, ReadWork, text_value,
+};
 
 use super::{Artefact, Changes, EdgeChanges, GraphWriter, NodeDraft, is_pending};
 

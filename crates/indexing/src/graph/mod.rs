@@ -19,7 +19,9 @@ mod work;
 use std::sync::Arc;
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot, Symbol};
-use embedded_db_storage::{Direction, Kind, Neighbor, NodeRecord, ReadTxn, WriteTxn};
+use embedded_db_storage::{
+    Direction, Kind, Neighbor, NodeRecord, ReadEmbeddings, ReadTxn, WriteTxn,
+};
 
 use crate::properties::DeclaredIndex;
 use crate::recipes::Recipes;

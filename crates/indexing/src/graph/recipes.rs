@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use embedded_db_common::{ContentHash, Error, Result, Slot, Symbol, names};
-use embedded_db_storage::{IndexId, ReadTxn, RecipeRecord, recipes, slots_from};
+use embedded_db_storage::{IndexId, ReadEmbeddings, RecipeRecord, recipes, slots_from};
 
 use super::{Artefact, GraphWriter};
 use crate::recipes::Recipes;

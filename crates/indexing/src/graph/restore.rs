@@ -2,7 +2,7 @@
 //! times, and with the mark of what the database had made.
 
 use embedded_db_common::{ContentHash, Draft, Error, Result, Slot, SpaceId, clock, names};
-use embedded_db_storage::{EdgeFields, EdgeTimes, Kind, ReadTxn, SpaceRecord};
+use embedded_db_storage::{EdgeFields, EdgeTimes, Kind, ReadEmbeddings, ReadTxn, SpaceRecord};
 
 use super::{
     Artefact, EdgeDraft, GraphWriter, NodeDraft, check_dimension, check_vector, is_pending,

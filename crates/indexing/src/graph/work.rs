@@ -1,7 +1,7 @@
 //! The work that is due: which artefacts of which nodes wait for the weaver.
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot};
-use embedded_db_storage::{IndexId, ReadTxn};
+use embedded_db_storage::{IndexId, ReadEmbeddings, ReadPostings, ReadTxn};
 
 use super::GraphWriter;
 

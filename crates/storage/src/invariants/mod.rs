@@ -15,7 +15,7 @@ use crate::columns::Cells;
 use crate::indexes::index_definition;
 use crate::keys::{Kind, Table, parse_expiry};
 use crate::postings::{Container, IndexId};
-use crate::read::{ReadTxn, Resolved, meta, symbols};
+use crate::read::{ReadEmbeddings, ReadTxn, ReadWork, Resolved, meta, symbols};
 use crate::records::{EdgeRecord, NodeRecord};
 
 /// Rows between two looks at whether the caller wants the work to end.

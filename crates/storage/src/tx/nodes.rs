@@ -6,7 +6,7 @@ use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol};
 use super::{WriteTxn, check_properties, slots_used_up};
 use crate::keys::{self, Kind, Table};
 use crate::postings::IndexId;
-use crate::read::{ReadTxn, Resolved};
+use crate::read::{ReadEmbeddings, ReadTxn, Resolved};
 use crate::records::{ChangeOp, ChangeRecord, NodeRecord, NodeTimes};
 
 impl WriteTxn<'_> {

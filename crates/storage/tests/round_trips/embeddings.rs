@@ -1,7 +1,7 @@
 //! Vectors, by node and by id.
 
 use embedded_db_common::{ContentHash, Error};
-use embedded_db_storage::{Kind, ReadTxn, Resolved};
+use embedded_db_storage::{Kind, ReadEmbeddings, ReadTxn, Resolved};
 
 use crate::common::{NS, Scratch, bare_node, space};
 

@@ -4,7 +4,9 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use embedded_db_common::{Error, MAX_PROPERTIES, Slot, Symbol, Value};
-use embedded_db_storage::{ChangeOp, IndexId, ReadTxn, Store, WriteTxn};
+use embedded_db_storage::{
+    ChangeOp, IndexId, ReadExpiries, ReadPostings, ReadTxn, Store, WriteTxn,
+};
 use proptest::prelude::*;
 
 use crate::common::{self, NS, Scratch, changes, properties};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use embedded_db_common::Slot;
-use embedded_db_storage::{IndexId, ReadTxn};
+use embedded_db_storage::{IndexId, ReadPostings};
 use proptest::prelude::*;
 
 use crate::common::{NS, Scratch};

@@ -1,7 +1,7 @@
 //! Work that has failed.
 
 use embedded_db_common::Slot;
-use embedded_db_storage::{ReadTxn, WorkRecord, WorkState};
+use embedded_db_storage::{ReadWork, WorkRecord, WorkState};
 
 use crate::common::{NS, Scratch};
 
