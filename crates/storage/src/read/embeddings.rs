@@ -71,12 +71,10 @@ pub trait ReadEmbeddings: ReadTxn + Sized {
         let prefix = Key::new(namespace).u16(space.0);
         for row in self.prefix(Table::Embeddings, &prefix)? {
             let (key, payload) = row?;
-            let node = key.get(6..10).and_then(|bytes| bytes.try_into().ok());
-            let node =
-                self.located(Table::Embeddings, key, node.ok_or(Damaged("has a short key")))?;
+            let node = self.located(Table::Embeddings, key, keys::u32_at(key, 6))?;
             let part = self.located(Table::Embeddings, key, embedding_part(key))?;
             let record = self.located(Table::Embeddings, key, EmbeddingRecord::parse(payload))?;
-            visit(Slot(u32::from_be_bytes(node)), part, record)?;
+            visit(Slot(node), part, record)?;
         }
         Ok(())
     }
@@ -92,9 +90,7 @@ pub trait ReadEmbeddings: ReadTxn + Sized {
         match self.prefix(Table::Hashes, &prefix)?.next() {
             Some(row) => {
                 let (key, _) = row?;
-                let slot = key.last_chunk::<4>().ok_or(Damaged("has a short key"));
-                let slot = self.located(Table::Hashes, key, slot)?;
-                Ok(Some(Slot(u32::from_be_bytes(*slot))))
+                Ok(Some(Slot(self.located(Table::Hashes, key, keys::last_u32(key))?)))
             }
             None => Ok(None),
         }

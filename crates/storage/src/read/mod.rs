@@ -229,8 +229,7 @@ pub trait ReadTxn {
     /// Whether an edge is not seen because one of its ends is not.
     fn hides_edge(&self, namespace: NamespaceId, edge: Slot) -> Result<bool> {
         let Some(hidden) = self.hidden(namespace) else { return Ok(false) };
-        let edge = self.edge(namespace, edge)?;
-        Ok(edge.is_some_and(|edge| hidden.has(edge.source) || hidden.has(edge.target)))
+        Ok(self.edge(namespace, edge)?.is_some_and(|edge| hidden.has_end(&edge)))
     }
 
     /// Whether a node is not seen.
@@ -294,9 +293,8 @@ pub trait ReadTxn {
         };
         let mut seen = |slot, payload: &[u8]| {
             // What cannot be read is for `visit` to say.
-            let hides = EdgeRecord::parse(payload)
-                .is_ok_and(|edge| hidden.has(edge.source) || hidden.has(edge.target));
-            hides || visit(slot, payload)
+            EdgeRecord::parse(payload).is_ok_and(|edge| hidden.has_end(&edge))
+                || visit(slot, payload)
         };
         self.slots_from(Table::Edges, namespace, first, &mut seen)
     }
@@ -312,9 +310,8 @@ pub trait ReadTxn {
         let start = keys::slot(namespace, first);
         for row in self.prefix_from(table, Key::new(namespace), &start)? {
             let (key, payload) = row?;
-            let slot = key.last_chunk::<4>().ok_or(Damaged("has a short key"));
-            let slot = Slot(u32::from_be_bytes(*self.located(table, key, slot)?));
-            if !visit(slot, payload) {
+            let slot = self.located(table, key, keys::last_u32(key))?;
+            if !visit(Slot(slot), payload) {
                 break;
             }
         }
@@ -353,14 +350,12 @@ pub trait ReadTxn {
         let hidden = self.hidden(namespace);
         for row in self.prefix(Table::Adjacency, &prefix)? {
             let (key, payload) = row?;
-            let edge_type = adjacency_type_of(key).ok_or(Damaged("has a short key"));
-            let edge_type = self.located(Table::Adjacency, key, edge_type)?;
+            let edge_type = Symbol(self.located(Table::Adjacency, key, keys::u32_at(key, 9))?);
             for neighbor in self.located(Table::Adjacency, key, adjacency::entries(payload))? {
-                let seen = match hidden {
-                    Some(hidden) => hidden.beyond(node, direction, edge_type, neighbor),
-                    None => Some(neighbor),
+                let Some(neighbor) = Hidden::seen(hidden, (node, direction, edge_type), neighbor)
+                else {
+                    continue;
                 };
-                let Some(neighbor) = seen else { continue };
                 if !visit(edge_type, neighbor) {
                     return Ok(());
                 }
@@ -396,14 +391,14 @@ pub trait ReadTxn {
             }
             None => prefix.to_vec(),
         };
+        let hidden = self.hidden(namespace);
         for row in self.prefix_from(Table::Adjacency, prefix, &start)? {
             let (key, payload) = row?;
             for neighbor in self.located(Table::Adjacency, key, adjacency::entries(payload))? {
-                let seen = match self.hidden(namespace) {
-                    Some(hidden) => hidden.beyond(node, direction, edge_type, neighbor),
-                    None => Some(neighbor),
+                let Some(neighbor) = Hidden::seen(hidden, (node, direction, edge_type), neighbor)
+                else {
+                    continue;
                 };
-                let Some(neighbor) = seen else { continue };
                 if after.is_none_or(|after| neighbor.edge > after) && !visit(neighbor) {
                     return Ok(());
                 }
@@ -469,11 +464,6 @@ pub trait ReadTxn {
         }
         Ok(())
     }
-}
-
-fn adjacency_type_of(key: &[u8]) -> Option<Symbol> {
-    let bytes = key.get(9..13)?.try_into().ok()?;
-    Some(Symbol(u32::from_be_bytes(bytes)))
 }
 
 /// Where a user id leads.

@@ -9,16 +9,29 @@ use crate::read::ReadTxn;
 
 /// What is read of postings.
 pub trait ReadPostings: ReadTxn + Sized {
-    /// Calls `visit` with every container of a value.
+    /// Calls `visit` with every container of a value, until it returns false.
     fn containers(
         &self,
         namespace: NamespaceId,
         index: IndexId,
         value: &[u8],
+        visit: impl FnMut(Container<'_>) -> bool,
+    ) -> Result<()> {
+        self.containers_from(namespace, index, value, Slot(0), visit)
+    }
+
+    /// Calls `visit` with the containers of a value from that of a slot on, until it returns false.
+    fn containers_from(
+        &self,
+        namespace: NamespaceId,
+        index: IndexId,
+        value: &[u8],
+        first: Slot,
         mut visit: impl FnMut(Container<'_>) -> bool,
     ) -> Result<()> {
         let prefix = postings::value_key(namespace, index, value);
-        for row in self.prefix(Table::Postings, &prefix)? {
+        let start = postings::container_key(namespace, index, value, first);
+        for row in self.prefix_from(Table::Postings, prefix, &start)? {
             let (key, payload) = row?;
             // A longer key belongs to another value that begins alike.
             if key.len() != prefix.len() + 4 {

@@ -20,11 +20,9 @@ pub trait ReadWork: ReadTxn + Sized {
         let prefix = postings::value_key(NamespaceId::SYSTEM, IndexId::PENDING, &[artefact]);
         for row in self.prefix(Table::Postings, &prefix)? {
             let (key, payload) = row?;
-            let namespace = key.get(9..13).and_then(|bytes| bytes.try_into().ok());
-            let namespace = namespace.ok_or(Damaged("has a short key"));
-            let namespace = self.located(Table::Postings, key, namespace)?;
+            let namespace = self.located(Table::Postings, key, keys::u32_at(key, 9))?;
             let container = self.located(Table::Postings, key, Container::parse(key, payload))?;
-            if !visit(NamespaceId(u32::from_be_bytes(namespace)), container) {
+            if !visit(NamespaceId(namespace), container) {
                 break;
             }
         }
