@@ -87,7 +87,8 @@ impl GraphWriter<'_, '_> {
         Ok(())
     }
 
-    /// Removes the embedding of a node of which `id` is a part. A message gets the model's again.
+    /// Removes the embedding of a node of which `id` is a part. What has a text to embed gets the
+    /// model's again.
     pub fn delete_embedding(&mut self, id: &str) -> Result<()> {
         let found = self.resolve(Kind::Embedding, id)?;
         let found = found.ok_or_else(|| not_found("embedding", id))?;
