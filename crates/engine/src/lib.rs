@@ -12,6 +12,7 @@ mod restore;
 mod search;
 mod transaction;
 mod verify;
+mod worker;
 mod writes;
 
 pub use database::{Database, SharedModels};

@@ -10,7 +10,7 @@ use embedded_db_indexing::graph::{
     Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, GraphWriter, NodeDraft,
 };
 use embedded_db_query::{AsOf, Reach};
-use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadTxn};
+use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadEmbeddings, ReadTxn};
 
 use crate::database::Database;
 use crate::objects::{DraftEdge, DraftNode, Edge, Node};

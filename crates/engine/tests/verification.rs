@@ -10,7 +10,7 @@ use std::sync::Arc;
 use common::{assert_sound, drain, fast, go_on, node, say, text};
 use embedded_db_common::{NamespaceId, Result, Slot, Value, ValueRef};
 use embedded_db_engine::Database;
-use embedded_db_storage::{Cell, IndexId, ReadTxn, Store, WriteTxn, text_value};
+use embedded_db_storage::{Cell, IndexId, ReadEmbeddings, ReadTxn, Store, WriteTxn, text_value};
 use embedded_db_testing::FakeModels;
 
 const NS: NamespaceId = NamespaceId::DEFAULT;

@@ -9,7 +9,7 @@ use std::fs;
 
 use common::{NS, Scratch, bare_edge, bare_node, data_file, fast, properties, space};
 use embedded_db_common::{ContentHash, Error, Options, Result, Slot, SpaceId, Value};
-use embedded_db_storage::{Direction, IndexId, ReadTxn, Snapshot, Store};
+use embedded_db_storage::{Direction, IndexId, ReadEmbeddings, ReadTxn, Snapshot, Store};
 
 const NODE: &str = "planted in the node, found nowhere else";
 const EDGE: &str = "planted in the edge, found nowhere else";
