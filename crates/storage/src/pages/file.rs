@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use super::sums::{Found, Sums, sum_of};
 use super::written::{all_pages, written_pages};
 use super::{Cursor, Meta, PATIENCE, Pages, View};
 use crate::keys::Table;
-use crate::platform::io_error;
+use crate::platform::{self, io_error};
 
 /// Address space that is mapped at the least, so that a small file may grow. The unit tests begin with
 /// little, so that maps are replaced.
@@ -56,10 +57,9 @@ impl PageFile {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error(&path, "open it", &error)),
         };
-        let map = map(&file, &path, 0)?;
+        let map = Arc::new(Map::of(&file, &path)?);
         let mut pages = Pages { map, page_size: 256, path: database.into(), sums: None };
-        let first = if pages.map.len() < 512 { None } else { pages.meta_bytes(0) };
-        let Some(first) = first else { return Ok(None) };
+        let Some(first) = pages.meta_bytes(0) else { return Ok(None) };
         let Some(meta) = Meta::parse(&first) else {
             // All zeros: LMDB was about to make it.
             let untouched = first.iter().all(|byte| *byte == 0);
@@ -113,9 +113,11 @@ impl PageFile {
         }
         drop(pages);
         let mut pages = self.pages.write().unwrap_or_else(PoisonError::into_inner);
+        if !pages.reaches(meta.last_page) && !pages.map.follow(&self.file, &pages.path)? {
+            pages.map = Arc::new(Map::of(&self.file, &pages.path)?);
+        }
         if !pages.reaches(meta.last_page) {
-            let needed = (meta.last_page + 1) * meta.page_size as u64;
-            pages.map = map(&self.file, &pages.path, needed)?;
+            return Err(pages.damaged(meta.last_page, Damaged("is cut off")));
         }
         Ok(Some(View::new(pages.clone(), meta)))
     }
@@ -173,24 +175,49 @@ impl PageFile {
     }
 }
 
-fn map(file: &File, path: &Path, needed: u64) -> Result<Arc<MmapRaw>> {
-    let failed = |error: std::io::Error| io_error(path, "map it", &error);
-    let length = file.metadata().map_err(failed)?.len();
-    // A map may reach beyond the end of the file, but for Windows; nothing there is touched.
-    let length = if cfg!(unix) {
-        length.max(needed).saturating_mul(2).max(LEAST_MAP).next_multiple_of(1 << 16)
-    } else {
-        length
-    };
-    let map = MmapOptions::new().len(length as usize).map_raw_read_only(file).map_err(failed)?;
-    #[cfg(unix)]
-    map.advise(memmap2::Advice::Random).map_err(failed)?;
-    Ok(Arc::new(map))
+/// A file that is mapped, further than it reaches yet.
+pub(super) struct Map {
+    map: MmapRaw,
+    /// Bytes that the file was seen to have: nothing beyond may be touched.
+    length: AtomicUsize,
+}
+
+impl Map {
+    fn of(file: &File, path: &Path) -> Result<Self> {
+        let failed = |error: std::io::Error| io_error(path, "map it", &error);
+        let length = platform::file_length(file).map_err(failed)?;
+        // A map may reach beyond the end of its file, but for Windows.
+        let reach = if cfg!(unix) {
+            length.saturating_mul(2).max(LEAST_MAP).next_multiple_of(1 << 16)
+        } else {
+            length
+        };
+        let map = MmapOptions::new().len(reach as usize).map_raw_read_only(file).map_err(failed)?;
+        #[cfg(unix)]
+        map.advise(memmap2::Advice::Random).map_err(failed)?;
+        Ok(Self { map, length: AtomicUsize::new(length as usize) })
+    }
+
+    /// The file may have grown; whether all of it is mapped.
+    fn follow(&self, file: &File, path: &Path) -> Result<bool> {
+        let length = platform::file_length(file);
+        let length = length.map_err(|error| io_error(path, "read the size", &error))? as usize;
+        self.length.store(length.min(self.map.len()), Ordering::Release);
+        Ok(length <= self.map.len())
+    }
+
+    pub(super) fn length(&self) -> usize {
+        self.length.load(Ordering::Acquire)
+    }
+
+    pub(super) fn as_ptr(&self) -> *const u8 {
+        self.map.as_ptr()
+    }
 }
 
 impl Pages {
     fn reaches(&self, page: u64) -> bool {
-        (page + 1).saturating_mul(self.page_size as u64) <= self.map.len() as u64
+        page.saturating_add(1).saturating_mul(self.page_size as u64) <= self.map.length() as u64
     }
 
     fn newest(&self) -> Option<Meta> {

@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 
 use embedded_db_common::record::Damaged;
 use embedded_db_common::{Error, Result};
-use memmap2::MmapRaw;
 
 pub(crate) use self::cursor::Cursor;
+use self::file::Map;
 pub(crate) use self::file::{PageFile, Use};
 pub(crate) use self::guard::Ahead;
 pub(crate) use self::layout::Meta;
@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// The pages of a data file that is mapped. The map lives as long as what was read from it.
 #[derive(Clone)]
 pub(crate) struct Pages {
-    map: Arc<MmapRaw>,
+    map: Arc<Map>,
     page_size: usize,
     /// Of the database.
     path: Arc<Path>,
@@ -55,7 +55,7 @@ impl Pages {
         const WORD: usize = size_of::<u64>();
         const { assert!(Meta::SIZE.is_multiple_of(WORD)) };
         let at = page * self.page_size;
-        if at + Meta::SIZE > self.map.len() {
+        if at + Meta::SIZE > self.map.length() {
             return None;
         }
         let mut bytes = [0; Meta::SIZE];
@@ -82,7 +82,8 @@ impl Pages {
     /// A page as it lies there.
     fn raw(&self, number: u64) -> Result<&[u8]> {
         let at = usize::try_from(number).ok().and_then(|number| number.checked_mul(self.page_size));
-        let at = at.filter(|at| *at >= 2 * self.page_size && at + self.page_size <= self.map.len());
+        let at =
+            at.filter(|at| *at >= 2 * self.page_size && at + self.page_size <= self.map.length());
         let at = at.ok_or_else(|| self.damaged(number, Damaged("lies outside the file")))?;
         // SAFETY: it lies inside the map, and belongs to a state that does not change.
         #[allow(unsafe_code)]
