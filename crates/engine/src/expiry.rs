@@ -93,6 +93,7 @@ impl ExpiryWork {
         self.store.next_expiry() < self.planned.load(Ordering::SeqCst)
     }
 
+    /// Looks at the store, and removes some of what has expired.
     fn turn(&self) -> Result<Turn> {
         // What is written from here on is not in the snapshot, or notes its time again.
         self.store.take_next_expiry();
@@ -118,6 +119,7 @@ impl ExpiryWork {
         Ok(Turn::Removed(removed))
     }
 
+    /// Notes what was done, and when the thread looks again.
     fn plan(&self, turn: &Turn) -> Next {
         let (at, next) = match *turn {
             Turn::Removed(count) => {
@@ -152,6 +154,7 @@ impl ExpiryWork {
 mod tests {
     use embedded_db_common::{Draft, Options};
     use embedded_db_indexing::graph::{Expiry, NodeDraft};
+    use embedded_db_storage::WriteTxn;
 
     use super::*;
     use crate::database::Database;
@@ -160,7 +163,7 @@ mod tests {
         let names = work.names;
         let labels = vec!["Note".to_owned()];
         let draft = NodeDraft { labels, expiry, ..NodeDraft::unlabelled(None, Draft::new()) };
-        let create = move |txn: &mut embedded_db_storage::WriteTxn<'_>| {
+        let create = move |txn: &mut WriteTxn<'_>| {
             GraphWriter::new(txn, &names, NamespaceId::DEFAULT).create_node(&draft).map(drop)
         };
         work.store.write(create).unwrap();
