@@ -25,6 +25,7 @@ use crate::reads::{Reads, nodes};
 use crate::restore;
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
+use crate::upkeep::{self, teller};
 use crate::values::wait;
 
 /// A handle on one namespace of an open database.
@@ -574,6 +575,20 @@ impl Database {
         }
         out.set_item("tables", tables)?;
         Ok(out)
+    }
+
+    fn logical_hash(&self, py: Python<'_>) -> PyResult<String> {
+        let hash = detached(py, || self.inner.logical_hash(&mut teller(None)))?;
+        Ok(hash.to_string())
+    }
+
+    fn backup<'py>(
+        &self,
+        py: Python<'py>,
+        directory: GivenPath,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        upkeep::backup(py, &self.inner, &directory, progress.as_ref())
     }
 
     fn verify<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -17,7 +17,7 @@ use heed::WithoutTls;
 use heed::types::Bytes;
 
 use self::gate::Gate;
-use self::opening::Environment;
+pub(crate) use self::opening::{Environment, open_new};
 pub use self::snapshot::{Sight, Snapshot};
 pub use self::symbols::Symbols;
 pub(crate) use self::symbols::{stored_symbol, stored_symbol_name, symbol_key, symbol_name_key};
@@ -28,7 +28,9 @@ use crate::read::ReadTxn;
 use crate::writer::GroupWriter;
 
 pub(crate) type Database = heed::Database<'static, Bytes, Bytes>;
-type Env = heed::Env<WithoutTls>;
+/// One for each table, in the order of their numbers.
+pub(crate) type Tables = [Database; Table::ALL.len()];
+pub(crate) type Env = heed::Env<WithoutTls>;
 
 /// The path that stands for a private database in memory.
 pub const IN_MEMORY: &str = ":memory:";
@@ -39,7 +41,7 @@ const MAX_READERS: u32 = 4096;
 /// An open store: one directory, one writer process, any number of readers.
 pub struct Store {
     pub(crate) env: Environment,
-    tables: [Database; Table::ALL.len()],
+    tables: Tables,
     /// Readers and writers are inside; growing the map waits until none is.
     pub(crate) gate: Gate,
     pub(crate) writer: GroupWriter,
@@ -53,6 +55,8 @@ pub struct Store {
     /// The newest state whose time the store's is not before.
     timed: AtomicUsize,
     path: PathBuf,
+    /// What tells it from every other database.
+    identity: String,
     /// The file behind the store.
     data_file: DataFile,
     map_size_max: usize,
@@ -71,6 +75,11 @@ impl Store {
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What tells it from every other database: 32 hex digits.
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// What users call it: its path, or `:memory:`.

@@ -1,0 +1,228 @@
+//! Going through the trees of a data file, whatever they look like: what is wrong is noted and left out.
+
+use std::cmp::Ordering;
+
+use embedded_db_common::Result;
+use roaring::RoaringTreemap;
+
+use super::{DEEPEST, NO_PAGE, Page, PageFile, Row, Stored, Tree, flag, u16_at, u32_at, u64_at};
+
+/// Pages between two looks at whether the caller wants the work to end.
+const PAGES: u64 = 256;
+
+/// The order of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// By bytes: all tables.
+    Bytes,
+    /// As integers of the machine: the free pages.
+    Integers,
+}
+
+impl Order {
+    fn compare(self, a: &[u8], b: &[u8]) -> Ordering {
+        match self {
+            Self::Bytes => a.cmp(b),
+            Self::Integers => u64_at(a, 0).cmp(&u64_at(b, 0)),
+        }
+    }
+
+    fn allows(self, key: &[u8]) -> bool {
+        self == Self::Bytes || key.len() == 8
+    }
+}
+
+/// A walk through the trees of one state.
+pub(crate) struct Walk<'f> {
+    file: &'f PageFile,
+    /// Pages that belong to the state are not behind this one.
+    last_page: u64,
+    /// Pages that were met.
+    pub(crate) seen: RoaringTreemap,
+    interrupted: &'f dyn Fn() -> Result<()>,
+    /// What was wrong, with the page.
+    pub(crate) problems: Vec<(u64, String)>,
+}
+
+/// A page that is still to be visited.
+struct Ahead {
+    page: u64,
+    depth: u16,
+    /// Keys are not before this one…
+    from: Option<Vec<u8>>,
+    /// …and before this one.
+    before: Option<Vec<u8>>,
+}
+
+impl<'f> Walk<'f> {
+    pub(crate) fn new(
+        file: &'f PageFile,
+        last_page: u64,
+        interrupted: &'f dyn Fn() -> Result<()>,
+    ) -> Self {
+        let (seen, problems) = Default::default();
+        Self { file, last_page, seen, interrupted, problems }
+    }
+
+    fn problem(&mut self, page: u64, what: impl Into<String>) {
+        self.problems.push((page, what.into()));
+    }
+
+    /// Calls `visit` with page, place in it and row of every row of a tree that can be reached, in their
+    /// order. Rows that are out of order are visited all the same.
+    pub(crate) fn rows(
+        &mut self,
+        tree: &Tree,
+        order: Order,
+        visit: &mut dyn FnMut(&mut Self, u64, Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        if tree.root == NO_PAGE {
+            if tree.rows > 0 {
+                self.problem(NO_PAGE, "a tree with rows has no root");
+            }
+            return Ok(());
+        }
+        let mut rows = 0;
+        let mut ahead = vec![Ahead { page: tree.root, depth: 1, from: None, before: None }];
+        while let Some(next) = ahead.pop() {
+            let Some(page) = self.page(next.page)? else { continue };
+            if next.depth > DEEPEST || page.is_leaf() != (next.depth == tree.depth) {
+                self.problem(next.page, "is not at the depth where such a page belongs");
+            }
+            if page.is_leaf() {
+                rows += self.leaf(&next, &page, order, visit)?;
+            } else {
+                self.branch(&next, &page, order, &mut ahead);
+            }
+        }
+        if rows != tree.rows {
+            let text = format!("its tree has {rows} rows, not {}", tree.rows);
+            self.problem(tree.root, text);
+        }
+        Ok(())
+    }
+
+    /// A branch or leaf that was not met before.
+    fn page(&mut self, number: u64) -> Result<Option<Page>> {
+        if !self.meet(number, 1) {
+            return Ok(None);
+        }
+        if self.seen.len().is_multiple_of(PAGES) {
+            (self.interrupted)()?;
+        }
+        let Some(bytes) = self.file.read(number, 1)? else {
+            self.problem(number, "lies behind the end of the file");
+            return Ok(None);
+        };
+        match Page::parse(number, bytes) {
+            Ok(page) => Ok(Some(page)),
+            Err(wrong) => {
+                self.problem(number, wrong);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Notes pages; false when they cannot be, or were met before.
+    fn meet(&mut self, first: u64, count: u64) -> bool {
+        let last = first.saturating_add(count - 1);
+        if first < 2 || last > self.last_page {
+            self.problem(first, "is named, but no page of the state");
+            return false;
+        }
+        if (first..=last).any(|page| self.seen.contains(page)) {
+            self.problem(first, "is used twice");
+            return false;
+        }
+        self.seen.insert_range(first..=last);
+        true
+    }
+
+    fn branch(&mut self, at: &Ahead, page: &Page, order: Order, ahead: &mut Vec<Ahead>) {
+        if page.len() < 2 {
+            self.problem(at.page, "is a branch with fewer than two children");
+        }
+        let (mut before, mut children) = (at.before.clone(), Vec::new());
+        // From the last one, so that the first is on top of the pile.
+        for place in (0..page.len()).rev() {
+            let (key, child) = match page.child(place) {
+                Ok(found) => found,
+                Err(wrong) => {
+                    self.problem(at.page, wrong);
+                    continue;
+                }
+            };
+            let from = if place == 0 { at.from.clone() } else { Some(key.to_vec()) };
+            if place > 0 {
+                self.ordered(at, key, before.as_deref(), order);
+            }
+            children.push(Ahead { page: child, depth: at.depth + 1, from: from.clone(), before });
+            before = from;
+        }
+        ahead.extend(children);
+    }
+
+    /// Whether a key belongs where it stands.
+    fn ordered(&mut self, at: &Ahead, key: &[u8], before: Option<&[u8]>, order: Order) {
+        let right = order.allows(key)
+            && at.from.as_ref().is_none_or(|from| order.compare(from, key).is_le())
+            && before.is_none_or(|before| order.compare(key, before).is_lt());
+        if !right {
+            self.problem(at.page, "has a key that does not belong there");
+        }
+    }
+
+    /// Visits the rows of a leaf; how many there are.
+    fn leaf(
+        &mut self,
+        at: &Ahead,
+        page: &Page,
+        order: Order,
+        visit: &mut dyn FnMut(&mut Self, u64, Row<'_>) -> Result<()>,
+    ) -> Result<u64> {
+        let mut rows = 0;
+        for place in 0..page.len() {
+            let row = match page.row(place) {
+                Ok(row) => row,
+                Err(wrong) => {
+                    self.problem(at.page, wrong);
+                    continue;
+                }
+            };
+            rows += 1;
+            let next = page.row(place + 1).ok().filter(|_| place + 1 < page.len());
+            let before = next.map(|next| next.key).or(at.before.as_deref());
+            self.ordered(at, row.key, before, order);
+            if let Stored::At { page, length } = row.value
+                && !self.overflow(page, length)?
+            {
+                continue;
+            }
+            visit(self, at.page, row)?;
+        }
+        Ok(rows)
+    }
+
+    /// Whether the overflow pages of a value are there.
+    fn overflow(&mut self, first: u64, length: usize) -> Result<bool> {
+        let count = self.file.overflow_pages(length);
+        if !self.meet(first, count) {
+            return Ok(false);
+        }
+        let Some(bytes) = self.file.read(first, 1)? else {
+            self.problem(first, "lies behind the end of the file");
+            return Ok(false);
+        };
+        let right = u64_at(&bytes, 0) == first
+            && u16_at(&bytes, 10) & !flag::PASSING == flag::OVERFLOW
+            && u64::from(u32_at(&bytes, 12)) == count;
+        if !right {
+            self.problem(first, "is no overflow page of its value");
+        }
+        if first + count > self.file.pages() {
+            self.problem(first, "holds a value that ends behind the end of the file");
+            return Ok(false);
+        }
+        Ok(right)
+    }
+}
