@@ -160,19 +160,30 @@ class Upkeep:
         made = _native.restore_backup(source, target, progress)
         return RestoreReport(**made, seconds=time.perf_counter() - begun)
 
-    def verify(self) -> dict[str, Any]:
+    def verify(self, *, deep: bool = False) -> dict[str, Any]:
         """Read everything and check that nodes, edges, text, vectors and jobs agree.
 
+        Args:
+            deep: also read every page of the data file by itself: whether each is used once or
+                free, and its keys are in order; and look for each entity by its name. When a page
+                is not in order, nothing else is looked at.
+
         Returns:
-            ``ok`` (bool), ``problems`` (a list of texts), and how much was checked.
+            ``ok`` (bool), ``problems`` (a list of texts), and how much was checked; of a deep one
+            also ``pages``.
+
+        Raises:
+            Corruption: a row is damaged, so that nothing behind it can be told.
 
         Examples:
             >>> _ = db.create_chat().add_message("Hello")
             >>> report = db.verify()
             >>> report["ok"], report["problems"]
             (True, [])
+            >>> db.verify(deep=True)["pages"] > 20
+            True
         """
-        return cast("EmbeddedDB", self)._native.verify()
+        return cast("EmbeddedDB", self)._native.verify(deep)
 
     def logical_hash(self) -> str:
         """Compute one hash of all that is stored, in all namespaces.

@@ -12,7 +12,7 @@ use embedded_db_engine::common::{
 use embedded_db_ml_bridge::PythonModels;
 use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyDict;
 
 use crate::arguments::{ExpiresAt, GivenPath, Text, Timeout, Ttl, after};
 use crate::convert::{
@@ -591,15 +591,7 @@ impl Database {
         upkeep::backup(py, &self.inner, &directory, progress.as_ref())
     }
 
-    fn verify<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let report = detached(py, || self.inner.verify(&interrupted))?;
-        let out = PyDict::new(py);
-        out.set_item("ok", report.problems.is_empty())?;
-        out.set_item("problems", PyList::new(py, report.problems)?)?;
-        out.set_item("nodes", report.nodes)?;
-        out.set_item("edges", report.edges)?;
-        out.set_item("embeddings", report.embeddings)?;
-        out.set_item("changes", report.changes)?;
-        Ok(out)
+    fn verify<'py>(&self, py: Python<'py>, deep: bool) -> PyResult<Bound<'py, PyDict>> {
+        upkeep::verify(py, &self.inner, deep)
     }
 }

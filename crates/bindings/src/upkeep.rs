@@ -8,7 +8,7 @@ use embedded_db_engine::common::{Error, Result};
 use embedded_db_ml_bridge::raised;
 use engine::Counts;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 
 use crate::arguments::GivenPath;
 use crate::errors::{detached, interrupted};
@@ -55,6 +55,26 @@ fn copied<'py>(
     out.set_item("edges", counts.edges)?;
     out.set_item("embeddings", counts.embeddings)?;
     out.set_item("bytes", bytes)?;
+    Ok(out)
+}
+
+pub(crate) fn verify<'py>(
+    py: Python<'py>,
+    db: &engine::Database,
+    deep: bool,
+) -> PyResult<Bound<'py, PyDict>> {
+    let report = detached(py, || match deep {
+        true => db.verify_deep(&interrupted),
+        false => db.verify(&interrupted),
+    })?;
+    let out = PyDict::new(py);
+    out.set_item("ok", report.problems.is_empty())?;
+    out.set_item("problems", PyList::new(py, report.problems)?)?;
+    out.set_item("nodes", report.nodes)?;
+    out.set_item("edges", report.edges)?;
+    out.set_item("embeddings", report.embeddings)?;
+    out.set_item("changes", report.changes)?;
+    report.pages.map_or(Ok(()), |pages| out.set_item("pages", pages))?;
     Ok(out)
 }
 

@@ -19,10 +19,17 @@ __all__: list[str] = []
 
 @app.command(epilog=EPILOG)
 @command
-def verify(db: Db, config: ConfigFile = None, as_json: AsJson = False) -> None:
+def verify(
+    db: Db,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also every page of the data file, by itself.")
+    ] = False,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
     """Read everything and check that it agrees; exit code 1 when it does not."""
     with opened(db, None, config, read_only=True) as database:
-        facts = database.verify()
+        facts = database.verify(deep=deep)
     if as_json:
         output.as_json(facts)
     else:

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use embedded_db_common::{Error, Result};
 use roaring::RoaringTreemap;
@@ -10,6 +11,10 @@ use roaring::RoaringTreemap;
 use super::{Meta, NO_PAGE, Order, PageFile, Tree, Walk, metas, u64_at};
 use crate::keys::Table;
 use crate::platform::io_error;
+use crate::store::{Snapshot, Store};
+
+/// Looks at the newest commit under steady writing.
+const TRIES: usize = 1_000;
 
 /// LMDB's flag of the tree of free pages. Others there would change how it opens the file.
 const INTEGER_KEYS: u16 = 8;
@@ -35,8 +40,43 @@ pub(crate) fn check_file(path: &Path, interrupted: &dyn Fn() -> Result<()>) -> R
     }
 }
 
+impl Store {
+    /// Tells `problem` of every page of the newest state that is not in order, and how many pages it has.
+    pub fn check_pages(
+        self: &Arc<Self>,
+        interrupted: &dyn Fn() -> Result<()>,
+        problem: &mut dyn FnMut(String),
+    ) -> Result<u64> {
+        // Holding it keeps its pages from being used again.
+        let (_snapshot, meta) = self.snapshot_with_meta()?;
+        let file = PageFile::open(self.data_path(), meta.page_size as usize)?;
+        check_pages(&file, &meta, interrupted, problem)?;
+        Ok(meta.last_page + 1)
+    }
+
+    /// The newest state with its meta page, which the next commit but one overwrites.
+    fn snapshot_with_meta(self: &Arc<Self>) -> Result<(Snapshot, Meta)> {
+        for _ in 0..TRIES {
+            let snapshot = self.read()?;
+            let look = || -> std::io::Result<_> { metas(&mut File::open(self.data_path())?) };
+            let failed = |e: std::io::Error| io_error(self.data_path(), "read", &e);
+            let (first, second) = (look().map_err(failed)?, look().map_err(failed)?);
+            let state = snapshot.state() as u64;
+            let meta = first.into_iter().flatten().find(|meta| meta.transaction == state);
+            if let Some(meta) = meta.filter(|_| first == second) {
+                return Ok((snapshot, meta));
+            }
+        }
+        Err(Error::StorageError {
+            path: self.data_path().to_owned(),
+            detail: "no commit stayed long enough to look at its pages; write less meanwhile"
+                .into(),
+        })
+    }
+}
+
 /// Tells `problem` of every page that is not in order.
-pub(crate) fn check_pages(
+fn check_pages(
     file: &PageFile,
     meta: &Meta,
     interrupted: &dyn Fn() -> Result<()>,
@@ -45,8 +85,8 @@ pub(crate) fn check_pages(
     if meta.main.flags != 0 || meta.free.flags != INTEGER_KEYS {
         problem("the newest meta page has flags that it cannot have".into());
     }
-    if meta.last_page >= file.pages() {
-        problem(format!("it has {} pages, but speaks of {}", file.pages(), meta.last_page));
+    if file.length() < meta.length() {
+        problem(format!("it has {} bytes, but speaks of {}", file.length(), meta.length()));
     }
     let mut walk = Walk::new(file, meta.last_page, interrupted);
     let mut tables = Vec::new();

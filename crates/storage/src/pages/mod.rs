@@ -7,6 +7,8 @@
 //! of the first overflow page. Pages 0 and 1 are meta pages. All integers have the machine's byte order.
 
 mod check;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::fs::File;
@@ -152,6 +154,10 @@ impl PageFile {
         Ok(Self { file, path: path.to_owned(), page_size, length })
     }
 
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Pages that it has; the last one may be cut off.
     pub(crate) fn pages(&self) -> u64 {
         self.length.div_ceil(self.page_size as u64)
@@ -220,6 +226,8 @@ pub(crate) struct Page {
     bytes: Vec<u8>,
     leaf: bool,
     cells: usize,
+    /// Where cells begin.
+    upper: usize,
 }
 
 impl Page {
@@ -238,7 +246,7 @@ impl Page {
             return Err("has free space where none can be");
         }
         let cells = (lower - HEADER) / 2;
-        Ok(Self { bytes, leaf, cells })
+        Ok(Self { bytes, leaf, cells, upper })
     }
 
     pub(crate) fn is_leaf(&self) -> bool {
@@ -260,6 +268,25 @@ impl Page {
         let end = begin + CELL + length;
         let key = self.bytes.get(begin + CELL..end).ok_or("has a key that ends outside of it")?;
         Ok((begin, key, end))
+    }
+
+    /// Whether its cells lie side by side from the end of the free space to the end of the page, as LMDB
+    /// takes for granted when it changes them.
+    pub(crate) fn is_packed(&self) -> bool {
+        let mut used = 0;
+        for at in 0..self.cells {
+            let Ok((begin, _, end)) = self.cell(at) else { return false };
+            let inside = match (self.leaf, u16_at(&self.bytes, begin + 4)) {
+                (false, _) => 0,
+                (true, flag::BIG) => 8,
+                (true, _) => u32_at(&self.bytes, begin) as usize,
+            };
+            if begin < self.upper {
+                return false;
+            }
+            used += (end - begin + inside).next_multiple_of(2);
+        }
+        self.upper + used == self.bytes.len()
     }
 
     /// A row of a leaf.

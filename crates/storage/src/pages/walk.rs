@@ -89,6 +89,9 @@ impl<'f> Walk<'f> {
             if next.depth > DEEPEST || page.is_leaf() != (next.depth == tree.depth) {
                 self.problem(next.page, "is not at the depth where such a page belongs");
             }
+            if !page.is_packed() {
+                self.problem(next.page, "has cells that overlap, or room between them");
+            }
             if page.is_leaf() {
                 rows += self.leaf(&next, &page, order, visit)?;
             } else {

@@ -93,6 +93,10 @@ impl Store {
         self.data_file.is_in_place()
     }
 
+    pub(crate) fn data_path(&self) -> &Path {
+        self.data_file.path()
+    }
+
     /// Size of the data file in bytes.
     pub fn file_size(&self) -> Result<u64> {
         self.data_file.length()
