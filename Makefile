@@ -20,7 +20,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
-unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
+unexport CONDA_PREFIX PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
 .DELETE_ON_ERROR:
 .PHONY: help build demo test test-rust test-python lint lint-rust lint-python lint-types cross bench docs wheel clean FORCE

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from embedded_db import EmbeddedDB, __version__
 from embedded_db.importers import import_file
 
-pytest.importorskip("typer")
+CliRunner = pytest.importorskip("typer.testing").CliRunner
 pytest.importorskip("rich")
 
 RECORDS = [
@@ -34,8 +35,36 @@ def config(tmp_path) -> Path:
     return file
 
 
+@dataclass
+class Done:
+    """What a command came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture
-def run(tmp_path, config, path):
+def run(config, path, tmp_path, monkeypatch):
+    """Run a command in this process."""
+    from embedded_db.cli.app import app
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(command, *args, db=True):
+        where = ["--db", str(path), "--config", str(config)] if db else []
+        result = CliRunner().invoke(app, [command, *where, *map(str, args)])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Done(result.exit_code, result.stdout, result.stderr)
+
+    return call
+
+
+@pytest.fixture
+def child(tmp_path, config, path):
+    """Run a command in a process of its own."""
+
     def call(command, *args, db=True):
         where = ["--db", str(path), "--config", str(config)] if db else []
         return subprocess.run(
@@ -266,11 +295,19 @@ def test_help_names_the_exit_codes(run):
     assert "Exit codes" in result.stdout
 
 
-def test_reading_goes_on_beside_a_writer(imported, config, path):
+def test_a_remedy_is_said_once(imported, config, path):
+    config.write_text('ml = "none"\nlock_timeout = 0.1\n')
+    with EmbeddedDB(path, ml=None):
+        refused = imported("stats")
+    assert (refused.returncode, refused.stderr.count("close it first")) == (13, 1)
+
+
+@pytest.mark.usefixtures("imported")
+def test_reading_goes_on_beside_a_writer(child, config, path):
     config.write_text('ml = "none"\nlock_timeout = 0.1\n')
     with EmbeddedDB(path, ml=None) as db:
-        assert imported("stats").returncode == 0
-        refused = imported("import", "talk.jsonl")
+        assert child("stats").returncode == 0
+        refused = child("import", "talk.jsonl")
         assert refused.returncode == 26
         assert "DatabaseLocked" in refused.stderr
         assert db.count("Message") == 3

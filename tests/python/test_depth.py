@@ -124,7 +124,8 @@ def test_conditions_of_models_may_be_long_but_not_deep(db):
     negated = nested(lambda inner: ~inner, Thing.p == 1)
     with pytest.raises(InvalidQuery, match="deeper than 64"):
         list(Thing.where(negated).on(db))
-    turning = nested(lambda inner: (inner | (Thing.p == 1)) & (Thing.p == 1), Thing.p == 1)
+    one = Thing.p == 1
+    turning = nested(lambda inner: (inner | one) & one, one)
     with pytest.raises(InvalidQuery, match="deeper than 64"):
         Thing.where(turning).on(db).count()
     chained = nested(lambda inner: inner & (Thing.p == 1), Thing.p == 1, 3_000)

@@ -204,7 +204,7 @@ def has_vector(db, name, n):
 
 @pytest.mark.timeout(900)
 def test_random_kills(path, spawn, thorough):
-    kills = 100 if thorough else 20
+    kills = 100 if thorough else 10
     seed = random.randrange(2**32)
     print("seed", seed)
     rng = random.Random(seed)
