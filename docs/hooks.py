@@ -14,6 +14,7 @@ from mkdocs.structure.files import File, Files
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = ROOT / "docs"
 DATA: Final = ["importing.md", "export.md", "arrow.md", "command-line.md"]
+RUNNING: Final = ["safety.md"]
 INSIDE: Final = ["architecture.md", "file-format.md", "performance.md"]
 LINK: Final = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 ELSEWHERE: Final = re.compile(
@@ -31,10 +32,11 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     reference = sorted(name for name in known if name.startswith("reference/"))
     reference.sort(key=lambda name: name != "reference/database.md")
     decisions = sorted(name for name in known if name.startswith("decisions/0"))
-    listed = {*made, *DATA, *INSIDE, *reference, *decisions}
+    listed = {*made, *DATA, *RUNNING, *INSIDE, *reference, *decisions}
     sections: list[tuple[str, list[str]]] = [
         ("Guide", guide),
         ("Data in and out", DATA),
+        ("Running it", RUNNING),
         ("More", sorted(known - listed)),
         ("Reference", reference),
         ("Inside", [*INSIDE, "decisions/index.md", *decisions]),

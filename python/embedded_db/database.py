@@ -15,7 +15,7 @@ from . import weaver as weaving
 from ._native import Database as NativeDatabase
 from ._native import Edge, Node
 from ._native import Snapshot as NativeSnapshot
-from .arguments import choice_argument
+from .arguments import choice_argument, path_argument
 from .batch import Batch
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
 from .errors import DatabaseClosed, InvalidInput, NotFound, shown
@@ -35,6 +35,7 @@ from .objects import Objects, store_in_database
 from .snapshot import Snapshot
 from .transaction import Transaction
 from .transfers import Transfers
+from .upkeep import Upkeep
 from .weaver import Weaver
 from .writes import Writes
 
@@ -66,7 +67,7 @@ class _Closed:
         )
 
 
-class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
+class EmbeddedDB(Objects, Memory, Indexes, Transfers, Upkeep, Writes):
     """A handle on one namespace of a memory database.
 
     Nodes, edges, vectors and text live in one directory; what is written is enriched in the
@@ -113,7 +114,7 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         read_only: bool = False,
         **overrides: Unpack[ConfigOptions],
     ) -> None:
-        location = _checked_path(path)
+        location = path_argument("path", path, "Give the name of a directory, or ':memory:'")
         settings = _checked_config(config).with_options(overrides)
         functions = settings._functions()
         native = NativeDatabase.open(location, settings._to_native(read_only=read_only), functions)
@@ -574,20 +575,6 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Writes):
         """
         return self._native.stats()
 
-    def verify(self) -> dict[str, Any]:
-        """Read everything and check that nodes, edges, text, vectors and jobs agree.
-
-        Returns:
-            ``ok`` (bool), ``problems`` (a list of texts), and how much was checked.
-
-        Examples:
-            >>> _ = db.create_chat().add_message("Hello")
-            >>> report = db.verify()
-            >>> report["ok"], report["problems"]
-            (True, [])
-        """
-        return self._native.verify()
-
     # ------------------------------------------------------------------ for the package
 
     def _pinned(self) -> tuple[NativeSnapshot, Callable[[], None] | None]:
@@ -641,15 +628,6 @@ def _chat_that_exists(chat_id: str) -> Iterator[None]:
             hint="It was deleted; drop this object, or make a chat with create_chat",
             id=chat_id,
         ) from None
-
-
-def _checked_path(path: object) -> str:
-    location = os.fspath(path) if isinstance(path, PathLike) else path
-    if not isinstance(location, str) or not location:
-        raise InvalidInput(
-            f"path is {shown(path)}", hint="Give the name of a directory, or ':memory:'"
-        )
-    return location
 
 
 def _checked_config(config: object) -> Config:

@@ -10,7 +10,8 @@ use embedded_db_indexing::Views;
 use embedded_db_indexing::graph::GraphWriter;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
-    IN_MEMORY, ReadEmbeddings, ReadTxn, SpaceRecord, Store, WriteTxn, fork_generation, unforked,
+    IN_MEMORY, ReadEmbeddings, ReadTxn, SpaceRecord, Store, WriteTxn, fork_generation, real_path,
+    unforked,
 };
 use embedded_db_weaver::{Models, Weaver};
 
@@ -59,7 +60,7 @@ fn with_open<T>(look: impl FnOnce(&mut HashMap<PathBuf, Slot>) -> T) -> T {
 }
 
 fn claim(path: &Path) -> Claim {
-    let key = canonical(path);
+    let key = real_path(path);
     with_open(|open| {
         match open.get(&key) {
             // In a child, who was opening it has stayed with the parent.
@@ -79,7 +80,7 @@ fn claim(path: &Path) -> Claim {
 
 /// Claims a path whose engine cannot be used any more; `None` if it has another one by now.
 fn replace(path: &Path, engine: &Arc<Engine>) -> Option<Reservation> {
-    let key = canonical(path);
+    let key = real_path(path);
     with_open(|open| match open.get(&key) {
         Some(Slot::Open(found)) if std::ptr::eq(found.as_ptr(), Arc::as_ptr(engine)) => {
             Some(Reservation::make(open, key))
@@ -97,7 +98,7 @@ impl Reservation {
 
     fn fulfil(self, path: &Path, engine: &Arc<Engine>) {
         // Links on the way to it may have become visible only now that it exists.
-        let key = canonical(path);
+        let key = real_path(path);
         with_open(|open| open.insert(key, Slot::Open(Arc::downgrade(engine))));
     }
 }
@@ -367,17 +368,6 @@ impl Database {
         }
         Ok(value)
     }
-}
-
-/// One form for all ways to write a path, as far as it exists.
-fn canonical(path: &Path) -> PathBuf {
-    let Ok(absolute) = std::path::absolute(path) else { return path.to_owned() };
-    for ancestor in absolute.ancestors() {
-        if let Ok(real) = ancestor.canonicalize() {
-            return absolute.strip_prefix(ancestor).map_or(real.clone(), |rest| real.join(rest));
-        }
-    }
-    absolute
 }
 
 impl Engine {

@@ -7,6 +7,7 @@
 //!   same transaction.
 
 mod adjacency;
+mod backup;
 mod columns;
 mod data_file;
 mod format;
@@ -15,6 +16,7 @@ mod history;
 mod indexes;
 mod invariants;
 mod keys;
+mod new_file;
 mod pages;
 mod platform;
 mod postings;
@@ -27,6 +29,7 @@ mod tx;
 mod writer;
 
 pub use adjacency::Neighbor;
+pub use backup::{Backup, Counts, Restored, Restoring};
 pub use columns::{COLUMN_SLOTS, Cell, CellRange, Cells, Place, column_row, column_rows};
 pub use format::FORMAT;
 pub use hidden::{Hidden, Visible};
@@ -37,7 +40,8 @@ pub use indexes::{
 };
 pub use invariants::check_invariants;
 pub use keys::{Direction, Kind};
-pub use platform::{fork_generation, unforked, watch_forks};
+pub use new_file::Progress;
+pub use platform::{fork_generation, real_path, unforked, watch_forks};
 pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX};
 pub use read::{ReadEmbeddings, ReadExpiries, ReadPostings, ReadTxn, ReadWork, Resolved};
 pub use recipes::{RecipeRecord, recipes};

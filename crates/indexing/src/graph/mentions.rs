@@ -7,6 +7,16 @@ use embedded_db_storage::{
 };
 
 use super::{Artefact, Changes, EdgeChanges, GraphWriter, NodeDraft, is_pending};
+use crate::schema::Names;
+
+/// The key of an entity that the weaver made in the posting `ENTITY_KEY`; no other node has one.
+pub fn entity_key(names: &Names, node: &NodeRecord<'_>) -> Result<Option<Vec<u8>>> {
+    if !(node.derived && node.has_label(names.entity)) {
+        return Ok(None);
+    }
+    let label = node.properties.get(names.label)?;
+    Ok(label.and_then(|label| label.as_str()).map(|label| text_value(&fold(label))))
+}
 
 impl GraphWriter<'_, '_> {
     /// Takes back what was derived from a message: its vectors (unless a user set them), mentions,
@@ -135,13 +145,8 @@ impl GraphWriter<'_, '_> {
         Ok(slot)
     }
 
-    /// The posting key of an entity that the weaver made; no other node has one.
     pub(super) fn entity_key(&self, node: &NodeRecord<'_>) -> Result<Option<Vec<u8>>> {
-        if !(node.derived && node.has_label(self.names.entity)) {
-            return Ok(None);
-        }
-        let label = node.properties.get(self.names.label)?;
-        Ok(label.and_then(|label| label.as_str()).map(|label| text_value(&fold(label))))
+        entity_key(self.names, node)
     }
 
     /// Changes the count of messages that mention an entity. One that nobody mentions any more goes,

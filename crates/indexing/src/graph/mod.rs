@@ -35,7 +35,7 @@ pub use drafts::{
 };
 pub use duplicates::duplicates;
 pub use embeddings::{check_dimension, check_vector};
-pub use mentions::fold;
+pub use mentions::{entity_key, fold};
 pub use restore::{EdgeVersion, RestoredEdge, RestoredEmbedding, RestoredNode};
 pub use work::{Artefact, is_pending, pending};
 

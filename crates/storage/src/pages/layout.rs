@@ -36,6 +36,7 @@ fn is_page(bytes: &[u8], number: u64, kind: u16) -> bool {
 /// A tree: one named database, the one that names them, or the one of free pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tree {
+    pub(crate) flags: u16,
     /// Levels: 0 without a page, 1 for a single leaf.
     pub(crate) depth: u16,
     /// Rows.
@@ -44,16 +45,16 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    pub(crate) const EMPTY: Self = Self { depth: 0, rows: 0, root: u64::MAX };
+    pub(crate) const EMPTY: Self = Self { flags: 0, depth: 0, rows: 0, root: u64::MAX };
     const SIZE: usize = 48;
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let root = u64_at(bytes, 40)?;
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        let (flags, root) = (u16_at(bytes, 4)?, u64_at(bytes, 40)?);
         if root == u64::MAX {
-            return Some(Self::EMPTY);
+            return Some(Self { flags, ..Self::EMPTY });
         }
         let depth = u16_at(bytes, 6).filter(|depth| (1..=MAX_DEPTH as u16).contains(depth))?;
-        Some(Self { depth, rows: u64_at(bytes, 32)?, root })
+        Some(Self { flags, depth, rows: u64_at(bytes, 32)?, root })
     }
 }
 
@@ -95,6 +96,11 @@ impl Meta {
             main: Tree::parse(&bytes[88..136])?,
         })
     }
+
+    /// Bytes up to the end of its last page.
+    pub(crate) fn length(&self) -> u64 {
+        self.last_page.saturating_add(1).saturating_mul(self.page_size as u64)
+    }
 }
 
 /// A page of a tree.
@@ -127,16 +133,47 @@ struct Entry<'a> {
 impl<'a> Page<'a> {
     /// The page of this number. A tree has its leaves at level 1.
     pub(crate) fn parse(bytes: &'a [u8], number: u64, level: u16) -> Read<Self> {
-        let leaf = level == 1;
-        let kind = if leaf { LEAF } else { BRANCH };
-        if !is_page(bytes, number, kind) {
-            return Err(Damaged("leads to a page of another kind"));
+        let page = Self::any(bytes, number)?;
+        if page.leaf != (level == 1) || (!page.leaf && page.count == 0) {
+            return Err(Damaged("is not at the depth where such a page belongs"));
         }
-        let lower = u16_at(bytes, 12).map_or(0, usize::from);
-        if lower < HEADER || lower > bytes.len() || (!leaf && lower < HEADER + 2) {
-            return Err(Damaged("leads to a page with impossible bounds"));
+        Ok(page)
+    }
+
+    /// The page of this number, a branch or a leaf.
+    pub(super) fn any(bytes: &'a [u8], number: u64) -> Read<Self> {
+        let leaf = is_page(bytes, number, LEAF);
+        if !leaf && !is_page(bytes, number, BRANCH) {
+            return Err(Damaged("has the number of another, or is neither a branch nor a leaf"));
+        }
+        let at = |place| u16_at(bytes, place).map_or(0, usize::from);
+        let (lower, upper) = (at(12), at(14));
+        if lower < HEADER || !lower.is_multiple_of(2) || lower > upper || upper > bytes.len() {
+            return Err(Damaged("has free space where none can be"));
         }
         Ok(Self { bytes, leaf, count: (lower - HEADER) / 2 })
+    }
+
+    pub(super) fn is_leaf(&self) -> bool {
+        self.leaf
+    }
+
+    /// Whether its entries lie side by side from the end of the free space to the end of the page, as
+    /// LMDB takes for granted when it changes them.
+    pub(super) fn is_packed(&self) -> bool {
+        let upper = u16_at(self.bytes, 14).map_or(0, usize::from);
+        let mut used = 0;
+        for index in 0..self.count {
+            let at = u16_at(self.bytes, HEADER + 2 * index).map_or(0, usize::from);
+            let Some(entry) = self.entry(index).filter(|_| at >= upper) else { return false };
+            let inside = match (self.leaf, entry.flags) {
+                (false, _) => 0,
+                (true, BIG) => size_of::<u64>(),
+                (true, _) => entry.low as usize,
+            };
+            used += (ENTRY_HEADER + entry.key.len() + inside).next_multiple_of(2);
+        }
+        upper + used == self.bytes.len()
     }
 
     /// Entries in it.
@@ -178,9 +215,9 @@ impl<'a> Page<'a> {
             BIG => Value::Big { page: u64_at(entry.rest, 0).ok_or(OUTSIDE)?, length },
             TREE if length == Tree::SIZE => {
                 let tree = entry.rest.get(..length).and_then(Tree::parse);
-                Value::Tree(tree.ok_or(Damaged("leads to an impossible tree"))?)
+                Value::Tree(tree.ok_or(Damaged("names what is no table"))?)
             }
-            _ => return Err(Damaged("leads to an entry of an unknown kind")),
+            _ => return Err(Damaged("has an entry of an unknown kind")),
         };
         Ok((entry.key, value))
     }
@@ -201,7 +238,7 @@ impl<'a> Page<'a> {
     }
 }
 
-const OUTSIDE: Damaged = Damaged("leads to an entry that lies outside its page");
+const OUTSIDE: Damaged = Damaged("has an entry that lies outside of it");
 
 /// Pages that a value of this length takes.
 pub(crate) fn big_pages(length: usize, page_size: usize) -> u64 {
@@ -211,7 +248,7 @@ pub(crate) fn big_pages(length: usize, page_size: usize) -> u64 {
 /// How many pages the run of pages that begins here has.
 pub(crate) fn run_length(first: &[u8], number: u64) -> Read<u64> {
     if !is_page(first, number, OVERFLOW) {
-        return Err(Damaged("leads to a page of another kind"));
+        return Err(Damaged("is no overflow page"));
     }
     u32_at(first, 12).map(u64::from).ok_or(OUTSIDE)
 }

@@ -13,6 +13,7 @@ mod layout;
 mod sums;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod written;
 
 use std::collections::HashSet;
@@ -31,6 +32,7 @@ pub(crate) use self::guard::Ahead;
 pub(crate) use self::layout::Meta;
 use self::layout::{HEADER, MAX_DEPTH, Page, Tree, Value, big_pages, run_length};
 use self::sums::Sums;
+pub(crate) use self::whole::{check_file, metas};
 use self::written::written_pages;
 use crate::keys::Table;
 

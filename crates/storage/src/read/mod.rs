@@ -215,6 +215,27 @@ pub trait ReadTxn {
         Ok((!hides).then_some(found))
     }
 
+    /// Calls `visit` with every id of a kind that is stored, in the order of their bytes, and where it
+    /// leads.
+    fn ids(
+        &self,
+        namespace: NamespaceId,
+        kind: Kind,
+        mut visit: impl FnMut(&str, Resolved) -> Result<()>,
+    ) -> Result<()>
+    where
+        Self: Sized,
+    {
+        let prefix = keys::id(namespace, kind, "");
+        for row in self.prefix(Table::Ids, &prefix)? {
+            let (key, payload) = row?;
+            let id = std::str::from_utf8(&key[prefix.len()..]).map_err(|_| Damaged("is no id"));
+            let id = self.located(Table::Ids, key, id)?;
+            visit(id, self.located(Table::Ids, key, Resolved::parse(payload))?)?;
+        }
+        Ok(())
+    }
+
     /// Whether an edge is not seen because one of its ends is not.
     fn hides_edge(&self, namespace: NamespaceId, edge: Slot) -> Result<bool> {
         let Some(hidden) = self.hidden(namespace) else { return Ok(false) };

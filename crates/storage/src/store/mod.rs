@@ -17,7 +17,7 @@ use heed::types::Bytes;
 use heed::{RoTxn, WithoutTls};
 
 use self::gate::Gate;
-use self::opening::Environment;
+pub(crate) use self::opening::{Environment, open_new};
 pub use self::snapshot::{Sight, Snapshot};
 pub use self::symbols::Symbols;
 pub(crate) use self::symbols::{stored_symbol, stored_symbol_name, symbol_key, symbol_name_key};
@@ -29,7 +29,9 @@ use crate::read::ReadTxn;
 use crate::writer::{GroupWriter, Inside};
 
 pub(crate) type Database = heed::Database<'static, Bytes, Bytes>;
-type Env = heed::Env<WithoutTls>;
+/// One for each table, in the order of their numbers.
+pub(crate) type Tables = [Database; Table::ALL.len()];
+pub(crate) type Env = heed::Env<WithoutTls>;
 
 /// The path that stands for a private database in memory.
 pub const IN_MEMORY: &str = ":memory:";
@@ -40,7 +42,7 @@ const MAX_READERS: u32 = 4096;
 /// An open store: one directory, one writer process, any number of readers.
 pub struct Store {
     pub(crate) env: Environment,
-    tables: [Database; Table::ALL.len()],
+    tables: Tables,
     /// Readers and writers are inside; growing the map waits until none is.
     pub(crate) gate: Gate,
     pub(crate) writer: GroupWriter,
@@ -54,6 +56,8 @@ pub struct Store {
     /// The newest state whose time the store's is not before.
     timed: AtomicUsize,
     path: PathBuf,
+    /// What tells it from every other database.
+    identity: String,
     /// The file behind the store: its length, and its pages.
     data_file: DataFile,
     pub(crate) page_file: PageFile,
@@ -75,6 +79,11 @@ impl Store {
         &self.path
     }
 
+    /// What tells it from every other database: 32 hex digits.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
     /// What users call it: its path, or `:memory:`.
     pub fn name(&self) -> &Path {
         if self._temporary.is_some() { Path::new(IN_MEMORY) } else { &self.path }
@@ -84,6 +93,10 @@ impl Store {
     /// removed or renamed, and another database may be there.
     pub fn is_in_place(&self) -> bool {
         self.data_file.is_in_place()
+    }
+
+    pub(crate) fn data_path(&self) -> &Path {
+        self.data_file.path()
     }
 
     /// Size of the data file in bytes.
