@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use embedded_db_common::{NamespaceId, Result, Slot, Symbol};
-use heed::RoTxn;
 use roaring::RoaringBitmap;
 
 use crate::adjacency::Neighbor;
 use crate::keys::Direction;
 use crate::read::ReadTxn;
 use crate::records::{DatabaseCounters, EdgeRecord, NamespaceCounters};
+use crate::rows::Rows;
 use crate::store::Store;
 
 /// The nodes of a namespace that reads do not see: as if they had been deleted.
@@ -72,8 +72,8 @@ impl<T: ReadTxn> ReadTxn for Visible<'_, T> {
         self.txn.store()
     }
 
-    fn raw(&self) -> &RoTxn<'_> {
-        self.txn.raw()
+    fn rows(&self) -> Rows<'_> {
+        self.txn.rows()
     }
 
     fn hidden(&self, namespace: NamespaceId) -> Option<&Hidden> {

@@ -15,11 +15,13 @@ mod history;
 mod indexes;
 mod invariants;
 mod keys;
+mod pages;
 mod platform;
 mod postings;
 mod read;
 mod recipes;
 mod records;
+mod rows;
 mod store;
 mod tx;
 mod writer;
@@ -43,6 +45,7 @@ pub use records::{
     ChangeOp, ChangeRecord, DatabaseCounters, EdgeFields, EdgeRecord, EdgeTimes, EmbeddingRecord,
     NamespaceCounters, NodeRecord, NodeTimes, SpaceRecord, WorkRecord, WorkState,
 };
+pub use rows::Rows;
 pub use store::{IN_MEMORY, Sight, Snapshot, Store, Symbols, row_counts};
 pub use tx::WriteTxn;
 pub use writer::panic_text;

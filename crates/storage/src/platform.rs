@@ -321,6 +321,30 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     write().map_err(|e| write_error(path, "write", &e))
 }
 
+/// What tells this boot of the machine from every other; `None` where the system does not say.
+pub(crate) fn boot_id() -> Option<[u64; 2]> {
+    static BOOT: std::sync::OnceLock<Option<[u64; 2]>> = std::sync::OnceLock::new();
+    *BOOT.get_or_init(|| {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let id = u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()?;
+        Some([(id >> 64) as u64, id as u64])
+    })
+}
+
+/// Writes all of `bytes` at a place in a file.
+pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+    }
+    #[cfg(not(unix))]
+    {
+        let mut file = file;
+        file.seek(std::io::SeekFrom::Start(offset))?;
+        file.write_all(bytes)
+    }
+}
+
 /// Whether `path` is still the file of which `opened` speaks.
 pub(crate) fn same_file(opened: &fs::Metadata, path: &Path) -> bool {
     let Ok(now) = fs::metadata(path) else { return false };

@@ -34,11 +34,7 @@ pub trait ReadExpiries: ReadTxn + Sized {
         let mut next = Some(NamespaceId::SYSTEM);
         while let Some(namespace) = next {
             let key = Key::new(namespace);
-            let found = self.store().table(Table::Expiry);
-            let found = found.get_greater_than_or_equal_to(self.raw(), &key);
-            let Some((key, _)) = found.map_err(|error| self.store().lmdb_error(error))? else {
-                break;
-            };
+            let Some((key, _)) = self.rows().at_or_after(Table::Expiry, &key)? else { break };
             let parts = keys::parse_expiry(key).ok_or(Damaged("has a key of the wrong length"));
             let (namespace, at, _) = self.located(Table::Expiry, key, parts)?;
             out.push((namespace, at));

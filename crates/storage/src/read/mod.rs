@@ -5,17 +5,16 @@ mod expiries;
 mod postings;
 mod work;
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use embedded_db_common::record::{self, Damaged, Read};
 use embedded_db_common::{Error, Lsn, MAX_NAME, NamespaceId, Result, Slot, SpaceId, Symbol};
-use heed::RoTxn;
 
 use crate::adjacency::{self, Neighbor};
 use crate::hidden::Hidden;
 use crate::keys::{self, Direction, Key, Kind, Table};
 use crate::records::{ChangeRecord, DatabaseCounters, EdgeRecord, NamespaceCounters, NodeRecord};
+use crate::rows::{Rows, after_prefix};
 use crate::store::Store;
 
 pub use embeddings::ReadEmbeddings;
@@ -43,8 +42,8 @@ pub(crate) mod symbols {
 pub trait ReadTxn {
     /// The store.
     fn store(&self) -> &Store;
-    /// The LMDB transaction.
-    fn raw(&self) -> &RoTxn<'_>;
+    /// The rows of its tables.
+    fn rows(&self) -> Rows<'_>;
 
     /// The nodes of a namespace that are stored and not seen. Objects by id, nodes, neighbours and
     /// walks leave them out; postings, vectors and counters do not.
@@ -59,11 +58,8 @@ pub trait ReadTxn {
 
     /// A value, its checksum checked.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>> {
-        match self.store().table(table).get(self.raw(), key) {
-            Ok(Some(sealed)) => self.opened(table, key, sealed).map(Some),
-            Ok(None) => Ok(None),
-            Err(error) => Err(self.store().lmdb_error(error)),
-        }
+        let sealed = self.rows().get(table, key)?;
+        sealed.map(|sealed| self.opened(table, key, sealed)).transpose()
     }
 
     /// Checks a sealed value.
@@ -82,8 +78,7 @@ pub trait ReadTxn {
         table: Table,
         prefix: &[u8],
     ) -> Result<impl Iterator<Item = Result<(&'t [u8], &'t [u8])>> + 't> {
-        let rows = self.store().table(table).prefix_iter(self.raw(), prefix);
-        let rows = rows.map_err(|error| self.store().lmdb_error(error))?;
+        let rows = self.rows().between(table, prefix, after_prefix(prefix).as_deref())?;
         Ok(rows.map(move |row| self.row(table, row)))
     }
 
@@ -94,12 +89,8 @@ pub trait ReadTxn {
         prefix: Key,
         start: &[u8],
     ) -> Result<impl Iterator<Item = Result<(&'t [u8], &'t [u8])>> + 't> {
-        let from = (Bound::Included(start), Bound::Unbounded);
-        let rows = self.store().table(table).range(self.raw(), &from);
-        let rows = rows.map_err(|error| self.store().lmdb_error(error))?;
-        Ok(rows
-            .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)))
-            .map(move |row| self.row(table, row)))
+        let rows = self.rows().between(table, start, after_prefix(&prefix).as_deref())?;
+        Ok(rows.map(move |row| self.row(table, row)))
     }
 
     /// Calls `visit` with the rows whose key lies from the first to before the second, in key order
@@ -117,22 +108,20 @@ pub trait ReadTxn {
         if from >= end {
             return Ok(());
         }
-        let range = (Bound::Included(from), Bound::Excluded(end));
-        let rows = self.store().table(table);
-        let failed = |error| self.store().lmdb_error(error);
+        let rows = self.rows();
         // Whether there is more to see.
         let mut see = |row| {
             let (key, payload) = self.row(table, row)?;
             visit(key, payload)
         };
         if backwards {
-            for row in rows.rev_range(self.raw(), &range).map_err(failed)? {
+            for row in rows.between_backwards(table, from, Some(end))? {
                 if !see(row)? {
                     break;
                 }
             }
         } else {
-            for row in rows.range(self.raw(), &range).map_err(failed)? {
+            for row in rows.between(table, from, Some(end))? {
                 if !see(row)? {
                     break;
                 }
@@ -145,9 +134,9 @@ pub trait ReadTxn {
     fn row<'t>(
         &self,
         table: Table,
-        row: heed::Result<(&'t [u8], &'t [u8])>,
+        row: Result<(&'t [u8], &'t [u8])>,
     ) -> Result<(&'t [u8], &'t [u8])> {
-        let (key, sealed) = row.map_err(|error| self.store().lmdb_error(error))?;
+        let (key, sealed) = row?;
         Ok((key, self.opened(table, key, sealed)?))
     }
 
@@ -382,9 +371,7 @@ pub trait ReadTxn {
             // The chunk that holds `after` may begin before it.
             Some(after) => {
                 let at = keys::adjacency(namespace, node, direction, edge_type, after);
-                let found = self.store().table(Table::Adjacency);
-                let found = found.get_lower_than_or_equal_to(self.raw(), &at);
-                match found.map_err(|error| self.store().lmdb_error(error))? {
+                match self.rows().at_or_before(Table::Adjacency, &at)? {
                     Some((key, _)) if key.starts_with(&prefix) => key.to_vec(),
                     _ => prefix.to_vec(),
                 }
@@ -428,9 +415,7 @@ pub trait ReadTxn {
         }
         let prefix = keys::adjacency_type(namespace, node, direction, edge_type);
         let end = prefix.u32(u32::MAX);
-        let found =
-            self.store().table(Table::Adjacency).get_lower_than_or_equal_to(self.raw(), &end);
-        match found.map_err(|error| self.store().lmdb_error(error))? {
+        match self.rows().at_or_before(Table::Adjacency, &end)? {
             Some((key, sealed)) if key.starts_with(&prefix) => {
                 let payload = self.opened(Table::Adjacency, key, sealed)?;
                 Ok(self.located(Table::Adjacency, key, adjacency::entries(payload))?.next_back())

@@ -41,8 +41,7 @@ pub trait ReadWork: ReadTxn + Sized {
         &self,
         mut visit: impl FnMut(NamespaceId, Slot, u8, WorkRecord) -> Result<()>,
     ) -> Result<()> {
-        let rows = self.store().table(Table::Work).iter(self.raw());
-        for row in rows.map_err(|error| self.store().lmdb_error(error))? {
+        for row in self.rows().between(Table::Work, &[], None)? {
             let (key, payload) = self.row(Table::Work, row)?;
             let parts: Result<[u8; 9], _> = key.try_into();
             let parts = parts.map_err(|_| Damaged("has a key of the wrong length"));

@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use embedded_db_common::clock::StoreTime;
 use embedded_db_common::{Durability, Error, Options, Result};
-use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions};
+use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, MdbError};
 
 use super::{Database, Env, Gate, IN_MEMORY, MAX_READERS, Store, Symbols, map_lmdb};
 use crate::data_file::{self, DataFile};
 use crate::format::Current;
 use crate::keys::Table;
+use crate::pages::{PageFile, Use};
 use crate::platform::{self, TemporaryDirectory, WriterLock, io_error, write_error};
 use crate::writer::GroupWriter;
 
@@ -91,6 +92,9 @@ impl Store {
         } else {
             data_file::complete(&data_file)?;
         }
+        let how = if options.read_only { Use::Reading } else { Use::Writing };
+        let open_pages = || PageFile::open(&path, &directory, how, options);
+        let found = open_pages()?;
         let env = match open_env(&directory, options, EnvFlags::empty(), interrupted)? {
             Err(heed::Error::Io(error)) if cannot_register(&error, options) => {
                 let timeout = options.lock_timeout;
@@ -109,6 +113,12 @@ impl Store {
             current.publish(&path)?;
             env.clear_stale_readers().map_err(|e| map_lmdb(&data_file, e))?;
         }
+        let page_file = match found {
+            Some(pages) => pages,
+            None => open_pages()?
+                .ok_or_else(|| map_lmdb(&data_file, heed::Error::Mdb(MdbError::Invalid)))?,
+        };
+        page_file.begin_use()?;
         let data_file = DataFile::open(data_file, options.read_only)?;
         let name = if temporary.is_some() { PathBuf::from(IN_MEMORY) } else { path.clone() };
         Ok(Arc::new_cyclic(|store| Self {
@@ -123,6 +133,7 @@ impl Store {
             timed: AtomicUsize::new(0),
             path,
             data_file,
+            page_file,
             map_size_max: options.map_size_max,
             read_only: options.read_only,
             durability: options.durability,
