@@ -65,11 +65,18 @@ class Transaction(Objects, Querying):
         self._parent = database
         self._is_own = own
         self._begun: NativeTransaction | None = None
+        self._ended = False
         self._token: Token[frozenset[str]] | None = None
 
     @property
     def _native(self) -> NativeTransaction:
         if self._begun is None:
+            if self._ended:
+                raise InvalidInput(
+                    "the transaction has ended",
+                    hint="Read an object that was made or read in it again, with db.get or "
+                    "db.get_node; for more writes begin a new one with db.transaction()",
+                )
             raise InvalidInput(
                 "the transaction is not open",
                 hint="Use it inside its with block: with db.transaction() as tx: …",
@@ -109,6 +116,7 @@ class Transaction(Objects, Querying):
         transaction, self._begun = self._begun, None
         if transaction is None:
             return
+        self._ended = True
         if commit:
             transaction.commit()
         else:

@@ -442,7 +442,8 @@ impl Transaction {
                     _ => Kind::Embedding,
                 };
                 let now = writer.resolve(kind, id)?.map(|found| found.slot);
-                let found = if now == *slot { writer.version(kind, id)? } else { 0 };
+                let same = now == *slot || slot.is_none();
+                let found = if same { writer.version(kind, id)? } else { 0 };
                 if (found, now) != (*expected, *slot) {
                     let (kind, id, expected) = (kind.name(), id.clone(), *expected);
                     return Err(Error::Conflict { kind, id, expected, found });

@@ -55,7 +55,7 @@ def test_declared_unique_values_are_enforced(db):
         email: str = Field(unique=True)
 
     db.add(Account(id="ann", email="a@b"))
-    with pytest.raises(AlreadyExists, match=r'Account\.email is unique, and the node "ann"'):
+    with pytest.raises(AlreadyExists, match=r'^Account\.email is unique, and the node "ann"'):
         db.add(Account(email="a@b"))
     assert [(i.label, i.property, i.unique) for i in db.indexes()] == [("Account", "email", True)]
     assert [a.id for a in Account.where(Account.email == "a@b")] == ["ann"]
