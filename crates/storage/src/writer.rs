@@ -179,6 +179,16 @@ impl Store {
         if matches!(error, heed::Error::Mdb(heed::MdbError::MapFull)) {
             return GroupError::MapFull;
         }
+        // Whatever the reason was, a full disk too: LMDB neither reads nor writes any more.
+        if matches!(self.env.read_txn(), Err(heed::Error::Mdb(heed::MdbError::Panic))) {
+            return self.poison(Error::StorageError {
+                path: self.path().to_owned(),
+                detail: format!(
+                    "the meta page of a commit could not be written: {error}; whether it is stored \
+                     shows when the database is opened again"
+                ),
+            });
+        }
         let mut error = self.lmdb_error(error);
         // LMDB reports a short write as an input/output error; nothing of it is in use.
         if matches!(error, Error::StorageError { .. }) && self.disk_is_full() {

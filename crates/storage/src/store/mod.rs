@@ -279,6 +279,12 @@ pub(crate) fn map_lmdb(data_file: &Path, error: heed::Error) -> Error {
         heed::Error::Mdb(M::Corrupted | M::PageNotFound | M::Invalid | M::VersionMismatch) => {
             Error::Corruption { path, object: "the store".into(), detail: error.to_string() }
         }
+        heed::Error::Mdb(M::Panic) => Error::StorageError {
+            path,
+            detail: "the meta page of an earlier commit could not be written; nothing is read or \
+                     written until the database is opened again"
+                .into(),
+        },
         heed::Error::EnvAlreadyOpened => Error::StorageError {
             path,
             detail: "a call or snapshot of an earlier handle still holds it open in this process; \
