@@ -1,6 +1,7 @@
 """What the fault tests share; their faults and their children are in `harness`."""
 
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from embedded_db import EmbeddedDB
-from harness import strace
+from harness import disks, strace
 from harness.base import BASE, MODEL
 from harness.content import check
 from harness.processes import Nursery
@@ -31,6 +32,14 @@ def path(quick: Path) -> Iterator[Path]:
     """Where a test may put a database, with room for more beside it."""
     with TemporaryDirectory(dir=quick) as place:
         yield Path(place) / "memory.db"
+
+
+@pytest.fixture
+def rng() -> random.Random:
+    """Chance, which can be had again by the seed that is shown when a test fails."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    return random.Random(seed)
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +79,13 @@ def needs_strace(_strace: str | None) -> None:
         pytest.skip(_strace)
 
 
+@pytest.fixture(scope="session")
+def _mounts(tmp_path_factory: pytest.TempPathFactory) -> str | None:
+    return disks.why_not(tmp_path_factory.mktemp("mounts") / "disk")
+
+
 @pytest.fixture
-def needs_root() -> None:
+def needs_mounts(_mounts: str | None) -> None:
     """Skip, visibly, where file systems cannot be mounted."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount file systems")
+    if _mounts is not None:
+        pytest.skip(_mounts)

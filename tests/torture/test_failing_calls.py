@@ -252,3 +252,47 @@ def test_writing_goes_on_by_itself_when_there_is_room_again(path, nursery, base,
     assert len(refused) > 1
     befallen.reads_on()
     goes_on(befallen, path, reopen=False)
+
+
+OPENING = (*CALLS, "openat", "mkdir", "rename", "flock", "mmap", "newfstatat", "statx", "fcntl")
+REFUSALS = {"StorageError", "StorageFull"}
+ERRORS = {"openat": "EMFILE", "mmap": "ENOMEM", "mkdir": "ENOSPC", "flock": "ENOLCK"}
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["new", "old"])
+def test_opening_fails_at_any_call(path, nursery, base, there):
+    """It is refused in words, or goes on without; then nothing is left that is in the way."""
+
+    def once(inject: str | None) -> Tracing:
+        shutil.rmtree(path, ignore_errors=True)
+        if there:
+            shutil.copytree(base, path)
+        child = nursery.child()
+        files = "import os\nresult = len(os.listdir('/proc/self/fd'))"
+        held = child.run(files)
+        with tracing(child, path.with_suffix(".strace"), OPENING, inject) as traced:
+            answer = child.ask("open", str(path), {})
+        if isinstance(answer, Refused):
+            assert answer.code in REFUSALS, answer
+            assert str(path) in answer.message, answer
+            assert child.run(files) == held, "it let go of what it had opened"
+            child.open(path)
+        model = MODEL.after() if there else Model()
+        goes_on(Befallen(child, model, {}, [answer], {}, traced), path, reopen=False)
+        return traced
+
+    counted = once(None)
+    errors = length(["EIO"], ["EIO"], ["EIO", "ENOSPC"])
+    faults = [
+        point.replace("error=EIO", f"error={ERRORS.get(point.split(':')[0], 'EIO')}")
+        for point in points(counted, [f"error={error}" for error in errors])
+    ]
+    refused = 0
+    for point in sorted(set(faults))[:: length(4, 1, 1)]:
+        try:
+            traced = once(point)
+        except AssertionError as error:
+            raise AssertionError(f"at {point}:\n{error}") from error
+        assert traced.injected() == 1, point
+        refused += 1
+    print(f"{refused} points")

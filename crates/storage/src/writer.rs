@@ -191,11 +191,10 @@ impl Store {
         }
         let mut error = self.lmdb_error(error);
         // LMDB reports a short write as an input/output error; nothing of it is in use.
-        if matches!(error, Error::StorageError { .. }) && self.disk_is_full() {
-            error = Error::StorageFull {
-                path: self.path().to_owned(),
-                detail: "the file system is full; free some space".into(),
-            };
+        if matches!(error, Error::StorageError { .. })
+            && let Ok(Some(detail)) = self.why_full()
+        {
+            error = Error::StorageFull { path: self.path().to_owned(), detail };
         }
         if matches!(error, Error::StorageFull { .. }) {
             return GroupError::Failed(error);

@@ -1,7 +1,8 @@
 """A mixed load at random: what to do next to a database that is as a model says."""
 
 import random
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from embedded_db import EmbeddedDB
 
@@ -39,7 +40,7 @@ KINDS = [
 
 @dataclass
 class Load:
-    """A model, and random operations on it in several lanes.
+    """A model, and random operations on it in several lanes; what each of them is doing.
 
     The lanes work at the same time, each on ids of its own, so that what is in the middle in one
     does not depend on another. The last one has a namespace of its own.
@@ -49,6 +50,8 @@ class Load:
     lanes: int
     model: Model
     number: int = 0
+    acknowledged: int = 0
+    doing: dict[int, Operation] = field(default_factory=dict)
 
     @classmethod
     def start(cls, rng: random.Random, lanes: int, db: EmbeddedDB) -> "Load":
@@ -107,25 +110,33 @@ class Load:
             }[kind]
         return None
 
-    def run(self, child: Child) -> tuple[int, list[Operation]]:
-        """Keep a child at work until it is dead: how much it acknowledged, what nobody answered."""
-        acknowledged = 0
-        doing = {}
-        try:
-            for lane in range(1, self.lanes + 1):
-                doing[lane] = self.next(lane)
-                child.tell("do", doing[lane], lane=lane)
-            while True:
-                lane, answer = child.hear()
-                assert not isinstance(answer, Refused), answer
-                doing.pop(lane).apply(self.model)
-                acknowledged += 1
-                doing[lane] = self.next(lane)
-                child.tell("do", doing[lane], lane=lane)
-        except Dead:
-            return acknowledged, list(doing.values())
+    def begin(self, child: Child) -> None:
+        """Give every lane that does nothing something to do."""
+        for lane in range(1, self.lanes + 1):
+            if lane not in self.doing:
+                self.doing[lane] = self.next(lane)
+                child.tell("do", self.doing[lane], lane=lane)
 
-    def settle(self, db: EmbeddedDB, unanswered: list[Operation]) -> int:
+    def hear(self, child: Child) -> None:
+        """Wait for one acknowledgement."""
+        lane, answer = child.hear()
+        assert not isinstance(answer, Refused), answer
+        self.doing.pop(lane).apply(self.model)
+        self.acknowledged += 1
+
+    def run(self, child: Child, stop: Callable[[], bool] = lambda: False) -> None:
+        """Keep a child at work until it is dead, or it is to stop."""
+        try:
+            self.begin(child)
+            while not stop():
+                self.hear(child)
+                self.begin(child)
+        except Dead:
+            return
+
+    def settle(self, db: EmbeddedDB) -> int:
         """Look which of what nobody answered was done; how many."""
+        unanswered = list(self.doing.values())
+        self.doing.clear()
         found = content(db, words_of(self.model.after(*unanswered)))
         return self.model.settle(unanswered, found)

@@ -35,6 +35,10 @@ class Child:
         self._status: int | None = None
         sock.settimeout(PATIENCE)
 
+    def fileno(self) -> int:
+        """For waiting until it says something."""
+        return self._sock.fileno()
+
     def tell(self, what: str, *given: Any, lane: int = 0) -> None:
         """Tell it to do something, without waiting; each lane does one thing after the other."""
         try:

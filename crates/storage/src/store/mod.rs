@@ -203,10 +203,17 @@ impl Store {
         Error::Corruption { path: self.path.clone(), object, detail: damaged.0.into() }
     }
 
-    /// Whether the disk has less room than a small commit needs.
-    pub(crate) fn disk_is_full(&self) -> bool {
+    /// Why the file has less room to grow than a small commit needs, if it has.
+    pub(crate) fn why_full(&self) -> Result<Option<String>> {
         const SMALL: u64 = 1 << 20;
-        platform::free_space(self.data_file.path()).is_some_and(|free| free < SMALL)
+        if platform::free_space(self.data_file.path()).is_some_and(|free| free < SMALL) {
+            return Ok(Some("the file system is full; free some space".into()));
+        }
+        let length = self.file_size()?;
+        let limit = platform::file_size_limit().filter(|limit| *limit < length + SMALL);
+        Ok(limit.map(|limit| {
+            format!("no file may grow beyond {limit} bytes; raise the limit (ulimit -f)")
+        }))
     }
 
     pub(crate) fn lmdb_error(&self, error: heed::Error) -> Error {
