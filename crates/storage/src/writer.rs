@@ -136,6 +136,7 @@ impl Store {
             }));
         }
         let _inside = Inside::enter(self);
+        self.require_whole_file().map_err(GroupError::Failed)?;
         let lmdb = |error| match error {
             heed::Error::Mdb(heed::MdbError::MapFull) => GroupError::MapFull,
             other => GroupError::Failed(self.lmdb_error(other)),

@@ -115,9 +115,13 @@ impl Store {
         })?;
         let (txn, store, taken) = (Some(txn), Arc::clone(self), Instant::now());
         let snapshot = Snapshot { txn, store, taken, hidden: None };
-        let taken = snapshot.taken;
-        self.data_file.require_pages(taken, || self.env.info().last_page_number)?;
+        self.require_whole_file()?;
         Ok(snapshot)
+    }
+
+    /// No page of the newest commit lies beyond the end of the file; looked at now and then.
+    pub(crate) fn require_whole_file(&self) -> Result<()> {
+        self.data_file.require_pages(Instant::now(), || self.env.info().last_page_number)
     }
 
     /// After a commit: no page of it lies beyond the end of the file.
