@@ -107,6 +107,12 @@ impl Store {
                 self.gate.enter();
                 begin()
             }
+            // Of processes that were killed, perhaps; it may be that nobody writes, who would look.
+            Err(heed::Error::Mdb(heed::MdbError::ReadersFull))
+                if self.env.clear_stale_readers().is_ok_and(|found| found > 0) =>
+            {
+                begin()
+            }
             other => other,
         };
         let txn = txn.map_err(|error| {

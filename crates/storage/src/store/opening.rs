@@ -100,6 +100,7 @@ impl Store {
             other => other,
         };
         let env = env.map_err(|error| cannot_open(&data_file, options, error))?;
+        env.clear_stale_readers().map_err(|e| map_lmdb(&data_file, e))?;
         let tables = open_tables(&env, &directory, options.read_only)?;
         if !options.read_only {
             if !current.is_published() && has_data(&env, &tables, &data_file)? {
@@ -107,7 +108,6 @@ impl Store {
                 return Err(Current::lost(&path, &generation));
             }
             current.publish(&path)?;
-            env.clear_stale_readers().map_err(|e| map_lmdb(&data_file, e))?;
         }
         let data_file = DataFile::open(data_file, options.read_only)?;
         let name = if temporary.is_some() { PathBuf::from(IN_MEMORY) } else { path.clone() };
