@@ -255,8 +255,10 @@ impl Pages {
             self.cover(&before, &newest)?;
         }
         check_writer(self, &newest)?;
-        // LMDB makes tables that are not there yet when it opens the file.
-        sums.intend(newest.transaction + 1);
+        if newest.main == Tree::EMPTY {
+            // LMDB makes the tables when it opens the file.
+            sums.intend(newest.transaction + 1);
+        }
         Ok(())
     }
 
