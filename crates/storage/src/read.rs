@@ -1,5 +1,6 @@
 //! Reading, the same over a snapshot and inside a write transaction.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use embedded_db_common::record::{self, Damaged, Read};
@@ -89,7 +90,7 @@ pub trait ReadTxn {
         prefix: Key,
         start: &[u8],
     ) -> Result<impl Iterator<Item = Result<(&'t [u8], &'t [u8])>> + 't> {
-        let from = (std::ops::Bound::Included(start), std::ops::Bound::Unbounded);
+        let from = (Bound::Included(start), Bound::Unbounded);
         let rows = self.store().table(table).range(self.raw(), &from);
         let rows = rows.map_err(|error| self.store().lmdb_error(error))?;
         Ok(rows
@@ -368,6 +369,40 @@ pub trait ReadTxn {
         Ok(())
     }
 
+    /// The neighbours of one type whose edges come before `before`, newest first.
+    fn neighbors_before(
+        &self,
+        namespace: NamespaceId,
+        node: Slot,
+        direction: Direction,
+        edge_type: Symbol,
+        before: Option<Slot>,
+        mut visit: impl FnMut(Neighbor) -> bool,
+    ) -> Result<()>
+    where
+        Self: Sized,
+    {
+        let prefix = keys::adjacency_type(namespace, node, direction, edge_type);
+        let end = before.unwrap_or(Slot(u32::MAX));
+        let end = keys::adjacency(namespace, node, direction, edge_type, end);
+        let chunks = (Bound::Included(&prefix[..]), Bound::Included(&end[..]));
+        let rows = self.store().table(Table::Adjacency).rev_range(self.raw(), &chunks);
+        for row in rows.map_err(|error| self.store().lmdb_error(error))? {
+            let (key, payload) = self.row(Table::Adjacency, row)?;
+            for neighbor in self.located(Table::Adjacency, key, adjacency::entries(payload))?.rev() {
+                let seen = match self.hidden(namespace) {
+                    Some(hidden) => hidden.beyond(node, direction, edge_type, neighbor),
+                    None => Some(neighbor),
+                };
+                let Some(neighbor) = seen else { continue };
+                if before.is_none_or(|before| neighbor.edge < before) && !visit(neighbor) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The neighbour at the end of the newest edge of a type.
     fn last_neighbor(
         &self,
@@ -379,25 +414,12 @@ pub trait ReadTxn {
     where
         Self: Sized,
     {
-        if self.hidden(namespace).is_some() {
-            let mut last = None;
-            self.neighbors(namespace, node, direction, Some(edge_type), |_, neighbor| {
-                last = Some(neighbor);
-                true
-            })?;
-            return Ok(last);
-        }
-        let prefix = keys::adjacency_type(namespace, node, direction, edge_type);
-        let end = prefix.u32(u32::MAX);
-        let found =
-            self.store().table(Table::Adjacency).get_lower_than_or_equal_to(self.raw(), &end);
-        match found.map_err(|error| self.store().lmdb_error(error))? {
-            Some((key, sealed)) if key.starts_with(&prefix) => {
-                let payload = self.opened(Table::Adjacency, key, sealed)?;
-                Ok(self.located(Table::Adjacency, key, adjacency::entries(payload))?.next_back())
-            }
-            _ => Ok(None),
-        }
+        let mut last = None;
+        self.neighbors_before(namespace, node, direction, edge_type, None, |neighbor| {
+            last = Some(neighbor);
+            false
+        })?;
+        Ok(last)
     }
 
     // ---- embeddings
