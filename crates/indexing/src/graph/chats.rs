@@ -88,9 +88,8 @@ impl GraphWriter<'_, '_> {
     }
 
     pub(super) fn delete_message(&mut self, slot: Slot, close_up: bool) -> Result<()> {
-        let next = self.names.next;
-        let before = self.txn.last_neighbor(self.namespace, slot, Direction::In, next)?;
-        let after = self.txn.last_neighbor(self.namespace, slot, Direction::Out, next)?;
+        let before = self.look().beside(slot, Direction::In)?;
+        let after = self.look().beside(slot, Direction::Out)?;
         // A user's own mentions go with the message: they hold no entity back.
         let derived = self.derived_mentions(slot)?;
         for end in self.ends(slot, Direction::Out, self.names.mentions)? {
@@ -102,7 +101,7 @@ impl GraphWriter<'_, '_> {
         self.retract_derived(slot)?;
         self.remove_node(slot)?;
         if let (true, Some(before), Some(after)) = (close_up, before, after) {
-            self.link(before.node, after.node, next, "next", 1.0, &[], &Draft::new())?;
+            self.link(before, after, self.names.next, "next", 1.0, &[], &Draft::new())?;
         }
         Ok(())
     }
