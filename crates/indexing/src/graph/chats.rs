@@ -55,7 +55,7 @@ impl GraphWriter<'_, '_> {
         if let Some(last) = last {
             self.link(last.node, slot, self.names.next, "next", 1.0, &[], &Draft::new())?;
         }
-        if self.names.message_text(&self.node(slot)?)?.is_some() {
+        if self.names.told_text(&self.node(slot)?)?.is_some() {
             self.mark(Artefact::Summary, chat)?;
         }
         Ok(slot)

@@ -69,6 +69,7 @@ impl GraphWriter<'_, '_> {
         let node = self.node(slot)?;
         let old = node.properties.as_bytes().to_vec();
         let text = recipes.embedded_text(self.names, &node)?;
+        let told = self.names.told_text(&node)?;
         let found_by = self.entity_key(&node)?;
         let properties = self.merge(&old, changes)?;
         self.check_chat(slot, &properties)?;
@@ -83,12 +84,15 @@ impl GraphWriter<'_, '_> {
                 self.txn.post(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
             }
         }
-        if recipes.embedded_text(self.names, &self.node(slot)?)? != text {
+        let node = self.node(slot)?;
+        let is_another_text = recipes.embedded_text(self.names, &node)? != text;
+        let is_told_otherwise = self.names.told_text(&node)? != told;
+        if is_another_text {
             self.retract_derived(slot)?;
             self.text_changed(slot)?;
-            if self.is_labelled(slot, self.names.message)? {
-                self.retract_summaries(slot)?;
-            }
+        }
+        if is_told_otherwise {
+            self.retract_summaries(slot)?;
         }
         Ok(())
     }
