@@ -1,6 +1,8 @@
 //! The database: assembles store, views, queries and the weaver behind one handle.
 
+mod chats;
 mod database;
+mod ends;
 mod expiry;
 mod indexes;
 mod objects;
@@ -14,6 +16,7 @@ mod transaction;
 mod verify;
 mod writes;
 
+pub use chats::{Begin, Messages};
 pub use database::{Database, SharedModels};
 pub use embedded_db_common as common;
 pub use embedded_db_indexing::graph::{
@@ -35,6 +38,6 @@ pub use operations::Stats;
 pub use queries::{Answer, AnsweredHit, Cursor, Query, SemanticLeg};
 pub use reads::{Page, PinnedReads};
 pub use search::{Found, Search};
-pub use transaction::Transaction;
+pub use transaction::{Committed, Transaction};
 pub use verify::Report;
 pub use writes::AddTo;

@@ -13,6 +13,7 @@ use embedded_db_storage::{
 };
 use roaring::RoaringBitmap;
 
+use crate::chats::{Begin, Messages};
 use crate::database::{Database, Engine};
 use crate::indexes::DeclaredLabel;
 use crate::objects::{Edge, Embedding, Node, Path};
@@ -74,7 +75,7 @@ impl Reader<'_> {
         edge.ok_or_else(|| self.missing_edge(slot))
     }
 
-    fn missing_edge(&self, slot: Slot) -> Error {
+    pub(crate) fn missing_edge(&self, slot: Slot) -> Error {
         Error::Corruption {
             path: self.engine.store.path().to_owned(),
             object: format!("the edge in {slot:?}"),
@@ -221,18 +222,7 @@ impl Reader<'_> {
     ) -> Result<Page<(Slot, Slot)>> {
         let node = self.snapshot.require_node(self.namespace, id)?;
         let after = after.map(parse_cursor).transpose()?;
-        let types = match types {
-            Some(names) => {
-                let mut symbols = Vec::new();
-                for name in names {
-                    symbols.extend(self.snapshot.symbol(name)?);
-                }
-                symbols.sort_unstable();
-                symbols.dedup();
-                symbols.into_iter().map(Some).collect()
-            }
-            None => vec![None],
-        };
+        let types = self.types(types)?;
         let mut items = Vec::new();
         let (mut last, mut more, mut failed) = (None, false, None);
         for direction in direction.directions() {
@@ -272,22 +262,17 @@ impl Reader<'_> {
         Ok(Page { items, next })
     }
 
-    /// Ids of the nodes that chains lead to over what has expired: there are no edges to them yet.
-    pub(crate) fn bridged(
-        &self,
-        id: &str,
-        types: Option<&[String]>,
-        direction: Reach,
-    ) -> Result<Vec<String>> {
-        let Some(hidden) = self.snapshot.hidden(self.namespace) else { return Ok(Vec::new()) };
-        let chain = self.snapshot.symbol_name(hidden.chain)?;
-        if types.is_some_and(|types| types.iter().all(|name| **name != *chain)) {
-            return Ok(Vec::new());
+    /// The types of edges that are asked for, in their order, as far as there are edges of them; one
+    /// `None` for all.
+    pub(crate) fn types(&self, names: Option<&[String]>) -> Result<Vec<Option<Symbol>>> {
+        let Some(names) = names else { return Ok(vec![None]) };
+        let mut symbols = Vec::new();
+        for name in names {
+            symbols.extend(self.snapshot.symbol(name)?);
         }
-        let node = self.snapshot.require_node(self.namespace, id)?;
-        let ends =
-            direction.directions().iter().filter_map(|way| hidden.bridges.get(&(node, *way)));
-        ends.map(|end| self.node_at(*end)?.id()).collect()
+        symbols.sort_unstable();
+        symbols.dedup();
+        Ok(symbols.into_iter().map(Some).collect())
     }
 
     /// Whether an edge among the neighbours counts at a time.
@@ -564,6 +549,25 @@ macro_rules! forward_reads {
                 limit: usize,
             ) -> Result<Page<Node>> {
                 self.$reader(|reader| reader.neighbors(id, types, direction, times, after, limit))
+            }
+
+            /// Messages of a chat in order, or the newest first.
+            pub fn messages(
+                &self,
+                chat_id: &str,
+                begin: Begin<'_>,
+                newest_first: bool,
+                limit: usize,
+            ) -> Result<Messages> {
+                self.$reader(|reader| reader.messages(chat_id, begin, newest_first, limit))
+            }
+
+            /// The place of a message in a chat, if it is there.
+            pub fn place_in_chat(&self, chat_id: &str, message: &str) -> Result<Option<u32>> {
+                self.$reader(|reader| {
+                    let place = reader.place_in(chat_id, message, true, |_| true)?;
+                    Ok(place.map(|place| place.0))
+                })
             }
 
             /// Edges of a node.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use common::{MODEL, PATIENCE, draft, fast, go_on, neighbors, properties, text, value};
+use common::{MODEL, PATIENCE, draft, fast, go_on, neighbors, properties, seeded, text, value};
 use embedded_db_common::{Error, Value};
 use embedded_db_engine::{
     AddTo, AsOf, Changes, Database, EdgeChanges, EdgeDraft, EmbeddingDraft, NodeDraft, Reach,
@@ -20,7 +20,6 @@ use embedded_db_engine::{
 };
 use embedded_db_testing::FakeModels;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use tempfile::TempDir;
 
 const TYPES: [&str; 2] = ["KNOWS", "LIKES"];
@@ -924,19 +923,6 @@ fn run(steps: &[Step], live: bool) {
     bench.step(&Step::Reopen);
     bench.compare();
     bench.drain();
-}
-
-fn seeded(cases: u32) -> ProptestConfig {
-    fn given<T: std::str::FromStr>(name: &str) -> Option<T> {
-        std::env::var(name).ok()?.parse().ok()
-    }
-    ProptestConfig {
-        cases: given("PROPTEST_CASES").unwrap_or(cases),
-        rng_seed: RngSeed::Fixed(given("PROPTEST_RNG_SEED").unwrap_or(3)),
-        failure_persistence: None,
-        max_shrink_iters: 4_000,
-        ..ProptestConfig::default()
-    }
 }
 
 proptest! {

@@ -389,7 +389,8 @@ pub trait ReadTxn {
         let rows = self.store().table(Table::Adjacency).rev_range(self.raw(), &chunks);
         for row in rows.map_err(|error| self.store().lmdb_error(error))? {
             let (key, payload) = self.row(Table::Adjacency, row)?;
-            for neighbor in self.located(Table::Adjacency, key, adjacency::entries(payload))?.rev() {
+            for neighbor in self.located(Table::Adjacency, key, adjacency::entries(payload))?.rev()
+            {
                 let seen = match self.hidden(namespace) {
                     Some(hidden) => hidden.beyond(node, direction, edge_type, neighbor),
                     None => Some(neighbor),

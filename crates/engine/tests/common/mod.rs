@@ -10,6 +10,7 @@ use embedded_db_engine::{
     AddTo, AsOf, Changes, Database, EdgeDraft, EmbeddingDraft, Node, NodeDraft, Reach,
 };
 use embedded_db_testing::FakeModels;
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
 /// Name and dimension of the space of the fake models.
 pub(crate) const MODEL: &str = "fake";
@@ -126,4 +127,18 @@ pub(crate) fn neighbors(db: &Database, id: &str, edge_type: &str, way: Reach) ->
         .unwrap();
     assert_eq!(page.next, None);
     page.items.iter().map(|node| node.id().unwrap()).collect()
+}
+
+/// The cases are the same in every run; `PROPTEST_RNG_SEED` and `PROPTEST_CASES` give others.
+pub(crate) fn seeded(cases: u32) -> ProptestConfig {
+    fn given<T: std::str::FromStr>(name: &str) -> Option<T> {
+        std::env::var(name).ok()?.parse().ok()
+    }
+    ProptestConfig {
+        cases: given("PROPTEST_CASES").unwrap_or(cases),
+        rng_seed: RngSeed::Fixed(given("PROPTEST_RNG_SEED").unwrap_or(3)),
+        failure_persistence: None,
+        max_shrink_iters: 4_000,
+        ..ProptestConfig::default()
+    }
 }

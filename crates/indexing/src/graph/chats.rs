@@ -6,6 +6,11 @@ use embedded_db_storage::{Direction, Kind, ReadTxn};
 
 use super::{Artefact, GraphWriter, NodeDraft};
 
+/// A node to which no messages can be added.
+pub fn no_chat(id: &str) -> Error {
+    Error::InvalidInput(format!("the node {id:?} is no Chat; give the id of a chat, or a new one"))
+}
+
 impl GraphWriter<'_, '_> {
     /// The chat of this id, if there is one.
     pub fn chat(&mut self, chat_id: &str) -> Result<Option<Slot>> {
@@ -14,9 +19,7 @@ impl GraphWriter<'_, '_> {
         if self.node(slot)?.has_label(self.names.chat) {
             return Ok(Some(slot));
         }
-        Err(Error::InvalidInput(format!(
-            "the node {chat_id:?} is no Chat; give the id of a chat, or a new one"
-        )))
+        Err(no_chat(chat_id))
     }
 
     /// The chat of this id, made when it is new.

@@ -25,25 +25,16 @@ impl GraphWriter<'_, '_> {
         version: u64,
         times: (i64, i64),
     ) -> Result<(String, Slot)> {
-        if draft.labels.is_empty() {
-            let none = Error::InvalidInput("a node needs at least one label; give labels".into());
-            return Err(none.of_field("labels"));
-        }
+        draft.check()?;
         let mut labels = Vec::with_capacity(draft.labels.len());
         for label in &draft.labels {
-            names::check("a label", label).map_err(|error| error.of_field("labels"))?;
             let symbol = self.txn.intern(label)?;
             if !labels.contains(&symbol) {
                 labels.push(symbol);
             }
         }
-        let id = match &draft.id {
-            Some(id) => {
-                names::check("a node id", id).map_err(|error| error.of_field("id"))?;
-                id.clone()
-            }
-            None => clock::new_id(&names::snake_case(&draft.labels[0])),
-        };
+        let made = || clock::new_id(&names::snake_case(&draft.labels[0]));
+        let id = draft.id.clone().unwrap_or_else(made);
         // What has the id may have expired.
         self.resolve(Kind::Node, &id)?;
         let properties = self.encode(&draft.properties)?;
