@@ -186,11 +186,13 @@ def test_models_read_in_a_transaction_save_in_it(accounts):
         inside.title = "inside"
         inside.save()
         assert tx.get_node("chat").title == "inside"
+        inside.add_message("inside")
         with pytest.raises(InvalidInput, match="transaction"):
-            inside.add_message("outside")
+            inside.context()
         raise ZeroDivisionError
     chat.refresh()
     assert chat.title == "before"
+    assert list(chat.messages()) == []
 
 
 def test_a_chat_read_in_a_transaction_gives_its_messages(accounts):
