@@ -3,7 +3,6 @@
 use embedded_db_common::{Error, Result, Slot};
 use embedded_db_storage::{Direction, Neighbor, ReadTxn};
 
-use crate::ends::End;
 use crate::objects::Node;
 use crate::reads::Reader;
 
@@ -32,17 +31,17 @@ pub(crate) fn no_message(id: &str) -> Error {
 }
 
 impl Reader<'_> {
-    /// What a chat contains, in order or the newest first, behind a place, with the place of each; and
-    /// whether there is more.
+    /// What a chat contains, in order or the newest first, behind a place; and whether there is more.
+    /// The place of each is the slot of its edge.
     pub(crate) fn contained(
         &self,
         chat_id: &str,
         behind: Option<Slot>,
         newest_first: bool,
         limit: usize,
-    ) -> Result<(Vec<(Slot, End)>, bool)> {
+    ) -> Result<(Vec<Neighbor>, bool)> {
         let chat = self.snapshot.require_node(self.namespace, chat_id)?;
-        let (mut found, mut more) = (Vec::<Neighbor>::new(), false);
+        let (mut found, mut more) = (Vec::new(), false);
         let visit = |neighbor| {
             more = found.len() == limit;
             if !more {
@@ -57,8 +56,7 @@ impl Reader<'_> {
         } else {
             txn.neighbors_after(namespace, chat, way, of, behind, visit)?;
         }
-        let ends = found.into_iter().map(|end| Ok((end.edge, self.end(way, of, end)?)));
-        Ok((ends.collect::<Result<_>>()?, more))
+        Ok((found, more))
     }
 
     /// The place of a message in a chat, as far as its edge counts: the last, or with `first` the first
@@ -108,8 +106,8 @@ impl Reader<'_> {
                 Some(place.ok_or_else(|| no_message(id))?)
             }
         };
-        let (ends, more) = self.contained(chat_id, behind, newest_first, limit)?;
-        let items = ends.into_iter().map(|(place, end)| (end.node, place.0)).collect();
-        Ok(Messages { items, more })
+        let (found, more) = self.contained(chat_id, behind, newest_first, limit)?;
+        let items = found.iter().map(|end| Ok((self.node_at(end.node)?, end.edge.0)));
+        Ok(Messages { items: items.collect::<Result<_>>()?, more })
     }
 }

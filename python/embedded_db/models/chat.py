@@ -71,7 +71,8 @@ class Chat(Model):
             **properties: further properties, among them OpenAI's ``refusal`` and ``audio``.
 
         Returns:
-            The message, already durable.
+            The message; it is durable, unless this chat was given by a transaction, into which it
+            goes then.
 
         Raises:
             AlreadyExists: the id is taken.
@@ -231,8 +232,8 @@ class Chat(Model):
         instructions (system messages at the beginning); its summary as a message of a user, for
         it quotes and shall have no authority (at most a quarter); its newest messages; and older
         ones relevant to the query by words and, if the database has a model, by meaning. A call
-        of a tool is never parted from its answers; calls that were not answered are left out. A
-        message is taken whole or not at all.
+        of a tool is never parted from its answers; calls that were not answered are left out, and
+        so are facts whose place others took. A message is taken whole or not at all.
 
         Args:
             query: what is being asked; the last message of a user when left out.

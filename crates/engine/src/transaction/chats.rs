@@ -11,7 +11,6 @@ use super::nodes::is_labelled;
 use super::{Seen, Transaction};
 use crate::chats::no_message;
 use crate::objects::{DraftNode, Node};
-use crate::reads::Reader;
 use crate::writes::{AddTo, each};
 
 const CONTAINS: &str = "CONTAINS";
@@ -264,11 +263,14 @@ impl Transaction {
         let mut more = self.reads.exists(chat_id)?;
         while more && out.len() < limit {
             let wanted = PAGE.min(limit - out.len());
-            let page =
-                |reader: &Reader<'_>| reader.contained(chat_id, behind, newest_first, wanted);
-            let (ends, further) = self.reads.reader(page)?;
-            for (place, end) in ends {
-                behind = Some(place);
+            let (ends, further) = self.reads.reader(|reader| {
+                let (found, further) = reader.contained(chat_id, behind, newest_first, wanted)?;
+                behind = found.last().map(|end| end.edge);
+                let of = reader.engine.names.contains;
+                let ends = found.into_iter().map(|end| reader.end(Direction::Out, of, end));
+                Ok((ends.collect::<Result<Vec<_>>>()?, further))
+            })?;
+            for end in ends {
                 out.extend(self.see_end(end)?);
             }
             more = further;
