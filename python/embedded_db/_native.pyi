@@ -1,6 +1,6 @@
 """The private native module. Only modules of this package import it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, final
 
@@ -22,12 +22,17 @@ __all__ = [
     "_Reads",
     "__version__",
     "_shift_clock",
+    "restore_backup",
 ]
 
 __version__: Final[str]
 
 def _shift_clock(by: int) -> None:
     """Set the clock of this process forward by so many microseconds, or back: for tests."""
+
+def restore_backup(
+    backup: str, directory: str, progress: Callable[[int, int], None] | None
+) -> dict[str, Any]: ...
 
 @final
 class Node:
@@ -453,4 +458,8 @@ class Database(_Reads):
     def resume_weaver(self) -> None: ...
     # operations
     def stats(self) -> dict[str, Any]: ...
-    def verify(self) -> dict[str, Any]: ...
+    def logical_hash(self) -> str: ...
+    def backup(
+        self, directory: str, progress: Callable[[int, int], None] | None
+    ) -> dict[str, Any]: ...
+    def verify(self, deep: bool) -> dict[str, Any]: ...

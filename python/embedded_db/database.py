@@ -13,7 +13,7 @@ from . import weaver as weaving
 from ._native import Database as NativeDatabase
 from ._native import Edge, Node
 from ._native import Snapshot as NativeSnapshot
-from .arguments import choice_argument
+from .arguments import choice_argument, path_argument
 from .batch import Batch
 from .chats import Chats, ChatStore
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
@@ -25,6 +25,7 @@ from .objects import Objects, store_in_database
 from .snapshot import Snapshot
 from .transaction import Transaction
 from .transfers import Transfers
+from .upkeep import Upkeep
 from .weaver import Weaver
 from .writes import Writes
 
@@ -56,7 +57,7 @@ class _Closed:
         )
 
 
-class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Writes):
+class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes):
     """A handle on one namespace of a memory database.
 
     Nodes, edges, vectors and text live in one directory; what is written is enriched in the
@@ -103,7 +104,7 @@ class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Writes):
         read_only: bool = False,
         **overrides: Unpack[ConfigOptions],
     ) -> None:
-        location = _checked_path(path)
+        location = path_argument("path", path, "Give the name of a directory, or ':memory:'")
         settings = _checked_config(config).with_options(overrides)
         functions = settings._functions()
         native = NativeDatabase.open(location, settings._to_native(read_only=read_only), functions)
@@ -465,20 +466,6 @@ class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Writes):
         """
         return self._native.stats()
 
-    def verify(self) -> dict[str, Any]:
-        """Read everything and check that nodes, edges, text, vectors and jobs agree.
-
-        Returns:
-            ``ok`` (bool), ``problems`` (a list of texts), and how much was checked.
-
-        Examples:
-            >>> _ = db.create_chat().add_message("Hello")
-            >>> report = db.verify()
-            >>> report["ok"], report["problems"]
-            (True, [])
-        """
-        return self._native.verify()
-
     # ------------------------------------------------------------------ for the package
 
     def _pinned(self) -> tuple[NativeSnapshot, Callable[[], None] | None]:
@@ -523,15 +510,6 @@ class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Writes):
         elif self._config.ml is None:
             waits_for = "a model, for the database is open with ml=None"
         return Status(id, self._native.artefact_status(id), waits_for)
-
-
-def _checked_path(path: object) -> str:
-    location = os.fspath(path) if isinstance(path, PathLike) else path
-    if not isinstance(location, str) or not location:
-        raise InvalidInput(
-            f"path is {shown(path)}", hint="Give the name of a directory, or ':memory:'"
-        )
-    return location
 
 
 def _checked_config(config: object) -> Config:

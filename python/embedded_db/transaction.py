@@ -84,6 +84,7 @@ class Transaction(Objects, Chats, Memory, Querying):
         self._parent = database
         self._is_own = own
         self._begun: NativeTransaction | None = None
+        self._ended = False
         self._token: Token[frozenset[str]] | None = None
         self._is_committed = False
         # The objects that it gave, as far as somebody has them still, by their identity: those that
@@ -93,10 +94,15 @@ class Transaction(Objects, Chats, Memory, Querying):
     @property
     def _native(self) -> NativeTransaction:
         if self._begun is None:
+            if self._ended:
+                raise InvalidInput(
+                    "the transaction has ended",
+                    hint="Read an object that was made or read in it again, with db.get or "
+                    "db.get_node; for more writes begin a new one with db.transaction()",
+                )
             raise InvalidInput(
                 "the transaction is not open",
-                hint="Use it and what it gave inside its with block; after a rollback, read "
-                "objects again from the database",
+                hint="Use it inside its with block: with db.transaction() as tx: …",
             )
         return self._begun
 
@@ -133,6 +139,7 @@ class Transaction(Objects, Chats, Memory, Querying):
         transaction, self._begun = self._begun, None
         if transaction is None:
             return
+        self._ended = True
         given = list(self._given.values())
         self._given.clear()
         if not commit:

@@ -349,7 +349,7 @@ def test_after_a_rollback_objects_can_only_be_looked_at(db, end):
         lambda: message.chat,
         lambda: ann.delete(),
     ):
-        with pytest.raises(InvalidInput, match="not open.*read objects again"):
+        with pytest.raises(InvalidInput, match="has ended. Read an object .* again"):
             use()
     assert (db.get_node("kept").title, db.count()) == ("before", 1)
     # An object of one's own can be stored after all.

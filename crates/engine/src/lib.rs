@@ -1,10 +1,12 @@
 //! The database: assembles store, views, queries and the weaver behind one handle.
 
+mod backup;
 mod chats;
 mod database;
 mod ends;
 mod expiry;
 mod indexes;
+mod logical;
 mod objects;
 mod operations;
 mod pins;
@@ -14,6 +16,7 @@ mod restore;
 mod search;
 mod transaction;
 mod verify;
+mod worker;
 mod writes;
 
 pub use chats::{Begin, Messages};
@@ -28,7 +31,9 @@ pub use embedded_db_query::{
     AsOf, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Operator, OrderBy, Rank, Reach,
     Step,
 };
-pub use embedded_db_storage::{EdgeTimes, SpaceRecord, panic_text, watch_forks};
+pub use embedded_db_storage::{
+    Backup, Counts, EdgeTimes, Progress, Restored, SpaceRecord, panic_text, watch_forks,
+};
 pub use embedded_db_weaver::{
     ArtefactState, Enriched, Failure, JobCounts, Mention, ModelSpace, Models, Status, TextToEnrich,
 };

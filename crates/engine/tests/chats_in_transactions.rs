@@ -217,7 +217,7 @@ fn all_edges(db: &Database) -> Vec<(String, String, String, bool, bool)> {
 }
 
 proptest! {
-    #![proptest_config(seeded(60))]
+    #![proptest_config(seeded(7, 60))]
 
     #[test]
     fn a_transaction_does_what_is_done_outside(acts in prop::collection::vec(act(), 1..25)) {

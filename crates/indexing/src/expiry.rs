@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use embedded_db_common::{NamespaceId, Result, Slot, ValueRef};
-use embedded_db_storage::{Direction, Hidden, ReadTxn, Snapshot, Visible};
+use embedded_db_storage::{Direction, Hidden, ReadExpiries, ReadTxn, Snapshot, Visible};
 use roaring::RoaringBitmap;
 
 use crate::graph::Look;
@@ -60,10 +60,7 @@ impl Expired {
         let known = match known {
             Some(known) if at < known.before => return Ok(known.hidden.clone()),
             Some(known) => known.clone(),
-            None => {
-                let (going, hidden) = (Going::default(), None);
-                Known { state, from: i64::MIN, before: i64::MIN, going, hidden }
-            }
+            None => Known::nothing(state),
         };
         let known = known.until(snapshot, &self.names, namespace, at)?;
         let hidden = known.hidden.clone();
@@ -73,6 +70,12 @@ impl Expired {
 }
 
 impl Known {
+    /// Before all times nothing is hidden.
+    fn nothing(state: usize) -> Self {
+        let (going, hidden) = (Going::default(), None);
+        Self { state, from: i64::MIN, before: i64::MIN, going, hidden }
+    }
+
     /// Goes on to a time.
     fn until<T: ReadTxn>(
         mut self,
@@ -111,9 +114,7 @@ pub fn hidden<T: ReadTxn>(
     namespace: NamespaceId,
     at: i64,
 ) -> Result<Option<Arc<Hidden>>> {
-    let (going, hidden) = (Going::default(), None);
-    let known = Known { state: 0, from: i64::MIN, before: i64::MIN, going, hidden };
-    Ok(known.until(&Visible::all(txn), names, namespace, at)?.hidden)
+    Ok(Known::nothing(0).until(&Visible::all(txn), names, namespace, at)?.hidden)
 }
 
 /// What is gone after some deletions, none of which was made.

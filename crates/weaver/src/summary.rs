@@ -7,7 +7,7 @@ use embedded_db_common::{ContentHash, Lsn, NamespaceId, Result, Slot, SpaceId};
 use embedded_db_indexing::graph::{Artefact, GraphWriter};
 use embedded_db_indexing::schema::Names;
 use embedded_db_indexing::vector::direction;
-use embedded_db_storage::{Direction, Kind, ReadTxn, Store};
+use embedded_db_storage::{Direction, Kind, ReadEmbeddings, ReadTxn, Store};
 
 use crate::models::Models;
 

@@ -1,6 +1,7 @@
 """The commands ``query`` and ``search``."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -166,11 +167,17 @@ def _condition(text: str) -> dict[str, Any]:
             f"--where is {text!r}", hint="Write it as property=value; also != < <= > >="
         )
     at, _, sign = min(places)
-    return {
-        "property": text[:at].strip(),
-        "operator": COMPARISONS[sign],
-        "value": _value(text[at + len(sign) :].strip()),
-    }
+    given = text[at + len(sign) :].strip()
+    condition = {"property": text[:at].strip(), "operator": COMPARISONS[sign]}
+    read = {**condition, "value": _value(given)}
+    if not _is_day(given):
+        return read
+    # Models store a date as text, messages have times; a value is compared with its own kind only.
+    return {"all" if sign == "!=" else "any": [read, {**condition, "value": given}]}
+
+
+def _is_day(text: str) -> bool:
+    return re.fullmatch(r"\d{4}-\d\d-\d\d", text) is not None
 
 
 def _value(text: str) -> Any:

@@ -128,7 +128,8 @@ fn check(writer: &mut GraphWriter<'_, '_>, kind: u8, id: &str, seen: Seen) -> Re
         _ => Kind::Embedding,
     };
     let now = writer.resolve(kind, id)?.map(|found| found.slot);
-    let found = if now == seen.slot { writer.version(kind, id)? } else { 0 };
+    let same = now == seen.slot || seen.slot.is_none();
+    let found = if same { writer.version(kind, id)? } else { 0 };
     if now == seen.slot && (seen.any_version || found == seen.version) {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use embedded_db_indexing::graph::{
     EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, check_vector,
 };
 use embedded_db_query::{AsOf, Reach};
-use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadTxn};
+use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadEmbeddings, ReadTxn};
 
 use super::commit::Op;
 use super::nodes::merged;

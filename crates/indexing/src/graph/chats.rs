@@ -1,7 +1,7 @@
 //! Chats and the chain of their messages.
 
 use embedded_db_common::record::Properties;
-use embedded_db_common::{Draft, Error, Result, Slot, ValueRef};
+use embedded_db_common::{Draft, Error, Result, Slot, Value, ValueRef};
 use embedded_db_storage::{Direction, Kind, ReadTxn};
 
 use super::{Artefact, GraphWriter, NodeDraft};
@@ -39,7 +39,7 @@ impl GraphWriter<'_, '_> {
     /// its labels do not count.
     pub fn add_message(&mut self, chat: Slot, chat_id: &str, draft: &NodeDraft) -> Result<Slot> {
         let mut all = Draft::new();
-        all.set("chat_id", &embedded_db_common::Value::Str(chat_id.to_owned()))?;
+        all.set("chat_id", &Value::Str(chat_id.to_owned()))?;
         for (name, value) in draft.properties.iter() {
             all.push(name, |out| {
                 out.extend_from_slice(value);
@@ -47,7 +47,7 @@ impl GraphWriter<'_, '_> {
             })?;
         }
         if all.get("timestamp").is_none() {
-            all.set("timestamp", &embedded_db_common::Value::Time(self.txn.now()))?;
+            all.set("timestamp", &Value::Time(self.txn.now()))?;
         }
         let (id, expiry) = (draft.id.clone(), draft.expiry);
         let draft = NodeDraft { id, labels: vec!["Message".into()], properties: all, expiry };

@@ -1,7 +1,7 @@
 //! Summaries of chats. One says which messages it covers, from the first to the last: what is added
 //! behind them leaves it true, and the work is due; what changes among them takes it back.
 
-use embedded_db_common::{Draft, Result, Slot};
+use embedded_db_common::{Draft, Result, Slot, Value};
 use embedded_db_storage::Direction;
 
 use super::{Artefact, Changes, GraphWriter, NodeDraft};
@@ -15,7 +15,6 @@ impl GraphWriter<'_, '_> {
         first_message: &str,
         last_message: &str,
     ) -> Result<Slot> {
-        use embedded_db_common::Value;
         let chat_id = self.node(chat)?.id.to_owned();
         let mut properties = Draft::new();
         for (name, value) in [

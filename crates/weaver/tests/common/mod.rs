@@ -11,7 +11,7 @@ use embedded_db_common::{
 };
 use embedded_db_indexing::graph::{Artefact, Changes, GraphWriter, NodeDraft};
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{Direction, ReadTxn, SpaceRecord, Store};
+use embedded_db_storage::{Direction, ReadEmbeddings, ReadTxn, ReadWork, SpaceRecord, Store};
 use embedded_db_testing::FakeModels;
 use embedded_db_weaver::{ArtefactState, Enriched, ModelSpace, Models, TextToEnrich, Weaver};
 

@@ -1,23 +1,26 @@
 //! Reading, the same over a snapshot and inside a write transaction.
 
-use std::ops::Bound;
+mod embeddings;
+mod expiries;
+mod postings;
+mod work;
+
 use std::sync::Arc;
 
 use embedded_db_common::record::{self, Damaged, Read};
-use embedded_db_common::{
-    ContentHash, Error, Lsn, MAX_NAME, NamespaceId, Result, Slot, SpaceId, Symbol,
-};
-use heed::RoTxn;
+use embedded_db_common::{Error, Lsn, MAX_NAME, NamespaceId, Result, Slot, SpaceId, Symbol};
 
 use crate::adjacency::{self, Neighbor};
 use crate::hidden::Hidden;
 use crate::keys::{self, Direction, Key, Kind, Table};
-use crate::postings::{self, Container, IndexId};
-use crate::records::{
-    ChangeRecord, DatabaseCounters, EdgeRecord, EmbeddingRecord, NamespaceCounters, NodeRecord,
-    SpaceRecord, WorkRecord,
-};
+use crate::records::{ChangeRecord, DatabaseCounters, EdgeRecord, NamespaceCounters, NodeRecord};
+use crate::rows::{Rows, after_prefix};
 use crate::store::Store;
+
+pub use embeddings::ReadEmbeddings;
+pub use expiries::ReadExpiries;
+pub use postings::ReadPostings;
+pub use work::ReadWork;
 
 /// Tags of the rows of the meta table.
 pub(crate) mod meta {
@@ -39,8 +42,8 @@ pub(crate) mod symbols {
 pub trait ReadTxn {
     /// The store.
     fn store(&self) -> &Store;
-    /// The LMDB transaction.
-    fn raw(&self) -> &RoTxn<'_>;
+    /// The rows of its tables.
+    fn rows(&self) -> Rows<'_>;
 
     /// The nodes of a namespace that are stored and not seen. Objects by id, nodes, neighbours and
     /// walks leave them out; postings, vectors and counters do not.
@@ -55,11 +58,8 @@ pub trait ReadTxn {
 
     /// A value, its checksum checked.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>> {
-        match self.store().table(table).get(self.raw(), key) {
-            Ok(Some(sealed)) => self.opened(table, key, sealed).map(Some),
-            Ok(None) => Ok(None),
-            Err(error) => Err(self.store().lmdb_error(error)),
-        }
+        let sealed = self.rows().get(table, key)?;
+        sealed.map(|sealed| self.opened(table, key, sealed)).transpose()
     }
 
     /// Checks a sealed value.
@@ -78,8 +78,7 @@ pub trait ReadTxn {
         table: Table,
         prefix: &[u8],
     ) -> Result<impl Iterator<Item = Result<(&'t [u8], &'t [u8])>> + 't> {
-        let rows = self.store().table(table).prefix_iter(self.raw(), prefix);
-        let rows = rows.map_err(|error| self.store().lmdb_error(error))?;
+        let rows = self.rows().between(table, prefix, after_prefix(prefix).as_deref())?;
         Ok(rows.map(move |row| self.row(table, row)))
     }
 
@@ -90,21 +89,54 @@ pub trait ReadTxn {
         prefix: Key,
         start: &[u8],
     ) -> Result<impl Iterator<Item = Result<(&'t [u8], &'t [u8])>> + 't> {
-        let from = (Bound::Included(start), Bound::Unbounded);
-        let rows = self.store().table(table).range(self.raw(), &from);
-        let rows = rows.map_err(|error| self.store().lmdb_error(error))?;
-        Ok(rows
-            .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)))
-            .map(move |row| self.row(table, row)))
+        let rows = self.rows().between(table, start, after_prefix(&prefix).as_deref())?;
+        Ok(rows.map(move |row| self.row(table, row)))
+    }
+
+    /// Calls `visit` with the rows whose key lies from the first to before the second, in key order
+    /// or, `backwards`, the last first, until it returns false.
+    fn rows_between(
+        &self,
+        table: Table,
+        (from, end): (&[u8], &[u8]),
+        backwards: bool,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool>,
+    ) -> Result<()>
+    where
+        Self: Sized,
+    {
+        if from >= end {
+            return Ok(());
+        }
+        let rows = self.rows();
+        // Whether there is more to see.
+        let mut see = |row| {
+            let (key, payload) = self.row(table, row)?;
+            visit(key, payload)
+        };
+        if backwards {
+            for row in rows.between_backwards(table, from, Some(end))? {
+                if !see(row)? {
+                    break;
+                }
+            }
+        } else {
+            for row in rows.between(table, from, Some(end))? {
+                if !see(row)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Checks one row of an iteration.
     fn row<'t>(
         &self,
         table: Table,
-        row: heed::Result<(&'t [u8], &'t [u8])>,
+        row: Result<(&'t [u8], &'t [u8])>,
     ) -> Result<(&'t [u8], &'t [u8])> {
-        let (key, sealed) = row.map_err(|error| self.store().lmdb_error(error))?;
+        let (key, sealed) = row?;
         Ok((key, self.opened(table, key, sealed)?))
     }
 
@@ -183,11 +215,31 @@ pub trait ReadTxn {
         Ok((!hides).then_some(found))
     }
 
+    /// Calls `visit` with every id of a kind that is stored, in the order of their bytes, and where it
+    /// leads.
+    fn ids(
+        &self,
+        namespace: NamespaceId,
+        kind: Kind,
+        mut visit: impl FnMut(&str, Resolved) -> Result<()>,
+    ) -> Result<()>
+    where
+        Self: Sized,
+    {
+        let prefix = keys::id(namespace, kind, "");
+        for row in self.prefix(Table::Ids, &prefix)? {
+            let (key, payload) = row?;
+            let id = std::str::from_utf8(&key[prefix.len()..]).map_err(|_| Damaged("is no id"));
+            let id = self.located(Table::Ids, key, id)?;
+            visit(id, self.located(Table::Ids, key, Resolved::parse(payload))?)?;
+        }
+        Ok(())
+    }
+
     /// Whether an edge is not seen because one of its ends is not.
     fn hides_edge(&self, namespace: NamespaceId, edge: Slot) -> Result<bool> {
         let Some(hidden) = self.hidden(namespace) else { return Ok(false) };
-        let edge = self.edge(namespace, edge)?;
-        Ok(edge.is_some_and(|edge| hidden.has(edge.source) || hidden.has(edge.target)))
+        Ok(self.edge(namespace, edge)?.is_some_and(|edge| hidden.has_end(&edge)))
     }
 
     /// Whether a node is not seen.
@@ -251,9 +303,8 @@ pub trait ReadTxn {
         };
         let mut seen = |slot, payload: &[u8]| {
             // What cannot be read is for `visit` to say.
-            let hides = EdgeRecord::parse(payload)
-                .is_ok_and(|edge| hidden.has(edge.source) || hidden.has(edge.target));
-            hides || visit(slot, payload)
+            EdgeRecord::parse(payload).is_ok_and(|edge| hidden.has_end(&edge))
+                || visit(slot, payload)
         };
         self.slots_from(Table::Edges, namespace, first, &mut seen)
     }
@@ -269,9 +320,8 @@ pub trait ReadTxn {
         let start = keys::slot(namespace, first);
         for row in self.prefix_from(table, Key::new(namespace), &start)? {
             let (key, payload) = row?;
-            let slot = key.last_chunk::<4>().ok_or(Damaged("has a short key"));
-            let slot = Slot(u32::from_be_bytes(*self.located(table, key, slot)?));
-            if !visit(slot, payload) {
+            let slot = self.located(table, key, keys::last_u32(key))?;
+            if !visit(Slot(slot), payload) {
                 break;
             }
         }
@@ -310,14 +360,12 @@ pub trait ReadTxn {
         let hidden = self.hidden(namespace);
         for row in self.prefix(Table::Adjacency, &prefix)? {
             let (key, payload) = row?;
-            let edge_type = adjacency_type_of(key).ok_or(Damaged("has a short key"));
-            let edge_type = self.located(Table::Adjacency, key, edge_type)?;
+            let edge_type = Symbol(self.located(Table::Adjacency, key, keys::u32_at(key, 9))?);
             for neighbor in self.located(Table::Adjacency, key, adjacency::entries(payload))? {
-                let seen = match hidden {
-                    Some(hidden) => hidden.beyond(node, direction, edge_type, neighbor),
-                    None => Some(neighbor),
+                let Some(neighbor) = Hidden::seen(hidden, (node, direction, edge_type), neighbor)
+                else {
+                    continue;
                 };
-                let Some(neighbor) = seen else { continue };
                 if !visit(edge_type, neighbor) {
                     return Ok(());
                 }
@@ -344,23 +392,21 @@ pub trait ReadTxn {
             // The chunk that holds `after` may begin before it.
             Some(after) => {
                 let at = keys::adjacency(namespace, node, direction, edge_type, after);
-                let found = self.store().table(Table::Adjacency);
-                let found = found.get_lower_than_or_equal_to(self.raw(), &at);
-                match found.map_err(|error| self.store().lmdb_error(error))? {
+                match self.rows().at_or_before(Table::Adjacency, &at)? {
                     Some((key, _)) if key.starts_with(&prefix) => key.to_vec(),
                     _ => prefix.to_vec(),
                 }
             }
             None => prefix.to_vec(),
         };
+        let hidden = self.hidden(namespace);
         for row in self.prefix_from(Table::Adjacency, prefix, &start)? {
             let (key, payload) = row?;
             for neighbor in self.located(Table::Adjacency, key, adjacency::entries(payload))? {
-                let seen = match self.hidden(namespace) {
-                    Some(hidden) => hidden.beyond(node, direction, edge_type, neighbor),
-                    None => Some(neighbor),
+                let Some(neighbor) = Hidden::seen(hidden, (node, direction, edge_type), neighbor)
+                else {
+                    continue;
                 };
-                let Some(neighbor) = seen else { continue };
                 if after.is_none_or(|after| neighbor.edge > after) && !visit(neighbor) {
                     return Ok(());
                 }
@@ -383,19 +429,23 @@ pub trait ReadTxn {
         Self: Sized,
     {
         let prefix = keys::adjacency_type(namespace, node, direction, edge_type);
-        let end = before.unwrap_or(Slot(u32::MAX));
-        let end = keys::adjacency(namespace, node, direction, edge_type, end);
-        let chunks = (Bound::Included(&prefix[..]), Bound::Included(&end[..]));
-        let rows = self.store().table(Table::Adjacency).rev_range(self.raw(), &chunks);
-        for row in rows.map_err(|error| self.store().lmdb_error(error))? {
+        let end = match before {
+            // Nothing in a chunk comes before its key.
+            Some(before) => {
+                Some(keys::adjacency(namespace, node, direction, edge_type, before).to_vec())
+            }
+            None => after_prefix(&prefix),
+        };
+        let hidden = self.hidden(namespace);
+        let rows = self.rows().between_backwards(Table::Adjacency, &prefix, end.as_deref())?;
+        for row in rows {
             let (key, payload) = self.row(Table::Adjacency, row)?;
-            for neighbor in self.located(Table::Adjacency, key, adjacency::entries(payload))?.rev()
-            {
-                let seen = match self.hidden(namespace) {
-                    Some(hidden) => hidden.beyond(node, direction, edge_type, neighbor),
-                    None => Some(neighbor),
+            let entries = self.located(Table::Adjacency, key, adjacency::entries(payload))?;
+            for neighbor in entries.rev() {
+                let Some(neighbor) = Hidden::seen(hidden, (node, direction, edge_type), neighbor)
+                else {
+                    continue;
                 };
-                let Some(neighbor) = seen else { continue };
                 if before.is_none_or(|before| neighbor.edge < before) && !visit(neighbor) {
                     return Ok(());
                 }
@@ -423,261 +473,7 @@ pub trait ReadTxn {
         Ok(last)
     }
 
-    // ---- embeddings
-
-    /// All spaces.
-    fn spaces(&self) -> Result<Vec<(SpaceId, SpaceRecord)>> {
-        let prefix = Key::new(NamespaceId::SYSTEM).u8(meta::SPACE);
-        let mut out = Vec::new();
-        for row in self.prefix(Table::Meta, &prefix)? {
-            let (key, payload) = row?;
-            let id = key.last_chunk::<2>().ok_or(Damaged("has a short key"));
-            let id = u16::from_be_bytes(*self.located(Table::Meta, key, id)?);
-            out.push((SpaceId(id), self.located(Table::Meta, key, SpaceRecord::parse(payload))?));
-        }
-        Ok(out)
-    }
-
-    /// The space used when none is named.
-    fn default_space(&self) -> Result<Option<SpaceId>> {
-        let key = Key::new(NamespaceId::SYSTEM).u8(meta::DEFAULT_SPACE);
-        let Some(payload) = self.get(Table::Meta, &key)? else { return Ok(None) };
-        let id = payload.try_into().map_err(|_| Damaged("has no number"));
-        self.located(Table::Meta, &key, id).map(|id| Some(SpaceId(u16::from_be_bytes(id))))
-    }
-
-    /// One vector.
-    fn embedding(
-        &self,
-        namespace: NamespaceId,
-        space: SpaceId,
-        node: Slot,
-        part: u16,
-    ) -> Result<Option<EmbeddingRecord<'_>>> {
-        let key = keys::embedding(namespace, space, node, part);
-        let Some(payload) = self.get(Table::Embeddings, &key)? else { return Ok(None) };
-        self.located(Table::Embeddings, &key, EmbeddingRecord::parse(payload)).map(Some)
-    }
-
-    /// All parts of a node's embedding.
-    fn embeddings_of(
-        &self,
-        namespace: NamespaceId,
-        space: SpaceId,
-        node: Slot,
-    ) -> Result<Vec<(u16, EmbeddingRecord<'_>)>> {
-        let mut out = Vec::new();
-        for row in self.prefix(Table::Embeddings, &keys::embedding_node(namespace, space, node))? {
-            let (key, payload) = row?;
-            out.push((
-                self.located(Table::Embeddings, key, embedding_part(key))?,
-                self.located(Table::Embeddings, key, EmbeddingRecord::parse(payload))?,
-            ));
-        }
-        Ok(out)
-    }
-
-    /// Calls `visit` with every vector of a space.
-    fn scan_embeddings(
-        &self,
-        namespace: NamespaceId,
-        space: SpaceId,
-        mut visit: impl FnMut(Slot, u16, EmbeddingRecord<'_>) -> Result<()>,
-    ) -> Result<()>
-    where
-        Self: Sized,
-    {
-        let prefix = Key::new(namespace).u16(space.0);
-        for row in self.prefix(Table::Embeddings, &prefix)? {
-            let (key, payload) = row?;
-            let node = key.get(6..10).and_then(|bytes| bytes.try_into().ok());
-            let node =
-                self.located(Table::Embeddings, key, node.ok_or(Damaged("has a short key")))?;
-            let part = self.located(Table::Embeddings, key, embedding_part(key))?;
-            let record = self.located(Table::Embeddings, key, EmbeddingRecord::parse(payload))?;
-            visit(Slot(u32::from_be_bytes(node)), part, record)?;
-        }
-        Ok(())
-    }
-
-    /// A node whose vector was computed from a text with this hash.
-    fn embedding_of_text(
-        &self,
-        namespace: NamespaceId,
-        space: SpaceId,
-        content: ContentHash,
-    ) -> Result<Option<Slot>> {
-        let prefix = Key::new(namespace).u16(space.0).bytes(&content.0);
-        match self.prefix(Table::Hashes, &prefix)?.next() {
-            Some(row) => {
-                let (key, _) = row?;
-                let slot = key.last_chunk::<4>().ok_or(Damaged("has a short key"));
-                let slot = self.located(Table::Hashes, key, slot)?;
-                Ok(Some(Slot(u32::from_be_bytes(*slot))))
-            }
-            None => Ok(None),
-        }
-    }
-
-    // ---- postings, work, changes
-
-    /// Calls `visit` with every container of a value.
-    fn containers(
-        &self,
-        namespace: NamespaceId,
-        index: IndexId,
-        value: &[u8],
-        mut visit: impl FnMut(Container<'_>) -> bool,
-    ) -> Result<()>
-    where
-        Self: Sized,
-    {
-        let prefix = postings::value_key(namespace, index, value);
-        for row in self.prefix(Table::Postings, &prefix)? {
-            let (key, payload) = row?;
-            // A longer key belongs to another value that begins alike.
-            if key.len() != prefix.len() + 4 {
-                continue;
-            }
-            if !visit(self.located(Table::Postings, key, Container::parse(key, payload))?) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Calls `visit` with every value of an index and each of its containers, until it returns false.
-    fn index_values(
-        &self,
-        namespace: NamespaceId,
-        index: IndexId,
-        mut visit: impl FnMut(&[u8], Container<'_>) -> bool,
-    ) -> Result<()>
-    where
-        Self: Sized,
-    {
-        let prefix = postings::value_key(namespace, index, &[]);
-        for row in self.prefix(Table::Postings, &prefix)? {
-            let (key, payload) = row?;
-            let container = self.located(Table::Postings, key, Container::parse(key, payload))?;
-            let value = key.get(prefix.len()..key.len() - 4).ok_or(Damaged("has a short key"));
-            if !visit(self.located(Table::Postings, key, value)?, container) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a slot is in a posting.
-    fn posted(
-        &self,
-        namespace: NamespaceId,
-        index: IndexId,
-        value: &[u8],
-        slot: Slot,
-    ) -> Result<bool> {
-        let key = postings::container_key(namespace, index, value, slot);
-        let Some(payload) = self.get(Table::Postings, &key)? else { return Ok(false) };
-        let container = self.located(Table::Postings, &key, Container::parse(&key, payload))?;
-        Ok(container.slots().any(|found| found == slot.0))
-    }
-
-    /// Calls `visit` with the containers of nodes for which work of one kind waits, namespace by
-    /// namespace, until it returns false.
-    fn pending(
-        &self,
-        artefact: u8,
-        mut visit: impl FnMut(NamespaceId, Container<'_>) -> bool,
-    ) -> Result<()>
-    where
-        Self: Sized,
-    {
-        let prefix = postings::value_key(NamespaceId::SYSTEM, IndexId::PENDING, &[artefact]);
-        for row in self.prefix(Table::Postings, &prefix)? {
-            let (key, payload) = row?;
-            let namespace = key.get(9..13).and_then(|bytes| bytes.try_into().ok());
-            let namespace = namespace.ok_or(Damaged("has a short key"));
-            let namespace = self.located(Table::Postings, key, namespace)?;
-            let container = self.located(Table::Postings, key, Container::parse(key, payload))?;
-            if !visit(NamespaceId(u32::from_be_bytes(namespace)), container) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// What is known of work that has failed.
-    fn work(&self, namespace: NamespaceId, slot: Slot, artefact: u8) -> Result<Option<WorkRecord>> {
-        let key = keys::slot(namespace, slot).u8(artefact);
-        let Some(payload) = self.get(Table::Work, &key)? else { return Ok(None) };
-        self.located(Table::Work, &key, WorkRecord::parse(payload)).map(Some)
-    }
-
-    /// Calls `visit` with all work that has failed.
-    fn scan_work(
-        &self,
-        mut visit: impl FnMut(NamespaceId, Slot, u8, WorkRecord) -> Result<()>,
-    ) -> Result<()>
-    where
-        Self: Sized,
-    {
-        let rows = self.store().table(Table::Work).iter(self.raw());
-        for row in rows.map_err(|error| self.store().lmdb_error(error))? {
-            let (key, payload) = self.row(Table::Work, row)?;
-            let parts: Result<[u8; 9], _> = key.try_into();
-            let parts = parts.map_err(|_| Damaged("has a key of the wrong length"));
-            let [a, b, c, d, e, f, g, h, artefact] = self.located(Table::Work, key, parts)?;
-            let namespace = NamespaceId(u32::from_be_bytes([a, b, c, d]));
-            let slot = Slot(u32::from_be_bytes([e, f, g, h]));
-            let record = self.located(Table::Work, key, WorkRecord::parse(payload))?;
-            visit(namespace, slot, artefact, record)?;
-        }
-        Ok(())
-    }
-
-    // ---- what expires
-
-    /// Calls `visit` with the nodes of a namespace that expire from a time on, in the order of time,
-    /// until it returns false.
-    fn expiries(
-        &self,
-        namespace: NamespaceId,
-        from: i64,
-        mut visit: impl FnMut(i64, Slot) -> bool,
-    ) -> Result<()>
-    where
-        Self: Sized,
-    {
-        let start = keys::expiry(namespace, from, Slot(0));
-        for row in self.prefix_from(Table::Expiry, Key::new(namespace), &start)? {
-            let (key, _) = row?;
-            let parts = keys::parse_expiry(key).ok_or(Damaged("has a key of the wrong length"));
-            let (_, at, node) = self.located(Table::Expiry, key, parts)?;
-            if !visit(at, node) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// The namespaces that have nodes which expire, each with the earliest time.
-    fn first_expiries(&self) -> Result<Vec<(NamespaceId, i64)>> {
-        let mut out = Vec::new();
-        let mut next = Some(NamespaceId::SYSTEM);
-        while let Some(namespace) = next {
-            let key = Key::new(namespace);
-            let found = self.store().table(Table::Expiry);
-            let found = found.get_greater_than_or_equal_to(self.raw(), &key);
-            let Some((key, _)) = found.map_err(|error| self.store().lmdb_error(error))? else {
-                break;
-            };
-            let parts = keys::parse_expiry(key).ok_or(Damaged("has a key of the wrong length"));
-            let (namespace, at, _) = self.located(Table::Expiry, key, parts)?;
-            out.push((namespace, at));
-            next = namespace.0.checked_add(1).map(NamespaceId);
-        }
-        Ok(out)
-    }
+    // ---- changes
 
     /// Calls `visit` with every change after `after`, in order, until it returns false. A change of a
     /// kind that only a later version knows is `None`.
@@ -702,16 +498,6 @@ pub trait ReadTxn {
         }
         Ok(())
     }
-}
-
-fn adjacency_type_of(key: &[u8]) -> Option<Symbol> {
-    let bytes = key.get(9..13)?.try_into().ok()?;
-    Some(Symbol(u32::from_be_bytes(bytes)))
-}
-
-fn embedding_part(key: &[u8]) -> Read<u16> {
-    let bytes = key.last_chunk::<2>().ok_or(Damaged("has a short key"))?;
-    Ok(u16::from_be_bytes(*bytes))
 }
 
 /// Where a user id leads.
