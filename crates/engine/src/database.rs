@@ -360,6 +360,8 @@ impl Database {
         if self.handle.read_only {
             return Err(Error::ReadOnly { path: self.path().to_owned() });
         }
+        // What they see must not be overwritten, so the file would grow for them.
+        engine.pins.end_expired(&engine.store);
         let names = engine.names;
         let value = engine.store.write(move |txn| job(txn, &names))?;
         engine.expiry_worker.notify();

@@ -127,7 +127,10 @@ fn too_short(path: &Path, length: u64, needed: u64) -> Error {
 
 /// A database that was published has its data file: an empty one must never take its place.
 pub(crate) fn require_data(path: &Path) -> Result<()> {
-    let size = fs::metadata(path).map_or(0, |m| m.len());
+    let size = match fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        told => told.map_err(|e| io_error(path, "check the length", &e))?.len(),
+    };
     if size >= 2 * MIN_PAGE {
         return Ok(());
     }

@@ -474,6 +474,26 @@ pub(crate) fn sync_file(path: &Path) -> std::io::Result<u64> {
     Ok(file.metadata()?.len())
 }
 
+/// The length beyond which this process may let no file grow, where there is such a limit.
+pub(crate) fn file_size_limit() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        let mut limit = std::mem::MaybeUninit::<libc::rlimit>::uninit();
+        // SAFETY: the struct is only read after the call has filled it.
+        #[allow(unsafe_code)]
+        let limit = unsafe {
+            if libc::getrlimit(libc::RLIMIT_FSIZE, limit.as_mut_ptr()) != 0 {
+                return None;
+            }
+            limit.assume_init()
+        };
+        #[allow(clippy::unnecessary_cast)]
+        return (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as u64);
+    }
+    #[cfg(not(unix))]
+    None
+}
+
 /// Makes new and renamed entries of a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]

@@ -36,6 +36,13 @@ pub(crate) struct GroupWriter {
     poisoned: AtomicBool,
 }
 
+impl GroupWriter {
+    /// Whether what the disk holds is unknown.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+}
+
 struct Request {
     job: Mutex<Job>,
     outcome: Mutex<Option<Result<()>>>,
@@ -142,7 +149,7 @@ impl Store {
         base: &mut Option<Arc<View>>,
         group: &[Arc<Request>],
     ) -> Result<(), GroupError> {
-        if self.writer.poisoned.load(Ordering::Acquire) {
+        if self.writer.is_poisoned() {
             return Err(GroupError::Failed(Error::StorageError {
                 path: self.path().to_owned(),
                 detail: "an earlier write failed to reach the disk; nothing is accepted until the \
@@ -151,6 +158,7 @@ impl Store {
             }));
         }
         let _inside = Inside::enter(self);
+        self.require_whole_file().map_err(GroupError::Failed)?;
         let lmdb = |error| match error {
             heed::Error::Mdb(heed::MdbError::MapFull) => GroupError::MapFull,
             other => GroupError::Failed(self.lmdb_error(other)),
@@ -159,7 +167,7 @@ impl Store {
             Some(view) => view,
             None => self.page_file.newest().map_err(GroupError::Failed)?,
         };
-        self.page_file.reserve(&before).map_err(GroupError::Failed)?;
+        self.page_file.prepare(&before).map_err(GroupError::Failed)?;
         let mut outer = self.env.write_txn().map_err(lmdb)?;
         let mut state = GroupState::load(self, &before).map_err(GroupError::Failed)?;
         let mut outcomes = Vec::with_capacity(group.len());
@@ -207,13 +215,22 @@ impl Store {
         if matches!(error, heed::Error::Mdb(heed::MdbError::MapFull)) {
             return GroupError::MapFull;
         }
+        // Whatever the reason was, a full disk too: LMDB neither reads nor writes any more.
+        if matches!(self.env.read_txn(), Err(heed::Error::Mdb(heed::MdbError::Panic))) {
+            return self.poison(Error::StorageError {
+                path: self.path().to_owned(),
+                detail: format!(
+                    "the meta page of a commit could not be written: {error}; whether it is stored \
+                     shows when the database is opened again"
+                ),
+            });
+        }
         let mut error = self.lmdb_error(error);
         // LMDB reports a short write as an input/output error; nothing of it is in use.
-        if matches!(error, Error::StorageError { .. }) && self.disk_is_full() {
-            error = Error::StorageFull {
-                path: self.path().to_owned(),
-                detail: "the file system is full; free some space".into(),
-            };
+        if matches!(error, Error::StorageError { .. })
+            && let Ok(Some(detail)) = self.why_full()
+        {
+            error = Error::StorageFull { path: self.path().to_owned(), detail };
         }
         if matches!(error, Error::StorageFull { .. }) {
             return GroupError::Failed(error);

@@ -151,12 +151,12 @@ impl PageFile {
         self.cover(&View::new(pages, found)).map(drop)
     }
 
-    /// Before a commit: there is room for the sums of what it writes.
-    pub(crate) fn reserve(&self, state: &View) -> Result<()> {
-        match &state.pages.sums {
-            Some(sums) => sums.reserve(state.meta.last_page + AHEAD),
-            None => Ok(()),
-        }
+    /// Before a commit on top of a state: there is room for the sums of what it writes.
+    pub(crate) fn prepare(&self, state: &View) -> Result<()> {
+        let sums = state.pages.sums()?;
+        sums.reserve(state.meta.last_page + AHEAD)?;
+        sums.intend(state.meta.transaction + 1);
+        Ok(())
     }
 
     /// After a commit: the sums cover what it wrote. The state that it left.
@@ -250,13 +250,14 @@ impl Pages {
             self.sum_all(&newest)?;
         } else {
             self.check_metas()?;
-            if covered != newest.transaction {
-                let before = self.state(covered);
-                let before = before.ok_or_else(|| self.foreign_sums(covered, &newest))?;
-                self.cover(&before, &newest)?;
-            }
+            let before = self.state(covered);
+            let before = before.ok_or_else(|| self.foreign_sums(covered, &newest))?;
+            self.cover(&before, &newest)?;
         }
-        check_writer(self, &newest)
+        check_writer(self, &newest)?;
+        // LMDB makes tables that are not there yet when it opens the file.
+        sums.intend(newest.transaction + 1);
+        Ok(())
     }
 
     /// The meta pages are those that the sums were made of, or one commit later.
@@ -268,11 +269,14 @@ impl Pages {
                 self.newest().ok_or_else(|| self.damaged(0, Damaged("is no meta page")))?;
             let covered = sums.covered();
             let page = (covered & 1) as usize;
-            let right = self.meta_sums()[page] == sums.meta(page)
-                && (newest.transaction == covered || newest.transaction == covered + 1)
-                // The other one is the state before, unless it is later than the sums.
-                && (newest.transaction != covered || self.meta_sums()[1 - page] == sums.meta(1 - page));
-            if right {
+            let found = self.meta_sums();
+            let is_right = |page: usize| found[page] == sums.meta(page);
+            // A commit that was begun may have left the other one in any way.
+            let begun_next = sums.intent() == covered + 1;
+            let agrees = is_right(page)
+                && (newest.transaction == covered && (begun_next || is_right(1 - page))
+                    || newest.transaction == covered + 1 && begun_next);
+            if agrees {
                 return Ok(());
             }
             // A writer may be between a commit and its sums.

@@ -38,6 +38,7 @@ mod at {
     pub(super) const METAS: usize = 24;
     pub(super) const IN_USE: usize = 32;
     pub(super) const BOOT: usize = 40;
+    pub(super) const INTENT: usize = 56;
 }
 
 /// The sum of a page; never 0, which stands for none.
@@ -157,6 +158,7 @@ impl Sums {
 
     /// All is on the disk.
     pub(super) fn end_use(&self) -> Result<()> {
+        self.intend(self.covered());
         self.sync()?;
         self.number(at::IN_USE).store(0, Ordering::Release);
         self.sync()
@@ -174,6 +176,16 @@ impl Sums {
     /// The transaction whose pages the sums cover.
     pub(super) fn covered(&self) -> u64 {
         u64::from_le(self.long(at::COVERED).load(Ordering::Acquire))
+    }
+
+    /// The transaction that was last begun to be committed.
+    pub(super) fn intent(&self) -> u64 {
+        u64::from_le(self.long(at::INTENT).load(Ordering::Acquire))
+    }
+
+    /// This transaction may be committed from here on.
+    pub(super) fn intend(&self, transaction: u64) {
+        self.long(at::INTENT).store(transaction.to_le(), Ordering::Release);
     }
 
     /// The sum of a meta page, 0 or 1.

@@ -116,7 +116,7 @@ impl Store {
             // Dropped in this order: the transaction ends inside the gate.
             let (inside, txn) = self.begin_read()?;
             let taken = Instant::now();
-            self.data_file.require_pages(taken, || self.env.info().last_page_number)?;
+            self.require_whole_file()?;
             // Two commits since the transaction began leave no trace of its state: then a newer one.
             if let Some(view) = self.page_file.view(txn.id() as u64)? {
                 std::mem::forget(inside);
@@ -135,9 +135,21 @@ impl Store {
                 self.adopt_map_size()?;
                 begin()
             }
+            // Of processes that were killed, perhaps; it may be that nobody writes, who would look.
+            (inside, Err(heed::Error::Mdb(heed::MdbError::ReadersFull)))
+                if self.env.clear_stale_readers().is_ok_and(|found| found > 0) =>
+            {
+                drop(inside);
+                begin()
+            }
             other => other,
         };
         Ok((inside, txn.map_err(|error| self.lmdb_error(error))?))
+    }
+
+    /// No page of the newest commit lies beyond the end of the file; looked at now and then.
+    pub(crate) fn require_whole_file(&self) -> Result<()> {
+        self.data_file.require_pages(Instant::now(), || self.env.info().last_page_number)
     }
 
     /// After a commit: no page of it lies beyond the end of the file.
@@ -186,7 +198,7 @@ impl Store {
         // A group that is being written ends first.
         let _leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if lock.is_some() && !self.read_only && !self.forked() {
+        if lock.is_some() && !self.read_only && !self.forked() && !self.writer.is_poisoned() {
             // The sums lag or are not marked as whole if this fails: the next opening finds out.
             let _marked = self.page_file.end_use();
         }
@@ -227,10 +239,17 @@ impl Store {
         Error::Corruption { path: self.path.clone(), object, detail: damaged.0.into() }
     }
 
-    /// Whether the disk has less room than a small commit needs.
-    pub(crate) fn disk_is_full(&self) -> bool {
+    /// Why the file has less room to grow than a small commit needs, if it has.
+    pub(crate) fn why_full(&self) -> Result<Option<String>> {
         const SMALL: u64 = 1 << 20;
-        platform::free_space(self.data_file.path()).is_some_and(|free| free < SMALL)
+        if platform::free_space(self.data_file.path()).is_some_and(|free| free < SMALL) {
+            return Ok(Some("the file system is full; free some space".into()));
+        }
+        let length = self.file_size()?;
+        let limit = platform::file_size_limit().filter(|limit| *limit < length + SMALL);
+        Ok(limit.map(|limit| {
+            format!("no file may grow beyond {limit} bytes; raise the limit (ulimit -f)")
+        }))
     }
 
     pub(crate) fn lmdb_error(&self, error: heed::Error) -> Error {
@@ -303,6 +322,12 @@ pub(crate) fn map_lmdb(data_file: &Path, error: heed::Error) -> Error {
         heed::Error::Mdb(M::Corrupted | M::PageNotFound | M::Invalid | M::VersionMismatch) => {
             Error::Corruption { path, object: "the store".into(), detail: error.to_string() }
         }
+        heed::Error::Mdb(M::Panic) => Error::StorageError {
+            path,
+            detail: "the meta page of an earlier commit could not be written; nothing is read or \
+                     written until the database is opened again"
+                .into(),
+        },
         heed::Error::EnvAlreadyOpened => Error::StorageError {
             path,
             detail: "a call or snapshot of an earlier handle still holds it open in this process; \

@@ -107,6 +107,7 @@ impl Store {
             let size = first_map_size(&data_file, options);
             cannot_open(&data_file, size, options.read_only, error)
         })?;
+        env.clear_stale_readers().map_err(|e| map_lmdb(&data_file, e))?;
         let tables = open_tables(&env, &directory, options.read_only)?;
         if !options.read_only {
             if !current.is_published() && has_data(&env, &tables, &data_file)? {
@@ -114,7 +115,6 @@ impl Store {
                 return Err(Current::lost(&path, &generation));
             }
             current.publish(&path)?;
-            env.clear_stale_readers().map_err(|e| map_lmdb(&data_file, e))?;
         }
         let page_file = match found {
             Some(pages) => pages,
