@@ -185,6 +185,13 @@ def test_search(imported, path):
     none = search("submarine", "--legs", "text", "--profile", "plain")
     assert (none.stdout, none.stderr) == ("", "nothing found\n")
     with EmbeddedDB(path, ml=None) as db:
+        old = db.remember("The submarine is yellow")
+        db.remember("It is green", supersedes=old)
+    by_words = ("submarine", "--legs", "text", "--json")
+    assert json.loads(search(*by_words).stdout)["results"] == []
+    [found] = json.loads(search(*by_words, "--superseded").stdout)["results"]
+    assert found["id"] == old.id
+    with EmbeddedDB(path, ml=None) as db:
         db.namespace("other").create_message("c", "An airship", id="far")
     far = search("airship", "--legs", "text", "--namespace", "other", "--json")
     assert [each["id"] for each in json.loads(far.stdout)["results"]] == ["far"]

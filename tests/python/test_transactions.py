@@ -180,9 +180,10 @@ def test_a_transaction_works_inside_its_block_only(accounts):
 
 
 def test_what_was_read_in_a_transaction_says_that_it_ended(accounts):
-    with accounts.transaction() as tx:
-        chat = tx.create_node({"label": "Chat"})
+    chat = accounts.create_chat()
+    with pytest.raises(ZeroDivisionError), accounts.transaction() as tx:
         inside = tx.get_node(chat)
+        raise ZeroDivisionError
     inside["mood"] = "calm"
     with pytest.raises(InvalidInput, match=r"has ended\. Read an object .* again"):
         inside.save()
@@ -205,11 +206,13 @@ def test_models_read_in_a_transaction_save_in_it(accounts):
         inside.title = "inside"
         inside.save()
         assert tx.get_node("chat").title == "inside"
+        inside.add_message("inside")
         with pytest.raises(InvalidInput, match="transaction"):
-            inside.add_message("outside")
+            inside.context()
         raise ZeroDivisionError
     chat.refresh()
     assert chat.title == "before"
+    assert list(chat.messages()) == []
 
 
 def test_a_chat_read_in_a_transaction_gives_its_messages(accounts):

@@ -200,20 +200,16 @@ impl Going {
     /// What is not seen, with the ends of chains that close up over it.
     fn hidden<T: ReadTxn>(&self, look: &Look<'_, T>) -> Result<Hidden> {
         let (chain, mut bridges) = (look.names.next, HashMap::new());
-        let last = |slot, direction| -> Result<Option<Slot>> {
-            let end = look.txn.last_neighbor(look.namespace, slot, direction, chain)?;
-            Ok(end.map(|end| end.node))
-        };
         for first in &self.closing {
-            let Some(before) = last(Slot(first), Direction::In)? else { continue };
+            let Some(before) = look.beside(Slot(first), Direction::In)? else { continue };
             if self.gone.contains(before.0) {
                 continue;
             }
-            let mut next = last(Slot(first), Direction::Out)?;
+            let mut next = look.beside(Slot(first), Direction::Out)?;
             // Users may tie chains into rings.
             let mut steps = self.closing.len();
             while let Some(slot) = next.filter(|slot| steps > 0 && self.closing.contains(slot.0)) {
-                next = last(slot, Direction::Out)?;
+                next = look.beside(slot, Direction::Out)?;
                 steps -= 1;
             }
             if let Some(after) = next.filter(|after| !self.gone.contains(after.0)) {

@@ -368,7 +368,7 @@ impl Views {
         for slot in slots {
             let slot = Slot(slot);
             let Some(node) = snapshot.node(*namespace, slot)? else { continue };
-            if let Some(message) = recipes.session_message(&self.names, &node)? {
+            if let Some(message) = recipes.session_message(&self.names, snapshot, &node)? {
                 let words = text.length(slot, *lsn).unwrap_or(0);
                 sessions.upsert(slot, Message { words, ..message });
             }
@@ -445,7 +445,7 @@ impl Views {
             }
             let Some(sessions) = &mut loaded.sessions else { continue };
             let message = match &node {
-                Some(node) => loaded.recipes.session_message(&self.names, node)?,
+                Some(node) => loaded.recipes.session_message(&self.names, snapshot, node)?,
                 None => None,
             };
             match message {

@@ -94,6 +94,9 @@ def search(
     question: Annotated[str, typer.Argument(help="A question in plain words.")],
     chat: Annotated[list[str] | None, typer.Option(help="Only messages of this chat.")] = None,
     profile: Annotated[Profiles, typer.Option(help="How to rank.")] = Profiles.auto,
+    superseded: Annotated[
+        bool, typer.Option("--superseded", help="Find facts too whose place others took.")
+    ] = False,
     legs: Ranking = Legs.both,
     limit: Most = 10,
     namespace: Namespace = None,
@@ -107,7 +110,12 @@ def search(
         _check_model(database, legs)
         try:
             results = database.search(
-                question, chat or None, limit, profile.value, weights=WEIGHTS[legs]
+                question,
+                chat or None,
+                limit,
+                profile.value,
+                weights=WEIGHTS[legs],
+                superseded=superseded,
             )
         except NotFound as error:
             hint = "Find the ids of chats with: embedded-db query --label Chat"

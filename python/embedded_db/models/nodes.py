@@ -144,8 +144,17 @@ class StoredModel(BaseModel, metaclass=Declaring):
         return found
 
     def _bind(self, owner: Owner, record: Node | Edge) -> None:
-        self._owner = owner
         self._record = record
+        self._owner = owner._hold(self)
+
+    def _record_held(self) -> Node | Edge | None:
+        record: Node | Edge | None = self._record
+        return record
+
+    def _go_over(self, owner: Owner, record: Node | Edge | None) -> None:
+        self._owner = owner
+        if record is not None:
+            self._record = record
 
     def _reload(self, other: Self) -> None:
         """Take over what another object of the same record holds."""

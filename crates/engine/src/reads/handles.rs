@@ -8,6 +8,7 @@ use embedded_db_indexing::graph::Artefact;
 use embedded_db_query::{AsOf, Guard, Reach};
 use embedded_db_storage::{ReadTxn, Snapshot};
 
+use crate::chats::{Begin, Messages};
 use crate::database::{Database, Engine};
 use crate::indexes::DeclaredLabel;
 use crate::objects::{Edge, Embedding, Node, Path};
@@ -172,6 +173,25 @@ macro_rules! forward_reads {
                 limit: usize,
             ) -> Result<Page<Node>> {
                 self.$reader(|reader| reader.neighbors(id, types, direction, times, after, limit))
+            }
+
+            /// Messages of a chat in order, or the newest first.
+            pub fn messages(
+                &self,
+                chat_id: &str,
+                begin: Begin<'_>,
+                newest_first: bool,
+                limit: usize,
+            ) -> Result<Messages> {
+                self.$reader(|reader| reader.messages(chat_id, begin, newest_first, limit))
+            }
+
+            /// The place of a message in a chat, if it is there.
+            pub fn place_in_chat(&self, chat_id: &str, message: &str) -> Result<Option<u32>> {
+                self.$reader(|reader| {
+                    let place = reader.place_in(chat_id, message, true, |_| true)?;
+                    Ok(place.map(|place| place.0))
+                })
             }
 
             /// Edges of a node.

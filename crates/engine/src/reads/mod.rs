@@ -67,7 +67,7 @@ impl Reader<'_> {
         edge.ok_or_else(|| self.missing_edge(slot))
     }
 
-    fn missing_edge(&self, slot: Slot) -> Error {
+    pub(crate) fn missing_edge(&self, slot: Slot) -> Error {
         Error::Corruption {
             path: self.engine.store.path().to_owned(),
             object: format!("the edge in {slot:?}"),

@@ -30,18 +30,7 @@ impl Reader<'_> {
     ) -> Result<Page<(Slot, Slot)>> {
         let node = self.snapshot.require_node(self.namespace, id)?;
         let after = after.map(parse_cursor).transpose()?;
-        let types = match types {
-            Some(names) => {
-                let mut symbols = Vec::new();
-                for name in names {
-                    symbols.extend(self.snapshot.symbol(name)?);
-                }
-                symbols.sort_unstable();
-                symbols.dedup();
-                symbols.into_iter().map(Some).collect()
-            }
-            None => vec![None],
-        };
+        let types = self.types(types)?;
         let mut items = Vec::new();
         let (mut last, mut more, mut failed) = (None, false, None);
         for direction in direction.directions() {
@@ -81,22 +70,17 @@ impl Reader<'_> {
         Ok(Page { items, next })
     }
 
-    /// Ids of the nodes that chains lead to over what has expired: there are no edges to them yet.
-    pub(crate) fn bridged(
-        &self,
-        id: &str,
-        types: Option<&[String]>,
-        direction: Reach,
-    ) -> Result<Vec<String>> {
-        let Some(hidden) = self.snapshot.hidden(self.namespace) else { return Ok(Vec::new()) };
-        let chain = self.snapshot.symbol_name(hidden.chain)?;
-        if types.is_some_and(|types| types.iter().all(|name| **name != *chain)) {
-            return Ok(Vec::new());
+    /// The types of edges that are asked for, in their order, as far as there are edges of them; one
+    /// `None` for all.
+    pub(crate) fn types(&self, names: Option<&[String]>) -> Result<Vec<Option<Symbol>>> {
+        let Some(names) = names else { return Ok(vec![None]) };
+        let mut symbols = Vec::new();
+        for name in names {
+            symbols.extend(self.snapshot.symbol(name)?);
         }
-        let node = self.snapshot.require_node(self.namespace, id)?;
-        let ends =
-            direction.directions().iter().filter_map(|way| hidden.bridges.get(&(node, *way)));
-        ends.map(|end| self.node_at(*end)?.id()).collect()
+        symbols.sort_unstable();
+        symbols.dedup();
+        Ok(symbols.into_iter().map(Some).collect())
     }
 
     /// Whether an edge among the neighbours counts at a time.

@@ -25,25 +25,16 @@ impl GraphWriter<'_, '_> {
         version: u64,
         times: (i64, i64),
     ) -> Result<(String, Slot)> {
-        if draft.labels.is_empty() {
-            let none = Error::InvalidInput("a node needs at least one label; give labels".into());
-            return Err(none.of_field("labels"));
-        }
+        draft.check()?;
         let mut labels = Vec::with_capacity(draft.labels.len());
         for label in &draft.labels {
-            names::check("a label", label).map_err(|error| error.of_field("labels"))?;
             let symbol = self.txn.intern(label)?;
             if !labels.contains(&symbol) {
                 labels.push(symbol);
             }
         }
-        let id = match &draft.id {
-            Some(id) => {
-                names::check("a node id", id).map_err(|error| error.of_field("id"))?;
-                id.clone()
-            }
-            None => clock::new_id(&names::snake_case(&draft.labels[0])),
-        };
+        let made = || clock::new_id(&names::snake_case(&draft.labels[0]));
+        let id = draft.id.clone().unwrap_or_else(made);
         // What has the id may have expired.
         self.resolve(Kind::Node, &id)?;
         let properties = self.encode(&draft.properties)?;
@@ -66,6 +57,7 @@ impl GraphWriter<'_, '_> {
         let node = self.node(slot)?;
         let old = node.properties.as_bytes().to_vec();
         let text = recipes.embedded_text(self.names, &node)?;
+        let told = self.names.told_text(&node)?;
         let found_by = self.entity_key(&node)?;
         let properties = self.merge(&old, changes)?;
         self.check_chat(slot, &properties)?;
@@ -73,12 +65,15 @@ impl GraphWriter<'_, '_> {
         self.post_properties(slot, Some(&old), Some(&properties))?;
         let now_found_by = self.entity_key(&self.node(slot)?)?;
         self.move_posting(IndexId::ENTITY_KEY, slot, found_by, now_found_by)?;
-        if recipes.embedded_text(self.names, &self.node(slot)?)? != text {
+        let node = self.node(slot)?;
+        let is_another_text = recipes.embedded_text(self.names, &node)? != text;
+        let is_told_otherwise = self.names.told_text(&node)? != told;
+        if is_another_text {
             self.retract_derived(slot)?;
             self.text_changed(slot)?;
-            if self.is_labelled(slot, self.names.message)? {
-                self.retract_summaries(slot)?;
-            }
+        }
+        if is_told_otherwise {
+            self.retract_summaries(slot)?;
         }
         Ok(())
     }

@@ -47,8 +47,11 @@ impl GraphWriter<'_, '_> {
         self.look().made_summaries(chat)
     }
 
-    /// The summaries of the chats that contain a message are due.
+    /// The summaries of the chats that contain a message are due, if they may tell it.
     pub fn mark_summary(&mut self, message: Slot) -> Result<()> {
+        if self.names.told_text(&self.node(message)?)?.is_none() {
+            return Ok(());
+        }
         for chat in self.targets(message, Direction::In, self.names.contains)? {
             if self.is_labelled(chat, self.names.chat)? {
                 self.mark(Artefact::Summary, chat)?;

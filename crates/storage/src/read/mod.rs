@@ -415,6 +415,45 @@ pub trait ReadTxn {
         Ok(())
     }
 
+    /// The neighbours of one type whose edges come before `before`, newest first.
+    fn neighbors_before(
+        &self,
+        namespace: NamespaceId,
+        node: Slot,
+        direction: Direction,
+        edge_type: Symbol,
+        before: Option<Slot>,
+        mut visit: impl FnMut(Neighbor) -> bool,
+    ) -> Result<()>
+    where
+        Self: Sized,
+    {
+        let prefix = keys::adjacency_type(namespace, node, direction, edge_type);
+        let end = match before {
+            // Nothing in a chunk comes before its key.
+            Some(before) => {
+                Some(keys::adjacency(namespace, node, direction, edge_type, before).to_vec())
+            }
+            None => after_prefix(&prefix),
+        };
+        let hidden = self.hidden(namespace);
+        let rows = self.rows().between_backwards(Table::Adjacency, &prefix, end.as_deref())?;
+        for row in rows {
+            let (key, payload) = self.row(Table::Adjacency, row)?;
+            let entries = self.located(Table::Adjacency, key, adjacency::entries(payload))?;
+            for neighbor in entries.rev() {
+                let Some(neighbor) = Hidden::seen(hidden, (node, direction, edge_type), neighbor)
+                else {
+                    continue;
+                };
+                if before.is_none_or(|before| neighbor.edge < before) && !visit(neighbor) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The neighbour at the end of the newest edge of a type.
     fn last_neighbor(
         &self,
@@ -426,23 +465,12 @@ pub trait ReadTxn {
     where
         Self: Sized,
     {
-        if self.hidden(namespace).is_some() {
-            let mut last = None;
-            self.neighbors(namespace, node, direction, Some(edge_type), |_, neighbor| {
-                last = Some(neighbor);
-                true
-            })?;
-            return Ok(last);
-        }
-        let prefix = keys::adjacency_type(namespace, node, direction, edge_type);
-        let end = prefix.u32(u32::MAX);
-        match self.rows().at_or_before(Table::Adjacency, &end)? {
-            Some((key, sealed)) if key.starts_with(&prefix) => {
-                let payload = self.opened(Table::Adjacency, key, sealed)?;
-                Ok(self.located(Table::Adjacency, key, adjacency::entries(payload))?.next_back())
-            }
-            _ => Ok(None),
-        }
+        let mut last = None;
+        self.neighbors_before(namespace, node, direction, edge_type, None, |neighbor| {
+            last = Some(neighbor);
+            false
+        })?;
+        Ok(last)
     }
 
     // ---- changes

@@ -56,8 +56,51 @@ fn neighbours_keep_their_order_across_the_ends_of_chunks() {
                 })
                 .unwrap();
             assert_eq!(rest, expected[after as usize + 1..], "{count} edges after {after}");
+            let before: Vec<Neighbor> = expected[..after as usize].iter().rev().copied().collect();
+            assert_eq!(newest(&snapshot, hub, of, Some(from.edge)), before, "before {after}");
         }
     }
+}
+
+/// The neighbours before an edge, or all, newest first.
+fn newest(txn: &impl ReadTxn, node: Slot, of: Symbol, before: Option<Slot>) -> Vec<Neighbor> {
+    let mut out = Vec::new();
+    txn.neighbors_before(NS, node, Direction::Out, of, before, |neighbor| {
+        out.push(neighbor);
+        true
+    })
+    .unwrap();
+    out
+}
+
+#[test]
+fn the_newest_neighbours_are_read_without_the_others() {
+    let scratch = Scratch::new();
+    let (hub, of, mut expected) = hub(&scratch, 1_100);
+    // A whole chunk is gone, and the ends of those beside it.
+    let gone: Vec<Slot> = expected[500..1_020].iter().map(|neighbor| neighbor.edge).collect();
+    scratch
+        .store()
+        .write(move |txn| gone.iter().try_for_each(|edge| txn.delete_edge(NS, *edge)))
+        .unwrap();
+    let taken: Vec<Neighbor> = expected.drain(500..1_020).collect();
+    let snapshot = scratch.store().read().unwrap();
+    let mut visited = 0;
+    snapshot
+        .neighbors_before(NS, hub, Direction::Out, of, None, |neighbor| {
+            visited += 1;
+            assert_eq!(Some(&neighbor), expected.get(expected.len() - visited));
+            visited < 85
+        })
+        .unwrap();
+    assert_eq!(visited, 85, "it ends when it is told to, in the chunk before the last");
+    expected.reverse();
+    assert_eq!(newest(&snapshot, hub, of, None), expected);
+    for before in [taken[0], taken[519]] {
+        let before = newest(&snapshot, hub, of, Some(before.edge));
+        assert_eq!(before, expected[80..], "a place that nothing is in any more");
+    }
+    assert_eq!(newest(&snapshot, hub, of, Some(Slot(0))), []);
 }
 
 /// A chunk fits a page: adding an edge to a node with a million rewrites 4 KiB.

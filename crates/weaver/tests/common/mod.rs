@@ -88,6 +88,17 @@ impl Bench {
         })
     }
 
+    pub(crate) fn say_as(&self, role: &str, content: &str) -> Slot {
+        let (role, content) = (role.to_owned(), content.to_owned());
+        self.write(move |writer| {
+            let chat = writer.ensure_chat("chat")?;
+            let mut properties = Draft::new();
+            properties.set("role", &Value::Str(role.clone()))?;
+            properties.set("content", &Value::Str(content.clone()))?;
+            writer.add_message(chat, "chat", &NodeDraft::unlabelled(None, properties))
+        })
+    }
+
     pub(crate) fn edit(&self, message: Slot, content: &str) {
         let mut changes = Changes::default();
         changes.set.set("content", &Value::Str(content.to_owned())).unwrap();
