@@ -334,14 +334,42 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     write().map_err(|e| write_error(path, "write", &e))
 }
 
-/// What tells this boot of the machine from every other; `None` where the system does not say.
-pub(crate) fn boot_id() -> Option<[u64; 2]> {
-    static BOOT: std::sync::OnceLock<Option<[u64; 2]>> = std::sync::OnceLock::new();
-    *BOOT.get_or_init(|| {
-        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-        let id = u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()?;
-        Some([(id >> 64) as u64, id as u64])
-    })
+/// What tells an open file, as this boot of the machine has mounted it, from every copy and from itself
+/// after a power cut: while it is the same, what was written can still be read. `None` where the
+/// system does not say.
+pub(crate) fn mounted_file(file: &File) -> Option<[u64; 5]> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd;
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let boot = u128::from_str_radix(&boot.trim().replace('-', ""), 16).ok()?;
+        // Numbers of mounts are used again, but for this one, which Linux has since 6.8.
+        let wanted = libc::STATX_INO | libc::STATX_MNT_ID_UNIQUE;
+        let mut told = std::mem::MaybeUninit::<libc::statx>::zeroed();
+        // SAFETY: the descriptor is open, the empty path ends with a NUL, all of the struct was set to
+        // zeros, of which it may consist.
+        #[allow(unsafe_code)]
+        let told = unsafe {
+            let (file, empty) = (file.as_raw_fd(), c"".as_ptr());
+            if libc::statx(file, empty, libc::AT_EMPTY_PATH, wanted, told.as_mut_ptr()) != 0 {
+                return None;
+            }
+            told.assume_init()
+        };
+        let device = u64::from(told.stx_dev_major) << 32 | u64::from(told.stx_dev_minor);
+        (told.stx_mask & wanted == wanted).then_some([
+            (boot >> 64) as u64,
+            boot as u64,
+            told.stx_mnt_id,
+            device,
+            told.stx_ino,
+        ])
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _no_such_number = file;
+        None
+    }
 }
 
 /// Writes all of `bytes` at a place in a file.

@@ -37,8 +37,9 @@ mod at {
     /// Sums of the two meta pages.
     pub(super) const METAS: usize = 24;
     pub(super) const IN_USE: usize = 32;
-    pub(super) const BOOT: usize = 40;
-    pub(super) const INTENT: usize = 56;
+    /// Five numbers.
+    pub(super) const WHERE: usize = 40;
+    pub(super) const INTENT: usize = 80;
 }
 
 /// The sum of a page; never 0, which stands for none.
@@ -68,7 +69,8 @@ struct Chunk {
 pub(super) struct Found {
     /// The transaction whose pages the sums cover.
     pub(super) covered: u64,
-    /// Whether what is there is what was written: it was closed, or the machine has run since.
+    /// Whether what is there is what was written: it was closed, or its file system has not been
+    /// mounted anew since.
     pub(super) whole: bool,
 }
 
@@ -133,24 +135,24 @@ impl Sums {
             && loaded(at::PAGE_SIZE) as usize == page_size
     }
 
-    /// What it holds. A boot of the machine that began after the last writing may have lost some.
+    /// What it holds. A power cut, a disk that was lost or a snapshot of one may have left it behind
+    /// the data file, and each page of it at another time.
     pub(super) fn found(&self) -> Found {
         let in_use = self.number(at::IN_USE).load(Ordering::Acquire) != 0;
-        let boot = platform::boot_id();
-        let same_boot = boot.is_some_and(|boot| {
-            self.boot().map(|half| u64::from_le(half.load(Ordering::Acquire))) == boot
-        });
-        Found { covered: self.covered(), whole: !in_use || same_boot }
+        let there = self.place().map(|part| u64::from_le(part.load(Ordering::Acquire)));
+        let same = platform::mounted_file(&self.file) == Some(there);
+        Found { covered: self.covered(), whole: !in_use || same }
     }
 
-    fn boot(&self) -> [&AtomicU64; 2] {
-        [self.long(at::BOOT), self.long(at::BOOT + 8)]
+    fn place(&self) -> [&AtomicU64; 5] {
+        [0, 1, 2, 3, 4].map(|part| self.long(at::WHERE + 8 * part))
     }
 
     /// From here on the file may lag behind what the system has been told.
     pub(super) fn begin_use(&self) -> Result<()> {
-        for (half, value) in self.boot().into_iter().zip(platform::boot_id().unwrap_or_default()) {
-            half.store(value.to_le(), Ordering::Relaxed);
+        let here = platform::mounted_file(&self.file).unwrap_or_default();
+        for (part, value) in self.place().into_iter().zip(here) {
+            part.store(value.to_le(), Ordering::Relaxed);
         }
         self.number(at::IN_USE).store(1u32.to_le(), Ordering::Release);
         self.sync()
