@@ -1,10 +1,17 @@
 """Checks of arguments that callers without a type checker get wrong."""
 
+import os
 from collections.abc import Sequence
 
 from .errors import InvalidInput, is_one_of, nearest, shown
 
-__all__ = ["choice_argument", "text_argument", "whole_argument"]
+__all__ = [
+    "choice_argument",
+    "flag_argument",
+    "path_argument",
+    "text_argument",
+    "whole_argument",
+]
 
 
 def choice_argument(name: str, value: object, choices: Sequence[str]) -> None:
@@ -20,6 +27,37 @@ def choice_argument(name: str, value: object, choices: Sequence[str]) -> None:
     """
     if not is_one_of(value, choices):
         raise InvalidInput(f"{name} is {shown(value)}", hint=nearest(shown(value), choices))
+
+
+def flag_argument(name: str, value: object) -> None:
+    """Refuse what is neither True nor False.
+
+    Args:
+        name: the argument, in an error.
+        value: what was given.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{name} is {shown(value)}", hint="Give True or False")
+
+
+def path_argument(name: str, value: object, hint: str = "Give the name of a directory") -> str:
+    """Take a path as a text.
+
+    Args:
+        name: the argument, in an error.
+        value: what was given.
+        hint: the remedy.
+
+    Raises:
+        InvalidInput: it is no path, or empty.
+    """
+    location = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(location, str) or not location:
+        raise InvalidInput(f"{name} is {shown(value)}", hint=hint)
+    return location
 
 
 def text_argument(what: str, value: object) -> str:

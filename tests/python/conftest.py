@@ -22,7 +22,7 @@ THOROUGH = os.environ.get("EMBEDDED_DB_THOROUGH", "0") != "0"
 
 settings.register_profile(
     "tests",
-    max_examples=100 if THOROUGH else 40,
+    max_examples=100 if THOROUGH else 25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -116,14 +116,14 @@ def deep() -> dict[str, Any]:
 
 
 DEEP = deep()
-WIDE = {f"k{n}": n for n in range(100_000)}
+WIDE = {f"k{n}": n for n in range(20_000)}
 
 BAD: dict[str, Callable[[], Any]] = {
     "lone surrogate": lambda: "\ud800",
     "NUL": lambda: "a\0b",
     "empty": lambda: "",
     "300 bytes": lambda: "x" * 300,
-    "1 MB": lambda: "é" * 500_000,
+    "200 kB": lambda: "é" * 100_000,
     "-1": lambda: -1,
     "0": lambda: 0,
     "2**63": lambda: 2**63,
@@ -139,7 +139,7 @@ BAD: dict[str, Callable[[], Any]] = {
     "odd mapping": OddMapping,
     "itself": itself,
     "100,000 deep": lambda: DEEP,
-    "100,000 keys": lambda: WIDE,
+    "20,000 keys": lambda: WIDE,
     "Decimal": lambda: Decimal("1.5"),
     "naive datetime": lambda: NAIVE,
     "object": object,

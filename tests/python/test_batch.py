@@ -4,7 +4,7 @@ import math
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from embedded_db import (
@@ -149,7 +149,6 @@ writes = st.lists(
 )
 
 
-@settings(max_examples=60)
 @given(writes, st.integers(1, 6))
 def test_the_end_is_that_of_single_writes(writes, size):
     """What a batch leaves is what the same writes leave one by one."""

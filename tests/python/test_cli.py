@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from embedded_db import EmbeddedDB, __version__
 from embedded_db.importers import import_file
 
-pytest.importorskip("typer")
+CliRunner = pytest.importorskip("typer.testing").CliRunner
 pytest.importorskip("rich")
 
 RECORDS = [
@@ -34,8 +36,36 @@ def config(tmp_path) -> Path:
     return file
 
 
+@dataclass
+class Done:
+    """What a command came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture
-def run(tmp_path, config, path):
+def run(config, path, tmp_path, monkeypatch):
+    """Run a command in this process."""
+    from embedded_db.cli.app import app
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(command, *args, db=True):
+        where = ["--db", str(path), "--config", str(config)] if db else []
+        result = CliRunner().invoke(app, [command, *where, *map(str, args)])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Done(result.exit_code, result.stdout, result.stderr)
+
+    return call
+
+
+@pytest.fixture
+def child(tmp_path, config, path):
+    """Run a command in a process of its own."""
+
     def call(command, *args, db=True):
         where = ["--db", str(path), "--config", str(config)] if db else []
         return subprocess.run(
@@ -111,6 +141,26 @@ def test_query(imported):
     assert [each["id"] for each in json.loads(reached.stdout)["results"]] == ["m1"]
 
 
+def test_a_day_is_compared_with_times_and_with_dates_of_models(run, path):
+    with EmbeddedDB(path, ml=None) as db:
+        days = {"early": "2025-11-30", "late": "2025-12-01", "never": None}
+        db.create_nodes(
+            [{"id": id, "label": "Task", "properties": {"due": day}} for id, day in days.items()]
+        )
+        for id, month in (("m1", 10), ("m2", 12)):
+            time = datetime(2025, month, 15, tzinfo=UTC)
+            db.create_node({"id": id, "label": "Task", "properties": {"due": time}})
+
+    def found(condition):
+        done = run("query", "--label", "Task", "--where", condition, "--json")
+        return {each["id"] for each in json.loads(done.stdout)["results"]}
+
+    assert found("due<2025-12-01") == {"early", "m1"}
+    assert found("due>=2025-12-01") == {"late", "m2"}
+    assert found("due=2025-12-01") == {"late"}
+    assert found("due!=2025-12-01") == {"early", "never", "m1", "m2"}
+
+
 def test_search(imported, path):
     def search(*args, code=0):
         found = imported("search", *args)
@@ -134,6 +184,13 @@ def test_search(imported, path):
     assert json.loads(plain.stdout)["analysis"]["profile"] == "plain"
     none = search("submarine", "--legs", "text", "--profile", "plain")
     assert (none.stdout, none.stderr) == ("", "nothing found\n")
+    with EmbeddedDB(path, ml=None) as db:
+        old = db.remember("The submarine is yellow")
+        db.remember("It is green", supersedes=old)
+    by_words = ("submarine", "--legs", "text", "--json")
+    assert json.loads(search(*by_words).stdout)["results"] == []
+    [found] = json.loads(search(*by_words, "--superseded").stdout)["results"]
+    assert found["id"] == old.id
     with EmbeddedDB(path, ml=None) as db:
         db.namespace("other").create_message("c", "An airship", id="far")
     far = search("airship", "--legs", "text", "--namespace", "other", "--json")
@@ -266,11 +323,19 @@ def test_help_names_the_exit_codes(run):
     assert "Exit codes" in result.stdout
 
 
-def test_reading_goes_on_beside_a_writer(imported, config, path):
+def test_a_remedy_is_said_once(imported, config, path):
+    config.write_text('ml = "none"\nlock_timeout = 0.1\n')
+    with EmbeddedDB(path, ml=None):
+        refused = imported("stats")
+    assert (refused.returncode, refused.stderr.count("close it first")) == (13, 1)
+
+
+@pytest.mark.usefixtures("imported")
+def test_reading_goes_on_beside_a_writer(child, config, path):
     config.write_text('ml = "none"\nlock_timeout = 0.1\n')
     with EmbeddedDB(path, ml=None) as db:
-        assert imported("stats").returncode == 0
-        refused = imported("import", "talk.jsonl")
+        assert child("stats").returncode == 0
+        refused = child("import", "talk.jsonl")
         assert refused.returncode == 26
         assert "DatabaseLocked" in refused.stderr
         assert db.count("Message") == 3

@@ -206,7 +206,7 @@ def test_bad_records_are_findings(run, tmp_path):
 
 def test_damage_is_a_finding(run, filled, monkeypatch):
     found = {"ok": False, "problems": ["default: a \x1b[2J label"], "nodes": 1}
-    monkeypatch.setattr(EmbeddedDB, "verify", lambda self: found)
+    monkeypatch.setattr(EmbeddedDB, "verify", lambda self, deep: found)
     result = run("verify")
     assert result.exit_code == 1
     assert "default: a \\x1b[2J label" in result.stderr
@@ -267,7 +267,7 @@ def test_bars_are_drawn_on_terminals_only(child, tmp_path):
 
 
 def test_an_interrupt_ends_quietly(run, filled, monkeypatch):
-    def interrupted(self):
+    def interrupted(self, deep):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(EmbeddedDB, "verify", interrupted)

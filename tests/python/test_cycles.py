@@ -58,7 +58,7 @@ def bounded(items: Iterator[object], most: int = 1000) -> list[object]:
     return found
 
 
-@settings(max_examples=150)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(edges_, directions, types_, st.integers(0, NODES - 1), st.integers(0, NODES + 2))
 def test_a_walk_gives_each_node_once(edges, direction, types, start, depth):
     expected = {n: d for n, d in hops(edges, direction, types, start).items() if d <= depth}
@@ -84,7 +84,7 @@ def test_a_walk_gives_each_node_once(edges, direction, types, start, depth):
                 }
 
 
-@settings(max_examples=150)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(edges_, directions, types_, st.integers(0, NODES - 1), st.integers(0, NODES - 1))
 def test_a_shortest_path_has_no_cycle(edges, direction, types, start, end):
     far = hops(edges, direction, types, start).get(end)
@@ -99,7 +99,7 @@ def test_a_shortest_path_has_no_cycle(edges, direction, types, start, end):
         assert len(set(ids)) == len(ids), "each once"
 
 
-@settings(max_examples=150)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(edges_, directions, types_, st.integers(0, NODES - 1), st.integers(0, 3), st.integers(0, 9))
 def test_a_query_finds_each_node_once(edges, direction, types, start, least, more):
     far = hops(edges, direction, types, start)
@@ -119,7 +119,6 @@ def test_a_query_finds_each_node_once(edges, direction, types, start, least, mor
         assert len({result.node.id for result in walked}) == len(walked) <= NODES
 
 
-@settings(max_examples=100)
 @given(edges_, directions, st.integers(0, NODES - 1))
 def test_neighbours_and_edges_of_any_node(edges, direction, node):
     with stored(edges) as db:

@@ -96,7 +96,7 @@ def test_a_program_may_end_while_its_threads_work(tmp_path, thorough, end):
     def both(numbers: range) -> list[tuple[int, list[str], str]]:
         return [one(number) for number in numbers]
 
-    times = 100 if thorough else 6
+    times = 100 if thorough else 4
     with ThreadPoolExecutor(2) as pool:
         # Two at a time, each with a path of its own.
         runs = list(pool.map(both, (range(0, times, 2), range(1, times, 2))))
@@ -115,8 +115,9 @@ def test_a_program_may_end_while_its_threads_work(tmp_path, thorough, end):
     assert acknowledged > times, "the programs were at work when they ended"
 
 
-def test_a_program_may_end_without_closing(run_python, path):
-    for number in range(20):
+def test_a_program_may_end_without_closing(run_python, path, thorough):
+    times = 20 if thorough else 6
+    for number in range(times):
         run = run_python(
             """
             import sys
@@ -134,7 +135,7 @@ def test_a_program_may_end_without_closing(run_python, path):
         )
         assert (run.returncode, run.stderr) == (0, "")
     with EmbeddedDB(path, ml=None) as db:
-        assert db.count("Message") == 4000
+        assert db.count("Message") == 200 * times
         assert db.verify()["ok"]
 
 

@@ -103,7 +103,7 @@ def test_the_exports_are_good_before_they_are_damaged(tmp_path, format_):
 
 
 @pytest.mark.parametrize("format_", sorted(EXPORTS))
-@settings(max_examples=150)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(data=st.data())
 def test_damaged_bytes(tmp_path, format_, data):
     content = bytearray(EXPORTS[format_].encode())
@@ -118,7 +118,7 @@ def test_damaged_bytes(tmp_path, format_, data):
 
 
 @pytest.mark.parametrize("format_", sorted(set(EXPORTS) - {"whatsapp"}))
-@settings(max_examples=150)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(data=st.data())
 def test_values_of_the_wrong_kind(tmp_path, format_, data):
     lines = EXPORTS[format_].splitlines() if format_ == "jsonl" else [EXPORTS[format_]]

@@ -73,7 +73,7 @@ def writes(db: EmbeddedDB, text: str) -> None:
             assert (read, len(read)) == (text, len(text)), place
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(any_text)
 def test_any_text_comes_back_or_is_refused(text):
     with EmbeddedDB(":memory:", ml=None) as db:
@@ -105,7 +105,7 @@ def test_texts_known_to_be_hard(path, text):
         assert sorted(repr(node["p"]) for node in db.nodes("X")) == stored
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(any_text)
 def test_any_name_is_taken_or_refused_everywhere_alike(text):
     """Ids of nodes, edges and vectors, labels, types, properties, spaces and namespaces."""

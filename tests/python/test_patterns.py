@@ -133,7 +133,7 @@ def change(db, edges, id, to):
     return {**edges, id: {**edges[id], **own, "properties": properties}}
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(
     edges,
     changes,
@@ -189,7 +189,6 @@ def expect(db, graph, start, steps, edges, at):
         assert [r.node.id for r in again] == [r.node.id for r in found]
 
 
-@settings(max_examples=100)
 @given(
     edges,
     nodes,

@@ -191,7 +191,7 @@ def ids(results):
 # ------------------------------------------------------------------ the comparisons
 
 
-@settings(max_examples=150)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(st.lists(properties, min_size=1, max_size=8), st.lists(filters, min_size=1, max_size=8))
 def test_filters(stored, asked):
     with EmbeddedDB(":memory:", ml=None) as db:
@@ -219,7 +219,6 @@ indexed = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60)
 @given(
     st.lists(indexed, min_size=1, max_size=12),
     st.lists(
@@ -276,7 +275,7 @@ nodes = st.integers(0, 6)
 edges = st.lists(st.tuples(nodes, nodes, st.sampled_from(["T", "U"])), max_size=14)
 
 
-@settings(max_examples=150)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(
     edges,
     st.lists(nodes, min_size=1, max_size=2, unique=True),
@@ -317,7 +316,6 @@ def test_graph_reach(edges, start, types, direction, least, more, exclude):
         assert ids(even) == {id for id in expected if int(id[1:]) % 2 == 0}
 
 
-@settings(max_examples=100)
 @given(edges, nodes, nodes, st.sampled_from(["out", "in", "any"]), st.none() | st.integers(0, 4))
 def test_shortest_paths(edges, start, end, direction, most):
     with EmbeddedDB(":memory:", ml=None) as db:
@@ -341,7 +339,6 @@ def test_shortest_paths(edges, start, end, direction, most):
             assert ends in allowed[direction]
 
 
-@settings(max_examples=100)
 @given(edges, nodes, st.sampled_from(["out", "in", "any"]), st.integers(0, 4), st.booleans())
 def test_traversals(edges, start, direction, depth, depth_first):
     with EmbeddedDB(":memory:", ml=None) as db:

@@ -33,7 +33,6 @@ def scaled(scores):
     return {id: 1.0 if flat else (score - low) / (high - low) for id, score in scores.items()}
 
 
-@settings(max_examples=60)
 @given(
     seed=st.integers(0, 1000),
     count=st.integers(1, 40),

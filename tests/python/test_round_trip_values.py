@@ -79,7 +79,6 @@ def test_any_value_after_reopening(stored):
                 assert same(each, db.get_node(id).properties)
 
 
-@settings(max_examples=100)
 @given(texts, st.none() | texts, names)
 def test_any_message(content, sender, id):
     with EmbeddedDB(":memory:", ml=None) as db:

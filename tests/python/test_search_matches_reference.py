@@ -281,7 +281,6 @@ def check(results, scores):
     assert [r.score for r in results] == sorted((r.score for r in results), reverse=True)
 
 
-@settings(max_examples=60)
 @given(
     messages,
     questions,

@@ -94,7 +94,7 @@ def act(tx, side, name, id, other, stamp):
         side.seen |= {node.id for node in tx.neighbors(id, "T", "both")}
 
 
-@settings(max_examples=250)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(
     st.sets(st.sampled_from(IDS)),
     st.lists(operations, min_size=2, max_size=14),

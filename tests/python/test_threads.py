@@ -58,7 +58,7 @@ def test_databases_may_end_in_another_thread_while_their_model_works(
     tmp_path, in_threads, thorough
 ):
     """The end of a handle waits for its weaver, which needs the interpreter of the collector."""
-    rounds = 15 if thorough else 6
+    rounds = 15 if thorough else 3
     ended = set()
     opened = []
 

@@ -12,9 +12,9 @@ use embedded_db_engine::common::{
 use embedded_db_ml_bridge::PythonModels;
 use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyDict;
 
-use crate::arguments::{ExpiresAt, GivenPath, Text, Timeout, Ttl, after};
+use crate::arguments::{ExpiresAt, GivenPath, Text, Timeout, Ttl, add_to, after};
 use crate::convert::{
     changes, edge, edge_changes, embedding, flat, items, node, string, strings, successor, vector,
 };
@@ -25,6 +25,7 @@ use crate::reads::{Reads, nodes};
 use crate::restore;
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
+use crate::upkeep::{self, teller};
 use crate::values::wait;
 
 /// A handle on one namespace of an open database.
@@ -102,11 +103,6 @@ fn index(py: Python<'_>, info: engine::IndexInfo) -> PyResult<Bound<'_, PyDict>>
     out.set_item("entries", info.entries)?;
     out.set_item("error", (!info.error.is_empty()).then_some(info.error))?;
     Ok(out)
-}
-
-/// Messages from a list of flat dicts: the id of each, and its properties.
-fn add_to(must_exist: bool) -> engine::AddTo {
-    if must_exist { engine::AddTo::ChatThatExists } else { engine::AddTo::AnyChat }
 }
 
 #[pymethods]
@@ -576,15 +572,21 @@ impl Database {
         Ok(out)
     }
 
-    fn verify<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let report = detached(py, || self.inner.verify(&interrupted))?;
-        let out = PyDict::new(py);
-        out.set_item("ok", report.problems.is_empty())?;
-        out.set_item("problems", PyList::new(py, report.problems)?)?;
-        out.set_item("nodes", report.nodes)?;
-        out.set_item("edges", report.edges)?;
-        out.set_item("embeddings", report.embeddings)?;
-        out.set_item("changes", report.changes)?;
-        Ok(out)
+    fn logical_hash(&self, py: Python<'_>) -> PyResult<String> {
+        let hash = detached(py, || self.inner.logical_hash(&mut teller(None)))?;
+        Ok(hash.to_string())
+    }
+
+    fn backup<'py>(
+        &self,
+        py: Python<'py>,
+        directory: GivenPath,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        upkeep::backup(py, &self.inner, &directory, progress.as_ref())
+    }
+
+    fn verify<'py>(&self, py: Python<'py>, deep: bool) -> PyResult<Bound<'py, PyDict>> {
+        upkeep::verify(py, &self.inner, deep)
     }
 }

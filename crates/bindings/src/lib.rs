@@ -11,6 +11,7 @@ mod restore;
 mod search;
 mod snapshot;
 mod transaction;
+mod upkeep;
 mod values;
 
 use pyo3::prelude::*;
@@ -27,6 +28,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     embedded_db_engine::watch_forks();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(_shift_clock, module)?)?;
+    module.add_function(wrap_pyfunction!(upkeep::restore_backup, module)?)?;
     module.add_class::<reads::Reads>()?;
     module.add_class::<database::Database>()?;
     module.add_class::<snapshot::Snapshot>()?;

@@ -10,13 +10,15 @@ use embedded_db_indexing::Views;
 use embedded_db_indexing::graph::GraphWriter;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
-    IN_MEMORY, ReadTxn, SpaceRecord, Store, WriteTxn, fork_generation, unforked,
+    IN_MEMORY, ReadEmbeddings, ReadTxn, SpaceRecord, Store, WriteTxn, fork_generation, real_path,
+    unforked,
 };
 use embedded_db_weaver::{Models, Weaver};
 
-use crate::expiry::ExpiryWorker;
-use crate::indexes::IndexWorker;
+use crate::expiry::ExpiryWork;
+use crate::indexes::IndexWork;
 use crate::pins::Pins;
+use crate::worker::Worker;
 
 /// Model functions shared by queries and the weaver.
 pub type SharedModels = Arc<dyn Models>;
@@ -58,7 +60,7 @@ fn with_open<T>(look: impl FnOnce(&mut HashMap<PathBuf, Slot>) -> T) -> T {
 }
 
 fn claim(path: &Path) -> Claim {
-    let key = canonical(path);
+    let key = real_path(path);
     with_open(|open| {
         match open.get(&key) {
             // In a child, who was opening it has stayed with the parent.
@@ -78,7 +80,7 @@ fn claim(path: &Path) -> Claim {
 
 /// Claims a path whose engine cannot be used any more; `None` if it has another one by now.
 fn replace(path: &Path, engine: &Arc<Engine>) -> Option<Reservation> {
-    let key = canonical(path);
+    let key = real_path(path);
     with_open(|open| match open.get(&key) {
         Some(Slot::Open(found)) if std::ptr::eq(found.as_ptr(), Arc::as_ptr(engine)) => {
             Some(Reservation::make(open, key))
@@ -96,7 +98,7 @@ impl Reservation {
 
     fn fulfil(self, path: &Path, engine: &Arc<Engine>) {
         // Links on the way to it may have become visible only now that it exists.
-        let key = canonical(path);
+        let key = real_path(path);
         with_open(|open| open.insert(key, Slot::Open(Arc::downgrade(engine))));
     }
 }
@@ -120,8 +122,8 @@ pub(crate) struct Engine {
     /// The space of the models.
     pub(crate) space: Option<(SpaceId, SpaceRecord)>,
     pub(crate) weaver: Option<Arc<Weaver>>,
-    pub(crate) index_worker: Arc<IndexWorker>,
-    pub(crate) expiry_worker: Arc<ExpiryWorker>,
+    pub(crate) index_worker: Arc<Worker<IndexWork>>,
+    pub(crate) expiry_worker: Arc<Worker<ExpiryWork>>,
     /// Snapshots that users hold.
     pub(crate) pins: Pins,
     options: Options,
@@ -362,23 +364,12 @@ impl Database {
         engine.pins.end_expired(&engine.store);
         let names = engine.names;
         let value = engine.store.write(move |txn| job(txn, &names))?;
-        engine.expiry_worker.notify(&engine.store, names);
+        engine.expiry_worker.notify();
         if let Some(weaver) = &engine.weaver {
             weaver.notify();
         }
         Ok(value)
     }
-}
-
-/// One form for all ways to write a path, as far as it exists.
-fn canonical(path: &Path) -> PathBuf {
-    let Ok(absolute) = std::path::absolute(path) else { return path.to_owned() };
-    for ancestor in absolute.ancestors() {
-        if let Ok(real) = ancestor.canonicalize() {
-            return absolute.strip_prefix(ancestor).map_or(real.clone(), |rest| real.join(rest));
-        }
-    }
-    absolute
 }
 
 impl Engine {
@@ -412,7 +403,8 @@ impl Engine {
             _ => None,
         };
         let (pins, options, handles) = (Pins::default(), options.clone(), Mutex::new(1));
-        let (index_worker, expiry_worker) = (Arc::default(), Arc::default());
+        let index_worker = Worker::new(IndexWork::new(Arc::clone(&store), names));
+        let expiry_worker = Worker::new(ExpiryWork::new(Arc::clone(&store), names));
         let engine = Self {
             store,
             names,
@@ -427,16 +419,9 @@ impl Engine {
             handles,
         };
         // A process that was killed may have left some.
-        engine.work_on_indexes()?;
-        if !engine.store.read_only() && engine.store.read()?.has_expiries()? {
-            engine.expiry_worker.wake(&engine.store, engine.names)?;
-        }
+        engine.index_worker.resume()?;
+        engine.expiry_worker.resume()?;
         Ok(engine)
-    }
-
-    /// Lets indexes be built, or removed, in the background, where there are such.
-    pub(crate) fn work_on_indexes(&self) -> Result<()> {
-        self.index_worker.wake(&self.store, self.names)
     }
 
     fn stop(&self) {

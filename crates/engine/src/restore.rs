@@ -17,12 +17,12 @@ impl Database {
     /// Stores nodes as they were, all or none; how many. With `skip`, ids that are taken are left out.
     pub fn restore_nodes(&self, nodes: Vec<RestoredNode>, skip: bool) -> Result<usize> {
         let id = |node: &RestoredNode| node.draft.id.clone().unwrap_or_default();
-        self.restore(Kind::Node, nodes, skip, id, |writer, node| writer.restore_node(node))
+        self.store_again(Kind::Node, nodes, skip, id, |writer, node| writer.restore_node(node))
     }
 
     /// The same for edges with their earlier versions.
     pub fn restore_edges(&self, edges: Vec<RestoredEdge>, skip: bool) -> Result<usize> {
-        self.restore(
+        self.store_again(
             Kind::Edge,
             edges,
             skip,
@@ -34,7 +34,7 @@ impl Database {
     /// The same for vectors.
     pub fn restore_embeddings(&self, given: Vec<RestoredEmbedding>, skip: bool) -> Result<usize> {
         let id = |embedding: &RestoredEmbedding| embedding.id.clone();
-        self.restore(Kind::Embedding, given, skip, id, |writer, embedding| {
+        self.store_again(Kind::Embedding, given, skip, id, |writer, embedding| {
             writer.restore_embedding(embedding)
         })
     }
@@ -51,7 +51,7 @@ impl Database {
         self.write(move |writer| due.iter().try_for_each(|(id, due)| writer.restore_due(id, due)))
     }
 
-    fn restore<T: Send + 'static>(
+    fn store_again<T: Send + 'static>(
         &self,
         kind: Kind,
         items: Vec<T>,

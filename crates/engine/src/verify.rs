@@ -3,14 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use embedded_db_common::{NamespaceId, Result, Slot, Symbol, Value, ValueRef};
-use embedded_db_indexing::graph::Artefact;
+use embedded_db_indexing::graph::{Artefact, entity_key};
 use embedded_db_indexing::labelled;
 use embedded_db_indexing::properties::declared_indexes;
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
-    Cell, Direction, EdgeRecord, IndexId, IndexState, Kind, NodeRecord, ReadTxn, Snapshot,
-    check_invariants, column_rows, text_value,
+    Cell, Direction, EdgeRecord, IndexId, IndexState, Kind, NodeRecord, ReadEmbeddings,
+    ReadPostings, ReadTxn, ReadWork, Snapshot, check_invariants, column_rows, text_value,
 };
 
 use crate::database::Database;
@@ -29,6 +29,8 @@ pub struct Report {
     pub embeddings: u64,
     /// Rows of the change table checked.
     pub changes: u64,
+    /// Pages of the data file checked, by a deep verification.
+    pub pages: Option<u64>,
     /// What does not agree; empty when all is well.
     pub problems: Vec<String>,
 }
@@ -48,6 +50,29 @@ impl Database {
         }
         check.changes()?;
         check_invariants(&snapshot, interrupted, &mut |problem| check.problem(problem))?;
+        Ok(check.report)
+    }
+}
+
+impl Database {
+    /// The same, and what costs more: every page of the data file is read by itself, whether it is used
+    /// once or free and its keys are in order, and every entity is looked for by its name.
+    pub fn verify_deep(&self, interrupted: &dyn Fn() -> Result<()>) -> Result<Report> {
+        let engine = self.engine()?;
+        // LMDB takes pages at their word: what it must not meet is told before it is asked.
+        let mut problems = Vec::new();
+        let pages = engine.store.check_pages(interrupted, &mut |problem| problems.push(problem))?;
+        if !problems.is_empty() {
+            problems.truncate(MOST);
+            return Ok(Report { pages: Some(pages), problems, ..Report::default() });
+        }
+        let report = Report { pages: Some(pages), ..self.verify(interrupted)? };
+        let snapshot = engine.store.read()?;
+        let mut check = Check { snapshot: &snapshot, names: &engine.names, report };
+        for (name, namespace) in snapshot.namespaces()? {
+            interrupted()?;
+            check.entities(&name, namespace)?;
+        }
         Ok(check.report)
     }
 }
@@ -144,6 +169,29 @@ impl Check<'_> {
         self.pending(name, namespace)?;
         if counters.nodes != slots.len() as u64 {
             self.problem(format!("{name}: {} nodes, counted {}", slots.len(), counters.nodes));
+        }
+        Ok(())
+    }
+
+    /// The entities of the weaver are found under their present names, and nothing else is.
+    fn entities(&mut self, name: &str, namespace: NamespaceId) -> Result<()> {
+        let mut listed: HashSet<(Vec<u8>, u32)> = HashSet::new();
+        self.snapshot.index_values(namespace, IndexId::ENTITY_KEY, |value, container| {
+            listed.extend(container.slots().map(|slot| (value.to_vec(), slot)));
+            true
+        })?;
+        let mut missing = 0;
+        for slot in labelled(self.snapshot, namespace, self.names.entity)? {
+            let Some(node) = self.snapshot.node(namespace, Slot(slot))? else { continue };
+            if let Some(key) = entity_key(self.names, &node)? {
+                missing += u64::from(!listed.remove(&(key, slot)));
+            }
+        }
+        if missing > 0 || !listed.is_empty() {
+            self.problem(format!(
+                "{name}: {missing} entities are not found by their names, and {} names lead to none",
+                listed.len()
+            ));
         }
         Ok(())
     }

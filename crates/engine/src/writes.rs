@@ -200,7 +200,7 @@ pub enum AddTo {
 }
 
 impl AddTo {
-    fn find(self, writer: &mut GraphWriter<'_, '_>, chat_id: &str) -> Result<Slot> {
+    pub(crate) fn find(self, writer: &mut GraphWriter<'_, '_>, chat_id: &str) -> Result<Slot> {
         match self {
             Self::AnyChat => writer.ensure_chat(chat_id),
             Self::ChatThatExists => {
@@ -212,13 +212,16 @@ impl AddTo {
 }
 
 /// Does something with each item of a batch; an error says with which one it was.
-fn each<T, U>(items: &[T], mut act: impl FnMut(&T) -> Result<U>) -> Result<Vec<U>> {
-    let done = items.iter().enumerate().map(|(at, item)| act(item).map_err(|e| e.of_item(at)));
-    done.collect()
+pub(crate) fn each<T, U>(
+    items: impl IntoIterator<Item = T>,
+    mut act: impl FnMut(T) -> Result<U>,
+) -> Result<Vec<U>> {
+    let done = items.into_iter().enumerate();
+    done.map(|(at, item)| act(item).map_err(|error| error.of_item(at))).collect()
 }
 
 /// A node as it was just written.
-fn written(
+pub(crate) fn written(
     writer: &GraphWriter<'_, '_>,
     store: &Arc<Store>,
     namespace: NamespaceId,

@@ -6,11 +6,14 @@ mod common;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{assert_sound, drain, fast, go_on, node, say, text};
-use embedded_db_common::{NamespaceId, Result, Slot, Value, ValueRef};
+use common::{assert_sound, drain, everything, fast, go_on, node, say, text};
+use embedded_db_common::{Error, NamespaceId, Options, Result, Slot, Value, ValueRef};
 use embedded_db_engine::Database;
-use embedded_db_storage::{Cell, IndexId, ReadTxn, Store, WriteTxn, text_value};
+use embedded_db_storage::{
+    Cell, IndexId, ReadEmbeddings, ReadPostings, ReadTxn, Store, WriteTxn, text_value,
+};
 use embedded_db_testing::FakeModels;
 
 const NS: NamespaceId = NamespaceId::DEFAULT;
@@ -31,6 +34,14 @@ fn damaged(
     prepare: impl FnOnce(&Database),
     damage: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static,
 ) -> Vec<String> {
+    let (_directory, db) = with_damage(prepare, damage);
+    db.verify(&go_on).unwrap().problems
+}
+
+fn with_damage(
+    prepare: impl FnOnce(&Database),
+    damage: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static,
+) -> (tempfile::TempDir, Database) {
     let directory = tempfile::tempdir().unwrap();
     let path: PathBuf = directory.path().join("db");
     let open = || {
@@ -53,7 +64,14 @@ fn damaged(
     store.write(damage).unwrap();
     drop(store);
     let db = Database::open(path.to_str().unwrap(), &fast(), None).unwrap();
-    db.verify(&go_on).unwrap().problems
+    (directory, db)
+}
+
+/// The same of a deep verification.
+fn deeply(damage: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static) -> Vec<String> {
+    let (_directory, db) = with_damage(|_| {}, damage);
+    assert!(db.verify(&go_on).unwrap().problems.is_empty(), "only a deep one looks at it");
+    db.verify_deep(&go_on).unwrap().problems
 }
 
 fn slot(txn: &WriteTxn<'_>, id: &str) -> Result<Slot> {
@@ -68,6 +86,92 @@ fn assert_told(problems: &[String], expected: &str) {
 #[test]
 fn a_sound_database_has_no_problems() {
     assert_eq!(after(|_| Ok(())), Vec::<String>::new());
+}
+
+#[test]
+fn an_entity_that_is_not_found_by_its_name() {
+    for (key, slot) in [("alice", "n"), ("nobody", "m1")] {
+        let found = deeply(move |txn| {
+            let slot = txn.require_node(NS, slot)?;
+            txn.post(NS, IndexId::ENTITY_KEY, &text_value(key), slot)
+        });
+        assert_told(&found, "0 entities are not found by their names, and 1 names lead to none");
+    }
+    let found = deeply(|txn| {
+        let value = text_value("alice");
+        let mut slots = Vec::new();
+        txn.index_values(NS, IndexId::ENTITY_KEY, |found, container| {
+            if found == value {
+                slots.extend(container.slots());
+            }
+            true
+        })?;
+        assert_eq!(slots.len(), 1);
+        txn.unpost(NS, IndexId::ENTITY_KEY, &value, Slot(slots[0]))
+    });
+    assert_told(&found, "1 entities are not found by their names, and 0 names lead to none");
+}
+
+/// What is wrong with a page that is in use is told, whether or not anything on it is read.
+#[test]
+fn a_deep_verification_reads_every_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = everything(&directory.path().join("db"));
+    db.create_nodes(vec![node("x", "Thing", &[])]).unwrap();
+    let report = db.verify_deep(&go_on).unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert!(report.pages.unwrap() > 20 && report.nodes > 600, "{report:?}");
+    assert_eq!(db.verify(&go_on).unwrap().pages, None);
+    db.close();
+    let file = directory.path().join("db/gen-0000000001/data.mdb");
+    let sound = std::fs::read(&file).unwrap();
+    let open = || {
+        let options = Options { read_only: true, ..fast() };
+        Database::open(directory.path().join("db"), &options, None)
+    };
+    let mut told = 0;
+    for page in (2..sound.len() / 4096).step_by(5) {
+        let mut bytes = sound.clone();
+        bytes[page * 4096] ^= 1;
+        std::fs::write(&file, &bytes).unwrap();
+        let db = match open() {
+            Ok(db) => db,
+            Err(error) => {
+                assert!(matches!(error, Error::Corruption { .. }), "{error}");
+                told += 1;
+                continue;
+            }
+        };
+        let is_told = !db.verify_deep(&go_on).unwrap().problems.is_empty();
+        match db.verify(&go_on) {
+            Ok(report) => assert!(report.problems.is_empty()),
+            Err(error) => assert!(is_told && matches!(error, Error::Corruption { .. }), "{error}"),
+        }
+        told += usize::from(is_told);
+        db.close();
+    }
+    assert!(told > 10, "{told} pages are in use");
+}
+
+#[test]
+fn a_deep_verification_stands_under_steady_writing() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = everything(&directory.path().join("db"));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0.. {
+                db.create_nodes(vec![node(&format!("n{n}"), "Thing", &[])]).unwrap();
+                if done.load(Ordering::Acquire) {
+                    break;
+                }
+            }
+        });
+        for _ in 0..5 {
+            assert_eq!(db.verify_deep(&go_on).unwrap().problems, Vec::<String>::new());
+        }
+        done.store(true, Ordering::Release);
+    });
 }
 
 #[test]

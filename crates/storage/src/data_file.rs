@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use embedded_db_common::{Durability, Error, Result};
 
+use crate::pages::{self, Meta};
 use crate::platform::{self, io_error, write_error};
 
 /// The smallest page of any system.
@@ -41,7 +42,7 @@ impl DataFile {
         let mut file = options.read(true).write(!read_only).open(&path).map_err(failed)?;
         let opened = file.metadata().map_err(failed)?;
         let meta = newest_meta(&mut file).map_err(failed)?;
-        let page_size = meta.map_or(platform::page_size() as u64, |meta| meta.page_size);
+        let page_size = meta.map_or(platform::page_size() as u64, |meta| meta.page_size as u64);
         let (whole_to, looked_at) = Default::default();
         Ok(Self { path, file, opened, page_size, whole_to, looked_at, since: Instant::now() })
     }
@@ -145,7 +146,7 @@ pub(crate) fn require_whole(path: &Path) -> Result<()> {
     let failed = |e: std::io::Error| io_error(path, "check the length", &e);
     require(path, || {
         let mut file = fs::File::open(path).map_err(failed)?;
-        let needed = newest_meta(&mut file).map_err(failed)?.map_or(0, |meta| meta.length);
+        let needed = newest_meta(&mut file).map_err(failed)?.map_or(0, |meta| meta.length());
         Ok((file.metadata().map_err(failed)?.len(), needed))
     })
 }
@@ -161,48 +162,16 @@ pub(crate) fn complete(path: &Path) -> Result<()> {
         Err(error) => return Err(failed(error)),
     };
     let Some(meta) = newest_meta(&mut file).map_err(failed)? else { return Ok(()) };
-    if file.metadata().map_err(failed)?.len() < meta.length {
-        file.set_len(meta.length).map_err(failed)?;
+    if file.metadata().map_err(failed)?.len() < meta.length() {
+        file.set_len(meta.length()).map_err(failed)?;
     }
     Ok(())
 }
 
-/// What the newest meta page of an LMDB file says.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Meta {
-    transaction: u64,
-    page_size: u64,
-    /// Bytes up to the end of the last page.
-    length: u64,
-}
-
-/// `None` if there is none: LMDB then refuses the file itself.
+/// What the newest meta page of an LMDB file says; `None` if there is none: LMDB then refuses the file
+/// itself.
 fn newest_meta(file: &mut fs::File) -> std::io::Result<Option<Meta>> {
-    use std::io::{Read, Seek, SeekFrom};
-    // Offsets in a page: its header has 16 bytes; then the magic, version, address, map size, two
-    // databases of 48 bytes (the first begins with the page size), the last page, the transaction.
-    const MAGIC: u32 = 0xBEEF_C0DE;
-    const PAGE_SIZE: usize = 40;
-    const LAST_PAGE: usize = 136;
-    const TRANSACTION: usize = 144;
-    let mut newest = None::<Meta>;
-    let mut known = None;
-    for page in 0..2u64 {
-        let mut bytes = [0u8; 152];
-        file.seek(SeekFrom::Start(page * known.unwrap_or(0)))?;
-        if file.read_exact(&mut bytes).is_err() {
-            break;
-        }
-        let u32_at = |at: usize| bytes[at..at + 4].try_into().map(u32::from_ne_bytes).unwrap_or(0);
-        let u64_at = |at: usize| bytes[at..at + 8].try_into().map(u64::from_ne_bytes).unwrap_or(0);
-        let page_size = u64::from(u32_at(PAGE_SIZE));
-        let valid = page_size.is_power_of_two() && (256..=65_536).contains(&page_size);
-        if u32_at(16) != MAGIC || !valid {
-            break;
-        }
-        known = Some(page_size);
-        let length = u64_at(LAST_PAGE).saturating_add(1).saturating_mul(page_size);
-        newest = newest.max(Some(Meta { transaction: u64_at(TRANSACTION), page_size, length }));
-    }
-    Ok(newest.filter(|meta| meta.length <= MAX_MAP))
+    let metas = pages::metas(file)?.into_iter().flatten();
+    let newest = metas.max_by_key(|meta| meta.transaction);
+    Ok(newest.filter(|meta| meta.length() <= MAX_MAP))
 }

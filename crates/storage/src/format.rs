@@ -1,5 +1,6 @@
 //! The `CURRENT` file: the version of the format and the generation that is in use.
 
+use std::fmt::Write;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -79,19 +80,29 @@ impl Current {
         Self::parse(path, &text)
     }
 
+    /// Of a new database.
+    pub(crate) fn first() -> Self {
+        Self { generation: 1, identity: clock::new_identity(), published: false }
+    }
+
     pub(crate) fn read_or_create(path: &Path) -> Result<Self> {
         let file = path.join(FILE);
         // One that cannot be looked at is not taken for one that is missing.
         let current = if file.try_exists().map_err(|e| io_error(&file, "read", &e))? {
             Self::read(path)?
         } else {
-            let current = Self { generation: 1, identity: clock::new_identity(), published: false };
+            let current = Self::first();
             current.refuse_later_generations(path)?;
             current
         };
         let directory = current.directory(path);
         fs::create_dir_all(&directory).map_err(|e| write_error(&directory, "create", &e))?;
         Ok(current)
+    }
+
+    /// Of the database, whatever its generation.
+    pub(crate) fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// Whether the file stands on the disk.
@@ -140,11 +151,10 @@ impl Current {
     }
 
     fn to_text(&self) -> String {
-        let body = format!(
+        with_sum(format!(
             "{MAGIC} format {FORMAT}\ngeneration {}\nidentity {}\n",
             self.generation, self.identity
-        );
-        format!("{body}crc32c {:08x}\n", crc32c::crc32c(body.as_bytes()))
+        ))
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self> {
@@ -162,11 +172,7 @@ impl Current {
                 supported: FORMAT,
             });
         }
-        let (body, sum) =
-            text.split_once("crc32c ").ok_or_else(|| damaged("it has no checksum"))?;
-        if sum != format!("{:08x}\n", crc32c::crc32c(body.as_bytes())) {
-            return Err(damaged("checksum mismatch"));
-        }
+        let body = without_sum(text).map_err(damaged)?;
         let field = |name: &str| {
             body.lines()
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
@@ -177,9 +183,24 @@ impl Current {
     }
 }
 
+/// Lines that end with their checksum.
+pub(crate) fn with_sum(mut lines: String) -> String {
+    let sum = crc32c::crc32c(lines.as_bytes());
+    // Writing to a String cannot fail.
+    let _written = writeln!(lines, "crc32c {sum:08x}");
+    lines
+}
+
+/// The lines before the checksum, or what is wrong.
+pub(crate) fn without_sum(text: &str) -> std::result::Result<&str, &'static str> {
+    let (lines, sum) = text.split_once("crc32c ").ok_or("it has no checksum")?;
+    let right = sum == format!("{:08x}\n", crc32c::crc32c(lines.as_bytes()));
+    if right { Ok(lines) } else { Err("checksum mismatch") }
+}
+
 /// The beginning of the file: a foreign one may be large, or no file at all, which cannot be read
 /// to an end.
-fn read_start(file: &Path) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read_start(file: &Path) -> std::io::Result<Vec<u8>> {
     const MOST: u64 = 1 << 16;
     if !fs::metadata(file)?.is_file() {
         return Err(std::io::ErrorKind::InvalidInput.into());

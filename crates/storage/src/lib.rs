@@ -1,12 +1,13 @@
 //! The store: LMDB tables, grouped writers, snapshots and locks. The only crate that touches files.
 //!
 //! * [`Store`] opens a directory; [`Store::read`] gives a [`Snapshot`], [`Store::write`] runs a job
-//!   in a [`WriteTxn`]. Both are read through [`ReadTxn`].
+//!   in a [`WriteTxn`]. Both are read through [`ReadTxn`], and the traits beside it for one aspect each.
 //! * Every value is sealed with a checksum over its table, key and bytes, checked on each read.
 //! * Every change of a node, edge or embedding gets an LSN and a row in the change table, in the
 //!   same transaction.
 
 mod adjacency;
+mod backup;
 mod columns;
 mod data_file;
 mod format;
@@ -15,16 +16,20 @@ mod history;
 mod indexes;
 mod invariants;
 mod keys;
+mod new_file;
+mod pages;
 mod platform;
 mod postings;
 mod read;
 mod recipes;
 mod records;
+mod rows;
 mod store;
 mod tx;
 mod writer;
 
 pub use adjacency::Neighbor;
+pub use backup::{Backup, Counts, Restored, Restoring};
 pub use columns::{COLUMN_SLOTS, Cell, CellRange, Cells, Place, column_row, column_rows};
 pub use format::FORMAT;
 pub use hidden::{Hidden, Visible};
@@ -35,14 +40,16 @@ pub use indexes::{
 };
 pub use invariants::check_invariants;
 pub use keys::{Direction, Kind};
-pub use platform::{fork_generation, unforked, watch_forks};
+pub use new_file::Progress;
+pub use platform::{fork_generation, real_path, unforked, watch_forks};
 pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX};
-pub use read::{ReadTxn, Resolved};
+pub use read::{ReadEmbeddings, ReadExpiries, ReadPostings, ReadTxn, ReadWork, Resolved};
 pub use recipes::{RecipeRecord, recipes};
 pub use records::{
     ChangeOp, ChangeRecord, DatabaseCounters, EdgeFields, EdgeRecord, EdgeTimes, EmbeddingRecord,
     NamespaceCounters, NodeRecord, NodeTimes, SpaceRecord, WorkRecord, WorkState,
 };
+pub use rows::Rows;
 pub use store::{IN_MEMORY, Sight, Snapshot, Store, Symbols, row_counts};
 pub use tx::WriteTxn;
 pub use writer::panic_text;

@@ -46,13 +46,16 @@ pub(crate) struct WriterLock {
 }
 
 impl WriterLock {
+    /// Its name in a database.
+    pub(crate) const FILE: &str = "writer.lock";
+
     /// Waits for at most `timeout`, and no longer than `interrupted` lets it.
     pub(crate) fn acquire(
         database: &Path,
         timeout: Duration,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Self> {
-        let path = database.join("writer.lock");
+        let path = database.join(Self::FILE);
         let open =
             || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         // A child that is forked during the wait must not share what is locked later.
@@ -70,6 +73,16 @@ impl WriterLock {
         Ok(lock)
     }
 
+    /// In a directory that is new: nobody ever sees it without a holder.
+    pub(crate) fn create(directory: &Path) -> Result<Self> {
+        let (path, unlocked) = (directory.join(Self::FILE), directory.join("writer.lock.new"));
+        let opened = unforked(|| File::create(&unlocked).map(Self::guarded));
+        let lock = opened.map_err(|e| write_error(&unlocked, "create", &e))?;
+        lock.file.lock().map_err(|e| io_error(&unlocked, "lock", &e))?;
+        fs::rename(&unlocked, &path).map_err(|e| write_error(&path, "rename", &e))?;
+        Ok(lock)
+    }
+
     /// For a reader that cannot register itself, so that a writer would overwrite what it reads: keeps
     /// writers out for as long as it reads. That takes no permission to write.
     pub(crate) fn keep_writers_out(
@@ -77,7 +90,7 @@ impl WriterLock {
         timeout: Duration,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Self> {
-        let path = database.join("writer.lock");
+        let path = database.join(Self::FILE);
         let refused = |why: &str| Error::StorageError {
             path: database.to_owned(),
             detail: format!(
@@ -321,6 +334,41 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     write().map_err(|e| write_error(path, "write", &e))
 }
 
+/// What tells this boot of the machine from every other; `None` where the system does not say.
+pub(crate) fn boot_id() -> Option<[u64; 2]> {
+    static BOOT: std::sync::OnceLock<Option<[u64; 2]>> = std::sync::OnceLock::new();
+    *BOOT.get_or_init(|| {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let id = u128::from_str_radix(&text.trim().replace('-', ""), 16).ok()?;
+        Some([(id >> 64) as u64, id as u64])
+    })
+}
+
+/// Writes all of `bytes` at a place in a file.
+pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+    }
+    #[cfg(not(unix))]
+    {
+        let mut file = file;
+        file.seek(std::io::SeekFrom::Start(offset))?;
+        file.write_all(bytes)
+    }
+}
+
+/// One form for all ways to write a path, as far as it exists.
+pub fn real_path(path: &Path) -> PathBuf {
+    let Ok(absolute) = std::path::absolute(path) else { return path.to_owned() };
+    for ancestor in absolute.ancestors() {
+        if let Ok(real) = ancestor.canonicalize() {
+            return absolute.strip_prefix(ancestor).map_or(real.clone(), |rest| real.join(rest));
+        }
+    }
+    absolute
+}
+
 /// Whether `path` is still the file of which `opened` speaks.
 pub(crate) fn same_file(opened: &fs::Metadata, path: &Path) -> bool {
     let Ok(now) = fs::metadata(path) else { return false };
@@ -401,6 +449,31 @@ pub(crate) fn free_space(path: &Path) -> Option<u64> {
     }
 }
 
+/// Opens a file that is no link, pipe or device: `None` for those.
+pub(crate) fn open_plain_file(path: &Path) -> std::io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    }
+    if fs::symlink_metadata(path)?.is_symlink() {
+        return Ok(None);
+    }
+    let file = options.open(path)?;
+    let plain = file.metadata()?.is_file();
+    Ok(plain.then_some(file))
+}
+
+/// Makes the content of a file durable; its length.
+pub(crate) fn sync_file(path: &Path) -> std::io::Result<u64> {
+    // Windows only lets those sync a file who may write to it.
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    file.sync_all()?;
+    Ok(file.metadata()?.len())
+}
+
 /// The length beyond which this process may let no file grow, where there is such a limit.
 pub(crate) fn file_size_limit() -> Option<u64> {
     #[cfg(unix)]
@@ -459,6 +532,26 @@ fn is_old(directory: &fs::DirEntry) -> bool {
     modified.is_some_and(|at| at + OLD < Duration::from_micros(now))
 }
 
+/// Removes the directories in `base` whose names begin so and whose owners, who held the file `lock`
+/// in them locked, are dead.
+pub(crate) fn remove_abandoned(base: &Path, prefix: &str, lock: &str) {
+    let Ok(entries) = fs::read_dir(base) else { return };
+    for entry in entries.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(prefix) {
+            continue;
+        }
+        let dead = match File::open(entry.path().join(lock)) {
+            Ok(lock) => lock.try_lock().is_ok(),
+            // Its owner is about to lock it, or was killed before that.
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound && is_old(&entry),
+        };
+        if dead {
+            // Another process may be at it too; what it took is gone either way.
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
 /// A private directory for a database in memory, removed when dropped. Directories left by dead
 /// processes are removed on the way.
 #[derive(Debug)]
@@ -499,22 +592,7 @@ impl TemporaryDirectory {
     }
 
     fn sweep(base: &Path) {
-        let Ok(entries) = fs::read_dir(base) else { return };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            if !name.to_string_lossy().starts_with(Self::PREFIX.trim_end_matches('-')) {
-                continue;
-            }
-            let dead = match File::open(entry.path().join(ALIVE)) {
-                Ok(lock) => lock.try_lock().is_ok(),
-                // Its owner is about to lock it, or was killed before that.
-                Err(error) => error.kind() == std::io::ErrorKind::NotFound && is_old(&entry),
-            };
-            if dead {
-                // Another process may be sweeping too; what it took is gone either way.
-                drop(fs::remove_dir_all(entry.path()));
-            }
-        }
+        remove_abandoned(base, Self::PREFIX.trim_end_matches('-'), ALIVE);
     }
 
     pub(crate) fn path(&self) -> &Path {

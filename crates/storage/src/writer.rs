@@ -10,8 +10,11 @@ use std::slice;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use embedded_db_common::record::seal;
 use embedded_db_common::{Error, Result};
 
+use crate::keys::Table;
+use crate::pages::View;
 use crate::store::Store;
 use crate::tx::{GroupState, WriteTxn};
 
@@ -26,10 +29,18 @@ const READERS_EVERY: u64 = 64;
 #[derive(Default)]
 pub(crate) struct GroupWriter {
     queue: Mutex<Vec<Arc<Request>>>,
-    pub(crate) leader: Mutex<()>,
+    /// Held by the leader; the state that the last commit left, when it is known.
+    pub(crate) leader: Mutex<Option<Arc<View>>>,
     groups: AtomicU64,
     /// A sync failed: what the disk holds is unknown, so nothing more is acknowledged.
     poisoned: AtomicBool,
+}
+
+impl GroupWriter {
+    /// Whether what the disk holds is unknown.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
 }
 
 struct Request {
@@ -78,13 +89,13 @@ impl Store {
         let lock = |queue| Mutex::lock(queue).unwrap_or_else(PoisonError::into_inner);
         lock(&self.writer.queue).push(Arc::clone(&request));
         {
-            let _leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut base = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
             while request.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
                 let mut queue = lock(&self.writer.queue);
                 let count = queue.len().min(GROUP_MAX);
                 let group: Vec<_> = queue.drain(..count).collect();
                 drop(queue);
-                self.run_group(&group);
+                self.run_group(&mut base, &group);
             }
         }
         let outcome = request
@@ -95,11 +106,14 @@ impl Store {
         value.ok_or_else(|| Error::Internal("a write ended without a value".into()))
     }
 
-    fn run_group(&self, group: &[Arc<Request>]) {
-        if let Err(failure) = self.try_until_it_fits(group) {
+    fn run_group(&self, base: &mut Option<Arc<View>>, group: &[Arc<Request>]) {
+        if let Err(failure) = self.try_until_it_fits(base, group) {
             if group.len() > 1 && matches!(failure, Error::StorageFull { .. }) {
                 // One of them may be too large for what is left: the others need not fail with it.
-                return group.iter().for_each(|request| self.run_group(slice::from_ref(request)));
+                for request in group {
+                    self.run_group(base, slice::from_ref(request));
+                }
+                return;
             }
             for request in group {
                 request.finish(Err(failure.clone()));
@@ -107,12 +121,16 @@ impl Store {
         }
     }
 
-    fn try_until_it_fits(&self, group: &[Arc<Request>]) -> Result<()> {
+    fn try_until_it_fits(
+        &self,
+        base: &mut Option<Arc<View>>,
+        group: &[Arc<Request>],
+    ) -> Result<()> {
         if self.writer.groups.fetch_add(1, Ordering::Relaxed).is_multiple_of(READERS_EVERY) {
             self.clear_stale_readers()?;
         }
         loop {
-            match self.try_group(group) {
+            match self.try_group(base, group) {
                 Ok(()) => return Ok(()),
                 Err(GroupError::MapFull) => {
                     // What a killed reader held may be room enough.
@@ -126,8 +144,12 @@ impl Store {
     }
 
     /// All or nothing for the group; a job that fails by itself takes nobody else with it.
-    fn try_group(&self, group: &[Arc<Request>]) -> Result<(), GroupError> {
-        if self.writer.poisoned.load(Ordering::Acquire) {
+    fn try_group(
+        &self,
+        base: &mut Option<Arc<View>>,
+        group: &[Arc<Request>],
+    ) -> Result<(), GroupError> {
+        if self.writer.is_poisoned() {
             return Err(GroupError::Failed(Error::StorageError {
                 path: self.path().to_owned(),
                 detail: "an earlier write failed to reach the disk; nothing is accepted until the \
@@ -141,12 +163,17 @@ impl Store {
             heed::Error::Mdb(heed::MdbError::MapFull) => GroupError::MapFull,
             other => GroupError::Failed(self.lmdb_error(other)),
         };
+        let before = match base.take() {
+            Some(view) => view,
+            None => self.page_file.newest().map_err(GroupError::Failed)?,
+        };
+        self.page_file.prepare(&before).map_err(GroupError::Failed)?;
         let mut outer = self.env.write_txn().map_err(lmdb)?;
-        let mut state = GroupState::load(self, &outer).map_err(GroupError::Failed)?;
+        let mut state = GroupState::load(self, &before).map_err(GroupError::Failed)?;
         let mut outcomes = Vec::with_capacity(group.len());
         for request in group {
             let savepoint = self.env.nested_write_txn(&mut outer).map_err(lmdb)?;
-            let mut txn = WriteTxn::new(self, savepoint, state.clone());
+            let mut txn = WriteTxn::new(self, &before, savepoint, state.clone());
             let outcome = {
                 let mut job = request.job.lock().unwrap_or_else(PoisonError::into_inner);
                 catch_unwind(AssertUnwindSafe(|| job(&mut txn))).unwrap_or_else(|panic| {
@@ -162,11 +189,19 @@ impl Store {
             outcomes.push(outcome);
         }
         if state.dirty {
-            state.store(self, &mut outer).map_err(lmdb)?;
+            for (key, mut payload) in state.rows() {
+                before.check_way(Table::Meta, &key).map_err(GroupError::Failed)?;
+                seal(Table::Meta as u8, &key, &mut payload);
+                self.table(Table::Meta).put(&mut outer, &key, &payload).map_err(lmdb)?;
+            }
             outer.commit().map_err(|error| self.commit_failed(error))?;
             self.complete_file().map_err(|error| self.poison(error))?;
+            *base = Some(self.page_file.cover(&before).map_err(|error| self.poison(error))?);
             state.publish_symbols(self);
             state.publish_expiry(self);
+        } else {
+            drop(outer);
+            *base = Some(before);
         }
         for (request, outcome) in group.iter().zip(outcomes) {
             request.finish(outcome);
@@ -210,10 +245,10 @@ impl Store {
 }
 
 /// A place inside the gate.
-struct Inside<'a>(&'a Store);
+pub(crate) struct Inside<'a>(&'a Store);
 
 impl<'a> Inside<'a> {
-    fn enter(store: &'a Store) -> Self {
+    pub(crate) fn enter(store: &'a Store) -> Self {
         store.gate.enter();
         Self(store)
     }

@@ -14,10 +14,11 @@ from .base import app
 from . import transfer  # isort: skip
 from . import querying  # isort: skip
 from . import looking  # isort: skip
+from . import upkeep  # isort: skip
 
 __all__ = ["app", "run"]
 
-_ADDED = (transfer, querying, looking)
+_ADDED = (transfer, querying, looking, upkeep)
 
 
 def _version(wanted: bool) -> None:

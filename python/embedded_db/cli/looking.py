@@ -1,4 +1,4 @@
-"""The commands ``stats``, ``namespaces``, ``indexes``, ``show`` and ``verify``."""
+"""The commands ``stats``, ``namespaces``, ``indexes`` and ``show``."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -11,7 +11,7 @@ from ..database import EmbeddedDB
 from ..errors import NotFound
 from ..indexes import Index
 from ..models import AnyNode, Chat, Message
-from . import exit_codes, output
+from . import output
 from .base import EPILOG, AsJson, ConfigFile, Db, Namespace, app, command, opened
 
 __all__: list[str] = []
@@ -180,19 +180,3 @@ def _print_node(db: EmbeddedDB, node: AnyNode, limit: int, as_json: bool) -> Non
             (message.timestamp, message.id, message.sender, message.content) for message in messages
         ]
         output.table(("time", "id", "sender", "content"), rows)
-
-
-@app.command(epilog=EPILOG)
-@command
-def verify(db: Db, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Read everything and check that it agrees; exit code 1 when it does not."""
-    with opened(db, None, config, read_only=True) as database:
-        facts = database.verify()
-    if as_json:
-        output.as_json(facts)
-    else:
-        output.facts({**facts, "problems": len(facts["problems"])}, machine=False)
-        for problem in facts["problems"]:
-            output.note(problem)
-    if not facts["ok"]:
-        raise typer.Exit(exit_codes.FINDINGS)

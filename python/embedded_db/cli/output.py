@@ -120,7 +120,7 @@ def error(problem: DbError, machine: bool = False) -> None:
         sys.stderr.write(_json({"error": facts}) + "\n")
         return
     note(f"{problem.code}: {problem.message}")
-    if problem.hint:
+    if problem.hint and problem.hint not in problem.message:
         note(problem.hint)
 
 

@@ -2,14 +2,17 @@
 
 #![allow(dead_code)] // each test file uses a part of it
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use embedded_db_common::{ActivityLevel, Draft, Durability, Options, Result, Value, WeaverOptions};
 use embedded_db_engine::{
-    AddTo, AsOf, Changes, Database, EdgeDraft, EmbeddingDraft, Node, NodeDraft, Reach,
+    AddTo, AsOf, Changes, Database, EdgeChanges, EdgeDraft, EmbeddingDraft, Expiry, Node,
+    NodeDraft, Reach,
 };
 use embedded_db_testing::FakeModels;
+use proptest::test_runner::{Config, RngSeed};
 
 /// Name and dimension of the space of the fake models.
 pub(crate) const MODEL: &str = "fake";
@@ -126,4 +129,82 @@ pub(crate) fn neighbors(db: &Database, id: &str, edge_type: &str, way: Reach) ->
         .unwrap();
     assert_eq!(page.next, None);
     page.items.iter().map(|node| node.id().unwrap()).collect()
+}
+
+/// The same cases in every run, unless `PROPTEST_RNG_SEED` and `PROPTEST_CASES` say otherwise.
+pub(crate) fn seeded(seed: u64, cases: u32) -> Config {
+    fn given<T: std::str::FromStr>(name: &str) -> Option<T> {
+        std::env::var(name).ok()?.parse().ok()
+    }
+    Config {
+        cases: given("PROPTEST_CASES").unwrap_or(cases),
+        rng_seed: RngSeed::Fixed(given("PROPTEST_RNG_SEED").unwrap_or(seed)),
+        failure_persistence: None,
+        max_shrink_iters: 4_000,
+        ..Config::default()
+    }
+}
+
+/// Nobody looks at how far it is.
+pub(crate) fn quiet(_: u64, _: u64) -> Result<()> {
+    Ok(())
+}
+
+/// What the database holds, as one text.
+pub(crate) fn hash(db: &Database) -> String {
+    db.logical_hash(&mut quiet).unwrap().to_string()
+}
+
+/// A database that has something of every kind, with holes where something was deleted; what the
+/// models do next is not done.
+pub(crate) fn everything(path: &Path) -> Database {
+    let models = Arc::new(FakeModels::default());
+    models.poison.lock().unwrap().push("poison".into());
+    let db = Database::open(path, &fast(), Some(models)).unwrap();
+    fill(&db, "");
+    fill(&db.namespace("second").unwrap(), "2");
+    fill(&db.namespace("gone").unwrap(), "3");
+    drain(&db);
+    db.drop_namespace("gone").unwrap();
+    for (id, _) in [("m3", ""), ("extra", "")] {
+        db.delete_node(id, None).unwrap();
+    }
+    drain(&db);
+    db.close();
+    let db = Database::open(path, &fast(), None).unwrap();
+    say(&db, "chat", "late", "Carol waits for a model");
+    db
+}
+
+fn fill(db: &Database, suffix: &str) {
+    for n in 0..6 {
+        say(db, "chat", &format!("m{n}"), &format!("Alice met Bob {n} in Oslo{suffix}"));
+    }
+    say(db, "chat", "bad", "poison");
+    db.declare_label("Thing", vec!["text".into()], vec!["text".into()]).unwrap();
+    let things = (0..300).map(|n| {
+        let values = [("size", Value::Int(n)), ("text", text(&format!("thing {n} of many")))];
+        node(&format!("t{n}"), "Thing", &values)
+    });
+    db.create_nodes(things.collect()).unwrap();
+    db.create_nodes(vec![node("extra", "Extra", &[])]).unwrap();
+    let later = Expiry::After(3_600_000_000);
+    db.create_nodes(vec![NodeDraft { expiry: later, ..node("mortal", "Thing", &[]) }]).unwrap();
+    db.create_index("Thing", "size", true, &go_on).unwrap();
+    for n in 0..20 {
+        let (id, to) = (format!("e{n}"), format!("t{}", n + 1));
+        let sources = vec!["m1".to_owned()];
+        let made = EdgeDraft { sources, ..edge(&id, "t0", "LIKES", &to) };
+        db.create_edge(made).unwrap();
+        let changes = EdgeChanges { weight: Some(f64::from(n)), ..EdgeChanges::default() };
+        db.update_edge(&id, changes, None).unwrap();
+    }
+    db.retract_edge("e1").unwrap();
+    db.delete_edge("e2").unwrap();
+    db.delete_node("t3", None).unwrap();
+    let given = vec![
+        vector("v1", "t1", Some("own"), &[1.0, 2.0]),
+        vector("v2", "t2", Some("own"), &[-0.0, 1e-40]),
+    ];
+    db.create_embeddings(given).unwrap();
 }

@@ -13,22 +13,25 @@ use std::time::{Duration, Instant};
 use embedded_db_common::clock::StoreTime;
 use embedded_db_common::record::Damaged;
 use embedded_db_common::{Durability, Error, Result};
-use heed::WithoutTls;
 use heed::types::Bytes;
+use heed::{RoTxn, WithoutTls};
 
 use self::gate::Gate;
-use self::opening::Environment;
+pub(crate) use self::opening::{Environment, open_new};
 pub use self::snapshot::{Sight, Snapshot};
 pub use self::symbols::Symbols;
 pub(crate) use self::symbols::{stored_symbol, stored_symbol_name, symbol_key, symbol_name_key};
 use crate::data_file::DataFile;
 use crate::keys::{Kind, Table};
+use crate::pages::PageFile;
 use crate::platform::{self, TemporaryDirectory, WriterLock, io_error};
 use crate::read::ReadTxn;
-use crate::writer::GroupWriter;
+use crate::writer::{GroupWriter, Inside};
 
 pub(crate) type Database = heed::Database<'static, Bytes, Bytes>;
-type Env = heed::Env<WithoutTls>;
+/// One for each table, in the order of their numbers.
+pub(crate) type Tables = [Database; Table::ALL.len()];
+pub(crate) type Env = heed::Env<WithoutTls>;
 
 /// The path that stands for a private database in memory.
 pub const IN_MEMORY: &str = ":memory:";
@@ -39,7 +42,7 @@ const MAX_READERS: u32 = 4096;
 /// An open store: one directory, one writer process, any number of readers.
 pub struct Store {
     pub(crate) env: Environment,
-    tables: [Database; Table::ALL.len()],
+    tables: Tables,
     /// Readers and writers are inside; growing the map waits until none is.
     pub(crate) gate: Gate,
     pub(crate) writer: GroupWriter,
@@ -53,8 +56,11 @@ pub struct Store {
     /// The newest state whose time the store's is not before.
     timed: AtomicUsize,
     path: PathBuf,
-    /// The file behind the store.
+    /// What tells it from every other database.
+    identity: String,
+    /// The file behind the store: its length, and its pages.
     data_file: DataFile,
+    pub(crate) page_file: PageFile,
     map_size_max: usize,
     read_only: bool,
     durability: Durability,
@@ -73,6 +79,11 @@ impl Store {
         &self.path
     }
 
+    /// What tells it from every other database: 32 hex digits.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
     /// What users call it: its path, or `:memory:`.
     pub fn name(&self) -> &Path {
         if self._temporary.is_some() { Path::new(IN_MEMORY) } else { &self.path }
@@ -82,6 +93,10 @@ impl Store {
     /// removed or renamed, and another database may be there.
     pub fn is_in_place(&self) -> bool {
         self.data_file.is_in_place()
+    }
+
+    pub(crate) fn data_path(&self) -> &Path {
+        self.data_file.path()
     }
 
     /// Size of the data file in bytes.
@@ -97,32 +112,39 @@ impl Store {
     /// A consistent state to read from.
     pub fn read(self: &Arc<Self>) -> Result<Snapshot> {
         self.usable()?;
-        self.gate.enter();
-        let begin = || Env::clone(&self.env).static_read_txn();
-        let txn = match begin() {
+        loop {
+            // Dropped in this order: the transaction ends inside the gate.
+            let (inside, txn) = self.begin_read()?;
+            let taken = Instant::now();
+            self.require_whole_file()?;
+            // Two commits since the transaction began leave no trace of its state: then a newer one.
+            if let Some(view) = self.page_file.view(txn.id() as u64)? {
+                std::mem::forget(inside);
+                let store = Arc::clone(self);
+                return Ok(Snapshot { txn: Some(txn), view, store, taken, hidden: None });
+            }
+        }
+    }
+
+    fn begin_read(&self) -> Result<(Inside<'_>, RoTxn<'static, WithoutTls>)> {
+        let begin = || (Inside::enter(self), Env::clone(&self.env).static_read_txn());
+        let (inside, txn) = match begin() {
             // Another process has grown the file beyond our map.
-            Err(heed::Error::Mdb(heed::MdbError::MapResized)) => {
-                self.gate.leave();
+            (inside, Err(heed::Error::Mdb(heed::MdbError::MapResized))) => {
+                drop(inside);
                 self.adopt_map_size()?;
-                self.gate.enter();
                 begin()
             }
             // Of processes that were killed, perhaps; it may be that nobody writes, who would look.
-            Err(heed::Error::Mdb(heed::MdbError::ReadersFull))
+            (inside, Err(heed::Error::Mdb(heed::MdbError::ReadersFull)))
                 if self.env.clear_stale_readers().is_ok_and(|found| found > 0) =>
             {
+                drop(inside);
                 begin()
             }
             other => other,
         };
-        let txn = txn.map_err(|error| {
-            self.gate.leave();
-            self.lmdb_error(error)
-        })?;
-        let (txn, store, taken) = (Some(txn), Arc::clone(self), Instant::now());
-        let snapshot = Snapshot { txn, store, taken, hidden: None };
-        self.require_whole_file()?;
-        Ok(snapshot)
+        Ok((inside, txn.map_err(|error| self.lmdb_error(error))?))
     }
 
     /// No page of the newest commit lies beyond the end of the file; looked at now and then.
@@ -175,7 +197,11 @@ impl Store {
         self.closed.store(true, Ordering::Release);
         // A group that is being written ends first.
         let _leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if lock.is_some() && !self.read_only && !self.forked() && !self.writer.is_poisoned() {
+            // The sums lag or are not marked as whole if this fails: the next opening finds out.
+            let _marked = self.page_file.end_use();
+        }
     }
 
     /// The earliest time at which a node is to go, as far as this process has written it since the
@@ -318,13 +344,7 @@ pub(crate) fn map_lmdb(data_file: &Path, error: heed::Error) -> Error {
 
 /// Every table by name, with the number of its rows in all namespaces.
 pub fn row_counts(txn: &impl ReadTxn) -> Result<Vec<(&'static str, u64)>> {
-    Table::ALL
-        .iter()
-        .map(|table| {
-            let rows = txn.store().table(*table).len(txn.raw());
-            Ok((table.name(), rows.map_err(|error| txn.store().lmdb_error(error))?))
-        })
-        .collect()
+    Table::ALL.iter().map(|table| Ok((table.name(), txn.rows().count(*table)?))).collect()
 }
 
 /// Longest user id of any kind fits a key.

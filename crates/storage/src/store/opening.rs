@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use embedded_db_common::clock::StoreTime;
 use embedded_db_common::{Durability, Error, Options, Result};
-use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions};
+use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, MdbError};
 
-use super::{Database, Env, Gate, IN_MEMORY, MAX_READERS, Store, Symbols, map_lmdb};
+use super::{Database, Env, Gate, IN_MEMORY, MAX_READERS, Store, Symbols, Tables, map_lmdb};
 use crate::data_file::{self, DataFile};
 use crate::format::Current;
 use crate::keys::Table;
+use crate::pages::{PageFile, Use};
 use crate::platform::{self, TemporaryDirectory, WriterLock, io_error, write_error};
 use crate::writer::GroupWriter;
 
@@ -91,6 +92,9 @@ impl Store {
         } else {
             data_file::complete(&data_file)?;
         }
+        let how = if options.read_only { Use::Reading } else { Use::Writing };
+        let open_pages = || PageFile::open(&path, &directory, how, options);
+        let found = open_pages()?;
         let env = match open_env(&directory, options, EnvFlags::empty(), interrupted)? {
             Err(heed::Error::Io(error)) if cannot_register(&error, options) => {
                 let timeout = options.lock_timeout;
@@ -99,7 +103,10 @@ impl Store {
             }
             other => other,
         };
-        let env = env.map_err(|error| cannot_open(&data_file, options, error))?;
+        let env = env.map_err(|error| {
+            let size = first_map_size(&data_file, options);
+            cannot_open(&data_file, size, options.read_only, error)
+        })?;
         env.clear_stale_readers().map_err(|e| map_lmdb(&data_file, e))?;
         let tables = open_tables(&env, &directory, options.read_only)?;
         if !options.read_only {
@@ -109,6 +116,12 @@ impl Store {
             }
             current.publish(&path)?;
         }
+        let page_file = match found {
+            Some(pages) => pages,
+            None => open_pages()?
+                .ok_or_else(|| map_lmdb(&data_file, heed::Error::Mdb(MdbError::Invalid)))?,
+        };
+        page_file.begin_use()?;
         let data_file = DataFile::open(data_file, options.read_only)?;
         let name = if temporary.is_some() { PathBuf::from(IN_MEMORY) } else { path.clone() };
         Ok(Arc::new_cyclic(|store| Self {
@@ -122,7 +135,9 @@ impl Store {
             lasting: AtomicUsize::new(usize::MAX),
             timed: AtomicUsize::new(0),
             path,
+            identity: current.identity().to_owned(),
             data_file,
+            page_file,
             map_size_max: options.map_size_max,
             read_only: options.read_only,
             durability: options.durability,
@@ -141,10 +156,9 @@ fn cannot_register(error: &std::io::Error, options: &Options) -> bool {
     options.read_only && error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
-fn cannot_open(data_file: &Path, options: &Options, error: heed::Error) -> Error {
+fn cannot_open(data_file: &Path, size: usize, read_only: bool, error: heed::Error) -> Error {
     match error {
         heed::Error::Io(error) if error.kind() == std::io::ErrorKind::OutOfMemory => {
-            let size = first_map_size(data_file, options);
             Error::StorageError {
                 path: data_file.to_owned(),
                 detail: format!(
@@ -153,7 +167,7 @@ fn cannot_open(data_file: &Path, options: &Options, error: heed::Error) -> Error
                 ),
             }
         }
-        heed::Error::Io(error) if !options.read_only => write_error(data_file, "open it", &error),
+        heed::Error::Io(error) if !read_only => write_error(data_file, "open it", &error),
         heed::Error::Io(error) => io_error(data_file, "open it", &error),
         other => map_lmdb(data_file, other),
     }
@@ -205,6 +219,25 @@ fn open_env(
     }
 }
 
+/// The environment of a data file that is written anew, with its tables: where nobody else looks, so
+/// nothing is locked; and nothing is on the disk before it was synced by name.
+pub(crate) fn open_new(directory: &Path, map_size: usize) -> Result<(Environment, Tables)> {
+    let data_file = directory.join("data.mdb");
+    let mut open = EnvOpenOptions::new().read_txn_without_tls();
+    open.map_size(map_size.next_multiple_of(platform::page_size()))
+        .max_dbs(Table::ALL.len() as u32);
+    // SAFETY: nobody but the caller knows the place yet, and what is not synced counts for nothing.
+    #[allow(unsafe_code)]
+    let env = platform::unforked(|| unsafe {
+        open.flags(EnvFlags::NO_LOCK | EnvFlags::NO_SYNC | EnvFlags::NO_READ_AHEAD);
+        open.open(directory)
+    });
+    let env = env.map_err(|error| cannot_open(&data_file, map_size, false, error))?;
+    let env = Environment(ManuallyDrop::new(env));
+    let tables = open_tables(&env, directory, false)?;
+    Ok((env, tables))
+}
+
 /// A table that cannot be opened says why; a commit after it would only say that it failed.
 fn settled<T>(
     tables: [heed::Result<T>; Table::ALL.len()],
@@ -216,11 +249,7 @@ fn settled<T>(
     Ok(CommitOrAbort::Abort(first))
 }
 
-fn open_tables(
-    env: &Env,
-    directory: &Path,
-    read_only: bool,
-) -> Result<[Database; Table::ALL.len()]> {
+fn open_tables(env: &Env, directory: &Path, read_only: bool) -> Result<Tables> {
     let data_file = directory.join("data.mdb");
     let lmdb = |error| map_lmdb(&data_file, error);
     let opened = if read_only {

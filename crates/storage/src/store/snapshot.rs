@@ -10,11 +10,15 @@ use heed::{RoTxn, WithoutTls};
 use super::{Store, stored_symbol, stored_symbol_name};
 use crate::hidden::Hidden;
 use crate::keys::Table;
+use crate::pages::View;
 use crate::read::ReadTxn;
+use crate::rows::Rows;
 
 /// A consistent state of the store. It pins old pages: keep it short.
 pub struct Snapshot {
+    /// Keeps the pages of the state from being used again.
     pub(super) txn: Option<RoTxn<'static, WithoutTls>>,
+    pub(super) view: Arc<View>,
     pub(super) store: Arc<Store>,
     pub(super) taken: Instant,
     pub(super) hidden: Option<(NamespaceId, Arc<Hidden>)>,
@@ -52,8 +56,7 @@ impl Snapshot {
         if lasting.load(Ordering::Relaxed) == self.state() {
             return Ok(false);
         }
-        let empty = self.store.table(Table::Expiry).is_empty(self.raw());
-        let empty = empty.map_err(|error| self.store.lmdb_error(error))?;
+        let empty = self.view.rows(Table::Expiry)? == 0;
         if empty {
             lasting.store(self.state(), Ordering::Relaxed);
         }
@@ -101,8 +104,8 @@ impl ReadTxn for Snapshot {
         &self.store
     }
 
-    fn raw(&self) -> &RoTxn<'_> {
-        self.txn.as_ref().expect("only drop takes the transaction")
+    fn rows(&self) -> Rows<'_> {
+        Rows::committed(&self.view)
     }
 
     fn hidden(&self, namespace: NamespaceId) -> Option<&Hidden> {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use embedded_db_common::{Error, NamespaceId, Result, Slot, clock};
 use embedded_db_indexing::graph::{Artefact, GraphWriter, is_pending};
 use embedded_db_indexing::recipes::Recipes;
-use embedded_db_storage::{ReadTxn, WorkRecord, WorkState, panic_text};
+use embedded_db_storage::{ReadTxn, ReadWork, WorkRecord, WorkState, panic_text};
 
 use super::{LONGEST_WAIT, Weaver, Work};
 use crate::batch::{self, Batch, Outcome, Stored};

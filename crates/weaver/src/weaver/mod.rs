@@ -15,7 +15,7 @@ use embedded_db_common::{
 };
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{ReadTxn, Snapshot, Store, WorkState, panic_text};
+use embedded_db_storage::{ReadWork, Snapshot, Store, WorkState, panic_text};
 
 use crate::batch::Batch;
 use crate::levels;

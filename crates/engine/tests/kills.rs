@@ -1,0 +1,207 @@
+//! Killed at any call that writes, syncs, renames or removes, a tool leaves what was there before, and
+//! either all of what it makes or nothing that could be taken for it.
+//!
+//! `strace` kills a child at its first such call, at its second, and so on to the last.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+mod common;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use common::{assert_sound, everything, fast, hash, quiet};
+use embedded_db_common::{Durability, Options};
+use embedded_db_engine::Database;
+use tempfile::TempDir;
+
+const PATH: &str = "EMBEDDED_DB_TEST_PATH";
+const ROLE: &str = "EMBEDDED_DB_TEST_ROLE";
+const SIGKILL: i32 = 9;
+/// Writes of the child before it begins.
+const EARLIER: usize = 8;
+
+/// Calls that change what is on the disk.
+const CALLS: &str = "write,pwrite64,writev,pwritev,fsync,fdatasync,ftruncate,rename,renameat,\
+                     renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat";
+
+struct Scratch(TempDir);
+
+impl Scratch {
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+/// The database of these tests, and what it holds.
+fn scratch() -> (Scratch, String) {
+    let scratch = Scratch(tempfile::tempdir().unwrap());
+    let db = everything(&scratch.at("db"));
+    let held = hash(&db);
+    db.close();
+    (scratch, held)
+}
+
+/// A child that another test is about to start holds all files for a moment.
+fn patient() -> Options {
+    Options { lock_timeout: Duration::from_secs(60), ..fast() }
+}
+
+fn open(path: &Path) -> Database {
+    Database::open(path, &patient(), None).unwrap()
+}
+
+#[test]
+#[ignore = "the child of the tests below"]
+fn another_process() {
+    let at = |name: &str| Path::new(&std::env::var(PATH).unwrap()).join(name);
+    // `strace` counts the calls of each thread: by these, the harness never has as many as this one.
+    let mut nowhere = fs::File::create("/dev/null").unwrap();
+    (0..EARLIER).for_each(|_| nowhere.write_all(b"x").unwrap());
+    match std::env::var(ROLE).unwrap().as_str() {
+        "backup" => {
+            let durable = Options { durability: Durability::Durable, ..patient() };
+            let db = Database::open(at("db"), &durable, None).unwrap();
+            db.backup(&at("copy"), &mut quiet).unwrap();
+            db.close();
+        }
+        "restore" => drop(Database::restore(&at("copy"), &at("again"), &mut quiet).unwrap()),
+        role => panic!("there is no role {role}"),
+    }
+}
+
+/// Runs the child under `strace` with some arguments.
+fn traced(role: &str, path: &Path, arguments: &[&str]) -> ExitStatus {
+    let child = std::env::current_exe().unwrap();
+    Command::new("strace")
+        .args(["-f", "-qq"])
+        .args(arguments)
+        .arg(child)
+        .args(["another_process", "--exact", "--ignored", "--quiet"])
+        .env(ROLE, role)
+        .env(PATH, path)
+        .output()
+        .unwrap()
+        .status
+}
+
+/// The calls that the child makes from the first on that names its directory, each with its number
+/// among those of its name.
+fn calls(role: &str, scratch: &Scratch) -> Vec<(String, usize)> {
+    let log = scratch.at("log");
+    let wanted = format!("trace={CALLS},openat");
+    let done = traced(role, scratch.0.path(), &["-e", &wanted, "-o", log.to_str().unwrap()]);
+    assert!(done.success(), "{role} works when nobody kills it");
+    let text = String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
+    fs::remove_file(&log).unwrap();
+    let lines = text.lines().filter_map(|line| {
+        let (thread, call) = line.split_once(' ')?;
+        let (name, _) = call.trim_start().split_once('(')?;
+        Some((thread, name, line.contains(scratch.0.path().to_str()?)))
+    });
+    let lines: Vec<_> = lines.collect();
+    let (worker, ..) = lines.iter().find(|(.., ours)| *ours).unwrap();
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    let (mut out, mut begun) = (Vec::new(), false);
+    for (_, name, ours) in lines.iter().filter(|(thread, ..)| thread == worker) {
+        let count = counts.entry(name).or_default();
+        *count += 1;
+        begun |= ours;
+        if begun && CALLS.split(',').any(|known| known == *name) {
+            out.push(((*name).to_owned(), *count));
+        }
+    }
+    out
+}
+
+/// Kills the child at each of its calls; `check` looks at what it left, and `clean` removes it.
+fn killed_everywhere(role: &str, scratch: &Scratch, clean: impl Fn(), mut check: impl FnMut(&str)) {
+    if Command::new("strace").arg("-V").output().is_err() {
+        say(&format!("SKIPPED: {role} is not killed, there is no strace"));
+        return;
+    }
+    let calls = calls(role, scratch);
+    clean();
+    for (name, at) in &calls {
+        let inject = format!("inject={name}:signal=KILL:when={at}");
+        let wanted = format!("trace={name}");
+        let arguments = ["-o", "/dev/null", "-e", &wanted, "-e", &inject];
+        let status = traced(role, scratch.0.path(), &arguments);
+        assert_eq!(status.signal(), Some(SIGKILL), "{role} is killed at {name} {at}");
+        check(&format!("{name} {at}"));
+        clean();
+    }
+    assert!(calls.len() > 10, "{calls:?}");
+    say(&format!("{role}: killed at {} points", calls.len()));
+}
+
+/// Past the harness, which would keep it to itself.
+fn say(text: &str) {
+    let mut out = std::io::stderr();
+    writeln!(out, "{text}").unwrap();
+}
+
+fn remove(path: &Path) {
+    if path.exists() {
+        fs::remove_dir_all(path).unwrap();
+    }
+}
+
+#[test]
+fn a_backup() {
+    let (scratch, held) = scratch();
+    let (copy, again) = (scratch.at("copy"), scratch.at("again"));
+    let (mut whole, mut parts) = (0, 0);
+    let clean = || remove(&copy);
+    killed_everywhere("backup", &scratch, clean, |point| {
+        let db = open(&scratch.at("db"));
+        assert_eq!(hash(&db), held, "{point}");
+        db.close();
+        let restored = Database::restore(&copy, &again, &mut quiet);
+        if copy.join("MANIFEST").exists() {
+            restored.unwrap();
+            let db = open(&again);
+            assert_eq!(hash(&db), held, "{point}");
+            db.close();
+            remove(&again);
+            whole += 1;
+        } else {
+            restored.unwrap_err();
+            parts += 1;
+        }
+        assert!(!again.exists(), "{point}");
+    });
+    assert!(parts > whole || whole + parts == 0, "{whole} were whole, {parts} were not");
+}
+
+#[test]
+fn a_restored_database() {
+    let (scratch, held) = scratch();
+    let db = open(&scratch.at("db"));
+    db.backup(&scratch.at("copy"), &mut quiet).unwrap();
+    db.close();
+    let again = scratch.at("again");
+    let (mut whole, mut parts) = (0, 0);
+    let clean = || remove(&again);
+    killed_everywhere("restore", &scratch, clean, |point| {
+        if again.exists() {
+            whole += 1;
+        } else {
+            parts += 1;
+            Database::restore(&scratch.at("copy"), &again, &mut quiet).unwrap();
+        }
+        let db = open(&again);
+        assert_eq!(hash(&db), held, "{point}");
+        assert_sound(&db);
+        db.close();
+        let names = fs::read_dir(scratch.0.path()).unwrap().count();
+        assert!(names <= 4, "{point}: what was begun is removed by the next one");
+    });
+    assert!(parts > whole || whole + parts == 0, "{whole} were whole, {parts} were not");
+}

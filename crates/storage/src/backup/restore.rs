@@ -1,0 +1,171 @@
+//! A database that is made of a backup: complete and checked before it gets its place.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use embedded_db_common::{Digest, Error, Result, clock};
+
+use super::manifest::{Counts, DATA, Manifest};
+use super::{CHUNK, check_free};
+use crate::format::Current;
+use crate::new_file::Progress;
+use crate::pages::check_file;
+use crate::platform::{
+    WriterLock, io_error, open_plain_file, remove_abandoned, sync_directory, write_error,
+};
+
+/// How directories in the making begin.
+const STAGING: &str = ".embedded-db-restoring";
+
+/// What a database was made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// LSN of the last change that it holds.
+    pub lsn: u64,
+    /// How much it holds.
+    pub counts: Counts,
+    /// Bytes of its data file.
+    pub bytes: u64,
+}
+
+/// A database beside the place that it is for. It goes away unless it is put there.
+pub struct Restoring {
+    staging: PathBuf,
+    target: PathBuf,
+    manifest: Manifest,
+    /// Shows others that somebody is at work here.
+    lock: Option<WriterLock>,
+}
+
+impl Restoring {
+    /// Copies a backup, whose length and SHA-256 must be what its manifest says. The copy is a database
+    /// of its own, with an identity of its own: what is written to it is written to no other.
+    pub fn begin(backup: &Path, target: &Path, progress: &mut Progress<'_>) -> Result<Self> {
+        let manifest = Manifest::read(backup)?;
+        let target = std::path::absolute(target)
+            .map_err(|e| Error::InvalidInput(format!("{target:?}: {e}; name a directory")))?;
+        check_free(&target)?;
+        let parent = target.parent().ok_or_else(|| {
+            Error::InvalidInput(format!("{target:?} has no name; name a new directory"))
+        })?;
+        fs::create_dir_all(parent).map_err(|e| write_error(parent, "create", &e))?;
+        remove_abandoned(parent, STAGING, WriterLock::FILE);
+        // Beside it, so that one rename puts it there.
+        let staging = parent.join(clock::new_id(STAGING));
+        fs::create_dir(&staging).map_err(|e| write_error(&staging, "create", &e))?;
+        let mut restoring = Self { staging, target, manifest, lock: None };
+        restoring.lock = Some(WriterLock::create(&restoring.staging)?);
+        restoring.fill(backup, progress)?;
+        Ok(restoring)
+    }
+
+    /// Where it lies until then.
+    pub fn staging(&self) -> &Path {
+        &self.staging
+    }
+
+    /// Bytes of its data file.
+    pub fn bytes(&self) -> u64 {
+        self.manifest.length
+    }
+
+    fn fill(&self, backup: &Path, progress: &mut Progress<'_>) -> Result<()> {
+        let current = Current::first();
+        let directory = current.directory(&self.staging);
+        fs::create_dir(&directory).map_err(|e| write_error(&directory, "create", &e))?;
+        self.copy(&backup.join(DATA), &directory.join(DATA), progress)?;
+        let interrupted = std::cell::RefCell::new(progress);
+        let length = self.bytes();
+        check_file(&directory.join(DATA), &|| interrupted.borrow_mut()(length, length))?;
+        sync_directory(&directory).map_err(|e| io_error(&directory, "sync", &e))?;
+        current.publish(&self.staging)
+    }
+
+    fn copy(&self, from: &Path, to: &Path, progress: &mut Progress<'_>) -> Result<()> {
+        let damaged = |detail: String| Error::Corruption {
+            path: from.to_owned(),
+            object: "the backup".into(),
+            detail,
+        };
+        let length = self.manifest.length;
+        let source = match open_plain_file(from) {
+            Ok(Some(source)) => source,
+            Ok(None) => return Err(damaged(format!("{DATA} is no plain file"))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(damaged(format!("{DATA} is missing")));
+            }
+            Err(error) => return Err(io_error(from, "read", &error)),
+        };
+        let told = source.metadata().map_err(|e| io_error(from, "read the length", &e))?.len();
+        if told != length {
+            return Err(damaged(format!("{DATA} has {told} bytes, not {length}")));
+        }
+        let mut target = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(to)
+            .map_err(|e| write_error(to, "create", &e))?;
+        let sum = copied(source, &mut target, from, to, length, progress)?.finish();
+        if sum != self.manifest.sha256 {
+            return Err(damaged(format!("the SHA-256 of {DATA} is {sum}")));
+        }
+        target.sync_all().map_err(|e| write_error(to, "sync", &e))
+    }
+
+    /// Puts it in its place, in one step.
+    pub fn publish(mut self) -> Result<Restored> {
+        let failed = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists => {
+                Error::InvalidInput(format!(
+                    "{:?} came into being while the backup was restored; choose another directory",
+                    self.target
+                ))
+            }
+            _ => write_error(&self.target, "put the restored database there", &e),
+        };
+        sync_directory(&self.staging).map_err(failed)?;
+        fs::rename(&self.staging, &self.target).map_err(failed)?;
+        let parent = self.target.parent().unwrap_or(Path::new("/"));
+        sync_directory(parent).map_err(|e| io_error(parent, "sync", &e))?;
+        self.staging = PathBuf::new();
+        let Manifest { lsn, counts, length, .. } = self.manifest;
+        Ok(Restored { path: self.target.clone(), lsn, counts, bytes: length })
+    }
+}
+
+impl Drop for Restoring {
+    fn drop(&mut self) {
+        self.lock.take();
+        if self.staging != Path::new("") {
+            // At worst the next one removes it.
+            drop(fs::remove_dir_all(&self.staging));
+        }
+    }
+}
+
+/// Copies so many bytes, and gives their digest.
+fn copied(
+    source: File,
+    target: &mut File,
+    from: &Path,
+    to: &Path,
+    length: u64,
+    progress: &mut Progress<'_>,
+) -> Result<Digest> {
+    // What grows meanwhile is not read for ever.
+    let mut source = source.take(length);
+    let (mut digest, mut buffer, mut done) = (Digest::default(), vec![0; CHUNK], 0);
+    loop {
+        progress(done, length)?;
+        let read = source.read(&mut buffer).map_err(|e| io_error(from, "read", &e))?;
+        if read == 0 {
+            return Ok(digest);
+        }
+        digest.update(&buffer[..read]);
+        target.write_all(&buffer[..read]).map_err(|e| write_error(to, "write", &e))?;
+        done += read as u64;
+    }
+}

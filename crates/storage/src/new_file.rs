@@ -1,0 +1,130 @@
+//! A data file that is written anew, row by row, where nobody else looks until it is complete.
+
+use std::path::{Path, PathBuf};
+
+use embedded_db_common::record;
+use embedded_db_common::{Error, Result};
+use heed::{PutFlags, RwTxn};
+
+use crate::data_file;
+use crate::keys::Table;
+use crate::platform::{self, write_error};
+use crate::read::ReadTxn;
+use crate::store::{Environment, Tables, map_lmdb, open_new};
+
+/// Tells how much is done, of how much; an error that it returns ends the work.
+pub type Progress<'a> = dyn FnMut(u64, u64) -> Result<()> + 'a;
+
+/// Rows between two calls of it.
+const ROWS: u64 = 1024;
+/// Bytes of one transaction: they are in memory until it ends.
+const STEP: usize = 8 << 20;
+
+/// A new data file that nobody else knows.
+pub(crate) struct NewFile {
+    env: Environment,
+    tables: Tables,
+    path: PathBuf,
+}
+
+impl NewFile {
+    /// Makes `data.mdb` with all tables in a directory, for about as much as a file of `like` bytes has.
+    pub(crate) fn create(directory: &Path, like: u64) -> Result<Self> {
+        // Rows that come out of order fill half a page.
+        let room = usize::try_from(like).unwrap_or(usize::MAX).saturating_mul(4);
+        let (env, tables) = open_new(directory, room.max(64 << 20))?;
+        Ok(Self { env, tables, path: directory.join("data.mdb") })
+    }
+
+    /// Begins to write rows; what was not ended with [`Rows::end`] is not there.
+    pub(crate) fn rows(&self) -> Rows<'_> {
+        Rows { file: self, txn: None, bytes: 0 }
+    }
+
+    /// Puts it onto the disk and closes it; its length.
+    pub(crate) fn finish(self) -> Result<u64> {
+        let Self { env, path, tables: _ } = self;
+        env.force_sync().map_err(|error| map_lmdb(&path, error))?;
+        drop(env);
+        data_file::complete(&path)?;
+        let directory = path.parent().unwrap_or(Path::new("."));
+        platform::sync_file(&path)
+            .and_then(|length| platform::sync_directory(directory).map(|()| length))
+            .map_err(|error| write_error(&path, "sync it", &error))
+    }
+
+    fn failed(&self, error: heed::Error) -> Error {
+        map_lmdb(&self.path, error)
+    }
+}
+
+/// Rows on their way into a new data file.
+pub(crate) struct Rows<'f> {
+    file: &'f NewFile,
+    txn: Option<RwTxn<'f>>,
+    bytes: usize,
+}
+
+impl<'f> Rows<'f> {
+    /// Adds a sealed row behind all rows of its table.
+    pub(crate) fn append(&mut self, table: Table, key: &[u8], sealed: &[u8]) -> Result<()> {
+        let file = self.file;
+        let txn = self.txn(key.len() + sealed.len())?;
+        let database = &file.tables[table as usize - 1];
+        database
+            .put_with_flags(txn, PutFlags::APPEND, key, sealed)
+            .map_err(|error| file.failed(error))
+    }
+
+    fn txn(&mut self, more: usize) -> Result<&mut RwTxn<'f>> {
+        if self.bytes >= STEP {
+            self.commit()?;
+        }
+        self.bytes += more;
+        if self.txn.is_none() {
+            self.txn = Some(self.file.env.write_txn().map_err(|error| self.file.failed(error))?);
+        }
+        self.txn.as_mut().ok_or_else(|| Error::Internal("no transaction was begun".into()))
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        self.bytes = 0;
+        let Some(txn) = self.txn.take() else { return Ok(()) };
+        txn.commit().map_err(|error| self.file.failed(error))
+    }
+
+    /// All rows are there.
+    pub(crate) fn end(mut self) -> Result<()> {
+        self.commit()
+    }
+}
+
+/// Copies every row of a state as it is, and tells how many there are. A damaged one ends it.
+pub(crate) fn copy_all(
+    txn: &impl ReadTxn,
+    file: &NewFile,
+    progress: &mut Progress<'_>,
+) -> Result<u64> {
+    let (mut done, total) = (0, row_count(txn)?);
+    progress(done, total)?;
+    let mut rows = file.rows();
+    for table in Table::ALL {
+        for row in txn.rows().between(table, &[], None)? {
+            let (key, sealed) = row?;
+            txn.located(table, key, record::open(table as u8, key, sealed))?;
+            rows.append(table, key, sealed)?;
+            done += 1;
+            if done.is_multiple_of(ROWS) {
+                progress(done, total)?;
+            }
+        }
+    }
+    rows.end()?;
+    progress(total, total)?;
+    Ok(total)
+}
+
+/// Rows of all tables.
+pub(crate) fn row_count(txn: &impl ReadTxn) -> Result<u64> {
+    Ok(crate::store::row_counts(txn)?.iter().map(|(_, rows)| rows).sum())
+}

@@ -1,0 +1,83 @@
+"""The commands ``verify``, ``backup`` and ``restore``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..database import EmbeddedDB
+from ..progress import ProgressBar
+from ..upkeep import BackupReport, Progress, RestoreReport
+from . import exit_codes, output
+from .base import EPILOG, AsJson, ConfigFile, Db, app, command, opened
+
+__all__: list[str] = []
+
+
+@app.command(epilog=EPILOG)
+@command
+def verify(
+    db: Db,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also every page of the data file, by itself.")
+    ] = False,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read everything and check that it agrees; exit code 1 when it does not."""
+    with opened(db, None, config, read_only=True) as database:
+        facts = database.verify(deep=deep)
+    if as_json:
+        output.as_json(facts)
+    else:
+        output.facts({**facts, "problems": len(facts["problems"])}, machine=False)
+        for problem in facts["problems"]:
+            output.note(problem)
+    if not facts["ok"]:
+        raise typer.Exit(exit_codes.FINDINGS)
+
+
+@app.command(epilog=EPILOG)
+@command
+def backup(
+    directory: Annotated[Path, typer.Argument(help="Where to; it must not exist, or be empty.")],
+    db: Db,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy one instant of the whole database, while writing goes on."""
+    with opened(db, None, config, read_only=True) as database, _bar("copying", "rows") as drawn:
+        report = database.backup(directory, progress=drawn)
+    _print(report, as_json)
+
+
+@app.command(epilog=EPILOG)
+@command
+def restore(
+    backup: Annotated[Path, typer.Argument(help="What backup has written.")],
+    directory: Annotated[Path, typer.Argument(help="Where to; it must not exist, or be empty.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a database of a backup, in a new directory, checked before it appears."""
+    with _bar("restoring", "bytes") as drawn:
+        report = EmbeddedDB.restore(backup, directory, progress=drawn)
+    _print(report, as_json)
+
+
+@contextmanager
+def _bar(title: str, unit: str) -> Iterator[Progress]:
+    """Draw how far work is that leaves nothing when it is interrupted."""
+    try:
+        with ProgressBar(title) as bar:
+            yield lambda done, total: bar.update(done, total, unit)
+    except KeyboardInterrupt:
+        output.note("interrupted; what was begun is removed")
+        raise typer.Exit(exit_codes.INTERRUPTED) from None
+
+
+def _print(report: BackupReport | RestoreReport, as_json: bool) -> None:
+    facts: dict[str, Any] = {**asdict(report), "seconds": round(report.seconds, 3)}
+    output.facts(facts if as_json else {**facts, "bytes": output.size(report.bytes)}, as_json)

@@ -1,0 +1,246 @@
+"""A backup is one instant of a database that goes on; what is restored of it is the same again."""
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedded_db import (
+    Corruption,
+    DatabaseClosed,
+    EmbeddedDB,
+    FormatTooNew,
+    InvalidInput,
+)
+
+
+@pytest.fixture
+def filled(path):
+    with EmbeddedDB(path, ml=None, durability="memory") as db:
+        fill(db)
+        yield db
+
+
+def fill(db):
+    chat = db.create_chat(id="trip", title="Trip")
+    chat.add_messages(
+        [{"content": f"Message {n} of Ann", "sender": "Ann", "id": f"m{n}"} for n in range(50)]
+    )
+    db.create_node({"id": "ann", "label": "Person", "properties": {"age": 41}})
+    db.create_edge({"id": "likes", "source": "ann", "target": "trip", "type": "LIKES"})
+    db.update_edge("likes", {"weight": 2.0})
+    db.set_embeddings(["ann"], np.float32([[1, 2, 3]]), space="own")
+    db.create_index("Person", "age")
+    db.namespace("other").create_node({"id": "far", "label": "Person"})
+
+
+def held(path):
+    with EmbeddedDB(path, read_only=True, ml=None) as db:
+        return db.logical_hash()
+
+
+def test_there_and_back(filled, tmp_path):
+    before = filled.logical_hash()
+    report = filled.backup(tmp_path / "monday")
+    assert (report.nodes, report.edges, report.embeddings, report.namespaces) == (53, 100, 1, 2)
+    assert report.path == str(tmp_path / "monday")
+    assert report.bytes == (tmp_path / "monday" / "data.mdb").stat().st_size
+    filled.delete_node("ann")
+    restored = EmbeddedDB.restore(tmp_path / "monday", tmp_path / "again.db")
+    assert (restored.lsn, restored.nodes) == (report.lsn, report.nodes)
+    with EmbeddedDB(tmp_path / "again.db", ml=None) as again:
+        assert again.logical_hash() == before != filled.logical_hash()
+        assert [edge.weight for edge in again.edge_history("likes")] == [1.0, 2.0]
+        assert again.get_embedding_for_node("ann", "own").vector.tolist() == [1, 2, 3]
+        assert again.query(text_query={"text": "49"})[0].node.id == "m49"
+        assert again.get_node("m0").next.id == "m1"
+        assert [index.state for index in again.indexes()] == ["ready"]
+        assert again.namespace("other").exists("far")
+        again.get_node("trip").add_message("It goes on")
+        assert again.verify()["ok"]
+    assert filled.verify()["ok"]
+
+
+def test_of_whatever_is_open(filled, tmp_path):
+    """Of a handle on a namespace, of one that reads, of a database in memory: always the whole."""
+    before = filled.logical_hash()
+    filled.namespace("other").backup(tmp_path / "one")
+    with EmbeddedDB(filled.path, read_only=True, config=filled.config) as reader:
+        reader.backup(str(tmp_path / "two"))
+    with EmbeddedDB(":memory:", ml=None) as memory:
+        memory.create_node({"id": "only", "label": "X"})
+        memory.backup(tmp_path / "three")
+        memory_held = memory.logical_hash()
+    for name, expected in [("one", before), ("two", before), ("three", memory_held)]:
+        EmbeddedDB.restore(tmp_path / name, tmp_path / f"{name}.db")
+        assert held(tmp_path / f"{name}.db") == expected
+    filled.close()
+    with pytest.raises(DatabaseClosed):
+        filled.backup(tmp_path / "four")
+    assert not (tmp_path / "four").exists()
+
+
+def test_beside_a_writer_in_another_process(path, tmp_path, spawn):
+    program = """
+        import sys
+        from embedded_db import EmbeddedDB
+        with EmbeddedDB(sys.argv[1], ml=None) as db:
+            n = 0
+            while True:
+                db.create_nodes([{"id": f"a{n}", "label": "A"}, {"id": f"b{n}", "label": "B"}])
+                n += 1
+                if n == 20:
+                    print("writing", flush=True)
+    """
+    writer = spawn(program, path)
+    assert writer.stdout.readline() == "writing\n"
+    counts = []
+    with EmbeddedDB(path, read_only=True, ml=None) as db:
+        for n in range(3):
+            db.backup(tmp_path / str(n))
+            EmbeddedDB.restore(tmp_path / str(n), tmp_path / f"{n}.db")
+            with EmbeddedDB(tmp_path / f"{n}.db", read_only=True, ml=None) as copy:
+                assert copy.count("A") == copy.count("B") >= 20
+                counts.append(copy.count("A"))
+    assert writer.poll() is None, "the writer went on"
+    assert counts == sorted(counts)
+
+
+def test_progress_is_told_and_may_end_it(filled, tmp_path):
+    told = []
+    filled.backup(tmp_path / "whole", progress=lambda *how_far: told.append(how_far))
+    assert told == sorted(told)
+    assert told[-1][0] == told[-1][1] > 150
+    restored = []
+    EmbeddedDB.restore(
+        tmp_path / "whole", tmp_path / "whole.db", progress=lambda *far: restored.append(far)
+    )
+    size = (tmp_path / "whole" / "data.mdb").stat().st_size
+    assert restored[0] == (0, size)
+    assert restored[-1] == (size, size)
+
+    class Enough(Exception):
+        pass
+
+    def stop(done, total):
+        raise Enough(f"{done} of {total}")
+
+    with pytest.raises(Enough, match="^0 of"):
+        filled.backup(tmp_path / "part", progress=stop)
+    with pytest.raises(Enough, match="^0 of"):
+        EmbeddedDB.restore(tmp_path / "whole", tmp_path / "part.db", progress=stop)
+    assert sorted(os.listdir(tmp_path)) == ["memory.db", "whole", "whole.db"]
+
+
+@pytest.mark.parametrize("call", ["backup", "restore"])
+def test_ctrl_c_removes_what_was_begun(filled, tmp_path, spawn, call):
+    filled.backup(tmp_path / "whole")
+    program = """
+        import signal, sys
+        from embedded_db import EmbeddedDB
+        path, root, call = sys.argv[1:]
+        def told(done, total):
+            print("begun", flush=True)
+            sys.stdin.readline()
+        try:
+            if call == "backup":
+                with EmbeddedDB(path, read_only=True, ml=None) as db:
+                    db.backup(root + "/part", progress=told)
+            else:
+                EmbeddedDB.restore(root + "/whole", root + "/part", progress=told)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+    """
+    child = spawn(program, filled.path, tmp_path, call)
+    assert child.stdout.readline() == "begun\n"
+    child.send_signal(signal.SIGINT)
+    assert child.stdout.readline() == "interrupted\n"
+    assert child.wait(timeout=30) == 0
+    assert sorted(os.listdir(tmp_path)) == ["memory.db", "whole"]
+
+
+def test_what_is_no_place_for_it(filled, tmp_path):
+    filled.backup(tmp_path / "whole")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("x")
+    for place, why in [
+        (tmp_path / "full", "is not empty"),
+        (tmp_path / "full" / "mine", "is a file"),
+        (tmp_path / "whole", "holds a backup"),
+        (Path(filled.path) / "copy", "in the directory of the database itself"),
+    ]:
+        with pytest.raises(InvalidInput, match=why) as refused:
+            filled.backup(place)
+        assert "choose" in refused.value.hint
+    for place in (filled.path, tmp_path / "full"):
+        with pytest.raises(InvalidInput, match="is not empty"):
+            EmbeddedDB.restore(tmp_path / "whole", place)
+    with pytest.raises(InvalidInput, match="it has no MANIFEST"):
+        EmbeddedDB.restore(tmp_path / "full", tmp_path / "again")
+    with pytest.raises(InvalidInput, match="it has no MANIFEST"):
+        EmbeddedDB.restore(tmp_path / "nowhere", tmp_path / "again")
+    for wrong in ("", None, 7, b"x"):
+        with pytest.raises(InvalidInput):
+            filled.backup(wrong)
+        with pytest.raises(InvalidInput):
+            EmbeddedDB.restore(wrong, tmp_path / "again")
+        with pytest.raises(InvalidInput):
+            EmbeddedDB.restore(tmp_path / "whole", wrong)
+    assert sorted(os.listdir(tmp_path)) == ["full", "memory.db", "whole"]
+
+
+def test_a_backup_that_was_changed_is_refused_by_name(filled, tmp_path):
+    filled.backup(tmp_path / "whole")
+    data, manifest = tmp_path / "whole" / "data.mdb", tmp_path / "whole" / "MANIFEST"
+    sound, text = data.read_bytes(), manifest.read_text()
+
+    def refused(kind, why):
+        with pytest.raises(kind, match=why):
+            EmbeddedDB.restore(tmp_path / "whole", tmp_path / "again")
+        assert sorted(os.listdir(tmp_path)) == ["memory.db", "whole"]
+        data.write_bytes(sound)
+        manifest.write_text(text)
+
+    data.write_bytes(sound[:9000] + bytes([sound[9000] ^ 1]) + sound[9001:])
+    refused(Corruption, "SHA-256")
+    data.write_bytes(sound[:-4096])
+    refused(Corruption, "bytes, not")
+    data.unlink()
+    refused(Corruption, "is missing")
+    manifest.write_text(text.replace("nodes 53", "nodes 54"))
+    refused(Corruption, "checksum")
+    manifest.write_text(text.replace("backup 1", "backup 2"))
+    refused(FormatTooNew, "format 2")
+    EmbeddedDB.restore(tmp_path / "whole", tmp_path / "again")
+
+
+def test_the_manifest_says_what_sha256sum_says(filled, tmp_path):
+    if shutil.which("sha256sum") is None:
+        pytest.skip("there is no sha256sum here")
+    filled.backup(tmp_path / "whole")
+    said = dict(
+        line.split(" ", 1) for line in (tmp_path / "whole" / "MANIFEST").read_text().splitlines()
+    )
+    _, _, kind, digest = said["file"].split(" ")
+    data = tmp_path / "whole" / "data.mdb"
+    known = subprocess.run(["sha256sum", data], capture_output=True, text=True, check=True).stdout
+    assert (kind, digest) == ("sha256", known.split()[0])
+
+
+def test_a_restored_database_is_another(filled, tmp_path):
+    """Both are written to; whoever follows one by its number of changes must see which it is."""
+    filled.backup(tmp_path / "whole")
+    for name in ("one", "two"):
+        EmbeddedDB.restore(tmp_path / "whole", tmp_path / name)
+    identities = {
+        line
+        for place in (Path(filled.path), tmp_path / "one", tmp_path / "two")
+        for line in (place / "CURRENT").read_text().splitlines()
+        if line.startswith("identity ")
+    }
+    assert len(identities) == 3
+    assert held(tmp_path / "one") == held(tmp_path / "two") == filled.logical_hash()
