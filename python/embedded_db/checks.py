@@ -505,7 +505,8 @@ def float32(value: Any) -> npt.NDArray[np.float32]:
     )
     if not real:
         raise TypeError(f"an array of {given.dtype} holds something else than real numbers")
-    if np.ma.is_masked(given):
+    # NumPy loads this part at its first use; in the background a fork could cut that in two.
+    if type(given) is not np.ndarray and np.ma.is_masked(given):
         raise TypeError("the array has masked places")
     # Warnings may be errors, and would come instead of the one that names the number.
     with np.errstate(over="ignore", invalid="ignore"):

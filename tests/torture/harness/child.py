@@ -1,16 +1,15 @@
 """A process that does to a database what it is told, and says of each thing what came of it.
 
-It is told over a socket: `serve` runs in processes that `nursery` forks, and in fresh ones
-(``python -m harness.child FD``).
+It is told over a socket: `serve` runs in processes that `nursery` forks, and in those that begin
+with `alone`.
 """
 
-import os
 import queue
 import socket
-import sys
 import textwrap
 import threading
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +17,7 @@ from embedded_db import DbError, EmbeddedDB
 from embedded_db.testing import FakeModel
 
 from . import wire
-from .content import content
+from .content import content, piece
 from .operations import Operation, wait_for_index
 
 __all__ = ["Broke", "Done", "Refused", "serve"]
@@ -76,11 +75,25 @@ class State:
         assert self.db is not None
         return content(self.db, words)
 
+    def pieces(self, keys: list[tuple[Any, ...]]) -> dict[tuple[Any, ...], Any]:
+        """Read some of it, each piece for itself: what was read, or how it was refused."""
+        assert self.db is not None
+        return {key: _piece(self.db, key) for key in keys}
+
     def run(self, code: str, given: dict[str, Any]) -> Any:
         """Run a program, which finds `db` and what it left behind before; its `result`."""
         self.names.update(given, db=self.db)
         exec(textwrap.dedent(code), self.names)  # it is ours: a test wrote it
         return self.names.pop("result", None)
+
+
+def _piece(db: EmbeddedDB, key: tuple[Any, ...]) -> Any:
+    try:
+        return piece(db, key)
+    except DbError as error:
+        return Refused(error.code, str(error), getattr(error, "path", None))
+    except Exception:
+        return Broke(traceback.format_exc())
 
 
 def _answer(state: State, what: str, given: tuple[Any, ...]) -> Done | Refused | Broke:
@@ -99,7 +112,8 @@ def serve(sock: socket.socket) -> None:
 
     def handle(lane: int, what: str, given: tuple[Any, ...]) -> None:
         answer = _answer(state, what, given)
-        with saying:
+        # Nobody may be there any more to hear it.
+        with saying, suppress(BrokenPipeError):
             wire.send(sock, (lane, answer))
 
     def work(lane: int) -> None:
@@ -120,14 +134,3 @@ def serve(sock: socket.socket) -> None:
         lanes[lane].put(told)
     if state.db is not None:
         state.db.close()
-
-
-def main() -> None:
-    """Serve the socket whose descriptor is the argument."""
-    with socket.socket(fileno=int(sys.argv[1])) as sock:
-        os.set_inheritable(sock.fileno(), False)
-        serve(sock)
-
-
-if __name__ == "__main__":
-    main()

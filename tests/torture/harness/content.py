@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from embedded_db import EmbeddedDB
+from embedded_db import Edge, EmbeddedDB
 from embedded_db.models import Chat, Message
 
 from .model import DEFAULT, DIMENSION, EDGE, SPACE, Content, Model, Words, differences, words_of
 
-__all__ = ["check", "check_woven", "content"]
+__all__ = ["check", "check_woven", "content", "piece"]
 
 MOST = 10_000
 
@@ -45,10 +45,9 @@ def _graph(db: EmbeddedDB, words: Iterable[str]) -> "list[tuple[tuple[Any, ...],
             out.append((("vector", node.id), vector.vector.tobytes()))
     for id in _edges_ever(db):
         history = db.edge_history(id)
-        last, weights = history[-1], tuple(edge.weight for edge in history)
-        known = (last.source, last.target, weights, last.retracted_at is not None)
+        known = _line(history)
         assert (db.get_edge(id) is None) == known[3]
-        assert db.get_edge(id, known_at=history[0].recorded_at).weight == weights[0]
+        assert db.get_edge(id, known_at=history[0].recorded_at).weight == history[0].weight
         out.append((("edge", id), known))
     messages = 0
     for chat in db.nodes("Chat"):
@@ -64,19 +63,63 @@ def _graph(db: EmbeddedDB, words: Iterable[str]) -> "list[tuple[tuple[Any, ...],
         assert sorted(result.node.id for result in found) == sorted(ids), f"things with {n}"
         out.append((("things with", n), tuple(sorted(ids))))
     for word in words:
-        found = db.query(text_query={"text": word}, labels=["Thing", "Message"], limit=MOST)
-        out.append((("found by", word), tuple(result.node.id for result in found)))
-    alike: list[str] = []
-    if has_space:
-        query = {"vector": np.ones(DIMENSION), "space": SPACE}
-        alike = [result.node.id for result in db.query(semantic_query=query, limit=MOST)]
-    out.append((("found by a vector",), tuple(sorted(alike))))
+        out.append((("found by", word), _found_by(db, word)))
+    out.append((("found by a vector",), _found_by_a_vector(db) if has_space else ()))
     out.append((("counts",), (db.count("Thing"), db.count("Message"), db.count_edges(EDGE))))
     assert (db.count("Thing"), db.count("Message")) == (sum(map(len, by_n.values())), messages)
     assert db.count_edges(EDGE) == edges
     out.append((("declared",), "Thing" in db.declared_labels()))
     out.append((("indexed",), any(index.state == "ready" for index in db.indexes())))
     return out
+
+
+def piece(db: EmbeddedDB, key: tuple[Any, ...]) -> Any:
+    """Read one thing of the content of a database; None when it is not there."""
+    namespace, what, *rest = key
+    graph = db if namespace == DEFAULT else db.namespace(namespace)
+    if what == "thing":
+        node = graph.get_node(rest[0])
+        return None if node is None else (node["n"], node["text"])
+    if what == "message":
+        message = graph.get_node(rest[0])
+        return None if message is None else message.content
+    if what == "edge":
+        return _line(graph.edge_history(rest[0]))
+    if what == "vector":
+        vector = graph.get_embedding_for_node(rest[0], SPACE)
+        return None if vector is None else vector.vector.tobytes()
+    if what == "chat":
+        return tuple(message.id for message in graph.get_node(rest[0]).messages())
+    if what == "things with":
+        filters = [{"property": "n", "operator": "Equals", "value": rest[0]}]
+        found = graph.query(structural_filters=filters, labels=["Thing"], limit=MOST)
+        return tuple(sorted(result.node.id for result in found))
+    if what == "found by":
+        return _found_by(graph, rest[0])
+    if what == "found by a vector":
+        return _found_by_a_vector(graph)
+    if what == "counts":
+        return graph.count("Thing"), graph.count("Message"), graph.count_edges(EDGE)
+    if what == "declared":
+        return "Thing" in graph.declared_labels()
+    assert what == "indexed"
+    return any(index.state == "ready" for index in graph.indexes())
+
+
+def _line(history: list[Edge]) -> tuple[Any, ...]:
+    last = history[-1]
+    weights = tuple(edge.weight for edge in history)
+    return last.source, last.target, weights, last.retracted_at is not None
+
+
+def _found_by(db: EmbeddedDB, word: str) -> tuple[str, ...]:
+    found = db.query(text_query={"text": word}, labels=["Thing", "Message"], limit=MOST)
+    return tuple(result.node.id for result in found)
+
+
+def _found_by_a_vector(db: EmbeddedDB) -> tuple[str, ...]:
+    query = {"vector": np.ones(DIMENSION), "space": SPACE}
+    return tuple(sorted(result.node.id for result in db.query(semantic_query=query, limit=MOST)))
 
 
 def _edges_ever(db: EmbeddedDB) -> "list[str]":

@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from .child import Broke, Done, Refused
 from .model import Content, Model, words_of
 from .operations import Operation
 
-__all__ = ["Child", "Dead", "Nursery", "fresh"]
+__all__ = ["Child", "Dead", "Nursery"]
 
 HERE = Path(__file__).parents[1]
 PATIENCE = 90.0
@@ -34,6 +34,10 @@ class Child:
         self._wait = wait
         self._status: int | None = None
         sock.settimeout(PATIENCE)
+
+    def patience(self, seconds: float) -> None:
+        """How long to wait for one answer."""
+        self._sock.settimeout(seconds)
 
     def fileno(self) -> int:
         """For waiting until it says something."""
@@ -99,25 +103,36 @@ class Child:
 
 
 class Nursery:
-    """Makes children in milliseconds."""
+    """Makes children: forked ones in milliseconds, others that need a beginning of their own."""
 
     def __init__(self) -> None:
-        self._sock, other = socket.socketpair()
-        self._process = _python("harness.nursery", other)
+        self._sock: socket.socket | None = None
         self._children: list[Child] = []
 
     def child(self) -> Child:
-        """A new child."""
+        """A new child, forked of a process that has done nothing but to import."""
+        if self._sock is None:
+            self._sock, other = socket.socketpair()
+            self._process = _python("harness.nursery", other)
         own, other = socket.socketpair()
         wire.send(self._sock, ("start", 0))
         socket.send_fds(self._sock, [b"x"], [other.fileno()])
         other.close()
         pid = wire.receive(self._sock)
-        child = Child(own, pid, lambda: self._wait(pid))
+        return self._known(Child(own, pid, lambda: self._wait(pid)))
+
+    def alone(self, environment: Mapping[str, str] | None = None) -> Child:
+        """A new child that was not forked, with a larger environment."""
+        own, other = socket.socketpair()
+        process = _python("harness.alone", other, environment)
+        return self._known(Child(own, process.pid, lambda: process.wait(PATIENCE)))
+
+    def _known(self, child: Child) -> Child:
         self._children.append(child)
         return child
 
     def _wait(self, pid: int) -> int:
+        assert self._sock is not None
         wire.send(self._sock, ("wait", pid))
         return wire.receive(self._sock)
 
@@ -130,30 +145,21 @@ class Nursery:
         self._children.clear()
 
     def close(self) -> None:
-        """End the nursery."""
+        """End them all, and what they are forked of."""
         self.sweep()
-        self._sock.close()
-        self._process.wait(PATIENCE)
+        if self._sock is not None:
+            self._sock.close()
+            self._process.wait(PATIENCE)
 
 
 def _python(
-    module: str,
-    sock: socket.socket,
-    environment: Mapping[str, str] | None = None,
-    wrapper: Sequence[str] = (),
+    module: str, sock: socket.socket, environment: Mapping[str, str] | None = None
 ) -> "subprocess.Popen[bytes]":
     # One thread: what is forked of it must not wait for others.
     own = {"PYTHONPATH": str(HERE), "OPENBLAS_NUM_THREADS": "1"}
     with sock:
         return subprocess.Popen(
-            [*wrapper, sys.executable, "-X", "faulthandler", "-m", module, str(sock.fileno())],
+            [sys.executable, "-X", "faulthandler", "-m", module, str(sock.fileno())],
             env={**os.environ, **own, **(environment or {})},
             pass_fds=[sock.fileno()],
         )
-
-
-def fresh(environment: Mapping[str, str] | None = None, wrapper: Sequence[str] = ()) -> Child:
-    """A child that was not forked: for what has to be so from the beginning of a process."""
-    own, other = socket.socketpair()
-    process = _python("harness.child", other, environment, wrapper)
-    return Child(own, process.pid, lambda: process.wait(PATIENCE))

@@ -9,7 +9,7 @@ use embedded_db_indexing::graph::{Artefact, GraphWriter, is_pending};
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_storage::{ReadTxn, ReadWork, WorkRecord, WorkState, panic_text};
 
-use super::{Weaver, Work};
+use super::{LONGEST_WAIT, Weaver, Work};
 use crate::batch::{self, Batch, Outcome, Stored};
 use crate::summary;
 
@@ -230,7 +230,7 @@ impl Weaver {
         let (namespace, slot, artefact) = work;
         let (names, options) = (self.names, self.options.clone());
         let message = error.to_string();
-        let due = self.store.write(move |txn| {
+        let wait = self.store.write(move |txn| {
             let before = txn.work(namespace, slot, artefact as u8)?;
             let attempts = before.map_or(0, |work| work.attempts) + 1;
             let dead = attempts >= options.max_attempts;
@@ -247,13 +247,13 @@ impl Weaver {
             if dead {
                 GraphWriter::new(txn, &names, namespace).give_up(artefact, slot)?;
             }
-            Ok((!dead).then_some(due))
+            Ok((!dead).then_some(delay))
         })?;
         let mut state = self.state();
         *state.failed.entry(artefact).or_default() += 1;
         state.last_event = format!("{} failed: {error}", artefact.name());
-        match due {
-            Some(due) => state.backoff.insert(work, due),
+        match wait {
+            Some(delay) => state.backoff.insert(work, Instant::now() + delay.min(LONGEST_WAIT)),
             None => state.backoff.remove(&work),
         };
         self.progress.notify_all();

@@ -28,6 +28,8 @@ pub use status::{ArtefactState, Failure, JobCounts, Status, artefact_state, dead
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(30);
 /// A chat is summarised once it has rested so long.
 const SUMMARY_REST: Duration = Duration::from_secs(1);
+/// An instant cannot be as far away as a duration can be long.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 86_400);
 /// Longest sleep of an idle worker: bounds how late a change of another handle is seen.
 const IDLE_SLEEP: Duration = Duration::from_millis(500);
 
@@ -72,7 +74,8 @@ struct State {
     refusals: u64,
     /// …and the last time why, and how often in a row.
     refusal: Option<(Error, u32)>,
-    backoff: HashMap<Work, i64>,
+    /// When work that failed may be tried again. Not by the clock, which may be set meanwhile.
+    backoff: HashMap<Work, Instant>,
     /// Namespace of the last batch.
     served: NamespaceId,
     unavailable: Option<(String, Instant)>,
@@ -110,11 +113,14 @@ impl Weaver {
         options: WeaverOptions,
         warm_up: bool,
     ) -> Result<Arc<Self>> {
-        let now = Instant::now();
+        let (now, clock) = (Instant::now(), clock::now());
         let mut backoff = HashMap::new();
         store.read()?.scan_work(|namespace, slot, artefact, work| {
             if let (WorkState::Retry, Some(artefact)) = (work.state, Artefact::of(artefact)) {
-                backoff.insert((namespace, slot, artefact), work.due);
+                // The clock may have been set since then: nothing waits longer than it ever would.
+                let wait = u64::try_from(work.due.saturating_sub(clock)).unwrap_or(0);
+                let wait = Duration::from_micros(wait).min(options.max_delay).min(LONGEST_WAIT);
+                backoff.insert((namespace, slot, artefact), now + wait);
             }
             Ok(())
         })?;
@@ -245,11 +251,11 @@ impl Weaver {
     }
 
     fn sleep(&self, state: &mut State) -> Duration {
-        let now = clock::now();
+        let now = Instant::now();
         // What is due was looked at; if it is still here its node is gone or its level does not run.
         state.backoff.retain(|_, due| *due > now);
-        let due = state.backoff.values().map(|due| u64::try_from(due - now).unwrap_or(0)).min();
-        due.map_or(IDLE_SLEEP, |micros| Duration::from_micros(micros.max(1000)).min(IDLE_SLEEP))
+        let due = state.backoff.values().min();
+        due.map_or(IDLE_SLEEP, |due| (*due - now).clamp(Duration::from_millis(1), IDLE_SLEEP))
     }
 
     /// One look at the store and at most one batch.
@@ -304,7 +310,7 @@ impl Weaver {
         artefact: Artefact,
         most: usize,
     ) -> Result<(Option<Due>, bool)> {
-        let now = clock::now();
+        let now = Instant::now();
         let mut state = self.state();
         let mut waiting = false;
         // Namespaces take turns, so that a busy one does not starve the others.
