@@ -45,7 +45,7 @@ def test_a_storm_of_signals(path, nursery, rng):
         child.must("close")
     signals = child.run("signal.setitimer(signal.ITIMER_REAL, 0)\nresult = told[0]")
     print(f"{signals} signals in {operations} operations")
-    assert signals > operations
+    assert signals > operations / 4
     assert child.end() == 0
     with EmbeddedDB(path, ml=FakeModel()) as db:
         check_woven(db, load.model)
