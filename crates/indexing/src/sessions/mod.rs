@@ -19,7 +19,8 @@ use roaring::RoaringBitmap;
 pub use layout::{Layout, Place, SessionId, Totals};
 pub use senders::{NamedSender, Senders};
 
-/// The longest time between two messages of a session, in microseconds.
+/// The longest time between two messages of a session, in microseconds; forwards or back, for messages
+/// may be stored in any order.
 pub const LONGEST_PAUSE: i64 = 3_600_000_000;
 
 const PAGE: usize = 256;
@@ -293,7 +294,8 @@ impl Sessions {
                 (Some((session, None)), own) => (session, own),
                 (Some((session, before)), None) => (session, before),
                 (Some((session, Some(before))), Some(own)) => {
-                    (session + u32::from(own.saturating_sub(before) > LONGEST_PAUSE), Some(own))
+                    let pause = own.abs_diff(before) > LONGEST_PAUSE.unsigned_abs();
+                    (session + u32::from(pause), Some(own))
                 }
             };
             // Behind the place that changed, the first that is as it was leaves the rest so.
@@ -370,7 +372,7 @@ mod tests {
             let mut session: Vec<u32> = Vec::new();
             for (&slot, &(_, time)) in model.iter().filter(|(_, (c, _))| *c == chat) {
                 if let (Some(last), Some(time)) = (last, time)
-                    && time - last > HOUR
+                    && (time - last).abs() > HOUR
                 {
                     out.push(std::mem::take(&mut session));
                 }
@@ -458,9 +460,9 @@ mod tests {
         for (slot, time) in [(0, 0), (1, HOUR), (2, 2 * HOUR + 1), (3, 5), (4, 6)] {
             sessions.upsert(Slot(slot), message("c", Some(time)));
         }
-        assert_eq!(seen(&sessions.layout(None)), [vec![0, 1], vec![2, 3, 4]]);
+        assert_eq!(seen(&sessions.layout(None)), [vec![0, 1], vec![2], vec![3, 4]]);
         let layout = sessions.layout(None);
-        assert_eq!(layout.span(SessionId(1)), Some((5, 2 * HOUR + 1)));
+        assert_eq!(layout.span(SessionId(2)), Some((5, 6)));
     }
 
     #[test]

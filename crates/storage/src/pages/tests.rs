@@ -236,7 +236,7 @@ fn sums_that_lag_behind_are_made_up_for() {
     drop(store);
     let mut begun = before.clone();
     let covered = u64::from_le_bytes(*before[16..].first_chunk().unwrap());
-    begun[56..64].copy_from_slice(&(covered + 1).to_le_bytes());
+    begun[80..88].copy_from_slice(&(covered + 1).to_le_bytes());
     std::fs::write(&sums, &begun).unwrap();
     let reader = Store::open(&path, &Options { read_only: true, ..Options::default() }).unwrap();
     agree(&reader.read().unwrap(), &after, &probes).unwrap();
