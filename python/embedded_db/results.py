@@ -50,6 +50,8 @@ class Result:
         (True, True, None)
         >>> result.shares
         {'text': 0.5, 'semantic': 0.5, 'neighbors': 0.0}
+        >>> result.text
+        'Alice met Bob in Paris'
         >>> woven.close()
     """
 
@@ -69,6 +71,23 @@ class Result:
 
             self._node = wrap(self._owner, self._hit.node)
         return self._node
+
+    @property
+    def text(self) -> str | None:
+        r"""The text by which the node is found, whatever its label, as the query saw it.
+
+        Of a message its content, of a chat title and topic, of a label that `declare_label` or a
+        class declares the declared properties, each on a line of its own. None when there is none.
+
+        Examples:
+            >>> db.declare_label("Book", text=["title", "blurb"])
+            >>> _ = db.create_node(
+            ...     {"label": "Book", "properties": {"title": "Norway", "blurb": "On foot."}}
+            ... )
+            >>> [result.text for result in db.query(text_query={"text": "norway"})]
+            ['Norway\nOn foot.']
+        """
+        return self._hit.text
 
     @property
     def score(self) -> float:
@@ -222,10 +241,14 @@ class Results(Sequence[Result]):
     def __iter__(self) -> Iterator[Result]:
         return (self[at] for at in range(len(self)))
 
+    def _raw_hits(self) -> "Iterator[Hit]":
+        """Give the hits as native code has them."""
+        places = range(len(self._hits)) if self._places is None else self._places
+        return (self._hits[at] for at in places)
+
     def _raw_nodes(self) -> "Iterator[Node]":
         """Give the nodes as native code has them, without making models of them."""
-        places = range(len(self._hits)) if self._places is None else self._places
-        return (self._hits[at].node for at in places)
+        return (hit.node for hit in self._raw_hits())
 
     def _picked(
         self, places: Sequence[int], rerank_scores: Sequence[float] | None = None
@@ -392,8 +415,9 @@ def within(results: Results, budget: object, count_tokens: "TokenCounter | None"
 
     left = whole_argument("token_budget", budget)
     count, places = counter(count_tokens), []
-    for at, node in enumerate(results._raw_nodes()):
-        tokens = count(_text_of(node.properties))
+    for at, hit in enumerate(results._raw_hits()):
+        text = hit.text
+        tokens = count(_text_of(hit.node.properties) if text is None else text)
         if tokens <= left:
             left -= tokens
             places.append(at)

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use embedded_db_common::record::Properties;
 use embedded_db_common::{Draft, Error, NamespaceId, Result, Slot, ValueRef};
+use embedded_db_indexing::recipes::Recipes;
+use embedded_db_indexing::schema::Names;
 use embedded_db_query::AsOf;
 use embedded_db_storage::{
     Direction, EdgeRecord, EdgeTimes, EmbeddingRecord, NodeRecord, ReadTxn, Store, Symbols,
@@ -136,6 +138,12 @@ impl Node {
     /// 1 at creation, one more at each change by a user.
     pub fn version(&self) -> Result<u64> {
         self.with(|node| Ok(node.version), |node| Ok(node.version))
+    }
+
+    /// The text by which it is found, by what was declared then; see [`Recipes::found_text`].
+    pub(crate) fn found_text(&self, recipes: &Recipes, names: &Names) -> Result<Option<String>> {
+        let unstored = |_: &DraftNode| Err(Error::Internal("a result is not stored".into()));
+        self.with(|node| recipes.found_text(names, &node), unstored)
     }
 
     /// Calls `visit` with name and value of each property.
