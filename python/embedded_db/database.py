@@ -497,6 +497,13 @@ class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes)
     def _of_database(self) -> "EmbeddedDB":
         return self
 
+    def _writer(self, purpose: str) -> "EmbeddedDB":
+        transactions.refuse_apart(self._location(), purpose)
+        return self
+
+    def _unlink(self, id: str, type: str, direction: str, far: str) -> int:
+        return transactions.run(self, lambda tx: tx._unlink(id, type, direction, far), own=True)
+
     def _store(self, nodes: "list[NodeModel]", edges: "list[EdgeModel]") -> None:
         store_in_database(self, nodes, edges)
 

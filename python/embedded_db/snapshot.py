@@ -143,6 +143,9 @@ class Snapshot(Reads):
     def _database(self, purpose: str) -> "EmbeddedDB":
         raise self._refusal(purpose)
 
+    def _writer(self, purpose: str) -> "EmbeddedDB":
+        raise self._refusal(purpose)
+
     def _refusal(self, purpose: str) -> ReadOnly:
         return ReadOnly(
             f"{purpose} does not work on what was read from a snapshot",

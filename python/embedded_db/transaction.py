@@ -14,7 +14,7 @@ from ._native import Transaction as NativeTransaction
 from .arguments import whole_argument
 from .chats import Chats, ChatStore
 from .checks import direction as native_direction
-from .errors import Conflict, InvalidInput, is_one_of, shown
+from .errors import Conflict, InvalidInput, NotFound, is_one_of, shown
 from .memory import Memory, forget_in
 from .models import AnyNode, IdLike, id_of, wrap
 from .objects import Objects, store_in_transaction
@@ -31,7 +31,10 @@ __all__ = ["Transaction"]
 
 R = TypeVar("R")
 
-_open: ContextVar[frozenset[str]] = ContextVar("embedded_db_transactions", default=frozenset())
+_open: ContextVar[frozenset[tuple[str, str]]] = ContextVar(
+    "embedded_db_transactions", default=frozenset()
+)
+"""Path and namespace of the transactions whose blocks are being run."""
 
 MOST: Final = 1 << 32
 """More messages than a chat can have."""
@@ -85,7 +88,7 @@ class Transaction(Objects, Chats, Memory, Querying):
         self._is_own = own
         self._begun: NativeTransaction | None = None
         self._ended = False
-        self._token: Token[frozenset[str]] | None = None
+        self._token: Token[frozenset[tuple[str, str]]] | None = None
         self._is_committed = False
         # The objects that it gave, as far as somebody has them still, by their identity: those that
         # equal each other are several.
@@ -114,15 +117,15 @@ class Transaction(Objects, Chats, Memory, Querying):
         if self._is_own:
             self._begun = self._parent._native.transaction()
             return self
-        path = self._parent.path
-        if path in _open.get():
+        location = self._location()
+        if any(path == location[0] for path, _ in _open.get()):
             raise InvalidInput(
                 f"a transaction on {self._parent._shown!r} is open already; "
                 "transactions do not nest",
                 hint="Use the open one, or commit it first",
             )
         self._begun = self._parent._native.transaction()
-        self._token = _open.set(_open.get() | {path})
+        self._token = _open.set(_open.get() | {location})
         return self
 
     def __exit__(
@@ -132,7 +135,7 @@ class Transaction(Objects, Chats, Memory, Querying):
         trace: TracebackType | None,
     ) -> None:
         if self._token is not None:
-            _open.set(_open.get() - {self._parent.path})
+            _open.set(_open.get() - {self._location()})
         self._end(commit=kind is None)
 
     def _end(self, *, commit: bool) -> None:
@@ -395,6 +398,22 @@ class Transaction(Objects, Chats, Memory, Querying):
     def _chat_store(self) -> ChatStore:
         return self._native
 
+    def _writer(self, purpose: str) -> "Transaction":
+        return self
+
+    def _unlink(self, id: str, type: str, direction: str, far: str) -> int:
+        edges = self._native.edges_between(id, far, type, native_direction(direction))
+        if not edges:
+            raise NotFound(
+                f"{id!r} has no edge {type} to {far!r}",
+                hint="It may have been removed already",
+                id=far,
+            )
+        with self._step():
+            for edge in edges:
+                self._native.delete_edge(edge)
+        return len(edges)
+
     def _in_one_step(self, write: "Callable[[Transaction], str]") -> object:
         with self._step():
             return self.get_node(write(self))
@@ -420,6 +439,24 @@ def _state(record: Node | Edge) -> tuple[int, datetime]:
     """What a change of a node or edge makes another, and making it anew under its id."""
     made = record.created_at if isinstance(record, Node) else record.recorded_at
     return record.version, made
+
+
+def refuse_apart(location: tuple[str, str], purpose: str) -> None:
+    """Refuse a write beside the transaction in whose block it stands, which it would escape.
+
+    Args:
+        location: path and namespace of what is written.
+        purpose: what is done.
+
+    Raises:
+        InvalidInput: a transaction on them is open here.
+    """
+    if location in _open.get():
+        raise InvalidInput(
+            f"{purpose} of an object that was not read in the transaction that is open here: it "
+            "would be written at once, and stay if the transaction does not",
+            hint="Read the object in the transaction, with tx.get(…), or write after its block",
+        )
 
 
 def run(

@@ -132,6 +132,18 @@ impl Transaction {
         self.with(py, |txn| txn.neighbors(&id, types.as_deref(), reach)).map(nodes)
     }
 
+    fn edges_between(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        far: Text<'_>,
+        edge_type: Text<'_>,
+        direction: Text<'_>,
+    ) -> PyResult<Vec<String>> {
+        let reach = reach(py, &direction)?;
+        self.with(py, |txn| txn.edges_between(&id, &far, &edge_type, reach))
+    }
+
     fn create_chat(&self, py: Python<'_>, chat: &Bound<'_, PyAny>) -> PyResult<Node> {
         let draft = flat(chat, "a chat")?;
         Ok(Node { inner: self.with(py, |txn| txn.create_chat(draft))? })

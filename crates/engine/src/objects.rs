@@ -218,6 +218,8 @@ pub(crate) struct DraftEdge {
     pub(crate) sources: Vec<String>,
     pub(crate) properties: Draft,
     pub(crate) version: u64,
+    /// Whether the database makes it by itself at the commit, under another id.
+    pub(crate) derived: bool,
 }
 
 impl Edge {
@@ -326,7 +328,7 @@ impl Edge {
 
     /// Whether the database made it by itself.
     pub fn derived(&self) -> Result<bool> {
-        self.with(|edge| Ok(edge.derived), |_| Ok(false))
+        self.with(|edge| Ok(edge.derived), |edge| Ok(edge.derived))
     }
 
     /// 1 at creation, one more at each change by a user.

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ..fields import Expression
     from ..query import ConvergedQuery, Rerank
     from ..results import Results
+    from ..transaction import Transaction
     from .message import Message
     from .wrapping import AnyNode
 
@@ -153,6 +154,10 @@ class Owner(Protocol):
 
     def _default_space(self) -> str | None:
         """Give the space for vectors where none is named."""
+        ...
+
+    def _writer(self, purpose: str) -> "EmbeddedDB | Transaction":
+        """Give what the edges of a relation are written into: the database or the transaction."""
         ...
 
     def _database(self, purpose: str) -> "EmbeddedDB":

@@ -1,6 +1,6 @@
 //! Edges, neighbours and embeddings of a transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use embedded_db_common::{Draft, Error, Result, clock, names};
 use embedded_db_indexing::graph::{
@@ -69,6 +69,7 @@ impl Transaction {
             sources: draft.sources.clone(),
             properties: draft.properties.clone(),
             version: 1,
+            derived: false,
         };
         self.own.make_edge(edge);
         self.ops.push(Op::CreateEdge(draft));
@@ -94,6 +95,7 @@ impl Transaction {
             sources: edge.sources()?,
             properties: merged(&old, &changes.properties)?,
             version: edge.version()? + 1,
+            derived: edge.derived()?,
         };
         self.own.change_edge(draft);
         self.ops.push(Op::UpdateEdge(id.to_owned(), changes));
@@ -148,6 +150,7 @@ impl Transaction {
             sources: Vec::new(),
             properties: Draft::new(),
             version: 1,
+            derived: true,
         });
     }
 
@@ -187,6 +190,47 @@ impl Transaction {
         }
         found.sort_by_key(|(place, _)| *place);
         Ok(found.into_iter().filter_map(|(_, node)| node).collect())
+    }
+
+    /// Ids of the edges of a type between two nodes, own writes included, but for those that the database
+    /// makes by itself at the commit. Only they count as read.
+    pub fn edges_between(
+        &mut self,
+        id: &str,
+        far: &str,
+        edge_type: &str,
+        direction: Reach,
+    ) -> Result<Vec<String>> {
+        if self.peek_node(id)?.is_none() {
+            return Err(Error::NotFound { kind: "node", id: id.to_owned() });
+        }
+        let mut found = Vec::new();
+        if self.reads.exists(id)? {
+            let of = [edge_type.to_owned()];
+            for end in self.reads.reader(|reader| reader.ends(id, Some(&of), direction))? {
+                if let Some((_, edge, _)) = &end.edge
+                    && end.node.id()? == far
+                {
+                    found.push(edge.clone());
+                }
+            }
+        }
+        for way in direction.directions() {
+            let own = self.own.edges_at(id, *way).map(|(_, edge)| edge);
+            let made = own.filter(|edge| edge.edge_type == edge_type && !edge.derived);
+            let there = made.filter(|edge| edge.other(*way) == far);
+            found.extend(there.map(|edge| edge.id.clone()));
+        }
+        // A loop has both its ends at one node.
+        let mut known = HashSet::new();
+        found.retain(|edge| known.insert(edge.clone()));
+        let mut out = Vec::new();
+        for edge in found {
+            if self.get_edge(&edge)?.is_some() {
+                out.push(edge);
+            }
+        }
+        Ok(out)
     }
 
     /// The node at a stored end of an edge, with the transaction's own writes; `None` when it or the edge
