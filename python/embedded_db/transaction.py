@@ -23,8 +23,6 @@ from .reads import checked_limit, type_names, with_space
 
 if TYPE_CHECKING:
     from .database import EmbeddedDB
-    from .models.edges import EdgeModel
-    from .models.nodes import NodeModel
     from .models.owner import Held, Owner
 
 __all__ = ["Transaction"]
@@ -391,7 +389,7 @@ class Transaction(Objects, Chats, Memory, Querying):
     def _of_database(self) -> "EmbeddedDB":
         return self._parent
 
-    def _store(self, nodes: "list[NodeModel]", edges: "list[EdgeModel]") -> None:
+    def _store(self, nodes: list[dict[str, Any]], edges: list[dict[str, Any]]) -> None:
         with self._step():
             store_in_transaction(self, nodes, edges)
 
