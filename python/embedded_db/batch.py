@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from .arguments import whole_argument
 from .errors import Conflict, InvalidInput, SnapshotExpired
+from .guesses import Guessing
 from .models import IdLike
 from .transaction import Transaction, run
 
@@ -21,7 +22,7 @@ LONGEST: Final = 1.0
 """Seconds after which a chunk is stored with the next write, however small it is."""
 
 
-class Batch:
+class Batch(Guessing):
     """Many writes, stored a chunk at a time: quick, but not all or nothing.
 
     Made by `EmbeddedDB.batch`; a context manager that stores the rest at its end. Each chunk is
@@ -39,6 +40,8 @@ class Batch:
         >>> before, batch.stored, db.count("Town")
         (4, 5, 5)
     """
+
+    _apart = "A batch has it not, for it only writes, a chunk at a time"
 
     def __init__(self, database: EmbeddedDB, size: int) -> None:
         self._database = database

@@ -19,6 +19,7 @@ from .chats import Chats, ChatStore
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
 from .errors import DatabaseClosed, InvalidInput, NotFound, shown
 from .forgetting import Forgetting
+from .guesses import DATABASE, Guessing
 from .indexes import Indexes
 from .models import Artefact, IdLike, Status, id_of
 from .objects import Objects, store_in_database
@@ -53,7 +54,7 @@ class _Closed:
         )
 
 
-class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes):
+class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes, Guessing):
     """A handle on one namespace of a memory database.
 
     Nodes, edges, vectors and text live in one directory; what is written is enriched in the
@@ -91,6 +92,7 @@ class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes)
     """
 
     _native: NativeDatabase
+    _guesses = DATABASE
 
     def __init__(
         self,

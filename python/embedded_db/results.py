@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from .arguments import whole_argument
 from .errors import InvalidInput, shown
+from .guesses import RESULT, RESULTS, Guessing
 from .libraries import ARROW, library
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ COLUMNS: Final = {
 """The columns of a table of results, and their Arrow types."""
 
 
-class Result:
+class Result(Guessing):
     """One found node with what each leg said about it.
 
     Examples:
@@ -56,6 +57,7 @@ class Result:
     """
 
     __slots__ = ("_hit", "_node", "_owner", "_rerank_score")
+    _guesses = RESULT
 
     def __init__(self, owner: "Owner", hit: "Hit", rerank_score: float | None = None) -> None:
         self._owner = owner
@@ -164,7 +166,7 @@ class Result:
         return f"Result({', '.join([f'score={self.score:.3f}', *legs])}, node={self.node!r})"
 
 
-class Results(Sequence[Result]):
+class Results(Sequence[Result], Guessing):
     """The results of a query, best first: a sequence of `Result`.
 
     Examples:
@@ -182,6 +184,7 @@ class Results(Sequence[Result]):
     """
 
     __slots__ = ("_hits", "_made", "_owner", "_places", "_rerank_scores")
+    _guesses = RESULTS
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from .arguments import whole_argument
 from .chats import Chats, ChatStore
 from .checks import direction as native_direction
 from .errors import Conflict, InvalidInput, NotFound, is_one_of, shown
+from .guesses import TRANSACTION, Guessing
 from .memory import Memory, forget_in
 from .models import AnyNode, IdLike, id_of, wrap
 from .objects import Objects, store_in_transaction
@@ -40,7 +41,7 @@ FIRST_PAUSE: Final = 0.001
 LONGEST_PAUSE: Final = 0.1
 
 
-class Transaction(Objects, Chats, Memory, Querying):
+class Transaction(Objects, Chats, Memory, Querying, Guessing):
     """Writes that become visible together at commit, over one pinned state.
 
     Made by `EmbeddedDB.transaction`; a context manager that commits at its end and rolls back on
@@ -79,6 +80,10 @@ class Transaction(Objects, Chats, Memory, Querying):
         >>> chat.add_message("When?", sender="Ann").previous.content
         'Gladly!'
     """
+
+    _guesses = TRANSACTION
+    _called = "tx"
+    _apart = "A transaction has it not, for it is about what is committed"
 
     def __init__(self, database: "EmbeddedDB", *, own: bool = False) -> None:
         # `own`: one of the library's, within one call, which may run inside a user's block.

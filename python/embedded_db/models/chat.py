@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from ..arguments import flag_argument
 from ..errors import NotFound
+from ..guesses import CHAT
 from .base import Model, Property
 from .content import Content
 from .drafts import message_dict
@@ -31,6 +32,7 @@ class Chat(Model):
 
     __slots__ = ()
     node_label = "Chat"
+    _guesses = CHAT
 
     title = Property[str | None]("What the chat is called.")
     topic = Property[str | None]("What the chat is about.")

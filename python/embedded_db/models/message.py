@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .._native import Embedding
 from ..errors import Conflict, InvalidInput, NotFound, shown
+from ..guesses import MESSAGE
 from .base import Model, Property
 from .content import appended, openai_message
 from .entity import Entity, entities_of
@@ -43,6 +44,7 @@ class Message(Model):
 
     __slots__ = ()
     node_label = "Message"
+    _guesses = MESSAGE
 
     chat_id = Property[str]("The chat it belongs to.", settable=False)
     sender = Property[str | None]("Who wrote it.")
