@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 from weakref import WeakValueDictionary
 
-from ._native import Edge, Node
+from ._native import Edge, Embedding, Node
 from ._native import Transaction as NativeTransaction
 from .arguments import whole_argument
 from .chats import Chats, ChatStore
@@ -268,6 +268,17 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
         """
         return self._native.create_embedding(with_space(embedding, self._default_space()))
 
+    def get_embedding_for_node(self, id: IdLike, space: str | None = None) -> Embedding | None:
+        """Read an embedding as `EmbeddedDB.get_embedding_for_node`, own writes included.
+
+        A node whose text was changed in the transaction has none, unless a user has set it.
+
+        Raises:
+            NotFound: the node or the space does not exist.
+        """
+        space = self._default_space() if space is None else space
+        return self._native.get_embedding_for_node(id_of(id), space)
+
     def delete_embedding(self, id: IdLike) -> None:
         """Buffer the deletion of an embedding; see `EmbeddedDB.delete_embedding`.
 
@@ -429,7 +440,8 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
 
     def _database(self, purpose: str) -> "EmbeddedDB":
         raise InvalidInput(
-            f"{purpose} does not work on what was read in a transaction",
+            f"{purpose} does not work on what was read in a transaction: it tells of what is "
+            "committed, and of nothing that the transaction has written",
             hint="Read the object from the database itself, outside the transaction",
         )
 

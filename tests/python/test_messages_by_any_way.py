@@ -45,12 +45,18 @@ def by_batch(db, texts):
             batch.create_node(said(text))
 
 
+def by_batch_of_messages(db, texts):
+    with db.batch(size=2) as batch:
+        for text in texts:
+            batch.create_message("c", text)
+
+
 def by_arrow(db, texts):
     columns = {"label": ["Message"] * len(texts), "content": texts, "chat_id": ["c"] * len(texts)}
     db.load_arrow(nodes=pa.table(columns))
 
 
-WAYS = [by_message, by_node, by_nodes, by_transaction, by_batch, by_arrow]
+WAYS = [by_message, by_node, by_nodes, by_transaction, by_batch, by_batch_of_messages, by_arrow]
 
 
 def state(db):

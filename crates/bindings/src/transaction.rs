@@ -10,7 +10,7 @@ use pyo3::types::PyDict;
 use crate::arguments::{Limit, Text, Ttl, add_to, after, optional};
 use crate::convert::{changes, edge, edge_changes, embedding, flat, items, node, successor};
 use crate::errors::{Released, detached, ended, interrupted};
-use crate::objects::{Edge, Node};
+use crate::objects::{Edge, Embedding, Node};
 use crate::query::{Cursor, Hits, groups, query};
 use crate::reads::{nodes, reach, types};
 use crate::search::{FoundHits, found, search};
@@ -115,6 +115,17 @@ impl Transaction {
     fn create_embedding(&self, py: Python<'_>, embedding: &Bound<'_, PyAny>) -> PyResult<String> {
         let draft = self::embedding(embedding)?;
         self.with(py, |txn| txn.create_embedding(draft))
+    }
+
+    #[pyo3(signature = (id, space=None))]
+    fn get_embedding_for_node(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        space: Option<Text<'_>>,
+    ) -> PyResult<Option<Embedding>> {
+        let found = self.with(py, |txn| txn.embedding_of(&id, optional(space)))?;
+        found.map(|embedding| Embedding::new(py, embedding)).transpose()
     }
 
     fn delete_embedding(&self, py: Python<'_>, id: Text<'_>) -> PyResult<()> {

@@ -140,6 +140,19 @@ impl Node {
         self.with(|node| Ok(node.version), |node| Ok(node.version))
     }
 
+    /// The properties of a stored node whose texts are embedded.
+    pub(crate) fn embedded_properties(
+        &self,
+        recipes: &Recipes,
+        names: &Names,
+    ) -> Result<Vec<Arc<str>>> {
+        let symbols = self.with(
+            |node| Ok(recipes.embedded_properties(names, &node)),
+            |_| Err(Error::Internal("the node is not stored".into())),
+        )?;
+        symbols.into_iter().map(|symbol| self.symbols.name_of(symbol)).collect()
+    }
+
     /// The text by which it is found, by what was declared then; see [`Recipes::found_text`].
     pub(crate) fn found_text(&self, recipes: &Recipes, names: &Names) -> Result<Option<String>> {
         let unstored = |_: &DraftNode| Err(Error::Internal("a result is not stored".into()));

@@ -112,6 +112,15 @@ impl Recipes {
         Ok((!text.trim().is_empty()).then_some(MessageText { text, start: 0 }))
     }
 
+    /// The properties that make the text of a node that is embedded.
+    pub fn embedded_properties(&self, names: &Names, node: &NodeRecord<'_>) -> Vec<Symbol> {
+        let mut out = self.declared(node, |recipe| &recipe.embed);
+        if node.has_label(names.message) {
+            out.extend([names.sender, names.content]);
+        }
+        out
+    }
+
     /// The properties that are declared of the labels of a node, each once.
     fn declared(&self, node: &NodeRecord<'_>, of: fn(&RecipeRecord) -> &[Symbol]) -> Vec<Symbol> {
         let mut out = Vec::new();

@@ -237,6 +237,9 @@ class Chat(Model):
         of a tool is never parted from its answers; calls that were not answered are left out, and
         so are facts whose place others took. A message is taken whole or not at all.
 
+        Of a chat that a snapshot or a transaction gave, it is the state of that. A transaction
+        counts what it has added, but for the search for relevant ones, and reads all of the chat.
+
         Args:
             query: what is being asked; the last message of a user when left out.
             token_budget: most tokens of all texts together: contents, names, refusals, names and
@@ -261,5 +264,4 @@ class Chat(Model):
         """
         from ..context import context_of
 
-        database = self._owner._database("chat.context")
-        return context_of(database, self.id, query, token_budget, count_tokens)
+        return context_of(self._owner, self.id, query, token_budget, count_tokens)

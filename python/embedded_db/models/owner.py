@@ -7,7 +7,7 @@ from .._native import Edge, Node
 from ..errors import InvalidInput, shown
 
 if TYPE_CHECKING:
-    from .._native import Cursor
+    from .._native import Cursor, Embedding
     from ..database import EmbeddedDB
     from ..fields import Expression
     from ..query import ConvergedQuery, Rerank
@@ -105,6 +105,10 @@ class Owner(Protocol):
 
     def get_edge(self, id: IdLike) -> Edge | None:
         """Read an edge."""
+        ...
+
+    def get_embedding_for_node(self, id: IdLike, space: str | None = None) -> "Embedding | None":
+        """Read the embedding of a whole node."""
         ...
 
     def neighbors(

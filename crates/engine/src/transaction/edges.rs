@@ -1,13 +1,11 @@
-//! Edges, neighbours and embeddings of a transaction.
+//! Edges and neighbours of a transaction.
 
 use std::collections::{HashMap, HashSet};
 
 use embedded_db_common::{Draft, Error, Result, clock, names};
-use embedded_db_indexing::graph::{
-    EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, check_vector,
-};
+use embedded_db_indexing::graph::{EdgeChanges, EdgeDraft, EdgeSuccessor};
 use embedded_db_query::{AsOf, Reach};
-use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadEmbeddings, ReadTxn};
+use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadTxn};
 
 use super::commit::Op;
 use super::nodes::merged;
@@ -274,48 +272,6 @@ impl Transaction {
         let own = self.own.edges_at(id, direction).filter(|(_, edge)| edge.edge_type == of);
         out.extend(own.map(|(_, edge)| edge.other(direction).to_owned()));
         Ok(out)
-    }
-
-    /// Stores a vector; returns the id of the embedding.
-    pub fn create_embedding(&mut self, mut draft: EmbeddingDraft) -> Result<String> {
-        check_vector(&draft.vector)?;
-        self.require_node(&draft.node_id)?;
-        let id = draft.id.clone().unwrap_or_else(|| clock::new_id("embedding"));
-        names::check("an embedding id", &id)?;
-        if self.has_embedding(&id)? {
-            return Err(Error::AlreadyExists { kind: "embedding", id });
-        }
-        draft.id = Some(id.clone());
-        self.own.put_embedding(&id, true);
-        self.ops.push(Op::CreateEmbedding(draft));
-        Ok(id)
-    }
-
-    /// Removes an embedding.
-    pub fn delete_embedding(&mut self, id: &str) -> Result<()> {
-        if !self.has_embedding(id)? {
-            return Err(Error::NotFound { kind: "embedding", id: id.to_owned() });
-        }
-        self.own.put_embedding(id, false);
-        self.ops.push(Op::DeleteEmbedding(id.to_owned()));
-        Ok(())
-    }
-
-    /// Whether an embedding exists, own writes included.
-    fn has_embedding(&mut self, id: &str) -> Result<bool> {
-        if let Some(own) = self.own.embedding(id) {
-            return Ok(own);
-        }
-        let namespace = self.database.namespace_id();
-        let version = self.reads.reader(|reader| {
-            let found = match reader.snapshot.resolve(namespace, Kind::Embedding, id)? {
-                Some(at) => reader.snapshot.embedding(namespace, at.space, at.slot, at.part)?,
-                None => None,
-            };
-            Ok(found.map_or(0, |embedding| embedding.lsn.0))
-        })?;
-        self.see(Kind::Embedding, id, version)?;
-        Ok(version > 0)
     }
 }
 
