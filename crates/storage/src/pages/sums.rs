@@ -67,11 +67,17 @@ struct Chunk {
 /// What is known of a file that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
-    /// The transaction whose pages the sums cover.
+    /// The transaction whose pages the sums cover; 0 if they were only begun.
     pub(super) covered: u64,
     /// Whether what is there is what was written: it was closed, or its file system has not been
     /// mounted anew since.
     pub(super) whole: bool,
+}
+
+impl Found {
+    pub(super) fn is_usable(self) -> bool {
+        self.whole && self.covered != 0
+    }
 }
 
 impl Sums {
