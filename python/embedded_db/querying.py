@@ -95,8 +95,9 @@ class Querying(ABC):
                 in the state that the first page saw, and no result comes twice.
             rerank: called with the best results (50, or ``limit`` if that is more), gives one
                 number for each; the greatest comes first.
-            token_budget: most tokens that the texts of the results may have together (their
-                ``content``, else ``text``, ``title`` or ``label``); a result that does not fit any
+            token_budget: most tokens that the texts of the results may have together (see
+                `Result.text`; of a node without one its ``content``, ``text``, ``title`` or
+                ``label``); a result that does not fit any
                 more is passed over for one that does. Such results have no further pages.
             count_tokens: gives the tokens of a text; those of the embedding model unless given.
 

@@ -451,7 +451,15 @@ def conversation(id_, texts):
 
 
 def test_formats_tell_themselves_apart():
-    assert set(FORMATS) == {"jsonl", "chatgpt", "slack", "whatsapp", "locomo", "apollo13"}
+    assert set(FORMATS) == {
+        "jsonl",
+        "chatgpt",
+        "openai",
+        "slack",
+        "whatsapp",
+        "locomo",
+        "apollo13",
+    }
     for name, reader in FORMATS.items():
         assert reader.name == name
         assert reader.describes
