@@ -20,6 +20,8 @@ S = TypeVar("S", bound="StoredModel")
 NM = TypeVar("NM", bound="NodeModel")
 EM = TypeVar("EM", bound="EdgeModel")
 
+Drafts = list[dict[str, Any]]
+
 
 class Objects:
     """What databases and transactions do with objects of `NodeModel` and `EdgeModel`."""
@@ -121,13 +123,6 @@ class Objects:
             )
         self.register(*dict.fromkeys(type(obj) for obj in given))
         self._store(nodes, edges)
-        owner = cast("Owner", self)
-        for obj in given:
-            if isinstance(obj, NodeModel):
-                record: Any = owner._raw_node(obj.id)
-            else:
-                record = owner.get_edge(obj.id)
-            obj._bind(owner, record)
         return given
 
     @overload
@@ -173,7 +168,7 @@ class Objects:
         return None if node is None else model._of(owner, node)
 
     def _store(self, nodes: list[NodeModel], edges: list[EdgeModel]) -> None:
-        """Write drafts, all or nothing."""
+        """Write drafts, all or nothing, and bind them to what they are in from then on."""
         raise NotImplementedError
 
     def _of_database(self) -> EmbeddedDB:
@@ -195,15 +190,35 @@ def store_in_database(database: EmbeddedDB, nodes: list[NodeModel], edges: list[
     elif not nodes:
         database.create_edges([edge._draft() for edge in edges])
     else:
-        run(database, lambda tx: store_in_transaction(tx, nodes, edges), own=True)
+        run(database, lambda tx: _write(tx, *_drafts(nodes, edges)), own=True)
+    _bind(database, nodes, edges)
 
 
 def store_in_transaction(tx: Transaction, nodes: list[NodeModel], edges: list[EdgeModel]) -> None:
-    """Buffer objects."""
+    """Buffer objects, all or nothing."""
+    # What users make of their values may take its time: no step holds up other threads for it.
+    drafts = _drafts(nodes, edges)
+    with tx._step():
+        _write(tx, *drafts)
+        _bind(tx, nodes, edges)
+
+
+def _drafts(nodes: list[NodeModel], edges: list[EdgeModel]) -> tuple[Drafts, Drafts]:
+    return [node._draft() for node in nodes], [edge._draft() for edge in edges]
+
+
+def _write(tx: Transaction, nodes: Drafts, edges: Drafts) -> None:
     for node in nodes:
-        tx.create_node(node._draft())
+        tx.create_node(node)
     for edge in edges:
-        tx.create_edge(edge._draft())
+        tx.create_edge(edge)
+
+
+def _bind(owner: Owner, nodes: list[NodeModel], edges: list[EdgeModel]) -> None:
+    for node in nodes:
+        node._bind(owner, cast("Any", owner._raw_node(node.id)))
+    for edge in edges:
+        edge._bind(owner, cast("Any", owner.get_edge(edge.id)))
 
 
 def _iterable(objs: object) -> Iterable[Any]:

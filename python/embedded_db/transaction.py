@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 from weakref import WeakValueDictionary
 
-from ._native import Edge, Node
+from ._native import Edge, Node, Step
 from ._native import Transaction as NativeTransaction
 from .arguments import whole_argument
 from .chats import Chats, ChatStore
@@ -53,6 +52,10 @@ class Transaction(Objects, Chats, Memory, Querying):
     to the database, as they were stored; after a rollback they can only be looked at. Messages
     that are added to a chat are put behind what is in it at the commit, so that others who add to
     the same chat are no conflict.
+
+    Several threads may use one. What a call writes is made or undone as a whole, and what other
+    threads read, write or commit waits for it. Their calls should have ended before the block
+    does: those that come later are refused.
 
     Examples:
         >>> ann = db.create_node({"label": "Person", "properties": {"name": "Ann"}})
@@ -136,15 +139,18 @@ class Transaction(Objects, Chats, Memory, Querying):
         self._end(commit=kind is None)
 
     def _end(self, *, commit: bool) -> None:
-        transaction, self._begun = self._begun, None
+        transaction = self._begun
         if transaction is None:
             return
-        self._ended = True
-        given = list(self._given.values())
-        self._given.clear()
-        if not commit:
-            transaction.rollback()
-            return
+        try:
+            if not commit:
+                return
+            with transaction.step():  # what another thread is at comes to its end first
+                given = self._release()
+        finally:
+            if self._begun is not None:
+                self._release()
+                transaction.rollback()
         nodes = [
             (each, record) for each in given if isinstance(record := each._record_held(), Node)
         ]
@@ -158,17 +164,17 @@ class Transaction(Objects, Chats, Memory, Querying):
         for (each, _), stored in zip([*nodes, *edges], [*stored_nodes, *stored_edges], strict=True):
             each._go_over(self._parent, stored)
 
-    @contextmanager
-    def _step(self) -> Iterator[None]:
-        """Undo what the block has written when it fails, and nothing else."""
-        transaction = self._native
-        transaction.begin_step()
-        try:
-            yield
-        except BaseException:
-            transaction.end_step(keep=False)
-            raise
-        transaction.end_step(keep=True)
+    def _release(self) -> "list[Held]":
+        """Take no more calls, and give the objects that somebody has still."""
+        self._begun, self._ended = None, True
+        # One step for the interpreter: the collector may take some meanwhile.
+        given = [held for ref in self._given.valuerefs() if (held := ref()) is not None]
+        self._given.clear()
+        return given
+
+    def _step(self) -> Step:
+        """Undo what the block has written when it fails, and nothing else; other threads wait."""
+        return self._native.step()
 
     def create_node(self, node: Mapping[str, Any]) -> str:
         """Buffer a new node; see `EmbeddedDB.create_node`."""
@@ -359,29 +365,31 @@ class Transaction(Objects, Chats, Memory, Querying):
 
     def _save_node(self, id: str, updates: dict[str, Any], expected: Node | None) -> Node:
         transaction = self._native
-        stored = transaction.get_node(id)
-        if expected is not None and stored is not None and _state(stored) != _state(expected):
-            raise Conflict(
-                f"node {id!r} was changed in this transaction after it was read",
-                hint="Read it again, or save(force=True)",
-                id=id,
-            )
-        transaction.update_node(id, updates)
-        node = transaction.get_node(id)
+        with transaction.step():
+            stored = transaction.get_node(id)
+            if expected is not None and stored is not None and _state(stored) != _state(expected):
+                raise Conflict(
+                    f"node {id!r} was changed in this transaction after it was read",
+                    hint="Read it again, or save(force=True)",
+                    id=id,
+                )
+            transaction.update_node(id, updates)
+            node = transaction.get_node(id)
         assert node is not None, "a node that was just updated can be read"
         return node
 
     def _save_edge(self, id: str, updates: dict[str, Any], expected: Edge | None) -> Edge:
         transaction = self._native
-        stored = transaction.get_edge(id)
-        if expected is not None and stored is not None and _state(stored) != _state(expected):
-            raise Conflict(
-                f"edge {id!r} was changed after it was read",
-                hint="Read it again, or save(force=True)",
-                id=id,
-            )
-        transaction.update_edge(id, updates)
-        edge = transaction.get_edge(id)
+        with transaction.step():
+            stored = transaction.get_edge(id)
+            if expected is not None and stored is not None and _state(stored) != _state(expected):
+                raise Conflict(
+                    f"edge {id!r} was changed after it was read",
+                    hint="Read it again, or save(force=True)",
+                    id=id,
+                )
+            transaction.update_edge(id, updates)
+            edge = transaction.get_edge(id)
         assert edge is not None, "an edge that was just updated can be read"
         return edge
 
@@ -389,8 +397,7 @@ class Transaction(Objects, Chats, Memory, Querying):
         return self._parent
 
     def _store(self, nodes: "list[NodeModel]", edges: "list[EdgeModel]") -> None:
-        with self._step():
-            store_in_transaction(self, nodes, edges)
+        store_in_transaction(self, nodes, edges)
 
     def _chat_store(self) -> ChatStore:
         return self._native
