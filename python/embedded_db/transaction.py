@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
-from weakref import WeakValueDictionary
+from weakref import ReferenceType, WeakValueDictionary, ref
 
 from ._native import Edge, Node, Step
 from ._native import Transaction as NativeTransaction
@@ -30,7 +30,11 @@ __all__ = ["Transaction"]
 
 R = TypeVar("R")
 
-_open: ContextVar[frozenset[str]] = ContextVar("embedded_db_transactions", default=frozenset())
+# Those that were entered in a context. A task takes them over from where it is made, and one may
+# end in another context or be forgotten: what counts is whether it is open.
+_entered: "ContextVar[tuple[ReferenceType[Transaction], ...]]" = ContextVar(
+    "embedded_db_transactions", default=()
+)
 
 MOST: Final = 1 << 32
 """More messages than a chat can have."""
@@ -88,7 +92,6 @@ class Transaction(Objects, Chats, Memory, Querying):
         self._is_own = own
         self._begun: NativeTransaction | None = None
         self._ended = False
-        self._token: Token[frozenset[str]] | None = None
         self._is_committed = False
         # The objects that it gave, as far as somebody has them still, by their identity: those that
         # equal each other are several.
@@ -110,22 +113,22 @@ class Transaction(Objects, Chats, Memory, Querying):
         return self._begun
 
     def __enter__(self) -> Self:
-        if self._token is not None:
+        if self._begun is not None or self._ended:
             raise InvalidInput(
                 "the transaction was entered twice", hint="Begin a new one with db.transaction()"
             )
         if self._is_own:
             self._begun = self._parent._native.transaction()
             return self
-        path = self._parent.path
-        if path in _open.get():
+        still_open = _still_open()
+        if any(other._parent.path == self._parent.path for other in still_open):
             raise InvalidInput(
                 f"a transaction on {self._parent._shown!r} is open already; "
                 "transactions do not nest",
                 hint="Use the open one, or commit it first",
             )
         self._begun = self._parent._native.transaction()
-        self._token = _open.set(_open.get() | {path})
+        _entered.set((*map(ref, still_open), ref(self)))
         return self
 
     def __exit__(
@@ -134,8 +137,6 @@ class Transaction(Objects, Chats, Memory, Querying):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._token is not None:
-            _open.set(_open.get() - {self._parent.path})
         self._end(commit=kind is None)
 
     def _end(self, *, commit: bool) -> None:
@@ -421,6 +422,12 @@ class Transaction(Objects, Chats, Memory, Querying):
     def __repr__(self) -> str:
         state = "open" if self._begun is not None else "not open"
         return f"<Transaction on {self._parent!r}, {state}>"
+
+
+def _still_open() -> list[Transaction]:
+    """Give the transactions of users that were entered in this context and have not ended."""
+    entered = (reference() for reference in _entered.get())
+    return [each for each in entered if each is not None and each._begun is not None]
 
 
 def _state(record: Node | Edge) -> tuple[int, datetime]:

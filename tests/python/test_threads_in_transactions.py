@@ -153,10 +153,12 @@ def test_waiting_for_the_call_of_another_thread_ends_with_ctrl_c(shared):
         press = threading.Timer(0.05, signal.raise_signal, [signal.SIGINT])
         press.start()
         with pytest.raises(KeyboardInterrupt):
-            tx.get_node("p0")
+            try:
+                tx.get_node("p0")
+            finally:
+                press.cancel()
         pause.ended.set()
         assert len(writer.end()) == 2
-        press.join()
     assert shared.exists("p1")
 
 
