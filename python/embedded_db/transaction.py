@@ -343,14 +343,15 @@ class Transaction(Objects, Chats, Memory, Querying):
                     hint="Give the id of a neighbour of that type and direction",
                 )
             nodes = nodes[places[-1] + 1 :]
-        return (wrap(self, node) for node in nodes[:limit])
+        # At once, for they are to go over at the commit.
+        return iter([wrap(self, node) for node in nodes[:limit]])
 
     def _messages(
         self, chat_id: str, after: str | None, limit: int | None, newest_first: bool
     ) -> "Iterator[AnyNode]":
         most = checked_limit(limit)
         nodes = self._native.messages(chat_id, after, newest_first, MOST if most is None else most)
-        return (wrap(self, node) for node in nodes)
+        return iter([wrap(self, node) for node in nodes])
 
     def _asked(self) -> Asked:
         return self._native
