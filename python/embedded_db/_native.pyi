@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from types import TracebackType
 from typing import Any, Final, final
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = [
     "Node",
     "Path",
     "Snapshot",
+    "Step",
     "Transaction",
     "_Reads",
     "__version__",
@@ -380,12 +382,24 @@ class Transaction:
         self, chat_id: str, after: str | None, newest_first: bool, limit: int
     ) -> list[Node]: ...
     def written_nodes(self) -> list[str]: ...
-    def begin_step(self) -> None: ...
-    def end_step(self, keep: bool) -> None: ...
+    def step(self) -> Step: ...
     def commit(
         self, nodes: Sequence[Node], edges: Sequence[Edge]
     ) -> tuple[list[Node | None], list[Edge | None]]: ...
     def rollback(self) -> None: ...
+
+@final
+class Step:
+    """Writes that are undone together when one fails; other threads wait for its end."""
+
+    def __enter__(self) -> None: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...
 
 @final
 class Database(_Reads):

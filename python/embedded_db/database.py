@@ -3,9 +3,10 @@
 import atexit
 import os
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from os import PathLike
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, Unpack, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast, get_args
 from weakref import WeakSet
 
 from . import transaction as transactions
@@ -29,6 +30,10 @@ from .transfers import Transfers
 from .upkeep import Upkeep
 from .weaver import Weaver
 from .writes import Writes
+
+if TYPE_CHECKING:
+    from .models.edges import EdgeModel
+    from .models.nodes import NodeModel
 
 __all__ = ["EmbeddedDB"]
 
@@ -502,8 +507,13 @@ class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes,
     def _unlink(self, id: str, type: str, direction: str, far: str) -> int:
         return transactions.run(self, lambda tx: tx._unlink(id, type, direction, far), own=True)
 
-    def _store(self, nodes: list[dict[str, Any]], edges: list[dict[str, Any]]) -> None:
-        store_in_database(self, nodes, edges)
+    def _store(
+        self,
+        nodes: "list[NodeModel]",
+        edges: "list[EdgeModel]",
+        ttl: float | timedelta | None,
+    ) -> None:
+        store_in_database(self, nodes, edges, ttl)
 
     def _chat_store(self) -> ChatStore:
         return self._native

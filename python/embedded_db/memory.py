@@ -10,6 +10,7 @@ from .arguments import text_argument, whole_argument
 from .checks import MAX_LIMIT
 from .errors import InvalidInput, NotFound, shown
 from .models.documents import Document, Fact
+from .models.message import Message
 from .models.owner import IdLike, id_of
 from .query import ConvergedQuery
 from .splitting import split
@@ -24,6 +25,12 @@ DOCUMENT: Final = ["Document", "Chat"]
 PART: Final = ["Part", "Message"]
 FACT: Final = ["Fact", "Message"]
 
+NOT_TOLD: Final = {
+    "content": "It is the fact itself: give that once",
+    "superseded_by": "It is kept by the database: name this fact in the supersedes of another",
+}
+"""What no fact is told with, and why."""
+
 
 class Memory:
     """What databases and transactions keep besides conversations."""
@@ -37,6 +44,7 @@ class Memory:
         id: str | None = None,
         max_tokens: int = 200,
         count_tokens: Callable[[str], int] | None = None,
+        timestamp: datetime | None = None,
         metadata: Mapping[str, Any] | None = None,
         ttl: float | timedelta | None = None,
         **properties: Any,
@@ -56,6 +64,8 @@ class Memory:
             max_tokens: most tokens of a part. Up to 254 the default model embeds it as one.
             count_tokens: gives the number of tokens of a text; when left out, those of the
                 default embedding model.
+            timestamp: when it was written, with a time zone; now when left out. Its parts have
+                the same.
             metadata: further facts, as one dict property.
             ttl: how long it is to be there with its parts, in seconds or as a timedelta; for ever
                 when left out. See `EmbeddedDB.set_ttl`.
@@ -80,7 +90,7 @@ class Memory:
         text_argument("the text of the document", text)
         whole_argument("max_tokens", max_tokens)
         spans = split(text, max_tokens, counter(count_tokens))
-        common = _present(source=source_of(source), timestamp=datetime.now(UTC))
+        common = _present(source=source_of(source), timestamp=_time(timestamp, "document"))
         about = _present(title=title, metadata=_plain(metadata))
         content = {**properties, **about, **common}
         Document._checked_new(content)
@@ -103,6 +113,7 @@ class Memory:
         source: IdLike | None = None,
         about: IdLike | Sequence[IdLike] = (),
         supersedes: IdLike | Sequence[IdLike] = (),
+        timestamp: datetime | None = None,
         id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         ttl: float | timedelta | None = None,
@@ -121,6 +132,7 @@ class Memory:
                 id, an address or a name. `forget` takes it.
             about: nodes it is about, or their ids.
             supersedes: facts that are true no longer, or their ids.
+            timestamp: when it was told, with a time zone; now when left out.
             id: an id of your own; made when left out.
             metadata: further facts, as one dict property.
             ttl: how long it is to be there, in seconds or as a timedelta; for ever when left out.
@@ -128,8 +140,8 @@ class Memory:
             **properties: further properties.
 
         Raises:
-            InvalidInput: the fact is empty, a value cannot be stored, or what it supersedes is
-                no fact, or was superseded by another already.
+            InvalidInput: the fact is empty, a value cannot be stored or is not for you to set,
+                or what it supersedes is no fact, or was superseded by another already.
             NotFound: a node it is about, its source object or a fact does not exist.
             AlreadyExists: the id is taken.
 
@@ -141,8 +153,12 @@ class Memory:
             (False, True, ['Ann lives in Oslo'])
         """
         text_argument("the fact", fact)
+        for name in NOT_TOLD.keys() & properties.keys():
+            raise InvalidInput(f"{name} of the fact cannot be given", hint=NOT_TOLD[name])
         given = _present(
-            source=source_of(source), timestamp=datetime.now(UTC), metadata=_plain(metadata)
+            source=source_of(source),
+            timestamp=_time(timestamp, "fact"),
+            metadata=_plain(metadata),
         )
         content = {**properties, **given, "content": fact}
         Fact._checked_new(content)
@@ -248,6 +264,13 @@ def _ids(given: IdLike | Iterable[IdLike]) -> list[str]:
 def source_of(source: IdLike | None) -> str | None:
     """Give a source as it is stored."""
     return None if source is None else id_of(source)
+
+
+def _time(timestamp: datetime | None, of: str) -> datetime:
+    if timestamp is None:
+        return datetime.now(UTC)
+    Message.timestamp.check(timestamp, f"timestamp of the {of}")
+    return timestamp
 
 
 def _plain(metadata: object) -> dict[str, Any] | None:

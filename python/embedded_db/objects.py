@@ -21,6 +21,8 @@ S = TypeVar("S", bound="StoredModel")
 NM = TypeVar("NM", bound="NodeModel")
 EM = TypeVar("EM", bound="EdgeModel")
 
+Drafts = list[dict[str, Any]]
+
 
 class Objects:
     """What databases and transactions do with objects of `NodeModel` and `EdgeModel`."""
@@ -139,13 +141,7 @@ class Objects:
         for obj in given:
             _refuse_others(owner, obj)
         self.register(*dict.fromkeys(type(obj) for obj in given))
-        self._store([_draft(node, ttl) for node in nodes], [edge._draft() for edge in edges])
-        for obj in given:
-            if isinstance(obj, NodeModel):
-                record: Any = owner._raw_node(obj.id)
-            else:
-                record = owner.get_edge(obj.id)
-            obj._bind(owner, record)
+        self._store(nodes, edges, ttl)
         return given
 
     @overload
@@ -190,8 +186,10 @@ class Objects:
             raise _other_kind(wanted, f"a node {'/'.join(node.labels)}", model)
         return None if node is None else model._of(owner, node)
 
-    def _store(self, nodes: list[dict[str, Any]], edges: list[dict[str, Any]]) -> None:
-        """Write drafts, all or nothing."""
+    def _store(
+        self, nodes: list[NodeModel], edges: list[EdgeModel], ttl: float | timedelta | None
+    ) -> None:
+        """Write drafts, all or nothing, and bind them to what they are in from then on."""
         raise NotImplementedError
 
     def _of_database(self) -> EmbeddedDB:
@@ -200,28 +198,50 @@ class Objects:
 
 
 def store_in_database(
-    database: EmbeddedDB, nodes: list[dict[str, Any]], edges: list[dict[str, Any]]
+    database: EmbeddedDB,
+    nodes: list[NodeModel],
+    edges: list[EdgeModel],
+    ttl: float | timedelta | None,
 ) -> None:
-    """Write drafts; those of one kind in one step, without a transaction."""
+    """Write objects, all or nothing."""
     from .transaction import run
 
+    node_drafts, edge_drafts = _drafts(nodes, edges, ttl)
     if len(nodes) + len(edges) == 1:  # an error names no place in a list
-        for node in nodes:
+        for node in node_drafts:
             database.create_node(node)
-        for edge in edges:
+        for edge in edge_drafts:
             database.create_edge(edge)
     elif not edges:
-        database.create_nodes(nodes)
+        database.create_nodes(node_drafts)
     elif not nodes:
-        database.create_edges(edges)
+        database.create_edges(edge_drafts)
     else:
-        run(database, lambda tx: store_in_transaction(tx, nodes, edges), own=True)
+        run(database, lambda tx: _write(tx, node_drafts, edge_drafts), own=True)
+    _bind(database, nodes, edges)
 
 
 def store_in_transaction(
-    tx: Transaction, nodes: list[dict[str, Any]], edges: list[dict[str, Any]]
+    tx: Transaction,
+    nodes: list[NodeModel],
+    edges: list[EdgeModel],
+    ttl: float | timedelta | None,
 ) -> None:
-    """Buffer drafts."""
+    """Buffer objects, all or nothing."""
+    # What users make of their values may take its time: no step holds up other threads for it.
+    drafts = _drafts(nodes, edges, ttl)
+    with tx._step():
+        _write(tx, *drafts)
+        _bind(tx, nodes, edges)
+
+
+def _drafts(
+    nodes: list[NodeModel], edges: list[EdgeModel], ttl: float | timedelta | None
+) -> tuple[Drafts, Drafts]:
+    return [_draft(node, ttl) for node in nodes], [edge._draft() for edge in edges]
+
+
+def _write(tx: Transaction, nodes: Drafts, edges: Drafts) -> None:
     for node in nodes:
         tx.create_node(node)
     for edge in edges:
@@ -230,6 +250,13 @@ def store_in_transaction(
 
 def _draft(node: NodeModel, ttl: float | timedelta | None) -> dict[str, Any]:
     return node._draft() if ttl is None else {**node._draft(), "ttl": ttl}
+
+
+def _bind(owner: Owner, nodes: list[NodeModel], edges: list[EdgeModel]) -> None:
+    for node in nodes:
+        node._bind(owner, cast("Any", owner._raw_node(node.id)))
+    for edge in edges:
+        edge._bind(owner, cast("Any", owner.get_edge(edge.id)))
 
 
 def _refuse_others(owner: Owner, obj: StoredModel) -> None:

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
-from weakref import WeakValueDictionary
+from weakref import ReferenceType, WeakValueDictionary, ref
 
-from ._native import Edge, Embedding, Node
+from ._native import Edge, Embedding, Node, Step
 from ._native import Transaction as NativeTransaction
 from .arguments import whole_argument
 from .chats import Chats, ChatStore
@@ -24,16 +23,19 @@ from .reads import checked_limit, type_names, with_space
 
 if TYPE_CHECKING:
     from .database import EmbeddedDB
+    from .models.edges import EdgeModel
+    from .models.nodes import NodeModel
     from .models.owner import Held, Owner
 
 __all__ = ["Transaction"]
 
 R = TypeVar("R")
 
-_open: ContextVar[frozenset[tuple[str, str]]] = ContextVar(
-    "embedded_db_transactions", default=frozenset()
+# Those that were entered in a context. A task takes them over from where it is made, and one may
+# end in another context or be forgotten: what counts is whether it is open.
+_entered: "ContextVar[tuple[ReferenceType[Transaction], ...]]" = ContextVar(
+    "embedded_db_transactions", default=()
 )
-"""Path and namespace of the transactions whose blocks are being run."""
 
 MOST: Final = 1 << 32
 """More messages than a chat can have."""
@@ -55,6 +57,10 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
     to the database, as they were stored; after a rollback they can only be looked at. Messages
     that are added to a chat are put behind what is in it at the commit, so that others who add to
     the same chat are no conflict.
+
+    Several threads may use one. What a call writes is made or undone as a whole, and what other
+    threads read, write or commit waits for it. Their calls should have ended before the block
+    does: those that come later are refused.
 
     Examples:
         >>> ann = db.create_node({"label": "Person", "properties": {"name": "Ann"}})
@@ -91,7 +97,6 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
         self._is_own = own
         self._begun: NativeTransaction | None = None
         self._ended = False
-        self._token: Token[frozenset[tuple[str, str]]] | None = None
         self._is_committed = False
         # The objects that it gave, as far as somebody has them still, by their identity: those that
         # equal each other are several.
@@ -113,22 +118,22 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
         return self._begun
 
     def __enter__(self) -> Self:
-        if self._token is not None:
+        if self._begun is not None or self._ended:
             raise InvalidInput(
                 "the transaction was entered twice", hint="Begin a new one with db.transaction()"
             )
         if self._is_own:
             self._begun = self._parent._native.transaction()
             return self
-        location = self._location()
-        if any(path == location[0] for path, _ in _open.get()):
+        still_open = _still_open()
+        if any(other._parent.path == self._parent.path for other in still_open):
             raise InvalidInput(
                 f"a transaction on {self._parent._shown!r} is open already; "
                 "transactions do not nest",
                 hint="Use the open one, or commit it first",
             )
         self._begun = self._parent._native.transaction()
-        self._token = _open.set(_open.get() | {location})
+        _entered.set((*map(ref, still_open), ref(self)))
         return self
 
     def __exit__(
@@ -137,20 +142,21 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._token is not None:
-            _open.set(_open.get() - {self._location()})
         self._end(commit=kind is None)
 
     def _end(self, *, commit: bool) -> None:
-        transaction, self._begun = self._begun, None
+        transaction = self._begun
         if transaction is None:
             return
-        self._ended = True
-        given = list(self._given.values())
-        self._given.clear()
-        if not commit:
-            transaction.rollback()
-            return
+        try:
+            if not commit:
+                return
+            with transaction.step():  # what another thread is at comes to its end first
+                given = self._release()
+        finally:
+            if self._begun is not None:
+                self._release()
+                transaction.rollback()
         nodes = [
             (each, record) for each in given if isinstance(record := each._record_held(), Node)
         ]
@@ -164,17 +170,17 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
         for (each, _), stored in zip([*nodes, *edges], [*stored_nodes, *stored_edges], strict=True):
             each._go_over(self._parent, stored)
 
-    @contextmanager
-    def _step(self) -> Iterator[None]:
-        """Undo what the block has written when it fails, and nothing else."""
-        transaction = self._native
-        transaction.begin_step()
-        try:
-            yield
-        except BaseException:
-            transaction.end_step(keep=False)
-            raise
-        transaction.end_step(keep=True)
+    def _release(self) -> "list[Held]":
+        """Take no more calls, and give the objects that somebody has still."""
+        self._begun, self._ended = None, True
+        # One step for the interpreter: the collector may take some meanwhile.
+        given = [held for ref in self._given.valuerefs() if (held := ref()) is not None]
+        self._given.clear()
+        return given
+
+    def _step(self) -> Step:
+        """Undo what the block has written when it fails, and nothing else; other threads wait."""
+        return self._native.step()
 
     def create_node(self, node: Mapping[str, Any]) -> str:
         """Buffer a new node; see `EmbeddedDB.create_node`."""
@@ -353,14 +359,15 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
                     hint="Give the id of a neighbour of that type and direction",
                 )
             nodes = nodes[places[-1] + 1 :]
-        return (wrap(self, node) for node in nodes[:limit])
+        # At once, for they are to go over at the commit.
+        return iter([wrap(self, node) for node in nodes[:limit]])
 
     def _messages(
         self, chat_id: str, after: str | None, limit: int | None, newest_first: bool
     ) -> "Iterator[AnyNode]":
         most = checked_limit(limit)
         nodes = self._native.messages(chat_id, after, newest_first, MOST if most is None else most)
-        return (wrap(self, node) for node in nodes)
+        return iter([wrap(self, node) for node in nodes])
 
     def _asked(self) -> Asked:
         return self._native
@@ -376,38 +383,44 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
 
     def _save_node(self, id: str, updates: dict[str, Any], expected: Node | None) -> Node:
         transaction = self._native
-        stored = transaction.get_node(id)
-        if expected is not None and stored is not None and _state(stored) != _state(expected):
-            raise Conflict(
-                f"node {id!r} was changed in this transaction after it was read",
-                hint="Read it again, or save(force=True)",
-                id=id,
-            )
-        transaction.update_node(id, updates)
-        node = transaction.get_node(id)
+        with transaction.step():
+            stored = transaction.get_node(id)
+            if expected is not None and stored is not None and _state(stored) != _state(expected):
+                raise Conflict(
+                    f"node {id!r} was changed in this transaction after it was read",
+                    hint="Read it again, or save(force=True)",
+                    id=id,
+                )
+            transaction.update_node(id, updates)
+            node = transaction.get_node(id)
         assert node is not None, "a node that was just updated can be read"
         return node
 
     def _save_edge(self, id: str, updates: dict[str, Any], expected: Edge | None) -> Edge:
         transaction = self._native
-        stored = transaction.get_edge(id)
-        if expected is not None and stored is not None and _state(stored) != _state(expected):
-            raise Conflict(
-                f"edge {id!r} was changed after it was read",
-                hint="Read it again, or save(force=True)",
-                id=id,
-            )
-        transaction.update_edge(id, updates)
-        edge = transaction.get_edge(id)
+        with transaction.step():
+            stored = transaction.get_edge(id)
+            if expected is not None and stored is not None and _state(stored) != _state(expected):
+                raise Conflict(
+                    f"edge {id!r} was changed after it was read",
+                    hint="Read it again, or save(force=True)",
+                    id=id,
+                )
+            transaction.update_edge(id, updates)
+            edge = transaction.get_edge(id)
         assert edge is not None, "an edge that was just updated can be read"
         return edge
 
     def _of_database(self) -> "EmbeddedDB":
         return self._parent
 
-    def _store(self, nodes: list[dict[str, Any]], edges: list[dict[str, Any]]) -> None:
-        with self._step():
-            store_in_transaction(self, nodes, edges)
+    def _store(
+        self,
+        nodes: "list[NodeModel]",
+        edges: "list[EdgeModel]",
+        ttl: float | timedelta | None,
+    ) -> None:
+        store_in_transaction(self, nodes, edges, ttl)
 
     def _chat_store(self) -> ChatStore:
         return self._native
@@ -450,6 +463,12 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
         return f"<Transaction on {self._parent!r}, {state}>"
 
 
+def _still_open() -> list[Transaction]:
+    """Give the transactions of users that were entered in this context and have not ended."""
+    entered = (reference() for reference in _entered.get())
+    return [each for each in entered if each is not None and each._begun is not None]
+
+
 def _state(record: Node | Edge) -> tuple[int, datetime]:
     """What a change of a node or edge makes another, and making it anew under its id."""
     made = record.created_at if isinstance(record, Node) else record.recorded_at
@@ -466,7 +485,7 @@ def refuse_apart(location: tuple[str, str], purpose: str) -> None:
     Raises:
         InvalidInput: a transaction on them is open here.
     """
-    if location in _open.get():
+    if any(location == each._location() for each in _still_open()):
         raise InvalidInput(
             f"{purpose} of an object that was not read in the transaction that is open here: it "
             "would be written at once, and stay if the transaction does not",

@@ -327,6 +327,35 @@ def test_what_was_only_read_goes_over_too(db):
         found.node.save()
 
 
+def test_what_is_iterated_over_after_the_commit_has_gone_over(db):
+    with db.transaction() as tx:
+        chat = everything(tx)
+        of_another = tx.remember("older", id="f0")
+        newer = tx.remember("newer", supersedes=of_another)
+        given = {
+            "m1": chat.messages(),
+            "m4": chat.messages(newest_first=True),
+            "m2": tx.neighbors("m1", "NEXT"),
+            "f0": newer.supersedes(),
+            "chat": tx.get_node("f1").about(),
+        }
+    for id, objects in given.items():
+        held, stored = next(objects), db.get_node(id)
+        assert (held, held.created_at) == (stored, stored.created_at)
+        assert (held.updated_at, held.get("timestamp")) == (
+            stored.updated_at,
+            stored.get("timestamp"),
+        )
+    message = next(given["m1"])
+    assert message.id == "m2"
+    db.delete_node("m2")
+    db.create_message("chat", "another", id="m2")
+    message["mood"] = "glad"
+    with pytest.raises(Conflict):
+        message.save()
+    assert "mood" not in db.get_node("m2")
+
+
 @pytest.mark.parametrize("end", ["exception", "conflict"])
 def test_after_a_rollback_objects_can_only_be_looked_at(db, end):
     db.create_chat("before", id="kept")

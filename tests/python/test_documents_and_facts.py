@@ -5,6 +5,7 @@ derived from them.
 """
 
 import threading
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -223,6 +224,54 @@ def test_a_new_fact_takes_the_place_of_an_old_one(db):
         with pytest.raises(InvalidInput, match="fact"):
             db.remember(text)
     assert db.count("Fact") == 2
+
+
+@pytest.fixture(params=["database", "transaction"])
+def keep(request, db):
+    """Call a method of the database, or of a transaction that is committed then."""
+
+    def call(name, *given, **arguments):
+        if request.param == "database":
+            return getattr(db, name)(*given, **arguments)
+        with db.transaction() as tx:
+            return getattr(tx, name)(*given, **arguments)
+
+    return call
+
+
+def test_a_fact_and_a_document_have_the_time_that_is_given(db, keep):
+    told = datetime(2000, 1, 1, tzinfo=UTC)
+    assert keep("remember", "x", id="f", timestamp=told).timestamp == told
+    document = keep("add_document", "One. Two.", max_tokens=1, count_tokens=words, timestamp=told)
+    assert [part.timestamp for part in document.parts()] == [told, told]
+    assert db.get_node("f").timestamp == document["timestamp"] == told
+    assert keep("remember", "y").timestamp > datetime.now(UTC) - timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"timestamp": datetime(2000, 1, 1)}, "no time zone"),
+        ({"timestamp": "2000-01-01"}, "timestamp of the fact is '2000-01-01'"),
+        ({"timestamp": 5}, "timestamp of the fact is 5"),
+        ({"content": "y"}, "content of the fact cannot be given.* the fact itself"),
+        ({"superseded_by": "nobody"}, "superseded_by of the fact .* kept by the database"),
+    ],
+)
+def test_what_a_fact_cannot_be_told_with(db, keep, arguments, match):
+    with pytest.raises(InvalidInput, match=match):
+        keep("remember", "x", **arguments)
+    assert db.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "match"),
+    [(datetime(2000, 1, 1), "no time zone"), ("now", "the document is 'now'")],
+)
+def test_a_document_has_a_time_that_is_one(db, keep, timestamp, match):
+    with pytest.raises(InvalidInput, match=match):
+        keep("add_document", "One.", count_tokens=words, timestamp=timestamp)
+    assert db.count() == 0
 
 
 def current(db):

@@ -14,7 +14,7 @@ use pyo3::types::{PyDict, PyTuple};
 const LONGEST: usize = 4000;
 
 /// Time between two looks at the signals.
-const SIGNALS: Duration = Duration::from_millis(20);
+pub(crate) const SIGNALS: Duration = Duration::from_millis(20);
 
 thread_local! {
     static LOOKED: Cell<Option<Instant>> = const { Cell::new(None) };

@@ -49,6 +49,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<database::Database>()?;
     module.add_class::<snapshot::Snapshot>()?;
     module.add_class::<transaction::Transaction>()?;
+    module.add_class::<transaction::Step>()?;
     module.add_class::<objects::Node>()?;
     module.add_class::<objects::Edge>()?;
     module.add_class::<objects::Embedding>()?;

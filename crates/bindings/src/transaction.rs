@@ -1,6 +1,7 @@
 //! Buffered writes.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 
 use embedded_db_engine as engine;
 use embedded_db_engine::common::Result;
@@ -9,7 +10,7 @@ use pyo3::types::PyDict;
 
 use crate::arguments::{Limit, Text, Ttl, add_to, after, optional};
 use crate::convert::{changes, edge, edge_changes, embedding, flat, items, node, successor};
-use crate::errors::{Released, detached, ended, interrupted};
+use crate::errors::{Released, SIGNALS, detached, ended, interrupted};
 use crate::objects::{Edge, Embedding, Node};
 use crate::query::{Cursor, Hits, groups, query};
 use crate::reads::{nodes, reach, types};
@@ -18,15 +19,53 @@ use crate::search::{FoundHits, found, search};
 /// Nodes and edges as they were stored by a commit.
 type Stored = (Vec<Option<Node>>, Vec<Option<Edge>>);
 
+/// A transaction between two calls.
+struct State {
+    /// `None` when it has ended.
+    inner: Option<engine::Transaction>,
+    /// The thread that is within a step, and in how many.
+    step: Option<(ThreadId, usize)>,
+}
+
+impl State {
+    fn is_in_a_step_of_another(&self) -> bool {
+        self.step.is_some_and(|(thread, _)| thread != thread::current().id())
+    }
+}
+
 /// Buffered writes over a pinned snapshot, checked and applied at commit.
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Transaction {
-    inner: Released<Mutex<Option<engine::Transaction>>>,
+    state: Released<Mutex<State>>,
+    /// A step has ended.
+    free: Condvar,
 }
 
 impl Transaction {
     pub(crate) fn new(inner: engine::Transaction) -> Self {
-        Self { inner: Released::new(Mutex::new(Some(inner))) }
+        let state = State { inner: Some(inner), step: None };
+        Self { state: Released::new(Mutex::new(state)), free: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no other thread is within a step: what a step writes may still be undone, and
+    /// nothing else must be undone with it.
+    fn turn(&self) -> Result<MutexGuard<'_, State>> {
+        let mut state = self.lock();
+        while state.is_in_a_step_of_another() {
+            let Some(inner) = &state.inner else { break };
+            // A forked child has no other thread that could end its step.
+            inner.check_usable()?;
+            let waited = self.free.wait_timeout(state, SIGNALS);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            // A handler of signals may use the transaction.
+            interrupted()?;
+            state = self.lock();
+        }
+        Ok(state)
     }
 
     fn with<T: Send>(
@@ -34,15 +73,58 @@ impl Transaction {
         py: Python<'_>,
         work: impl FnOnce(&mut engine::Transaction) -> Result<T> + Send,
     ) -> PyResult<T> {
-        let outcome = detached(py, || {
-            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            inner.as_mut().map(work).transpose()
-        })?;
+        let outcome = detached(py, || self.turn()?.inner.as_mut().map(work).transpose())?;
         outcome.ok_or_else(|| ended(py, "transaction"))
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<Option<engine::Transaction>> {
-        detached(py, || Ok(self.inner.lock().unwrap_or_else(PoisonError::into_inner).take()))
+        detached(py, || Ok(self.turn()?.inner.take()))
+    }
+
+    fn begin_step(&self) -> Result<Option<()>> {
+        let mut state = self.turn()?;
+        let Some(inner) = &mut state.inner else { return Ok(None) };
+        inner.begin_step();
+        let depth = state.step.map_or(0, |(_, depth)| depth);
+        state.step = Some((thread::current().id(), depth + 1));
+        Ok(Some(()))
+    }
+
+    fn end_step(&self, keep: bool) -> Option<()> {
+        let mut state = self.lock();
+        state.step = state.step.filter(|(_, depth)| *depth > 1).map(|(of, depth)| (of, depth - 1));
+        if state.step.is_none() {
+            self.free.notify_all();
+        }
+        state.inner.as_mut().map(|inner| inner.end_step(keep))
+    }
+}
+
+/// Writes that are undone together when one fails; other threads wait for its end.
+#[pyclass(frozen, module = "embedded_db._native")]
+pub(crate) struct Step {
+    of: Py<Transaction>,
+}
+
+#[pymethods]
+impl Step {
+    // A signal cannot come between the beginning and the block: `with` sees to it for native code.
+    fn __enter__(&self, py: Python<'_>) -> PyResult<()> {
+        let of = self.of.get();
+        detached(py, || of.begin_step())?.ok_or_else(|| ended(py, "transaction"))
+    }
+
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        kind: Option<&Bound<'_, PyAny>>,
+        _error: Option<&Bound<'_, PyAny>>,
+        _trace: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let (of, keep) = (self.of.get(), kind.is_none());
+        let was_open = detached(py, || Ok(of.end_step(keep)))?;
+        // What the block raised says more.
+        if keep { was_open.ok_or_else(|| ended(py, "transaction")) } else { Ok(()) }
     }
 }
 
@@ -199,18 +281,8 @@ impl Transaction {
         self.with(py, |txn| Ok(txn.written_nodes()))
     }
 
-    fn begin_step(&self, py: Python<'_>) -> PyResult<()> {
-        self.with(py, |txn| {
-            txn.begin_step();
-            Ok(())
-        })
-    }
-
-    fn end_step(&self, py: Python<'_>, keep: bool) -> PyResult<()> {
-        self.with(py, |txn| {
-            txn.end_step(keep);
-            Ok(())
-        })
+    fn step(slf: &Bound<'_, Self>) -> Step {
+        Step { of: slf.clone().unbind() }
     }
 
     #[pyo3(signature = (query, after=None))]
@@ -271,7 +343,7 @@ impl Transaction {
     fn rollback(&self, py: Python<'_>) -> PyResult<()> {
         // Its end waits for other readers, who may be waiting for the interpreter.
         detached(py, || {
-            drop(self.inner.lock().unwrap_or_else(PoisonError::into_inner).take());
+            drop(self.lock().inner.take());
             Ok(())
         })
     }

@@ -49,7 +49,7 @@ impl Transaction {
 
     /// The same, and gives what was stored of objects that a caller holds.
     pub fn commit_held(self, nodes: &[Node], edges: &[Edge]) -> Result<Committed> {
-        self.reads.reader(|_| Ok(()))?;
+        self.check_usable()?;
         let left = self.left_by_it(nodes, edges)?;
         let Self { database, reads, ops, seen, .. } = self;
         if ops.is_empty() {

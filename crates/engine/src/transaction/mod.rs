@@ -73,6 +73,11 @@ impl Transaction {
         &self.reads
     }
 
+    /// Fails when nothing can be done in it any more, as in a forked child.
+    pub fn check_usable(&self) -> Result<()> {
+        self.reads.reader(|_| Ok(()))
+    }
+
     /// Begins a step: several writes that can be undone together.
     pub fn begin_step(&mut self) {
         self.steps.push((self.own.begin_step(), self.ops.len()));
