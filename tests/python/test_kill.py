@@ -42,7 +42,7 @@ while True:
     name = f"r{round_}n{n}"
     kind = rng.choice(
         ["node", "node", "update", "delete", "edge", "edge", "revise", "retract", "messages"]
-        + ["pair", "vector"]
+        + ["pair", "vector", "renew"]
     )
     if kind in ("update", "delete", "edge", "vector") and not nodes:
         kind = "node"
@@ -79,6 +79,9 @@ while True:
         db.get_node("chat").add_messages(
             [{"id": f"{name}m{i}", "content": f"Alice saw word{name}x{i}"} for i in range(3)]
         )
+    elif kind == "renew":
+        say("begin", kind, name)
+        db.compact() if n % 2 else db.scrub()
     elif kind == "pair":
         say("begin", kind, name)
         with db.transaction() as tx:
@@ -135,7 +138,7 @@ class Expected:
             self.messages.append(name)
         elif kind == "pair":
             self.pairs.append(name)
-        else:
+        elif kind == "vector":
             self.vectors[name] = facts[0]
 
     def settle(self, db):
@@ -153,6 +156,7 @@ class Expected:
             "messages": lambda: db.exists(f"{name}m0"),
             "pair": lambda: db.get_edge(name) is not None,
             "vector": lambda: has_vector(db, name, facts[0]),
+            "renew": lambda: False,
         }[kind]()
         if done:
             self.apply(*self.open)

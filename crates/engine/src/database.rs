@@ -332,6 +332,14 @@ impl Database {
         Ok(engine)
     }
 
+    /// Refuses handles that only read.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        if self.handle.read_only {
+            return Err(Error::ReadOnly { path: self.path().to_owned() });
+        }
+        Ok(())
+    }
+
     /// Whether both are handles on the same namespace of the same open database.
     pub(crate) fn reads_the_same(&self, other: &Self) -> Result<bool> {
         let (own, others) = (self.engine()?, other.engine()?);
@@ -355,9 +363,7 @@ impl Database {
         mut job: impl FnMut(&mut WriteTxn<'_>, &Names) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let engine = self.engine()?;
-        if self.handle.read_only {
-            return Err(Error::ReadOnly { path: self.path().to_owned() });
-        }
+        self.check_writable()?;
         let names = engine.names;
         let value = engine.store.write(move |txn| job(txn, &names))?;
         engine.expiry_worker.notify(&engine.store, names);

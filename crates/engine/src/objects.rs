@@ -9,13 +9,26 @@ use embedded_db_storage::{
     EdgeRecord, EdgeTimes, EmbeddingRecord, NodeRecord, ReadTxn, Store, Symbols,
 };
 
+/// Where an object is stored. Slots are given once, and numbered anew in another generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) generation: u64,
+    pub(crate) slot: Slot,
+}
+
+impl Place {
+    pub(crate) fn of(txn: &impl ReadTxn, slot: Slot) -> Self {
+        Self { generation: txn.generation().number(), slot }
+    }
+}
+
 /// A node as one snapshot saw it.
 #[derive(Clone)]
 pub struct Node {
     symbols: Arc<Symbols>,
     namespace: NamespaceId,
     /// Tells it from one that gets its id later; `None` for one that is not committed.
-    pub(crate) slot: Option<Slot>,
+    pub(crate) place: Option<Place>,
     data: NodeData,
 }
 
@@ -53,6 +66,7 @@ fn each_property(
 impl Node {
     pub(crate) fn stored(
         store: &Arc<Store>,
+        txn: &impl ReadTxn,
         namespace: NamespaceId,
         slot: Slot,
         payload: &[u8],
@@ -60,7 +74,7 @@ impl Node {
         Self {
             symbols: Arc::clone(store.symbols()),
             namespace,
-            slot: Some(slot),
+            place: Some(Place::of(txn, slot)),
             data: NodeData::Stored(payload.into()),
         }
     }
@@ -69,7 +83,7 @@ impl Node {
         Self {
             symbols: Arc::clone(store.symbols()),
             namespace,
-            slot: None,
+            place: None,
             data: NodeData::Draft(Box::new(draft)),
         }
     }
@@ -149,8 +163,9 @@ impl Node {
     ) -> Result<Option<T>> {
         match &self.data {
             NodeData::Stored(payload) => {
-                let Some(symbol) = self.symbols.symbol_of(name)? else { return Ok(None) };
-                NodeRecord::parse(payload)?.properties.get(symbol)?.map(visit).transpose()
+                let properties = NodeRecord::parse(payload)?.properties;
+                let found = self.symbols.find(name, |symbol| properties.get(symbol))?;
+                found.map(visit).transpose()
             }
             NodeData::Draft(node) => {
                 node.properties.get(name).map(|bytes| visit(read_value(bytes)?)).transpose()
@@ -176,7 +191,7 @@ pub struct Edge {
     symbols: Arc<Symbols>,
     namespace: NamespaceId,
     /// Tells it from one that gets its id later; `None` for one that is not committed.
-    pub(crate) slot: Option<Slot>,
+    pub(crate) place: Option<Place>,
     data: EdgeData,
     source: String,
     target: String,
@@ -235,7 +250,7 @@ impl Edge {
         Ok(Self {
             symbols: Arc::clone(store.symbols()),
             namespace,
-            slot: Some(slot),
+            place: Some(Place::of(txn, slot)),
             source: id_of(edge.source)?,
             target: id_of(edge.target)?,
             data: EdgeData::Stored(payload.into()),
@@ -246,7 +261,7 @@ impl Edge {
         let (source, target) = (draft.source.clone(), draft.target.clone());
         let data = EdgeData::Draft(Box::new(draft));
         let symbols = Arc::clone(store.symbols());
-        Self { symbols, namespace, slot: None, data, source, target }
+        Self { symbols, namespace, place: None, data, source, target }
     }
 
     fn with<T>(
@@ -337,8 +352,9 @@ impl Edge {
     ) -> Result<Option<T>> {
         match &self.data {
             EdgeData::Stored(payload) => {
-                let Some(symbol) = self.symbols.symbol_of(name)? else { return Ok(None) };
-                EdgeRecord::parse(payload)?.properties.get(symbol)?.map(visit).transpose()
+                let properties = EdgeRecord::parse(payload)?.properties;
+                let found = self.symbols.find(name, |symbol| properties.get(symbol))?;
+                found.map(visit).transpose()
             }
             EdgeData::Draft(edge) => {
                 edge.properties.get(name).map(|bytes| visit(read_value(bytes)?)).transpose()

@@ -37,7 +37,8 @@ pub(crate) struct Reader<'a> {
 impl Reader<'_> {
     fn at(&self, slot: Slot) -> Result<Option<Node>> {
         let payload = self.snapshot.node_payload(self.namespace, slot)?;
-        Ok(payload.map(|payload| Node::stored(&self.engine.store, self.namespace, slot, payload)))
+        let (store, txn) = (&self.engine.store, self.snapshot);
+        Ok(payload.map(|payload| Node::stored(store, txn, self.namespace, slot, payload)))
     }
 
     /// A node that an index or edge has named.
@@ -203,7 +204,8 @@ impl Reader<'_> {
             return Ok(out);
         }
         self.snapshot.nodes_from(self.namespace, Slot(first), |slot, payload| {
-            out.push(Node::stored(&self.engine.store, self.namespace, slot, payload));
+            let (store, txn) = (&self.engine.store, self.snapshot);
+            out.push(Node::stored(store, txn, self.namespace, slot, payload));
             out.len() < limit
         })?;
         Ok(out)
@@ -220,7 +222,7 @@ impl Reader<'_> {
         limit: usize,
     ) -> Result<Page<(Slot, Slot)>> {
         let node = self.snapshot.require_node(self.namespace, id)?;
-        let after = after.map(parse_cursor).transpose()?;
+        let after = after.map(|after| self.place_after(after)).transpose()?;
         let types = match types {
             Some(names) => {
                 let mut symbols = Vec::new();
@@ -266,10 +268,43 @@ impl Reader<'_> {
             }
         }
         failed.map_or(Ok(()), Err)?;
-        let next = last
-            .filter(|_| more)
-            .map(|(direction, edge_type, edge)| format!("{direction}.{edge_type}.{edge}"));
+        let next = match last.filter(|_| more) {
+            Some(place) => Some(self.cursor_at(place)?),
+            None => None,
+        };
         Ok(Page { items, next })
+    }
+
+    /// A cursor behind an edge: its place, and its id, for the place is that of one generation.
+    fn cursor_at(&self, (direction, edge_type, edge): EdgePlace) -> Result<String> {
+        let found = self.snapshot.edge(self.namespace, Slot(edge))?;
+        let id = found.ok_or_else(|| self.missing_edge(Slot(edge)))?.id;
+        let generation = self.snapshot.generation().number();
+        Ok(format!("{direction}.{edge_type}.{edge}.{generation}.{id}"))
+    }
+
+    /// The place of a cursor.
+    fn place_after(&self, cursor: &str) -> Result<EdgePlace> {
+        let mut parts = cursor.splitn(5, '.');
+        let parsed = (|| {
+            let place = (
+                parts.next()?.parse().ok()?,
+                parts.next()?.parse().ok()?,
+                parts.next()?.parse().ok()?,
+            );
+            Some((place, parts.next()?.parse().ok()?, parts.next()?))
+        })();
+        let (place, generation, id): (EdgePlace, u64, &str) = parsed.ok_or_else(|| {
+            Error::InvalidInput(format!(
+                "{cursor:?} is no cursor of this call; pass what it returned"
+            ))
+        })?;
+        if generation == self.snapshot.generation().number() {
+            return Ok(place);
+        }
+        let found = self.snapshot.resolve(self.namespace, Kind::Edge, id)?;
+        let found = found.ok_or_else(|| Error::NotFound { kind: "edge", id: id.to_owned() })?;
+        Ok((place.0, place.1, found.slot.0))
     }
 
     /// Ids of the nodes that chains lead to over what has expired: there are no edges to them yet.
@@ -475,17 +510,8 @@ pub(crate) fn live_edges(txn: &impl ReadTxn, namespace: NamespaceId) -> Result<u
     Ok(live.saturating_sub(unseen.len()))
 }
 
-fn parse_cursor(cursor: &str) -> Result<(u8, u32, u32)> {
-    let mut parts = cursor.split('.');
-    let parsed = (|| {
-        let place =
-            (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-        parts.next().is_none().then_some(place)
-    })();
-    parsed.ok_or_else(|| {
-        Error::InvalidInput(format!("{cursor:?} is no cursor of this call; pass what it returned"))
-    })
-}
+/// Direction, type and slot of an edge at a node.
+type EdgePlace = (u8, u32, u32);
 
 /// Forwards reads to a [`Reader`] over a snapshot that `$reader` makes.
 macro_rules! forward_reads {
@@ -715,13 +741,14 @@ impl Database {
     /// Keeps a pin until it is dropped or the database is closed.
     pub(crate) fn hold(&self, engine: &Engine, pin: Pin, holder: Holder) -> Result<PinnedReads> {
         let lsn = pin.lsn().0;
+        let generation = pin.snapshot().generation().number();
         let pin = engine.pins.hold(pin, holder)?;
         if engine.store.closed() {
             // Closed in the meantime, when it was not among those that end.
             pin.end();
             engine.store.usable()?;
         }
-        Ok(PinnedReads { database: self.clone(), lsn, pin })
+        Ok(PinnedReads { database: self.clone(), lsn, generation, pin })
     }
 }
 
@@ -729,6 +756,7 @@ impl Database {
 pub struct PinnedReads {
     database: Database,
     lsn: u64,
+    generation: u64,
     pin: Arc<HeldPin>,
 }
 
@@ -736,6 +764,11 @@ impl PinnedReads {
     /// The LSN of the instant.
     pub fn lsn(&self) -> u64 {
         self.lsn
+    }
+
+    /// The generation in which its slots mean something.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     pub(crate) fn database(&self) -> &Database {

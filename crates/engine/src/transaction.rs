@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use embedded_db_common::{Draft, Error, Result, Slot, clock, names};
+use embedded_db_common::{Draft, Error, Result, clock, names};
 use embedded_db_indexing::graph::{
     Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, GraphWriter, NodeDraft,
 };
@@ -15,7 +15,7 @@ use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadTxn};
 use crate::database::Database;
 use crate::objects::{DraftEdge, DraftNode, Edge, Node};
 use crate::reads::PinnedReads;
-use crate::writes::{require_edge, stored_edge};
+use crate::writes::{Seen, require_edge, stored_edge};
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -36,9 +36,8 @@ pub struct Transaction {
     database: Database,
     reads: PinnedReads,
     ops: Vec<Op>,
-    /// Version of each object as the snapshot shows it, 0 when it has none; and its slot, which one
-    /// that gets its id later does not have.
-    seen: BTreeMap<(u8, String), (u64, Option<Slot>)>,
+    /// Version of each object as the snapshot shows it, 0 when it has none; and which object that is.
+    seen: BTreeMap<(u8, String), (u64, Option<Seen>)>,
     /// Nodes as this transaction has left them; `None` when it deleted them. Edges too, or retracted.
     nodes: HashMap<String, Option<DraftNode>>,
     edges: HashMap<String, Option<DraftEdge>>,
@@ -70,8 +69,8 @@ impl Transaction {
 
     fn see(&mut self, kind: Kind, id: &str, version: u64) -> Result<()> {
         let namespace = self.database.namespace_id();
-        let found = self.reads.reader(|reader| reader.snapshot.resolve(namespace, kind, id))?;
-        let seen = (version, found.map(|found| found.slot));
+        let found = self.reads.reader(|reader| Seen::find(reader.snapshot, namespace, kind, id))?;
+        let seen = (version, found);
         self.seen.entry((kind as u8, id.to_owned())).or_insert(seen);
         Ok(())
     }
@@ -435,15 +434,23 @@ impl Transaction {
         // The map may have to grow under the write; a held snapshot would forbid it.
         drop(reads);
         database.write(move |writer| {
-            for ((kind, id), (expected, slot)) in &seen {
+            for ((kind, id), (expected, seen)) in &seen {
                 let kind = match *kind {
                     kind if kind == Kind::Node as u8 => Kind::Node,
                     kind if kind == Kind::Edge as u8 => Kind::Edge,
                     _ => Kind::Embedding,
                 };
-                let now = writer.resolve(kind, id)?.map(|found| found.slot);
-                let found = if now == *slot { writer.version(kind, id)? } else { 0 };
-                if (found, now) != (*expected, *slot) {
+                let now = match writer.resolve(kind, id)? {
+                    Some(_) => Seen::find(writer.txn, writer.namespace(), kind, id)?,
+                    None => None,
+                };
+                let same = match (&now, seen) {
+                    (Some(now), Some(seen)) => now.is(seen),
+                    (None, None) => true,
+                    _ => false,
+                };
+                let found = if same { writer.version(kind, id)? } else { 0 };
+                if !same || found != *expected {
                     let (kind, id, expected) = (kind.name(), id.clone(), *expected);
                     return Err(Error::Conflict { kind, id, expected, found });
                 }

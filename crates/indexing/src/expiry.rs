@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use embedded_db_common::{NamespaceId, Result, Slot, ValueRef};
-use embedded_db_storage::{Direction, Hidden, ReadTxn, Snapshot, Visible};
+use embedded_db_storage::{Direction, Hidden, ReadTxn, Snapshot, State, Visible};
 use roaring::RoaringBitmap;
 
 use crate::graph::Look;
@@ -24,7 +24,7 @@ pub(crate) struct Expired {
 /// What is hidden in one state from one time on, and before another.
 #[derive(Clone)]
 struct Known {
-    state: usize,
+    state: State,
     from: i64,
     before: i64,
     going: Going,
@@ -112,7 +112,7 @@ pub fn hidden<T: ReadTxn>(
     at: i64,
 ) -> Result<Option<Arc<Hidden>>> {
     let (going, hidden) = (Going::default(), None);
-    let known = Known { state: 0, from: i64::MIN, before: i64::MIN, going, hidden };
+    let known = Known { state: State::default(), from: i64::MIN, before: i64::MIN, going, hidden };
     Ok(known.until(&Visible::all(txn), names, namespace, at)?.hidden)
 }
 

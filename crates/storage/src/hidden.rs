@@ -11,7 +11,7 @@ use crate::adjacency::Neighbor;
 use crate::keys::Direction;
 use crate::read::ReadTxn;
 use crate::records::{DatabaseCounters, NamespaceCounters};
-use crate::store::Store;
+use crate::store::{Generation, Store};
 
 /// The nodes of a namespace that reads do not see: as if they had been deleted.
 #[derive(Debug, Clone)]
@@ -67,6 +67,10 @@ impl<'a, T: ReadTxn> Visible<'a, T> {
 impl<T: ReadTxn> ReadTxn for Visible<'_, T> {
     fn store(&self) -> &Store {
         self.txn.store()
+    }
+
+    fn generation(&self) -> &Generation {
+        self.txn.generation()
     }
 
     fn raw(&self) -> &RoTxn<'_> {

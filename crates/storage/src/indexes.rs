@@ -286,8 +286,8 @@ pub fn containers_between(
         return Ok(());
     }
     let range = (Bound::Included(from.as_slice()), Bound::Excluded(end.as_slice()));
-    let table = txn.store().table(Table::Postings);
-    let failed = |error| txn.store().lmdb_error(error);
+    let table = txn.generation().table(Table::Postings);
+    let failed = |error| txn.generation().lmdb_error(error);
     // Whether there is more to see.
     let mut see = |row| -> Result<bool> {
         let (key, payload) = txn.row(Table::Postings, row)?;

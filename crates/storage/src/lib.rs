@@ -23,7 +23,9 @@ mod postings;
 mod read;
 mod recipes;
 mod records;
+mod renewal;
 mod store;
+mod touched;
 mod tx;
 mod writer;
 
@@ -48,6 +50,7 @@ pub use records::{
     ChangeOp, ChangeRecord, DatabaseCounters, EdgeFields, EdgeRecord, EdgeTimes, EmbeddingRecord,
     NamespaceCounters, NodeRecord, NodeTimes, SpaceRecord, WorkRecord, WorkState,
 };
-pub use store::{IN_MEMORY, Sight, Snapshot, Store, Symbols, row_counts};
+pub use renewal::Renewed;
+pub use store::{Generation, IN_MEMORY, Sight, Snapshot, State, Store, Symbols, row_counts};
 pub use tx::WriteTxn;
 pub use writer::panic_text;

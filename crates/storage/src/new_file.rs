@@ -11,6 +11,7 @@ use crate::keys::Table;
 use crate::platform::{self, write_error};
 use crate::read::ReadTxn;
 use crate::store::{Environment, Tables, map_lmdb, open_new};
+use crate::touched::{is_packed, pack};
 
 /// Tells how much is done, of how much; an error that it returns ends the work.
 pub type Progress<'a> = dyn FnMut(u64, u64) -> Result<()> + 'a;
@@ -41,10 +42,15 @@ impl NewFile {
         Rows { file: self, txn: None, bytes: 0 }
     }
 
+    /// Puts what was ended onto the disk.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.env.force_sync().map_err(|error| self.failed(error))
+    }
+
     /// Puts it onto the disk and closes it; its length.
     pub(crate) fn finish(self) -> Result<u64> {
+        self.sync()?;
         let Self { env, path, tables: _ } = self;
-        env.force_sync().map_err(|error| map_lmdb(&path, error))?;
         drop(env);
         data_file::complete(&path)?;
         let directory = path.parent().unwrap_or(Path::new("."));
@@ -74,6 +80,47 @@ impl<'f> Rows<'f> {
         database
             .put_with_flags(txn, PutFlags::APPEND, key, sealed)
             .map_err(|error| file.failed(error))
+    }
+
+    /// Puts a sealed row in its place, or in that of an earlier one.
+    pub(crate) fn put(&mut self, table: Table, key: &[u8], sealed: &[u8]) -> Result<()> {
+        let file = self.file;
+        let txn = self.txn(key.len() + sealed.len())?;
+        let put = file.tables[table as usize - 1].put(txn, key, sealed);
+        put.map_err(|error| file.failed(error))
+    }
+
+    /// Removes rows that are packed together, or one row.
+    pub(crate) fn remove_pack(&mut self, table: Table, which: &[u8]) -> Result<()> {
+        if is_packed(table) {
+            return self.remove(table, which, |key| pack(table, key) == which);
+        }
+        let file = self.file;
+        let deleted = file.tables[table as usize - 1].delete(self.txn(0)?, which);
+        deleted.map(drop).map_err(|error| file.failed(error))
+    }
+
+    /// Removes the rows whose keys begin so, and that are wanted.
+    pub(crate) fn remove(
+        &mut self,
+        table: Table,
+        prefix: &[u8],
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Result<()> {
+        let file = self.file;
+        let database = &file.tables[table as usize - 1];
+        let txn = self.txn(0)?;
+        let mut keys = Vec::new();
+        for row in database.prefix_iter(txn, prefix).map_err(|error| file.failed(error))? {
+            let (key, _) = row.map_err(|error| file.failed(error))?;
+            if wanted(key) {
+                keys.push(key.to_vec());
+            }
+        }
+        for key in keys {
+            database.delete(txn, &key).map_err(|error| file.failed(error))?;
+        }
+        Ok(())
     }
 
     fn txn(&mut self, more: usize) -> Result<&mut RwTxn<'f>> {
@@ -109,9 +156,9 @@ pub(crate) fn copy_all(
     progress(done, total)?;
     let mut rows = file.rows();
     for table in Table::ALL {
-        let from = txn.store().table(table).iter(txn.raw());
-        for row in from.map_err(|error| txn.store().lmdb_error(error))? {
-            let (key, sealed) = row.map_err(|error| txn.store().lmdb_error(error))?;
+        let from = txn.generation().table(table).iter(txn.raw());
+        for row in from.map_err(|error| txn.generation().lmdb_error(error))? {
+            let (key, sealed) = row.map_err(|error| txn.generation().lmdb_error(error))?;
             txn.located(table, key, record::open(table as u8, key, sealed))?;
             rows.append(table, key, sealed)?;
             done += 1;

@@ -16,7 +16,7 @@ use crate::records::{
     ChangeRecord, DatabaseCounters, EdgeRecord, EmbeddingRecord, NamespaceCounters, NodeRecord,
     SpaceRecord, WorkRecord,
 };
-use crate::store::Store;
+use crate::store::{Generation, Store};
 
 /// Tags of the rows of the meta table.
 pub(crate) mod meta {
@@ -25,6 +25,7 @@ pub(crate) mod meta {
     pub(crate) const SPACE: u8 = 3;
     pub(crate) const DEFAULT_SPACE: u8 = 4;
     pub(crate) const INDEX: u8 = 5;
+    pub(crate) const SUCCESSOR: u8 = 7;
     pub(crate) const RECIPE: u8 = 10;
 }
 
@@ -38,6 +39,8 @@ pub(crate) mod symbols {
 pub trait ReadTxn {
     /// The store.
     fn store(&self) -> &Store;
+    /// The generation in which its slots mean something.
+    fn generation(&self) -> &Generation;
     /// The LMDB transaction.
     fn raw(&self) -> &RoTxn<'_>;
 
@@ -54,10 +57,10 @@ pub trait ReadTxn {
 
     /// A value, its checksum checked.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<&[u8]>> {
-        match self.store().table(table).get(self.raw(), key) {
+        match self.generation().table(table).get(self.raw(), key) {
             Ok(Some(sealed)) => self.opened(table, key, sealed).map(Some),
             Ok(None) => Ok(None),
-            Err(error) => Err(self.store().lmdb_error(error)),
+            Err(error) => Err(self.generation().lmdb_error(error)),
         }
     }
 
@@ -77,8 +80,8 @@ pub trait ReadTxn {
         table: Table,
         prefix: &[u8],
     ) -> Result<impl Iterator<Item = Result<(&'t [u8], &'t [u8])>> + 't> {
-        let rows = self.store().table(table).prefix_iter(self.raw(), prefix);
-        let rows = rows.map_err(|error| self.store().lmdb_error(error))?;
+        let rows = self.generation().table(table).prefix_iter(self.raw(), prefix);
+        let rows = rows.map_err(|error| self.generation().lmdb_error(error))?;
         Ok(rows.map(move |row| self.row(table, row)))
     }
 
@@ -90,8 +93,8 @@ pub trait ReadTxn {
         start: &[u8],
     ) -> Result<impl Iterator<Item = Result<(&'t [u8], &'t [u8])>> + 't> {
         let from = (std::ops::Bound::Included(start), std::ops::Bound::Unbounded);
-        let rows = self.store().table(table).range(self.raw(), &from);
-        let rows = rows.map_err(|error| self.store().lmdb_error(error))?;
+        let rows = self.generation().table(table).range(self.raw(), &from);
+        let rows = rows.map_err(|error| self.generation().lmdb_error(error))?;
         Ok(rows
             .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)))
             .map(move |row| self.row(table, row)))
@@ -103,7 +106,7 @@ pub trait ReadTxn {
         table: Table,
         row: heed::Result<(&'t [u8], &'t [u8])>,
     ) -> Result<(&'t [u8], &'t [u8])> {
-        let (key, sealed) = row.map_err(|error| self.store().lmdb_error(error))?;
+        let (key, sealed) = row.map_err(|error| self.generation().lmdb_error(error))?;
         Ok((key, self.opened(table, key, sealed)?))
     }
 
@@ -364,9 +367,9 @@ pub trait ReadTxn {
             // The chunk that holds `after` may begin before it.
             Some(after) => {
                 let at = keys::adjacency(namespace, node, direction, edge_type, after);
-                let found = self.store().table(Table::Adjacency);
+                let found = self.generation().table(Table::Adjacency);
                 let found = found.get_lower_than_or_equal_to(self.raw(), &at);
-                match found.map_err(|error| self.store().lmdb_error(error))? {
+                match found.map_err(|error| self.generation().lmdb_error(error))? {
                     Some((key, _)) if key.starts_with(&prefix) => key.to_vec(),
                     _ => prefix.to_vec(),
                 }
@@ -411,8 +414,8 @@ pub trait ReadTxn {
         let prefix = keys::adjacency_type(namespace, node, direction, edge_type);
         let end = prefix.u32(u32::MAX);
         let found =
-            self.store().table(Table::Adjacency).get_lower_than_or_equal_to(self.raw(), &end);
-        match found.map_err(|error| self.store().lmdb_error(error))? {
+            self.generation().table(Table::Adjacency).get_lower_than_or_equal_to(self.raw(), &end);
+        match found.map_err(|error| self.generation().lmdb_error(error))? {
             Some((key, sealed)) if key.starts_with(&prefix) => {
                 let payload = self.opened(Table::Adjacency, key, sealed)?;
                 Ok(self.located(Table::Adjacency, key, adjacency::entries(payload))?.next_back())
@@ -619,8 +622,8 @@ pub trait ReadTxn {
     where
         Self: Sized,
     {
-        let rows = self.store().table(Table::Work).iter(self.raw());
-        for row in rows.map_err(|error| self.store().lmdb_error(error))? {
+        let rows = self.generation().table(Table::Work).iter(self.raw());
+        for row in rows.map_err(|error| self.generation().lmdb_error(error))? {
             let (key, payload) = self.row(Table::Work, row)?;
             let parts: Result<[u8; 9], _> = key.try_into();
             let parts = parts.map_err(|_| Damaged("has a key of the wrong length"));
@@ -664,9 +667,9 @@ pub trait ReadTxn {
         let mut next = Some(NamespaceId::SYSTEM);
         while let Some(namespace) = next {
             let key = Key::new(namespace);
-            let found = self.store().table(Table::Expiry);
+            let found = self.generation().table(Table::Expiry);
             let found = found.get_greater_than_or_equal_to(self.raw(), &key);
-            let Some((key, _)) = found.map_err(|error| self.store().lmdb_error(error))? else {
+            let Some((key, _)) = found.map_err(|error| self.generation().lmdb_error(error))? else {
                 break;
             };
             let parts = keys::parse_expiry(key).ok_or(Damaged("has a key of the wrong length"));

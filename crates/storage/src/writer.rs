@@ -6,13 +6,15 @@
 //! grow), so it must not keep state between runs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::slice;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use embedded_db_common::{Error, Result};
 
-use crate::store::Store;
+use crate::store::{Generation, Store};
+use crate::touched::TouchedRows;
 use crate::tx::{GroupState, WriteTxn};
 
 type Job = Box<dyn FnMut(&mut WriteTxn<'_>) -> Result<()> + Send>;
@@ -30,6 +32,28 @@ pub(crate) struct GroupWriter {
     groups: AtomicU64,
     /// A sync failed: what the disk holds is unknown, so nothing more is acknowledged.
     poisoned: AtomicBool,
+    /// What is written while another generation is made.
+    pub(crate) touched: TouchedRows,
+}
+
+impl GroupWriter {
+    /// Nothing more is acknowledged.
+    pub(crate) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+    }
+
+    /// Whether what is written can be acknowledged.
+    pub(crate) fn healthy(&self, path: &Path) -> Result<()> {
+        if !self.poisoned.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(Error::StorageError {
+            path: path.to_owned(),
+            detail: "an earlier write failed to reach the disk; nothing is accepted until the \
+                     database is opened again"
+                .into(),
+        })
+    }
 }
 
 struct Request {
@@ -108,16 +132,17 @@ impl Store {
     }
 
     fn try_until_it_fits(&self, group: &[Arc<Request>]) -> Result<()> {
+        let generation = self.generation();
         if self.writer.groups.fetch_add(1, Ordering::Relaxed).is_multiple_of(READERS_EVERY) {
-            self.clear_stale_readers()?;
+            generation.clear_stale_readers()?;
         }
         loop {
-            match self.try_group(group) {
+            match self.try_group(&generation, group) {
                 Ok(()) => return Ok(()),
                 Err(GroupError::MapFull) => {
                     // What a killed reader held may be room enough.
-                    if self.clear_stale_readers()? == 0 {
-                        self.grow()?;
+                    if generation.clear_stale_readers()? == 0 {
+                        generation.grow(self.options.map_size_max, self.lost())?;
                     }
                 }
                 Err(GroupError::Failed(error)) => return Err(error),
@@ -126,26 +151,20 @@ impl Store {
     }
 
     /// All or nothing for the group; a job that fails by itself takes nobody else with it.
-    fn try_group(&self, group: &[Arc<Request>]) -> Result<(), GroupError> {
-        if self.writer.poisoned.load(Ordering::Acquire) {
-            return Err(GroupError::Failed(Error::StorageError {
-                path: self.path().to_owned(),
-                detail: "an earlier write failed to reach the disk; nothing is accepted until the \
-                         database is opened again"
-                    .into(),
-            }));
-        }
-        let _inside = Inside::enter(self);
+    fn try_group(&self, generation: &Generation, group: &[Arc<Request>]) -> Result<(), GroupError> {
+        self.writer.healthy(self.path()).map_err(GroupError::Failed)?;
+        let _inside = Inside::enter(generation);
         let lmdb = |error| match error {
             heed::Error::Mdb(heed::MdbError::MapFull) => GroupError::MapFull,
-            other => GroupError::Failed(self.lmdb_error(other)),
+            other => GroupError::Failed(generation.lmdb_error(other)),
         };
-        let mut outer = self.env.write_txn().map_err(lmdb)?;
-        let mut state = GroupState::load(self, &outer).map_err(GroupError::Failed)?;
+        let mut outer = generation.env.write_txn().map_err(lmdb)?;
+        let mut state = GroupState::load(self, generation, &outer).map_err(GroupError::Failed)?;
+        let mut touched = Vec::new();
         let mut outcomes = Vec::with_capacity(group.len());
         for request in group {
-            let savepoint = self.env.nested_write_txn(&mut outer).map_err(lmdb)?;
-            let mut txn = WriteTxn::new(self, savepoint, state.clone());
+            let savepoint = generation.env.nested_write_txn(&mut outer).map_err(lmdb)?;
+            let mut txn = WriteTxn::new(self, generation, savepoint, state.clone());
             let outcome = {
                 let mut job = request.job.lock().unwrap_or_else(PoisonError::into_inner);
                 catch_unwind(AssertUnwindSafe(|| job(&mut txn))).unwrap_or_else(|panic| {
@@ -156,15 +175,19 @@ impl Store {
                 return Err(GroupError::MapFull);
             }
             if outcome.is_ok() {
-                state = txn.keep().map_err(lmdb)?;
+                let kept = txn.keep().map_err(lmdb)?;
+                state = kept.0;
+                touched.extend(kept.1);
             }
             outcomes.push(outcome);
         }
         if state.dirty {
-            state.store(self, &mut outer).map_err(lmdb)?;
-            outer.commit().map_err(|error| self.commit_failed(error))?;
-            self.complete_file().map_err(|error| self.poison(error))?;
-            state.publish_symbols(self);
+            state.store(generation, &mut outer).map_err(lmdb)?;
+            outer.commit().map_err(|error| self.commit_failed(generation, error))?;
+            self.writer.touched.add(touched);
+            let completed = generation.complete_file(self.options.durability);
+            completed.map_err(|error| self.poison(error))?;
+            state.publish_symbols(self, generation);
             state.publish_expiry(self);
         }
         for (request, outcome) in group.iter().zip(outcomes) {
@@ -175,13 +198,13 @@ impl Store {
 
     /// A full disk left the last commit untouched, so later writes may succeed. After anything else
     /// the system may have dropped pages that it had accepted: a retry that succeeds proves nothing.
-    fn commit_failed(&self, error: heed::Error) -> GroupError {
+    fn commit_failed(&self, generation: &Generation, error: heed::Error) -> GroupError {
         if matches!(error, heed::Error::Mdb(heed::MdbError::MapFull)) {
             return GroupError::MapFull;
         }
-        let mut error = self.lmdb_error(error);
+        let mut error = generation.lmdb_error(error);
         // LMDB reports a short write as an input/output error; nothing of it is in use.
-        if matches!(error, Error::StorageError { .. }) && self.disk_is_full() {
+        if matches!(error, Error::StorageError { .. }) && generation.disk_is_full() {
             error = Error::StorageFull {
                 path: self.path().to_owned(),
                 detail: "the file system is full; free some space".into(),
@@ -194,18 +217,18 @@ impl Store {
     }
 
     fn poison(&self, error: Error) -> GroupError {
-        self.writer.poisoned.store(true, Ordering::Release);
+        self.writer.poison();
         GroupError::Failed(error)
     }
 }
 
 /// A place inside the gate.
-struct Inside<'a>(&'a Store);
+struct Inside<'a>(&'a Generation);
 
 impl<'a> Inside<'a> {
-    fn enter(store: &'a Store) -> Self {
-        store.gate.enter();
-        Self(store)
+    fn enter(generation: &'a Generation) -> Self {
+        generation.gate.enter();
+        Self(generation)
     }
 }
 

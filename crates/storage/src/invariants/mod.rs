@@ -67,8 +67,8 @@ fn rows<T: ReadTxn>(
     txn: &T,
     table: Table,
 ) -> Result<impl Iterator<Item = Result<(&[u8], &[u8])>> + '_> {
-    let rows = txn.store().table(table).iter(txn.raw());
-    let rows = rows.map_err(|error| txn.store().lmdb_error(error))?;
+    let rows = txn.generation().table(table).iter(txn.raw());
+    let rows = rows.map_err(|error| txn.generation().lmdb_error(error))?;
     Ok(rows.map(move |row| txn.row(table, row)))
 }
 

@@ -11,6 +11,7 @@ use roaring::RoaringTreemap;
 use super::{Meta, NO_PAGE, Order, PageFile, Tree, Walk, metas, u64_at};
 use crate::keys::Table;
 use crate::platform::io_error;
+use crate::read::ReadTxn;
 use crate::store::{Snapshot, Store};
 
 /// Looks at the newest commit under steady writing.
@@ -48,8 +49,8 @@ impl Store {
         problem: &mut dyn FnMut(String),
     ) -> Result<u64> {
         // Holding it keeps its pages from being used again.
-        let (_snapshot, meta) = self.snapshot_with_meta()?;
-        let file = PageFile::open(self.data_path(), meta.page_size as usize)?;
+        let (snapshot, meta) = self.snapshot_with_meta()?;
+        let file = PageFile::open(snapshot.generation().path(), meta.page_size as usize)?;
         check_pages(&file, &meta, interrupted, problem)?;
         Ok(meta.last_page + 1)
     }
@@ -58,17 +59,18 @@ impl Store {
     fn snapshot_with_meta(self: &Arc<Self>) -> Result<(Snapshot, Meta)> {
         for _ in 0..TRIES {
             let snapshot = self.read()?;
-            let look = || -> std::io::Result<_> { metas(&mut File::open(self.data_path())?) };
-            let failed = |e: std::io::Error| io_error(self.data_path(), "read", &e);
+            let path = snapshot.generation().path();
+            let look = || -> std::io::Result<_> { metas(&mut File::open(path)?) };
+            let failed = |e: std::io::Error| io_error(path, "read", &e);
             let (first, second) = (look().map_err(failed)?, look().map_err(failed)?);
-            let state = snapshot.state() as u64;
+            let state = snapshot.state().transaction as u64;
             let meta = first.into_iter().flatten().find(|meta| meta.transaction == state);
             if let Some(meta) = meta.filter(|_| first == second) {
                 return Ok((snapshot, meta));
             }
         }
         Err(Error::StorageError {
-            path: self.data_path().to_owned(),
+            path: self.path().to_owned(),
             detail: "no commit stayed long enough to look at its pages; write less meanwhile"
                 .into(),
         })

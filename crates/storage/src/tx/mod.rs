@@ -17,7 +17,8 @@ use heed::{RoTxn, RwTxn};
 use crate::keys::{self, Key, Table};
 use crate::read::{ReadTxn, meta};
 use crate::records::{ChangeRecord, DatabaseCounters, NamespaceCounters};
-use crate::store::{Store, stored_symbol, stored_symbol_name};
+use crate::store::{Generation, Store, stored_symbol, stored_symbol_name};
+use crate::touched::Touched;
 
 /// Counters and names as the jobs of a group have left them so far.
 #[derive(Clone)]
@@ -32,10 +33,10 @@ pub(crate) struct GroupState {
 }
 
 impl GroupState {
-    pub(crate) fn load(store: &Store, txn: &RoTxn<'_>) -> Result<Self> {
+    pub(crate) fn load(store: &Store, generation: &Generation, txn: &RoTxn<'_>) -> Result<Self> {
         let key = Key::new(NamespaceId::SYSTEM).u8(meta::COUNTERS);
-        let sealed = store.table(Table::Meta).get(txn, &key);
-        let counters = match sealed.map_err(|error| store.lmdb_error(error))? {
+        let sealed = generation.table(Table::Meta).get(txn, &key);
+        let counters = match sealed.map_err(|error| generation.lmdb_error(error))? {
             Some(sealed) => embedded_db_common::record::open(Table::Meta as u8, &key, sealed)
                 .and_then(DatabaseCounters::parse)
                 .map_err(|damaged| store.corruption(Table::Meta, &key, damaged))?,
@@ -47,11 +48,15 @@ impl GroupState {
         Ok(Self { counters, namespaces, new_symbols, now, expires, dirty: false })
     }
 
-    pub(crate) fn store(&mut self, store: &Store, txn: &mut RwTxn<'_>) -> heed::Result<()> {
+    pub(crate) fn store(
+        &mut self,
+        generation: &Generation,
+        txn: &mut RwTxn<'_>,
+    ) -> heed::Result<()> {
         self.counters.time = self.now;
         let mut put = |key: &Key, mut payload: Vec<u8>| {
             seal(Table::Meta as u8, key, &mut payload);
-            store.table(Table::Meta).put(txn, key, &payload)
+            generation.table(Table::Meta).put(txn, key, &payload)
         };
         for (namespace, counters) in &self.namespaces {
             let mut payload = Vec::new();
@@ -63,9 +68,9 @@ impl GroupState {
         put(&Key::new(NamespaceId::SYSTEM).u8(meta::COUNTERS), payload)
     }
 
-    pub(crate) fn publish_symbols(&self, store: &Store) {
+    pub(crate) fn publish_symbols(&self, store: &Store, generation: &Generation) {
         for (symbol, name) in &self.new_symbols {
-            store.symbols.insert(*symbol, name);
+            store.symbols.insert(generation.number(), *symbol, name);
         }
     }
 
@@ -77,23 +82,39 @@ impl GroupState {
 /// A write transaction: reads see what it has written.
 pub struct WriteTxn<'e> {
     store: &'e Store,
+    generation: &'e Generation,
     txn: RwTxn<'e>,
     state: GroupState,
     map_full: bool,
+    /// What was written, while somebody wants to know.
+    touched: Option<Vec<Touched>>,
 }
 
 impl<'e> WriteTxn<'e> {
-    pub(crate) fn new(store: &'e Store, txn: RwTxn<'e>, state: GroupState) -> Self {
-        Self { store, txn, state, map_full: false }
+    pub(crate) fn new(
+        store: &'e Store,
+        generation: &'e Generation,
+        txn: RwTxn<'e>,
+        state: GroupState,
+    ) -> Self {
+        let touched = store.writer.touched.is_wanted().then(Vec::new);
+        Self { store, generation, txn, state, map_full: false, touched }
     }
 
     pub(crate) fn map_full(&self) -> bool {
         self.map_full
     }
 
-    pub(crate) fn keep(self) -> heed::Result<GroupState> {
+    /// Counters and names as it leaves them, and what it has written.
+    pub(crate) fn keep(self) -> heed::Result<(GroupState, Vec<Touched>)> {
         self.txn.commit()?;
-        Ok(self.state)
+        Ok((self.state, self.touched.unwrap_or_default()))
+    }
+
+    fn touch(&mut self, touched: impl FnOnce() -> Touched) {
+        if let Some(all) = &mut self.touched {
+            all.push(touched());
+        }
     }
 
     /// The time of this write, microseconds UTC; never before that of an earlier one.
@@ -115,19 +136,21 @@ impl<'e> WriteTxn<'e> {
         if matches!(error, heed::Error::Mdb(heed::MdbError::MapFull)) {
             self.map_full = true;
         }
-        self.store.lmdb_error(error)
+        self.generation.lmdb_error(error)
     }
 
     pub(crate) fn put(&mut self, table: Table, key: &[u8], mut payload: Vec<u8>) -> Result<()> {
         seal(table as u8, key, &mut payload);
         self.state.dirty = true;
-        let put = self.store.table(table).put(&mut self.txn, key, &payload);
+        self.touch(|| Touched::row(table, key));
+        let put = self.generation.table(table).put(&mut self.txn, key, &payload);
         put.map_err(|error| self.failed(error))
     }
 
     pub(crate) fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool> {
         self.state.dirty = true;
-        let deleted = self.store.table(table).delete(&mut self.txn, key);
+        self.touch(|| Touched::row(table, key));
+        let deleted = self.generation.table(table).delete(&mut self.txn, key);
         deleted.map_err(|error| self.failed(error))
     }
 
@@ -202,12 +225,16 @@ impl ReadTxn for WriteTxn<'_> {
         self.store
     }
 
+    fn generation(&self) -> &Generation {
+        self.generation
+    }
+
     fn raw(&self) -> &RoTxn<'_> {
         &self.txn
     }
 
     fn symbol(&self, name: &str) -> Result<Option<Symbol>> {
-        if let Some(symbol) = self.store.symbols.number(name) {
+        if let Some(symbol) = self.store.symbols.number(self.generation.number(), name) {
             return Ok(Some(symbol));
         }
         // What this transaction made must not reach the shared cache before the commit.

@@ -8,6 +8,7 @@ use crate::postings::IndexId;
 use crate::read::{ReadTxn, meta};
 use crate::records::{ChangeOp, ChangeRecord, SpaceRecord};
 use crate::store::{symbol_key, symbol_name_key};
+use crate::touched::Touched;
 
 impl WriteTxn<'_> {
     /// The symbol of a name, made when it is new.
@@ -47,8 +48,9 @@ impl WriteTxn<'_> {
             std::ops::Bound::Included(first.as_slice()),
             std::ops::Bound::Excluded(end.as_slice()),
         );
+        self.touch(|| Touched::Namespace(id));
         for table in Table::ALL {
-            let removed = self.store.table(table).delete_range(&mut self.txn, &range);
+            let removed = self.generation.table(table).delete_range(&mut self.txn, &range);
             removed.map_err(|error| self.failed(error))?;
         }
         let mut waiting = Vec::new();

@@ -72,7 +72,10 @@ struct State {
     refusals: u64,
     /// …and the last time why, and how often in a row.
     refusal: Option<(Error, u32)>,
+    /// When work may be tried again…
     backoff: HashMap<Work, i64>,
+    /// …in the generation in which its slots mean something.
+    generation: u64,
     /// Namespace of the last batch.
     served: NamespaceId,
     unavailable: Option<(String, Instant)>,
@@ -111,13 +114,9 @@ impl Weaver {
         warm_up: bool,
     ) -> Result<Arc<Self>> {
         let now = Instant::now();
-        let mut backoff = HashMap::new();
-        store.read()?.scan_work(|namespace, slot, artefact, work| {
-            if let (WorkState::Retry, Some(artefact)) = (work.state, Artefact::of(artefact)) {
-                backoff.insert((namespace, slot, artefact), work.due);
-            }
-            Ok(())
-        })?;
+        let snapshot = store.read()?;
+        let (backoff, generation) = (backoff(&snapshot)?, snapshot.generation().number());
+        drop(snapshot);
         let state = State {
             stop: false,
             paused: false,
@@ -133,6 +132,7 @@ impl Weaver {
             refusals: 0,
             refusal: None,
             backoff,
+            generation,
             served: NamespaceId::SYSTEM,
             unavailable: None,
             last_event: "started".into(),
@@ -257,6 +257,12 @@ impl Weaver {
         let runs = |artefact| draining || levels::runs(level, artefact);
         let size = levels::batch_size(level, self.options.batch_size);
         let snapshot = self.store.read()?;
+        let generation = snapshot.generation().number();
+        if self.state().generation != generation {
+            let backoff = backoff(&snapshot)?;
+            let mut state = self.state();
+            (state.backoff, state.generation) = (backoff, generation);
+        }
         let mut waiting = false;
         if self.models_available() {
             for artefact in [Artefact::Embedding, Artefact::Entities] {
@@ -278,7 +284,7 @@ impl Weaver {
             && runs(Artefact::Links)
         {
             drop(snapshot);
-            return self.link(namespace, &slots).map(|()| Turn::Worked);
+            return self.link(generation, namespace, &slots).map(|()| Turn::Worked);
         }
         if self.models_available() {
             let rested = draining || self.state().last_work.elapsed() >= SUMMARY_REST;
@@ -291,7 +297,7 @@ impl Weaver {
                 if !rested {
                     return Ok(Turn::Idle { waiting: true });
                 }
-                return self.summarize(namespace, slots[0]).map(|()| Turn::Worked);
+                return self.summarize(generation, namespace, slots[0]).map(|()| Turn::Worked);
             }
         }
         Ok(Turn::Idle { waiting })
@@ -352,6 +358,18 @@ impl Weaver {
             None => true,
         }
     }
+}
+
+/// When work that has failed may be tried again.
+fn backoff(snapshot: &Snapshot) -> Result<HashMap<Work, i64>> {
+    let mut out = HashMap::new();
+    snapshot.scan_work(|namespace, slot, artefact, work| {
+        if let (WorkState::Retry, Some(artefact)) = (work.state, Artefact::of(artefact)) {
+            out.insert((namespace, slot, artefact), work.due);
+        }
+        Ok(())
+    })?;
+    Ok(out)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
