@@ -91,12 +91,18 @@ def _guide() -> dict[str, str]:
     """Cut the guide into a page for each section; the first has its introduction."""
     text = (DOCS / "guide.md").read_text(encoding="utf-8")
     introduction, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
+    titles = [section.partition("\n")[0] for section in sections]
+    slugs = [re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") for title in titles]
+    names = {slug: f"{number:02}-{slug}.md" for number, slug in enumerate(slugs, 1)}
     pages: dict[str, str] = {}
     for number, section in enumerate(sections, 1):
         title, _, body = section.partition("\n")
-        slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-        name = f"guide/{number:02}-{slug}.md"
+        name = f"guide/{names[slugs[number - 1]]}"
         body = re.sub(r"\]\((?!#|\w+://)", "](../", body)
+        # What is a place in the guide is a page of the site.
+        body = re.sub(
+            r"\]\(#([\w-]+)\)", lambda found: f"]({names.get(found[1], '#' + found[1])})", body
+        )
         if number == 1:
             welcome = introduction.partition("\n")[2].strip()
             body = f"\n*The guide is one program, told in {len(sections)} parts.* {welcome}\n{body}"

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 
 from .errors import InvalidInput, is_one_of, nearest, shown
 
-__all__ = ["choice_argument", "path_argument", "text_argument", "whole_argument"]
+__all__ = [
+    "choice_argument",
+    "flag_argument",
+    "path_argument",
+    "text_argument",
+    "whole_argument",
+]
 
 
 def choice_argument(name: str, value: object, choices: Sequence[str]) -> None:
@@ -21,6 +27,20 @@ def choice_argument(name: str, value: object, choices: Sequence[str]) -> None:
     """
     if not is_one_of(value, choices):
         raise InvalidInput(f"{name} is {shown(value)}", hint=nearest(shown(value), choices))
+
+
+def flag_argument(name: str, value: object) -> None:
+    """Refuse what is neither True nor False.
+
+    Args:
+        name: the argument, in an error.
+        value: what was given.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{name} is {shown(value)}", hint="Give True or False")
 
 
 def path_argument(name: str, value: object, hint: str = "Give the name of a directory") -> str:

@@ -15,11 +15,13 @@ import numpy.typing as npt
 
 from .errors import InvalidQuery, NonFiniteVector, nearest, shown
 from .fields import Expression
+from .nesting import MAX_NESTING
 
 __all__ = [
     "check_fields",
     "choice",
     "direction",
+    "flag",
     "ids",
     "native_query",
     "number",
@@ -29,7 +31,6 @@ __all__ = [
 ]
 
 MAX_LIMIT: Final = 10_000
-MAX_NESTING: Final = 64
 INT64: Final = range(-(1 << 63), 1 << 63)
 SEVERAL: Final = (list, tuple, set, frozenset)
 
@@ -105,9 +106,9 @@ def native_query(
         native["wait"] = number("wait", wait, least=0.0)
     if timeout is not None:
         native["timeout"] = number("timeout", timeout, least=0.0)
-    if _flag("explain", explain):
+    if flag("explain", explain):
         native["explain"] = True
-    if _flag("exact", exact):
+    if flag("exact", exact):
         native["exact"] = True
     return native
 
@@ -178,7 +179,12 @@ def _mapping(where: str, given: object, known: Sequence[str]) -> Mapping[str, An
     return given
 
 
-def _flag(where: str, value: object) -> bool:
+def flag(where: str, value: object) -> bool:
+    """Take True or False.
+
+    Raises:
+        InvalidQuery: it is neither.
+    """
     if not isinstance(value, bool):
         raise wrong(where, value, "True or False")
     return value
@@ -385,7 +391,7 @@ def _graph(given: object) -> dict[str, Any]:
     for at in ("valid_at", "known_at"):
         if graph.get(at) is not None:
             native[at] = _time(f"{where}.{at}", graph[at])
-    if _flag(f"{where}.exclude", graph.get("exclude", False)):
+    if flag(f"{where}.exclude", graph.get("exclude", False)):
         native["exclude"] = True
     return native
 
@@ -499,7 +505,8 @@ def float32(value: Any) -> npt.NDArray[np.float32]:
     )
     if not real:
         raise TypeError(f"an array of {given.dtype} holds something else than real numbers")
-    if np.ma.is_masked(given):
+    # NumPy loads this part at its first use; in the background a fork could cut that in two.
+    if type(given) is not np.ndarray and np.ma.is_masked(given):
         raise TypeError("the array has masked places")
     # Warnings may be errors, and would come instead of the one that names the number.
     with np.errstate(over="ignore", invalid="ignore"):

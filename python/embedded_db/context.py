@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -10,6 +11,7 @@ from .arguments import text_argument, whole_argument
 from .errors import NotFound
 from .models.chat import Chat
 from .models.content import openai_message, texts_of
+from .models.documents import is_superseded
 from .models.message import Message
 from .token_count import TokenCounter, counter
 
@@ -30,7 +32,9 @@ SUMMARY_SHARE: Final = 4
 RECENT_SHARE: Final = 2
 """The newest messages take at most this part of what is left, before relevant ones have a turn."""
 MOST_RELEVANT: Final = 100
-PAGE: Final = 4096
+FIRST_PAGE: Final = 4
+LARGEST_PAGE: Final = 512
+"""Messages that are read at once: few first, for often few are needed."""
 
 
 @dataclass
@@ -50,13 +54,12 @@ def is_answer(message: Message) -> bool:
     return message.role in ("tool", "function")
 
 
-def unit_at(messages: Sequence[Message], start: int) -> Unit:
-    """Give the unit that begins with a message; answers to other calls are left out."""
-    members, waiting = [messages[start]], _calls(messages[start])
-    for at in range(start + 1, len(messages)):
-        message = messages[at]
-        if not is_answer(message):
-            break
+def unit_of(messages: Iterable[Message]) -> Unit:
+    """Give the unit that messages begin with; answers to other calls are left out."""
+    rest = iter(messages)
+    first = next(rest)
+    members, waiting = [first], _calls(first)
+    for message in itertools.takewhile(is_answer, rest):
         role, call = message.role, message.tool_call_id
         answered = call if role == "tool" else f"function {message.name}"
         if answered in waiting:
@@ -78,7 +81,7 @@ def openai_messages(found: Iterable[Message]) -> list[dict[str, Any]]:
     """Give messages in OpenAI's form; see `Chat.to_openai`."""
     messages = list(found)
     starts = [at for at, message in enumerate(messages) if not is_answer(message)]
-    units = [unit_at(messages, start) for start in starts]
+    units = [unit_of(map(messages.__getitem__, range(at, len(messages)))) for at in starts]
     kept = [unit for unit in units[:-1] if unit.complete] + units[-1:]
     return [message for unit in kept for message in unit.openai()]
 
@@ -102,41 +105,94 @@ def context_of(
                 hint="It was deleted; drop this object",
                 id=chat_id,
             )
-        messages = list(_messages(snapshot, chat))
-        choice = _Choice(messages, token_budget, counter(count_tokens))
+        reading = _Reading(snapshot, chat_id)
+        choice = _Choice(reading, token_budget, counter(count_tokens))
         if choice.take_all():
             return choice.result(None)
         choice.take_instructions()
         summary = choice.take_summary(chat)
         choice.take_newest(choice.left // RECENT_SHARE)
         asked = choice.last_question() if query is None else query
-        choice.take(_relevant(database, snapshot, messages, asked))
+        choice.take(_relevant(database, snapshot, reading, asked))
         choice.take_newest(choice.left)
         return choice.result(summary)
 
 
-def _messages(snapshot: Snapshot, chat: Chat) -> Iterator[Message]:
-    """Give the messages in order, without a look at what is in them: most will not be needed."""
-    after: str | None = None
-    while True:
-        page, after = snapshot._native.neighbors_page(chat.id, ["CONTAINS"], "out", after, PAGE)
-        for node in page:
-            yield Message(cast("Owner", snapshot), node)
-        if after is None:
-            return
+class _Reading:
+    """The messages of a chat by their places, which grow; read from both ends as far as is needed.
+
+    Facts whose place others took are left out.
+    """
+
+    def __init__(self, snapshot: Snapshot, chat_id: str) -> None:
+        self.chat_id = chat_id
+        self._snapshot = snapshot
+        self._messages: dict[int, Message] = {}
+        # From a place to the next one, in order and against it; None is before the first and behind
+        # the last.
+        self._links: dict[bool, dict[int | None, int | None]] = {False: {}, True: {}}
+
+    def __getitem__(self, place: int) -> Message:
+        return self._messages[place]
+
+    def walk(self, start: int | None = None, *, newest_first: bool = False) -> Iterator[int]:
+        """Give the places behind one, or from an end of the chat on."""
+        links, place, wanted = self._links[newest_first], start, FIRST_PAGE
+        while True:
+            if place not in links:
+                self._read(place, newest_first, wanted)
+                wanted = min(2 * wanted, LARGEST_PAGE)
+            place = links[place]
+            if place is None:
+                return
+            yield place
+
+    def from_(self, start: int) -> Iterator[Message]:
+        """Give a message and those behind it."""
+        return map(self._messages.__getitem__, itertools.chain([start], self.walk(start)))
+
+    def place_of(self, id: str) -> int | None:
+        """Give the place of a message, if it is in the chat and not left out."""
+        native = self._snapshot._native
+        place = native.place_in_chat(self.chat_id, id)
+        if place is not None and place not in self._messages:
+            node = native.get_node(id)
+            if node is None or is_superseded(node):
+                return None
+            self._messages[place] = Message(cast("Owner", self._snapshot), node)
+        return place
+
+    def _read(self, start: int | None, newest_first: bool, wanted: int) -> None:
+        """Read what is behind a place, a page of it or more, until something counts."""
+        ahead, back = self._links[newest_first], self._links[not newest_first]
+        native, last, end = self._snapshot._native, start, start
+        more = True
+        while more and last == start:
+            page = native.messages_page(self.chat_id, None, end, newest_first, wanted)
+            nodes, places, more = page
+            for node, place in zip(nodes, places, strict=True):
+                end = place
+                if is_superseded(node):
+                    continue
+                if place not in self._messages:
+                    self._messages[place] = Message(cast("Owner", self._snapshot), node)
+                ahead[last], back[place] = place, last
+                last = place
+        if not more:
+            ahead[last] = None
 
 
 class _Choice:
     """Which units are taken, by the place of their first message, and how many tokens are left."""
 
-    def __init__(self, messages: Sequence[Message], budget: int, count: TokenCounter) -> None:
+    def __init__(self, messages: _Reading, budget: int, count: TokenCounter) -> None:
         self.left = budget
         self._messages = messages
         self._count = count
         self._units: dict[int, Unit] = {}
         self._costs: dict[int, int] = {}
         self._taken: set[int] = set()
-        self._instructions = 0
+        self._instructions: set[int] = set()
 
     def cost(self, message: dict[str, Any]) -> int:
         """Count the tokens of all texts of a message."""
@@ -144,7 +200,7 @@ class _Choice:
 
     def _unit(self, start: int) -> Unit:
         if start not in self._units:
-            self._units[start] = unit_at(self._messages, start)
+            self._units[start] = unit_of(self._messages.from_(start))
         return self._units[start]
 
     def _cost_of(self, start: int) -> int:
@@ -154,7 +210,7 @@ class _Choice:
 
     def _newest(self) -> Iterator[int]:
         """Give the complete units, the last first."""
-        for at in reversed(range(len(self._messages))):
+        for at in self._messages.walk(newest_first=True):
             if not is_answer(self._messages[at]) and self._unit(at).complete:
                 yield at
 
@@ -176,11 +232,11 @@ class _Choice:
 
     def take_instructions(self) -> None:
         """Take the system messages at the beginning."""
-        for at, message in enumerate(self._messages):
-            if message.role not in INSTRUCTIONS:
+        for at in self._messages.walk():
+            if self._messages[at].role not in INSTRUCTIONS:
                 break
             self._take(at)
-            self._instructions = at + 1
+            self._instructions.add(at)
 
     def take_summary(self, chat: Chat) -> dict[str, Any] | None:
         """Take the summary, if there is one that fits."""
@@ -211,22 +267,21 @@ class _Choice:
     def take(self, places: Iterable[int]) -> None:
         """Take the units of messages, the best first, as far as each fits."""
         for place in places:
-            start = place
-            while start >= 0 and is_answer(self._messages[start]):
-                start -= 1
-            if start >= 0 and self._unit(start).complete:
+            walk = itertools.chain([place], self._messages.walk(place, newest_first=True))
+            start = next((at for at in walk if not is_answer(self._messages[at])), None)
+            if start is not None and self._unit(start).complete:
                 self._take(start)
 
     def last_question(self) -> str:
         """Give the last thing a user said, or nothing."""
-        users = (message for message in reversed(self._messages) if message.role == "user")
-        last = next(users, None)
+        newest = map(self._messages.__getitem__, self._messages.walk(newest_first=True))
+        last = next((message for message in newest if message.role == "user"), None)
         return "" if last is None else last.content
 
     def result(self, summary: dict[str, Any] | None) -> list[dict[str, Any]]:
         """Give what was taken, in the order of the chat, the summary behind the instructions."""
-        first = [start for start in sorted(self._taken) if start < self._instructions]
-        rest = [start for start in sorted(self._taken) if start >= self._instructions]
+        first = sorted(self._taken & self._instructions)
+        rest = sorted(self._taken - self._instructions)
         parts = [self._unit(start).openai() for start in first]
         parts += [[summary]] if summary is not None else []
         parts += [self._unit(start).openai() for start in rest]
@@ -234,19 +289,17 @@ class _Choice:
 
 
 def _relevant(
-    database: EmbeddedDB, snapshot: Snapshot, messages: Sequence[Message], query: str
+    database: EmbeddedDB, snapshot: Snapshot, messages: _Reading, query: str
 ) -> Iterator[int]:
     """Give the places of messages that say something about the query, the best first."""
-    if not query.strip() or not messages:
+    if not query.strip():
         return
     results = snapshot.query(
-        structural_filters=[Message.chat_id == messages[0].chat_id],
+        structural_filters=[Message.chat_id == messages.chat_id],
         text_query={"text": query},
         semantic_query=None if database._functions is None else {"text": query},
         labels=["Message"],
         limit=MOST_RELEVANT,
     )
-    found = [result.node.id for result in results]
-    wanted = set(found)
-    places = {message.id: at for at, message in enumerate(messages) if message.id in wanted}
-    yield from (places[id] for id in found if id in places)
+    places = (messages.place_of(result.node.id) for result in results)
+    yield from (place for place in places if place is not None)

@@ -2,9 +2,7 @@
 
 import atexit
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast, get_args
@@ -17,20 +15,12 @@ from ._native import Edge, Node
 from ._native import Snapshot as NativeSnapshot
 from .arguments import choice_argument, path_argument
 from .batch import Batch
+from .chats import Chats, ChatStore
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
 from .errors import DatabaseClosed, InvalidInput, NotFound, shown
+from .forgetting import Forgetting
 from .indexes import Indexes
-from .memory import Memory
-from .models import (
-    Artefact,
-    Chat,
-    IdLike,
-    Message,
-    Status,
-    id_of,
-)
-from .models.content import Content
-from .models.drafts import message_dict, stored_messages
+from .models import Artefact, IdLike, Status, id_of
 from .objects import Objects, store_in_database
 from .snapshot import Snapshot
 from .transaction import Transaction
@@ -67,7 +57,7 @@ class _Closed:
         )
 
 
-class EmbeddedDB(Objects, Memory, Indexes, Transfers, Upkeep, Writes):
+class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes):
     """A handle on one namespace of a memory database.
 
     Nodes, edges, vectors and text live in one directory; what is written is enriched in the
@@ -271,105 +261,6 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Upkeep, Writes):
             ['default']
         """
         self._native.drop_namespace(name)
-
-    # ------------------------------------------------------------------ chats
-
-    def create_chat(
-        self,
-        title: str | None = None,
-        topic: str | None = None,
-        *,
-        id: str | None = None,
-        ttl: float | timedelta | None = None,
-        **properties: Any,
-    ) -> Chat:
-        """Store a chat.
-
-        Args:
-            title: what it is called.
-            topic: what it is about.
-            id: an id of your own; made when left out.
-            ttl: how long it is to be there with its messages, in seconds or as a timedelta; for
-                ever when left out. See `set_ttl`.
-            **properties: further properties.
-
-        Raises:
-            AlreadyExists: the id is taken.
-            InvalidInput: a value cannot be stored.
-
-        Examples:
-            >>> chat = db.create_chat(title="Trip", topic="Travel", language="de")
-            >>> chat.title, chat.topic, chat["language"], chat.id.startswith("chat_")
-            ('Trip', 'Travel', 'de', True)
-        """
-        given = {"id": id, "title": title, "topic": topic, "ttl": ttl}
-        chat = {name: value for name, value in given.items() if value is not None}
-        return Chat(self, self._native.create_chat({**properties, **chat}))
-
-    def create_message(
-        self,
-        chat_id: IdLike,
-        content: Content,
-        sender: str | None = None,
-        role: str = "user",
-        timestamp: datetime | None = None,
-        *,
-        id: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        ttl: float | timedelta | None = None,
-        **properties: Any,
-    ) -> Message:
-        """Store a message at the end of a chat, which is made when it does not exist.
-
-        It is durable when this returns; its embedding and its entities follow.
-
-        Args:
-            chat_id: the chat.
-            content: the text, or OpenAI-style parts; see `Chat.add_message`.
-            sender: who wrote it.
-            role: ``"user"``, ``"assistant"``, ``"system"`` or any other word.
-            timestamp: when it was written, with a time zone; now when left out.
-            id: an id of your own; made when left out.
-            metadata: further facts, as one dict property.
-            ttl: how long it is to be there, in seconds or as a timedelta; for ever when left out.
-                See `set_ttl`.
-            **properties: further properties, ``name``, ``tool_calls`` and ``tool_call_id`` among
-                them.
-
-        Raises:
-            AlreadyExists: the id is taken.
-            InvalidInput: a value cannot be stored.
-
-        Examples:
-            >>> message = db.create_message("team", "We should use Rust", sender="Ann")
-            >>> message.chat.id, message.sender, message.role
-            ('team', 'Ann', 'user')
-        """
-        message = message_dict(
-            content=content,
-            sender=sender,
-            role=role,
-            timestamp=timestamp,
-            id=id,
-            metadata=metadata,
-            ttl=ttl,
-            properties=properties,
-        )
-        [draft] = stored_messages([message], id_of(chat_id))
-        return Message(self, self._native.add_message(id_of(chat_id), draft, False))
-
-    def _add_message(self, chat_id: str, message: Mapping[str, Any]) -> Message:
-        """Add to a chat that has to exist."""
-        [draft] = stored_messages([message], chat_id)
-        with _chat_that_exists(chat_id):
-            return Message(self, self._native.add_message(chat_id, draft, True))
-
-    def _add_messages(self, chat_id: str, messages: Sequence[Mapping[str, Any]]) -> list[Message]:
-        """Add to a chat that has to exist."""
-        drafts = stored_messages(messages, chat_id)
-        with _chat_that_exists(chat_id):
-            nodes = self._native.add_messages(chat_id, drafts, True)
-        return [Message(self, node) for node in nodes]
 
     # ------------------------------------------------------------------ transactions
 
@@ -609,6 +500,9 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Upkeep, Writes):
     def _store(self, nodes: "list[NodeModel]", edges: "list[EdgeModel]") -> None:
         store_in_database(self, nodes, edges)
 
+    def _chat_store(self) -> ChatStore:
+        return self._native
+
     def _status(self, id: str) -> Status:
         waits_for = None
         if self._read_only:
@@ -616,18 +510,6 @@ class EmbeddedDB(Objects, Memory, Indexes, Transfers, Upkeep, Writes):
         elif self._config.ml is None:
             waits_for = "a model, for the database is open with ml=None"
         return Status(id, self._native.artefact_status(id), waits_for)
-
-
-@contextmanager
-def _chat_that_exists(chat_id: str) -> Iterator[None]:
-    try:
-        yield
-    except NotFound:
-        raise NotFound(
-            f"the chat {chat_id!r} does not exist any more",
-            hint="It was deleted; drop this object, or make a chat with create_chat",
-            id=chat_id,
-        ) from None
 
 
 def _checked_config(config: object) -> Config:

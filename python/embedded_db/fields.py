@@ -19,11 +19,15 @@ from typing import (
 )
 
 from .errors import InvalidQuery, shown
+from .nesting import refuse_deep
 
 __all__ = ["DELETE", "Attr", "Condition", "End", "Expression"]
 
 T = TypeVar("T")
 S = TypeVar("S")
+
+LONGEST_SHOWN: Final = 1_000
+"""Characters of a condition's representation."""
 
 
 @final
@@ -107,12 +111,42 @@ class Condition(Mapping[str, Any]):
         parts = [part for one in (self, other) for part in one._filter.get(word, [one])]
         return Condition({word: parts})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        refuse_deep(self)  # pickle would go down into it, and come to no end
+        return Condition, (self._filter,)
+
     def __repr__(self) -> str:
-        if "property" not in self._filter:
-            [(word, inner)] = self._filter.items()
-            return f"Condition({word} {inner!r})"
-        value = f" {self._filter['value']!r}" if "value" in self._filter else ""
-        return f"Condition({self._filter['property']} {self._filter['operator']}{value})"
+        shown, length = [], 0
+        for piece in self._pieces():
+            shown.append(piece)
+            length += len(piece)
+            if length > LONGEST_SHOWN:
+                return "".join(shown)[:LONGEST_SHOWN] + "…"
+        return "".join(shown)
+
+    def _pieces(self) -> Iterator[str]:
+        """Give what it looks like piece by piece: whoever has seen enough goes no deeper."""
+        if "property" in self._filter:
+            value = f" {shown(self._filter['value'])}" if "value" in self._filter else ""
+            yield f"Condition({self._filter['property']} {self._filter.get('operator')}{value})"
+            return
+        for word, inner in self._filter.items():
+            yield f"Condition({word} "
+            yield from _inner_pieces(inner)
+            yield ")"
+
+
+def _inner_pieces(inner: object) -> Iterator[str]:
+    if isinstance(inner, Condition):
+        yield from inner._pieces()
+    elif isinstance(inner, list | tuple):
+        yield "["
+        for at, one in enumerate(inner):
+            yield ", " if at else ""
+            yield from _inner_pieces(one)
+        yield "]"
+    else:
+        yield shown(inner)
 
 
 class Expression(Generic[T]):

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from .arguments import text_argument, whole_argument
 from .checks import MAX_LIMIT
-from .errors import InvalidInput, NotFound, is_one_of, shown
+from .errors import InvalidInput, NotFound, shown
 from .models.documents import Document, Fact
-from .models.owner import HasId, IdLike, id_of
+from .models.owner import IdLike, id_of
+from .query import ConvergedQuery
 from .splitting import split
 from .token_count import counter
-from .transaction import Transaction, run
 
 if TYPE_CHECKING:
-    from .database import EmbeddedDB
+    from .transaction import Transaction
 
-__all__ = ["Memory"]
+__all__ = ["Memory", "forget_in", "source_of"]
 
 DOCUMENT: Final = ["Document", "Chat"]
 PART: Final = ["Part", "Message"]
@@ -26,7 +26,7 @@ FACT: Final = ["Fact", "Message"]
 
 
 class Memory:
-    """What a database keeps besides conversations."""
+    """What databases and transactions keep besides conversations."""
 
     def add_document(
         self,
@@ -80,9 +80,10 @@ class Memory:
         text_argument("the text of the document", text)
         whole_argument("max_tokens", max_tokens)
         spans = split(text, max_tokens, counter(count_tokens))
-        common = _present(source=_source(source), timestamp=datetime.now(UTC))
+        common = _present(source=source_of(source), timestamp=datetime.now(UTC))
         about = _present(title=title, metadata=_plain(metadata))
         content = {**properties, **about, **common}
+        Document._checked_new(content)
         document = {"labels": DOCUMENT, "properties": content, "ttl": ttl}
 
         def write(tx: Transaction) -> str:
@@ -93,7 +94,7 @@ class Memory:
                 last = _append(tx, node, last, {**common, **part})
             return node
 
-        return cast("Document", self._written(write))
+        return cast("Document", self._in_one_step(write))
 
     def remember(
         self,
@@ -141,9 +142,10 @@ class Memory:
         """
         text_argument("the fact", fact)
         given = _present(
-            source=_source(source), timestamp=datetime.now(UTC), metadata=_plain(metadata)
+            source=source_of(source), timestamp=datetime.now(UTC), metadata=_plain(metadata)
         )
         content = {**properties, **given, "content": fact}
+        Fact._checked_new(content)
         draft = {"labels": FACT, "properties": content, "ttl": ttl}
         subjects, replaced = dict.fromkeys(_ids(about)), dict.fromkeys(_ids(supersedes))
 
@@ -157,97 +159,50 @@ class Memory:
                 _supersede(tx, node, target)
             return node
 
-        return cast("Fact", self._written(write))
+        return cast("Fact", self._in_one_step(write))
 
-    def forget(
-        self,
-        id: IdLike | None = None,
-        *,
-        source: IdLike | None = None,
-        namespace: str | None = None,
-    ) -> int:
-        """Delete a node, everything from one source, or a namespace, with all that was derived.
-
-        A chat goes with its messages, a document with its parts, an entity that nobody mentions
-        any more goes too. A fact that is forgotten might never have been told: the facts whose
-        place it took are current again, or superseded by the one that took its own place. To have
-        neither, forget both. Exactly one argument is given.
-
-        Args:
-            id: a node of any kind, or its id.
-            source: the source of documents, facts and whatever else has a property ``source`` of
-                this value. Up to 10,000 nodes are forgotten in one step, more in several.
-            namespace: the namespace to drop.
-
-        Returns:
-            How many nodes were asked for and deleted: 1 for an id, those of the source, or those
-            the namespace held.
-
-        Raises:
-            InvalidInput: none or several of the arguments are given.
-            NotFound: there is no such node or namespace. A source without nodes gives 0.
-
-        Examples:
-            >>> _ = db.remember("The launch is on Friday", source="https://example.org/plan")
-            >>> db.forget(source="https://example.org/plan")
-            1
-            >>> db.forget(source="https://example.org/plan")
-            0
-            >>> old = db.remember("Eve lives in Oslo")
-            >>> new = db.remember("Eve lives in Rome", supersedes=old)
-            >>> _ = db.forget(new)
-            >>> old.refresh()
-            >>> old.current
-            True
-        """
-        given = [value for value in (id, source, namespace) if value is not None]
-        if len(given) != 1:
-            raise InvalidInput(
-                f"forget was given {len(given)} of id, source and namespace",
-                hint="Say one: db.forget(message), db.forget(source=…) or db.forget(namespace=…)",
-            )
-        database = cast("EmbeddedDB", self)
-        if namespace is not None:
-            if not is_one_of(namespace, database.namespaces()):
-                raise NotFound(
-                    f"the namespace {shown(namespace)} does not exist",
-                    hint="db.namespaces() lists them",
-                    id=shown(namespace),
-                )
-            held = database.namespace(namespace).count()
-            database.drop_namespace(namespace)
-            return held
-        if id is not None:
-            database.delete_node(id)
-            return 1
-        return _forget_source(database, _source(source))
-
-    def _written(self, write: Callable[[Transaction], str]) -> object:
-        database = cast("EmbeddedDB", self)
-        id = run(database, write, own=True)
-        found = database.get_node(id)
-        if found is None:  # somebody deleted it in between
-            raise NotFound(f"node {id!r} was deleted as soon as it was made", id=id)
-        return found
+    def _in_one_step(self, write: Callable[[Transaction], str]) -> object:
+        """Write a node with what belongs to it, all or nothing, and read it."""
+        raise NotImplementedError
 
 
-def _forget_source(database: EmbeddedDB, source: object) -> int:
-    by_source = [{"property": "source", "operator": "Equals", "value": source}]
+def forget_in(tx: Transaction, id: IdLike | None, source: IdLike | None) -> int:
+    """Delete a node, or everything from one source, within a transaction.
 
-    def delete_some(tx: Transaction) -> int:
-        found = tx.query(structural_filters=by_source, limit=MAX_LIMIT)
-        ids = [result.node.id for result in found]
-        for id in ids:
-            if tx.get_node(id) is not None:  # it may have gone with its document
-                tx.delete_node(id)
-        return len(ids)
+    Raises:
+        InvalidInput: none or both are given.
+        NotFound: there is no such node.
+    """
+    if (id is None) == (source is None):
+        raise InvalidInput(
+            f"forget was given {'neither' if id is None else 'both'} of id and source",
+            hint="Say one: tx.forget(message) or tx.forget(source=…)",
+        )
+    if id is not None:
+        tx.delete_node(id)
+        return 1
+    ids = _of_source(tx, source_of(source))
+    for each in ids:
+        if tx._raw_node(each) is not None:  # it may have gone with its document
+            tx.delete_node(each)
+    return len(ids)
 
-    forgotten = 0
-    while True:
-        step = run(database, delete_some, own=True)
-        forgotten += step
-        if step < MAX_LIMIT:
-            return forgotten
+
+def _of_source(tx: Transaction, source: object) -> list[str]:
+    """Give the nodes from a source: those that a query finds, as the transaction left them."""
+    by_source = ConvergedQuery(
+        structural_filters=[{"property": "source", "operator": "Equals", "value": source}],
+        limit=MAX_LIMIT,
+    )
+    candidates: list[str] = []
+    results = tx.execute_query(by_source)
+    candidates += (node.id for node in results._raw_nodes())
+    while results.cursor is not None:
+        results = tx.execute_query(by_source, after=results.cursor)
+        candidates += (node.id for node in results._raw_nodes())
+    candidates += sorted(tx._native.written_nodes())
+    found = {id: tx._raw_node(id) for id in candidates}
+    return [id for id, node in found.items() if node is not None and node.get("source") == source]
 
 
 def _append(tx: Transaction, document: str, last: str | None, part: dict[str, Any]) -> str:
@@ -290,7 +245,8 @@ def _ids(given: IdLike | Iterable[IdLike]) -> list[str]:
     return [id_of(cast("IdLike", given))]
 
 
-def _source(source: str | HasId | None) -> str | None:
+def source_of(source: IdLike | None) -> str | None:
+    """Give a source as it is stored."""
     return None if source is None else id_of(source)
 
 

@@ -185,7 +185,12 @@ def store_in_database(database: EmbeddedDB, nodes: list[NodeModel], edges: list[
     """Write objects; those of one kind in one step, without a transaction."""
     from .transaction import run
 
-    if not edges:
+    if len(nodes) + len(edges) == 1:  # an error names no place in a list
+        for node in nodes:
+            database.create_node(node._draft())
+        for edge in edges:
+            database.create_edge(edge._draft())
+    elif not edges:
         database.create_nodes([node._draft() for node in nodes])
     elif not nodes:
         database.create_edges([edge._draft() for edge in edges])

@@ -191,6 +191,7 @@ class Querying(ABC):
         structural_filters: Sequence[Filter] = (),
         graph_filter: GraphFilter | None = None,
         labels: Sequence[str] | None = None,
+        superseded: bool = False,
         wait: float | None = None,
         timeout: float | None = None,
         explain: bool = False,
@@ -205,7 +206,8 @@ class Querying(ABC):
         session of its own. English is understood; times are UTC.
 
         What is known of the candidates (how rare a word is, who is a sender, what is beside what)
-        is known as if there were no other nodes.
+        is known as if there were no other nodes. Facts whose place others took are no candidates,
+        unless ``superseded`` asks for them; `query` finds them always.
 
         Args:
             text: the question.
@@ -219,6 +221,7 @@ class Querying(ABC):
             labels: only nodes with one of these labels; when left out and there are messages of
                 chats, these, facts, documents and declared texts, unless the profile is
                 ``"plain"``.
+            superseded: find facts too whose place others took with `EmbeddedDB.remember`.
             wait: seconds to wait for embeddings that candidates do not have yet.
             timeout: seconds the search may take.
             explain: give the analysis and the steps as ``results.plan``.
@@ -241,6 +244,13 @@ class Querying(ABC):
             >>> found = db.search("When is the launch?", chat=chat, weights={"semantic": 0})
             >>> found[0].node.content
             'The launch is on Friday'
+            >>> old = db.remember("The launch is on Saturday")
+            >>> new = db.remember("The launch is on Sunday", supersedes=old)
+            >>> by_words = {"limit": 9, "weights": {"semantic": 0}}
+            >>> [fact in [f.node for f in db.search("launch", **by_words)] for fact in (old, new)]
+            [False, True]
+            >>> old.id in [f.node.id for f in db.search("launch", superseded=True, **by_words)]
+            True
         """
         native = native_search(
             text,
@@ -251,6 +261,7 @@ class Querying(ABC):
             structural_filters=structural_filters,
             graph_filter=graph_filter,
             labels=labels,
+            superseded=superseded,
             wait=wait,
             timeout=timeout,
             explain=explain,

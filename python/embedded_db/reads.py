@@ -14,6 +14,7 @@ from ._native import _Reads as NativeReads
 from .checks import direction as native_direction
 from .errors import InvalidInput, shown
 from .models import AnyNode, Entity, IdLike, Owner, entities_of, id_of, wrap
+from .models.owner import Held
 from .querying import Asked, Querying
 
 __all__ = ["Pages", "Path", "Reads", "Visit"]
@@ -327,18 +328,27 @@ class Reads(Querying):
 
         return self._pages(read, limit, after)
 
-    def _following(self, id: str, type: str, limit: int | None) -> Pages[AnyNode]:
+    def _messages(
+        self, chat_id: str, after: str | None, limit: int | None, newest_first: bool
+    ) -> Pages[AnyNode]:
         owner = self._owner()
+        # Where the last page ended: a place is exact, also of a message that is there twice.
+        ended: dict[str, int] = {}
 
         def read(source: NativeReads, after: str | None, wanted: int) -> Page[AnyNode]:
-            visits = source.traverse(
-                after or id, [type], "out", wanted, False, wanted + 1, MAX_VISITED
-            )
-            nodes = [node for node, depth in visits if depth > 0]
-            cursor = nodes[-1].id if len(nodes) == wanted else None
-            return [wrap(owner, node) for node in nodes], cursor
+            place = None if after is None else ended.get(after)
+            nodes, places, more = source.messages_page(chat_id, after, place, newest_first, wanted)
+            ended.clear()
+            if not more:
+                return [wrap(owner, node) for node in nodes], None
+            last = nodes[-1].id
+            ended[last] = places[-1]
+            return [wrap(owner, node) for node in nodes], last
 
-        return self._pages(read, limit, None)
+        return self._pages(read, limit, after)
+
+    def _hold(self, held: Held) -> Owner:
+        return self._owner()
 
     def _pages(
         self,
@@ -347,7 +357,7 @@ class Reads(Querying):
         after: str | None,
     ) -> Pages[T]:
         """Read the first page; only when there are more of them, read all from one snapshot."""
-        left = _limit(limit)
+        left = checked_limit(limit)
         wanted = PAGE if left is None else min(PAGE, left)
         page, cursor = read(self._native, after, wanted)
         if cursor is None or left == wanted:
@@ -619,7 +629,7 @@ def with_space(embedding: object, space: str | None) -> dict[str, Any]:
     return cast("dict[str, Any]", embedding)  # what is no dict is refused by native code
 
 
-def _limit(limit: object) -> int | None:
+def checked_limit(limit: object) -> int | None:
     """Take a number of items, or None for all.
 
     Raises:

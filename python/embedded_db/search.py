@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
-from .checks import MAX_LIMIT, check_fields, choice, ids, native_query, number, wrong
+from .checks import MAX_LIMIT, check_fields, choice, flag, ids, native_query, number, wrong
 from .errors import InvalidQuery, shown
 from .query import Filter, GraphFilter
 from .results import Results
@@ -96,6 +96,7 @@ def native_search(
     structural_filters: Sequence[Filter],
     graph_filter: GraphFilter | None,
     labels: Sequence[str] | None,
+    superseded: object,
     wait: object,
     timeout: object,
     explain: object,
@@ -135,6 +136,7 @@ def native_search(
         "text": text,
         "profile": profile,
         "weights": _weights(weights),
+        "superseded": flag("superseded", superseded),
         "chats": chats,
         "query": query,
     }

@@ -1,6 +1,6 @@
 """Many reads of one instant."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
@@ -12,6 +12,7 @@ from .reads import Reads
 
 if TYPE_CHECKING:
     from .database import EmbeddedDB
+    from .models.message import Message
 
 __all__ = ["Snapshot"]
 
@@ -132,6 +133,12 @@ class Snapshot(Reads):
             ReadOnly: always.
         """
         raise self._refusal("delete")
+
+    def _add_message(self, chat_id: str, message: Mapping[str, Any]) -> "Message":
+        raise self._refusal("chat.add_message")
+
+    def _add_messages(self, chat_id: str, messages: Sequence[Mapping[str, Any]]) -> "list[Message]":
+        raise self._refusal("chat.add_messages")
 
     def _database(self, purpose: str) -> "EmbeddedDB":
         raise self._refusal(purpose)

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from numpy.random import default_rng  # now: later, a fork could cut its import in two
 
 from .errors import InvalidInput, nearest, shown
 
@@ -303,7 +304,7 @@ class FakeModel:
 
     def _direction(self, word: str) -> npt.NDArray[np.float32]:
         seed = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
-        return np.random.default_rng(seed).standard_normal(self.dim).astype(np.float32)
+        return default_rng(seed).standard_normal(self.dim).astype(np.float32)
 
     def _find(self, text: str) -> list[dict[str, Any]]:
         return [

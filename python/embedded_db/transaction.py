@@ -1,28 +1,31 @@
 """Several writes, all or nothing."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from ._native import Edge, Node
 from ._native import Transaction as NativeTransaction
 from .arguments import whole_argument
+from .chats import Chats, ChatStore
 from .checks import direction as native_direction
 from .errors import Conflict, InvalidInput, is_one_of, shown
+from .memory import Memory, forget_in
 from .models import AnyNode, IdLike, id_of, wrap
 from .objects import Objects, store_in_transaction
 from .querying import Asked, Querying
-from .reads import type_names, with_space
+from .reads import checked_limit, type_names, with_space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .database import EmbeddedDB
     from .models.edges import EdgeModel
     from .models.nodes import NodeModel
+    from .models.owner import Held, Owner
 
 __all__ = ["Transaction"]
 
@@ -30,18 +33,26 @@ R = TypeVar("R")
 
 _open: ContextVar[frozenset[str]] = ContextVar("embedded_db_transactions", default=frozenset())
 
+MOST: Final = 1 << 32
+"""More messages than a chat can have."""
 FIRST_PAUSE: Final = 0.001
 LONGEST_PAUSE: Final = 0.1
 
 
-class Transaction(Objects, Querying):
+class Transaction(Objects, Chats, Memory, Querying):
     """Writes that become visible together at commit, over one pinned state.
 
     Made by `EmbeddedDB.transaction`; a context manager that commits at its end and rolls back on
     an exception. No lock is held while it is open: at commit the versions of everything that was
-    read or written are checked, and the first committer wins. Point reads and neighbours see its
-    own writes, queries and searches see the state at its beginning. What only a query found is
-    not checked: a node that comes to match it meanwhile, or stops to, is no conflict.
+    read or written are checked, and the first committer wins. Point reads, neighbours and the
+    messages of chats see its own writes, queries and searches see the state at its beginning. What
+    only a query found is not checked: a node that comes to match it meanwhile, or stops to, is no
+    conflict.
+
+    Objects that it gives are bound to it: what they write goes into it. At the commit they go over
+    to the database, as they were stored; after a rollback they can only be looked at. Messages
+    that are added to a chat are put behind what is in it at the commit, so that others who add to
+    the same chat are no conflict.
 
     Examples:
         >>> ann = db.create_node({"label": "Person", "properties": {"name": "Ann"}})
@@ -58,6 +69,14 @@ class Transaction(Objects, Querying):
         ... except RuntimeError:
         ...     db.exists(ann)
         True
+        >>> with db.transaction() as tx:
+        ...     chat = tx.create_chat(title="Trip")
+        ...     _ = chat.add_message("To Paris?", sender="Ann")
+        ...     _ = tx.create_message(chat, "Gladly!", sender="Bob")
+        ...     [message.content for message in chat.messages()], db.exists(chat)
+        (['To Paris?', 'Gladly!'], False)
+        >>> chat.add_message("When?", sender="Ann").previous.content
+        'Gladly!'
     """
 
     def __init__(self, database: "EmbeddedDB", *, own: bool = False) -> None:
@@ -65,11 +84,22 @@ class Transaction(Objects, Querying):
         self._parent = database
         self._is_own = own
         self._begun: NativeTransaction | None = None
+        self._ended = False
         self._token: Token[frozenset[str]] | None = None
+        self._is_committed = False
+        # The objects that it gave, as far as somebody has them still, by their identity: those that
+        # equal each other are several.
+        self._given: WeakValueDictionary[int, Held] = WeakValueDictionary()
 
     @property
     def _native(self) -> NativeTransaction:
         if self._begun is None:
+            if self._ended:
+                raise InvalidInput(
+                    "the transaction has ended",
+                    hint="Read an object that was made or read in it again, with db.get or "
+                    "db.get_node; for more writes begin a new one with db.transaction()",
+                )
             raise InvalidInput(
                 "the transaction is not open",
                 hint="Use it inside its with block: with db.transaction() as tx: …",
@@ -109,10 +139,36 @@ class Transaction(Objects, Querying):
         transaction, self._begun = self._begun, None
         if transaction is None:
             return
-        if commit:
-            transaction.commit()
-        else:
+        self._ended = True
+        given = list(self._given.values())
+        self._given.clear()
+        if not commit:
             transaction.rollback()
+            return
+        nodes = [
+            (each, record) for each in given if isinstance(record := each._record_held(), Node)
+        ]
+        edges = [
+            (each, record) for each in given if isinstance(record := each._record_held(), Edge)
+        ]
+        stored_nodes, stored_edges = transaction.commit(
+            [record for _, record in nodes], [record for _, record in edges]
+        )
+        self._is_committed = True
+        for (each, _), stored in zip([*nodes, *edges], [*stored_nodes, *stored_edges], strict=True):
+            each._go_over(self._parent, stored)
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Undo what the block has written when it fails, and nothing else."""
+        transaction = self._native
+        transaction.begin_step()
+        try:
+            yield
+        except BaseException:
+            transaction.end_step(keep=False)
+            raise
+        transaction.end_step(keep=True)
 
     def create_node(self, node: Mapping[str, Any]) -> str:
         """Buffer a new node; see `EmbeddedDB.create_node`."""
@@ -214,6 +270,33 @@ class Transaction(Objects, Querying):
         """
         self._native.delete_embedding(id_of(id))
 
+    def forget(self, id: IdLike | None = None, *, source: IdLike | None = None) -> int:
+        """Buffer the deletion of a node, or of everything from one source.
+
+        See `EmbeddedDB.forget`; a namespace is dropped outside of transactions. Found by its source
+        is what had it when the transaction began, and what the transaction itself has written.
+
+        Args:
+            id: a node of any kind, or its id.
+            source: the source.
+
+        Returns:
+            How many nodes were asked for.
+
+        Raises:
+            InvalidInput: none or both of the arguments are given.
+            NotFound: there is no such node. A source without nodes gives 0.
+
+        Examples:
+            >>> old = db.remember("Eve lives in Oslo", source="call")
+            >>> with db.transaction() as tx:
+            ...     new = tx.remember("Eve lives in Rome", source="letter", supersedes=old)
+            ...     tx.forget(source="letter"), tx.get_node(old).current
+            (1, True)
+        """
+        with self._step():
+            return forget_in(self, id, source)
+
     def neighbors(
         self,
         id: IdLike,
@@ -222,7 +305,7 @@ class Transaction(Objects, Querying):
         limit: int | None = None,
         after: str | None = None,
     ) -> "Iterator[AnyNode]":
-        """Iterate over neighbours, this transaction's own writes included.
+        """Iterate over neighbours as `EmbeddedDB.neighbors`, own writes included.
 
         A node that several edges lead to comes once for each of them.
 
@@ -255,15 +338,12 @@ class Transaction(Objects, Querying):
             nodes = nodes[places[-1] + 1 :]
         return (wrap(self, node) for node in nodes[:limit])
 
-    def _following(self, id: str, type: str, limit: int | None) -> "Iterator[AnyNode]":
-        left = limit
-        while left is None or left > 0:
-            found = self._native.neighbors(id, [type], "out")
-            if not found:
-                return
-            id = found[0].id
-            left = None if left is None else left - 1
-            yield wrap(self, found[0])
+    def _messages(
+        self, chat_id: str, after: str | None, limit: int | None, newest_first: bool
+    ) -> "Iterator[AnyNode]":
+        most = checked_limit(limit)
+        nodes = self._native.messages(chat_id, after, newest_first, MOST if most is None else most)
+        return (wrap(self, node) for node in nodes)
 
     def _asked(self) -> Asked:
         return self._native
@@ -309,7 +389,21 @@ class Transaction(Objects, Querying):
         return self._parent
 
     def _store(self, nodes: "list[NodeModel]", edges: "list[EdgeModel]") -> None:
-        store_in_transaction(self, nodes, edges)
+        with self._step():
+            store_in_transaction(self, nodes, edges)
+
+    def _chat_store(self) -> ChatStore:
+        return self._native
+
+    def _in_one_step(self, write: "Callable[[Transaction], str]") -> object:
+        with self._step():
+            return self.get_node(write(self))
+
+    def _hold(self, held: "Held") -> "Owner":
+        if self._is_committed:
+            return self._parent
+        self._given[id(held)] = held
+        return self
 
     def _database(self, purpose: str) -> "EmbeddedDB":
         raise InvalidInput(

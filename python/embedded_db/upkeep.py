@@ -237,7 +237,7 @@ class Upkeep:
         the old ones. Snapshots keep the old files until they are closed; readers in other processes
         open the new ones at their next read. Killed at any moment, it leaves a database that opens.
         It needs as much free space as the database has data. What is searched in memory is loaded
-        again by the next query.
+        again by the next query. `logical_hash` is what it was.
 
         Args:
             progress: called with how many rows are copied, and how many there are. Raising an
@@ -269,8 +269,8 @@ class Upkeep:
         Gone are then the bytes of deleted nodes, edges, embeddings and namespaces, earlier values
         of properties, ids of what was deleted, and names of properties, labels and edge types that
         nothing uses any more. The changes up to now are forgotten with them. Earlier versions of
-        edges that are still there stay. Backups and exports are not touched, nor are copies that
-        the disk keeps by itself.
+        edges that are still there stay, and `logical_hash` is what it was. Backups and exports are
+        not touched, nor are copies that the disk keeps by itself.
 
         Args:
             progress: called with how many rows are copied, and how many there are. Raising an

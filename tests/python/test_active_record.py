@@ -4,11 +4,24 @@ Changes are stored by ``save``, which never overwrites what someone else changed
 """
 
 import copy
+import re
 from datetime import UTC, datetime
 
 import pytest
 
-from embedded_db import Chat, Conflict, EmbeddedDB, Entity, InvalidInput, Message, NotFound, Summary
+from embedded_db import (
+    DELETE,
+    Chat,
+    Conflict,
+    Document,
+    EmbeddedDB,
+    Entity,
+    Fact,
+    InvalidInput,
+    Message,
+    NotFound,
+    Summary,
+)
 
 
 def test_a_chat_and_its_messages(db):
@@ -322,3 +335,88 @@ def test_what_a_query_found_can_be_changed_where_it_stands(db):
     assert db.get_node(results[-2].node.id)["read"] is True
     for result in results:
         assert result.node.get("read", False) is (result is results[0])
+
+
+WRONG = [
+    (Message, "content", 5, "a text"),
+    (Message, "content", None, "a text"),
+    (Message, "sender", ["Ann"], "a text or None"),
+    (Message, "role", b"user", "a text"),
+    (Message, "timestamp", "2024-05-01", "a datetime with a time zone"),
+    (Message, "timestamp", 1714521600, "a datetime with a time zone"),
+    (Message, "metadata", [("lang", "de")], "a dict or None"),
+    (Message, "parts", 5, "a list of dicts or None"),
+    (Message, "parts", ["Hello"], "a list of dicts or None"),
+    (Message, "tool_calls", {"id": "c"}, "a list of dicts or None"),
+    (Message, "name", True, "a text or None"),
+    (Chat, "title", 5, "a text or None"),
+    (Chat, "topic", object(), "a text or None"),
+    (Entity, "label", None, "a text"),
+    (Entity, "aliases", "Bob", "a list of texts"),
+    (Entity, "aliases", ["Bob", 5], "a list of texts"),
+    (Fact, "source", 5, "a text or None"),
+    (Fact, "content", 5, "a text"),
+    (Document, "title", 5, "a text or None"),
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "value", "wanted"), WRONG, ids=[f"{m.__name__}.{n}" for m, n, *_ in WRONG]
+)
+def test_a_value_of_another_kind_is_refused(db, model, name, value, wanted):
+    """As by users' own models: when it is set, and when many are changed at once."""
+    chat = db.create_chat(title="Trip")
+    chat.add_message("Hello", sender="Ann")
+    db.create_node({"label": "Entity", "properties": {"label": "Paris", "aliases": []}})
+    db.remember("Ann lives in Oslo", source="call")
+    db.add_document("Oslo.", title="Note", count_tokens=lambda text: 1)
+    lsn = db.stats()["lsn"]
+    found = model.where().on(db).first()
+    pattern = re.escape(f"It has to be {wanted}")
+    with pytest.raises(InvalidInput, match=pattern):
+        setattr(found, name, value)
+    with pytest.raises(InvalidInput, match=pattern):
+        found[name] = value
+    assert not found.changed
+    with pytest.raises(InvalidInput, match=rf"{model.__name__}\.{name} is .*{pattern}"):
+        model.where().on(db).update(**{name: value})
+    with db.transaction() as tx, pytest.raises(InvalidInput, match=pattern):
+        model.where().on(tx).update(**{name: value})
+    assert db.stats()["lsn"] == lsn
+
+
+def test_new_objects_take_no_values_of_another_kind(db):
+    chat = db.create_chat()
+    for make, problem in (
+        (lambda: db.create_chat(title=5), "title of the chat is 5"),
+        (lambda: db.create_chat(topic=["Paris"]), "topic of the chat"),
+        (lambda: chat.add_message("x", parts=5), "parts of message 0 is 5"),
+        (lambda: chat.add_message("x", parts=["x"]), "parts of message 0"),
+        (lambda: chat.add_message("x", tool_calls=[5]), "tool_calls of message 0"),
+        (
+            lambda: chat.add_messages([{"content": "x"}, {"content": "x", "id": 5}]),
+            "id of message 1",
+        ),
+        (lambda: db.add_document("x", title=5, count_tokens=len), "title of the document is 5"),
+        (lambda: db.remember("x", sender=5), "sender of the fact is 5"),
+    ):
+        with pytest.raises(InvalidInput, match=problem):
+            make()
+    assert db.count() == 1
+
+
+def test_values_that_fit_are_taken(db):
+    chat = db.create_chat(title="Trip")
+    message = chat.add_message("Hello", sender="Ann", mood="glad")
+    message.sender, message.metadata, message.tool_calls = None, {"lang": "de"}, [{"id": "c"}]
+    message.timestamp = datetime(2024, 5, 1, tzinfo=UTC)
+    message.parts = [{"type": "text", "text": "Hello"}]
+    message["mood"] = 5  # what the class does not declare may be anything
+    del message["role"]
+    message.save()
+    assert (message.sender, message.role, message.mood) == (None, "user", 5)
+    assert Message.where().on(db).update(sender="Bob", mood=["calm"], metadata=DELETE) == 1
+    message.refresh()
+    assert (message.sender, message.mood, message.metadata) == ("Bob", ["calm"], None)
+    with pytest.raises(InvalidInput, match="kept by the database"):
+        Message.where().on(db).update(chat_id="other")

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,26 @@ def test_query(imported):
     assert [each["id"] for each in json.loads(reached.stdout)["results"]] == ["m1"]
 
 
+def test_a_day_is_compared_with_times_and_with_dates_of_models(run, path):
+    with EmbeddedDB(path, ml=None) as db:
+        days = {"early": "2025-11-30", "late": "2025-12-01", "never": None}
+        db.create_nodes(
+            [{"id": id, "label": "Task", "properties": {"due": day}} for id, day in days.items()]
+        )
+        for id, month in (("m1", 10), ("m2", 12)):
+            time = datetime(2025, month, 15, tzinfo=UTC)
+            db.create_node({"id": id, "label": "Task", "properties": {"due": time}})
+
+    def found(condition):
+        done = run("query", "--label", "Task", "--where", condition, "--json")
+        return {each["id"] for each in json.loads(done.stdout)["results"]}
+
+    assert found("due<2025-12-01") == {"early", "m1"}
+    assert found("due>=2025-12-01") == {"late", "m2"}
+    assert found("due=2025-12-01") == {"late"}
+    assert found("due!=2025-12-01") == {"early", "never", "m1", "m2"}
+
+
 def test_search(imported, path):
     def search(*args, code=0):
         found = imported("search", *args)
@@ -163,6 +184,13 @@ def test_search(imported, path):
     assert json.loads(plain.stdout)["analysis"]["profile"] == "plain"
     none = search("submarine", "--legs", "text", "--profile", "plain")
     assert (none.stdout, none.stderr) == ("", "nothing found\n")
+    with EmbeddedDB(path, ml=None) as db:
+        old = db.remember("The submarine is yellow")
+        db.remember("It is green", supersedes=old)
+    by_words = ("submarine", "--legs", "text", "--json")
+    assert json.loads(search(*by_words).stdout)["results"] == []
+    [found] = json.loads(search(*by_words, "--superseded").stdout)["results"]
+    assert found["id"] == old.id
     with EmbeddedDB(path, ml=None) as db:
         db.namespace("other").create_message("c", "An airship", id="far")
     far = search("airship", "--legs", "text", "--namespace", "other", "--json")

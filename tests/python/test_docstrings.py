@@ -52,7 +52,11 @@ def test_the_example_of_a_docstring(example, db, tmp_path, monkeypatch):
 
 def test_what_users_of_models_call_has_an_example():
     found = {parameter.id for parameter in examples()}
-    for name in ("memory.Memory.add_document", "memory.Memory.remember", "memory.Memory.forget"):
+    for name in (
+        "memory.Memory.add_document",
+        "memory.Memory.remember",
+        "forgetting.Forgetting.forget",
+    ):
         assert f"embedded_db.{name}" in found
 
 

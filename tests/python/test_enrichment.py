@@ -274,6 +274,44 @@ def test_the_status_of_the_weaver(woven):
             assert woven.weaver_status()["activity_level"] == level
 
 
+def test_a_summary_tells_what_was_said(woven):
+    """Instructions and what tools are asked and give back are no part of it, and of all else."""
+    chat = woven.create_chat()
+    told = chat.add_message("Speak like a pirate of Alice", role="system")
+    woven.flush(timeout=30)
+    assert (chat.summary(), chat.status.summary) == (None, "ready")
+    call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"of": 1}'}}
+    chat.add_messages(
+        [
+            {"content": "Where is Bob?", "role": "user", "sender": "Carol"},
+            {"content": None, "role": "assistant", "tool_calls": [call]},
+            {"content": '{"found": "Paris"}', "role": "tool", "tool_call_id": "c"},
+            {"content": "In Paris.", "role": "assistant"},
+        ]
+    )
+    woven.flush(timeout=30)
+    assert chat.summary().text.splitlines() == ["Carol: Where is Bob?", "In Paris."]
+    assert chat.context(token_budget=500, count_tokens=len)[0]["content"] == told.content
+    assert [entity.label for entity in told.entities()] == ["Alice"]
+    assert told.status.embedding == "ready"
+    assert woven.search("pirate")[0].node == woven.get_node(told)
+    assert [m["role"] for m in chat.to_openai()] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
+    summary = chat.summary()
+    told.content = "Be brief"
+    told.save()
+    assert chat.summary() == summary, "it says nothing of that"
+    next(chat.messages(after=told)).delete()
+    assert chat.summary() is None
+    woven.flush(timeout=30)
+    assert chat.summary().text == "In Paris."
+
+
 def test_summaries_wait_while_there_is_much_to_do(woven):
     woven.set_activity_level("HighActivity")
     chat = woven.create_chat()

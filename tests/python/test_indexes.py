@@ -295,6 +295,14 @@ def test_duplicates_far_apart_are_listed_and_leave_nothing(db: EmbeddedDB) -> No
     assert db.verify()["ok"]
 
 
+def test_a_node_among_duplicates_is_named_by_its_id(db: EmbeddedDB) -> None:
+    for id in ('"one" \\', "two"):
+        db.create_node(node({"label": "P", "id": id, "email": "a@b"}))
+    with pytest.raises(AlreadyExists, match="several nodes have") as raised:
+        db.create_index("P", "email", unique=True)
+    assert raised.value.id == '"one" \\'
+
+
 def test_a_taken_value_names_property_value_and_node(db: EmbeddedDB) -> None:
     db.create_index("P", "email", unique=True)
     db.create_node(node({"label": "P", "id": "ann", "email": "a@b"}))

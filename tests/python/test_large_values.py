@@ -37,7 +37,7 @@ with EmbeddedDB(sys.argv[1], ml=None) as db:
         lambda: db.update_node("a", {"p": value}),
         lambda: db.create_edge({"source": "a", "target": "a", "type": "T",
                                 "properties": {"p": value}}),
-        lambda: db.create_chat(title=value),
+        lambda: db.create_chat(season=value),
     ]
     if isinstance(value, str):
         calls += [

@@ -42,12 +42,12 @@ class Turn:
 
 
 def divided(turns):
-    """Number the sessions: a new one for each chat, and after more than an hour."""
+    """Number the sessions: a new one for each chat, and where more than an hour lies between."""
     number = -1
     for chat in dict.fromkeys(turn.chat or turn.id for turn in turns):
         before = None
         for turn in (turn for turn in turns if chat in (turn.chat, turn.id)):
-            number += before is None or turn.time - before > HOUR
+            number += before is None or abs(turn.time - before) > HOUR
             turn.session, before = number, turn.time
     return turns
 
@@ -201,7 +201,7 @@ messages = st.lists(
         st.sampled_from(SENDERS),
         contents,
         # Seconds since the message before, of whichever chat: some go back, some pause.
-        st.sampled_from([-60, 10, 600, 3600, 3601, 90_000]),
+        st.sampled_from([-90_000, -60, 10, 600, 3600, 3601, 90_000]),
     ),
     min_size=1,
     max_size=14,

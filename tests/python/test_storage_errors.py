@@ -73,6 +73,8 @@ def test_a_lost_current_file_never_costs_the_data(path):
 def test_a_flipped_bit_is_damage_and_never_a_wrong_value(path):
     with EmbeddedDB(path, ml=None) as db:
         db.create_node({"id": "hit", "label": "Note", "properties": {"text": PLANTED}})
+        # Damage reaches as far as its page.
+        db.create_nodes([{"label": "Note", "properties": {"text": "x" * 500}}] * 20)
         db.create_node({"id": "spared", "label": "Note", "properties": {"text": "unharmed"}})
     file = path / "gen-0000000001" / "data.mdb"
     data = bytearray(file.read_bytes())
@@ -82,7 +84,7 @@ def test_a_flipped_bit_is_damage_and_never_a_wrong_value(path):
         data[at + 4] ^= 1
     file.write_bytes(data)
     with EmbeddedDB(path, ml=None) as db:
-        with pytest.raises(Corruption, match=r"nodes .*checksum mismatch"):
+        with pytest.raises(Corruption, match=r"nodes.*checksum mismatch"):
             db.get_node("hit")
         assert db.get_node("spared")["text"] == "unharmed"
 

@@ -173,10 +173,30 @@ def test_a_transaction_works_inside_its_block_only(accounts):
         tx.create_node({"label": "X"})
     with tx:
         pass
-    with pytest.raises(InvalidInput, match="not open"):
+    with pytest.raises(InvalidInput, match="has ended"):
         tx.get_node("a")
     with pytest.raises(InvalidInput, match="entered twice"), tx:
         pass
+
+
+def test_what_was_read_in_a_transaction_says_that_it_ended(accounts):
+    chat = accounts.create_chat()
+    with pytest.raises(ZeroDivisionError), accounts.transaction() as tx:
+        inside = tx.get_node(chat)
+        raise ZeroDivisionError
+    inside["mood"] = "calm"
+    with pytest.raises(InvalidInput, match=r"has ended\. Read an object .* again"):
+        inside.save()
+    assert accounts.get_node(chat).get("mood") is None
+
+
+def test_what_was_missed_and_made_meanwhile_is_a_conflict_with_its_version(accounts):
+    with pytest.raises(Conflict) as caught, accounts.transaction() as tx:
+        assert tx.get_node("late") is None
+        accounts.create_node({"id": "late", "label": "Account"})
+        move(tx, 1)
+    assert (caught.value.expected, caught.value.found) == (0, 1)
+    assert sums(accounts) == (100, 100)
 
 
 def test_models_read_in_a_transaction_save_in_it(accounts):
@@ -186,11 +206,13 @@ def test_models_read_in_a_transaction_save_in_it(accounts):
         inside.title = "inside"
         inside.save()
         assert tx.get_node("chat").title == "inside"
+        inside.add_message("inside")
         with pytest.raises(InvalidInput, match="transaction"):
-            inside.add_message("outside")
+            inside.context()
         raise ZeroDivisionError
     chat.refresh()
     assert chat.title == "before"
+    assert list(chat.messages()) == []
 
 
 def test_a_chat_read_in_a_transaction_gives_its_messages(accounts):

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::ops::Deref;
 use std::time::Duration;
 
-use embedded_db_engine::{AsOf, Expiry};
+use embedded_db_engine::{AddTo, AsOf, Begin, Expiry};
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyString};
@@ -105,6 +105,8 @@ counts! {
     MaxHops(u32) = "max_hops";
     /// Most nodes to look at.
     MaxVisited(usize) = "max_visited";
+    /// A place in a chat.
+    Place(u32) = "place";
 }
 
 macro_rules! times {
@@ -135,6 +137,20 @@ times! {
 /// Which edges count.
 pub(crate) fn as_of(valid_at: Option<ValidAt>, known_at: Option<KnownAt>) -> AsOf {
     AsOf { valid_at: valid_at.map(|at| at.0), known_at: known_at.map(|at| at.0) }
+}
+
+/// Which chat messages are added to.
+pub(crate) fn add_to(must_exist: bool) -> AddTo {
+    if must_exist { AddTo::ChatThatExists } else { AddTo::AnyChat }
+}
+
+/// Where reading a chat begins.
+pub(crate) fn begin(after: Option<&str>, place: Option<u32>) -> Begin<'_> {
+    match (place, after) {
+        (Some(place), _) => Begin::BehindPlace(place),
+        (None, Some(after)) => Begin::Behind(after),
+        (None, None) => Begin::AtTheEnd,
+    }
 }
 
 /// The argument `ttl`, in microseconds.

@@ -8,7 +8,6 @@ use embedded_db_engine::{
 };
 use numpy::PyReadonlyArray1;
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyList, PyMapping, PyString};
 
@@ -127,7 +126,7 @@ fn identity(what: &str, item: &Bound<'_, PyAny>) -> PyResult<String> {
     if item.cast::<PyString>().is_ok() {
         return string(what, item);
     }
-    match item.getattr_opt(intern!(item.py(), "id")) {
+    match item.getattr_opt("id") {
         Ok(Some(id)) if id.cast::<PyString>().is_ok() => string(what, &id),
         _ => wanted(what, item, "an id or an object that has one"),
     }
@@ -345,13 +344,13 @@ pub(crate) fn vector(item: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
         }
     }
     let py = item.py();
-    let float32 = py.import(intern!(py, "embedded_db.checks"))?.getattr(intern!(py, "float32"))?;
+    let float32 = py.import("embedded_db.checks")?.getattr("float32")?;
     let wrong = |item: &Bound<'_, PyAny>| {
         let class = item.get_type();
         invalid(py, format!("a vector is a list or array of numbers with one axis, not {class}"))
     };
     let array = float32.call1((item,)).map_err(|_| wrong(item))?;
-    if array.getattr(intern!(py, "ndim"))?.extract::<usize>()? != 1 {
+    if array.getattr("ndim")?.extract::<usize>()? != 1 {
         return Err(wrong(item));
     }
     let array: PyReadonlyArray1<'_, f32> = array.extract()?;

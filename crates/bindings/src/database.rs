@@ -14,7 +14,7 @@ use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::arguments::{ExpiresAt, GivenPath, Text, Timeout, Ttl, after};
+use crate::arguments::{ExpiresAt, GivenPath, Text, Timeout, Ttl, add_to, after};
 use crate::convert::{
     changes, edge, edge_changes, embedding, flat, items, node, string, strings, successor, vector,
 };
@@ -103,11 +103,6 @@ fn index(py: Python<'_>, info: engine::IndexInfo) -> PyResult<Bound<'_, PyDict>>
     out.set_item("entries", info.entries)?;
     out.set_item("error", (!info.error.is_empty()).then_some(info.error))?;
     Ok(out)
-}
-
-/// Messages from a list of flat dicts: the id of each, and its properties.
-fn add_to(must_exist: bool) -> engine::AddTo {
-    if must_exist { engine::AddTo::ChatThatExists } else { engine::AddTo::AnyChat }
 }
 
 #[pymethods]

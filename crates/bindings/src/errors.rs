@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use embedded_db_engine::common::{Error, Result, shortened};
 use embedded_db_engine::panic_text;
 use embedded_db_ml_bridge::raised;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -191,10 +190,10 @@ pub(crate) fn placed<'py>(
     value: impl IntoPyObject<'py>,
 ) -> PyErr {
     let tell = || -> PyResult<()> {
-        let ours = py.import(intern!(py, "embedded_db.errors"))?.getattr(intern!(py, "DbError"))?;
+        let ours = py.import("embedded_db.errors")?.getattr("DbError")?;
         let error = raised.value(py);
         if error.is_instance(&ours)? {
-            error.call_method1(intern!(py, "_place"), (name, value))?;
+            error.call_method1("_place", (name, value))?;
         }
         Ok(())
     };
@@ -205,10 +204,7 @@ pub(crate) fn placed<'py>(
 pub(crate) fn shown(value: &Bound<'_, PyAny>) -> String {
     let shown = || -> PyResult<String> {
         let py = value.py();
-        py.import(intern!(py, "embedded_db.errors"))?
-            .getattr(intern!(py, "shown"))?
-            .call1((value,))?
-            .extract()
+        py.import("embedded_db.errors")?.getattr("shown")?.call1((value,))?.extract()
     };
     shown().unwrap_or_else(|_| "?".into())
 }

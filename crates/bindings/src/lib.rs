@@ -14,7 +14,9 @@ mod transaction;
 mod upkeep;
 mod values;
 
+use numpy::{PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
+use pyo3::types::PyMapping;
 
 /// Sets the clock of this process forward by so many microseconds, or back: for tests.
 #[pyfunction]
@@ -22,10 +24,24 @@ fn _shift_clock(by: i64) {
     embedded_db_engine::common::clock::shift(by);
 }
 
+/// Makes what PyO3 would make at its first use: it lets go of the interpreter meanwhile, and a child
+/// that another thread forked then would wait for it without end. For that reason no `intern!` either.
+fn make_ready(py: Python<'_>) -> PyResult<()> {
+    values::known(py)?;
+    // The table of who reads and writes which array, the class `Mapping`, `operator.length_hint`.
+    let array = PyArray1::<f32>::zeros(py, 0, false);
+    array.try_readonly()?;
+    let _no_mapping = array.cast::<PyMapping>().is_ok();
+    let _none_left = array.try_iter()?.size_hint();
+    Ok(())
+}
+
 /// `embedded_db._native`.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     embedded_db_engine::watch_forks();
+    embedded_db_ml_bridge::forks::watch(module.py())?;
+    make_ready(module.py())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(_shift_clock, module)?)?;
     module.add_function(wrap_pyfunction!(upkeep::restore_backup, module)?)?;

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::arguments::{
-    KnownAt, Limit, MaxDepth, MaxHops, MaxVisited, Text, ValidAt, as_of, optional,
+    KnownAt, Limit, MaxDepth, MaxHops, MaxVisited, Place, Text, ValidAt, as_of, begin, optional,
 };
 use crate::convert::strings;
 use crate::errors::{Released, attached, detached, ended, interrupted, to_python};
@@ -234,6 +234,34 @@ impl Reads {
             reads.neighbors(&id, types.as_deref(), reach, times, after, limit.0)
         })?;
         Ok((nodes(page.items), page.next))
+    }
+
+    /// Messages of a chat, the place of each, and whether there are more.
+    #[pyo3(signature = (chat_id, after, place, newest_first, limit))]
+    fn messages_page(
+        &self,
+        py: Python<'_>,
+        chat_id: Text<'_>,
+        after: Option<Text<'_>>,
+        place: Option<Place>,
+        newest_first: bool,
+        limit: Limit,
+    ) -> PyResult<(Vec<Node>, Vec<u32>, bool)> {
+        let begin = begin(optional(after), place.map(|place| place.0));
+        let page = read!(self, py, detached, |reads| {
+            reads.messages(&chat_id, begin, newest_first, limit.0)
+        })?;
+        let (messages, places): (Vec<_>, Vec<_>) = page.items.into_iter().unzip();
+        Ok((nodes(messages), places, page.more))
+    }
+
+    fn place_in_chat(
+        &self,
+        py: Python<'_>,
+        chat_id: Text<'_>,
+        message: Text<'_>,
+    ) -> PyResult<Option<u32>> {
+        read!(self, py, attached, |reads| reads.place_in_chat(&chat_id, &message))
     }
 
     fn get_embedding(&self, py: Python<'_>, id: Text<'_>) -> PyResult<Option<Embedding>> {

@@ -12,11 +12,13 @@ use crate::query::{Hits, query};
 /// Results, and what the question was found to say.
 pub(crate) type FoundHits<'py> = (Hits, Bound<'py, PyDict>);
 
-/// A question: `text`, and where wanted `profile`, `weights` by part, the embedding `space`, `chats`
-/// that have to exist, and `query`, the dict of a query without legs.
+/// A question: `text`, and where wanted `profile`, `weights` by part, whether `superseded` facts are
+/// found, the embedding `space`, `chats` that have to exist, and `query`, the dict of a query without
+/// legs.
 pub(crate) fn search(given: &Bound<'_, PyDict>) -> PyResult<engine::Search> {
     let py = given.py();
-    let mut manner = Manner { profile: Profile::Auto, weights: Weights::default() };
+    let (profile, weights) = (Profile::Auto, Weights::default());
+    let mut manner = Manner { profile, weights, superseded: false };
     let (mut text, mut restriction, mut space, mut chats) = (None, None, None, Vec::new());
     for (key, item) in given.iter() {
         match string("a field of the search", &key)?.as_str() {
@@ -31,6 +33,7 @@ pub(crate) fn search(given: &Bound<'_, PyDict>) -> PyResult<engine::Search> {
                     set.map_err(|error| to_python(py, &error))?;
                 }
             }
+            "superseded" => manner.superseded = item.extract()?,
             "space" => space = Some(string("space", &item)?),
             "chats" => chats = strings("chats", &item)?,
             "query" => restriction = Some(item.cast_into::<PyDict>()?),

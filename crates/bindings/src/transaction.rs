@@ -7,13 +7,16 @@ use embedded_db_engine::common::Result;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::arguments::{Text, Ttl, after};
-use crate::convert::{changes, edge, edge_changes, embedding, node, successor};
+use crate::arguments::{Limit, Text, Ttl, add_to, after, optional};
+use crate::convert::{changes, edge, edge_changes, embedding, flat, items, node, successor};
 use crate::errors::{Released, detached, ended, interrupted};
 use crate::objects::{Edge, Node};
 use crate::query::{Cursor, Hits, groups, query};
 use crate::reads::{nodes, reach, types};
 use crate::search::{FoundHits, found, search};
+
+/// Nodes and edges as they were stored by a commit.
+type Stored = (Vec<Option<Node>>, Vec<Option<Edge>>);
 
 /// Buffered writes over a pinned snapshot, checked and applied at commit.
 #[pyclass(frozen, module = "embedded_db._native")]
@@ -129,6 +132,64 @@ impl Transaction {
         self.with(py, |txn| txn.neighbors(&id, types.as_deref(), reach)).map(nodes)
     }
 
+    fn create_chat(&self, py: Python<'_>, chat: &Bound<'_, PyAny>) -> PyResult<Node> {
+        let draft = flat(chat, "a chat")?;
+        Ok(Node { inner: self.with(py, |txn| txn.create_chat(draft))? })
+    }
+
+    fn add_message(
+        &self,
+        py: Python<'_>,
+        chat_id: Text<'_>,
+        message: &Bound<'_, PyAny>,
+        must_exist: bool,
+    ) -> PyResult<Node> {
+        let (message, to) = (flat(message, "a message")?, add_to(must_exist));
+        Ok(Node { inner: self.with(py, |txn| txn.add_message(&chat_id, message, to))? })
+    }
+
+    fn add_messages(
+        &self,
+        py: Python<'_>,
+        chat_id: Text<'_>,
+        messages: &Bound<'_, PyAny>,
+        must_exist: bool,
+    ) -> PyResult<Vec<Node>> {
+        let messages = items(messages, |item| flat(item, "a message"))?;
+        let to = add_to(must_exist);
+        self.with(py, |txn| txn.add_messages(&chat_id, messages, to)).map(nodes)
+    }
+
+    fn messages(
+        &self,
+        py: Python<'_>,
+        chat_id: Text<'_>,
+        after: Option<Text<'_>>,
+        newest_first: bool,
+        limit: Limit,
+    ) -> PyResult<Vec<Node>> {
+        let after = optional(after);
+        self.with(py, |txn| txn.messages(&chat_id, after, newest_first, limit.0)).map(nodes)
+    }
+
+    fn written_nodes(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        self.with(py, |txn| Ok(txn.written_nodes()))
+    }
+
+    fn begin_step(&self, py: Python<'_>) -> PyResult<()> {
+        self.with(py, |txn| {
+            txn.begin_step();
+            Ok(())
+        })
+    }
+
+    fn end_step(&self, py: Python<'_>, keep: bool) -> PyResult<()> {
+        self.with(py, |txn| {
+            txn.end_step(keep);
+            Ok(())
+        })
+    }
+
     #[pyo3(signature = (query, after=None))]
     fn query(
         &self,
@@ -166,9 +227,22 @@ impl Transaction {
         groups(py, found)
     }
 
-    fn commit(&self, py: Python<'_>) -> PyResult<()> {
+    fn commit(
+        &self,
+        py: Python<'_>,
+        nodes: Vec<Bound<'_, Node>>,
+        edges: Vec<Bound<'_, Edge>>,
+    ) -> PyResult<Stored> {
         let txn = self.take(py)?.ok_or_else(|| ended(py, "transaction"))?;
-        detached(py, || txn.commit())
+        let nodes: Vec<_> = nodes.iter().map(|node| node.get().inner.clone()).collect();
+        let edges: Vec<_> = edges.iter().map(|edge| edge.get().inner.clone()).collect();
+        let committed = detached(py, || txn.commit_held(&nodes, &edges))?;
+        let node = |node: Option<engine::Node>| node.map(|inner| Node { inner });
+        let edge = |edge: Option<engine::Edge>| edge.map(|inner| Edge { inner });
+        Ok((
+            committed.nodes.into_iter().map(node).collect(),
+            committed.edges.into_iter().map(edge).collect(),
+        ))
     }
 
     fn rollback(&self, py: Python<'_>) -> PyResult<()> {

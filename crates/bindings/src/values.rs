@@ -7,7 +7,6 @@ use embedded_db_engine::common::record::{Cursor, Damaged, put_bytes, put_varint}
 use embedded_db_engine::common::value::write;
 use embedded_db_engine::common::{Error, MAX_DEPTH, MAX_PROPERTIES, Value, ValueRef};
 use pyo3::exceptions::PyUnicodeEncodeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -102,7 +101,7 @@ pub(crate) fn micros(of: &dyn Display, value: &Bound<'_, PyAny>) -> PyResult<i64
     let py = value.py();
     let known = known(py)?;
     // A time zone that gives no offset is as good as none.
-    if value.call_method0(intern!(py, "utcoffset"))?.is_none() {
+    if value.call_method0("utcoffset")?.is_none() {
         return Err(invalid(
             py,
             format!(

@@ -72,7 +72,6 @@ impl Default for StoreTime {
 }
 
 /// A new identifier: `prefix`, `_` and the 32 hex digits of a UUIDv7 (increasing in a thread).
-#[allow(clippy::disallowed_methods)]
 pub fn new_id(prefix: &str) -> String {
     let mut id = String::with_capacity(prefix.len() + 33);
     id.push_str(prefix);
@@ -82,23 +81,24 @@ pub fn new_id(prefix: &str) -> String {
 }
 
 /// The identity of a database: the 32 hex digits of a UUIDv7.
-#[allow(clippy::disallowed_methods)]
 pub fn new_identity() -> String {
     unique().simple().to_string()
 }
+
 thread_local! {
     // One for each thread: that of the process is under a lock, and a child that was forked while
     // another thread held it would wait for ever.
     static CONTEXT: ContextV7 = const { ContextV7::new() };
 }
 
-#[allow(clippy::disallowed_methods)]
 fn unique() -> Uuid {
     CONTEXT.with(|context| Uuid::new_v7(Timestamp::now(context)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// The only test that sets the clock: it is that of the whole process.
@@ -122,10 +122,9 @@ mod tests {
             last = next;
         }
         // It goes on as slowly as half the time that passes: the clock catches up.
-        let wait = std::time::Duration::from_millis(20);
         let (clock, begun) = (now(), Instant::now());
         let from = time.now(i64::MIN);
-        std::thread::sleep(wait);
+        std::thread::sleep(Duration::from_millis(20));
         let gone = time.now(i64::MIN) - from;
         let passed = i64::try_from(begun.elapsed().as_micros()).unwrap();
         assert!(gone >= 9_000 && gone <= passed / 2 + 1, "{gone} of {passed} µs");

@@ -10,13 +10,15 @@ use embedded_db_indexing::Views;
 use embedded_db_indexing::graph::GraphWriter;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
-    IN_MEMORY, ReadTxn, SpaceRecord, Store, WriteTxn, fork_generation, real_path, unforked,
+    IN_MEMORY, ReadEmbeddings, ReadTxn, SpaceRecord, Store, WriteTxn, fork_generation, real_path,
+    unforked,
 };
 use embedded_db_weaver::{Models, Weaver};
 
-use crate::expiry::ExpiryWorker;
-use crate::indexes::IndexWorker;
+use crate::expiry::ExpiryWork;
+use crate::indexes::IndexWork;
 use crate::pins::Pins;
+use crate::worker::Worker;
 
 /// Model functions shared by queries and the weaver.
 pub type SharedModels = Arc<dyn Models>;
@@ -120,8 +122,8 @@ pub(crate) struct Engine {
     /// The space of the models.
     pub(crate) space: Option<(SpaceId, SpaceRecord)>,
     pub(crate) weaver: Option<Arc<Weaver>>,
-    pub(crate) index_worker: Arc<IndexWorker>,
-    pub(crate) expiry_worker: Arc<ExpiryWorker>,
+    pub(crate) index_worker: Arc<Worker<IndexWork>>,
+    pub(crate) expiry_worker: Arc<Worker<ExpiryWork>>,
     /// Snapshots that users hold.
     pub(crate) pins: Pins,
     options: Options,
@@ -364,9 +366,11 @@ impl Database {
     ) -> Result<T> {
         let engine = self.engine()?;
         self.check_writable()?;
+        // What they see must not be overwritten, so the file would grow for them.
+        engine.pins.end_expired(&engine.store);
         let names = engine.names;
         let value = engine.store.write(move |txn| job(txn, &names))?;
-        engine.expiry_worker.notify(&engine.store, names);
+        engine.expiry_worker.notify();
         if let Some(weaver) = &engine.weaver {
             weaver.notify();
         }
@@ -405,7 +409,8 @@ impl Engine {
             _ => None,
         };
         let (pins, options, handles) = (Pins::default(), options.clone(), Mutex::new(1));
-        let (index_worker, expiry_worker) = (Arc::default(), Arc::default());
+        let index_worker = Worker::new(IndexWork::new(Arc::clone(&store), names));
+        let expiry_worker = Worker::new(ExpiryWork::new(Arc::clone(&store), names));
         let engine = Self {
             store,
             names,
@@ -420,16 +425,9 @@ impl Engine {
             handles,
         };
         // A process that was killed may have left some.
-        engine.work_on_indexes()?;
-        if !engine.store.read_only() && engine.store.read()?.has_expiries()? {
-            engine.expiry_worker.wake(&engine.store, engine.names)?;
-        }
+        engine.index_worker.resume()?;
+        engine.expiry_worker.resume()?;
         Ok(engine)
-    }
-
-    /// Lets indexes be built, or removed, in the background, where there are such.
-    pub(crate) fn work_on_indexes(&self) -> Result<()> {
-        self.index_worker.wake(&self.store, self.names)
     }
 
     fn stop(&self) {

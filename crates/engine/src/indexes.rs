@@ -1,22 +1,19 @@
-//! Indexes made on demand, and the thread that builds them.
+//! Indexes made on demand, and how they are built in the background.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use embedded_db_common::{Error, NamespaceId, Result, Symbol};
 use embedded_db_indexing::graph::{GraphWriter, duplicates};
 use embedded_db_indexing::properties::{DeclaredIndex, declared_indexes};
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{IndexId, IndexState, ReadTxn, RecipeRecord, Store, recipes};
+use embedded_db_storage::{
+    IndexId, IndexState, ReadPostings, ReadTxn, RecipeRecord, Store, recipes,
+};
 
 use crate::database::Database;
 use crate::reads::Reader;
-
-/// Between two tries when the store has refused a step.
-const PAUSE: Duration = Duration::from_millis(500);
-/// Between two looks at whether a caller that waits wants to go on.
-const LOOK: Duration = Duration::from_millis(20);
+use crate::worker::{Next, PAUSE, Work, Worker};
 
 /// A label, its properties that are searched by words, and those that are embedded.
 pub type DeclaredLabel = (String, Vec<String>, Vec<String>);
@@ -62,7 +59,7 @@ impl Database {
         if left && unique {
             self.build_unique(index, label, property, interrupted)?;
         }
-        self.engine()?.work_on_indexes()?;
+        self.engine()?.index_worker.resume()?;
         let found = self.find_index(label, property, interrupted)?;
         found.ok_or_else(|| Error::NotFound { kind: "index", id: format!("{label}.{property}") })
     }
@@ -91,7 +88,7 @@ impl Database {
             Ok(_) | Err(Error::NotFound { .. }) => {}
             Err(refused) => return Err(refused),
         }
-        self.engine()?.work_on_indexes()?;
+        self.engine()?.index_worker.resume()?;
         if !matches!(error.bare(), Error::Taken { .. }) {
             return Err(error);
         }
@@ -119,7 +116,7 @@ impl Database {
             let index = writer.drop_index(&of, &on)?;
             writer.work_on_index(index)
         })?;
-        self.engine()?.work_on_indexes()
+        self.engine()?.index_worker.resume()
     }
 
     /// The indexes of the namespace that were made on demand.
@@ -140,7 +137,7 @@ impl Database {
     pub fn declare_label(&self, label: &str, text: Vec<String>, embed: Vec<String>) -> Result<()> {
         let of = label.to_owned();
         self.write(move |writer| writer.declare_label(&of, &text, &embed))?;
-        self.engine()?.work_on_indexes()
+        self.engine()?.index_worker.resume()
     }
 
     fn find_index(
@@ -201,117 +198,19 @@ fn info(
     })
 }
 
-/// Builds indexes, and removes what is left of dropped ones, in a thread that is there while there is
-/// something to do.
-#[derive(Default)]
-pub(crate) struct IndexWorker {
-    state: Mutex<State>,
-    changed: Condvar,
+/// Builds indexes, and removes what is left of dropped ones.
+pub(crate) struct IndexWork {
+    store: Arc<Store>,
+    names: Names,
 }
 
-#[derive(Default)]
-struct State {
-    stop: bool,
-    /// Whether the thread runs; it may have to look once more.
-    running: bool,
-    again: bool,
-    thread: Option<JoinHandle<()>>,
-    /// What the store has refused the last time.
-    refused: Option<Error>,
-}
-
-impl IndexWorker {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Starts the thread if there is something to do.
-    pub(crate) fn wake(self: &Arc<Self>, store: &Arc<Store>, names: Names) -> Result<()> {
-        if store.read_only() || next(store)?.is_none() {
+impl Worker<IndexWork> {
+    /// Wakes it if there is something to do.
+    pub(crate) fn resume(self: &Arc<Self>) -> Result<()> {
+        if self.work.store.read_only() || self.work.next()?.is_none() {
             return Ok(());
         }
-        let mut state = self.state();
-        state.again = true;
-        if state.running || state.stop {
-            return Ok(());
-        }
-        let (worker, store) = (Arc::clone(self), Arc::clone(store));
-        let thread = std::thread::Builder::new()
-            .name("embedded-db-indexes".into())
-            .spawn(move || worker.run(&store, names))
-            .map_err(|e| Error::Internal(format!("cannot start a thread for indexes: {e}")))?;
-        state.running = true;
-        // An earlier one has ended.
-        state.thread = Some(thread);
-        Ok(())
-    }
-
-    fn run(&self, store: &Arc<Store>, names: Names) {
-        loop {
-            self.state().again = false;
-            let turn = step(store, names);
-            let mut state = self.state();
-            state.refused = turn.as_ref().err().cloned();
-            let ends = match &turn {
-                _ if state.stop => true,
-                Ok(worked) => !worked && !state.again,
-                Err(error) => {
-                    // It is tried again: nothing was lost.
-                    let over =
-                        matches!(error, Error::DatabaseClosed { .. } | Error::ForkedHandle { .. });
-                    if !over {
-                        state = self
-                            .changed
-                            .wait_timeout(state, PAUSE)
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .0;
-                    }
-                    over || state.stop
-                }
-            };
-            if ends {
-                state.running = false;
-                drop(state);
-                self.changed.notify_all();
-                return;
-            }
-        }
-    }
-
-    /// Waits until nothing is left to do; false when time ran out.
-    pub(crate) fn wait_idle(
-        &self,
-        deadline: Option<Instant>,
-        interrupted: &dyn Fn() -> Result<()>,
-    ) -> Result<bool> {
-        let mut state = self.state();
-        while state.running {
-            if let Some(error @ Error::StorageFull { .. }) = &state.refused {
-                return Err(error.clone());
-            }
-            if deadline.is_some_and(|at| Instant::now() >= at) {
-                return Ok(false);
-            }
-            state =
-                self.changed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
-            drop(state);
-            interrupted()?;
-            state = self.state();
-        }
-        Ok(true)
-    }
-
-    /// Ends the thread after the step it is at.
-    pub(crate) fn stop(&self) {
-        let mut state = self.state();
-        state.stop = true;
-        let thread = state.thread.take();
-        drop(state);
-        self.changed.notify_all();
-        if let Some(thread) = thread {
-            // A step that panics is an error of its write; if the thread died all the same, it is gone.
-            drop(thread.join());
-        }
+        self.wake()
     }
 }
 
@@ -323,47 +222,74 @@ enum Task {
     Label(Symbol),
 }
 
-fn next(store: &Arc<Store>) -> Result<Option<(NamespaceId, Task)>> {
-    let snapshot = store.read()?;
-    for (_, namespace) in snapshot.namespaces()? {
-        for index in declared_indexes(&snapshot, namespace)? {
-            if matches!(index.record.state, IndexState::Building | IndexState::Dropped) {
-                return Ok(Some((namespace, Task::Index(index.id, index.record.state))));
+impl Work for IndexWork {
+    const NAME: &'static str = "indexes";
+    const LONGEST_PAUSE: Duration = PAUSE;
+
+    /// One step of one task.
+    fn step(&self) -> Result<Next> {
+        let names = self.names;
+        match self.next()? {
+            None => return Ok(Next::Nothing),
+            Some((namespace, Task::Index(index, state))) => {
+                self.work_on_index(namespace, index, state)?;
+            }
+            Some((namespace, Task::Label(label))) => {
+                self.store.write(move |txn| {
+                    GraphWriter::new(txn, &names, namespace).work_on_recipe(label)
+                })?;
             }
         }
-        for (label, recipe) in recipes(&snapshot, namespace)? {
-            if recipe.next != RecipeRecord::DONE {
-                return Ok(Some((namespace, Task::Label(label))));
-            }
-        }
+        Ok(Next::AtOnce)
     }
-    Ok(None)
+
+    fn ends_the_wait(error: &Error) -> bool {
+        matches!(error, Error::StorageFull { .. })
+    }
 }
 
-/// One step of one task; whether there was something to do.
-fn step(store: &Arc<Store>, names: Names) -> Result<bool> {
-    let Some((namespace, task)) = next(store)? else { return Ok(false) };
-    let (index, state) = match task {
-        Task::Index(index, state) => (index, state),
-        Task::Label(label) => {
-            store
-                .write(move |txn| GraphWriter::new(txn, &names, namespace).work_on_recipe(label))?;
-            return Ok(true);
+impl IndexWork {
+    pub(crate) fn new(store: Arc<Store>, names: Names) -> Self {
+        Self { store, names }
+    }
+
+    /// The index fails for good where trying again would not help.
+    fn work_on_index(
+        &self,
+        namespace: NamespaceId,
+        index: IndexId,
+        state: IndexState,
+    ) -> Result<()> {
+        let names = self.names;
+        let worked = self
+            .store
+            .write(move |txn| GraphWriter::new(txn, &names, namespace).work_on_index(index));
+        match worked {
+            Err(error) if state == IndexState::Building && is_final(&error) => {
+                let why = error.to_string();
+                self.store.write(move |txn| {
+                    GraphWriter::new(txn, &names, namespace).fail_index(index, &why)
+                })
+            }
+            worked => worked.map(drop),
         }
-    };
-    let step = move |txn: &mut embedded_db_storage::WriteTxn<'_>| {
-        GraphWriter::new(txn, &names, namespace).work_on_index(index)
-    };
-    match store.write(step) {
-        Ok(_) => Ok(true),
-        Err(error) if state == IndexState::Building && is_final(&error) => {
-            let why = error.to_string();
-            store.write(move |txn| {
-                GraphWriter::new(txn, &names, namespace).fail_index(index, &why)
-            })?;
-            Ok(true)
+    }
+
+    fn next(&self) -> Result<Option<(NamespaceId, Task)>> {
+        let snapshot = self.store.read()?;
+        for (_, namespace) in snapshot.namespaces()? {
+            for index in declared_indexes(&snapshot, namespace)? {
+                if matches!(index.record.state, IndexState::Building | IndexState::Dropped) {
+                    return Ok(Some((namespace, Task::Index(index.id, index.record.state))));
+                }
+            }
+            for (label, recipe) in recipes(&snapshot, namespace)? {
+                if recipe.next != RecipeRecord::DONE {
+                    return Ok(Some((namespace, Task::Label(label))));
+                }
+            }
         }
-        Err(error) => Err(error),
+        Ok(None)
     }
 }
 

@@ -1,7 +1,9 @@
 //! The database: assembles store, views, queries and the weaver behind one handle.
 
 mod backup;
+mod chats;
 mod database;
+mod ends;
 mod expiry;
 mod indexes;
 mod logical;
@@ -14,8 +16,10 @@ mod restore;
 mod search;
 mod transaction;
 mod verify;
+mod worker;
 mod writes;
 
+pub use chats::{Begin, Messages};
 pub use database::{Database, SharedModels};
 pub use embedded_db_common as common;
 pub use embedded_db_indexing::graph::{
@@ -39,6 +43,6 @@ pub use operations::Stats;
 pub use queries::{Answer, AnsweredHit, Cursor, Query, SemanticLeg};
 pub use reads::{Page, PinnedReads};
 pub use search::{Found, Search};
-pub use transaction::Transaction;
+pub use transaction::{Committed, Transaction};
 pub use verify::Report;
 pub use writes::AddTo;

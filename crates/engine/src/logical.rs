@@ -8,8 +8,8 @@ use embedded_db_common::{Digest, Error, NamespaceId, Result, Sha256, Slot, Space
 use embedded_db_indexing::graph::{Artefact, pending};
 use embedded_db_indexing::properties::declared_indexes;
 use embedded_db_storage::{
-    EdgeRecord, IndexState, Kind, NodeRecord, Progress, ReadHistory, ReadTxn, Snapshot,
-    SpaceRecord, recipes,
+    EdgeRecord, IndexState, Kind, NodeRecord, Progress, ReadEmbeddings, ReadHistory, ReadTxn,
+    ReadWork, Snapshot, SpaceRecord, recipes,
 };
 use roaring::RoaringBitmap;
 

@@ -6,7 +6,7 @@ use embedded_db_common::record::Properties;
 use embedded_db_common::{Draft, Error, NamespaceId, Result, Slot, ValueRef};
 use embedded_db_query::AsOf;
 use embedded_db_storage::{
-    EdgeRecord, EdgeTimes, EmbeddingRecord, NodeRecord, ReadTxn, Store, Symbols,
+    Direction, EdgeRecord, EdgeTimes, EmbeddingRecord, NodeRecord, ReadTxn, Store, Symbols,
 };
 
 /// Where an object is stored. Slots are given once, and numbered anew in another generation.
@@ -48,6 +48,16 @@ pub(crate) struct DraftNode {
     pub(crate) updated_at: i64,
     pub(crate) expires_at: Option<i64>,
     pub(crate) version: u64,
+}
+
+impl DraftEdge {
+    /// Id of the node at the other end, as seen from one of its ends.
+    pub(crate) fn other(&self, direction: Direction) -> &str {
+        match direction {
+            Direction::Out => &self.target,
+            Direction::In => &self.source,
+        }
+    }
 }
 
 /// Calls `visit` with name and value of each property.

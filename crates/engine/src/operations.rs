@@ -7,7 +7,9 @@ use embedded_db_common::{ActivityLevel, Error, NamespaceId, Result, Slot, Symbol
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{Direction, Progress, ReadTxn, Renewed, Snapshot, Visible, row_counts};
+use embedded_db_storage::{
+    Direction, Progress, ReadEmbeddings, ReadTxn, ReadWork, Renewed, Snapshot, Visible, row_counts,
+};
 use embedded_db_weaver::{
     ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters,
 };
@@ -62,7 +64,7 @@ impl Database {
     pub fn weaver_status(&self) -> Result<Status> {
         let engine = self.engine()?;
         let snapshot = engine.store.read()?;
-        let expiring = (JOB, engine.expiry_worker.counts(&snapshot)?);
+        let expiring = (JOB, engine.expiry_worker.work.counts(&snapshot)?);
         if let Some(weaver) = &engine.weaver {
             let mut status = weaver.status(&snapshot)?;
             status.queue_size += expiring.1.pending;

@@ -6,7 +6,7 @@
 //!
 //! Each transaction of LMDB takes a place in a table that all processes share. So holders of one state
 //! share a few transactions, a process holds at most [`MOST`] of them, and what is too old to be read
-//! gives its place back. Cursors, which nobody asked for by name, give way to newer ones; a snapshot
+//! gives its place back: when it is read, with the next snapshot or cursor, or with the next write. Cursors, which nobody asked for by name, give way to newer ones; a snapshot
 //! for which there is no place is refused.
 
 use std::collections::{HashSet, VecDeque};
@@ -155,7 +155,7 @@ impl Held {
 }
 
 impl HeldPin {
-    /// Reads from the snapshot, if it has not ended and is not too old.
+    /// Reads from the snapshot, if it has not ended; one that is too old ends.
     pub(crate) fn read<T>(&self, store: &Store, read: impl FnOnce(&Pin) -> Result<T>) -> Result<T> {
         let shared = match &*self.shared.lock().unwrap_or_else(PoisonError::into_inner) {
             Ok(shared) => Arc::clone(shared),
@@ -164,7 +164,12 @@ impl HeldPin {
             }
             Err(Gone::Ended(error)) => return Err(error.clone()),
         };
-        store.check_age(self.taken)?;
+        if let Err(error) = store.check_age(self.taken) {
+            if matches!(error, Error::SnapshotExpired { .. }) {
+                drop((shared, self.take(Gone::Ended(error.clone()))));
+            }
+            return Err(error);
+        }
         let pin = shared.0.lock().unwrap_or_else(PoisonError::into_inner);
         read(&pin)
     }

@@ -9,8 +9,8 @@ use embedded_db_indexing::properties::declared_indexes;
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
-    Cell, Direction, EdgeRecord, IndexId, IndexState, Kind, NodeRecord, ReadTxn, Snapshot,
-    check_invariants, column_rows, text_value,
+    Cell, Direction, EdgeRecord, IndexId, IndexState, Kind, NodeRecord, ReadEmbeddings,
+    ReadPostings, ReadTxn, ReadWork, Snapshot, check_invariants, column_rows, text_value,
 };
 
 use crate::database::Database;

@@ -8,7 +8,7 @@ use embedded_db_indexing::graph::{
     Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, GraphWriter, NodeDraft,
 };
 use embedded_db_query::AsOf;
-use embedded_db_storage::{Kind, ReadTxn, Store};
+use embedded_db_storage::{EdgeRecord, Kind, ReadEmbeddings, ReadTxn, Store};
 
 use crate::database::Database;
 use crate::objects::{Edge, Node, Place};
@@ -200,7 +200,7 @@ pub enum AddTo {
 }
 
 impl AddTo {
-    fn find(self, writer: &mut GraphWriter<'_, '_>, chat_id: &str) -> Result<Slot> {
+    pub(crate) fn find(self, writer: &mut GraphWriter<'_, '_>, chat_id: &str) -> Result<Slot> {
         match self {
             Self::AnyChat => writer.ensure_chat(chat_id),
             Self::ChatThatExists => {
@@ -212,13 +212,16 @@ impl AddTo {
 }
 
 /// Does something with each item of a batch; an error says with which one it was.
-fn each<T, U>(items: &[T], mut act: impl FnMut(&T) -> Result<U>) -> Result<Vec<U>> {
-    let done = items.iter().enumerate().map(|(at, item)| act(item).map_err(|e| e.of_item(at)));
-    done.collect()
+pub(crate) fn each<T, U>(
+    items: impl IntoIterator<Item = T>,
+    mut act: impl FnMut(T) -> Result<U>,
+) -> Result<Vec<U>> {
+    let done = items.into_iter().enumerate();
+    done.map(|(at, item)| act(item).map_err(|error| error.of_item(at))).collect()
 }
 
 /// A node as it was just written.
-fn written(
+pub(crate) fn written(
     writer: &GraphWriter<'_, '_>,
     store: &Arc<Store>,
     namespace: NamespaceId,
@@ -264,6 +267,17 @@ impl Seen {
         Ok(Self { version: edge.version()?, place: edge.place, since })
     }
 
+    /// An edge as it is stored.
+    pub(crate) fn stored_edge(txn: &impl ReadTxn, slot: Slot, edge: &EdgeRecord<'_>) -> Self {
+        let (version, since) = (edge.version, edge.times.recorded_at);
+        Self { version, place: Some(Place::of(txn, slot)), since }
+    }
+
+    /// Its version.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
     /// What has the id in a state: `None` when nothing has.
     pub(crate) fn find<T: ReadTxn>(
         txn: &T,
@@ -280,7 +294,7 @@ impl Seen {
             }
             Kind::Edge => {
                 let edge = txn.edge(namespace, found.slot)?;
-                edge.map_or((0, 0), |edge| (edge.version, edge.times.recorded_at))
+                return Ok(edge.map(|edge| Self::stored_edge(txn, found.slot, &edge)));
             }
             _ => {
                 let vector = txn.embedding(namespace, found.space, found.slot, found.part)?;

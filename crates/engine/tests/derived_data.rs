@@ -468,6 +468,23 @@ fn a_chat_goes_with_its_messages_however_it_is_tied_to_them() {
     assert_sound(&db);
 }
 
+/// A message that a user has tied to itself stands beside others all the same.
+#[test]
+fn the_chain_closes_up_over_a_message_that_follows_itself() {
+    for message in ["m0", "m1", "m2"] {
+        let db = common::without_models();
+        for id in ["m0", "m1", "m2"] {
+            say(&db, "c", id, "x");
+        }
+        db.create_edges(vec![edge("loop", message, "NEXT", message)]).unwrap();
+        db.delete_node(message, None).unwrap();
+        let left: Vec<&str> = ["m0", "m1", "m2"].into_iter().filter(|id| *id != message).collect();
+        assert_eq!(neighbors(&db, left[0], "NEXT", Reach::Out), [left[1]]);
+        assert_eq!(neighbors(&db, left[1], "NEXT", Reach::Out), [""; 0]);
+        assert_sound(&db);
+    }
+}
+
 #[test]
 fn the_chain_closes_up_wherever_a_message_goes() {
     let (db, _) = in_memory();

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use embedded_db_common::{NamespaceId, Result, Slot, ValueRef};
-use embedded_db_storage::{Direction, Hidden, ReadTxn, Snapshot, State, Visible};
+use embedded_db_storage::{Direction, Hidden, ReadExpiries, ReadTxn, Snapshot, State, Visible};
 use roaring::RoaringBitmap;
 
 use crate::graph::Look;
@@ -60,10 +60,7 @@ impl Expired {
         let known = match known {
             Some(known) if at < known.before => return Ok(known.hidden.clone()),
             Some(known) => known.clone(),
-            None => {
-                let (going, hidden) = (Going::default(), None);
-                Known { state, from: i64::MIN, before: i64::MIN, going, hidden }
-            }
+            None => Known::nothing(state),
         };
         let known = known.until(snapshot, &self.names, namespace, at)?;
         let hidden = known.hidden.clone();
@@ -73,6 +70,12 @@ impl Expired {
 }
 
 impl Known {
+    /// Before all times nothing is hidden.
+    fn nothing(state: State) -> Self {
+        let (going, hidden) = (Going::default(), None);
+        Self { state, from: i64::MIN, before: i64::MIN, going, hidden }
+    }
+
     /// Goes on to a time.
     fn until<T: ReadTxn>(
         mut self,
@@ -111,8 +114,7 @@ pub fn hidden<T: ReadTxn>(
     namespace: NamespaceId,
     at: i64,
 ) -> Result<Option<Arc<Hidden>>> {
-    let (going, hidden) = (Going::default(), None);
-    let known = Known { state: State::default(), from: i64::MIN, before: i64::MIN, going, hidden };
+    let known = Known::nothing(State::default());
     Ok(known.until(&Visible::all(txn), names, namespace, at)?.hidden)
 }
 
@@ -199,20 +201,16 @@ impl Going {
     /// What is not seen, with the ends of chains that close up over it.
     fn hidden<T: ReadTxn>(&self, look: &Look<'_, T>) -> Result<Hidden> {
         let (chain, mut bridges) = (look.names.next, HashMap::new());
-        let last = |slot, direction| -> Result<Option<Slot>> {
-            let end = look.txn.last_neighbor(look.namespace, slot, direction, chain)?;
-            Ok(end.map(|end| end.node))
-        };
         for first in &self.closing {
-            let Some(before) = last(Slot(first), Direction::In)? else { continue };
+            let Some(before) = look.beside(Slot(first), Direction::In)? else { continue };
             if self.gone.contains(before.0) {
                 continue;
             }
-            let mut next = last(Slot(first), Direction::Out)?;
+            let mut next = look.beside(Slot(first), Direction::Out)?;
             // Users may tie chains into rings.
             let mut steps = self.closing.len();
             while let Some(slot) = next.filter(|slot| steps > 0 && self.closing.contains(slot.0)) {
-                next = last(slot, Direction::Out)?;
+                next = look.beside(slot, Direction::Out)?;
                 steps -= 1;
             }
             if let Some(after) = next.filter(|after| !self.gone.contains(after.0)) {

@@ -11,6 +11,8 @@ use embedded_db_storage::{
 };
 use roaring::RoaringBitmap;
 
+use crate::bitmaps;
+
 /// An index over one property of the nodes with one label.
 #[derive(Debug, Clone)]
 pub struct DeclaredIndex {
@@ -34,19 +36,10 @@ pub fn declared_indexes(txn: &impl ReadTxn, namespace: NamespaceId) -> Result<Ve
 }
 
 impl DeclaredIndex {
-    /// The value that a node has in it. A property whose name holds the dots goes before a path.
+    /// The value that a node has in it.
     pub fn value<'a>(&self, properties: Properties<'a>) -> Result<Option<ValueRef<'a>>> {
-        if let Some(value) = properties.get(self.record.property)? {
-            return Ok(Some(value));
-        }
-        let Some(first) = self.record.first else { return Ok(None) };
-        let Some(mut value) = properties.get(first)? else { return Ok(None) };
-        for name in self.property.split('.').skip(1) {
-            let ValueRef::Map(map) = value else { return Ok(None) };
-            let Some(inner) = map.get(name)? else { return Ok(None) };
-            value = inner;
-        }
-        Ok(Some(value))
+        let rest = self.property.split('.').skip(1);
+        value_at(properties, Some(self.record.property), self.record.first, rest)
     }
 
     /// The key bytes under which a node with these properties is in it, if its labels are right.
@@ -66,6 +59,29 @@ impl DeclaredIndex {
     }
 }
 
+/// The value of a property or at a dotted path into dicts, of which `whole` is all as one name, and
+/// `first` and `rest` are the parts. A property whose name holds the dots goes before a path.
+pub fn value_at<'a, 'n>(
+    properties: Properties<'a>,
+    whole: Option<Symbol>,
+    first: Option<Symbol>,
+    rest: impl Iterator<Item = &'n str>,
+) -> Result<Option<ValueRef<'a>>> {
+    if let Some(whole) = whole
+        && let Some(value) = properties.get(whole)?
+    {
+        return Ok(Some(value));
+    }
+    let Some(first) = first else { return Ok(None) };
+    let Some(mut value) = properties.get(first)? else { return Ok(None) };
+    for name in rest {
+        let ValueRef::Map(map) = value else { return Ok(None) };
+        let Some(inner) = map.get(name)? else { return Ok(None) };
+        value = inner;
+    }
+    Ok(Some(value))
+}
+
 /// The slots of all values from the first key bytes to before the second; `None` when more than
 /// `most` containers would have to be read.
 pub fn posting_between(
@@ -79,12 +95,11 @@ pub fn posting_between(
     let mut read = 0;
     containers_between(txn, namespace, index, bounds, false, |_, container| {
         read += 1;
-        match container.as_bitmap() {
-            _ if read > most => {}
-            Some(bits) => out |= RoaringBitmap::from_lsb0_bytes(container.base(), bits),
-            None => out.extend(container.slots()),
+        if read > most {
+            return false;
         }
-        read <= most
+        bitmaps::add(&mut out, &container);
+        true
     })?;
     Ok((read <= most).then_some(out))
 }

@@ -44,15 +44,15 @@ impl Recipes {
     pub fn session_message<'a>(
         &self,
         names: &Names,
+        txn: &impl ReadTxn,
         node: &NodeRecord<'a>,
     ) -> Result<Option<Message<'a>>> {
-        if let Some(message) = names.session_message(node)? {
+        if let Some(message) = names.session_message(txn, node)? {
             return Ok(Some(message));
         }
         let has_texts =
             |(label, it): &(Symbol, RecipeRecord)| it.has_texts() && node.has_label(*label);
-        let alone = Message { chat: None, sender: None, time: None, content: "", words: 0 };
-        Ok(self.labels.iter().any(has_texts).then_some(alone))
+        Ok(self.labels.iter().any(has_texts).then_some(Message::default()))
     }
 
     /// The labels whose nodes may have a searchable text.

@@ -8,6 +8,9 @@ use embedded_db_storage::{IndexId, NodeRecord, ReadTxn, WriteTxn};
 
 use crate::sessions::Message;
 
+/// The label of facts, beside that of messages.
+const FACT: &str = "Fact";
+
 macro_rules! known_names {
     ($($field:ident = $name:literal),+ $(,)?) => {
         /// Symbols of the names that the database itself uses.
@@ -125,7 +128,11 @@ impl Names {
 
     /// What the view of sessions keeps of a message, but for its number of words; `None` when the
     /// node is none.
-    pub fn session_message<'a>(&self, node: &NodeRecord<'a>) -> Result<Option<Message<'a>>> {
+    pub fn session_message<'a>(
+        &self,
+        txn: &impl ReadTxn,
+        node: &NodeRecord<'a>,
+    ) -> Result<Option<Message<'a>>> {
         let text = |property| -> Result<Option<&'a str>> {
             Ok(node.properties.get(property)?.and_then(|value| value.as_str()))
         };
@@ -137,8 +144,34 @@ impl Names {
             Some(ValueRef::Time(micros)) => Some(micros),
             _ => None,
         };
-        let content = text(self.content)?.unwrap_or_default();
-        Ok(Some(Message { chat, sender: text(self.sender)?, time, content, words: 0 }))
+        Ok(Some(Message {
+            chat,
+            sender: text(self.sender)?,
+            time,
+            content: text(self.content)?.unwrap_or_default(),
+            words: 0,
+            superseded: self.is_superseded(txn, node)?,
+        }))
+    }
+
+    /// Whether a node is a fact whose place another has taken.
+    fn is_superseded(&self, txn: &impl ReadTxn, node: &NodeRecord<'_>) -> Result<bool> {
+        let by = node.properties.get(self.superseded_by)?;
+        if by.and_then(|by| by.as_str()).is_none() {
+            return Ok(false);
+        }
+        // Not among the names: a file may have been made before its first fact.
+        let fact = txn.symbol(FACT)?;
+        Ok(fact.is_some_and(|fact| node.has_label(fact)))
+    }
+
+    /// The text of a message that a summary of its chat may tell.
+    pub fn told_text(&self, node: &NodeRecord<'_>) -> Result<Option<MessageText>> {
+        let role = node.properties.get(self.role)?.and_then(|role| role.as_str());
+        if role.is_some_and(|role| UNTOLD.contains(&role)) {
+            return Ok(None);
+        }
+        self.message_text(node)
     }
 
     /// The text of a message that models see.
@@ -161,6 +194,10 @@ impl Names {
         Ok(Some(MessageText { text, start }))
     }
 }
+
+/// Roles of messages that nobody says to anybody: instructions of the program, and what tools give
+/// back.
+const UNTOLD: [&str; 4] = ["system", "developer", "tool", "function"];
 
 /// What models see of a message: the sender, a colon, and the content.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId};
-use embedded_db_storage::{Kind, ReadTxn, Snapshot, SpaceRecord, Store, Visible};
+use embedded_db_storage::{Kind, ReadEmbeddings, ReadTxn, Snapshot, SpaceRecord, Store, Visible};
 use roaring::RoaringBitmap;
 
 use crate::bitmaps::labelled;
@@ -71,6 +71,15 @@ impl<T> View<T> {
     fn new(tail: T, base: Lsn) -> Self {
         Self { tail: Arc::new(RwLock::new(tail)), base }
     }
+}
+
+/// The state that views are loaded from.
+struct Point<'a> {
+    snapshot: Visible<'a, Snapshot>,
+    namespace: NamespaceId,
+    lsn: Lsn,
+    /// Whether it is the one that all loaded views have followed to.
+    newest: bool,
 }
 
 /// A snapshot whose LSN the views keep.
@@ -246,70 +255,83 @@ impl Views {
         lsn: Lsn,
         needs: &Needs,
     ) -> Result<Attached> {
-        let same = state.generation == snapshot.generation().number();
-        let newest = same && lsn.0 == state.followed;
-        // Views hold what is stored: a reader who came earlier may see what this one does not.
-        let snapshot = &Visible::all(snapshot);
         let mut attached = Attached::default();
         let needs_text = needs.text || needs.sessions;
         if !needs_text && needs.space.is_none() {
             return Ok(attached);
         }
+        let same = state.generation == snapshot.generation().number();
+        let newest = same && lsn.0 == state.followed;
+        // Views hold what is stored: a reader who came earlier may see what this one does not.
+        let (snapshot, namespace) = (Visible::all(snapshot), needs.namespace);
+        let at = Point { snapshot, namespace, lsn, newest };
         let mut own = Loaded::default();
         let loaded = match same {
-            true => state.namespaces.entry(needs.namespace).or_default(),
+            true => state.namespaces.entry(namespace).or_default(),
             false => &mut own,
         };
         if needs_text {
-            let recipes = Recipes::read(snapshot, needs.namespace)?;
-            let right = loaded.recipes.searches_like(&recipes);
-            let tail = match loaded.text.as_ref().filter(|view| right && view.base <= lsn) {
-                Some(view) => Arc::clone(&view.tail),
-                None => {
-                    let view =
-                        View::new(self.load_text(snapshot, needs.namespace, &recipes, lsn)?, lsn);
-                    let tail = Arc::clone(&view.tail);
-                    if newest {
-                        loaded.text = Some(view);
-                        loaded.recipes = recipes;
-                        // They hold the lengths of the texts before.
-                        loaded.sessions = None;
-                    }
-                    tail
-                }
-            };
+            let text = self.attach_text(loaded, &at)?;
             if needs.sessions {
-                attached.sessions = Some(match loaded.sessions.as_ref().filter(|_| newest) {
-                    Some(sessions) => Arc::clone(sessions),
-                    None => {
-                        let sessions =
-                            self.load_sessions(snapshot, needs.namespace, &read(&tail), lsn)?;
-                        let sessions = Arc::new(sessions);
-                        if newest {
-                            loaded.sessions = Some(Arc::clone(&sessions));
-                        }
-                        sessions
-                    }
-                });
+                attached.sessions = Some(self.attach_sessions(loaded, &at, &text)?);
             }
-            attached.text = Some(tail);
+            attached.text = Some(text);
         }
         if let Some((space, record)) = &needs.space {
-            let tail = match loaded.vectors.get(space).filter(|view| view.base <= lsn) {
-                Some(view) => Arc::clone(&view.tail),
-                None => {
-                    let tail = self.load_vectors(snapshot, needs.namespace, *space, record, lsn)?;
-                    let view = View::new(tail, lsn);
-                    let tail = Arc::clone(&view.tail);
-                    if newest {
-                        loaded.vectors.insert(*space, view);
-                    }
-                    tail
-                }
-            };
-            attached.vectors = Some(tail);
+            attached.vectors = Some(self.attach_vectors(loaded, &at, *space, record)?);
         }
         Ok(attached)
+    }
+
+    fn attach_text(&self, loaded: &mut Loaded, at: &Point<'_>) -> Result<Arc<RwLock<TextTail>>> {
+        let recipes = Recipes::read(&at.snapshot, at.namespace)?;
+        let right = loaded.recipes.searches_like(&recipes);
+        if let Some(view) = loaded.text.as_ref().filter(|view| right && view.base <= at.lsn) {
+            return Ok(Arc::clone(&view.tail));
+        }
+        let view = View::new(self.load_text(at, &recipes)?, at.lsn);
+        let tail = Arc::clone(&view.tail);
+        if at.newest {
+            loaded.text = Some(view);
+            loaded.recipes = recipes;
+            // They hold the lengths of the texts before.
+            loaded.sessions = None;
+        }
+        Ok(tail)
+    }
+
+    fn attach_sessions(
+        &self,
+        loaded: &mut Loaded,
+        at: &Point<'_>,
+        text: &RwLock<TextTail>,
+    ) -> Result<Arc<Sessions>> {
+        if let Some(sessions) = loaded.sessions.as_ref().filter(|_| at.newest) {
+            return Ok(Arc::clone(sessions));
+        }
+        let sessions = Arc::new(self.load_sessions(at, &read(text))?);
+        if at.newest {
+            loaded.sessions = Some(Arc::clone(&sessions));
+        }
+        Ok(sessions)
+    }
+
+    fn attach_vectors(
+        &self,
+        loaded: &mut Loaded,
+        at: &Point<'_>,
+        space: SpaceId,
+        record: &SpaceRecord,
+    ) -> Result<Arc<RwLock<VectorTail>>> {
+        if let Some(view) = loaded.vectors.get(&space).filter(|view| view.base <= at.lsn) {
+            return Ok(Arc::clone(&view.tail));
+        }
+        let view = View::new(self.load_vectors(at, space, record)?, at.lsn);
+        let tail = Arc::clone(&view.tail);
+        if at.newest {
+            loaded.vectors.insert(space, view);
+        }
+        Ok(tail)
     }
 
     /// Forgets the views of a namespace that was dropped.
@@ -333,45 +355,35 @@ impl Views {
             .sum()
     }
 
-    fn load_text(
-        &self,
-        snapshot: &impl ReadTxn,
-        namespace: NamespaceId,
-        recipes: &Recipes,
-        at: Lsn,
-    ) -> Result<TextTail> {
+    fn load_text(&self, at: &Point<'_>, recipes: &Recipes) -> Result<TextTail> {
+        let Point { snapshot, namespace, lsn, .. } = at;
         let mut tail = TextTail::new(self.analyzer());
         for label in recipes.text_labels(&self.names) {
-            for slot in labelled(snapshot, namespace, label)? {
+            for slot in labelled(snapshot, *namespace, label)? {
                 let slot = Slot(slot);
-                let Some(node) = snapshot.node(namespace, slot)? else { continue };
+                let Some(node) = snapshot.node(*namespace, slot)? else { continue };
                 if let Some(text) = recipes.searchable_text(&self.names, &node)? {
                     tail.upsert(slot, Lsn(0), &text);
                 }
             }
         }
-        tail.advance(at);
+        tail.advance(*lsn);
         Ok(tail)
     }
 
-    fn load_sessions(
-        &self,
-        snapshot: &impl ReadTxn,
-        namespace: NamespaceId,
-        text: &TextTail,
-        at: Lsn,
-    ) -> Result<Sessions> {
-        let recipes = Recipes::read(snapshot, namespace)?;
+    fn load_sessions(&self, at: &Point<'_>, text: &TextTail) -> Result<Sessions> {
+        let Point { snapshot, namespace, lsn, .. } = at;
+        let recipes = Recipes::read(snapshot, *namespace)?;
         let mut slots = RoaringBitmap::new();
         for label in recipes.asked_labels(&self.names) {
-            slots |= labelled(snapshot, namespace, label)?;
+            slots |= labelled(snapshot, *namespace, label)?;
         }
         let mut sessions = Sessions::new();
         for slot in slots {
             let slot = Slot(slot);
-            let Some(node) = snapshot.node(namespace, slot)? else { continue };
-            if let Some(message) = recipes.session_message(&self.names, &node)? {
-                let words = text.length(slot, at).unwrap_or(0);
+            let Some(node) = snapshot.node(*namespace, slot)? else { continue };
+            if let Some(message) = recipes.session_message(&self.names, snapshot, &node)? {
+                let words = text.length(slot, *lsn).unwrap_or(0);
                 sessions.upsert(slot, Message { words, ..message });
             }
         }
@@ -380,17 +392,15 @@ impl Views {
 
     fn load_vectors(
         &self,
-        snapshot: &impl ReadTxn,
-        namespace: NamespaceId,
+        at: &Point<'_>,
         space: SpaceId,
         record: &SpaceRecord,
-        at: Lsn,
     ) -> Result<VectorTail> {
         let dimension = record.dimension as usize;
         let mut tail = VectorTail::new(dimension, metric(record)?, self.kernels);
         let mut rows = NodeRows::default();
         let mut current = None;
-        snapshot.scan_embeddings(namespace, space, |slot, part, embedding| {
+        at.snapshot.scan_embeddings(at.namespace, space, |slot, part, embedding| {
             if let Some(previous) = current.filter(|previous| *previous != slot) {
                 rows.upsert_into(&mut tail, previous, Lsn(0));
             }
@@ -401,7 +411,7 @@ impl Views {
         if let Some(last) = current {
             rows.upsert_into(&mut tail, last, Lsn(0));
         }
-        tail.advance(at);
+        tail.advance(at.lsn);
         Ok(tail)
     }
 
@@ -449,7 +459,7 @@ impl Views {
             }
             let Some(sessions) = &mut loaded.sessions else { continue };
             let message = match &node {
-                Some(node) => loaded.recipes.session_message(&self.names, node)?,
+                Some(node) => loaded.recipes.session_message(&self.names, snapshot, node)?,
                 None => None,
             };
             match message {

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests
 
+mod common;
+
 use std::sync::Arc;
 
-use embedded_db_common::{Draft, Lsn, NamespaceId, Options, Result, Slot};
+use embedded_db_common::{Draft, Lsn, NamespaceId, Result, Slot};
 use embedded_db_indexing::graph::{Expiry, GraphWriter, NodeDraft};
 use embedded_db_indexing::hidden;
 use embedded_db_indexing::schema::Names;
@@ -19,14 +21,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let store = Store::open_in_memory(&Options::default()).unwrap();
-        let names = store
-            .write(|txn| {
-                let names = Names::create(txn)?;
-                txn.create_namespace("default")?;
-                Ok(names)
-            })
-            .unwrap();
+        let (store, names) = common::new_store();
         Self { store, names }
     }
 

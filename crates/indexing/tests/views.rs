@@ -8,14 +8,16 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests
 
+mod common;
+
 use std::sync::Arc;
 
-use embedded_db_common::{Draft, NamespaceId, Options, Result, Slot, Value};
+use embedded_db_common::{Draft, NamespaceId, Result, Slot, Value};
 use embedded_db_indexing::graph::{Changes, EmbeddingDraft, GraphWriter, NodeDraft};
 use embedded_db_indexing::schema::Names;
 use embedded_db_indexing::text::{Bm25, TextQuery};
 use embedded_db_indexing::{Attached, Needs, Pin, StoreRows, Views};
-use embedded_db_storage::{ReadTxn, Store};
+use embedded_db_storage::{ReadEmbeddings, ReadTxn, Store};
 use proptest::prelude::*;
 
 const WORDS: [&str; 6] = ["red", "lake", "dog", "wind", "fog", "tin"];
@@ -88,14 +90,7 @@ struct Told {
 
 impl Bench {
     fn new() -> Self {
-        let store = Store::open_in_memory(&Options::default()).unwrap();
-        let names = store
-            .write(|txn| {
-                let names = Names::create(txn)?;
-                txn.create_namespace("default")?;
-                Ok(names)
-            })
-            .unwrap();
+        let (store, names) = common::new_store();
         Self { store, names }
     }
 

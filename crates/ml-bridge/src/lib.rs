@@ -4,13 +4,13 @@
 //! interface). Whatever they raise becomes an error with its traceback; what they return is converted
 //! here and checked by the caller.
 
+pub mod forks;
 pub mod raised;
 
 use embedded_db_common::{Error, Result, shortened};
 use embedded_db_weaver::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
 use numpy::{PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyException, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -51,7 +51,7 @@ impl PythonModels {
         failed: impl FnOnce(Python<'_>, PyErr) -> Error,
         call: impl for<'py> FnOnce(&Bound<'py, PyAny>) -> PyResult<T>,
     ) -> Result<T> {
-        let outcome = Python::try_attach(|py| {
+        let outcome = forks::try_attach(|py| {
             call(self.functions.bind(py)).map_err(|error| failed(py, error))
         });
         outcome.unwrap_or_else(|| {
@@ -86,9 +86,7 @@ fn describe(py: Python<'_>, error: PyErr) -> Error {
 /// Any array-like as rows of 32-bit floats: the numbers, and how many stand in a row.
 fn rows(value: &Bound<'_, PyAny>) -> PyResult<(Vec<f32>, usize)> {
     let py = value.py();
-    let array = py
-        .import(intern!(py, "embedded_db.checks"))?
-        .call_method1(intern!(py, "float32"), (value,))?;
+    let array = py.import("embedded_db.checks")?.call_method1("float32", (value,))?;
     let array: PyReadonlyArrayDyn<'_, f32> = array.extract()?;
     if array.ndim() != 2 {
         return Err(PyValueError::new_err(format!(
@@ -102,7 +100,7 @@ fn rows(value: &Bound<'_, PyAny>) -> PyResult<(Vec<f32>, usize)> {
 impl Models for PythonModels {
     fn space(&self) -> Result<Option<ModelSpace>> {
         self.call_for_caller(|functions| {
-            let info = functions.call_method0(intern!(functions.py(), "embedding_info"))?;
+            let info = functions.call_method0("embedding_info")?;
             if info.is_none() {
                 return Ok(None);
             }
@@ -118,13 +116,13 @@ impl Models for PythonModels {
     }
 
     fn warm_up(&self) -> Result<()> {
-        self.call(|functions| functions.call_method0(intern!(functions.py(), "warm_up")).map(drop))
+        self.call(|functions| functions.call_method0("warm_up").map(drop))
     }
 
     fn embed(&self, texts: &[String]) -> Result<Vec<f32>> {
         self.call_for_caller(|functions| {
             let given = PyList::new(functions.py(), texts)?;
-            let vectors = functions.call_method1(intern!(functions.py(), "embed"), (given,))?;
+            let vectors = functions.call_method1("embed", (given,))?;
             let (numbers, dimension) = rows(&vectors)?;
             // The caller sees the numbers alone, which say nothing of the shape.
             if numbers.len() != texts.len() * dimension {
@@ -147,7 +145,7 @@ impl Models for PythonModels {
                 PyList::new(py, texts.iter().map(|text| text.vectors))?,
                 PyList::new(py, texts.iter().map(|text| text.entities))?,
             );
-            let answer = functions.call_method1(intern!(py, "enrich"), arguments)?;
+            let answer = functions.call_method1("enrich", arguments)?;
             let (vectors, owners, found): (Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyAny>) =
                 answer.extract()?;
             let wanted = texts.iter().any(|text| text.vectors);
@@ -174,9 +172,9 @@ impl Models for PythonModels {
                 py.None().into_bound(py)
             } else {
                 let flat = numpy::PyArray1::from_slice(py, vectors);
-                flat.call_method1(intern!(py, "reshape"), (messages.len(), dimension))?
+                flat.call_method1("reshape", (messages.len(), dimension))?
             };
-            functions.call_method1(intern!(py, "summarize"), (messages, vectors))?.extract()
+            functions.call_method1("summarize", (messages, vectors))?.extract()
         })
     }
 }

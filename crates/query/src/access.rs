@@ -172,7 +172,9 @@ impl<'a, T: ReadTxn> Indexes<'a, T> {
             }
             _ => match lookup.places() {
                 Some(places) => self.in_columns(&lookup, &covering, &places, (within, enough))?,
-                None => self.in_postings(&lookup, &covering, within.map_or(u64::MAX, nodes))?,
+                None => {
+                    self.in_postings(&lookup, &covering, within.map_or(u64::MAX, containers_worth))?
+                }
             },
         };
         Ok(found.map_or(Err(NotIndexed::TooMuch), |(slots, access)| {
@@ -268,7 +270,7 @@ impl<'a, T: ReadTxn> Indexes<'a, T> {
 type Found = (RoaringBitmap, &'static str);
 
 /// Containers of an index that cost as much as reading the nodes that are left.
-pub(crate) fn nodes(left: &RoaringBitmap) -> u64 {
+pub(crate) fn containers_worth(left: &RoaringBitmap) -> u64 {
     left.len().saturating_mul(8).saturating_add(1024)
 }
 

@@ -75,25 +75,32 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
     ) -> Result<Option<RoaringBitmap>> {
         // Those that are left out are counted among the first, too.
         let hidden = self.txn.hidden(self.namespace).map(|hidden| &hidden.nodes);
-        let left_out = but.into_iter().chain(hidden).map(RoaringBitmap::len).sum::<u64>();
-        let first = enough.map(|enough| enough as u64 + left_out);
-        let (mut restricted, residual) = self.restricted(first)?;
-        if let Some(but) = but {
+        let left_out = || but.into_iter().chain(hidden);
+        let many = left_out().map(RoaringBitmap::len).sum::<u64>();
+        let (mut restricted, residual) =
+            self.restricted(enough.map(|enough| enough as u64 + many))?;
+        for slots in left_out() {
             let all = restricted.map_or_else(|| self.everything(), Ok)?;
-            restricted = Some(all - but);
-        }
-        if let Some(hidden) = hidden {
-            let all = restricted.map_or_else(|| self.everything(), Ok)?;
-            restricted = Some(all - hidden);
+            restricted = Some(all - slots);
         }
         if residual.is_empty() {
             return Ok(restricted);
         }
-        let since = Instant::now();
         let all = restricted.map_or_else(|| self.everything(), Ok)?;
+        self.read(&all, &residual, enough).map(Some)
+    }
+
+    /// The nodes whose records fulfil conditions; with `enough`, the first so many.
+    fn read(
+        &mut self,
+        all: &RoaringBitmap,
+        residual: &[Residual],
+        enough: Option<usize>,
+    ) -> Result<RoaringBitmap> {
+        let since = Instant::now();
         let enough = enough.unwrap_or(usize::MAX) as u64;
         let (mut kept, mut read) = (RoaringBitmap::new(), 0_u64);
-        for slot in &all {
+        for slot in all {
             if kept.len() >= enough {
                 break;
             }
@@ -101,7 +108,7 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
             let Some(node) = self.txn.node(self.namespace, Slot(slot))? else { continue };
             read += 1;
             let mut matches = true;
-            for condition in &residual {
+            for condition in residual {
                 matches = matches && condition.compiled.matches(&node)?;
             }
             if matches {
@@ -111,7 +118,7 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
         let names: Vec<&str> = residual.iter().map(|condition| &*condition.detail).collect();
         let detail = format!("{}: read from {read} nodes", names.join(", "));
         self.narrowed(("filter", "scan"), detail, all.len(), kept.len(), since);
-        Ok(Some(kept))
+        Ok(kept)
     }
 
     /// Those of the nodes `found` that may be among the first `wanted` in an order, if indexes tell.

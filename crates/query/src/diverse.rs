@@ -4,9 +4,10 @@
 //! the one with the greatest `(1 − d) · relevance − d · (greatest cosine to a chosen one)`, relevance
 //! being its score scaled to 0…1 over the pool.
 
-use embedded_db_common::{Result, SpaceId};
+use embedded_db_common::Result;
+use embedded_db_indexing::StoreRows;
 use embedded_db_indexing::vector::direction;
-use embedded_db_storage::ReadTxn;
+use embedded_db_storage::ReadEmbeddings;
 
 use crate::converged::Hit;
 use crate::fuse::MinMax;
@@ -46,7 +47,7 @@ pub(crate) fn diversify(
 }
 
 fn unit_vector(context: &Context<'_>, hit: &Hit) -> Result<Option<Vec<f32>>> {
-    let space = context.space.unwrap_or(SpaceId(0));
-    let parts = context.snapshot.embeddings_of(context.namespace, space, hit.slot)?;
+    let StoreRows { snapshot, namespace, space } = context.rows();
+    let parts = snapshot.embeddings_of(namespace, space, hit.slot)?;
     Ok(direction(parts.iter().map(|(_, embedding)| embedding.values())))
 }

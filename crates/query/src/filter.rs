@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 
 use embedded_db_common::record::Properties;
-use embedded_db_common::{Result, Symbol, Value, ValueRef};
+use embedded_db_common::{Result, Symbol, Value};
+use embedded_db_indexing::properties::value_at;
 use embedded_db_storage::{EdgeRecord, NodeRecord, ReadTxn};
 
 use crate::converged::{Filter, Operator};
@@ -127,8 +128,10 @@ pub(crate) enum Field {
     Property {
         /// The whole name as one property.
         whole: Option<Symbol>,
-        /// The first part of a dotted path, and the rest.
-        path: Option<(Option<Symbol>, Vec<String>)>,
+        /// The first part of a dotted path…
+        first: Option<Symbol>,
+        /// …and the rest.
+        rest: Vec<String>,
     },
 }
 
@@ -190,36 +193,26 @@ impl Field {
         if let Some((_, own)) = R::OWN.iter().find(|(name, _)| *name == property) {
             return Ok(Self::Own(*own));
         }
-        let path = match property.split_once('.') {
+        let whole = txn.symbol(property)?;
+        let (first, rest) = match property.split_once('.') {
             Some((first, rest)) => {
-                Some((txn.symbol(first)?, rest.split('.').map(str::to_owned).collect()))
+                (txn.symbol(first)?, rest.split('.').map(str::to_owned).collect())
             }
-            None => None,
+            None => (None, Vec::new()),
         };
-        Ok(Self::Property { whole: txn.symbol(property)?, path })
+        Ok(Self::Property { whole, first, rest })
     }
 
-    /// The value on a record; a property whose name holds the dots goes before a path.
+    /// The value on a record.
     pub(crate) fn value(&self, record: &impl Fields) -> Result<Option<Value>> {
-        let properties = record.properties();
-        Ok(match self {
-            Self::Own(own) => record.own(*own),
-            Self::Property { whole, path } => {
-                if let Some(symbol) = whole
-                    && let Some(value) = properties.get(*symbol)?
-                {
-                    return Ok(Some(value.to_value()?));
-                }
-                let Some((Some(first), rest)) = path else { return Ok(None) };
-                let Some(mut value) = properties.get(*first)? else { return Ok(None) };
-                for name in rest {
-                    let ValueRef::Map(map) = value else { return Ok(None) };
-                    let Some(inner) = map.get(name)? else { return Ok(None) };
-                    value = inner;
-                }
-                Some(value.to_value()?)
+        match self {
+            Self::Own(own) => Ok(record.own(*own)),
+            Self::Property { whole, first, rest } => {
+                let rest = rest.iter().map(String::as_str);
+                let value = value_at(record.properties(), *whole, *first, rest)?;
+                Ok(value.map(|value| value.to_value()).transpose()?)
             }
-        })
+        }
     }
 }
 

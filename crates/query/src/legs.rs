@@ -2,7 +2,7 @@
 
 use std::sync::RwLockReadGuard;
 
-use embedded_db_common::{Lsn, Result, Slot, SpaceId};
+use embedded_db_common::{Lsn, Result, Slot};
 use embedded_db_indexing::StoreRows;
 use embedded_db_indexing::text::{Bm25, TextQuery, TextScorer, TextTail};
 use embedded_db_indexing::vector::VectorTail;
@@ -39,11 +39,7 @@ impl<'a> Legs<'a> {
             let tail: &VectorTail = tail;
             (tail, leg.vector.as_slice())
         });
-        let rows = StoreRows {
-            snapshot: context.snapshot,
-            namespace: context.namespace,
-            space: context.space.unwrap_or(SpaceId(0)),
-        };
+        let rows = context.rows();
         Self { text, vectors, rows, at: context.lsn, guard }
     }
 

@@ -9,7 +9,7 @@ use embedded_db_indexing::properties::first_texts;
 use embedded_db_storage::{IndexId, NodeRecord, ReadTxn};
 use roaring::RoaringBitmap;
 
-use crate::access::nodes;
+use crate::access::containers_worth;
 use crate::converged::OrderBy;
 use crate::filter::Field;
 use crate::guard::Guard;
@@ -86,7 +86,7 @@ impl<T: ReadTxn> Narrow<'_, T> {
     }
 
     fn texts(&self, wanted: u64, descending: bool) -> Result<Option<RoaringBitmap>> {
-        let (mut out, most) = (RoaringBitmap::new(), nodes(self.all));
+        let (mut out, most) = (RoaringBitmap::new(), containers_worth(self.all));
         for index in self.indexes {
             let wanted = (wanted, descending);
             match first_texts(self.txn, self.namespace, *index, self.all, wanted, most)? {

@@ -12,8 +12,8 @@ use std::sync::PoisonError;
 use std::time::Instant;
 
 use embedded_db_common::{Lsn, NamespaceId, Result, Slot, SpaceId, ValueRef};
-use embedded_db_indexing::Attached;
 use embedded_db_indexing::schema::Names;
+use embedded_db_indexing::{Attached, StoreRows};
 use embedded_db_storage::{ReadTxn, Snapshot};
 use roaring::RoaringBitmap;
 
@@ -49,6 +49,14 @@ pub struct Context<'a> {
     pub pending: RoaringBitmap,
     /// The time that ages are counted from; microseconds since 1970 UTC.
     pub now: i64,
+}
+
+impl Context<'_> {
+    /// The vectors of its space.
+    pub(crate) fn rows(&self) -> StoreRows<'_> {
+        let space = self.space.unwrap_or(SpaceId(0));
+        StoreRows { snapshot: self.snapshot, namespace: self.namespace, space }
+    }
 }
 
 /// Answers a query; `given` are the results of earlier pages.

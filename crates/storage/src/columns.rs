@@ -8,7 +8,7 @@ use embedded_db_common::record::{Cursor, Damaged, Read};
 use embedded_db_common::{NamespaceId, Result, Slot, ValueRef};
 
 use crate::indexes::{kind, number_order};
-use crate::keys::{Key, Table};
+use crate::keys::{self, Key, Table};
 use crate::postings::IndexId;
 use crate::read::ReadTxn;
 
@@ -165,7 +165,9 @@ impl CellRange {
             };
             // Where NaNs of either sign lie, there is no order.
             let all = match tag {
-                tag::FLOAT => (ordered_float(f64::NEG_INFINITY), ordered_float(f64::INFINITY)),
+                tag::FLOAT => {
+                    (number_order::float(f64::NEG_INFINITY).0, number_order::float(f64::INFINITY).0)
+                }
                 _ => (0, u64::MAX),
             };
             let first = first_where(all, |ordered| place(ordered) >= from);
@@ -227,11 +229,6 @@ fn nans(types: &[u8], values: &[[u8; VALUE]]) -> u64 {
     out
 }
 
-fn ordered_float(value: f64) -> u64 {
-    let bits = value.to_bits();
-    if bits & SIGN == 0 { bits ^ SIGN } else { !bits }
-}
-
 /// The first number of a range for which something holds that then holds for all behind it; one more
 /// than the last if for none.
 fn first_where((low, high): (u64, u64), holds: impl Fn(u64) -> bool) -> u128 {
@@ -257,8 +254,7 @@ pub struct Cells<'a> {
 
 impl<'a> Cells<'a> {
     pub(crate) fn parse(key: &[u8], payload: &'a [u8]) -> Read<Self> {
-        let row = key.last_chunk::<4>().ok_or(Damaged("has a short key"))?;
-        let base = u32::from_be_bytes(*row)
+        let base = keys::last_u32(key)?
             .checked_mul(COLUMN_SLOTS)
             .ok_or(Damaged("has a row out of range"))?;
         let mut cursor = Cursor::new(payload);
@@ -397,28 +393,11 @@ pub fn column_rows(
     backwards: bool,
     mut visit: impl FnMut(Cells<'_>) -> Result<bool>,
 ) -> Result<()> {
-    let prefix = column_key(namespace, index);
-    let table = txn.generation().table(Table::Columns);
-    let failed = |error| txn.generation().lmdb_error(error);
-    // Whether there is more to see.
-    let mut see = |row| {
-        let (key, payload) = txn.row(Table::Columns, row)?;
+    let from = column_key(namespace, index);
+    let end = column_key(namespace, IndexId(index.0 + 1));
+    txn.rows_between(Table::Columns, (&from, &end), backwards, |key, payload| {
         visit(txn.located(Table::Columns, key, Cells::parse(key, payload))?)
-    };
-    if backwards {
-        for row in table.rev_prefix_iter(txn.raw(), &prefix).map_err(failed)? {
-            if !see(row)? {
-                break;
-            }
-        }
-    } else {
-        for row in table.prefix_iter(txn.raw(), &prefix).map_err(failed)? {
-            if !see(row)? {
-                break;
-            }
-        }
-    }
-    Ok(())
+    })
 }
 
 #[cfg(test)]

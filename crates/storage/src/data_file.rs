@@ -42,7 +42,7 @@ impl DataFile {
         let mut file = options.read(true).write(!read_only).open(&path).map_err(failed)?;
         let opened = file.metadata().map_err(failed)?;
         let meta = newest_meta(&mut file).map_err(failed)?;
-        let page_size = meta.map_or(platform::page_size() as u64, |meta| meta.page_size);
+        let page_size = meta.map_or(platform::page_size() as u64, |meta| meta.page_size as u64);
         let (whole_to, looked_at) = Default::default();
         Ok(Self { path, file, opened, page_size, whole_to, looked_at, since: Instant::now() })
     }
@@ -99,6 +99,29 @@ impl DataFile {
     }
 }
 
+/// The error of a write by LMDB that failed: it reports a short write as an input/output error, though
+/// nothing but room was missing.
+pub(crate) fn write_failed(path: &Path, error: Error) -> Error {
+    match error {
+        Error::StorageError { .. } => match why_full(path) {
+            Some(detail) => Error::StorageFull { path: path.to_owned(), detail },
+            None => error,
+        },
+        other => other,
+    }
+}
+
+/// Why a file has less room to grow than a small commit needs, if it has.
+fn why_full(path: &Path) -> Option<String> {
+    const SMALL: u64 = 1 << 20;
+    if platform::free_space(path).is_some_and(|free| free < SMALL) {
+        return Some("the file system is full; free some space".into());
+    }
+    let length = fs::metadata(path).ok()?.len();
+    let limit = platform::file_size_limit().filter(|limit| *limit < length + SMALL);
+    limit.map(|limit| format!("no file may grow beyond {limit} bytes; raise the limit (ulimit -f)"))
+}
+
 /// Refuses a file that stays shorter than it must be; `look` says how long it is and must be.
 fn require(path: &Path, look: impl Fn() -> Result<(u64, u64)>) -> Result<()> {
     let mut since = None;
@@ -127,7 +150,10 @@ fn too_short(path: &Path, length: u64, needed: u64) -> Error {
 
 /// A database that was published has its data file: an empty one must never take its place.
 pub(crate) fn require_data(path: &Path) -> Result<()> {
-    let size = fs::metadata(path).map_or(0, |m| m.len());
+    let size = match fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        told => told.map_err(|e| io_error(path, "check the length", &e))?.len(),
+    };
     if size >= 2 * MIN_PAGE {
         return Ok(());
     }
@@ -143,7 +169,7 @@ pub(crate) fn require_whole(path: &Path) -> Result<()> {
     let failed = |e: std::io::Error| io_error(path, "check the length", &e);
     require(path, || {
         let mut file = fs::File::open(path).map_err(failed)?;
-        let needed = newest_meta(&mut file).map_err(failed)?.map_or(0, Meta::length);
+        let needed = newest_meta(&mut file).map_err(failed)?.map_or(0, |meta| meta.length());
         Ok((file.metadata().map_err(failed)?.len(), needed))
     })
 }

@@ -27,10 +27,10 @@ impl Current {
     /// A directory that holds something else is left alone.
     pub(crate) fn check_directory(path: &Path) -> Result<()> {
         check_place(path)?;
-        if !path.exists() {
-            return Ok(());
-        }
-        let entries = fs::read_dir(path).map_err(|e| io_error(path, "read the directory", &e))?;
+        let entries = match fs::read_dir(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|e| io_error(path, "read the directory", &e))?,
+        };
         let mut foreign = None;
         for entry in entries {
             let name = entry.map_err(|e| io_error(path, "read the directory", &e))?.file_name();
@@ -104,7 +104,9 @@ impl Current {
     }
 
     pub(crate) fn read_or_create(path: &Path) -> Result<Self> {
-        let current = if path.join(FILE).exists() {
+        let file = path.join(FILE);
+        // One that cannot be looked at is not taken for one that is missing.
+        let current = if file.try_exists().map_err(|e| io_error(&file, "read", &e))? {
             Self::read(path)?
         } else {
             let current = Self::first();
@@ -253,20 +255,17 @@ fn generation_of(name: &str) -> Option<u64> {
 
 /// What is no directory cannot become a database.
 fn check_place(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    if path.exists() {
-        return Err(Error::InvalidInput(format!(
+    match (fs::metadata(path), fs::read_link(path)) {
+        (Ok(found), _) if found.is_dir() => Ok(()),
+        (Ok(_), _) => Err(Error::InvalidInput(format!(
             "{path:?} is a file; a database is a directory: choose another path"
-        )));
-    }
-    match fs::read_link(path) {
-        Ok(target) => Err(Error::InvalidInput(format!(
+        ))),
+        (Err(_), Ok(target)) => Err(Error::InvalidInput(format!(
             "{path:?} is a symbolic link to {target:?}, which leads nowhere; make what it leads to, \
              or choose another path"
         ))),
-        Err(_) => Ok(()),
+        // There is nothing, or whoever goes on meets the reason.
+        (Err(_), Err(_)) => Ok(()),
     }
 }
 

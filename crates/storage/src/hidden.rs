@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use embedded_db_common::{NamespaceId, Result, Slot, Symbol};
-use heed::RoTxn;
 use roaring::RoaringBitmap;
 
 use crate::adjacency::Neighbor;
 use crate::keys::Direction;
 use crate::read::ReadTxn;
-use crate::records::{DatabaseCounters, NamespaceCounters};
+use crate::records::{DatabaseCounters, EdgeRecord, NamespaceCounters};
+use crate::rows::Rows;
 use crate::store::{Generation, Store};
 
 /// The nodes of a namespace that reads do not see: as if they had been deleted.
@@ -30,18 +30,21 @@ impl Hidden {
         self.nodes.contains(node.0)
     }
 
-    /// What is seen at the end of an edge of a node.
-    pub(crate) fn beyond(
-        &self,
-        node: Slot,
-        direction: Direction,
-        edge_type: Symbol,
+    /// Whether an end of an edge is among them.
+    pub(crate) fn has_end(&self, edge: &EdgeRecord<'_>) -> bool {
+        self.has(edge.source) || self.has(edge.target)
+    }
+
+    /// What is seen at the end of an edge of a node, where some nodes may be hidden.
+    pub(crate) fn seen(
+        hidden: Option<&Self>,
+        (node, direction, edge_type): (Slot, Direction, Symbol),
         neighbor: Neighbor,
     ) -> Option<Neighbor> {
-        if !self.has(neighbor.node) {
+        let Some(hidden) = hidden.filter(|hidden| hidden.has(neighbor.node)) else {
             return Some(neighbor);
-        }
-        let bridge = self.bridges.get(&(node, direction)).filter(|_| edge_type == self.chain);
+        };
+        let bridge = hidden.bridges.get(&(node, direction)).filter(|_| edge_type == hidden.chain);
         bridge.map(|node| Neighbor { node: *node, edge: neighbor.edge })
     }
 }
@@ -73,8 +76,8 @@ impl<T: ReadTxn> ReadTxn for Visible<'_, T> {
         self.txn.generation()
     }
 
-    fn raw(&self) -> &RoTxn<'_> {
-        self.txn.raw()
+    fn rows(&self) -> Rows<'_> {
+        self.txn.rows()
     }
 
     fn hidden(&self, namespace: NamespaceId) -> Option<&Hidden> {

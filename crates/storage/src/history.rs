@@ -28,10 +28,7 @@ pub trait ReadHistory: ReadTxn + Sized {
         if times.recorded_at <= at {
             return Ok(times.believed_at(at).then_some(newest));
         }
-        let history = self.generation().table(Table::History);
-        let found =
-            history.get_lower_than_or_equal_to(self.raw(), &keys::version(namespace, edge, at));
-        match found.map_err(|error| self.generation().lmdb_error(error))? {
+        match self.rows().at_or_before(Table::History, &keys::version(namespace, edge, at))? {
             Some((key, sealed)) if key.starts_with(&keys::versions(namespace, edge)) => {
                 let payload = self.opened(Table::History, key, sealed)?;
                 let times = self.located(Table::History, key, EdgeRecord::parse(payload))?.times;

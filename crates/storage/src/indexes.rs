@@ -1,14 +1,12 @@
 //! Indexes made on demand: the key bytes of values of every type, in their order, and how an index is
 //! defined and walked.
 
-use std::ops::Bound;
-
 use embedded_db_common::record::{Cursor, Damaged, Read, put_bytes, put_varint};
 use embedded_db_common::{NamespaceId, Result, Slot, Symbol, Value, ValueRef};
 
-use crate::keys::{Key, Table};
+use crate::keys::{self, Key, Table};
 use crate::postings::{self, Container, IndexId, TEXT_PREFIX};
-use crate::read::{ReadTxn, meta};
+use crate::read::{ReadPostings, ReadTxn, meta};
 
 /// Types as the first byte of a value, in the order of values. Lists and dicts have none.
 pub(crate) mod kind {
@@ -252,8 +250,7 @@ pub fn index_definitions(
     let mut out = Vec::new();
     for row in txn.prefix(Table::Meta, &Key::new(namespace).u8(meta::INDEX))? {
         let (key, payload) = row?;
-        let index = key.last_chunk::<4>().ok_or(Damaged("has a short key"));
-        let index = IndexId(u32::from_be_bytes(*txn.located(Table::Meta, key, index)?));
+        let index = IndexId(txn.located(Table::Meta, key, keys::last_u32(key))?);
         out.push((index, txn.located(Table::Meta, key, IndexRecord::parse(payload))?));
     }
     Ok(out)
@@ -282,33 +279,11 @@ pub fn containers_between(
 ) -> Result<()> {
     let (from, end) =
         (postings::value_key(namespace, index, from), postings::value_key(namespace, index, end));
-    if from.as_slice() >= end.as_slice() {
-        return Ok(());
-    }
-    let range = (Bound::Included(from.as_slice()), Bound::Excluded(end.as_slice()));
-    let table = txn.generation().table(Table::Postings);
-    let failed = |error| txn.generation().lmdb_error(error);
-    // Whether there is more to see.
-    let mut see = |row| -> Result<bool> {
-        let (key, payload) = txn.row(Table::Postings, row)?;
+    txn.rows_between(Table::Postings, (&from, &end), backwards, |key, payload| {
         let container = txn.located(Table::Postings, key, Container::parse(key, payload))?;
         let value = key.get(8..key.len() - 4).ok_or(Damaged("has a short key"));
         Ok(visit(txn.located(Table::Postings, key, value)?, container))
-    };
-    if backwards {
-        for row in table.rev_range(txn.raw(), &range).map_err(failed)? {
-            if !see(row)? {
-                break;
-            }
-        }
-    } else {
-        for row in table.range(txn.raw(), &range).map_err(failed)? {
-            if !see(row)? {
-                break;
-            }
-        }
-    }
-    Ok(())
+    })
 }
 
 /// Calls `visit` with the slots of a value from `first` on, ascending, until it returns false.
@@ -320,22 +295,9 @@ pub fn slots_from(
     first: Slot,
     mut visit: impl FnMut(Slot) -> bool,
 ) -> Result<()> {
-    let prefix = postings::value_key(namespace, index, value);
-    let start = postings::container_key(namespace, index, value, first);
-    for row in txn.prefix_from(Table::Postings, prefix, &start)? {
-        let (key, payload) = row?;
-        // A longer key belongs to another value that begins alike.
-        if key.len() != prefix.len() + 4 {
-            continue;
-        }
-        let container = txn.located(Table::Postings, key, Container::parse(key, payload))?;
-        for slot in container.slots().filter(|slot| *slot >= first.0) {
-            if !visit(Slot(slot)) {
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
+    txn.containers_from(namespace, index, value, first, |container| {
+        container.slots().filter(|slot| *slot >= first.0).all(|slot| visit(Slot(slot)))
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Keys of every table. Each begins with its namespace, big endian, so that a namespace lies
 //! together and byte order is numeric order.
 
+use embedded_db_common::record::{Damaged, Read};
 use embedded_db_common::{Lsn, NamespaceId, Slot, SpaceId, Symbol};
 
 /// The tables of the store. The number takes part in every checksum: it never changes.
@@ -205,6 +206,19 @@ impl std::ops::Deref for Key {
     fn deref(&self) -> &[u8] {
         self.as_slice()
     }
+}
+
+/// The number at a place of a key.
+#[inline]
+pub(crate) fn u32_at(key: &[u8], at: usize) -> Read<u32> {
+    let bytes = key.get(at..).and_then(|rest| rest.first_chunk::<4>());
+    bytes.map(|bytes| u32::from_be_bytes(*bytes)).ok_or(Damaged("has a short key"))
+}
+
+/// The number at the end of a key.
+#[inline]
+pub(crate) fn last_u32(key: &[u8]) -> Read<u32> {
+    u32_at(key, key.len().saturating_sub(4))
 }
 
 /// `ids`: namespace, kind, id.

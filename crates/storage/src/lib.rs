@@ -1,7 +1,7 @@
 //! The store: LMDB tables, grouped writers, snapshots and locks. The only crate that touches files.
 //!
 //! * [`Store`] opens a directory; [`Store::read`] gives a [`Snapshot`], [`Store::write`] runs a job
-//!   in a [`WriteTxn`]. Both are read through [`ReadTxn`].
+//!   in a [`WriteTxn`]. Both are read through [`ReadTxn`], and the traits beside it for one aspect each.
 //! * Every value is sealed with a checksum over its table, key and bytes, checked on each read.
 //! * Every change of a node, edge or embedding gets an LSN and a row in the change table, in the
 //!   same transaction.
@@ -24,6 +24,7 @@ mod read;
 mod recipes;
 mod records;
 mod renewal;
+mod rows;
 mod store;
 mod touched;
 mod tx;
@@ -44,13 +45,14 @@ pub use keys::{Direction, Kind};
 pub use new_file::Progress;
 pub use platform::{fork_generation, real_path, unforked, watch_forks};
 pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX};
-pub use read::{ReadTxn, Resolved};
+pub use read::{ReadEmbeddings, ReadExpiries, ReadPostings, ReadTxn, ReadWork, Resolved};
 pub use recipes::{RecipeRecord, recipes};
 pub use records::{
     ChangeOp, ChangeRecord, DatabaseCounters, EdgeFields, EdgeRecord, EdgeTimes, EmbeddingRecord,
     NamespaceCounters, NodeRecord, NodeTimes, SpaceRecord, WorkRecord, WorkState,
 };
 pub use renewal::Renewed;
+pub use rows::Rows;
 pub use store::{Generation, IN_MEMORY, Sight, Snapshot, State, Store, Symbols, row_counts};
 pub use tx::WriteTxn;
 pub use writer::panic_text;

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use embedded_db_common::record;
-use embedded_db_common::{Error, Result};
+use embedded_db_common::{Error, Options, Result};
 use heed::{PutFlags, RwTxn};
 
 use crate::data_file;
 use crate::keys::Table;
+use crate::pages::{PageFile, Use};
 use crate::platform::{self, write_error};
 use crate::read::ReadTxn;
 use crate::store::{Environment, Tables, map_lmdb, open_new};
@@ -26,6 +27,8 @@ pub(crate) struct NewFile {
     env: Environment,
     tables: Tables,
     path: PathBuf,
+    /// Keeps the sums of its pages, where there are any.
+    pages: Option<PageFile>,
 }
 
 impl NewFile {
@@ -34,7 +37,20 @@ impl NewFile {
         // Rows that come out of order fill half a page.
         let room = usize::try_from(like).unwrap_or(usize::MAX).saturating_mul(4);
         let (env, tables) = open_new(directory, room.max(64 << 20))?;
-        Ok(Self { env, tables, path: directory.join("data.mdb") })
+        Ok(Self { env, tables, path: directory.join("data.mdb"), pages: None })
+    }
+
+    /// The same for a generation of a database, with the sums of its pages: opening it takes no longer
+    /// than opening any other.
+    pub(crate) fn create_generation(
+        database: &Path,
+        directory: &Path,
+        like: u64,
+        options: &Options,
+    ) -> Result<Self> {
+        let mut file = Self::create(directory, like)?;
+        file.pages = PageFile::open(database, directory, Use::Writing, options)?;
+        Ok(file)
     }
 
     /// Begins to write rows; what was not ended with [`Rows::end`] is not there.
@@ -50,9 +66,12 @@ impl NewFile {
     /// Puts it onto the disk and closes it; its length.
     pub(crate) fn finish(self) -> Result<u64> {
         self.sync()?;
-        let Self { env, path, tables: _ } = self;
+        let Self { env, path, pages, tables: _ } = self;
         drop(env);
         data_file::complete(&path)?;
+        if let Some(pages) = pages {
+            pages.end_use()?;
+        }
         let directory = path.parent().unwrap_or(Path::new("."));
         platform::sync_file(&path)
             .and_then(|length| platform::sync_directory(directory).map(|()| length))
@@ -60,7 +79,7 @@ impl NewFile {
     }
 
     fn failed(&self, error: heed::Error) -> Error {
-        map_lmdb(&self.path, error)
+        data_file::write_failed(&self.path, map_lmdb(&self.path, error))
     }
 }
 
@@ -136,8 +155,14 @@ impl<'f> Rows<'f> {
 
     fn commit(&mut self) -> Result<()> {
         self.bytes = 0;
-        let Some(txn) = self.txn.take() else { return Ok(()) };
-        txn.commit().map_err(|error| self.file.failed(error))
+        let (file, Some(txn)) = (self.file, self.txn.take()) else { return Ok(()) };
+        let commit = || txn.commit().map_err(|error| file.failed(error));
+        let Some(pages) = &file.pages else { return commit() };
+        let before = pages.newest()?;
+        pages.prepare(&before)?;
+        commit()?;
+        data_file::complete(&file.path)?;
+        pages.cover(&before).map(drop)
     }
 
     /// All rows are there.
@@ -156,9 +181,8 @@ pub(crate) fn copy_all(
     progress(done, total)?;
     let mut rows = file.rows();
     for table in Table::ALL {
-        let from = txn.generation().table(table).iter(txn.raw());
-        for row in from.map_err(|error| txn.generation().lmdb_error(error))? {
-            let (key, sealed) = row.map_err(|error| txn.generation().lmdb_error(error))?;
+        for row in txn.rows().between(table, &[], None)? {
+            let (key, sealed) = row?;
             txn.located(table, key, record::open(table as u8, key, sealed))?;
             rows.append(table, key, sealed)?;
             done += 1;

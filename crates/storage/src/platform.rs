@@ -334,6 +334,58 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     write().map_err(|e| write_error(path, "write", &e))
 }
 
+/// What tells an open file, as this boot of the machine has mounted it, from every copy and from itself
+/// after a power cut: while it is the same, what was written can still be read. `None` where the
+/// system does not say.
+pub(crate) fn mounted_file(file: &File) -> Option<[u64; 5]> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd;
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let boot = u128::from_str_radix(&boot.trim().replace('-', ""), 16).ok()?;
+        // Numbers of mounts are used again, but for this one, which Linux has since 6.8.
+        let wanted = libc::STATX_INO | libc::STATX_MNT_ID_UNIQUE;
+        let mut told = std::mem::MaybeUninit::<libc::statx>::zeroed();
+        // SAFETY: the descriptor is open, the empty path ends with a NUL, all of the struct was set to
+        // zeros, of which it may consist.
+        #[allow(unsafe_code)]
+        let told = unsafe {
+            let (file, empty) = (file.as_raw_fd(), c"".as_ptr());
+            if libc::statx(file, empty, libc::AT_EMPTY_PATH, wanted, told.as_mut_ptr()) != 0 {
+                return None;
+            }
+            told.assume_init()
+        };
+        let device = u64::from(told.stx_dev_major) << 32 | u64::from(told.stx_dev_minor);
+        (told.stx_mask & wanted == wanted).then_some([
+            (boot >> 64) as u64,
+            boot as u64,
+            told.stx_mnt_id,
+            device,
+            told.stx_ino,
+        ])
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _no_such_number = file;
+        None
+    }
+}
+
+/// Writes all of `bytes` at a place in a file.
+pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+    }
+    #[cfg(not(unix))]
+    {
+        let mut file = file;
+        file.seek(std::io::SeekFrom::Start(offset))?;
+        file.write_all(bytes)
+    }
+}
+
 /// One form for all ways to write a path, as far as it exists.
 pub fn real_path(path: &Path) -> PathBuf {
     let Ok(absolute) = std::path::absolute(path) else { return path.to_owned() };
@@ -448,6 +500,26 @@ pub(crate) fn sync_file(path: &Path) -> std::io::Result<u64> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     file.sync_all()?;
     Ok(file.metadata()?.len())
+}
+
+/// The length beyond which this process may let no file grow, where there is such a limit.
+pub(crate) fn file_size_limit() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        let mut limit = std::mem::MaybeUninit::<libc::rlimit>::uninit();
+        // SAFETY: the struct is only read after the call has filled it.
+        #[allow(unsafe_code)]
+        let limit = unsafe {
+            if libc::getrlimit(libc::RLIMIT_FSIZE, limit.as_mut_ptr()) != 0 {
+                return None;
+            }
+            limit.assume_init()
+        };
+        #[allow(clippy::unnecessary_cast)]
+        return (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as u64);
+    }
+    #[cfg(not(unix))]
+    None
 }
 
 /// Makes new and renamed entries of a directory durable.

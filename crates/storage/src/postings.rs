@@ -6,7 +6,7 @@
 use embedded_db_common::record::{Damaged, Read};
 use embedded_db_common::{NamespaceId, Slot};
 
-use crate::keys::Key;
+use crate::keys::{self, Key};
 
 /// Slots covered by one container.
 pub const CONTAINER_SLOTS: u32 = 1 << SHIFT;
@@ -69,8 +69,7 @@ pub struct Container<'a> {
 
 impl<'a> Container<'a> {
     pub(crate) fn parse(key: &[u8], payload: &'a [u8]) -> Read<Self> {
-        let chunk = key.last_chunk::<4>().ok_or(Damaged("has a short key"))?;
-        let base = u32::from_be_bytes(*chunk)
+        let base = keys::last_u32(key)?
             .checked_mul(CONTAINER_SLOTS)
             .ok_or(Damaged("has a container out of range"))?;
         match payload.split_first() {

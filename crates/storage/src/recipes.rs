@@ -4,7 +4,7 @@
 use embedded_db_common::record::{Cursor, Damaged, Read, put_varint};
 use embedded_db_common::{NamespaceId, Result, Slot, Symbol};
 
-use crate::keys::{Key, Table};
+use crate::keys::{self, Key, Table};
 use crate::read::{ReadTxn, meta};
 use crate::tx::WriteTxn;
 
@@ -20,16 +20,14 @@ pub struct RecipeRecord {
 }
 
 impl RecipeRecord {
+    const VERSION: u8 = 1;
+    /// Behind all slots.
+    pub const DONE: Slot = Slot(u32::MAX);
+
     /// Whether texts are searched by words, or embedded.
     pub fn has_texts(&self) -> bool {
         !self.text.is_empty() || !self.embed.is_empty()
     }
-}
-
-impl RecipeRecord {
-    const VERSION: u8 = 1;
-    /// Behind all slots.
-    pub const DONE: Slot = Slot(u32::MAX);
 
     fn encode(&self) -> Vec<u8> {
         let mut out = vec![Self::VERSION];
@@ -67,8 +65,7 @@ pub fn recipes(txn: &impl ReadTxn, namespace: NamespaceId) -> Result<Vec<(Symbol
     let mut out = Vec::new();
     for row in txn.prefix(Table::Meta, &Key::new(namespace).u8(meta::RECIPE))? {
         let (key, payload) = row?;
-        let label = key.last_chunk::<4>().ok_or(Damaged("has a short key"));
-        let label = Symbol(u32::from_be_bytes(*txn.located(Table::Meta, key, label)?));
+        let label = Symbol(txn.located(Table::Meta, key, keys::last_u32(key))?);
         out.push((label, txn.located(Table::Meta, key, RecipeRecord::parse(payload))?));
     }
     Ok(out)

@@ -11,9 +11,13 @@ use std::slice;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use embedded_db_common::record::seal;
 use embedded_db_common::{Error, Result};
 
-use crate::store::{Generation, Store};
+use crate::data_file;
+use crate::keys::Table;
+use crate::pages::View;
+use crate::store::{Generation, Inside, Store};
 use crate::touched::TouchedRows;
 use crate::tx::{GroupState, WriteTxn};
 
@@ -28,7 +32,8 @@ const READERS_EVERY: u64 = 64;
 #[derive(Default)]
 pub(crate) struct GroupWriter {
     queue: Mutex<Vec<Arc<Request>>>,
-    pub(crate) leader: Mutex<()>,
+    /// Held by the leader; the state that the last commit to the generation in use left, when it is known.
+    pub(crate) leader: Mutex<Option<Arc<View>>>,
     groups: AtomicU64,
     /// A sync failed: what the disk holds is unknown, so nothing more is acknowledged.
     poisoned: AtomicBool,
@@ -62,12 +67,18 @@ struct Request {
 }
 
 impl Request {
+    fn new(job: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static) -> Arc<Self> {
+        Arc::new(Self { job: Mutex::new(Box::new(job)), outcome: Mutex::new(None) })
+    }
+
     fn finish(&self, outcome: Result<()>) {
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
     }
 
-    fn outcome(&self) -> Option<Result<()>> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// What became of it, when its group was run.
+    fn ended(&self) -> Result<()> {
+        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        outcome.unwrap_or_else(|| Err(Error::Internal("a write ended without an outcome".into())))
     }
 }
 
@@ -91,39 +102,47 @@ impl Store {
         }
         let result = Arc::new(Mutex::new(None));
         let sink = Arc::clone(&result);
-        let request = Arc::new(Request {
-            job: Mutex::new(Box::new(move |txn| {
-                let value = job(txn)?;
-                *sink.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-                Ok(())
-            })),
-            outcome: Mutex::new(None),
+        let request = Request::new(move |txn| {
+            let value = job(txn)?;
+            *sink.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            Ok(())
         });
         let lock = |queue| Mutex::lock(queue).unwrap_or_else(PoisonError::into_inner);
         lock(&self.writer.queue).push(Arc::clone(&request));
         {
-            let _leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut base = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
             while request.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
                 let mut queue = lock(&self.writer.queue);
                 let count = queue.len().min(GROUP_MAX);
                 let group: Vec<_> = queue.drain(..count).collect();
                 drop(queue);
-                self.run_group(&group);
+                self.run_group(&mut base, &group);
             }
         }
-        let outcome = request
-            .outcome()
-            .unwrap_or_else(|| Err(Error::Internal("a write ended without an outcome".into())));
-        outcome?;
+        request.ended()?;
         let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
         value.ok_or_else(|| Error::Internal("a write ended without a value".into()))
     }
 
-    fn run_group(&self, group: &[Arc<Request>]) {
-        if let Err(failure) = self.try_until_it_fits(group) {
+    /// Runs one job, for who keeps other writers waiting.
+    pub(crate) fn write_alone(
+        &self,
+        base: &mut Option<Arc<View>>,
+        job: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let request = Request::new(job);
+        self.run_group(base, slice::from_ref(&request));
+        request.ended()
+    }
+
+    fn run_group(&self, base: &mut Option<Arc<View>>, group: &[Arc<Request>]) {
+        if let Err(failure) = self.try_until_it_fits(base, group) {
             if group.len() > 1 && matches!(failure, Error::StorageFull { .. }) {
                 // One of them may be too large for what is left: the others need not fail with it.
-                return group.iter().for_each(|request| self.run_group(slice::from_ref(request)));
+                for request in group {
+                    self.run_group(base, slice::from_ref(request));
+                }
+                return;
             }
             for request in group {
                 request.finish(Err(failure.clone()));
@@ -131,13 +150,17 @@ impl Store {
         }
     }
 
-    fn try_until_it_fits(&self, group: &[Arc<Request>]) -> Result<()> {
+    fn try_until_it_fits(
+        &self,
+        base: &mut Option<Arc<View>>,
+        group: &[Arc<Request>],
+    ) -> Result<()> {
         let generation = self.generation();
         if self.writer.groups.fetch_add(1, Ordering::Relaxed).is_multiple_of(READERS_EVERY) {
             generation.clear_stale_readers()?;
         }
         loop {
-            match self.try_group(&generation, group) {
+            match self.try_group(&generation, base, group) {
                 Ok(()) => return Ok(()),
                 Err(GroupError::MapFull) => {
                     // What a killed reader held may be room enough.
@@ -151,20 +174,31 @@ impl Store {
     }
 
     /// All or nothing for the group; a job that fails by itself takes nobody else with it.
-    fn try_group(&self, generation: &Generation, group: &[Arc<Request>]) -> Result<(), GroupError> {
+    fn try_group(
+        &self,
+        generation: &Generation,
+        base: &mut Option<Arc<View>>,
+        group: &[Arc<Request>],
+    ) -> Result<(), GroupError> {
         self.writer.healthy(self.path()).map_err(GroupError::Failed)?;
         let _inside = Inside::enter(generation);
+        generation.require_whole_file().map_err(GroupError::Failed)?;
         let lmdb = |error| match error {
             heed::Error::Mdb(heed::MdbError::MapFull) => GroupError::MapFull,
             other => GroupError::Failed(generation.lmdb_error(other)),
         };
+        let before = match base.take() {
+            Some(view) => view,
+            None => generation.page_file.newest().map_err(GroupError::Failed)?,
+        };
+        generation.page_file.prepare(&before).map_err(GroupError::Failed)?;
         let mut outer = generation.env.write_txn().map_err(lmdb)?;
-        let mut state = GroupState::load(self, generation, &outer).map_err(GroupError::Failed)?;
+        let mut state = GroupState::load(self, &before).map_err(GroupError::Failed)?;
         let mut touched = Vec::new();
         let mut outcomes = Vec::with_capacity(group.len());
         for request in group {
             let savepoint = generation.env.nested_write_txn(&mut outer).map_err(lmdb)?;
-            let mut txn = WriteTxn::new(self, generation, savepoint, state.clone());
+            let mut txn = WriteTxn::new(self, generation, &before, savepoint, state.clone());
             let outcome = {
                 let mut job = request.job.lock().unwrap_or_else(PoisonError::into_inner);
                 catch_unwind(AssertUnwindSafe(|| job(&mut txn))).unwrap_or_else(|panic| {
@@ -182,13 +216,21 @@ impl Store {
             outcomes.push(outcome);
         }
         if state.dirty {
-            state.store(generation, &mut outer).map_err(lmdb)?;
+            for (key, mut payload) in state.rows() {
+                before.check_way(Table::Meta, &key).map_err(GroupError::Failed)?;
+                seal(Table::Meta as u8, &key, &mut payload);
+                let table = generation.table(Table::Meta);
+                table.put(&mut outer, &key, &payload).map_err(lmdb)?;
+            }
             outer.commit().map_err(|error| self.commit_failed(generation, error))?;
             self.writer.touched.add(touched);
-            let completed = generation.complete_file(self.options.durability);
-            completed.map_err(|error| self.poison(error))?;
+            let covered = generation.cover(&before, self.options.durability);
+            *base = Some(covered.map_err(|error| self.poison(error))?);
             state.publish_symbols(self, generation);
             state.publish_expiry(self);
+        } else {
+            drop(outer);
+            *base = Some(before);
         }
         for (request, outcome) in group.iter().zip(outcomes) {
             request.finish(outcome);
@@ -202,14 +244,17 @@ impl Store {
         if matches!(error, heed::Error::Mdb(heed::MdbError::MapFull)) {
             return GroupError::MapFull;
         }
-        let mut error = generation.lmdb_error(error);
-        // LMDB reports a short write as an input/output error; nothing of it is in use.
-        if matches!(error, Error::StorageError { .. }) && generation.disk_is_full() {
-            error = Error::StorageFull {
+        // Whatever the reason was, a full disk too: LMDB neither reads nor writes any more.
+        if matches!(generation.env.read_txn(), Err(heed::Error::Mdb(heed::MdbError::Panic))) {
+            return self.poison(Error::StorageError {
                 path: self.path().to_owned(),
-                detail: "the file system is full; free some space".into(),
-            };
+                detail: format!(
+                    "the meta page of a commit could not be written: {error}; whether it is stored \
+                     shows when the database is opened again"
+                ),
+            });
         }
+        let error = data_file::write_failed(generation.path(), generation.lmdb_error(error));
         if matches!(error, Error::StorageFull { .. }) {
             return GroupError::Failed(error);
         }
@@ -219,22 +264,6 @@ impl Store {
     fn poison(&self, error: Error) -> GroupError {
         self.writer.poison();
         GroupError::Failed(error)
-    }
-}
-
-/// A place inside the gate.
-struct Inside<'a>(&'a Generation);
-
-impl<'a> Inside<'a> {
-    fn enter(generation: &'a Generation) -> Self {
-        generation.gate.enter();
-        Self(generation)
-    }
-}
-
-impl Drop for Inside<'_> {
-    fn drop(&mut self) {
-        self.0.gate.leave();
     }
 }
 

@@ -12,7 +12,7 @@ use std::thread;
 
 use common::{NS, Scratch, bare_edge, bare_node, changes, fast};
 use embedded_db_common::{Durability, Error, Options, Slot};
-use embedded_db_storage::{Kind, ReadTxn};
+use embedded_db_storage::{Kind, ReadPostings, ReadTxn};
 
 const THREADS: usize = 16;
 const WRITES: usize = 200;

@@ -8,7 +8,8 @@ mod common;
 use common::{Scratch, bare_edge, bare_node, neighbors, space};
 use embedded_db_common::{ContentHash, NamespaceId, Result, Slot, SpaceId};
 use embedded_db_storage::{
-    Direction, IndexId, Kind, ReadTxn, WorkRecord, WorkState, WriteTxn, row_counts,
+    Direction, IndexId, Kind, ReadEmbeddings, ReadPostings, ReadTxn, ReadWork, WorkRecord,
+    WorkState, WriteTxn, row_counts,
 };
 
 /// As the weaver's queue writes it: the artefact, then the namespace.

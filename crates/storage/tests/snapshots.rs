@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::{NS, Scratch, bare_edge, bare_node, changes, fast, neighbors, properties, space};
 use embedded_db_common::{ContentHash, Error, Options, Value};
-use embedded_db_storage::{Direction, Kind, ReadTxn, Snapshot};
+use embedded_db_storage::{Direction, Kind, ReadEmbeddings, ReadTxn, Snapshot};
 
 /// Everything that the namespace holds, in words.
 fn told(snapshot: &Snapshot) -> Vec<String> {

@@ -7,7 +7,7 @@ use embedded_db_common::{ContentHash, Error, NamespaceId, Result, Slot, SpaceId,
 use embedded_db_indexing::graph::{Artefact, GraphWriter, fold, is_pending};
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{ReadTxn, Snapshot, Store, WriteTxn};
+use embedded_db_storage::{ReadEmbeddings, ReadTxn, Snapshot, Store, WriteTxn};
 
 use crate::models::{Enriched, Mention, Models, TextToEnrich};
 use crate::said_before::{SaidBefore, Saying};

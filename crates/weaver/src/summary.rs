@@ -7,7 +7,7 @@ use embedded_db_common::{ContentHash, Lsn, NamespaceId, Result, Slot, SpaceId};
 use embedded_db_indexing::graph::{Artefact, GraphWriter};
 use embedded_db_indexing::schema::Names;
 use embedded_db_indexing::vector::direction;
-use embedded_db_storage::{Direction, Kind, ReadTxn, Store};
+use embedded_db_storage::{Direction, Kind, ReadEmbeddings, ReadTxn, Store};
 
 use crate::models::Models;
 
@@ -21,9 +21,9 @@ struct Chat {
     lsn: Lsn,
     /// All that it contained, in order.
     messages: Vec<Slot>,
-    /// The text of each of the newest messages, where it had one.
+    /// The text of each of the newest messages, where it had one to be told.
     contents: HashMap<Slot, Option<ContentHash>>,
-    /// Messages that have a text and a vector: their texts, and…
+    /// Messages that have a text to be told and a vector: their texts, and…
     texts: Vec<String>,
     /// …their vectors, row by row.
     vectors: Vec<f32>,
@@ -118,7 +118,7 @@ impl Chat {
         let mut covered: Option<(String, String)> = None;
         for slot in &messages[messages.len().saturating_sub(MOST_MESSAGES)..] {
             let node = snapshot.node(namespace, *slot)?;
-            let message = node.as_ref().map_or(Ok(None), |node| names.message_text(node))?;
+            let message = node.as_ref().map_or(Ok(None), |node| names.told_text(node))?;
             let hash = message.as_ref().map(|message| ContentHash::of(&message.text));
             contents.insert(*slot, hash);
             let (Some(node), Some(message)) = (node, message) else { continue };
@@ -174,7 +174,7 @@ impl Chat {
         })?;
         for slot in touched {
             let node = txn.node(namespace, slot)?;
-            let message = node.as_ref().map_or(Ok(None), |node| names.message_text(node))?;
+            let message = node.as_ref().map_or(Ok(None), |node| names.told_text(node))?;
             let (before, now) = (self.contents[&slot], message.map(|m| ContentHash::of(&m.text)));
             if before != now {
                 let had_text = before.is_some();

@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::{Bench, HOUR, NS, altered, drain, eager, until};
 use embedded_db_common::{Error, WeaverOptions, clock};
 use embedded_db_indexing::graph::Artefact;
-use embedded_db_storage::{ReadTxn, WorkRecord, WorkState};
+use embedded_db_storage::{ReadTxn, ReadWork, WorkRecord, WorkState};
 use embedded_db_testing::FakeModels;
 use embedded_db_weaver::{ArtefactState, Models};
 

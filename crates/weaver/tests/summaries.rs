@@ -219,3 +219,39 @@ fn a_chat_is_summarised_without_an_embedding_model() {
         weaver.stop();
     }
 }
+
+/// What a program tells a model, and what tools give back, is no part of what was said.
+#[test]
+fn instructions_and_what_tools_give_back_are_not_told() {
+    let bench = Bench::new();
+    let untold = ["system", "developer", "tool", "function"];
+    let silent = untold.map(|role| bench.say_as(role, &format!("said by a {role}")));
+    assert!(!due(&bench), "there is nothing to be told");
+    bench.say("one");
+    bench.say_as("tool", "{\"degrees\": 20}");
+    bench.say_as("assistant", "two");
+    assert_eq!(summarise_again(&bench), ["one | two"]);
+    // What becomes of them is no matter.
+    bench.edit(silent[0], "another instruction");
+    assert_eq!((told(&bench), due(&bench)), (vec!["one | two".to_owned()], false));
+    bench.say_as("system", "be brief");
+    assert!(!due(&bench));
+}
+
+#[test]
+fn a_message_that_becomes_an_instruction_takes_the_summary_with_it() {
+    let (bench, messages) = summarised();
+    let role = |role: &str| {
+        let mut changes = embedded_db_indexing::graph::Changes::default();
+        changes.set.set("role", &Value::Str(role.into())).unwrap();
+        bench.write(move |writer| writer.update_node(messages[1], &changes));
+    };
+    role("assistant");
+    assert_eq!((told(&bench), due(&bench)), (vec!["one | two | three".to_owned()], false));
+    role("system");
+    assert_eq!((told(&bench), due(&bench)), (NOTHING, true));
+    assert_eq!(summarise_again(&bench), ["one | three"]);
+    role("user");
+    assert_eq!((told(&bench), due(&bench)), (NOTHING, true));
+    assert_eq!(summarise_again(&bench), ["one | two | three"]);
+}

@@ -1,6 +1,7 @@
 """The commands ``query`` and ``search``."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -93,6 +94,9 @@ def search(
     question: Annotated[str, typer.Argument(help="A question in plain words.")],
     chat: Annotated[list[str] | None, typer.Option(help="Only messages of this chat.")] = None,
     profile: Annotated[Profiles, typer.Option(help="How to rank.")] = Profiles.auto,
+    superseded: Annotated[
+        bool, typer.Option("--superseded", help="Find facts too whose place others took.")
+    ] = False,
     legs: Ranking = Legs.both,
     limit: Most = 10,
     namespace: Namespace = None,
@@ -106,7 +110,12 @@ def search(
         _check_model(database, legs)
         try:
             results = database.search(
-                question, chat or None, limit, profile.value, weights=WEIGHTS[legs]
+                question,
+                chat or None,
+                limit,
+                profile.value,
+                weights=WEIGHTS[legs],
+                superseded=superseded,
             )
         except NotFound as error:
             hint = "Find the ids of chats with: embedded-db query --label Chat"
@@ -158,11 +167,17 @@ def _condition(text: str) -> dict[str, Any]:
             f"--where is {text!r}", hint="Write it as property=value; also != < <= > >="
         )
     at, _, sign = min(places)
-    return {
-        "property": text[:at].strip(),
-        "operator": COMPARISONS[sign],
-        "value": _value(text[at + len(sign) :].strip()),
-    }
+    given = text[at + len(sign) :].strip()
+    condition = {"property": text[:at].strip(), "operator": COMPARISONS[sign]}
+    read = {**condition, "value": _value(given)}
+    if not _is_day(given):
+        return read
+    # Models store a date as text, messages have times; a value is compared with its own kind only.
+    return {"all" if sign == "!=" else "any": [read, {**condition, "value": given}]}
+
+
+def _is_day(text: str) -> bool:
+    return re.fullmatch(r"\d{4}-\d\d-\d\d", text) is not None
 
 
 def _value(text: str) -> Any:

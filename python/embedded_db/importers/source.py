@@ -28,7 +28,67 @@ ZIP: Final = b"PK\x03\x04"
 ENDINGS: Final = (".gz", ".zip", ".jsonl", ".json", ".ndjson", ".txt")
 
 
-class Document:
+class Readable:
+    """What is read, with places in it that errors name."""
+
+    path: str
+    """The file or directory, as given."""
+    _member: str | None = None
+
+    def place(self, where: str) -> str:
+        """Name a place in here, with the member if there are several.
+
+        Args:
+            where: the place, such as ``line 3``.
+
+        Examples:
+            >>> import zipfile
+            >>> with zipfile.ZipFile("chats.zip", "w") as archive:
+            ...     archive.writestr("a.txt", "one")
+            ...     archive.writestr("b.txt", "two")
+            >>> with Source("chats.zip") as source, source.open("b.txt") as document:
+            ...     document.place("line 3")
+            'b.txt, line 3'
+        """
+        return where if self._member is None else f"{self._member}, {where}"
+
+    def problem(
+        self,
+        where: str,
+        what: str,
+        hint: str,
+        kind: type[InvalidInput] = InvalidInput,
+        **fields: Any,
+    ) -> InvalidInput:
+        """Build the error for content that cannot be used.
+
+        Args:
+            where: the place, such as ``line 3``.
+            what: what is wrong.
+            hint: the remedy.
+            kind: its class.
+            **fields: what errors of that class say besides.
+
+        Returns:
+            The error, with ``path``, ``record`` (the place) and ``reason``.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> _ = Path("chat.txt").write_text("one, two")
+            >>> with Source("chat.txt") as source:
+            ...     error = source.problem("line 1", "it has no time", "Give a whole export")
+            >>> error.record, error.reason, error.hint
+            ('line 1', 'it has no time', 'Give a whole export')
+            >>> with Source("chat.txt") as source, source.open() as document:
+            ...     document.problem("line 1", "it has no time", "Give a whole export")
+            InvalidInput('chat.txt, line 1: it has no time')
+        """
+        where = self.place(where)
+        fields |= {"path": self.path, "record": where, "reason": what}
+        return kind(f"{self.path}, {where}: {what}", hint=hint, **fields)
+
+
+class Document(Readable):
     """One text of a source: the file itself, or a member of an archive or directory.
 
     Args:
@@ -47,6 +107,7 @@ class Document:
 
     def __init__(self, source: "Source", member: str | None, stream: BinaryIO, weight: int) -> None:
         self.source = source
+        self.path = source.path
         self._member = member
         self._stream = stream
         self._weight = weight
@@ -83,49 +144,6 @@ class Document:
             raise self.problem(
                 "its beginning", f"it cannot be decoded: {error}", "Give a whole file"
             ) from error
-
-    def place(self, where: str) -> str:
-        """Name a place in here, with the member if there are several.
-
-        Args:
-            where: the place, such as ``line 3``.
-
-        Examples:
-            >>> import zipfile
-            >>> with zipfile.ZipFile("chats.zip", "w") as archive:
-            ...     archive.writestr("a.txt", "one")
-            ...     archive.writestr("b.txt", "two")
-            >>> with Source("chats.zip") as source, source.open("b.txt") as document:
-            ...     document.place("line 3")
-            'b.txt, line 3'
-        """
-        return where if self._member is None else f"{self._member}, {where}"
-
-    def problem(
-        self,
-        where: str,
-        what: str,
-        hint: str,
-        kind: type[InvalidInput] = InvalidInput,
-        **fields: Any,
-    ) -> InvalidInput:
-        """Build the error for content that cannot be used, as `Source.problem`.
-
-        Args:
-            where: the place in this text.
-            what: what is wrong.
-            hint: the remedy.
-            kind: its class.
-            **fields: what errors of that class say besides.
-
-        Examples:
-            >>> from pathlib import Path
-            >>> _ = Path("chat.txt").write_text("one, two")
-            >>> with Source("chat.txt") as source, source.open() as document:
-            ...     document.problem("line 1", "it has no time", "Give a whole export")
-            InvalidInput('chat.txt, line 1: it has no time')
-        """
-        return self.source.problem(self.place(where), what, hint, kind, **fields)
 
     def lines(self) -> Iterator[tuple[int, str]]:
         r"""Iterate over the lines with their numbers, from 1, without their ends.
@@ -196,7 +214,7 @@ class Document:
         self.close()
 
 
-class Source:
+class Source(Readable):
     """What is being read, which knows how far it is and what could not be used.
 
     Args:
@@ -362,37 +380,6 @@ class Source:
             return ""
         with self.open(member) as document:
             return document.head(HEAD)
-
-    def problem(
-        self,
-        where: str,
-        what: str,
-        hint: str,
-        kind: type[InvalidInput] = InvalidInput,
-        **fields: Any,
-    ) -> InvalidInput:
-        """Build the error for content that cannot be used.
-
-        Args:
-            where: the place in the file.
-            what: what is wrong.
-            hint: the remedy.
-            kind: its class.
-            **fields: what errors of that class say besides.
-
-        Returns:
-            The error, with ``path``, ``record`` (the place) and ``reason``.
-
-        Examples:
-            >>> from pathlib import Path
-            >>> _ = Path("chat.txt").write_text("one, two")
-            >>> with Source("chat.txt") as source:
-            ...     error = source.problem("line 1", "it has no time", "Give a whole export")
-            >>> error.record, error.reason, error.hint
-            ('line 1', 'it has no time', 'Give a whole export')
-        """
-        fields |= {"path": self.path, "record": where, "reason": what}
-        return kind(f"{self.path}, {where}: {what}", hint=hint, **fields)
 
     def refuse(self, error: InvalidInput) -> None:
         """Leave out a bad record and count it, or stop.

@@ -472,7 +472,7 @@ class _Namespace:
             transaction = self._native.transaction()
             try:
                 write(transaction)
-                transaction.commit()
+                transaction.commit([], [])
             except Conflict:
                 if attempt + 1 == ATTEMPTS:
                     raise

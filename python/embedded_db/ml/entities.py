@@ -20,7 +20,6 @@ Dates, amounts and events are not recognised.
 from __future__ import annotations
 
 import itertools
-import threading
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ import numpy as np
 from embedded_db.ml.encoders import Floats
 from embedded_db.ml.gazetteer import NEVER
 from embedded_db.ml.head import LABELS, Head, best_tags
+from embedded_db.ml.loading import LOADING
 from embedded_db.ml.minilm import Tokens
 from embedded_db.ml.word_features import Numbers, features
 
@@ -54,7 +54,6 @@ class Recogniser:
 
     def __init__(self, weights: Path = _WEIGHTS) -> None:
         self._path = weights
-        self._lock = threading.Lock()
         self._head: Head | None = None
 
     @property
@@ -64,7 +63,7 @@ class Recogniser:
 
     def head(self) -> Head:
         """The head; raises ModelUnavailable when its file does not load."""
-        with self._lock:
+        with LOADING:
             if self._head is None:
                 self._head = Head.load(self._path)
             return self._head

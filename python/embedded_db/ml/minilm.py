@@ -10,7 +10,6 @@ import importlib
 import importlib.util
 import logging
 import os
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from embedded_db.errors import BadText, ModelUnavailable
 from embedded_db.ml.encoders import Encoder, Floats, Ints, NumpyEncoder, OnnxEncoder
+from embedded_db.ml.loading import LOADING
 
 __all__ = ["DIMENSION", "INSTALL_LOCAL", "MODEL", "MiniLM", "Tokens"]
 
@@ -83,7 +83,6 @@ class MiniLM:
         self.precision = precision
         self._threads = threads or min(2, _cores())
         self._want_onnx = onnx
-        self._lock = threading.Lock()
         self._loaded: tuple[Any, Encoder] | None = None
 
     # --- loading ---
@@ -122,7 +121,7 @@ class MiniLM:
         loaded = self._loaded
         if loaded is not None:
             return loaded
-        with self._lock:
+        with LOADING:
             if self._loaded is None:
                 self._loaded = self._load()
             return self._loaded

@@ -1,13 +1,14 @@
 """What all models of stored nodes share."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, overload
 
 from .._native import Node
-from ..errors import InvalidInput, NotFound, nearest
+from ..errors import InvalidInput, NotFound, nearest, shown
 from ..fields import DELETE, Condition, Expression
 from . import show
+from .kinds import described, fitting
 from .owner import Owner
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Property(Expression[T]):
     On the class it is an `Expression` for queries: ``Message.where(Message.role == "user")``.
     """
 
-    __slots__ = ("default", "doc", "settable")
+    __slots__ = ("__orig_class__", "_fits", "_kind", "default", "doc", "settable")
 
     def __init__(self, doc: str, *, default: Any = None, settable: bool = True) -> None:
         super().__init__("")
@@ -34,6 +35,10 @@ class Property(Expression[T]):
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
+        # What stands in brackets: Property[str | None](…).
+        alias = getattr(self, "__orig_class__", None)
+        self._kind: Any = Any if alias is None else alias.__args__[0]
+        self._fits = fitting(self._kind)
 
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
@@ -45,9 +50,22 @@ class Property(Expression[T]):
         return cast("T", instance.get(self.name, self.default))
 
     def __set__(self, instance: "Model", value: T) -> None:
-        if not self.settable:
-            raise self.refusal(type(instance))
         instance[self.name] = value
+
+    def check(self, value: object, called: str) -> None:
+        """Refuse a value of another kind than the property takes; `DELETE` is none.
+
+        Args:
+            value: the value.
+            called: what the property is called in an error.
+
+        Raises:
+            InvalidInput: it does not fit.
+        """
+        if value is not DELETE and not self._fits(value):
+            raise InvalidInput(
+                f"{called} is {shown(value)}", hint=f"It has to be {described(self._kind)}"
+            )
 
     def refusal(self, cls: type) -> InvalidInput:
         """Make the error of a change of what is not settable."""
@@ -82,9 +100,17 @@ class Model:
     """The label of such nodes in the database."""
 
     def __init__(self, owner: Owner, node: Node) -> None:
-        self._owner = owner
         self._node = node
         self._changes: dict[str, Any] = {}
+        self._owner: Owner = owner._hold(self)
+
+    def _record_held(self) -> Node:
+        return self._node
+
+    def _go_over(self, owner: Owner, record: Node | None) -> None:
+        self._owner = owner
+        if record is not None:
+            self._node = record
 
     @property
     def id(self) -> str:
@@ -156,10 +182,7 @@ class Model:
         return self._node[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
-        declared = getattr(type(self), key, None)
-        if isinstance(declared, Property) and not declared.settable:
-            declared.__set__(self, value)
-        self._changes[key] = value
+        self._changes[key] = self._checked({key: value})[key]
 
     def __delitem__(self, key: str) -> None:
         if key not in self:
@@ -307,16 +330,34 @@ class Model:
 
     @classmethod
     def _checked(cls, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Take changes of many nodes of the class.
+        """Take changes of nodes of the class.
 
         Raises:
-            InvalidInput: one is of a property that the database keeps.
+            InvalidInput: one is of a property that the database keeps, or does not fit its kind.
         """
-        for name in changes:
-            declared = getattr(cls, name, None)
-            if isinstance(declared, Property) and not declared.settable:
+        for name, declared in cls._declared(changes):
+            if not declared.settable:
                 raise declared.refusal(cls)
+            declared.check(changes[name], f"{cls.__name__}.{name}")
         return dict(changes)
+
+    @classmethod
+    def _declared(cls, names: Iterable[str]) -> "Iterator[tuple[str, Property[Any]]]":
+        """Give those of some properties that the class declares."""
+        for name in names:
+            declared = getattr(cls, name, None)
+            if isinstance(declared, Property):
+                yield name, declared
+
+    @classmethod
+    def _checked_new(cls, properties: Mapping[str, Any]) -> None:
+        """Look at the properties of a new node of the class.
+
+        Raises:
+            InvalidInput: one does not fit its kind.
+        """
+        for name, declared in cls._declared(properties):
+            declared.check(properties[name], f"{name} of the {cls.__name__.lower()}")
 
     @classmethod
     def _of(cls, owner: Owner, node: Node) -> Self:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from ..arguments import flag_argument
 from ..errors import NotFound
 from .base import Model, Property
 from .content import Content
@@ -70,7 +71,8 @@ class Chat(Model):
             **properties: further properties, among them OpenAI's ``refusal`` and ``audio``.
 
         Returns:
-            The message, already durable.
+            The message; it is durable, unless this chat was given by a transaction, into which it
+            goes then.
 
         Raises:
             AlreadyExists: the id is taken.
@@ -97,7 +99,7 @@ class Chat(Model):
             tool_call_id=tool_call_id,
             properties=properties,
         )
-        return self._owner._database("chat.add_message")._add_message(self.id, message)
+        return self._owner._add_message(self.id, message)
 
     def add_messages(self, messages: Sequence[Mapping[str, Any]]) -> list[Message]:
         """Store many messages at the end of this chat, all or nothing, in one step.
@@ -122,37 +124,55 @@ class Chat(Model):
             >>> [message.role for message in added]
             ['user', 'assistant']
         """
-        database = self._owner._database("chat.add_messages")
-        return database._add_messages(self.id, messages)
+        return self._owner._add_messages(self.id, messages)
 
-    def messages(self, after: IdLike | None = None, limit: int | None = None) -> Iterator[Message]:
-        """Iterate over the messages in order, reading page by page.
+    def messages(
+        self,
+        after: IdLike | None = None,
+        limit: int | None = None,
+        *,
+        newest_first: bool = False,
+    ) -> Iterator[Message]:
+        """Iterate over the messages in order, or the newest first, reading page by page.
+
+        The order is that in which they were added, whatever their timestamps say. Older messages
+        than those that are asked for are not looked at: the last 20 of a long chat cost no more
+        than those of a short one.
 
         Args:
-            after: a message of this chat (or its id) to begin behind.
+            after: a message of this chat (or its id) to begin behind; with ``newest_first`` those
+                before it follow.
             limit: most messages.
+            newest_first: whether to begin with the last message.
 
         Raises:
             NotFound: the chat was deleted, or ``after`` is no message of it.
-            InvalidInput: ``limit`` is not 1 or more.
+            InvalidInput: ``limit`` is not 1 or more, or ``newest_first`` neither true nor false.
 
         Examples:
             >>> chat = db.create_chat()
             >>> first, *_ = chat.add_messages([{"content": text} for text in "abcd"])
             >>> [message.content for message in chat.messages(after=first, limit=2)]
             ['b', 'c']
+            >>> page = list(chat.messages(limit=2, newest_first=True))
+            >>> [message.content for message in page]
+            ['d', 'c']
+            >>> [message.content for message in chat.messages(after=page[-1], newest_first=True)]
+            ['b', 'a']
         """
-        if after is None:
-            nodes = self._owner.neighbors(self.id, "CONTAINS", "out", limit)
-            return cast("Iterator[Message]", nodes)
-        message = self._owner.get_node(after)
-        if not isinstance(message, Message) or message.chat_id != self.id:
+        flag_argument("newest_first", newest_first)
+        behind = None if after is None else id_of(after)
+        try:
+            nodes = self._owner._messages(self.id, behind, limit, newest_first)
+        except NotFound:
+            if behind is None or self._owner._raw_node(self.id) is None:
+                raise
             raise NotFound(
-                f"{id_of(after)!r} is no message of chat {self.id!r}",
+                f"{behind!r} is no message of chat {self.id!r}",
                 hint="Give a message of this chat, or its id",
-                id=id_of(after),
-            )
-        return cast("Iterator[Message]", self._owner._following(message.id, "NEXT", limit))
+                id=behind,
+            ) from None
+        return cast("Iterator[Message]", nodes)
 
     def summary(self) -> Summary | None:
         """Give the newest summary of the chat, or None when there is none yet.
@@ -212,8 +232,8 @@ class Chat(Model):
         instructions (system messages at the beginning); its summary as a message of a user, for
         it quotes and shall have no authority (at most a quarter); its newest messages; and older
         ones relevant to the query by words and, if the database has a model, by meaning. A call
-        of a tool is never parted from its answers; calls that were not answered are left out. A
-        message is taken whole or not at all.
+        of a tool is never parted from its answers; calls that were not answered are left out, and
+        so are facts whose place others took. A message is taken whole or not at all.
 
         Args:
             query: what is being asked; the last message of a user when left out.

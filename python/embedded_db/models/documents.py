@@ -133,6 +133,11 @@ class Fact(Message):
         return cast("Iterator[Fact]", self._owner.neighbors(self.id, "SUPERSEDES", "out"))
 
 
+def is_superseded(node: Node) -> bool:
+    """Tell whether a node is a fact whose place another took."""
+    return node.get("superseded_by") is not None and Fact.node_label in node.labels
+
+
 BASES = {Document.node_label: "Chat", Part.node_label: "Message", Fact.node_label: "Message"}
 """The label that nodes of these classes have beside their own; without it a node is a user's."""
 

@@ -1,24 +1,21 @@
 """Messages on their way into the database."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from ..errors import InvalidInput, shown
+from .base import Property
 from .content import Content, stored_content
+from .message import Message
 
 __all__ = ["message_dict", "stored_messages"]
 
-MESSAGE_KINDS: Final = (
-    ("id", str, "a text"),
-    ("sender", str, "a text"),
-    ("role", str, "a text"),
-    ("timestamp", datetime, "a datetime with a time zone"),
-    ("metadata", dict, "a dict"),
-    ("name", str, "a text"),
-    ("tool_call_id", str, "a text"),
-    ("tool_calls", list, "a list of dicts"),
-)
+# The content has forms of its own.
+DECLARED: Final = [
+    declared
+    for declared in vars(Message).values()
+    if isinstance(declared, Property) and declared.settable and declared.name != "content"
+]
 
 
 def stored_messages(messages: Sequence[Mapping[str, Any]], chat_id: str) -> list[dict[str, Any]]:
@@ -40,12 +37,12 @@ def _stored(message: object, at: int, chat_id: str) -> dict[str, Any]:
         raise InvalidInput(
             f"message {at} is {shown(message)}", hint="Give a dict with a content, which is a text"
         )
-    for name, kind, wanted in MESSAGE_KINDS:
-        value = message.get(name)
-        if value is not None and not isinstance(value, kind):
-            raise InvalidInput(
-                f"{name} of message {at} is {shown(value)}", hint=f"It has to be {wanted}"
-            )
+    for declared in DECLARED:
+        value = message.get(declared.name)
+        if value is not None:
+            declared.check(value, f"{declared.name} of message {at}")
+    if not isinstance(message.get("id"), str | None):
+        raise InvalidInput(f"id of message {at} is {shown(message['id'])}", hint="Give a text")
     if message.get("chat_id", chat_id) != chat_id:
         raise InvalidInput(
             f"chat_id of message {at} is {shown(message['chat_id'])}, but it is added to "

@@ -152,84 +152,15 @@ class EdgeModel(StoredModel):
                 updates[name] = DELETE if value is None else value
         return updates
 
-    def save(self, *, force: bool = False) -> None:
-        """Store the changes; only what changed is written.
+    def _save_record(self, owner: Owner, updates: dict[str, Any], expected: Edge | None) -> Self:
+        return self._of(owner, owner._save_edge(self.id, updates, expected))
 
-        Args:
-            force: overwrite what someone else changed since this object was read.
-
-        Raises:
-            Conflict: the edge was changed since; `refresh` and try again.
-            NotFound: the edge was deleted.
-            InvalidInput: it is not stored yet, or a value cannot be stored.
-
-        Examples:
-            >>> from embedded_db import EdgeModel, NodeModel
-            >>> class Person(NodeModel, label="Person"):
-            ...     name: str
-            >>> class Knows(EdgeModel, type="KNOWS"):
-            ...     since: int
-            >>> ann, bob = db.add_all([Person(name="Ann"), Person(name="Bob")])
-            >>> knows = db.add(Knows(source=ann, target=bob, since=2020))
-            >>> knows.weight = 0.5
-            >>> knows.save()
-            >>> db.get_edge(knows.id).weight, knows.version
-            (0.5, 2)
-        """
-        owner = self._bound()
-        updates = self._updates()
-        if not updates:
-            return
-        expected = None if force else self._record
-        edge = owner._save_edge(self.id, updates, expected)
-        self._reload(self._of(owner, edge))
-
-    def refresh(self) -> None:
-        """Read the edge again; unsaved changes are dropped.
-
-        Raises:
-            NotFound: the edge was deleted.
-            InvalidInput: it is not stored yet, or what is stored does not fit the model.
-
-        Examples:
-            >>> from embedded_db import EdgeModel, NodeModel
-            >>> class Person(NodeModel, label="Person"):
-            ...     name: str
-            >>> class Knows(EdgeModel, type="KNOWS"):
-            ...     since: int
-            >>> ann, bob = db.add_all([Person(name="Ann"), Person(name="Bob")])
-            >>> knows = db.add(Knows(source=ann, target=bob, since=2020))
-            >>> _ = db.update_edge(knows.id, {"since": 2019})
-            >>> knows.refresh()
-            >>> knows.since
-            2019
-        """
-        owner = self._bound()
+    def _read_record(self, owner: Owner) -> Self | None:
         edge = owner.get_edge(self.id)
-        if edge is None:
-            raise self._gone()
-        self._reload(self._of(owner, edge))
+        return None if edge is None else self._of(owner, edge)
 
-    def delete(self) -> None:
-        """Delete the edge.
-
-        Raises:
-            NotFound: it was deleted already.
-            InvalidInput: it is not stored yet.
-
-        Examples:
-            >>> from embedded_db import EdgeModel, NodeModel
-            >>> class Person(NodeModel, label="Person"):
-            ...     name: str
-            >>> class Knows(EdgeModel, type="KNOWS"):
-            ...     since: int
-            >>> ann, bob = db.add_all([Person(name="Ann"), Person(name="Bob")])
-            >>> knows = db.add(Knows(source=ann, target=bob, since=2020))
-            >>> knows.delete()
-            >>> list(Knows.of(ann))
-            []
-        """
-        self._bound().delete_edge(self.id)
+    def _delete_record(self, owner: Owner) -> None:
+        owner.delete_edge(self.id)
 
     def retract(self) -> None:
         """Take the edge back; see `EmbeddedDB.retract_edge`.

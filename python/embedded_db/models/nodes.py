@@ -144,8 +144,17 @@ class StoredModel(BaseModel, metaclass=Declaring):
         return found
 
     def _bind(self, owner: Owner, record: Node | Edge) -> None:
-        self._owner = owner
         self._record = record
+        self._owner = owner._hold(self)
+
+    def _record_held(self) -> Node | Edge | None:
+        record: Node | Edge | None = self._record
+        return record
+
+    def _go_over(self, owner: Owner, record: Node | Edge | None) -> None:
+        self._owner = owner
+        if record is not None:
+            self._record = record
 
     def _reload(self, other: Self) -> None:
         """Take over what another object of the same record holds."""
@@ -170,6 +179,88 @@ class StoredModel(BaseModel, metaclass=Declaring):
             hint="It was deleted; drop this object",
             id=self.id,
         )
+
+    def save(self, *, force: bool = False) -> None:
+        """Store the changes; only what changed is written.
+
+        Args:
+            force: overwrite what someone else changed since this object was read.
+
+        Raises:
+            Conflict: it was changed since; `refresh` and try again.
+            NotFound: it was deleted.
+            InvalidInput: it is not stored yet, or a value cannot be stored.
+
+        Examples:
+            >>> from embedded_db import Conflict, NodeModel
+            >>> class Note(NodeModel, label="Note"):
+            ...     text: str
+            >>> mine = db.add(Note(text="draft"))
+            >>> theirs = db.get(Note, mine.id)
+            >>> theirs.text = "done"
+            >>> theirs.save()
+            >>> mine.text = "better"
+            >>> try:
+            ...     mine.save()
+            ... except Conflict:
+            ...     mine.save(force=True)
+            >>> db.get(Note, mine.id).text
+            'better'
+        """
+        owner = self._bound()
+        updates = self._updates()
+        if updates:
+            self._reload(self._save_record(owner, updates, None if force else self._record))
+
+    def refresh(self) -> None:
+        """Read it again; unsaved changes are dropped.
+
+        Raises:
+            NotFound: it was deleted.
+            InvalidInput: it is not stored yet, or what is stored does not fit the model.
+
+        Examples:
+            >>> from embedded_db import NodeModel
+            >>> class Note(NodeModel, label="Note"):
+            ...     text: str
+            >>> note = db.add(Note(text="draft"))
+            >>> _ = db.update_node(note.id, {"text": "done"})
+            >>> note.refresh()
+            >>> note.text
+            'done'
+        """
+        found = self._read_record(self._bound())
+        if found is None:
+            raise self._gone()
+        self._reload(found)
+
+    def delete(self) -> None:
+        """Delete it; a node with its edges.
+
+        Raises:
+            NotFound: it was deleted already.
+            InvalidInput: it is not stored yet.
+
+        Examples:
+            >>> from embedded_db import NodeModel
+            >>> class Note(NodeModel, label="Note"):
+            ...     text: str
+            >>> note = db.add(Note(text="draft"))
+            >>> note.delete()
+            >>> db.get(Note, note.id) is None
+            True
+        """
+        self._delete_record(self._bound())
+
+    def _save_record(self, owner: Owner, updates: dict[str, Any], expected: Any) -> Self:
+        """Store changes, and give what is stored then."""
+        raise NotImplementedError
+
+    def _read_record(self, owner: Owner) -> Self | None:
+        raise NotImplementedError
+
+    def _delete_record(self, owner: Owner) -> None:
+        raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StoredModel):
@@ -320,81 +411,16 @@ class NodeModel(StoredModel):
     def _draft(self) -> dict[str, Any]:
         return {"id": self.id, "labels": list(self.node_labels), "properties": self._properties()}
 
-    def save(self, *, force: bool = False) -> None:
-        """Store the changes; only changed properties are written.
-
-        Args:
-            force: overwrite what someone else changed since this object was read.
-
-        Raises:
-            Conflict: the node was changed since; `refresh` and try again.
-            NotFound: the node was deleted.
-            InvalidInput: it is not stored yet, or a value cannot be stored.
-
-        Examples:
-            >>> from embedded_db import Conflict, NodeModel
-            >>> class Note(NodeModel, label="Note"):
-            ...     text: str
-            >>> mine = db.add(Note(text="draft"))
-            >>> theirs = db.get(Note, mine.id)
-            >>> theirs.text = "done"
-            >>> theirs.save()
-            >>> mine.text = "better"
-            >>> try:
-            ...     mine.save()
-            ... except Conflict:
-            ...     mine.save(force=True)
-            >>> db.get(Note, mine.id).text
-            'better'
-        """
-        owner = self._bound()
-        updates = self._updates()
-        if not updates:
-            return
-        expected = None if force else self._record
+    def _save_record(self, owner: Owner, updates: dict[str, Any], expected: Node | None) -> Self:
         node = owner._save_node(self.id, updates, expected)
-        self._reload(self._from_record(owner, node, {"id": self.id}))
+        return self._from_record(owner, node, {"id": self.id})
 
-    def refresh(self) -> None:
-        """Read the node again; unsaved changes are dropped.
-
-        Raises:
-            NotFound: the node was deleted.
-            InvalidInput: it is not stored yet, or what is stored does not fit the model.
-
-        Examples:
-            >>> from embedded_db import NodeModel
-            >>> class Note(NodeModel, label="Note"):
-            ...     text: str
-            >>> note = db.add(Note(text="draft"))
-            >>> _ = db.update_node(note.id, {"text": "done"})
-            >>> note.refresh()
-            >>> note.text
-            'done'
-        """
-        owner = self._bound()
+    def _read_record(self, owner: Owner) -> Self | None:
         node = owner._raw_node(self.id)
-        if node is None:
-            raise self._gone()
-        self._reload(self._from_record(owner, node, {"id": self.id}))
+        return None if node is None else self._from_record(owner, node, {"id": self.id})
 
-    def delete(self) -> None:
-        """Delete the node with its edges.
-
-        Raises:
-            NotFound: it was deleted already.
-            InvalidInput: it is not stored yet.
-
-        Examples:
-            >>> from embedded_db import NodeModel
-            >>> class Note(NodeModel, label="Note"):
-            ...     text: str
-            >>> note = db.add(Note(text="draft"))
-            >>> note.delete()
-            >>> db.get(Note, note.id) is None
-            True
-        """
-        self._bound().delete_node(self.id)
+    def _delete_record(self, owner: Owner) -> None:
+        owner.delete_node(self.id)
 
 
 def _below(cls: type[N]) -> Iterator[type[N]]:

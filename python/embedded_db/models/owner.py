@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from ..fields import Expression
     from ..query import ConvergedQuery, Rerank
     from ..results import Results
+    from .message import Message
     from .wrapping import AnyNode
 
-__all__ = ["HasId", "IdLike", "Owner", "id_of"]
+__all__ = ["HasId", "Held", "IdLike", "Owner", "id_of"]
 
 
 class HasId(Protocol):
@@ -46,8 +47,24 @@ def id_of(thing: IdLike) -> str:
     return identity
 
 
+class Held(Protocol):
+    """An object of a stored node or edge, which somebody holds."""
+
+    def _record_held(self) -> Node | Edge | None:
+        """Give the record that it was read from or saved as."""
+        ...
+
+    def _go_over(self, owner: "Owner", record: Any) -> None:
+        """Belong to another owner, there as this record, or with None as the one that it has."""
+        ...
+
+
 class Owner(Protocol):
     """Where a model was read from: a database, a snapshot or a transaction."""
+
+    def _hold(self, held: Held) -> "Owner":
+        """Give whom an object is bound to from now on."""
+        ...
 
     def _location(self) -> tuple[str, str]:
         """Give the path and the namespace."""
@@ -100,8 +117,18 @@ class Owner(Protocol):
         """Iterate over neighbours."""
         ...
 
-    def _following(self, id: str, type: str, limit: int | None) -> "Iterator[AnyNode]":
-        """Iterate over a chain of edges of one type, the node itself left out."""
+    def _messages(
+        self, chat_id: str, after: str | None, limit: int | None, newest_first: bool
+    ) -> "Iterator[AnyNode]":
+        """Iterate over the messages of a chat."""
+        ...
+
+    def _add_message(self, chat_id: str, message: Mapping[str, Any]) -> "Message":
+        """Store a message at the end of a chat that has to exist."""
+        ...
+
+    def _add_messages(self, chat_id: str, messages: Sequence[Mapping[str, Any]]) -> "list[Message]":
+        """Store messages at the end of a chat that has to exist, all or none."""
         ...
 
     def execute_query(

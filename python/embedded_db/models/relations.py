@@ -142,7 +142,7 @@ class Related(Generic[N]):
         return next(iter(self), None)
 
     def add(self, target: IdLike, **properties: Any) -> Any:
-        """Store an edge to a node.
+        """Store an edge to a node, in the database or transaction that the object was read from.
 
         Args:
             target: the node or its id; for a relation ``"in"`` the edge comes from it.

@@ -347,10 +347,10 @@ class Selection(Generic[M]):
         """Change properties of all that are selected, up to the limit, all or nothing.
 
         Args:
-            **changes: values by property name; `DELETE` as a value removes the property. Those
-                of a `NodeModel` are checked as its objects are, field by field: one that does
-                not fit, or a field that the class does not declare, is refused, and nothing is
-                written. Validators of the whole model are not asked, nor are subclasses that
+            **changes: values by property name; `DELETE` as a value removes the property. They are
+                checked as the class's objects are, property by property: one that does not fit is
+                refused, and nothing is written. Of a `NodeModel` so is a field that the class does
+                not declare; validators of the whole model are not asked, nor are subclasses that
                 declare a field anew.
 
         Returns:
@@ -416,7 +416,8 @@ class Selection(Generic[M]):
 
         owner = self._asked()
         if isinstance(owner, Transaction):
-            return change_each(owner)
+            with owner._step():
+                return change_each(owner)
         database = owner._database("changing a selection")
         if self._is_a_whole_set():
             return change_set(database, self.to_query())

@@ -42,6 +42,14 @@ ORDERED: Final = ("LessThan", "LessThanOrEqual", "GreaterThan", "GreaterThanOrEq
 DATES: Final = (date, PastDate, FutureDate)
 TIMES: Final = (datetime, AwareDatetime, PastDatetime, FutureDatetime)
 
+UNSTORABLE: Final = (
+    PydanticSerializationError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    RecursionError,
+)
+
 _ANY: Final = SchemaSerializer(core_schema.any_schema())
 
 
@@ -67,7 +75,7 @@ class FieldExpression(Expression[Any]):
         field = None if operator == "Contains" else self._field
         try:
             stored = as_stored(self._model, field, value)
-        except (PydanticSerializationError, TypeError, ValueError, AttributeError) as error:
+        except UNSTORABLE as error:
             raise InvalidQuery(
                 f"{self._called} is compared with {shown(value)}, which cannot be stored: {error}",
                 hint="Compare it with a value that it could have",

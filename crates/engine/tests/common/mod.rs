@@ -12,6 +12,7 @@ use embedded_db_engine::{
     NodeDraft, Reach,
 };
 use embedded_db_testing::FakeModels;
+use proptest::test_runner::{Config, RngSeed};
 
 /// Name and dimension of the space of the fake models.
 pub(crate) const MODEL: &str = "fake";
@@ -128,6 +129,20 @@ pub(crate) fn neighbors(db: &Database, id: &str, edge_type: &str, way: Reach) ->
         .unwrap();
     assert_eq!(page.next, None);
     page.items.iter().map(|node| node.id().unwrap()).collect()
+}
+
+/// The same cases in every run, unless `PROPTEST_RNG_SEED` and `PROPTEST_CASES` say otherwise.
+pub(crate) fn seeded(seed: u64, cases: u32) -> Config {
+    fn given<T: std::str::FromStr>(name: &str) -> Option<T> {
+        std::env::var(name).ok()?.parse().ok()
+    }
+    Config {
+        cases: given("PROPTEST_CASES").unwrap_or(cases),
+        rng_seed: RngSeed::Fixed(given("PROPTEST_RNG_SEED").unwrap_or(seed)),
+        failure_persistence: None,
+        max_shrink_iters: 4_000,
+        ..Config::default()
+    }
 }
 
 /// Nobody looks at how far it is.

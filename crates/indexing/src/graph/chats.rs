@@ -1,10 +1,15 @@
 //! Chats and the chain of their messages.
 
 use embedded_db_common::record::Properties;
-use embedded_db_common::{Draft, Error, Result, Slot, ValueRef};
+use embedded_db_common::{Draft, Error, Result, Slot, Value, ValueRef};
 use embedded_db_storage::{Direction, Kind, ReadTxn};
 
 use super::{Artefact, GraphWriter, NodeDraft};
+
+/// A node to which no messages can be added.
+pub fn no_chat(id: &str) -> Error {
+    Error::InvalidInput(format!("the node {id:?} is no Chat; give the id of a chat, or a new one"))
+}
 
 impl GraphWriter<'_, '_> {
     /// The chat of this id, if there is one.
@@ -14,9 +19,7 @@ impl GraphWriter<'_, '_> {
         if self.node(slot)?.has_label(self.names.chat) {
             return Ok(Some(slot));
         }
-        Err(Error::InvalidInput(format!(
-            "the node {chat_id:?} is no Chat; give the id of a chat, or a new one"
-        )))
+        Err(no_chat(chat_id))
     }
 
     /// The chat of this id, made when it is new.
@@ -36,7 +39,7 @@ impl GraphWriter<'_, '_> {
     /// its labels do not count.
     pub fn add_message(&mut self, chat: Slot, chat_id: &str, draft: &NodeDraft) -> Result<Slot> {
         let mut all = Draft::new();
-        all.set("chat_id", &embedded_db_common::Value::Str(chat_id.to_owned()))?;
+        all.set("chat_id", &Value::Str(chat_id.to_owned()))?;
         for (name, value) in draft.properties.iter() {
             all.push(name, |out| {
                 out.extend_from_slice(value);
@@ -44,7 +47,7 @@ impl GraphWriter<'_, '_> {
             })?;
         }
         if all.get("timestamp").is_none() {
-            all.set("timestamp", &embedded_db_common::Value::Time(self.txn.now()))?;
+            all.set("timestamp", &Value::Time(self.txn.now()))?;
         }
         let (id, expiry) = (draft.id.clone(), draft.expiry);
         let draft = NodeDraft { id, labels: vec!["Message".into()], properties: all, expiry };
@@ -55,7 +58,7 @@ impl GraphWriter<'_, '_> {
         if let Some(last) = last {
             self.link(last.node, slot, self.names.next, "next", 1.0, &[], &Draft::new())?;
         }
-        if self.names.message_text(&self.node(slot)?)?.is_some() {
+        if self.names.told_text(&self.node(slot)?)?.is_some() {
             self.mark(Artefact::Summary, chat)?;
         }
         Ok(slot)
@@ -88,9 +91,8 @@ impl GraphWriter<'_, '_> {
     }
 
     pub(super) fn delete_message(&mut self, slot: Slot, close_up: bool) -> Result<()> {
-        let next = self.names.next;
-        let before = self.txn.last_neighbor(self.namespace, slot, Direction::In, next)?;
-        let after = self.txn.last_neighbor(self.namespace, slot, Direction::Out, next)?;
+        let before = self.look().beside(slot, Direction::In)?;
+        let after = self.look().beside(slot, Direction::Out)?;
         // A user's own mentions go with the message: they hold no entity back.
         let derived = self.derived_mentions(slot)?;
         for end in self.ends(slot, Direction::Out, self.names.mentions)? {
@@ -102,7 +104,7 @@ impl GraphWriter<'_, '_> {
         self.retract_derived(slot)?;
         self.remove_node(slot)?;
         if let (true, Some(before), Some(after)) = (close_up, before, after) {
-            self.link(before.node, after.node, next, "next", 1.0, &[], &Draft::new())?;
+            self.link(before, after, self.names.next, "next", 1.0, &[], &Draft::new())?;
         }
         Ok(())
     }

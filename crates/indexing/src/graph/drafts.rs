@@ -22,6 +22,19 @@ impl NodeDraft {
     pub fn unlabelled(id: Option<String>, properties: Draft) -> Self {
         Self { id, properties, ..Self::default() }
     }
+
+    /// Whether its labels and its id can be stored; its properties are not looked at.
+    pub fn check(&self) -> Result<()> {
+        if self.labels.is_empty() {
+            let none = Error::InvalidInput("a node needs at least one label; give labels".into());
+            return Err(none.of_field("labels"));
+        }
+        let mut labels = self.labels.iter();
+        let checked = labels.try_for_each(|label| names::check("a label", label));
+        checked.map_err(|error| error.of_field("labels"))?;
+        let id = self.id.as_ref().map_or(Ok(()), |id| names::check("a node id", id));
+        id.map_err(|error| error.of_field("id"))
+    }
 }
 
 /// When a new node expires.

@@ -3,7 +3,7 @@
 use embedded_db_common::{Draft, Error, Result, Slot, Symbol, clock, names};
 use embedded_db_storage::{EdgeFields, EdgeTimes, Kind, ReadTxn};
 
-use super::{EdgeChanges, EdgeDraft, EdgeSuccessor, GraphWriter};
+use super::{EdgeChanges, EdgeDraft, EdgeSuccessor, GraphWriter, of_draft};
 
 impl GraphWriter<'_, '_> {
     /// Makes an edge; returns its id.
@@ -37,10 +37,7 @@ impl GraphWriter<'_, '_> {
             properties: &properties,
         };
         let slot = self.txn.insert_edge(self.namespace, &id, &fields);
-        let slot = slot.map_err(|error| match error {
-            taken @ Error::AlreadyExists { .. } => taken.of_field("id"),
-            other => other.of_field("properties"),
-        })?;
+        let slot = slot.map_err(of_draft)?;
         if edge_type == self.names.contains {
             self.mark_summary(target)?;
         }

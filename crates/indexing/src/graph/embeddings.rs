@@ -1,7 +1,7 @@
 //! Vectors that users give, and their spaces.
 
 use embedded_db_common::{ContentHash, Error, MAX_DIMENSION, Result, Slot, SpaceId, clock, names};
-use embedded_db_storage::{Kind, ReadTxn, SpaceRecord};
+use embedded_db_storage::{Kind, ReadEmbeddings, SpaceRecord};
 
 use super::{Artefact, EmbeddingDraft, GraphWriter};
 
@@ -87,7 +87,8 @@ impl GraphWriter<'_, '_> {
         Ok(())
     }
 
-    /// Removes the embedding of a node of which `id` is a part. A message gets the model's again.
+    /// Removes the embedding of a node of which `id` is a part. What has a text to embed gets the
+    /// model's again.
     pub fn delete_embedding(&mut self, id: &str) -> Result<()> {
         let found = self.resolve(Kind::Embedding, id)?;
         let found = found.ok_or_else(|| not_found("embedding", id))?;

@@ -2,7 +2,7 @@
 //! removed: who asks a transaction for it by its id removes it and finds nothing.
 
 use embedded_db_common::{Error, Result, Slot};
-use embedded_db_storage::{Direction, Kind, ReadTxn, Resolved};
+use embedded_db_storage::{Direction, Kind, ReadExpiries, ReadTxn, Resolved};
 
 use super::{Expiry, GraphWriter};
 

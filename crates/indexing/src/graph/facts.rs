@@ -14,19 +14,8 @@ impl GraphWriter<'_, '_> {
         if before.is_empty() {
             return Ok(());
         }
-        let node = self.node(slot)?;
-        let id = node.id.to_owned();
-        let heir = match node.properties.get(by)? {
-            Some(ValueRef::Str(heir)) => Some(heir.to_owned()),
-            _ => None,
-        };
-        let heir = match heir {
-            Some(heir) => {
-                let found = self.txn.resolve(self.namespace, Kind::Node, &heir)?;
-                found.filter(|found| found.slot != slot).map(|found| (heir, found.slot))
-            }
-            None => None,
-        };
+        let id = self.node(slot)?.id.to_owned();
+        let heir = self.heir(slot)?;
         for old in before {
             let Some(node) = self.txn.node(self.namespace, old)? else { continue };
             // An edge of a user's own says nothing of what is current.
@@ -57,5 +46,15 @@ impl GraphWriter<'_, '_> {
             self.update_node(old, &changes)?;
         }
         Ok(())
+    }
+
+    /// Id and slot of the fact that took the place of one, if it is still there.
+    fn heir(&self, slot: Slot) -> Result<Option<(String, Slot)>> {
+        let node = self.node(slot)?;
+        let Some(ValueRef::Str(heir)) = node.properties.get(self.names.superseded_by)? else {
+            return Ok(None);
+        };
+        let found = self.txn.resolve(self.namespace, Kind::Node, heir)?;
+        Ok(found.filter(|found| found.slot != slot).map(|found| (heir.to_owned(), found.slot)))
     }
 }

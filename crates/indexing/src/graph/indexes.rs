@@ -1,15 +1,12 @@
 //! Indexes made on demand: defining, building and dropping them, and keeping them right with every
 //! change of a node, in the same transaction.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use embedded_db_common::calendar::iso;
 use embedded_db_common::record::Properties;
-use embedded_db_common::{Error, Result, Slot, Symbol, Value, ValueRef, names};
-use embedded_db_storage::{
-    IndexId, IndexRecord, IndexState, ReadTxn, index_definition, is_exact, slots_from,
-};
+use embedded_db_common::{Error, Result, Slot, Symbol, Value, names};
+use embedded_db_storage::{IndexId, IndexRecord, IndexState, ReadTxn, index_definition, is_exact};
 
 use super::GraphWriter;
 use crate::posting;
@@ -17,8 +14,6 @@ use crate::properties::{DeclaredIndex, declared_indexes};
 
 /// Nodes, or containers and rows, of one step of building or dropping: writers wait no longer than for that.
 const STEP: usize = 2_000;
-/// Most values that are listed when a property is not unique.
-const LISTED: usize = 10;
 /// Names that conditions take for the node's own.
 const OWN: [&str; 3] = ["id", "created_at", "updated_at"];
 
@@ -93,12 +88,7 @@ impl GraphWriter<'_, '_> {
 
     /// What may not be unique stops with an error.
     fn build(&mut self, index: IndexId, mut record: IndexRecord) -> Result<bool> {
-        let mut slots = Vec::with_capacity(STEP);
-        let label = record.label.0.to_be_bytes();
-        slots_from(self.txn, self.namespace, IndexId::LABEL, &label, record.next, |slot| {
-            slots.push(slot);
-            slots.len() < STEP
-        })?;
+        let (slots, next) = self.labelled_from(record.label, record.next, STEP)?;
         let property = self.txn.symbol_name(record.property)?;
         let declared = DeclaredIndex { id: index, record: record.clone(), property };
         for slot in &slots {
@@ -113,14 +103,13 @@ impl GraphWriter<'_, '_> {
             self.txn.put_cell(self.namespace, index, *slot, cell)?;
             self.enter(&declared, &labels, *slot, &properties)?;
         }
-        match slots.last() {
-            Some(last) if slots.len() == STEP => record.next = Slot(last.0 + 1),
-            _ => record.state = IndexState::Ready,
+        match next {
+            Some(next) => record.next = next,
+            None => record.state = IndexState::Ready,
         }
-        let left = record.state == IndexState::Building;
         self.txn.put_index(self.namespace, index, &record)?;
         self.indexes = None;
-        Ok(left)
+        Ok(next.is_some())
     }
 
     /// A unique index that cannot be built: it stays as a sign of why.
@@ -294,17 +283,12 @@ fn same(found: &DeclaredIndex, label: &str, unique: bool) -> Result<IndexId> {
 }
 
 /// A value as an error shows it.
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     const LONGEST: usize = 80;
     let mut text = match value {
         Value::Null => "None".into(),
-        Value::Bool(value) => {
-            if *value {
-                "True".into()
-            } else {
-                "False".into()
-            }
-        }
+        Value::Bool(true) => "True".into(),
+        Value::Bool(false) => "False".into(),
         Value::Int(value) => value.to_string(),
         Value::Float(value) => format!("{value:?}"),
         Value::Time(micros) => iso(*micros),
@@ -318,75 +302,4 @@ fn shown(value: &Value) -> String {
         text.push('…');
     }
     text
-}
-
-/// The values that several nodes of a label have, as an error lists them; `None` when there are none.
-pub fn duplicates(
-    txn: &impl ReadTxn,
-    namespace: embedded_db_common::NamespaceId,
-    label: &str,
-    property: &str,
-    interrupted: &dyn Fn() -> Result<()>,
-) -> Result<Option<Error>> {
-    let (Some(symbol), Some(whole)) = (txn.symbol(label)?, txn.symbol(property)?) else {
-        return Ok(None);
-    };
-    let first = match property.split_once('.') {
-        Some((first, _)) => txn.symbol(first)?,
-        None => None,
-    };
-    let record = IndexRecord {
-        state: IndexState::Building,
-        unique: true,
-        next: Slot(0),
-        label: symbol,
-        property: whole,
-        first,
-        error: String::new(),
-    };
-    let index = DeclaredIndex { id: IndexId(0), record, property: property.into() };
-    let mut holders: BTreeMap<Vec<u8>, Vec<(Slot, Value)>> = BTreeMap::new();
-    for slot in crate::labelled(txn, namespace, symbol)? {
-        interrupted()?;
-        let Some(node) = txn.node(namespace, Slot(slot))? else { continue };
-        match index.value(node.properties)? {
-            None | Some(ValueRef::Null) => {}
-            Some(value) => {
-                let Some(key) = embedded_db_storage::index_value(&value) else { continue };
-                holders.entry(key).or_default().push((Slot(slot), value.to_value()?));
-            }
-        }
-    }
-    let mut listed: Vec<(String, Vec<String>)> = Vec::new();
-    for mut same in holders.into_values().filter(|same| same.len() > 1) {
-        while let Some((slot, value)) = same.pop() {
-            let others: Vec<_> = same.extract_if(.., |(_, other)| other.equals(&value)).collect();
-            if others.is_empty() {
-                continue;
-            }
-            let mut ids = Vec::new();
-            for slot in others.into_iter().map(|(slot, _)| slot).chain([slot]).take(LISTED) {
-                ids.extend(txn.node(namespace, slot)?.map(|node| format!("{:?}", node.id)));
-            }
-            listed.push((shown(&value), ids));
-        }
-    }
-    let Some((_, ids)) = listed.first() else { return Ok(None) };
-    let id = ids[0].trim_matches('"').to_owned();
-    let shown: Vec<String> = listed
-        .iter()
-        .take(LISTED)
-        .map(|(value, ids)| format!("{value} ({})", ids.join(", ")))
-        .collect();
-    let more = if listed.len() > LISTED {
-        format!(" and {} more", listed.len() - LISTED)
-    } else {
-        String::new()
-    };
-    let message = format!(
-        "{label}.{property} cannot be unique: several nodes have {}{more}; change or delete all \
-         but one of each",
-        shown.join(", ")
-    );
-    Ok(Some(Error::Taken { message, id }))
 }

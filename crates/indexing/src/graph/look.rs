@@ -45,6 +45,17 @@ impl<T: ReadTxn> Look<'_, T> {
         Ok(out)
     }
 
+    /// What a message stands beside in its chain: the end of its newest edge there. Its own end is none,
+    /// though users may tie anything to itself.
+    pub(crate) fn beside(&self, slot: Slot, direction: Direction) -> Result<Option<Slot>> {
+        let (mut found, next) = (None, self.names.next);
+        self.txn.neighbors_before(self.namespace, slot, direction, next, None, |end| {
+            found = Some(end.node).filter(|node| *node != slot);
+            found.is_none()
+        })?;
+        Ok(found)
+    }
+
     /// The messages and summaries that go with a chat.
     pub(crate) fn owned(&self, chat: Slot) -> Result<(Vec<Slot>, Vec<Slot>)> {
         let mut messages = self.targets(chat, Direction::Out, self.names.contains)?;

@@ -1,8 +1,10 @@
 //! What is derived from the text of a message: its mentions of entities, and the relations between
 //! entities that it mentions together.
 
-use embedded_db_common::{Draft, Result, Slot, ValueRef};
-use embedded_db_storage::{Direction, IndexId, NodeRecord, ReadTxn, text_value};
+use embedded_db_common::{Draft, Result, Slot, Value, ValueRef};
+use embedded_db_storage::{
+    Direction, IndexId, NodeRecord, ReadEmbeddings, ReadTxn, ReadWork, text_value,
+};
 
 use super::{Artefact, Changes, EdgeChanges, GraphWriter, NodeDraft, is_pending};
 use crate::schema::Names;
@@ -37,8 +39,7 @@ impl GraphWriter<'_, '_> {
         if self.is_linked(slot)? {
             self.count_pairs(slot, &pairs(&mentioned), false)?;
         }
-        self.unmark(Artefact::Links, slot)?;
-        self.txn.delete_work(self.namespace, slot, Artefact::Links as u8)?;
+        self.done(Artefact::Links, slot)?;
         for (edge, _) in self.derived_mentions(slot)? {
             self.txn.delete_edge(self.namespace, edge)?;
         }
@@ -100,7 +101,6 @@ impl GraphWriter<'_, '_> {
         (start, end): (usize, usize),
         times: usize,
     ) -> Result<Slot> {
-        use embedded_db_common::Value;
         let entity = self.ensure_entity(name, entity_type)?;
         let mut properties = Draft::new();
         properties.set("start", &Value::Int(start as i64))?;
@@ -120,7 +120,6 @@ impl GraphWriter<'_, '_> {
     }
 
     fn ensure_entity(&mut self, name: &str, entity_type: &str) -> Result<Slot> {
-        use embedded_db_common::Value;
         let key = text_value(&fold(name));
         let known = crate::posting(self.txn, self.namespace, IndexId::ENTITY_KEY, &key)?;
         for slot in known {
@@ -153,7 +152,6 @@ impl GraphWriter<'_, '_> {
     /// Changes the count of messages that mention an entity. One that nobody mentions any more goes,
     /// unless a user has tied it to something.
     pub(super) fn count_mention(&mut self, entity: Slot, by: i64) -> Result<()> {
-        use embedded_db_common::Value;
         let node = self.node(entity)?;
         let count = match node.properties.get(self.names.mention_count)? {
             Some(ValueRef::Int(count)) => count + by,

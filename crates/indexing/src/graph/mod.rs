@@ -3,6 +3,7 @@
 
 mod chats;
 mod drafts;
+mod duplicates;
 mod edges;
 mod embeddings;
 mod expiry;
@@ -19,7 +20,9 @@ mod work;
 use std::sync::Arc;
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot, Symbol};
-use embedded_db_storage::{Direction, Kind, Neighbor, NodeRecord, ReadTxn, WriteTxn};
+use embedded_db_storage::{
+    Direction, IndexId, Kind, Neighbor, NodeRecord, ReadEmbeddings, ReadTxn, WriteTxn, slots_from,
+};
 
 use crate::properties::DeclaredIndex;
 use crate::recipes::Recipes;
@@ -27,11 +30,12 @@ use crate::schema::Names;
 
 pub(crate) use look::Look;
 
+pub use chats::no_chat;
 pub use drafts::{
     Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, NodeDraft,
 };
+pub use duplicates::duplicates;
 pub use embeddings::{check_dimension, check_vector};
-pub use indexes::duplicates;
 pub use mentions::{entity_key, fold};
 pub use restore::{EdgeVersion, RestoredEdge, RestoredEmbedding, RestoredNode};
 pub use work::{Artefact, is_pending, pending};
@@ -83,6 +87,23 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         self.look().ends(slot, direction, edge_type)
     }
 
+    /// The first `most` nodes that have a label, from a slot on; and where it goes on if there may be more.
+    fn labelled_from(
+        &self,
+        label: Symbol,
+        first: Slot,
+        most: usize,
+    ) -> Result<(Vec<Slot>, Option<Slot>)> {
+        let mut slots = Vec::with_capacity(most);
+        let value = label.0.to_be_bytes();
+        slots_from(self.txn, self.namespace, IndexId::LABEL, &value, first, |slot| {
+            slots.push(slot);
+            slots.len() < most
+        })?;
+        let next = slots.last().filter(|_| slots.len() == most).map(|last| Slot(last.0 + 1));
+        Ok((slots, next))
+    }
+
     /// What tells one state of an object from another; 0 when there is none, and for a retracted edge.
     /// That of a node or edge is its version, that of an embedding the LSN of its last write.
     pub fn version(&mut self, kind: Kind, id: &str) -> Result<u64> {
@@ -101,5 +122,13 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
                 stored.map_or(0, |embedding| embedding.lsn.0)
             }
         })
+    }
+}
+
+/// The field of a draft that the store has refused: an id is taken, or properties are too many.
+fn of_draft(error: Error) -> Error {
+    match error {
+        taken @ Error::AlreadyExists { .. } => taken.of_field("id"),
+        other => other.of_field("properties"),
     }
 }

@@ -4,7 +4,7 @@ use embedded_db_common::record::Properties;
 use embedded_db_common::{Draft, Error, Result, Slot, Symbol, clock, encode_properties, names};
 use embedded_db_storage::{Cell, Direction, IndexId, Kind, NodeTimes, ReadTxn, text_value};
 
-use super::{Artefact, Changes, GraphWriter, NodeDraft};
+use super::{Artefact, Changes, GraphWriter, NodeDraft, of_draft};
 
 impl GraphWriter<'_, '_> {
     /// Makes a node; returns its id.
@@ -25,25 +25,16 @@ impl GraphWriter<'_, '_> {
         version: u64,
         times: (i64, i64),
     ) -> Result<(String, Slot)> {
-        if draft.labels.is_empty() {
-            let none = Error::InvalidInput("a node needs at least one label; give labels".into());
-            return Err(none.of_field("labels"));
-        }
+        draft.check()?;
         let mut labels = Vec::with_capacity(draft.labels.len());
         for label in &draft.labels {
-            names::check("a label", label).map_err(|error| error.of_field("labels"))?;
             let symbol = self.txn.intern(label)?;
             if !labels.contains(&symbol) {
                 labels.push(symbol);
             }
         }
-        let id = match &draft.id {
-            Some(id) => {
-                names::check("a node id", id).map_err(|error| error.of_field("id"))?;
-                id.clone()
-            }
-            None => clock::new_id(&names::snake_case(&draft.labels[0])),
-        };
+        let made = || clock::new_id(&names::snake_case(&draft.labels[0]));
+        let id = draft.id.clone().unwrap_or_else(made);
         // What has the id may have expired.
         self.resolve(Kind::Node, &id)?;
         let properties = self.encode(&draft.properties)?;
@@ -52,10 +43,7 @@ impl GraphWriter<'_, '_> {
             NodeTimes { created_at, updated_at, expires_at: draft.expiry.at(self.txn.now()) };
         let (namespace, txn) = (self.namespace, &mut *self.txn);
         let slot = txn.restore_node(namespace, &id, &labels, &properties, derived, version, times);
-        let slot = slot.map_err(|error| match error {
-            taken @ Error::AlreadyExists { .. } => taken.of_field("id"),
-            other => other.of_field("properties"),
-        })?;
+        let slot = slot.map_err(of_draft)?;
         self.post_properties(slot, None, Some(&properties))?;
         if labels.contains(&self.names.message) || self.recipes()?.embeds(&labels) {
             self.text_changed(slot)?;
@@ -69,26 +57,23 @@ impl GraphWriter<'_, '_> {
         let node = self.node(slot)?;
         let old = node.properties.as_bytes().to_vec();
         let text = recipes.embedded_text(self.names, &node)?;
+        let told = self.names.told_text(&node)?;
         let found_by = self.entity_key(&node)?;
         let properties = self.merge(&old, changes)?;
         self.check_chat(slot, &properties)?;
         self.txn.update_node(self.namespace, slot, &properties)?;
         self.post_properties(slot, Some(&old), Some(&properties))?;
         let now_found_by = self.entity_key(&self.node(slot)?)?;
-        if now_found_by != found_by {
-            if let Some(key) = found_by {
-                self.txn.unpost(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
-            }
-            if let Some(key) = now_found_by {
-                self.txn.post(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
-            }
-        }
-        if recipes.embedded_text(self.names, &self.node(slot)?)? != text {
+        self.move_posting(IndexId::ENTITY_KEY, slot, found_by, now_found_by)?;
+        let node = self.node(slot)?;
+        let is_another_text = recipes.embedded_text(self.names, &node)? != text;
+        let is_told_otherwise = self.names.told_text(&node)? != told;
+        if is_another_text {
             self.retract_derived(slot)?;
             self.text_changed(slot)?;
-            if self.is_labelled(slot, self.names.message)? {
-                self.retract_summaries(slot)?;
-            }
+        }
+        if is_told_otherwise {
+            self.retract_summaries(slot)?;
         }
         Ok(())
     }
@@ -129,12 +114,9 @@ impl GraphWriter<'_, '_> {
         let properties = node.properties.as_bytes().to_vec();
         let key = self.entity_key(&node)?;
         self.post_properties(slot, Some(&properties), None)?;
-        if let Some(key) = key {
-            self.txn.unpost(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
-        }
+        self.move_posting(IndexId::ENTITY_KEY, slot, key, None)?;
         for artefact in Artefact::ALL {
-            self.unmark(artefact, slot)?;
-            self.txn.delete_work(self.namespace, slot, artefact as u8)?;
+            self.done(artefact, slot)?;
         }
         self.txn.delete_node(self.namespace, slot)
     }
@@ -169,6 +151,26 @@ impl GraphWriter<'_, '_> {
         Ok(encode_properties(properties.into_iter()))
     }
 
+    /// A node has another value in an index than before, or none.
+    fn move_posting(
+        &mut self,
+        index: IndexId,
+        slot: Slot,
+        before: Option<Vec<u8>>,
+        after: Option<Vec<u8>>,
+    ) -> Result<()> {
+        if before == after {
+            return Ok(());
+        }
+        if let Some(before) = before {
+            self.txn.unpost(self.namespace, index, &before, slot)?;
+        }
+        match after {
+            Some(after) => self.txn.post(self.namespace, index, &after, slot),
+            None => Ok(()),
+        }
+    }
+
     /// The properties of a node have changed, from none when it is new, to none when it goes.
     fn post_properties(
         &mut self,
@@ -184,16 +186,7 @@ impl GraphWriter<'_, '_> {
                 }
                 None => Ok::<_, Error>(None),
             };
-            let (old, new) = (value(before)?, value(after)?);
-            if old == new {
-                continue;
-            }
-            if let Some(old) = old {
-                self.txn.unpost(self.namespace, index.index, &old, slot)?;
-            }
-            if let Some(new) = new {
-                self.txn.post(self.namespace, index.index, &new, slot)?;
-            }
+            self.move_posting(index.index, slot, value(before)?, value(after)?)?;
         }
         let cell = |properties: Option<&[u8]>| match properties {
             Some(properties) => {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use embedded_db_common::{ContentHash, Error, Result, Slot, Symbol, names};
-use embedded_db_storage::{IndexId, ReadTxn, RecipeRecord, recipes, slots_from};
+use embedded_db_storage::{ReadEmbeddings, RecipeRecord, recipes};
 
 use super::{Artefact, GraphWriter};
 use crate::recipes::Recipes;
@@ -71,22 +71,14 @@ impl GraphWriter<'_, '_> {
         else {
             return Ok(false);
         };
-        let mut slots = Vec::with_capacity(STEP);
-        let value = label.0.to_be_bytes();
-        slots_from(self.txn, self.namespace, IndexId::LABEL, &value, recipe.next, |slot| {
-            slots.push(slot);
-            slots.len() < STEP
-        })?;
+        let (slots, next) = self.labelled_from(label, recipe.next, STEP)?;
         for slot in &slots {
             self.check_vectors(&all, *slot)?;
         }
-        let next = match slots.last() {
-            Some(last) if slots.len() == STEP => Slot(last.0 + 1),
-            _ => RecipeRecord::DONE,
-        };
-        self.txn.put_recipe(self.namespace, label, &RecipeRecord { next, ..recipe.clone() })?;
+        let recipe = RecipeRecord { next: next.unwrap_or(RecipeRecord::DONE), ..recipe.clone() };
+        self.txn.put_recipe(self.namespace, label, &recipe)?;
         self.recipes = None;
-        Ok(next != RecipeRecord::DONE)
+        Ok(next.is_some())
     }
 
     fn check_vectors(&mut self, recipes: &Recipes, slot: Slot) -> Result<()> {

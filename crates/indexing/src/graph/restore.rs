@@ -2,10 +2,13 @@
 //! times, and with the mark of what the database had made.
 
 use embedded_db_common::{ContentHash, Draft, Error, Result, Slot, SpaceId, clock, names};
-use embedded_db_storage::{EdgeFields, EdgeTimes, Kind, ReadTxn, SpaceRecord};
+use embedded_db_storage::{
+    EdgeFields, EdgeTimes, IndexId, Kind, ReadEmbeddings, ReadTxn, SpaceRecord,
+};
 
 use super::{
     Artefact, EdgeDraft, GraphWriter, NodeDraft, check_dimension, check_vector, is_pending,
+    of_draft,
 };
 
 /// How far ahead of this machine the clock of another may have been.
@@ -92,8 +95,7 @@ impl GraphWriter<'_, '_> {
         let times = (node.created_at, node.updated_at);
         let (_, slot) = self.make_node_as(&node.draft, node.derived, node.version, times)?;
         if let Some(key) = self.entity_key(&self.node(slot)?)? {
-            let index = embedded_db_storage::IndexId::ENTITY_KEY;
-            self.txn.post(self.namespace, index, &key, slot)?;
+            self.txn.post(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
         }
         Ok(())
     }
@@ -130,10 +132,7 @@ impl GraphWriter<'_, '_> {
         let Some((version, newest)) = versions.pop() else { return Ok(()) };
         let (namespace, txn) = (self.namespace, &mut *self.txn);
         let restored = txn.restore_edge(namespace, &edge.id, version, &newest, &versions);
-        restored.map_err(|error| match error {
-            taken @ Error::AlreadyExists { .. } => taken.of_field("id"),
-            other => other.of_field("properties"),
-        })?;
+        restored.map_err(of_draft)?;
         if newest.times.retracted_at.is_none() && edge_type == self.names.contains {
             self.mark_summary(target)?;
         }

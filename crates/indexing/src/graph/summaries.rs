@@ -1,7 +1,7 @@
 //! Summaries of chats. One says which messages it covers, from the first to the last: what is added
 //! behind them leaves it true, and the work is due; what changes among them takes it back.
 
-use embedded_db_common::{Draft, Result, Slot};
+use embedded_db_common::{Draft, Result, Slot, Value};
 use embedded_db_storage::Direction;
 
 use super::{Artefact, Changes, GraphWriter, NodeDraft};
@@ -15,7 +15,6 @@ impl GraphWriter<'_, '_> {
         first_message: &str,
         last_message: &str,
     ) -> Result<Slot> {
-        use embedded_db_common::Value;
         let chat_id = self.node(chat)?.id.to_owned();
         let mut properties = Draft::new();
         for (name, value) in [
@@ -48,8 +47,11 @@ impl GraphWriter<'_, '_> {
         self.look().made_summaries(chat)
     }
 
-    /// The summaries of the chats that contain a message are due.
+    /// The summaries of the chats that contain a message are due, if they may tell it.
     pub fn mark_summary(&mut self, message: Slot) -> Result<()> {
+        if self.names.told_text(&self.node(message)?)?.is_none() {
+            return Ok(());
+        }
         for chat in self.targets(message, Direction::In, self.names.contains)? {
             if self.is_labelled(chat, self.names.chat)? {
                 self.mark(Artefact::Summary, chat)?;

@@ -1,7 +1,7 @@
 //! The work that is due: which artefacts of which nodes wait for the weaver.
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot};
-use embedded_db_storage::{IndexId, ReadTxn};
+use embedded_db_storage::{IndexId, ReadEmbeddings, ReadPostings, ReadTxn};
 
 use super::GraphWriter;
 
@@ -9,7 +9,7 @@ use super::GraphWriter;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Artefact {
-    /// The vector of a message.
+    /// The vector of a message, or of a node with declared texts.
     Embedding = 1,
     /// The entities a message mentions.
     Entities = 2,
@@ -75,7 +75,7 @@ pub fn pending(
 }
 
 impl GraphWriter<'_, '_> {
-    /// The text of a message is new: work is due.
+    /// The text of a node is new: work is due.
     pub(super) fn text_changed(&mut self, slot: Slot) -> Result<()> {
         let recipes = self.recipes()?;
         let node = self.node(slot)?;

@@ -19,7 +19,8 @@ use roaring::RoaringBitmap;
 pub use layout::{Layout, Place, SessionId, Totals};
 pub use senders::{NamedSender, Senders};
 
-/// The longest time between two messages of a session, in microseconds.
+/// The longest time between two messages of a session, in microseconds; forwards or back, for messages
+/// may be stored in any order.
 pub const LONGEST_PAUSE: i64 = 3_600_000_000;
 
 const PAGE: usize = 256;
@@ -27,7 +28,7 @@ const PAGE: usize = 256;
 const NOBODY: u32 = u32::MAX;
 
 /// What the view keeps of a message.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Message<'a> {
     /// The id of its chat; `None` for a text that stands alone.
     pub chat: Option<&'a str>,
@@ -39,6 +40,8 @@ pub struct Message<'a> {
     pub content: &'a str,
     /// Number of words of its searchable text.
     pub words: u32,
+    /// Whether it is a fact whose place another has taken.
+    pub superseded: bool,
 }
 
 /// A message in the view.
@@ -95,7 +98,26 @@ pub struct Sessions {
     slots: RoaringBitmap,
     /// Those of them that are in a chat.
     in_chats: RoaringBitmap,
+    /// Those of them whose place another has taken.
+    superseded: RoaringBitmap,
     whole: OnceLock<Arc<Layout>>,
+    current: OnceLock<Arc<Current>>,
+}
+
+/// All messages whose place no other has taken.
+pub struct Current {
+    /// Their slots.
+    pub slots: RoaringBitmap,
+    /// How they lie.
+    pub layout: Arc<Layout>,
+    /// By sender: whether one of them is the sender's.
+    pub senders: Vec<bool>,
+}
+
+impl Current {
+    fn memory_bytes(&self) -> usize {
+        self.slots.serialized_size() + self.layout.memory_bytes() + self.senders.capacity()
+    }
 }
 
 impl Sessions {
@@ -112,6 +134,20 @@ impl Sessions {
     /// The slots of the messages that are in a chat.
     pub fn in_chats(&self) -> &RoaringBitmap {
         &self.in_chats
+    }
+
+    /// The slots of the messages whose place another has taken.
+    pub fn superseded(&self) -> &RoaringBitmap {
+        &self.superseded
+    }
+
+    /// All messages but those. Most searches are for them: they are found once for many.
+    pub fn current(&self) -> Arc<Current> {
+        Arc::clone(self.current.get_or_init(|| {
+            let slots = &self.slots - &self.superseded;
+            let layout = self.layout(Some(&slots));
+            Arc::new(Current { senders: self.senders_of(&slots), layout, slots })
+        }))
     }
 
     /// The senders; some may have no message any more.
@@ -149,7 +185,7 @@ impl Sessions {
 
     /// The slot holds this message from now on.
     pub fn upsert(&mut self, slot: Slot, message: Message<'_>) {
-        self.whole = OnceLock::new();
+        self.changed();
         let chat = match message.chat {
             Some(chat) => self.chat_number(chat),
             // No identifier holds a NUL.
@@ -172,6 +208,11 @@ impl Sessions {
             self.in_chats.insert(slot.0);
         } else {
             self.in_chats.remove(slot.0);
+        }
+        if message.superseded {
+            self.superseded.insert(slot.0);
+        } else {
+            self.superseded.remove(slot.0);
         }
         let row = Row {
             chat,
@@ -206,16 +247,23 @@ impl Sessions {
     /// The slot holds no message from now on.
     pub fn remove(&mut self, slot: Slot) {
         let Some(&row) = self.row(slot.0) else { return };
-        self.whole = OnceLock::new();
+        self.changed();
         self.count_sender(row.sender, false);
         *self.row_mut(slot.0) = ABSENT;
         self.slots.remove(slot.0);
         self.in_chats.remove(slot.0);
+        self.superseded.remove(slot.0);
         let slots = Arc::make_mut(&mut self.chats[row.chat as usize]);
         if let Ok(place) = slots.binary_search(&slot.0) {
             slots.remove(place);
             self.divide(row.chat, place);
         }
+    }
+
+    /// What was made of all messages is that of other ones.
+    fn changed(&mut self) {
+        self.whole = OnceLock::new();
+        self.current = OnceLock::new();
     }
 
     /// Bytes of memory held.
@@ -229,7 +277,9 @@ impl Sessions {
             + self.senders.memory_bytes()
             + self.slots.serialized_size()
             + self.in_chats.serialized_size()
+            + self.superseded.serialized_size()
             + self.whole.get().map_or(0, |layout| layout.memory_bytes())
+            + self.current.get().map_or(0, |current| current.memory_bytes())
     }
 
     /// Finds the sessions of a chat anew from a place on.
@@ -244,7 +294,8 @@ impl Sessions {
                 (Some((session, None)), own) => (session, own),
                 (Some((session, before)), None) => (session, before),
                 (Some((session, Some(before))), Some(own)) => {
-                    (session + u32::from(own.saturating_sub(before) > LONGEST_PAUSE), Some(own))
+                    let pause = own.abs_diff(before) > LONGEST_PAUSE.unsigned_abs();
+                    (session + u32::from(pause), Some(own))
                 }
             };
             // Behind the place that changed, the first that is as it was leaves the rest so.
@@ -309,7 +360,8 @@ mod tests {
     type Model = BTreeMap<u32, (u8, Option<i64>)>;
 
     fn message(chat: &str, time: Option<i64>) -> Message<'_> {
-        Message { chat: Some(chat), sender: Some("Ann Lee"), time, content: "a b?", words: 2 }
+        let (chat, sender) = (Some(chat), Some("Ann Lee"));
+        Message { chat, sender, time, content: "a b?", words: 2, superseded: false }
     }
 
     /// Sessions as the promise says: slot by slot, a new one after a pause.
@@ -320,7 +372,7 @@ mod tests {
             let mut session: Vec<u32> = Vec::new();
             for (&slot, &(_, time)) in model.iter().filter(|(_, (c, _))| *c == chat) {
                 if let (Some(last), Some(time)) = (last, time)
-                    && time - last > HOUR
+                    && (time - last).abs() > HOUR
                 {
                     out.push(std::mem::take(&mut session));
                 }
@@ -346,23 +398,43 @@ mod tests {
         #[test]
         fn sessions_follow_every_change(
             changes in prop::collection::vec(
-                (0u32..600, 0u8..4, prop::option::of(0i64..9), prop::bool::weighted(0.8)), 1..80,
+                (
+                    0u32..600,
+                    0u8..4,
+                    prop::option::of(0i64..9),
+                    prop::bool::weighted(0.8),
+                    prop::bool::weighted(0.2),
+                ),
+                1..80,
             ),
             allowed in prop::collection::btree_set(0u32..600, 0..300),
         ) {
             let mut sessions = Sessions::new();
-            let mut model = Model::new();
-            for (slot, chat, time, present) in changes {
+            let (mut model, mut superseded) = (Model::new(), RoaringBitmap::new());
+            for (slot, chat, time, present, gives_way) in changes {
                 let time = time.map(|time| time * HOUR / 2);
                 let before = sessions.clone();
                 let expected = divided(&model);
                 if present {
                     model.insert(slot, (chat, time));
-                    sessions.upsert(Slot(slot), message(&chat.to_string(), time));
+                    let chat = chat.to_string();
+                    let said = Message { superseded: gives_way, ..message(&chat, time) };
+                    sessions.upsert(Slot(slot), said);
                 } else {
                     model.remove(&slot);
                     sessions.remove(Slot(slot));
                 }
+                superseded.remove(slot);
+                if present && gives_way {
+                    superseded.insert(slot);
+                }
+                let mut current = divided(&model);
+                for session in &mut current {
+                    session.retain(|slot| !superseded.contains(*slot));
+                }
+                current.retain(|session| !session.is_empty());
+                current.sort();
+                prop_assert_eq!(seen(&sessions.current().layout), current);
                 prop_assert_eq!(seen(&sessions.layout(None)), divided(&model));
                 prop_assert_eq!(seen(&before.layout(None)), expected, "who held it sees no change");
             }
@@ -388,9 +460,9 @@ mod tests {
         for (slot, time) in [(0, 0), (1, HOUR), (2, 2 * HOUR + 1), (3, 5), (4, 6)] {
             sessions.upsert(Slot(slot), message("c", Some(time)));
         }
-        assert_eq!(seen(&sessions.layout(None)), [vec![0, 1], vec![2, 3, 4]]);
+        assert_eq!(seen(&sessions.layout(None)), [vec![0, 1], vec![2], vec![3, 4]]);
         let layout = sessions.layout(None);
-        assert_eq!(layout.span(SessionId(1)), Some((5, 2 * HOUR + 1)));
+        assert_eq!(layout.span(SessionId(2)), Some((5, 6)));
     }
 
     #[test]

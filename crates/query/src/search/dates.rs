@@ -37,6 +37,15 @@ const LEADING: [&str; 15] = [
     "mid", "before", "after",
 ];
 
+const WEEKDAYS: [&str; 7] =
+    ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+
+/// Numbers that are written out, from one on.
+const NUMBERS: [&str; 12] = [
+    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+    "twelve",
+];
+
 /// A time as a question names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum When {
@@ -59,11 +68,16 @@ pub(super) struct Named {
 
 impl When {
     /// How near a session with messages from `span.0` to `span.1` lies: for a month 0 or 1, for a
-    /// day up to 1.3.
+    /// date up to 1.3, for days that are counted from today up to 1.
     pub(super) fn closeness(self, span: (i64, i64)) -> f32 {
         let session = span.0.div_euclid(DAY)..=span.1.div_euclid(DAY);
         match self {
-            Self::Days { first, last } => f32::from(overlap(&session, &(first..=last))),
+            // Who counts days means these: the day after, of whose eve is told, is much less near.
+            Self::Days { first, last } => {
+                let (until, since) = (distance(&session, last), distance(&session, first));
+                let days = if overlap(&session, &(first..=last)) { 0 } else { until.min(since) };
+                (-(days as f32)).exp()
+            }
             Self::Month { month, year } => f32::from(in_month(&session, month, year)),
             Self::Day { day, month, year } => {
                 let same_month = f32::from(in_month(&session, month, year)) * SAME_MONTH;
@@ -93,7 +107,8 @@ impl fmt::Display for When {
                     format!("{year:04}-{month:02}-{day:02}")
                 };
                 if first == last {
-                    write!(f, "{}", iso(first))
+                    let (year, month, day) = date(first);
+                    write!(f, "{}", Self::Day { day, month, year: Some(year) })
                 } else {
                     write!(f, "{} to {}", iso(first), iso(last))
                 }
@@ -163,37 +178,116 @@ impl Reader<'_> {
         (separator == "-").then_some(Named { when, words: at..at + 2, certain: true })
     }
 
-    /// `yesterday`, `last week`, `this month`…
+    /// `yesterday`, `two days ago`, `last week`, `the past 3 months`, `on Friday`…
     fn relative(&self, at: usize, now: i64) -> Option<Named> {
         let today = now.div_euclid(DAY);
-        let day = |when, length| Some(Named { when, words: at..at + length, certain: true });
-        let days = |first, last| When::Days { first, last };
-        match self.word(at)? {
-            "today" => return day(exactly(today), 1),
-            "yesterday" => return day(exactly(today - 1), 1),
-            _ => {}
+        let (days, length) = self
+            .single_day(at)
+            .map(|(back, length)| (exactly(today - back), length))
+            .or_else(|| self.ago(at, today))
+            .or_else(|| self.recent(at, today))
+            .or_else(|| self.weekday(at, today))?;
+        Some(Named { when: days, words: at..at + length, certain: true })
+    }
+
+    fn reads(&self, at: usize, words: &[&str]) -> bool {
+        words.iter().enumerate().all(|(i, word)| self.word(at + i) == Some(word))
+    }
+
+    /// Days back, and how many words say so.
+    fn single_day(&self, at: usize) -> Option<(i64, usize)> {
+        const DAYS: [(i64, &[&str]); 9] = [
+            (0, &["today"]),
+            (0, &["tonight"]),
+            (0, &["this", "morning"]),
+            (0, &["this", "afternoon"]),
+            (0, &["this", "evening"]),
+            (1, &["yesterday"]),
+            (1, &["last", "night"]),
+            (2, &["the", "day", "before", "yesterday"]),
+            (2, &["day", "before", "yesterday"]),
+        ];
+        let found = DAYS.iter().find(|(_, words)| self.reads(at, words))?;
+        Some((found.0, found.1.len()))
+    }
+
+    /// `3 days ago`, `a week ago`, `a few months ago`.
+    fn ago(&self, at: usize, today: i64) -> Option<(When, usize)> {
+        let ((fewest, most), counted) = self.count(at)?;
+        let unit = Unit::of(self.word(at + counted)?)?;
+        if self.word(at + counted + 1) != Some("ago") {
+            return None;
         }
+        Some((unit.ago(fewest, most, today), counted + 2))
+    }
+
+    /// `last week`, `this year`, `the past 3 days`, `last weekend`.
+    fn recent(&self, at: usize, today: i64) -> Option<(When, usize)> {
         let back = match self.word(at)? {
             "last" | "previous" | "past" => 1,
             "this" => 0,
             _ => return None,
         };
+        if back == 1
+            && let Some(((_, most), counted)) = self.count(at + 1)
+            && let Some(unit) = self.word(at + 1 + counted).and_then(Unit::of)
+        {
+            return Some((unit.last(most, today), counted + 2));
+        }
+        if back == 1 && self.word(at + 1) == Some("weekend") {
+            let saturday = monday_of(today) - 2;
+            return Some((When::Days { first: saturday, last: saturday + 1 }, 2));
+        }
         let (year, month, _) = date(today);
-        let when = match self.word(at + 1)? {
-            "week" => {
-                // 1970-01-01 was a Thursday.
-                let monday = today - (today + 3).rem_euclid(7) - 7 * back;
-                days(monday, monday + 6)
+        let when = match Unit::of(self.word(at + 1)?)? {
+            Unit::Week => {
+                let monday = monday_of(today) - 7 * back;
+                When::Days { first: monday, last: monday + 6 }
             }
-            "month" => {
+            Unit::Month => {
                 let months = year * 12 + i64::from(month) - 1 - back;
                 let month = months.rem_euclid(12) as u32 + 1;
                 When::Month { month, year: Some(months.div_euclid(12)) }
             }
-            "year" => days(days_before_year(year - back), days_before_year(year - back + 1) - 1),
-            _ => return None,
+            Unit::Year => Unit::Year.ago(back, back, today),
+            Unit::Day => return None,
         };
-        day(when, 2)
+        Some((when, 2))
+    }
+
+    /// `Friday`, `on Friday`: the latest one, today's too; `last Friday`: before today.
+    fn weekday(&self, at: usize, today: i64) -> Option<(When, usize)> {
+        let is_last = matches!(self.word(at)?, "last" | "past" | "previous");
+        let length = 1 + usize::from(is_last);
+        let named = WEEKDAYS.iter().position(|day| self.word(at + length - 1) == Some(day))? as i64;
+        if at.checked_sub(1).is_some_and(|at| self.word(at) == Some("next")) {
+            return None;
+        }
+        let back = (today - monday_of(today) - named).rem_euclid(7);
+        let back = if is_last && back == 0 { 7 } else { back };
+        Some((exactly(today - back), length))
+    }
+
+    /// How many, at the least and at the most, and how many words say so.
+    fn count(&self, at: usize) -> Option<((i64, i64), usize)> {
+        let word = self.word(at)?;
+        if let Some(number) = NUMBERS.iter().position(|number| *number == word) {
+            let number = number as i64 + 1;
+            return Some(((number, number), 1));
+        }
+        if word.len() <= 3 && digits(word) {
+            let number = word.parse().ok()?;
+            return Some(((number, number), 1));
+        }
+        let skipped = usize::from(word == "a" || word == "an");
+        match self.word(at + skipped)? {
+            "couple" => {
+                Some(((2, 2), skipped + 1 + usize::from(self.reads(at + skipped + 1, &["of"]))))
+            }
+            "few" => Some(((2, 5), skipped + 1)),
+            _ if skipped == 1 => Some(((1, 1), 1)),
+            _ => None,
+        }
     }
 
     /// `8 May 2023`, `the 8th of May`, `May 8th, 2023`, `in May`.
@@ -244,9 +338,62 @@ impl Reader<'_> {
     }
 }
 
+/// What times are counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Day,
+    Week,
+    Month,
+    Year,
+}
+
+impl Unit {
+    fn of(word: &str) -> Option<Self> {
+        Some(match word.strip_suffix('s').unwrap_or(word) {
+            "day" => Self::Day,
+            "week" => Self::Week,
+            "month" => Self::Month,
+            "year" => Self::Year,
+            _ => return None,
+        })
+    }
+
+    /// What `fewest` to `most` of them ago means: a week ago is three days more or less, a month or a
+    /// year ago is all of that month or year.
+    fn ago(self, fewest: i64, most: i64, today: i64) -> When {
+        let (year, month, _) = date(today);
+        let first_of_month = |back: i64| {
+            let months = year * 12 + i64::from(month) - 1 - back;
+            days_before(months.div_euclid(12), months.rem_euclid(12) as u32 + 1)
+        };
+        let (first, last) = match self {
+            Self::Day => (today - most, today - fewest),
+            Self::Week => (today - 7 * most - 3, today - 7 * fewest + 3),
+            Self::Month => (first_of_month(most), first_of_month(fewest - 1) - 1),
+            Self::Year => (days_before_year(year - most), days_before_year(year - fewest + 1) - 1),
+        };
+        When::Days { first, last }
+    }
+
+    /// The last so many of them, today included.
+    fn last(self, count: i64, today: i64) -> When {
+        let days = match self {
+            Self::Day => 1,
+            Self::Week => 7,
+            Self::Month => 31,
+            Self::Year => 366,
+        };
+        When::Days { first: today - count * days, last: today }
+    }
+}
+
 fn exactly(day: i64) -> When {
-    let (year, month, day) = date(day);
-    When::Day { day, month, year: Some(year) }
+    When::Days { first: day, last: day }
+}
+
+/// The Monday of a day's week. 1970-01-01 was a Thursday.
+fn monday_of(day: i64) -> i64 {
+    day - (day + 3).rem_euclid(7)
 }
 
 /// The month of a word, and whether the word means nothing else.
@@ -364,6 +511,25 @@ mod tests {
             ("this week", "2024-03-04 to 2024-03-10"),
             ("last month", "February 2024"),
             ("this year", "2024-01-01 to 2024-12-31"),
+            ("last year", "2023-01-01 to 2023-12-31"),
+            ("the day before yesterday", "4 March 2024"),
+            ("this morning", "6 March 2024"),
+            ("last night", "5 March 2024"),
+            ("two days ago", "4 March 2024"),
+            ("3 days ago", "3 March 2024"),
+            ("a few days ago", "2024-03-01 to 2024-03-04"),
+            ("a couple of days ago", "4 March 2024"),
+            ("a week ago", "2024-02-25 to 2024-03-02"),
+            ("one month ago", "2024-02-01 to 2024-02-29"),
+            ("three months ago", "2023-12-01 to 2023-12-31"),
+            ("2 years ago", "2022-01-01 to 2022-12-31"),
+            ("in the last 3 days", "2024-03-03 to 2024-03-06"),
+            ("over the past two weeks", "2024-02-21 to 2024-03-06"),
+            ("last weekend", "2024-03-02 to 2024-03-03"),
+            ("what was on Friday", "1 March 2024"),
+            ("last Wednesday", "28 February 2024"),
+            ("on Wednesday", "6 March 2024"),
+            ("Monday", "4 March 2024"),
         ] {
             assert_eq!(dates(text), [expected], "{text}");
         }
@@ -381,7 +547,10 @@ mod tests {
             "version 2023-13",
             "call 555-05-08",
             "5/8/2023",
-            "last weekend",
+            "next Friday",
+            "the last day",
+            "a few weeks",
+            "years ago",
             "maya, augusta",
             "WHAT MAY HAPPEN",
             "",
@@ -412,6 +581,10 @@ mod tests {
         let e = (-0.25_f32).exp();
         assert!((day.closeness(span(2023, 1, 2)) - (0.3 + e)).abs() < 1e-6);
         assert!((day.closeness(span(2022, 12, 31)) - e).abs() < 1e-6, "over the turn of a year");
+        let yesterday = exactly(day_number(2023, 5, 8).unwrap());
+        assert_eq!(yesterday.closeness(span(2023, 5, 8)), 1.0);
+        assert!(yesterday.closeness(span(2023, 5, 9)) < 0.4);
+        assert!(yesterday.closeness(span(2023, 5, 6)) < 0.2);
         assert_eq!(may.closeness((i64::MIN, i64::MAX)), 1.0);
         assert!(day.closeness((i64::MIN, i64::MAX)) >= 1.0);
     }

@@ -9,9 +9,11 @@ mod dates;
 mod lexical;
 mod profile;
 mod question;
+mod scope;
 mod score;
 mod vectors;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
 use std::time::Instant;
@@ -19,7 +21,6 @@ use std::time::Instant;
 use embedded_db_common::{Error, Lsn, Result, Slot, clock};
 use embedded_db_indexing::sessions::{Layout, Place, SessionId, Sessions};
 use embedded_db_indexing::text::{TextTail, Weighting};
-use embedded_db_storage::ReadTxn;
 use roaring::RoaringBitmap;
 
 pub use profile::{Part, Profile, Weights};
@@ -30,6 +31,7 @@ use crate::guard::Guard;
 use crate::run::Context;
 use lexical::{Matches, Wanted};
 use question::Question;
+use scope::Scope;
 use score::{Candidate, Turns};
 use vectors::Vectors;
 
@@ -45,6 +47,8 @@ pub struct Manner {
     pub profile: Profile,
     /// Weights of the parts.
     pub weights: Weights,
+    /// Whether facts are found whose place others have taken.
+    pub superseded: bool,
 }
 
 /// What a question was found to say.
@@ -60,14 +64,6 @@ pub struct Analysis {
     pub dates: Vec<String>,
     /// The text whose vector is compared; `None` when meaning has no weight.
     pub embedded: Option<String>,
-}
-
-/// Where is looked.
-enum Scope {
-    /// Among messages of chats and texts that stand alone, all of them or those `allowed`.
-    Turns { layout: Arc<Layout>, allowed: Option<RoaringBitmap> },
-    /// Among any nodes.
-    Nodes(Option<RoaringBitmap>),
 }
 
 /// A question taken apart, with its candidates.
@@ -101,12 +97,18 @@ pub fn prepare<'a>(
     let Candidates { distances, mut steps, .. } = candidates;
     let since = Instant::now();
     let sessions = sessions(context)?;
-    let (profile, scope) = scope(sessions, slots, manner.profile, query.labels.is_empty());
-    let present = match &scope {
-        Scope::Turns { allowed: Some(slots), .. } | Scope::Nodes(Some(slots)) => {
-            Some(sessions.senders_of(slots))
-        }
-        _ => None,
+    let mut but = RoaringBitmap::new();
+    if !manner.superseded {
+        but |= sessions.superseded();
+    }
+    let (any_label, unrestricted) = (query.labels.is_empty(), slots.is_none());
+    let slots = slots.map(|slots| slots - &but);
+    let (profile, scope) = Scope::new(sessions, slots, &but, manner.profile, any_label);
+    let current = (unrestricted && !but.is_empty()).then(|| sessions.current());
+    let present = match (&current, scope.allowed()) {
+        (Some(current), _) => Some(Cow::Borrowed(&current.senders)),
+        (None, Some(slots)) => Some(Cow::Owned(sessions.senders_of(slots))),
+        (None, None) => None,
     };
     let is_present = |sender: u32| match &present {
         Some(present) => present[sender as usize],
@@ -139,41 +141,6 @@ fn step(step: &'static str, detail: String, rows: u64, since: Instant) -> Step {
     Step { step, detail, access: None, estimate: None, rows, micros }
 }
 
-/// Which profile answers, and where it looks. A conversation is what has messages of chats; without
-/// labels, what is neither a message nor a declared text is left out then.
-fn scope(
-    sessions: &Sessions,
-    slots: Option<RoaringBitmap>,
-    profile: Profile,
-    any_label: bool,
-) -> (Profile, Scope) {
-    let (all, in_chats) = (sessions.slots(), sessions.in_chats());
-    let is_conversation = match (profile, &slots) {
-        (Profile::Plain, _) => false,
-        (Profile::Conversation | Profile::Window, _) => true,
-        (Profile::Auto, None) => !in_chats.is_empty(),
-        (Profile::Auto, Some(slots)) => {
-            !slots.is_disjoint(in_chats) && (any_label || slots.is_subset(all))
-        }
-    };
-    if !is_conversation {
-        return (Profile::Plain, Scope::Nodes(slots));
-    }
-    let profile = if profile == Profile::Auto { Profile::Conversation } else { profile };
-    let allowed = slots.filter(|slots| !all.is_subset(slots)).map(|slots| slots & all);
-    (profile, Scope::Turns { layout: sessions.layout(allowed.as_ref()), allowed })
-}
-
-impl Scope {
-    fn len(&self, context: &Context<'_>) -> Result<u64> {
-        Ok(match self {
-            Self::Turns { layout, .. } => layout.len().into(),
-            Self::Nodes(Some(slots)) => slots.len(),
-            Self::Nodes(None) => context.snapshot.namespace_counters(context.namespace)?.nodes,
-        })
-    }
-}
-
 impl Prepared<'_> {
     /// The text that a vector is needed of; `None` when meaning has no weight.
     pub fn embedded(&self) -> Option<&str> {
@@ -196,15 +163,9 @@ impl Prepared<'_> {
     /// Answers the question.
     pub fn rank(mut self, vector: Option<&[f32]>, guard: &Guard<'_>) -> Result<Results> {
         let context = self.context;
-        let pending = match (vector, &self.scope) {
-            (None, _) => 0,
-            (Some(_), Scope::Turns { allowed: None, .. }) => {
-                context.pending.intersection_len(sessions(context)?.slots())
-            }
-            (Some(_), Scope::Turns { allowed: Some(slots), .. } | Scope::Nodes(Some(slots))) => {
-                context.pending.intersection_len(slots)
-            }
-            (Some(_), Scope::Nodes(None)) => context.pending.len(),
+        let pending = match vector {
+            Some(_) => self.scope.count(&context.pending, sessions(context)?),
+            None => 0,
         };
         let vectors = vector.zip(context.attached.vectors.as_ref()).map(|(vector, tail)| {
             let tail = tail.read().unwrap_or_else(PoisonError::into_inner);
@@ -215,9 +176,9 @@ impl Prepared<'_> {
                 let (layout, allowed) = (Arc::clone(layout), allowed.clone());
                 self.rank_turns(&layout, allowed.as_ref(), vectors, guard)?
             }
-            Scope::Nodes(slots) => {
-                let slots = slots.clone();
-                self.rank_nodes(slots.as_ref(), vectors, guard)?
+            Scope::Nodes { allowed, but } => {
+                let (allowed, but) = (allowed.clone(), but.clone());
+                self.rank_nodes(allowed, &but, vectors, guard)?
             }
         };
         let plan = self.query.explain.then_some(self.steps);
@@ -342,20 +303,23 @@ impl Prepared<'_> {
 
     fn rank_nodes(
         &mut self,
-        allowed: Option<&RoaringBitmap>,
+        allowed: Option<RoaringBitmap>,
+        but: &RoaringBitmap,
         mut vectors: Option<Vectors<'_>>,
         guard: &Guard<'_>,
     ) -> Result<Vec<Hit>> {
         let size = self.pool_size();
         let since = Instant::now();
-        let scores = self.words_of_nodes(allowed, guard)?;
+        let scores = self.words_of_nodes(allowed.as_ref(), but, guard)?;
         let mut textual: Vec<(Slot, f32)> = scores.iter().map(|(s, score)| (*s, *score)).collect();
         textual.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         textual.truncate(size);
         self.note("words", "BM25 of nodes", textual.len(), since);
         let since = Instant::now();
         let semantic = match &mut vectors {
-            Some(vectors) => vectors.best(allowed, size)?,
+            Some(vectors) => {
+                vectors.best(scope::all_but(self.context, allowed, but)?.as_ref(), size)?
+            }
             None => Vec::new(),
         };
         self.note("vectors", "int8 scan, f32 rerank", semantic.len(), since);
@@ -374,16 +338,25 @@ impl Prepared<'_> {
         Ok(self.hits(&pool, &score::PLAIN, &textual, &semantic))
     }
 
-    /// BM25 of the nodes that hold a term, with the statistics of the allowed.
+    /// BM25 of the nodes that hold a term, with the statistics of those that are allowed, or of all but
+    /// some.
     fn words_of_nodes(
         &self,
         allowed: Option<&RoaringBitmap>,
+        but: &RoaringBitmap,
         guard: &Guard<'_>,
     ) -> Result<HashMap<Slot, f32>> {
         let (tail, at) = (texts(self.context)?, self.context.lsn);
         let (documents, words) = match allowed {
-            None => tail.collection(at),
+            None => {
+                let (all, without) = (tail.collection(at), of_nodes(&tail, but, at, guard)?);
+                (all.0 - without.0, all.1 - without.1)
+            }
             Some(allowed) => of_nodes(&tail, allowed, at, guard)?,
+        };
+        let counts = |slot: u32| match allowed {
+            None => !but.contains(slot),
+            Some(allowed) => allowed.contains(slot),
         };
         let weighting = Weighting::new(lexical::TURNS, documents.max(1), words.max(1));
         let mut scores: HashMap<Slot, f32> = HashMap::new();
@@ -392,7 +365,7 @@ impl Prepared<'_> {
             holders.clear();
             for found in tail.occurrences(term, at) {
                 guard.tick()?;
-                if allowed.is_none_or(|allowed| allowed.contains(found.slot.0)) {
+                if counts(found.slot.0) {
                     holders.push(found);
                 }
             }

@@ -130,7 +130,7 @@ mod tests {
         let mut sessions = Sessions::new();
         for (slot, sender) in (0..).zip(senders) {
             let sender = Some(*sender);
-            let message = Message { chat: Some("c"), sender, time: None, content: "", words: 1 };
+            let message = Message { chat: Some("c"), sender, words: 1, ..Message::default() };
             sessions.upsert(Slot(slot), message);
         }
         let analyzer = Analyzer::new(Language::English);
@@ -171,7 +171,7 @@ mod tests {
         let now = 0;
         let mut sessions = Sessions::new();
         let message =
-            Message { chat: Some("c"), sender: Some("June"), time: None, content: "", words: 1 };
+            Message { chat: Some("c"), sender: Some("June"), words: 1, ..Message::default() };
         sessions.upsert(Slot(0), message);
         let analyzer = Analyzer::new(Language::English);
         let asked = |text| Question::new(text, &analyzer, sessions.senders(), |_| true, now);

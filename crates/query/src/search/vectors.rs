@@ -2,7 +2,7 @@
 
 use std::sync::RwLockReadGuard;
 
-use embedded_db_common::{Lsn, Result, Slot, SpaceId};
+use embedded_db_common::{Lsn, Result, Slot};
 use embedded_db_indexing::StoreRows;
 use embedded_db_indexing::kernels::Kernels;
 use embedded_db_indexing::vector::{RowSource, VectorTail, direction};
@@ -29,11 +29,7 @@ impl<'a> Vectors<'a> {
         question: &'a [f32],
         guard: &'a Guard<'a>,
     ) -> Self {
-        let rows = StoreRows {
-            snapshot: context.snapshot,
-            namespace: context.namespace,
-            space: context.space.unwrap_or(SpaceId(0)),
-        };
+        let rows = context.rows();
         let kernels = Kernels::detect();
         let length = kernels.dot_f32(question, question).sqrt();
         Self { tail, question, length, kernels, rows, at: context.lsn, guard }

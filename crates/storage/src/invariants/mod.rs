@@ -13,9 +13,9 @@ use embedded_db_common::{NamespaceId, Result, Slot, SpaceId, Symbol};
 use crate::adjacency::{self, CHUNK_ENTRIES};
 use crate::columns::Cells;
 use crate::indexes::index_definition;
-use crate::keys::{Kind, Table, parse_expiry};
+use crate::keys::{self, Kind, Table, parse_expiry};
 use crate::postings::{Container, IndexId};
-use crate::read::{ReadTxn, Resolved, meta, symbols};
+use crate::read::{ReadEmbeddings, ReadTxn, ReadWork, Resolved, meta, symbols};
 use crate::records::{EdgeRecord, NodeRecord};
 
 /// Rows between two looks at whether the caller wants the work to end.
@@ -67,13 +67,12 @@ fn rows<T: ReadTxn>(
     txn: &T,
     table: Table,
 ) -> Result<impl Iterator<Item = Result<(&[u8], &[u8])>> + '_> {
-    let rows = txn.generation().table(table).iter(txn.raw());
-    let rows = rows.map_err(|error| txn.generation().lmdb_error(error))?;
+    let rows = txn.rows().between(table, &[], None)?;
     Ok(rows.map(move |row| txn.row(table, row)))
 }
 
 fn u32_at(key: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(key.get(at..at + 4)?.try_into().ok()?))
+    keys::u32_at(key, at).ok()
 }
 
 fn namespace_of(key: &[u8]) -> NamespaceId {

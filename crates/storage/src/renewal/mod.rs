@@ -4,8 +4,9 @@
 //! 1. A state is copied while everything that is written beside is noted; what was noted is copied
 //!    again, from a later state, until little is left.
 //! 2. With writers waiting the rest is copied, and the new generation is put onto the disk.
-//! 3. `CURRENT` names it; from then on it is in use, whatever happens.
-//! 4. A row in the old generation tells readers in other processes, and its files are removed.
+//! 3. A row in the old generation tells readers in other processes to look at `CURRENT` from now on.
+//! 4. `CURRENT` names the new one; from then on it is in use, whatever happens.
+//! 5. The files of the old generation are removed.
 
 mod packs;
 mod rows;
@@ -24,9 +25,10 @@ use self::rows::{Copyist, Keep};
 use crate::format::Current;
 use crate::keys::{Key, Table};
 use crate::new_file::{NewFile, Progress, Rows, row_count};
+use crate::pages::View;
 use crate::platform::{io_error, sync_directory, write_error};
 use crate::read::{ReadTxn, meta};
-use crate::store::{Snapshot, Store, open_generation, remove_generation};
+use crate::store::{Snapshot, Store, names_but, open_generation, remove_generation};
 use crate::touched::Touched;
 
 /// Rows between two calls of the progress.
@@ -37,6 +39,14 @@ const FEW: usize = if cfg!(test) { 10 } else { 1_000 };
 const ROUNDS: usize = 8;
 /// Packs that are remembered before writers have to wait: more would take too much memory.
 const MOST: usize = if cfg!(test) { 5_000 } else { 500_000 };
+
+/// Keeps writers waiting.
+type Writers<'s> = MutexGuard<'s, Option<Arc<View>>>;
+
+/// The row that names the generation that takes the place of the one it is in.
+fn successor_key() -> Key {
+    Key::new(NamespaceId::SYSTEM).u8(meta::SUCCESSOR)
+}
 
 /// What became of the data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +96,8 @@ impl Store {
         let before = old.data_file.length()?;
         let current = Current::of(old.number() + 1, self.identity());
         let place = Place::make(current.directory(self.path()))?;
-        let file = NewFile::create(&place.directory, before)?;
+        let file =
+            NewFile::create_generation(self.path(), &place.directory, before, &self.options)?;
 
         let (snapshot, _noting) = self.note_writes()?;
         let (mut copyist, waiting) = self.copy_state(&file, snapshot, keep, progress)?;
@@ -101,30 +112,49 @@ impl Store {
         // Most of it is on the disk before writers wait.
         file.sync()?;
 
-        let writers = waiting.unwrap_or_else(|| self.hold_writers());
+        let mut writers = waiting.unwrap_or_else(|| self.hold_writers());
         self.writable()?;
         let mut rows = file.rows();
         let snapshot = self.catch_up(&mut copyist, &mut rows)?;
         let gone = match copyist.copy_names(&snapshot, &mut rows)? {
-            Some(kept) => self.names_but(&old, &kept)?,
+            Some(kept) => names_but(&snapshot, &kept)?,
             None => Vec::new(),
         };
         drop(snapshot);
         rows.end()?;
         let after = file.finish()?;
         let new = open_generation(self.path(), &current, &self.options)?;
+        self.tell_readers(&mut writers, new.number())?;
         self.put_in_place(&current, place)?;
         // It is in use: nothing may fail before writers go on with it.
+        *writers = None;
         self.switch_to(&new, gone);
-        let told = old.tell_readers(new.number(), &self.options, self.lost());
         drop(writers);
         let directory = old.path().parent().unwrap_or(Path::new("")).to_owned();
         drop(old);
-        let removed = told.and_then(|()| {
-            remove_generation(&directory)
-                .map_err(|e| io_error(&directory, "remove the old generation", &e))
-        });
+        let removed = remove_generation(&directory)
+            .map_err(|e| io_error(&directory, "remove the old generation", &e));
         Ok((Renewed { before, after }, removed))
+    }
+
+    /// From now on readers in other processes look at `CURRENT` before they read. If it comes to nothing
+    /// after that they go on so until the database is next opened for writing.
+    fn tell_readers(&self, writers: &mut Writers<'_>, successor: u64) -> Result<()> {
+        self.write_alone(writers, move |txn| {
+            txn.put(Table::Meta, &successor_key(), successor.to_be_bytes().to_vec())
+        })
+    }
+
+    /// Readers in other processes need not look at `CURRENT`: the generation in use stays.
+    pub(crate) fn stay(self: &Arc<Self>) -> Result<()> {
+        if self.read_only() || self.read()?.get(Table::Meta, &successor_key())?.is_none() {
+            return Ok(());
+        }
+        match self.write(|txn| txn.delete(Table::Meta, &successor_key()).map(drop)) {
+            // They look at it until there is room to write.
+            Err(Error::StorageFull { .. }) => Ok(()),
+            other => other,
+        }
     }
 
     /// Whether something can be written.
@@ -144,7 +174,7 @@ impl Store {
         Ok((self.read()?, noting))
     }
 
-    fn hold_writers(&self) -> MutexGuard<'_, ()> {
+    fn hold_writers(&self) -> Writers<'_> {
         self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -155,7 +185,7 @@ impl Store {
         snapshot: Snapshot,
         keep: Keep,
         progress: &mut Progress<'_>,
-    ) -> Result<(Copyist, Option<MutexGuard<'s, ()>>)> {
+    ) -> Result<(Copyist, Option<Writers<'s>>)> {
         let (mut done, total) = (0, row_count(&snapshot)?);
         progress(done, total)?;
         let mut copyist = Copyist::new(&snapshot, keep)?;

@@ -91,10 +91,9 @@ impl Copyist {
         out: &mut Rows<'_>,
         row: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
-        let failed = |error| txn.generation().lmdb_error(error);
         let mut open = None;
-        for found in txn.generation().table(table).iter(txn.raw()).map_err(failed)? {
-            let (key, sealed) = found.map_err(failed)?;
+        for found in txn.rows().between(table, &[], None)? {
+            let (key, sealed) = found?;
             row()?;
             if self.wants(table, key) {
                 let payload = txn.opened(table, key, sealed)?;
@@ -131,13 +130,11 @@ impl Copyist {
                 out.put(table, key, sealed)
             });
         }
-        let failed = |error| txn.generation().lmdb_error(error);
         let mut open = None;
-        for found in txn.generation().table(table).prefix_iter(txn.raw(), which).map_err(failed)? {
-            let (key, sealed) = found.map_err(failed)?;
+        for found in txn.prefix(table, which)? {
+            let (key, payload) = found?;
             // A longer one belongs to another pack that begins alike.
             if pack(table, key) == which {
-                let payload = txn.opened(table, key, sealed)?;
                 self.copy_row(txn, table, key, payload, &mut open, &mut |key, sealed| {
                     out.put(table, key, sealed)
                 })?;

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use embedded_db_common::{NamespaceId, Result, Slot};
-use heed::types::DecodeIgnore;
 
 use crate::keys::Table;
 use crate::read::ReadTxn;
+use crate::store::Snapshot;
 
 /// Bits of one word.
 const WORD: u32 = u64::BITS;
@@ -75,7 +75,7 @@ pub(crate) struct Renumbering {
 
 impl Renumbering {
     /// Of all that a state holds.
-    pub(crate) fn of(txn: &impl ReadTxn) -> Result<Self> {
+    pub(crate) fn of(txn: &Snapshot) -> Result<Self> {
         let mut namespaces = HashMap::new();
         for (_, namespace) in txn.namespaces()? {
             let counters = txn.namespace_counters(namespace)?;
@@ -94,15 +94,12 @@ impl Renumbering {
 }
 
 /// The slots of a table that is keyed by them. Records are not read.
-fn taken(txn: &impl ReadTxn, table: Table, namespace: NamespaceId) -> Result<Vec<u32>> {
-    let failed = |error| txn.generation().lmdb_error(error);
-    let keys = txn.generation().table(table).remap_data_type::<DecodeIgnore>();
+fn taken(snapshot: &Snapshot, table: Table, namespace: NamespaceId) -> Result<Vec<u32>> {
     let mut out = Vec::new();
-    for row in keys.prefix_iter(txn.raw(), &namespace.0.to_be_bytes()).map_err(failed)? {
-        let (key, ()) = row.map_err(failed)?;
+    snapshot.view().keys(table, &namespace.0.to_be_bytes(), &mut |key| {
         // One of another length is damage, which shows when its row is copied.
         out.extend(key.get(4..).and_then(|slot| slot.try_into().ok()).map(u32::from_be_bytes));
-    }
+    })?;
     Ok(out)
 }
 

@@ -13,6 +13,7 @@ use crate::columns::{Cell, column_rows};
 use crate::invariants::check_invariants;
 use crate::keys::{Direction, Kind};
 use crate::postings::IndexId;
+use crate::read::{ReadEmbeddings, ReadPostings};
 use crate::records::{EdgeFields, EdgeTimes, SpaceRecord};
 use crate::tx::WriteTxn;
 
@@ -240,30 +241,36 @@ fn writers_in_other_threads_lose_nothing() {
     assert_eq!(held(&store).len(), 300 + written as usize);
 }
 
+/// The files of a generation and what is in use, in another directory: the library opens a path once in a
+/// process, and a link to it is another path to it.
+fn link(database: &Path, other: &Path, generation: &str) {
+    let (from, to) = (database.join(generation), other.join(generation));
+    fs::create_dir_all(&to).unwrap();
+    for file in ["data.mdb", "data.sums", "lock.mdb"] {
+        drop(fs::remove_file(to.join(file)));
+        fs::hard_link(from.join(file), to.join(file)).unwrap();
+    }
+    fs::copy(database.join("CURRENT"), other.join("CURRENT")).unwrap();
+}
+
 /// A reader in another process has a store of its own over the same files.
+fn reader(database: &Path) -> (PathBuf, Arc<Store>) {
+    let other = database.join("other");
+    link(database, &other, "gen-0000000001");
+    let options = Options { read_only: true, ..Options::default() };
+    let store = Store::open(&other, &options).unwrap();
+    (other, store)
+}
+
 #[test]
 fn readers_elsewhere_open_the_new_generation_at_their_next_snapshot() {
     let (directory, store) = store();
     make_all(&store, 0..50);
-    let options = Options { read_only: true, ..Options::default() };
-    // The library opens a path once in a process; a link to it is another path to it.
-    let other = directory.path().join("other");
-    fs::create_dir(&other).unwrap();
-    let link = |name: &str| {
-        fs::create_dir_all(other.join(name)).unwrap();
-        for file in ["data.mdb", "lock.mdb"] {
-            let place = other.join(name).join(file);
-            drop(fs::remove_file(&place));
-            fs::hard_link(directory.path().join(name).join(file), place).unwrap();
-        }
-        fs::copy(directory.path().join("CURRENT"), other.join("CURRENT")).unwrap();
-    };
-    link("gen-0000000001");
-    let reader = Store::open(&other, &options).unwrap();
+    let (other, reader) = reader(directory.path());
     let before = reader.read().unwrap();
     let expected = held(&reader);
     store.compact(&mut |_, _| Ok(())).unwrap();
-    link("gen-0000000002");
+    link(directory.path(), &other, "gen-0000000002");
     make_all(&store, 50..60);
     // What it holds stays what it was; the next one is of the new generation.
     assert!(before.node_slot(NS, "n50").unwrap().is_none());
@@ -278,4 +285,26 @@ fn readers_elsewhere_open_the_new_generation_at_their_next_snapshot() {
     let mut expected = expected;
     expected.remove("n49");
     assert_eq!(now, expected);
+}
+
+/// A writer that is killed between telling the readers and the switch.
+#[test]
+fn readers_elsewhere_stay_where_they_are_until_the_switch() {
+    let (directory, store) = store();
+    make_all(&store, 0..50);
+    let (_, reader) = reader(directory.path());
+    store.tell_readers(&mut store.hold_writers(), 2).unwrap();
+    for n in 50..53 {
+        let now = reader.read().unwrap();
+        assert_eq!(now.generation().number(), 1);
+        assert!(now.get(Table::Meta, &successor_key()).unwrap().is_some());
+        assert_eq!(held(&reader).len() as u32, n);
+        make_all(&store, n..n + 1);
+    }
+    store.stay().unwrap();
+    let now = reader.read().unwrap();
+    assert!(now.get(Table::Meta, &successor_key()).unwrap().is_none());
+    drop(now);
+    assert_eq!(held(&reader).len(), 53);
+    assert_sound(&store);
 }

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use embedded_db_common::record::seal;
-use embedded_db_common::{Durability, Error, NamespaceId, Options, Result};
-use heed::{RoTxn, WithoutTls};
+use embedded_db_common::{Durability, Error, Result};
+use heed::{MdbError, RoTxn, WithoutTls};
 
 use super::gate::Gate;
 use super::opening::Environment;
 use super::{Database, Env, Tables, map_lmdb};
 use crate::data_file::DataFile;
-use crate::keys::{Key, Table};
+use crate::keys::Table;
+use crate::pages::{PageFile, View};
 use crate::platform;
-use crate::read::meta;
 
 /// One generation of a database. A snapshot keeps the one of which it is, whatever takes its place.
 pub struct Generation {
@@ -24,8 +23,9 @@ pub struct Generation {
     tables: Tables,
     /// Readers and writers are inside; growing the map waits until none is.
     pub(crate) gate: Gate,
-    /// The file behind it.
+    /// The file behind it: its length, and its pages.
     pub(crate) data_file: DataFile,
+    pub(crate) page_file: PageFile,
     /// The newest state, by its LMDB transaction, that was seen to have nothing that expires.
     pub(super) lasting: AtomicUsize,
     /// The newest state whose time the store's is not before.
@@ -40,6 +40,7 @@ impl Generation {
         env: Environment,
         tables: Tables,
         data_file: DataFile,
+        page_file: PageFile,
     ) -> Arc<Self> {
         Arc::new(Self {
             number,
@@ -47,6 +48,7 @@ impl Generation {
             tables,
             gate: Gate::default(),
             data_file,
+            page_file,
             lasting: AtomicUsize::new(usize::MAX),
             timed: AtomicUsize::new(0),
             in_use: AtomicUsize::new(usize::MAX),
@@ -70,69 +72,55 @@ impl Generation {
         map_lmdb(self.path(), error)
     }
 
-    /// A transaction for reading, inside the gate until [`Gate::leave`].
+    /// A state, with the transaction that keeps its pages, inside the gate until [`Gate::leave`].
     pub(super) fn begin(
         &self,
-        taken: Instant,
         lost: &AtomicBool,
-    ) -> Result<RoTxn<'static, WithoutTls>> {
-        self.gate.enter();
-        let begin = || Env::clone(&self.env).static_read_txn();
-        let txn = match begin() {
-            // Another process has grown the file beyond our map.
-            Err(heed::Error::Mdb(heed::MdbError::MapResized)) => {
-                self.gate.leave();
-                self.adopt_map_size(lost)?;
-                self.gate.enter();
-                begin()
-            }
-            other => other,
-        };
-        let whole = txn.map_err(|error| self.lmdb_error(error)).and_then(|txn| {
-            self.data_file.require_pages(taken, || self.env.info().last_page_number)?;
-            Ok(txn)
-        });
-        whole.inspect_err(|_| self.gate.leave())
-    }
-
-    /// Tells readers in other processes that another generation has taken its place.
-    pub(crate) fn tell_readers(
-        &self,
-        successor: u64,
-        options: &Options,
-        lost: &AtomicBool,
-    ) -> Result<()> {
-        let key = Key::new(NamespaceId::SYSTEM).u8(meta::SUCCESSOR);
-        let mut sealed = successor.to_be_bytes().to_vec();
-        seal(Table::Meta as u8, &key, &mut sealed);
-        let put = || -> heed::Result<()> {
-            let mut txn = self.env.write_txn()?;
-            self.table(Table::Meta).put(&mut txn, &key, &sealed)?;
-            txn.commit()
-        };
+    ) -> Result<(RoTxn<'static, WithoutTls>, Arc<View>, Instant)> {
         loop {
-            self.gate.enter();
-            let outcome = put();
-            self.gate.leave();
-            match outcome {
-                Ok(()) => return self.complete_file(options.durability),
-                Err(heed::Error::Mdb(heed::MdbError::MapFull)) => {
-                    self.grow(options.map_size_max, lost)?;
-                }
-                Err(error) => return Err(self.lmdb_error(error)),
+            // Dropped in this order: the transaction ends inside the gate.
+            let (inside, txn) = self.begin_read(lost)?;
+            let taken = Instant::now();
+            self.require_whole_file()?;
+            // Two commits since the transaction began leave no trace of its state: then a newer one.
+            if let Some(view) = self.page_file.view(txn.id() as u64)? {
+                std::mem::forget(inside);
+                return Ok((txn, view, taken));
             }
         }
     }
 
-    /// After a commit: no page of it lies beyond the end of the file.
-    pub(crate) fn complete_file(&self, durability: Durability) -> Result<()> {
-        self.data_file.complete_pages(self.env.info().last_page_number, durability)
+    fn begin_read(&self, lost: &AtomicBool) -> Result<(Inside<'_>, RoTxn<'static, WithoutTls>)> {
+        let begin = || (Inside::enter(self), Env::clone(&self.env).static_read_txn());
+        let (inside, txn) = match begin() {
+            // Another process has grown the file beyond our map.
+            (inside, Err(heed::Error::Mdb(MdbError::MapResized))) => {
+                drop(inside);
+                self.adopt_map_size(lost)?;
+                begin()
+            }
+            // Of processes that were killed, perhaps; it may be that nobody writes, who would look.
+            (inside, Err(heed::Error::Mdb(MdbError::ReadersFull)))
+                if self.clear_stale_readers().is_ok_and(|found| found > 0) =>
+            {
+                drop(inside);
+                begin()
+            }
+            other => other,
+        };
+        Ok((inside, txn.map_err(|error| self.lmdb_error(error))?))
     }
 
-    /// Whether the disk has less room than a small commit needs.
-    pub(crate) fn disk_is_full(&self) -> bool {
-        const SMALL: u64 = 1 << 20;
-        platform::free_space(self.path()).is_some_and(|free| free < SMALL)
+    /// No page of the newest commit lies beyond the end of the file; looked at now and then.
+    pub(crate) fn require_whole_file(&self) -> Result<()> {
+        self.data_file.require_pages(Instant::now(), || self.env.info().last_page_number)
+    }
+
+    /// After a commit: no page of it lies beyond the end of the file, and the sums cover what it wrote.
+    /// The state that it left.
+    pub(crate) fn cover(&self, before: &View, durability: Durability) -> Result<Arc<View>> {
+        self.data_file.complete_pages(self.env.info().last_page_number, durability)?;
+        self.page_file.cover(before)
     }
 
     /// Forgets the snapshots of processes that have ended without closing them; how many there were.
@@ -189,5 +177,21 @@ impl Generation {
             lost.store(true, Ordering::Release);
         }
         resized.map_err(|error| self.lmdb_error(error))
+    }
+}
+
+/// A place inside the gate.
+pub(crate) struct Inside<'g>(&'g Generation);
+
+impl<'g> Inside<'g> {
+    pub(crate) fn enter(generation: &'g Generation) -> Self {
+        generation.gate.enter();
+        Self(generation)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.gate.leave();
     }
 }

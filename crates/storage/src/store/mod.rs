@@ -18,7 +18,10 @@ use heed::WithoutTls;
 use heed::types::Bytes;
 
 pub use self::generation::Generation;
-pub(crate) use self::opening::{Environment, open_generation, open_new, remove_generation};
+pub(crate) use self::generation::Inside;
+pub(crate) use self::opening::{
+    Environment, names_but, open_generation, open_new, remove_generation,
+};
 pub use self::snapshot::{Sight, Snapshot, State};
 pub use self::symbols::Symbols;
 pub(crate) use self::symbols::{stored_symbol, stored_symbol_name, symbol_key, symbol_name_key};
@@ -106,15 +109,14 @@ impl Store {
         self.usable()?;
         let mut generation = self.generation();
         loop {
-            let taken = Instant::now();
-            let txn = Some(generation.begin(taken, &self.closed)?);
-            let (of, store) = (Arc::clone(&generation), Arc::clone(self));
-            let snapshot = Snapshot { txn, generation: of, store, taken, hidden: None };
+            let (txn, view, taken) = generation.begin(&self.closed)?;
+            let store = Arc::clone(self);
+            let snapshot =
+                Snapshot { txn: Some(txn), view, generation, store, taken, hidden: None };
             if !snapshot.is_replaced()? {
                 return Ok(snapshot);
             }
-            drop(snapshot);
-            generation = self.follow(&generation)?;
+            generation = self.follow(&snapshot)?;
         }
     }
 
@@ -163,7 +165,12 @@ impl Store {
         self.closed.store(true, Ordering::Release);
         // A group that is being written ends first.
         let _leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let wrote = lock.is_some() && !self.read_only() && !self.forked();
+        if wrote && self.writer.healthy(&self.path).is_ok() {
+            // The sums lag or are not marked as whole if this fails: the next opening finds out.
+            let _marked = self.generation().page_file.end_use();
+        }
     }
 
     /// The right to write, for as long as it is needed: also beyond [`Store::close`].
@@ -212,6 +219,12 @@ pub(crate) fn map_lmdb(data_file: &Path, error: heed::Error) -> Error {
         heed::Error::Mdb(M::Corrupted | M::PageNotFound | M::Invalid | M::VersionMismatch) => {
             Error::Corruption { path, object: "the store".into(), detail: error.to_string() }
         }
+        heed::Error::Mdb(M::Panic) => Error::StorageError {
+            path,
+            detail: "the meta page of an earlier commit could not be written; nothing is read or \
+                     written until the database is opened again"
+                .into(),
+        },
         heed::Error::EnvAlreadyOpened => Error::StorageError {
             path,
             detail: "a call or snapshot of an earlier handle still holds it open in this process; \
@@ -228,13 +241,7 @@ pub(crate) fn map_lmdb(data_file: &Path, error: heed::Error) -> Error {
 
 /// Every table by name, with the number of its rows in all namespaces.
 pub fn row_counts(txn: &impl ReadTxn) -> Result<Vec<(&'static str, u64)>> {
-    Table::ALL
-        .iter()
-        .map(|table| {
-            let rows = txn.generation().table(*table).len(txn.raw());
-            Ok((table.name(), rows.map_err(|error| txn.generation().lmdb_error(error))?))
-        })
-        .collect()
+    Table::ALL.iter().map(|table| Ok((table.name(), txn.rows().count(*table)?))).collect()
 }
 
 /// Longest user id of any kind fits a key.

@@ -6,19 +6,20 @@ use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use embedded_db_common::clock::StoreTime;
-use embedded_db_common::record::{self, Damaged};
+use embedded_db_common::record::Damaged;
 use embedded_db_common::{Durability, Error, NamespaceId, Options, Result, Symbol};
-use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions};
+use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, MdbError};
 
-use super::{Env, Generation, IN_MEMORY, MAX_READERS, Store, Symbols, Tables, map_lmdb};
+use super::{Env, Generation, IN_MEMORY, MAX_READERS, Snapshot, Store, Symbols, Tables, map_lmdb};
 use crate::data_file::{self, DataFile};
 use crate::format::Current;
 use crate::keys::{Key, Table};
+use crate::pages::{PageFile, Use};
 use crate::platform::{self, TemporaryDirectory, WriterLock, io_error, write_error};
-use crate::read::symbols;
+use crate::read::{ReadTxn, symbols};
 use crate::writer::GroupWriter;
 
 /// Address space taken at first; the file itself stays as small as its content. The unit tests begin
@@ -87,7 +88,7 @@ impl Store {
             (current, generation, Some(lock))
         };
         let name = if temporary.is_some() { PathBuf::from(IN_MEMORY) } else { path.clone() };
-        Ok(Arc::new_cyclic(|store| Self {
+        let store = Arc::new_cyclic(|store| Self {
             generation: RwLock::new(generation),
             switching: Mutex::default(),
             writer: GroupWriter::default(),
@@ -102,18 +103,21 @@ impl Store {
             fork_generation,
             lock: Mutex::new(lock.map(Arc::new)),
             _temporary: temporary,
-        }))
+        });
+        store.stay()?;
+        Ok(store)
     }
 
-    /// Opens the generation that has taken the place of one, and gives it to new transactions.
-    pub(super) fn follow(&self, replaced: &Generation) -> Result<Arc<Generation>> {
+    /// Opens the generation that has taken the place of one of which a state was read, and gives it to
+    /// new transactions.
+    pub(super) fn follow(&self, replaced: &Snapshot) -> Result<Arc<Generation>> {
         let _switching = self.switching.lock().unwrap_or_else(PoisonError::into_inner);
-        let generation = self.generation();
-        if generation.number() != replaced.number() {
+        let (generation, before) = (self.generation(), replaced.generation().number());
+        if generation.number() != before {
             return Ok(generation);
         }
         let (current, generation, _) = open_for_reading(&self.path, &self.options, &|| Ok(()))?;
-        if current.identity() != self.identity || generation.number() <= replaced.number() {
+        if current.identity() != self.identity || generation.number() <= before {
             return Err(Error::StorageError {
                 path: self.path.clone(),
                 detail:
@@ -122,7 +126,7 @@ impl Store {
             });
         }
         // Which names it has, nobody knows yet; objects that were read before hold numbers of the old.
-        let gone = self.names_but(replaced, &HashSet::new())?;
+        let gone = names_but(replaced, &HashSet::new())?;
         self.switch_to(&generation, gone);
         Ok(generation)
     }
@@ -136,31 +140,25 @@ impl Store {
         // Its end takes locks of the library.
         drop(before);
     }
+}
 
-    /// All names of a generation but some.
-    pub(crate) fn names_but(
-        &self,
-        generation: &Generation,
-        kept: &HashSet<Symbol>,
-    ) -> Result<Vec<(Symbol, Arc<str>)>> {
-        let failed = |error| generation.lmdb_error(error);
-        let txn = generation.env.read_txn().map_err(failed)?;
-        let prefix = Key::new(NamespaceId::SYSTEM).u8(symbols::BY_NUMBER);
-        let mut out = Vec::new();
-        let rows = generation.table(Table::Symbols).prefix_iter(&txn, &prefix).map_err(failed)?;
-        for row in rows {
-            let (key, sealed) = row.map_err(failed)?;
-            let read = record::open(Table::Symbols as u8, key, sealed).and_then(|name| {
-                let number = key.last_chunk::<4>().ok_or(Damaged("has a short key"))?;
-                let name = std::str::from_utf8(name).map_err(|_| Damaged("is not UTF-8"))?;
-                Ok((Symbol(u32::from_be_bytes(*number)), Arc::from(name)))
-            });
-            let damaged = |damaged| self.corruption(Table::Symbols, key, damaged);
-            out.push(read.map_err(damaged)?);
+/// All names of a state but some.
+pub(crate) fn names_but(
+    snapshot: &Snapshot,
+    kept: &HashSet<Symbol>,
+) -> Result<Vec<(Symbol, Arc<str>)>> {
+    let prefix = Key::new(NamespaceId::SYSTEM).u8(symbols::BY_NUMBER);
+    let mut out = Vec::new();
+    for row in snapshot.prefix(Table::Symbols, &prefix)? {
+        let (key, name) = row?;
+        let number = key.last_chunk::<4>().ok_or(Damaged("has a short key"));
+        let symbol = Symbol(u32::from_be_bytes(*snapshot.located(Table::Symbols, key, number)?));
+        if !kept.contains(&symbol) {
+            let name = std::str::from_utf8(name).map_err(|_| Damaged("is not UTF-8"));
+            out.push((symbol, Arc::from(snapshot.located(Table::Symbols, key, name)?)));
         }
-        out.retain(|(symbol, _)| !kept.contains(symbol));
-        Ok(out)
     }
+    Ok(out)
 }
 
 /// The generation that is in use, with what keeps writers out where a reader cannot register itself.
@@ -195,6 +193,7 @@ fn open_to_read(
     data_file::require_data(&data_file)?;
     data_file::require_whole(&data_file)?;
     let mut lock = None;
+    let pages = open_pages(path, &directory, options)?;
     let env = match open_env(&directory, options, EnvFlags::empty(), interrupted)? {
         Err(heed::Error::Io(error)) if cannot_register(&error, options) => {
             let timeout = options.lock_timeout;
@@ -203,7 +202,7 @@ fn open_to_read(
         }
         other => other,
     };
-    Ok((opened(env, &directory, current, options)?, lock))
+    Ok((opened(path, env, pages, current, options)?, lock))
 }
 
 fn open_for_writing(
@@ -218,55 +217,50 @@ fn open_for_writing(
         data_file::require_data(&data_file)?;
     }
     data_file::complete(&data_file)?;
+    let pages = open_pages(path, &directory, options)?;
     let env = open_env(&directory, options, EnvFlags::empty(), interrupted)?;
-    let generation = opened(env, &directory, current, options)?;
+    let generation = opened(path, env, pages, current, options)?;
     if !current.is_published() && has_data(&generation)? {
         let name = directory.file_name().unwrap_or_default().to_string_lossy();
         return Err(Current::lost(path, &name));
     }
     current.publish(path)?;
-    generation.clear_stale_readers()?;
-    remove_others(path, current, options);
+    generation.page_file.begin_use()?;
+    remove_others(path, current);
     Ok(generation)
 }
 
-/// Opens a generation that is complete and not yet named by `CURRENT`.
+/// Opens a generation that is complete for writing, though `CURRENT` may name another.
 pub(crate) fn open_generation(
     path: &Path,
     current: &Current,
     options: &Options,
 ) -> Result<Arc<Generation>> {
     let directory = current.directory(path);
+    let pages = open_pages(path, &directory, options)?;
+    reserve_readers(&directory)?;
     let env = open_env(&directory, options, EnvFlags::empty(), &|| Ok(()))?;
-    opened(env, &directory, current, options)
+    let generation = opened(path, env, pages, current, options)?;
+    generation.page_file.begin_use()?;
+    Ok(generation)
+}
+
+/// LMDB stores into a map of its table of readers: the beginning of a new one must have its place on the
+/// disk by then, for what is stored into a map must not find the disk full.
+fn reserve_readers(directory: &Path) -> Result<()> {
+    let path = directory.join("lock.mdb");
+    fs::write(&path, vec![0; platform::page_size()])
+        .map_err(|error| write_error(&path, "create", &error))
 }
 
 /// Removes what a process that was killed has left: a generation that was not complete, or an old one,
-/// whose readers are told first. What cannot be removed now is removed later.
-fn remove_others(path: &Path, current: &Current, options: &Options) {
+/// whose readers were told before. What cannot be removed now is removed later.
+fn remove_others(path: &Path, current: &Current) {
     for (number, directory) in Current::generations(path).unwrap_or_default() {
-        if number == current.generation() {
-            continue;
-        }
-        let told = number > current.generation() || tell_readers(&directory, current, options);
-        if told {
+        if number != current.generation() {
             drop(remove_generation(&directory));
         }
     }
-}
-
-/// Whether readers of an old generation will open the one in use, or there can be none.
-fn tell_readers(directory: &Path, current: &Current, options: &Options) -> bool {
-    let data_file = directory.join("data.mdb");
-    if data_file::require_data(&data_file).is_err() || data_file::complete(&data_file).is_err() {
-        return true;
-    }
-    let hasty = Options { lock_timeout: Duration::ZERO, ..options.clone() };
-    let Ok(env) = open_env(directory, &hasty, EnvFlags::empty(), &|| Ok(())) else { return false };
-    let old = opened(env, directory, current, options);
-    old.is_ok_and(|old| {
-        old.tell_readers(current.generation(), options, &AtomicBool::new(false)).is_ok()
-    })
 }
 
 /// Removes the files of a generation. Without its data file it is none, so that goes first.
@@ -277,20 +271,34 @@ pub(crate) fn remove_generation(directory: &Path) -> std::io::Result<()> {
     }
 }
 
+/// The pages of a data file, before LMDB reads it; `None` if there is none yet.
+fn open_pages(path: &Path, directory: &Path, options: &Options) -> Result<Option<PageFile>> {
+    let how = if options.read_only { Use::Reading } else { Use::Writing };
+    PageFile::open(path, directory, how, options)
+}
+
 fn opened(
+    path: &Path,
     env: heed::Result<Environment>,
-    directory: &Path,
+    pages: Option<PageFile>,
     current: &Current,
     options: &Options,
 ) -> Result<Arc<Generation>> {
+    let directory = current.directory(path);
     let data_file = directory.join("data.mdb");
     let env = env.map_err(|error| {
         let size = first_map_size(&data_file, options);
         cannot_open(&data_file, size, options.read_only, error)
     })?;
-    let tables = open_tables(&env, directory, options.read_only)?;
+    env.clear_stale_readers().map_err(|error| map_lmdb(&data_file, error))?;
+    let tables = open_tables(&env, &directory, options.read_only)?;
+    let page_file = match pages {
+        Some(pages) => pages,
+        None => open_pages(path, &directory, options)?
+            .ok_or_else(|| map_lmdb(&data_file, heed::Error::Mdb(MdbError::Invalid)))?,
+    };
     let data_file = DataFile::open(data_file, options.read_only)?;
-    Ok(Generation::new(current.generation(), env, tables, data_file))
+    Ok(Generation::new(current.generation(), env, tables, data_file, page_file))
 }
 
 /// Whether a reader was refused because it may not write to LMDB's table of readers.
@@ -376,7 +384,8 @@ pub(crate) fn open_new(directory: &Path, map_size: usize) -> Result<(Environment
     });
     let env = env.map_err(|error| cannot_open(&data_file, map_size, false, error))?;
     let env = Environment(ManuallyDrop::new(env));
-    let tables = open_tables(&env, directory, false)?;
+    let tables = open_tables(&env, directory, false);
+    let tables = tables.map_err(|error| data_file::write_failed(&data_file, error))?;
     Ok((env, tables))
 }
 

@@ -8,13 +8,18 @@ use embedded_db_common::{NamespaceId, Result, Symbol};
 use heed::{RoTxn, WithoutTls};
 
 use super::{Generation, Store, stored_symbol, stored_symbol_name};
+use crate::format::Current;
 use crate::hidden::Hidden;
 use crate::keys::{Key, Table};
+use crate::pages::View;
 use crate::read::{ReadTxn, meta};
+use crate::rows::Rows;
 
 /// A consistent state of the store. It pins old pages: keep it short.
 pub struct Snapshot {
+    /// Keeps the pages of the state from being used again.
     pub(super) txn: Option<RoTxn<'static, WithoutTls>>,
+    pub(super) view: Arc<View>,
     pub(super) generation: Arc<Generation>,
     pub(super) store: Arc<Store>,
     pub(super) taken: Instant,
@@ -44,19 +49,29 @@ impl Snapshot {
     /// Which state it sees. Every commit makes a new one, also those that have no LSN: of names,
     /// namespaces and indexes.
     pub fn state(&self) -> State {
-        State { generation: self.generation.number(), transaction: self.raw().id() }
+        State { generation: self.generation.number(), transaction: self.transaction() }
+    }
+
+    fn transaction(&self) -> usize {
+        self.txn.as_ref().expect("only drop takes the transaction").id()
+    }
+
+    /// The pages that it reads.
+    pub(crate) fn view(&self) -> &View {
+        &self.view
     }
 
     /// Whether another generation has taken the place of its own. Only another process does that unseen,
-    /// and says so in a commit.
+    /// and says in a commit before that it is going to.
     pub(super) fn is_replaced(&self) -> Result<bool> {
-        let (transaction, in_use) = (self.raw().id(), &self.generation.in_use);
+        let (transaction, in_use) = (self.transaction(), &self.generation.in_use);
         if !self.store.read_only() || in_use.load(Ordering::Relaxed) == transaction {
             return Ok(false);
         }
         let successor = Key::new(NamespaceId::SYSTEM).u8(meta::SUCCESSOR);
         if self.get(Table::Meta, &successor)?.is_some() {
-            return Ok(true);
+            let current = Current::read(self.store.path())?;
+            return Ok(current.generation() != self.generation.number());
         }
         in_use.store(transaction, Ordering::Relaxed);
         Ok(false)
@@ -71,12 +86,11 @@ impl Snapshot {
 
     /// Whether a node of any namespace will expire, or has.
     pub fn has_expiries(&self) -> Result<bool> {
-        let (transaction, lasting) = (self.raw().id(), &self.generation.lasting);
+        let (transaction, lasting) = (self.transaction(), &self.generation.lasting);
         if lasting.load(Ordering::Relaxed) == transaction {
             return Ok(false);
         }
-        let empty = self.generation.table(Table::Expiry).is_empty(self.raw());
-        let empty = empty.map_err(|error| self.generation.lmdb_error(error))?;
+        let empty = self.view.rows(Table::Expiry)? == 0;
         if empty {
             lasting.store(transaction, Ordering::Relaxed);
         }
@@ -86,7 +100,7 @@ impl Snapshot {
     /// The time now, for what has expired: not before the state was written.
     pub fn instant(&self) -> Result<i64> {
         // No time is before the last one that was given.
-        let (timed, transaction) = (&self.generation.timed, self.raw().id());
+        let (timed, transaction) = (&self.generation.timed, self.transaction());
         if timed.load(Ordering::Acquire) >= transaction {
             return Ok(self.store.time.now(i64::MIN));
         }
@@ -128,8 +142,8 @@ impl ReadTxn for Snapshot {
         &self.generation
     }
 
-    fn raw(&self) -> &RoTxn<'_> {
-        self.txn.as_ref().expect("only drop takes the transaction")
+    fn rows(&self) -> Rows<'_> {
+        Rows::committed(&self.view)
     }
 
     fn hidden(&self, namespace: NamespaceId) -> Option<&Hidden> {

@@ -241,9 +241,7 @@ impl WriteTxn<'_> {
     ) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         let prefix = keys::adjacency_type(namespace, node, direction, edge_type);
         let at = prefix.u32(edge.0);
-        let found =
-            self.generation.table(Table::Adjacency).get_lower_than_or_equal_to(self.raw(), &at);
-        match found.map_err(|error| self.generation.lmdb_error(error))? {
+        match self.rows().at_or_before(Table::Adjacency, &at)? {
             Some((key, sealed)) if key.starts_with(&prefix) => {
                 let payload = self.opened(Table::Adjacency, key, sealed)?;
                 let mut content = Vec::with_capacity(payload.len() + 16);

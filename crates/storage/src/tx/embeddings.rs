@@ -4,7 +4,7 @@ use embedded_db_common::{ContentHash, Error, NamespaceId, Result, Slot, SpaceId}
 
 use super::WriteTxn;
 use crate::keys::{self, Key, Kind, Table};
-use crate::read::{ReadTxn, Resolved};
+use crate::read::{ReadEmbeddings, ReadTxn, Resolved};
 use crate::records::{ChangeOp, ChangeRecord, EmbeddingRecord};
 
 impl WriteTxn<'_> {

@@ -8,15 +8,18 @@ mod names;
 mod nodes;
 
 use std::collections::HashMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use embedded_db_common::record::seal;
 use embedded_db_common::{Error, Lsn, MAX_PROPERTIES, NamespaceId, Result, Symbol};
-use heed::{RoTxn, RwTxn};
+use heed::RwTxn;
 
 use crate::keys::{self, Key, Table};
+use crate::pages::View;
 use crate::read::{ReadTxn, meta};
 use crate::records::{ChangeRecord, DatabaseCounters, NamespaceCounters};
+use crate::rows::Rows;
 use crate::store::{Generation, Store, stored_symbol, stored_symbol_name};
 use crate::touched::Touched;
 
@@ -33,10 +36,10 @@ pub(crate) struct GroupState {
 }
 
 impl GroupState {
-    pub(crate) fn load(store: &Store, generation: &Generation, txn: &RoTxn<'_>) -> Result<Self> {
+    /// As the last commit left them.
+    pub(crate) fn load(store: &Store, base: &View) -> Result<Self> {
         let key = Key::new(NamespaceId::SYSTEM).u8(meta::COUNTERS);
-        let sealed = generation.table(Table::Meta).get(txn, &key);
-        let counters = match sealed.map_err(|error| generation.lmdb_error(error))? {
+        let counters = match base.get(Table::Meta, &key)? {
             Some(sealed) => embedded_db_common::record::open(Table::Meta as u8, &key, sealed)
                 .and_then(DatabaseCounters::parse)
                 .map_err(|damaged| store.corruption(Table::Meta, &key, damaged))?,
@@ -48,24 +51,20 @@ impl GroupState {
         Ok(Self { counters, namespaces, new_symbols, now, expires, dirty: false })
     }
 
-    pub(crate) fn store(
-        &mut self,
-        generation: &Generation,
-        txn: &mut RwTxn<'_>,
-    ) -> heed::Result<()> {
+    /// The rows in which it is kept.
+    pub(crate) fn rows(&mut self) -> Vec<(Key, Vec<u8>)> {
         self.counters.time = self.now;
-        let mut put = |key: &Key, mut payload: Vec<u8>| {
-            seal(Table::Meta as u8, key, &mut payload);
-            generation.table(Table::Meta).put(txn, key, &payload)
-        };
+        let mut rows = Vec::new();
+        let mut put = |key: Key, payload: Vec<u8>| rows.push((key, payload));
         for (namespace, counters) in &self.namespaces {
             let mut payload = Vec::new();
             counters.encode(&mut payload);
-            put(&Key::new(*namespace).u8(meta::COUNTERS), payload)?;
+            put(Key::new(*namespace).u8(meta::COUNTERS), payload);
         }
         let mut payload = Vec::new();
         self.counters.encode(&mut payload);
-        put(&Key::new(NamespaceId::SYSTEM).u8(meta::COUNTERS), payload)
+        put(Key::new(NamespaceId::SYSTEM).u8(meta::COUNTERS), payload);
+        rows
     }
 
     pub(crate) fn publish_symbols(&self, store: &Store, generation: &Generation) {
@@ -83,6 +82,8 @@ impl GroupState {
 pub struct WriteTxn<'e> {
     store: &'e Store,
     generation: &'e Generation,
+    /// The state before the transaction.
+    base: &'e View,
     txn: RwTxn<'e>,
     state: GroupState,
     map_full: bool,
@@ -94,11 +95,12 @@ impl<'e> WriteTxn<'e> {
     pub(crate) fn new(
         store: &'e Store,
         generation: &'e Generation,
+        base: &'e View,
         txn: RwTxn<'e>,
         state: GroupState,
     ) -> Self {
         let touched = store.writer.touched.is_wanted().then(Vec::new);
-        Self { store, generation, txn, state, map_full: false, touched }
+        Self { store, generation, base, txn, state, map_full: false, touched }
     }
 
     pub(crate) fn map_full(&self) -> bool {
@@ -140,6 +142,7 @@ impl<'e> WriteTxn<'e> {
     }
 
     pub(crate) fn put(&mut self, table: Table, key: &[u8], mut payload: Vec<u8>) -> Result<()> {
+        self.base.check_way(table, key)?;
         seal(table as u8, key, &mut payload);
         self.state.dirty = true;
         self.touch(|| Touched::row(table, key));
@@ -148,10 +151,20 @@ impl<'e> WriteTxn<'e> {
     }
 
     pub(crate) fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool> {
+        self.base.check_removal(table, key)?;
         self.state.dirty = true;
         self.touch(|| Touched::row(table, key));
         let deleted = self.generation.table(table).delete(&mut self.txn, key);
         deleted.map_err(|error| self.failed(error))
+    }
+
+    /// Removes the rows from a key up to another.
+    fn delete_between(&mut self, table: Table, from: &[u8], end: &[u8]) -> Result<()> {
+        self.base.check_removals(table, from, end)?;
+        self.state.dirty = true;
+        let range = (Bound::Included(from), Bound::Excluded(end));
+        let deleted = self.generation.table(table).delete_range(&mut self.txn, &range);
+        deleted.map(drop).map_err(|error| self.failed(error))
     }
 
     pub(crate) fn namespace_state(
@@ -229,8 +242,8 @@ impl ReadTxn for WriteTxn<'_> {
         self.generation
     }
 
-    fn raw(&self) -> &RoTxn<'_> {
-        &self.txn
+    fn rows(&self) -> Rows<'_> {
+        Rows::writing(self.generation, &self.txn, self.base)
     }
 
     fn symbol(&self, name: &str) -> Result<Option<Symbol>> {

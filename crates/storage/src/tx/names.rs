@@ -44,14 +44,9 @@ impl WriteTxn<'_> {
         let name_key = Key::new(NamespaceId::SYSTEM).u8(meta::NAMESPACE).bytes(name.as_bytes());
         self.delete(Table::Meta, &name_key)?;
         let (first, end) = (Key::new(id), Key::new(NamespaceId(id.0 + 1)));
-        let range = (
-            std::ops::Bound::Included(first.as_slice()),
-            std::ops::Bound::Excluded(end.as_slice()),
-        );
         self.touch(|| Touched::Namespace(id));
         for table in Table::ALL {
-            let removed = self.generation.table(table).delete_range(&mut self.txn, &range);
-            removed.map_err(|error| self.failed(error))?;
+            self.delete_between(table, &first, &end)?;
         }
         let mut waiting = Vec::new();
         let prefix = Key::new(NamespaceId::SYSTEM).u32(IndexId::PENDING.0);

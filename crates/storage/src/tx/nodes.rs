@@ -6,8 +6,14 @@ use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol};
 use super::{WriteTxn, check_properties, slots_used_up};
 use crate::keys::{self, Kind, Table};
 use crate::postings::IndexId;
-use crate::read::{ReadTxn, Resolved};
+use crate::read::{ReadEmbeddings, ReadTxn, Resolved};
 use crate::records::{ChangeOp, ChangeRecord, NodeRecord, NodeTimes};
+
+/// What of a record is written anew.
+enum Rewrite<'a> {
+    Properties(&'a [u8]),
+    Expiry(Option<i64>),
+}
 
 impl WriteTxn<'_> {
     /// Stores a new node; its id must be free. `derived` says that the database makes it by itself,
@@ -47,9 +53,8 @@ impl WriteTxn<'_> {
         counters.node_slots = counters.node_slots.checked_add(1).ok_or_else(slots_used_up)?;
         counters.nodes += 1;
         self.put_id(namespace, Kind::Node, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
-        let expires_at = times.expires_at;
         self.put_node(namespace, slot, derived, version, times, id, labels, properties)?;
-        self.move_expiry(namespace, slot, None, expires_at)?;
+        self.move_expiry(namespace, slot, None, times.expires_at)?;
         for label in labels {
             self.post(namespace, IndexId::LABEL, &label.0.to_be_bytes(), slot)?;
         }
@@ -63,12 +68,7 @@ impl WriteTxn<'_> {
         slot: Slot,
         properties: &[u8],
     ) -> Result<()> {
-        let node = self.existing_node(namespace, slot)?;
-        let (id, version) = (node.id.to_owned(), node.version + 1);
-        let times = NodeTimes { updated_at: self.now(), ..node.times() };
-        let (derived, labels): (bool, Vec<Symbol>) = (node.derived, node.labels().collect());
-        check_properties(&id, properties)?;
-        self.put_node(namespace, slot, derived, version, times, &id, &labels, properties)
+        self.rewrite_node(namespace, slot, true, Rewrite::Properties(properties))
     }
 
     /// Replaces the properties of a derived node: neither version nor time of a user's change.
@@ -78,11 +78,7 @@ impl WriteTxn<'_> {
         slot: Slot,
         properties: &[u8],
     ) -> Result<()> {
-        let node = self.existing_node(namespace, slot)?;
-        let (id, version) = (node.id.to_owned(), node.version);
-        let times = node.times();
-        let (derived, labels): (bool, Vec<Symbol>) = (node.derived, node.labels().collect());
-        self.put_node(namespace, slot, derived, version, times, &id, &labels, properties)
+        self.rewrite_node(namespace, slot, false, Rewrite::Properties(properties))
     }
 
     /// Sets when a node expires, or that it does not: a change by a user.
@@ -92,10 +88,7 @@ impl WriteTxn<'_> {
         slot: Slot,
         expires_at: Option<i64>,
     ) -> Result<()> {
-        let times =
-            NodeTimes { updated_at: self.now(), ..self.existing_node(namespace, slot)?.times() };
-        let version = self.existing_node(namespace, slot)?.version + 1;
-        self.put_expiry(namespace, slot, version, NodeTimes { expires_at, ..times })
+        self.rewrite_node(namespace, slot, true, Rewrite::Expiry(expires_at))
     }
 
     /// The same for a node that was stored before: no change of it.
@@ -105,24 +98,39 @@ impl WriteTxn<'_> {
         slot: Slot,
         expires_at: Option<i64>,
     ) -> Result<()> {
-        let node = self.existing_node(namespace, slot)?;
-        let (version, times) = (node.version, NodeTimes { expires_at, ..node.times() });
-        self.put_expiry(namespace, slot, version, times)
+        self.rewrite_node(namespace, slot, false, Rewrite::Expiry(expires_at))
     }
 
-    fn put_expiry(
+    /// Writes the record of a node anew. What a user changes has another version and time.
+    fn rewrite_node(
         &mut self,
         namespace: NamespaceId,
         slot: Slot,
-        version: u64,
-        times: NodeTimes,
+        by_user: bool,
+        change: Rewrite<'_>,
     ) -> Result<()> {
         let node = self.existing_node(namespace, slot)?;
-        let (id, before) = (node.id.to_owned(), node.expires_at);
-        let (derived, labels): (bool, Vec<Symbol>) = (node.derived, node.labels().collect());
-        let properties = node.properties.as_bytes().to_vec();
-        self.put_node(namespace, slot, derived, version, times, &id, &labels, &properties)?;
-        self.move_expiry(namespace, slot, before, times.expires_at)
+        let (id, derived) = (node.id.to_owned(), node.derived);
+        let labels: Vec<Symbol> = node.labels().collect();
+        let (version, before) = (node.version + u64::from(by_user), node.times());
+        let mut times = before;
+        if by_user {
+            times.updated_at = self.now();
+        }
+        let kept;
+        let properties = match change {
+            Rewrite::Properties(properties) => properties,
+            Rewrite::Expiry(expires_at) => {
+                times.expires_at = expires_at;
+                kept = node.properties.as_bytes().to_vec();
+                &kept
+            }
+        };
+        if by_user {
+            check_properties(&id, properties)?;
+        }
+        self.put_node(namespace, slot, derived, version, times, &id, &labels, properties)?;
+        self.move_expiry(namespace, slot, before.expires_at, times.expires_at)
     }
 
     /// Keeps the table of expiries in step with a record.

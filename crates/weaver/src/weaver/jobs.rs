@@ -7,9 +7,9 @@ use std::time::Instant;
 use embedded_db_common::{Error, NamespaceId, Result, Slot, clock};
 use embedded_db_indexing::graph::{Artefact, GraphWriter, is_pending};
 use embedded_db_indexing::recipes::Recipes;
-use embedded_db_storage::{ReadTxn, WorkRecord, WorkState, panic_text};
+use embedded_db_storage::{ReadTxn, ReadWork, WorkRecord, WorkState, panic_text};
 
-use super::{Weaver, Work};
+use super::{LONGEST_WAIT, Weaver, Work};
 use crate::batch::{self, Batch, Outcome, Stored};
 use crate::summary;
 
@@ -251,7 +251,7 @@ impl Weaver {
         let (namespace, slot, artefact) = work;
         let (names, options) = (self.names, self.options.clone());
         let message = error.to_string();
-        let due = self.store.write(move |txn| {
+        let wait = self.store.write(move |txn| {
             if txn.generation().number() != generation {
                 return Ok(None);
             }
@@ -271,13 +271,13 @@ impl Weaver {
             if dead {
                 GraphWriter::new(txn, &names, namespace).give_up(artefact, slot)?;
             }
-            Ok((!dead).then_some(due))
+            Ok((!dead).then_some(delay))
         })?;
         let mut state = self.state();
         *state.failed.entry(artefact).or_default() += 1;
         state.last_event = format!("{} failed: {error}", artefact.name());
-        match due {
-            Some(due) => state.backoff.insert(work, due),
+        match wait {
+            Some(delay) => state.backoff.insert(work, Instant::now() + delay.min(LONGEST_WAIT)),
             None => state.backoff.remove(&work),
         };
         self.progress.notify_all();

@@ -15,7 +15,7 @@ use embedded_db_common::{
 };
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{ReadTxn, Snapshot, Store, WorkState, panic_text};
+use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, Store, WorkState, panic_text};
 
 use crate::batch::Batch;
 use crate::levels;
@@ -28,6 +28,8 @@ pub use status::{ArtefactState, Failure, JobCounts, Status, artefact_state, dead
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(30);
 /// A chat is summarised once it has rested so long.
 const SUMMARY_REST: Duration = Duration::from_secs(1);
+/// An instant cannot be as far away as a duration can be long.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 86_400);
 /// Longest sleep of an idle worker: bounds how late a change of another handle is seen.
 const IDLE_SLEEP: Duration = Duration::from_millis(500);
 
@@ -72,8 +74,8 @@ struct State {
     refusals: u64,
     /// …and the last time why, and how often in a row.
     refusal: Option<(Error, u32)>,
-    /// When work may be tried again…
-    backoff: HashMap<Work, i64>,
+    /// When work that failed may be tried again. Not by the clock, which may be set meanwhile…
+    backoff: HashMap<Work, Instant>,
     /// …in the generation in which its slots mean something.
     generation: u64,
     /// Namespace of the last batch.
@@ -115,7 +117,7 @@ impl Weaver {
     ) -> Result<Arc<Self>> {
         let now = Instant::now();
         let snapshot = store.read()?;
-        let (backoff, generation) = (backoff(&snapshot)?, snapshot.generation().number());
+        let (backoff, generation) = (backoff(&snapshot, &options)?, snapshot.generation().number());
         drop(snapshot);
         let state = State {
             stop: false,
@@ -245,11 +247,11 @@ impl Weaver {
     }
 
     fn sleep(&self, state: &mut State) -> Duration {
-        let now = clock::now();
+        let now = Instant::now();
         // What is due was looked at; if it is still here its node is gone or its level does not run.
         state.backoff.retain(|_, due| *due > now);
-        let due = state.backoff.values().map(|due| u64::try_from(due - now).unwrap_or(0)).min();
-        due.map_or(IDLE_SLEEP, |micros| Duration::from_micros(micros.max(1000)).min(IDLE_SLEEP))
+        let due = state.backoff.values().min();
+        due.map_or(IDLE_SLEEP, |due| (*due - now).clamp(Duration::from_millis(1), IDLE_SLEEP))
     }
 
     /// One look at the store and at most one batch.
@@ -259,7 +261,7 @@ impl Weaver {
         let snapshot = self.store.read()?;
         let generation = snapshot.generation().number();
         if self.state().generation != generation {
-            let backoff = backoff(&snapshot)?;
+            let backoff = backoff(&snapshot, &self.options)?;
             let mut state = self.state();
             (state.backoff, state.generation) = (backoff, generation);
         }
@@ -310,7 +312,7 @@ impl Weaver {
         artefact: Artefact,
         most: usize,
     ) -> Result<(Option<Due>, bool)> {
-        let now = clock::now();
+        let now = Instant::now();
         let mut state = self.state();
         let mut waiting = false;
         // Namespaces take turns, so that a busy one does not starve the others.
@@ -361,11 +363,15 @@ impl Weaver {
 }
 
 /// When work that has failed may be tried again.
-fn backoff(snapshot: &Snapshot) -> Result<HashMap<Work, i64>> {
+fn backoff(snapshot: &Snapshot, options: &WeaverOptions) -> Result<HashMap<Work, Instant>> {
+    let (now, clock) = (Instant::now(), clock::now());
     let mut out = HashMap::new();
     snapshot.scan_work(|namespace, slot, artefact, work| {
         if let (WorkState::Retry, Some(artefact)) = (work.state, Artefact::of(artefact)) {
-            out.insert((namespace, slot, artefact), work.due);
+            // The clock may have been set since then: nothing waits longer than it ever would.
+            let wait = u64::try_from(work.due.saturating_sub(clock)).unwrap_or(0);
+            let wait = Duration::from_micros(wait).min(options.max_delay).min(LONGEST_WAIT);
+            out.insert((namespace, slot, artefact), now + wait);
         }
         Ok(())
     })?;

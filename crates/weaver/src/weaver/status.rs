@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use embedded_db_common::{NamespaceId, Result, Slot, clock};
 use embedded_db_indexing::graph::{Artefact, GraphWriter, is_pending};
-use embedded_db_storage::{ReadTxn, Snapshot, WorkState};
+use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, WorkState};
 
 use super::Weaver;
 use crate::levels;

@@ -11,7 +11,7 @@ use embedded_db_common::{
 };
 use embedded_db_indexing::graph::{Artefact, Changes, GraphWriter, NodeDraft};
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{Direction, ReadTxn, SpaceRecord, Store};
+use embedded_db_storage::{Direction, ReadEmbeddings, ReadTxn, ReadWork, SpaceRecord, Store};
 use embedded_db_testing::FakeModels;
 use embedded_db_weaver::{ArtefactState, Enriched, ModelSpace, Models, TextToEnrich, Weaver};
 
@@ -83,6 +83,17 @@ impl Bench {
         self.write(move |writer| {
             let chat = writer.ensure_chat("chat")?;
             let mut properties = Draft::new();
+            properties.set("content", &Value::Str(content.clone()))?;
+            writer.add_message(chat, "chat", &NodeDraft::unlabelled(None, properties))
+        })
+    }
+
+    pub(crate) fn say_as(&self, role: &str, content: &str) -> Slot {
+        let (role, content) = (role.to_owned(), content.to_owned());
+        self.write(move |writer| {
+            let chat = writer.ensure_chat("chat")?;
+            let mut properties = Draft::new();
+            properties.set("role", &Value::Str(role.clone()))?;
             properties.set("content", &Value::Str(content.clone()))?;
             writer.add_message(chat, "chat", &NodeDraft::unlabelled(None, properties))
         })

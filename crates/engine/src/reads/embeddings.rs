@@ -1,0 +1,67 @@
+//! Embeddings, by node and by id.
+
+use embedded_db_common::{Error, Result, SpaceId};
+use embedded_db_indexing::vector::direction;
+use embedded_db_storage::{Kind, ReadEmbeddings, ReadTxn, SpaceRecord};
+
+use crate::objects::Embedding;
+use crate::reads::Reader;
+
+impl Reader<'_> {
+    /// The space of this name; the models' or the stored default one when none is named.
+    pub(crate) fn space(&self, name: Option<&str>) -> Result<Option<(SpaceId, SpaceRecord)>> {
+        let spaces = self.snapshot.spaces()?;
+        match name {
+            Some(name) => {
+                let found = spaces.into_iter().find(|(_, space)| space.name == name);
+                found
+                    .map(Some)
+                    .ok_or_else(|| Error::NotFound { kind: "space", id: name.to_owned() })
+            }
+            None => {
+                let default = self.snapshot.default_space()?;
+                Ok(spaces.into_iter().find(|(id, _)| Some(*id) == default))
+            }
+        }
+    }
+
+    pub(crate) fn embeddings(&self, id: &str, space: Option<&str>) -> Result<Vec<Embedding>> {
+        let node = self.snapshot.require_node(self.namespace, id)?;
+        let Some((space, record)) = self.space(space)? else { return Ok(Vec::new()) };
+        let parts = self.snapshot.embeddings_of(self.namespace, space, node)?;
+        let parts = parts.iter().map(|(part, found)| Embedding::new(found, id, &record, *part));
+        Ok(parts.collect())
+    }
+
+    /// The vector of the whole node: its only one, or the normalised mean of its parts.
+    pub(crate) fn embedding_of(&self, id: &str, space: Option<&str>) -> Result<Option<Embedding>> {
+        let mut parts = self.embeddings(id, space)?;
+        if parts.len() < 2 {
+            return Ok(parts.pop());
+        }
+        let vectors = parts.iter_mut().map(|part| std::mem::take(&mut part.vector));
+        let vector = direction(vectors);
+        let whole = parts.swap_remove(0);
+        Ok(vector.map(|vector| Embedding { vector, ..whole }))
+    }
+
+    pub(crate) fn embedding(&self, id: &str) -> Result<Option<Embedding>> {
+        let found = self.snapshot.resolve(self.namespace, Kind::Embedding, id)?;
+        let Some(found) = found else { return Ok(None) };
+        let node = self.node_at(found.slot)?.id()?;
+        let spaces = self.snapshot.spaces()?;
+        let space = spaces.iter().find(|(space, _)| *space == found.space);
+        let stored =
+            self.snapshot.embedding(self.namespace, found.space, found.slot, found.part)?;
+        match (stored, space) {
+            (Some(stored), Some((_, space))) => {
+                Ok(Some(Embedding::new(&stored, &node, space, found.part)))
+            }
+            _ => Err(Error::Corruption {
+                path: self.engine.store.path().to_owned(),
+                object: format!("the embedding {id:?}"),
+                detail: "its id is known but its vector is missing".into(),
+            }),
+        }
+    }
+}

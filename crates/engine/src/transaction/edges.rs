@@ -1,0 +1,295 @@
+//! Edges, neighbours and embeddings of a transaction.
+
+use std::collections::HashMap;
+
+use embedded_db_common::{Draft, Error, Result, clock, names};
+use embedded_db_indexing::graph::{
+    EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, check_vector,
+};
+use embedded_db_query::{AsOf, Reach};
+use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadEmbeddings, ReadTxn};
+
+use super::commit::Op;
+use super::nodes::merged;
+use super::{Expected, Transaction};
+use crate::ends::End;
+use crate::objects::{DraftEdge, Edge, Node};
+use crate::writes::Seen;
+
+impl Transaction {
+    /// An edge with the transaction's own writes.
+    pub fn get_edge(&mut self, id: &str) -> Result<Option<Edge>> {
+        if let Some(own) = self.own.edge(id) {
+            let store = &self.database.engine()?.store;
+            let namespace = self.database.namespace_id();
+            return Ok(own.draft.clone().map(|draft| Edge::draft(store, namespace, draft)));
+        }
+        let found = self.reads.get_edge(id, AsOf::default())?;
+        let version = found.as_ref().map_or(Ok(0), Edge::version)?;
+        self.see(Kind::Edge, id, version)?;
+        Ok(found)
+    }
+
+    fn require_edge(&mut self, id: &str) -> Result<Edge> {
+        self.get_edge(id)?.ok_or_else(|| Error::NotFound { kind: "edge", id: id.to_owned() })
+    }
+
+    /// Whether an edge of this id was retracted, here or before, and not deleted.
+    fn is_retracted(&mut self, id: &str) -> Result<bool> {
+        if let Some(own) = self.own.edge(id) {
+            return Ok(own.retracted);
+        }
+        if self.get_edge(id)?.is_some() {
+            return Ok(false);
+        }
+        let namespace = self.database.namespace_id();
+        let found =
+            self.reads.reader(|reader| reader.snapshot.resolve(namespace, Kind::Edge, id))?;
+        Ok(found.is_some())
+    }
+
+    /// Makes an edge; returns its id.
+    pub fn create_edge(&mut self, mut draft: EdgeDraft) -> Result<String> {
+        draft.check()?;
+        draft.properties.check_names()?;
+        self.require_node(&draft.source).map_err(|error| error.of_field("source"))?;
+        self.require_node(&draft.target).map_err(|error| error.of_field("target"))?;
+        let made = || clock::new_id(&names::snake_case(&draft.edge_type));
+        let id = draft.id.clone().unwrap_or_else(made);
+        if self.get_edge(&id)?.is_some() || self.is_retracted(&id)? {
+            return Err(Error::AlreadyExists { kind: "edge", id }.of_field("id"));
+        }
+        draft.id = Some(id.clone());
+        let times = EdgeTimes {
+            valid_from: draft.valid_from,
+            valid_to: draft.valid_to,
+            recorded_at: clock::now(),
+            retracted_at: None,
+        };
+        let edge = DraftEdge {
+            id: id.clone(),
+            source: draft.source.clone(),
+            target: draft.target.clone(),
+            edge_type: draft.edge_type.clone(),
+            weight: draft.weight,
+            times,
+            sources: draft.sources.clone(),
+            properties: draft.properties.clone(),
+            version: 1,
+        };
+        self.own.make_edge(edge);
+        self.ops.push(Op::CreateEdge(draft));
+        Ok(id)
+    }
+
+    /// Changes an edge.
+    pub fn update_edge(&mut self, id: &str, changes: EdgeChanges) -> Result<()> {
+        changes.properties.set.check_names()?;
+        let edge = self.require_edge(id)?;
+        let mut old = Draft::new();
+        edge.each_property(&mut |name, value| old.set(name, &value.to_value()?))?;
+        let before = edge.times()?;
+        changes.check(&before)?;
+        let times = EdgeTimes { recorded_at: clock::now(), ..changes.times(&before) };
+        let draft = DraftEdge {
+            id: id.to_owned(),
+            source: edge.source().to_owned(),
+            target: edge.target().to_owned(),
+            edge_type: edge.edge_type()?.to_string(),
+            weight: changes.weight.unwrap_or(edge.weight()?),
+            times,
+            sources: edge.sources()?,
+            properties: merged(&old, &changes.properties)?,
+            version: edge.version()? + 1,
+        };
+        self.own.change_edge(draft);
+        self.ops.push(Op::UpdateEdge(id.to_owned(), changes));
+        Ok(())
+    }
+
+    /// Makes an edge that takes the place of another, which stays and ends where it begins; returns
+    /// its id.
+    pub fn supersede_edge(&mut self, id: &str, successor: EdgeSuccessor) -> Result<String> {
+        let edge = self.require_edge(id)?;
+        let (source, target) = (edge.source().to_owned(), edge.target().to_owned());
+        let edge_type = edge.edge_type()?.to_string();
+        let draft = successor.complete(source, target, edge_type, clock::now());
+        let to = draft.ends(&edge.times()?)?;
+        // First what may be refused: nothing is buffered then.
+        let made = self.create_edge(draft)?;
+        if let Some(to) = to {
+            let changes = EdgeChanges { valid_to: Some(Some(to)), ..EdgeChanges::default() };
+            self.update_edge(id, changes)?;
+        }
+        Ok(made)
+    }
+
+    /// Ends the belief in an edge; its id stays taken.
+    pub fn retract_edge(&mut self, id: &str) -> Result<()> {
+        self.require_edge(id)?;
+        self.own.end_edge(id, true);
+        self.ops.push(Op::RetractEdge(id.to_owned()));
+        Ok(())
+    }
+
+    /// Removes an edge, retracted or not, with its history.
+    pub fn delete_edge(&mut self, id: &str) -> Result<()> {
+        if !self.is_retracted(id)? {
+            self.require_edge(id)?;
+        }
+        self.own.end_edge(id, false);
+        self.ops.push(Op::DeleteEdge(id.to_owned()));
+        Ok(())
+    }
+
+    /// Makes an edge that the database makes by itself, for the own reads. Nobody is told its id, and
+    /// the one that is stored at the commit has another.
+    pub(super) fn link(&mut self, source: &str, target: &str, edge_type: &str) {
+        self.own.make_edge(DraftEdge {
+            id: clock::new_id(&names::snake_case(edge_type)),
+            source: source.to_owned(),
+            target: target.to_owned(),
+            edge_type: edge_type.to_owned(),
+            weight: 1.0,
+            times: EdgeTimes { recorded_at: clock::now(), ..EdgeTimes::default() },
+            sources: Vec::new(),
+            properties: Draft::new(),
+            version: 1,
+        });
+    }
+
+    /// Nodes at the other end of edges, own writes included, in the order of `Database::neighbors`; a
+    /// node comes once for each edge.
+    pub fn neighbors(
+        &mut self,
+        id: &str,
+        types: Option<&[String]>,
+        direction: Reach,
+    ) -> Result<Vec<Node>> {
+        self.require_node(id)?;
+        let mut found: Vec<((usize, u64), Option<Node>)> = Vec::new();
+        let mut order = TypeOrder::default();
+        let stored = if self.reads.exists(id)? {
+            self.reads.reader(|reader| reader.ends(id, types, direction))?
+        } else {
+            Vec::new()
+        };
+        let turn = |way| direction.directions().iter().position(|known| *known == way);
+        for end in stored {
+            let place = (turn(end.direction).unwrap_or(0), u64::from(end.edge_type.0));
+            found.push((place, self.see_end(end)?));
+        }
+        let mut own = Vec::new();
+        for (turn, way) in direction.directions().iter().enumerate() {
+            for (_, edge) in self.own.edges_at(id, *way) {
+                if types.is_none_or(|types| types.contains(&edge.edge_type)) {
+                    own.push((turn, edge.edge_type.clone(), edge.other(*way).to_owned()));
+                }
+            }
+        }
+        for (turn, edge_type, there) in own {
+            let of = self.reads.reader(|reader| reader.snapshot.symbol(&edge_type))?;
+            let of = of.map_or_else(|| order.of(&edge_type), |symbol| u64::from(symbol.0));
+            found.push(((turn, of), self.get_node(&there)?));
+        }
+        found.sort_by_key(|(place, _)| *place);
+        Ok(found.into_iter().filter_map(|(_, node)| node).collect())
+    }
+
+    /// The node at a stored end of an edge, with the transaction's own writes; `None` when it or the edge
+    /// is gone.
+    pub(super) fn see_end(&mut self, end: End) -> Result<Option<Node>> {
+        let id = end.node.id()?;
+        if let Some((seen, edge)) = end.edge {
+            if !self.own.keeps_edge(&edge) {
+                return Ok(None);
+            }
+            let (version, object) = (seen.version(), Some(seen));
+            self.saw(Kind::Edge, &edge, Expected { version, object, any_version: false });
+        }
+        if self.own.node(&id).is_some() {
+            return self.get_node(&id);
+        }
+        let (version, object) = (end.node.version()?, Some(Seen::node(&end.node)?));
+        self.saw(Kind::Node, &id, Expected { version, object, any_version: false });
+        Ok(Some(end.node))
+    }
+
+    /// Ids of the nodes at the other end of edges of one type, own writes included, which do not count
+    /// as read.
+    pub(super) fn peek_neighbors(
+        &self,
+        id: &str,
+        of: &str,
+        direction: Direction,
+    ) -> Result<Vec<String>> {
+        let mut out = Vec::new();
+        if self.reads.exists(id)? {
+            let way = match direction {
+                Direction::Out => Reach::Out,
+                Direction::In => Reach::In,
+            };
+            for end in self.reads.reader(|reader| reader.ends(id, Some(&[of.to_owned()]), way))? {
+                if end.edge.is_none_or(|(_, edge)| self.own.keeps_edge(&edge)) {
+                    out.push(end.node.id()?);
+                }
+            }
+        }
+        let own = self.own.edges_at(id, direction).filter(|(_, edge)| edge.edge_type == of);
+        out.extend(own.map(|(_, edge)| edge.other(direction).to_owned()));
+        Ok(out)
+    }
+
+    /// Stores a vector; returns the id of the embedding.
+    pub fn create_embedding(&mut self, mut draft: EmbeddingDraft) -> Result<String> {
+        check_vector(&draft.vector)?;
+        self.require_node(&draft.node_id)?;
+        let id = draft.id.clone().unwrap_or_else(|| clock::new_id("embedding"));
+        names::check("an embedding id", &id)?;
+        if self.has_embedding(&id)? {
+            return Err(Error::AlreadyExists { kind: "embedding", id });
+        }
+        draft.id = Some(id.clone());
+        self.own.put_embedding(&id, true);
+        self.ops.push(Op::CreateEmbedding(draft));
+        Ok(id)
+    }
+
+    /// Removes an embedding.
+    pub fn delete_embedding(&mut self, id: &str) -> Result<()> {
+        if !self.has_embedding(id)? {
+            return Err(Error::NotFound { kind: "embedding", id: id.to_owned() });
+        }
+        self.own.put_embedding(id, false);
+        self.ops.push(Op::DeleteEmbedding(id.to_owned()));
+        Ok(())
+    }
+
+    /// Whether an embedding exists, own writes included.
+    fn has_embedding(&mut self, id: &str) -> Result<bool> {
+        if let Some(own) = self.own.embedding(id) {
+            return Ok(own);
+        }
+        let namespace = self.database.namespace_id();
+        let version = self.reads.reader(|reader| {
+            let found = match reader.snapshot.resolve(namespace, Kind::Embedding, id)? {
+                Some(at) => reader.snapshot.embedding(namespace, at.space, at.slot, at.part)?,
+                None => None,
+            };
+            Ok(found.map_or(0, |embedding| embedding.lsn.0))
+        })?;
+        self.see(Kind::Embedding, id, version)?;
+        Ok(version > 0)
+    }
+}
+
+/// The order of edge types that nothing that is stored has: as they are met, behind all others.
+#[derive(Default)]
+struct TypeOrder(HashMap<String, u64>);
+
+impl TypeOrder {
+    fn of(&mut self, name: &str) -> u64 {
+        let next = u64::from(u32::MAX) + 1 + self.0.len() as u64;
+        *self.0.entry(name.to_owned()).or_insert(next)
+    }
+}

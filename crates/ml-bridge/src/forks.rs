@@ -1,0 +1,76 @@
+//! No thread is on its way into the interpreter when a child is forked.
+//!
+//! A thread that Python has not made gets its state there at each call, under a lock of the interpreter
+//! but not under the one that a forking thread holds. CPython before 3.12 leaves that lock taken in a
+//! child that is forked at this moment, and the child waits for it without end.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyDict};
+
+static FORKING: AtomicUsize = AtomicUsize::new(0);
+static ENTERING: AtomicUsize = AtomicUsize::new(0);
+const PAUSE: Duration = Duration::from_micros(50);
+
+/// One thread is on its way. Counted, not locked: a child simply begins at zero.
+struct Entering;
+
+impl Entering {
+    fn begin() -> Self {
+        loop {
+            ENTERING.fetch_add(1, SeqCst);
+            if FORKING.load(SeqCst) == 0 {
+                return Self;
+            }
+            ENTERING.fetch_sub(1, SeqCst);
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl Drop for Entering {
+    fn drop(&mut self) {
+        ENTERING.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Runs with the interpreter attached; `None` if it is ending and takes no calls.
+pub(crate) fn try_attach<T>(call: impl FnOnce(Python<'_>) -> T) -> Option<T> {
+    let entering = Entering::begin();
+    Python::try_attach(|py| {
+        drop(entering);
+        call(py)
+    })
+}
+
+/// From here on forks by `os.fork` wait for who is on the way.
+///
+/// # Errors
+/// Those of the module `os`.
+pub fn watch(py: Python<'_>) -> PyResult<()> {
+    let before = PyCFunction::new_closure(py, None, None, |arguments, _| {
+        FORKING.fetch_add(1, SeqCst);
+        while ENTERING.load(SeqCst) > 0 {
+            // They come in when this thread lets them.
+            arguments.py().detach(|| std::thread::sleep(PAUSE));
+        }
+    })?;
+    let in_parent = PyCFunction::new_closure(py, None, None, |_, _| {
+        FORKING.fetch_sub(1, SeqCst);
+    })?;
+    let in_child = PyCFunction::new_closure(py, None, None, |_, _| {
+        FORKING.store(0, SeqCst);
+        ENTERING.store(0, SeqCst);
+    })?;
+    let os = py.import("os")?;
+    if !os.hasattr("register_at_fork")? {
+        return Ok(());
+    }
+    let given = PyDict::new(py);
+    given.set_item("before", before)?;
+    given.set_item("after_in_parent", in_parent)?;
+    given.set_item("after_in_child", in_child)?;
+    os.call_method("register_at_fork", (), Some(&given)).map(drop)
+}

@@ -1,0 +1,150 @@
+//! Going through the rows of a tree, forwards and backwards.
+
+use embedded_db_common::Result;
+
+use super::layout::{Page, Tree};
+use super::{MAX_DEPTH, View};
+
+/// A place between two rows of a tree.
+pub(crate) struct Cursor<'t> {
+    view: &'t View,
+    /// The pages from the root down, each with the place in it. Of a leaf, the row that comes next;
+    /// of a branch, the entry below which that lies.
+    path: Vec<(u64, Page<'t>, usize)>,
+    tree: Tree,
+}
+
+impl<'t> Cursor<'t> {
+    /// Before the first row whose key is not below `key`.
+    pub(crate) fn before(view: &'t View, tree: Tree, key: &[u8]) -> Result<Self> {
+        let mut cursor = Self { view, path: Vec::with_capacity(usize::from(tree.depth)), tree };
+        cursor.descend(tree.root, tree.depth, |view, number, page| {
+            Ok(view.told(number, page.search(key))?.0)
+        })?;
+        Ok(cursor)
+    }
+
+    /// After the last row whose key is not above `key`.
+    pub(crate) fn behind(view: &'t View, tree: Tree, key: &[u8]) -> Result<Self> {
+        let mut cursor = Self::before(view, tree, key)?;
+        if let Some((number, page, index)) = cursor.path.last_mut()
+            && *index < page.len()
+            && view.told(*number, page.key(*index))? == key
+        {
+            *index += 1;
+        }
+        Ok(cursor)
+    }
+
+    /// After the last row.
+    pub(crate) fn at_end(view: &'t View, tree: Tree) -> Result<Self> {
+        let mut cursor = Self { view, path: Vec::with_capacity(usize::from(tree.depth)), tree };
+        cursor.descend(tree.root, tree.depth, |_, _, page| Ok(page.len()))?;
+        Ok(cursor)
+    }
+
+    fn descend(
+        &mut self,
+        mut number: u64,
+        mut level: u16,
+        choose: impl Fn(&View, u64, &Page<'t>) -> Result<usize>,
+    ) -> Result<()> {
+        debug_assert!(self.path.len() <= MAX_DEPTH);
+        while level > 0 {
+            let page = self.view.page(number, level)?;
+            let mut index = choose(self.view, number, &page)?;
+            if level > 1 {
+                index = index.min(page.len() - 1);
+            }
+            self.path.push((number, page, index));
+            level -= 1;
+            if level > 0 {
+                number = self.view.told(number, page.child(index))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The row after the place, which moves behind it.
+    pub(crate) fn next(&mut self) -> Result<Option<(&'t [u8], &'t [u8])>> {
+        let Some((number, page, at)) = self.next_place()? else { return Ok(None) };
+        let (key, value) = self.view.told(number, page.row(at))?;
+        Ok(Some((key, self.view.value(number, value)?)))
+    }
+
+    /// Its key alone: the value may lie in pages of its own, which are not read.
+    pub(crate) fn next_key(&mut self) -> Result<Option<&'t [u8]>> {
+        let Some((number, page, at)) = self.next_place()? else { return Ok(None) };
+        self.view.told(number, page.key(at)).map(Some)
+    }
+
+    /// The leaf of the row after the place, which moves behind it, and where it stands there.
+    fn next_place(&mut self) -> Result<Option<(u64, Page<'t>, usize)>> {
+        loop {
+            let Some((number, page, index)) = self.path.last_mut() else { return Ok(None) };
+            if *index < page.len() {
+                *index += 1;
+                return Ok(Some((*number, *page, *index - 1)));
+            }
+            if !self.next_leaf()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The row before the place, which moves before it.
+    pub(crate) fn previous(&mut self) -> Result<Option<(&'t [u8], &'t [u8])>> {
+        loop {
+            let Some((number, page, index)) = self.path.last_mut() else { return Ok(None) };
+            if *index > 0 {
+                *index -= 1;
+                let (number, at) = (*number, *index);
+                let (key, value) = self.view.told(number, page.row(at))?;
+                return Ok(Some((key, self.view.value(number, value)?)));
+            }
+            if !self.previous_leaf()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Moves before the first row of the next leaf; at the last one stays where it is.
+    pub(crate) fn next_leaf(&mut self) -> Result<bool> {
+        self.turn(|page, index| (index + 1 < page.len()).then_some(index + 1), |_| 0)
+    }
+
+    /// Moves behind the last row of the leaf before; at the first one stays where it is.
+    fn previous_leaf(&mut self) -> Result<bool> {
+        self.turn(|_, index| index.checked_sub(1), Page::len)
+    }
+
+    fn turn(
+        &mut self,
+        step: impl Fn(&Page<'t>, usize) -> Option<usize>,
+        end: impl Fn(&Page<'t>) -> usize,
+    ) -> Result<bool> {
+        let depth = self.path.len();
+        let turning = (0..depth.saturating_sub(1)).rev().find_map(|at| {
+            let (_, page, index) = &self.path[at];
+            step(page, *index).map(|index| (at, index))
+        });
+        let Some((at, index)) = turning else { return Ok(false) };
+        self.path.truncate(at + 1);
+        let (number, page, place) = &mut self.path[at];
+        *place = index;
+        let child = self.view.told(*number, page.child(index))?;
+        let level = self.tree.depth - (at as u16 + 1);
+        self.descend(child, level, |_, _, page| Ok(end(page)))?;
+        Ok(true)
+    }
+
+    /// The last key of the leaf that the place is in.
+    pub(crate) fn last_key_of_leaf(&self) -> Result<Option<&'t [u8]>> {
+        match self.path.last() {
+            Some((number, page, _)) if page.len() > 0 => {
+                self.view.told(*number, page.key(page.len() - 1)).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+}

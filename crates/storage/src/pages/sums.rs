@@ -1,0 +1,329 @@
+//! The checksums of LMDB's pages, in a file beside the data file.
+//!
+//! LMDB has none of its own. Rows carry theirs, but a damaged page may hide a row, or lead to an older
+//! one. So each page that a commit leaves has a sum here:
+//!
+//! - Sums are written after the commit, then the number of the transaction that they cover. A page of
+//!   a state that is covered matches its sum, for it does not change while the state can be read.
+//! - A process checks a page when it first meets it with this sum. What was checked is known by the
+//!   sum itself: a page that was written anew has another.
+//! - A writer that ended between a commit and its sums left both states in the file; whoever opens it
+//!   next finds from them which pages the commit wrote.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use embedded_db_common::Result;
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::platform::{self, io_error, write_error};
+
+/// Bytes before the sums.
+const HEADER: u64 = 4096;
+const MAGIC: u64 = u64::from_le_bytes(*b"edb sums");
+const VERSION: u32 = 1;
+/// Sums that are mapped, and added to the file, at once.
+const CHUNK: usize = 1 << 14;
+const CHUNK_BYTES: u64 = (CHUNK * 4) as u64;
+
+/// Places in the header, in bytes. All numbers are little endian.
+mod at {
+    pub(super) const MAGIC: usize = 0;
+    pub(super) const VERSION: usize = 8;
+    pub(super) const PAGE_SIZE: usize = 12;
+    pub(super) const COVERED: usize = 16;
+    /// Sums of the two meta pages.
+    pub(super) const METAS: usize = 24;
+    pub(super) const IN_USE: usize = 32;
+    /// Five numbers.
+    pub(super) const WHERE: usize = 40;
+    pub(super) const INTENT: usize = 80;
+}
+
+/// The sum of a page; never 0, which stands for none.
+pub(super) fn sum_of(page: &[u8]) -> u32 {
+    crc32c::crc32c(page).max(1)
+}
+
+/// The open file.
+pub(super) struct Sums {
+    path: PathBuf,
+    file: File,
+    writable: bool,
+    /// Whether it must outlive the machine's power.
+    durable: bool,
+    header: MmapRaw,
+    chunks: Box<[OnceLock<Box<Chunk>>]>,
+}
+
+struct Chunk {
+    sums: MmapRaw,
+    /// The sum with which this process has found each page right.
+    seen: Box<[AtomicU32]>,
+}
+
+/// What is known of a file that was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The transaction whose pages the sums cover.
+    pub(super) covered: u64,
+    /// Whether what is there is what was written: it was closed, or its file system has not been
+    /// mounted anew since.
+    pub(super) whole: bool,
+}
+
+impl Sums {
+    /// Opens the file for reading; `None` where there is none that can be used.
+    pub(super) fn open(directory: &Path, page_size: usize, most: usize) -> Result<Option<Self>> {
+        let path = file_path(directory);
+        match OpenOptions::new().read(true).open(&path) {
+            Ok(file) => {
+                Self::mapped(path, file, false, most).map(|it| it.filter(|it| it.is_of(page_size)))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error(&path, "open it", &error)),
+        }
+    }
+
+    /// Opens the file for writing, and makes it where there is none that can be used.
+    pub(super) fn open_or_create(
+        directory: &Path,
+        page_size: usize,
+        most: usize,
+        durable: bool,
+    ) -> Result<Self> {
+        let path = file_path(directory);
+        let open = |new| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(new);
+            options.open(&path).map_err(|error| write_error(&path, "open it for writing", &error))
+        };
+        if let Some(mut found) = Self::mapped(path.clone(), open(false)?, true, most)?
+            && found.is_of(page_size)
+        {
+            found.durable = durable;
+            return Ok(found);
+        }
+        let file = open(true)?;
+        lengthen(&path, &file, HEADER)?;
+        let mut made = Self::mapped(path.clone(), file, true, most)?.ok_or_else(|| short(&path))?;
+        made.durable = durable;
+        made.number(at::VERSION).store(VERSION.to_le(), Ordering::Relaxed);
+        made.number(at::PAGE_SIZE).store((page_size as u32).to_le(), Ordering::Relaxed);
+        made.long(at::MAGIC).store(MAGIC.to_le(), Ordering::Release);
+        Ok(made)
+    }
+
+    fn mapped(path: PathBuf, file: File, writable: bool, most: usize) -> Result<Option<Self>> {
+        let length =
+            platform::file_length(&file).map_err(|e| io_error(&path, "read the size", &e))?;
+        if length < HEADER {
+            return Ok(None);
+        }
+        let header = map(&file, 0, HEADER, writable);
+        let header = header.map_err(|error| io_error(&path, "map it", &error))?;
+        let chunks = (0..most.div_ceil(CHUNK)).map(|_| OnceLock::new()).collect();
+        Ok(Some(Self { path, file, writable, durable: false, header, chunks }))
+    }
+
+    fn is_of(&self, page_size: usize) -> bool {
+        let loaded = |at| u32::from_le(self.number(at).load(Ordering::Relaxed));
+        self.long(at::MAGIC).load(Ordering::Acquire) == MAGIC.to_le()
+            && loaded(at::VERSION) == VERSION
+            && loaded(at::PAGE_SIZE) as usize == page_size
+    }
+
+    /// What it holds. A power cut, a disk that was lost or a snapshot of one may have left it behind
+    /// the data file, and each page of it at another time.
+    pub(super) fn found(&self) -> Found {
+        let in_use = self.number(at::IN_USE).load(Ordering::Acquire) != 0;
+        let there = self.place().map(|part| u64::from_le(part.load(Ordering::Acquire)));
+        let same = platform::mounted_file(&self.file) == Some(there);
+        Found { covered: self.covered(), whole: !in_use || same }
+    }
+
+    fn place(&self) -> [&AtomicU64; 5] {
+        [0, 1, 2, 3, 4].map(|part| self.long(at::WHERE + 8 * part))
+    }
+
+    /// From here on the file may lag behind what the system has been told.
+    pub(super) fn begin_use(&self) -> Result<()> {
+        let here = platform::mounted_file(&self.file).unwrap_or_default();
+        for (part, value) in self.place().into_iter().zip(here) {
+            part.store(value.to_le(), Ordering::Relaxed);
+        }
+        self.number(at::IN_USE).store(1u32.to_le(), Ordering::Release);
+        self.sync()
+    }
+
+    /// All is on the disk.
+    pub(super) fn end_use(&self) -> Result<()> {
+        self.intend(self.covered());
+        self.sync()?;
+        self.number(at::IN_USE).store(0, Ordering::Release);
+        self.sync()
+    }
+
+    /// Puts everything on the disk.
+    pub(super) fn sync(&self) -> Result<()> {
+        if !self.durable {
+            return Ok(());
+        }
+        // What was stored into a map reaches the file by itself, and the disk with this.
+        self.file.sync_data().map_err(|error| write_error(&self.path, "sync it", &error))
+    }
+
+    /// The transaction whose pages the sums cover.
+    pub(super) fn covered(&self) -> u64 {
+        u64::from_le(self.long(at::COVERED).load(Ordering::Acquire))
+    }
+
+    /// The transaction that was last begun to be committed.
+    pub(super) fn intent(&self) -> u64 {
+        u64::from_le(self.long(at::INTENT).load(Ordering::Acquire))
+    }
+
+    /// This transaction may be committed from here on.
+    pub(super) fn intend(&self, transaction: u64) {
+        self.long(at::INTENT).store(transaction.to_le(), Ordering::Release);
+    }
+
+    /// The sum of a meta page, 0 or 1.
+    pub(super) fn meta(&self, page: usize) -> u32 {
+        u32::from_le(self.number(at::METAS + 4 * page).load(Ordering::Acquire))
+    }
+
+    /// The sums are those of this transaction, whose meta pages have these.
+    pub(super) fn cover(&self, transaction: u64, metas: [u32; 2]) {
+        for (page, sum) in metas.into_iter().enumerate() {
+            self.number(at::METAS + 4 * page).store(sum.to_le(), Ordering::Relaxed);
+        }
+        self.long(at::COVERED).store(transaction.to_le(), Ordering::Release);
+    }
+
+    /// Whether a page is as its sum says. `None` while there is no sum for it.
+    pub(super) fn holds(&self, page: u64, bytes: &[u8]) -> Result<Option<bool>> {
+        let Some(chunk) = self.chunk(page)? else { return Ok(None) };
+        let place = page as usize % CHUNK;
+        let wanted = u32::from_le(chunk.sum(place).load(Ordering::Relaxed));
+        let seen = &chunk.seen[place];
+        if wanted == 0 {
+            return Ok(None);
+        }
+        if seen.load(Ordering::Relaxed) == wanted {
+            return Ok(Some(true));
+        }
+        let holds = sum_of(bytes) == wanted;
+        if holds {
+            seen.store(wanted, Ordering::Relaxed);
+        }
+        Ok(Some(holds))
+    }
+
+    /// The sum of a page, as it is stored.
+    #[cfg(test)]
+    pub(super) fn stored(&self, page: u64) -> Result<Option<u32>> {
+        let chunk = self.chunk(page)?;
+        Ok(chunk
+            .map(|chunk| u32::from_le(chunk.sum(page as usize % CHUNK).load(Ordering::Relaxed))))
+    }
+
+    /// Makes room for the sums of pages up to this one.
+    pub(super) fn reserve(&self, page: u64) -> Result<()> {
+        if self.chunk(page)?.is_none() {
+            lengthen(&self.path, &self.file, (page / CHUNK as u64 + 1) * CHUNK_BYTES + HEADER)?;
+        }
+        Ok(())
+    }
+
+    /// Notes the sum of a page that this process has written.
+    pub(super) fn set(&self, page: u64, bytes: &[u8]) -> Result<()> {
+        let chunk = match self.chunk(page)? {
+            Some(chunk) => chunk,
+            None => {
+                self.reserve(page)?;
+                self.chunk(page)?.ok_or_else(|| short(&self.path))?
+            }
+        };
+        let (place, sum) = (page as usize % CHUNK, sum_of(bytes));
+        chunk.sum(place).store(sum.to_le(), Ordering::Relaxed);
+        chunk.seen[place].store(sum, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn chunk(&self, page: u64) -> Result<Option<&Chunk>> {
+        let index = (page / CHUNK as u64) as usize;
+        let Some(place) = self.chunks.get(index) else { return Ok(None) };
+        if let Some(chunk) = place.get() {
+            return Ok(Some(chunk));
+        }
+        let failed = |error| io_error(&self.path, "map it", &error);
+        let begin = HEADER + index as u64 * CHUNK_BYTES;
+        if platform::file_length(&self.file).map_err(failed)? < begin + CHUNK_BYTES {
+            return Ok(None);
+        }
+        let sums = map(&self.file, begin, CHUNK_BYTES, self.writable).map_err(failed)?;
+        let seen = (0..CHUNK).map(|_| AtomicU32::new(0)).collect();
+        Ok(Some(place.get_or_init(|| Box::new(Chunk { sums, seen }))))
+    }
+
+    fn number(&self, at: usize) -> &AtomicU32 {
+        assert!(at + 4 <= HEADER as usize && at.is_multiple_of(4));
+        // SAFETY: the place lies in the header, which is mapped as long as `self` lives, and is aligned.
+        // Other processes change it by atomic stores as well.
+        #[allow(unsafe_code)]
+        unsafe {
+            &*self.header.as_mut_ptr().add(at).cast()
+        }
+    }
+
+    fn long(&self, at: usize) -> &AtomicU64 {
+        assert!(at + 8 <= HEADER as usize && at.is_multiple_of(8));
+        // SAFETY: as above.
+        #[allow(unsafe_code)]
+        unsafe {
+            &*self.header.as_mut_ptr().add(at).cast()
+        }
+    }
+}
+
+impl Chunk {
+    fn sum(&self, place: usize) -> &AtomicU32 {
+        assert!(place < CHUNK);
+        // SAFETY: the place lies in the chunk, which is mapped as long as `self` lives, and is aligned.
+        // Other processes change it by atomic stores as well.
+        #[allow(unsafe_code)]
+        unsafe {
+            &*self.sums.as_mut_ptr().cast::<AtomicU32>().add(place)
+        }
+    }
+}
+
+/// Where the sums of a generation lie.
+pub(super) fn file_path(directory: &Path) -> PathBuf {
+    directory.join("data.sums")
+}
+
+fn map(file: &File, begin: u64, length: u64, writable: bool) -> std::io::Result<MmapRaw> {
+    let mut options = MmapOptions::new();
+    options.offset(begin).len(length as usize);
+    if writable { options.map_raw(file) } else { options.map_raw_read_only(file) }
+}
+
+/// Lengthens a file by zeros that have their place on the disk: what is stored into a map must not find
+/// the disk full.
+fn lengthen(path: &Path, file: &File, end: u64) -> Result<()> {
+    let written = platform::file_length(file).and_then(|length| {
+        platform::write_at(file, &vec![0; end.saturating_sub(length) as usize], length)
+    });
+    written.map_err(|error| io_error(path, "lengthen it", &error))
+}
+
+fn short(path: &Path) -> embedded_db_common::Error {
+    embedded_db_common::Error::StorageError {
+        path: path.to_owned(),
+        detail: "it is shorter than it was made; another program has changed it".into(),
+    }
+}

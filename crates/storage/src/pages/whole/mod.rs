@@ -1,0 +1,93 @@
+//! All pages of a data file, read by themselves and never through a map: for verification, for backups
+//! that are restored, and for files of which nothing is known. What is wrong is told, whatever the bytes are.
+
+mod check;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use embedded_db_common::Result;
+
+pub(crate) use self::check::check_file;
+pub(crate) use self::walk::{Order, Walk};
+use super::layout::{HEADER, Meta, Page, Tree, Value, big_pages, run_length};
+use crate::platform::io_error;
+
+/// The root of a tree without pages.
+const NO_PAGE: u64 = u64::MAX;
+
+/// The meta pages of a file whose first page is whole.
+pub(crate) fn metas(file: &mut (impl Read + Seek)) -> std::io::Result<[Option<Meta>; 2]> {
+    let mut out = [None; 2];
+    let mut page_size = 0;
+    for (number, meta) in (0..).zip(&mut out) {
+        let mut bytes = [0; Meta::SIZE];
+        file.seek(SeekFrom::Start(number * page_size))?;
+        match file.read_exact(&mut bytes) {
+            Ok(()) => *meta = Meta::parse(&bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {}
+            Err(error) => return Err(error),
+        }
+        match meta {
+            Some(found) => page_size = found.page_size as u64,
+            None => break,
+        }
+    }
+    Ok(out)
+}
+
+/// A data file as pages.
+pub(crate) struct UnmappedFile {
+    file: File,
+    path: PathBuf,
+    page_size: usize,
+    length: u64,
+}
+
+impl UnmappedFile {
+    /// With pages of a size that is a power of two.
+    pub(crate) fn open(path: &Path, page_size: usize) -> Result<Self> {
+        let file = File::open(path).map_err(|e| io_error(path, "read", &e))?;
+        let length = file.metadata().map_err(|e| io_error(path, "read the length", &e))?.len();
+        Ok(Self { file, path: path.to_owned(), page_size, length })
+    }
+
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Pages that it has; the last one may be cut off.
+    pub(crate) fn pages(&self) -> u64 {
+        self.length.div_ceil(self.page_size as u64)
+    }
+
+    /// The bytes of pages that follow each other; where the file is cut off, zeros. `None` when it ends
+    /// before the first of them.
+    pub(crate) fn read(&self, number: u64, count: u64) -> Result<Option<Vec<u8>>> {
+        if number >= self.pages() || count > self.pages() - number {
+            return Ok(None);
+        }
+        let at = number * self.page_size as u64;
+        let mut bytes = vec![0; count as usize * self.page_size];
+        let there = usize::try_from(self.length - at).unwrap_or(usize::MAX).min(bytes.len());
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(at))
+            .and_then(|_| file.read_exact(&mut bytes[..there]))
+            .map_err(|e| io_error(&self.path, "read", &e))?;
+        Ok(Some(bytes))
+    }
+
+    /// The bytes of a value that has pages of its own; `None` when they are not there.
+    fn big(&self, first: u64, length: usize) -> Result<Option<Vec<u8>>> {
+        let pages = self.read(first, big_pages(length, self.page_size))?;
+        Ok(pages.map(|mut pages| {
+            pages.drain(..HEADER);
+            pages.truncate(length);
+            pages
+        }))
+    }
+}

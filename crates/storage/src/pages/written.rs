@@ -1,0 +1,160 @@
+//! Which pages a commit wrote: those of the new state that the old one has not.
+//!
+//! A commit copies every page that it changes, up to the roots, and changes no page of the state
+//! before. So a page that both states have is under a parent that both have, or both parents were
+//! replaced; it is enough to compare, level by level, what lies below the pages that were replaced.
+
+use std::collections::HashSet;
+
+use embedded_db_common::Result;
+
+use super::Pages;
+use super::layout::{Meta, Page, Tree, Value, run_length};
+
+type Visit<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<()>;
+
+/// Calls `visit` with each page that `new` has and `old` has not, and what is in it.
+pub(super) fn written_pages(pages: &Pages, old: &Meta, new: &Meta, visit: Visit<'_>) -> Result<()> {
+    trees(pages, old.free, new.free, false, visit)?;
+    trees(pages, old.main, new.main, true, visit)
+}
+
+/// Calls `visit` with each page of a state.
+pub(super) fn all_pages(pages: &Pages, meta: &Meta, visit: Visit<'_>) -> Result<()> {
+    trees(pages, Tree::EMPTY, meta.free, false, visit)?;
+    trees(pages, Tree::EMPTY, meta.main, true, visit)
+}
+
+/// What lies below some pages of one level.
+#[derive(Default)]
+struct Below {
+    children: Vec<u64>,
+    /// Of leaves: values in pages of their own.
+    runs: Vec<u64>,
+    /// Of leaves: trees, with their names.
+    trees: Vec<(Vec<u8>, Tree)>,
+}
+
+impl Below {
+    fn of(pages: &Pages, numbers: &[u64], level: u16) -> Result<Self> {
+        let mut below = Self::default();
+        for &number in numbers {
+            let page = page(pages, number, level)?;
+            for index in 0..page.len() {
+                let told = |damaged| pages.damaged(number, damaged);
+                if level > 1 {
+                    below.children.push(page.child(index).map_err(told)?);
+                    continue;
+                }
+                if page.is_plain(index) {
+                    continue;
+                }
+                match page.row(index).map_err(told)? {
+                    (_, Value::Here(_)) => {}
+                    (_, Value::Big { page, .. }) => below.runs.push(page),
+                    (name, Value::Tree(tree)) => below.trees.push((name.to_vec(), tree)),
+                }
+            }
+        }
+        Ok(below)
+    }
+}
+
+fn page(pages: &Pages, number: u64, level: u16) -> Result<Page<'_>> {
+    Page::parse(pages.raw(number)?, number, level).map_err(|damaged| pages.damaged(number, damaged))
+}
+
+/// What only the first and what only the second has; neither names a page twice. They mostly agree but
+/// for a few places, so they are laid side by side first.
+fn differences(first: &[u64], second: &[u64]) -> (Vec<u64>, Vec<u64>) {
+    /// How far a page may have moved; beyond, it is found by comparing what is left.
+    const NEAR: usize = 8;
+    let (mut only_first, mut only_second) = (Vec::new(), Vec::new());
+    let (mut one, mut two) = (first, second);
+    while let ([a, rest_one @ ..], [b, rest_two @ ..]) = (one, two) {
+        let near = |rest: &[u64], wanted: &u64| rest.iter().take(NEAR).position(|it| it == wanted);
+        if a == b {
+            (one, two) = (rest_one, rest_two);
+        } else if let Some(ahead) = near(rest_two, a) {
+            only_second.extend_from_slice(&two[..=ahead]);
+            two = &two[ahead + 1..];
+        } else if let Some(ahead) = near(rest_one, b) {
+            only_first.extend_from_slice(&one[..=ahead]);
+            one = &one[ahead + 1..];
+        } else {
+            only_first.push(*a);
+            only_second.push(*b);
+            (one, two) = (rest_one, rest_two);
+        }
+    }
+    only_first.extend_from_slice(one);
+    only_second.extend_from_slice(two);
+    // What has moved further than that is in both.
+    let moved: HashSet<u64> = if only_first.len() * only_second.len() <= 64 {
+        only_first.iter().copied().filter(|page| only_second.contains(page)).collect()
+    } else {
+        let seconds: HashSet<u64> = only_second.iter().copied().collect();
+        only_first.iter().copied().filter(|page| seconds.contains(page)).collect()
+    };
+    if !moved.is_empty() {
+        only_first.retain(|page| !moved.contains(page));
+        only_second.retain(|page| !moved.contains(page));
+    }
+    (only_first, only_second)
+}
+
+fn trees(pages: &Pages, old: Tree, new: Tree, names: bool, visit: Visit<'_>) -> Result<()> {
+    if old == new {
+        return Ok(());
+    }
+    let root = |tree: Tree| if tree.depth == 0 { Vec::new() } else { vec![tree.root] };
+    let (mut olds, mut news) = (root(old), root(new));
+    for level in (1..=old.depth.max(new.depth)).rev() {
+        // The higher tree comes down to the other's root first.
+        let (of_old, of_new) = (level <= old.depth, level <= new.depth);
+        if of_old && of_new {
+            (olds, news) = differences(&olds, &news);
+        }
+        if of_new {
+            for &number in &news {
+                visit(number, pages.raw(number)?)?;
+            }
+        }
+        let of = |is: bool, numbers: &[u64]| {
+            if is { Below::of(pages, numbers, level) } else { Ok(Below::default()) }
+        };
+        let after = of(of_new, &news)?;
+        if level == 1 && after.runs.is_empty() && after.trees.is_empty() {
+            return Ok(());
+        }
+        let before = of(of_old, &olds)?;
+        if level == 1 {
+            for first in differences(&before.runs, &after.runs).1 {
+                run(pages, first, visit)?;
+            }
+            if names {
+                for (name, tree) in after.trees {
+                    let same = before.trees.iter().find(|(other, _)| *other == name);
+                    trees(pages, same.map_or(Tree::EMPTY, |(_, tree)| *tree), tree, false, visit)?;
+                }
+            }
+            return Ok(());
+        }
+        if of_old {
+            olds = before.children;
+        }
+        if of_new {
+            news = after.children;
+        }
+    }
+    Ok(())
+}
+
+fn run(pages: &Pages, first: u64, visit: Visit<'_>) -> Result<()> {
+    let length = run_length(pages.raw(first)?, first);
+    let length = length.map_err(|damaged| pages.damaged(first, damaged))?;
+    for number in first..first.saturating_add(length) {
+        visit(number, pages.raw(number)?)?;
+    }
+    Ok(())
+}

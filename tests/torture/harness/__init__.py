@@ -1,0 +1,1 @@
+"""What the fault tests share: children, the faults that befall them, and what must be left."""

@@ -1,0 +1,49 @@
+"""A snapshot of a disk holds each part of a file as of when it was last written back to the disk.
+
+The data file is whole up to its last synchronisation. The file with its sums is not synchronised
+with it, so each of its pages may be of another moment: nothing of it may be taken for damage.
+"""
+
+import random
+import shutil
+from pathlib import Path
+
+from embedded_db import EmbeddedDB
+from harness.content import check
+from harness.lengths import length
+from harness.load import Load
+
+PAGE = 4096
+
+
+def mixed(files: list[bytes], rng: random.Random) -> bytes:
+    """Each page as it was in one of the files; where that file was shorter, it was all zeros."""
+    end = rng.choice([len(file) for file in files])
+    parts = [rng.choice(files)[at : at + PAGE].ljust(PAGE, b"\0") for at in range(0, end, PAGE)]
+    return b"".join(parts)
+
+
+def test_sums_of_any_moment(path, nursery, rng):
+    with EmbeddedDB(path, ml=None) as db:
+        load = Load.start(rng, 1, db)
+    child = nursery.child()
+    child.open(path)
+    generation = Path("gen-0000000001")
+    moments = []
+    for _ in range(length(4, 20, 100)):
+        moments.append((path / generation / "data.sums").read_bytes())
+        until = load.acknowledged + rng.randrange(1, 20)
+        load.run(child, lambda until=until: load.acknowledged >= until)
+        while load.doing:
+            load.hear(child)
+        assert moments[-1] != (path / generation / "data.sums").read_bytes()
+        copy = path.parent / "copy.db"
+        shutil.copytree(path, copy)
+        (copy / generation / "data.sums").write_bytes(mixed(moments, rng))
+        for read_only in (True, False):
+            with EmbeddedDB(copy, ml=None, read_only=read_only) as db:
+                check(db, load.model)
+                assert db.verify(deep=True)["ok"]
+        shutil.rmtree(copy)
+    child.must("close")
+    assert child.end() == 0
