@@ -216,7 +216,8 @@ impl Store {
         let touched = self.writer.touched.take();
         // Later than all that was taken.
         let snapshot = self.read()?;
-        if !copyist.begin_state(snapshot.state()) {
+        // A commit is seen before it is noted: what was noted late is copied again from the same state.
+        if !copyist.begin_state(snapshot.state()) && touched.is_empty() {
             return Ok(snapshot);
         }
         for touched in touched {

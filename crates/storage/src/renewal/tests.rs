@@ -231,10 +231,9 @@ fn writers_in_other_threads_lose_nothing() {
                 })
             })
             .collect();
-        for _ in 0..5 {
-            store.compact(&mut |_, _| Ok(())).unwrap();
-        }
+        let compacted: Result<Vec<_>> = (0..5).map(|_| store.compact(&mut |_, _| Ok(()))).collect();
         done.store(true, Ordering::Release);
+        compacted.unwrap();
         writers.into_iter().map(|writer| writer.join().unwrap()).sum::<u32>()
     });
     assert_sound(&store);
