@@ -12,6 +12,7 @@ use super::*;
 use crate::columns::{Cell, column_rows};
 use crate::invariants::check_invariants;
 use crate::keys::{Direction, Kind};
+use crate::pages::{PageFile, Use};
 use crate::postings::IndexId;
 use crate::read::{ReadEmbeddings, ReadPostings};
 use crate::records::{EdgeFields, EdgeTimes, SpaceRecord};
@@ -306,4 +307,29 @@ fn readers_elsewhere_stay_where_they_are_until_the_switch() {
     drop(now);
     assert_eq!(held(&reader).len(), 53);
     assert_sound(&store);
+}
+
+/// A commit can be seen a moment before it is noted.
+#[test]
+fn what_is_noted_late_is_copied() {
+    let (directory, store) = store();
+    make_all(&store, 0..50);
+    let place = directory.path().join("new");
+    fs::create_dir(&place).unwrap();
+    let options = Options { durability: Durability::Memory, ..Options::default() };
+    let file = NewFile::create_generation(directory.path(), &place, 0, &options).unwrap();
+    let (snapshot, _noting) = store.note_writes().unwrap();
+    let (mut copyist, _) =
+        store.copy_state(&file, snapshot, Keep::All, &mut |_, _| Ok(())).unwrap();
+    let mut rows = file.rows();
+    make_all(&store, 50..51);
+    let late = store.writer.touched.take();
+    store.catch_up(&mut copyist, &mut rows).unwrap();
+    store.writer.touched.add(late.into_iter().collect());
+    store.catch_up(&mut copyist, &mut rows).unwrap();
+    rows.end().unwrap();
+    file.finish().unwrap();
+    let read = PageFile::open(directory.path(), &place, Use::Reading, &options).unwrap().unwrap();
+    let key = crate::keys::id(NS, Kind::Node, "n50");
+    assert!(read.newest().unwrap().get(Table::Ids, &key).unwrap().is_some());
 }
