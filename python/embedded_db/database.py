@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable
 from os import PathLike
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast, get_args
+from typing import Any, Final, Self, TypeVar, Unpack, cast, get_args
 from weakref import WeakSet
 
 from . import transaction as transactions
@@ -19,6 +19,7 @@ from .chats import Chats, ChatStore
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
 from .errors import DatabaseClosed, InvalidInput, NotFound, shown
 from .forgetting import Forgetting
+from .guesses import DATABASE, Guessing
 from .indexes import Indexes
 from .models import Artefact, IdLike, Status, id_of
 from .objects import Objects, store_in_database
@@ -28,10 +29,6 @@ from .transfers import Transfers
 from .upkeep import Upkeep
 from .weaver import Weaver
 from .writes import Writes
-
-if TYPE_CHECKING:
-    from .models.edges import EdgeModel
-    from .models.nodes import NodeModel
 
 __all__ = ["EmbeddedDB"]
 
@@ -57,7 +54,7 @@ class _Closed:
         )
 
 
-class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes):
+class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes, Guessing):
     """A handle on one namespace of a memory database.
 
     Nodes, edges, vectors and text live in one directory; what is written is enriched in the
@@ -95,6 +92,7 @@ class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes)
     """
 
     _native: NativeDatabase
+    _guesses = DATABASE
 
     def __init__(
         self,
@@ -497,7 +495,14 @@ class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes)
     def _of_database(self) -> "EmbeddedDB":
         return self
 
-    def _store(self, nodes: "list[NodeModel]", edges: "list[EdgeModel]") -> None:
+    def _writer(self, purpose: str) -> "EmbeddedDB":
+        transactions.refuse_apart(self._location(), purpose)
+        return self
+
+    def _unlink(self, id: str, type: str, direction: str, far: str) -> int:
+        return transactions.run(self, lambda tx: tx._unlink(id, type, direction, far), own=True)
+
+    def _store(self, nodes: list[dict[str, Any]], edges: list[dict[str, Any]]) -> None:
         store_in_database(self, nodes, edges)
 
     def _chat_store(self) -> ChatStore:

@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 from weakref import WeakValueDictionary
 
-from ._native import Edge, Node
+from ._native import Edge, Embedding, Node
 from ._native import Transaction as NativeTransaction
 from .arguments import whole_argument
 from .chats import Chats, ChatStore
 from .checks import direction as native_direction
-from .errors import Conflict, InvalidInput, is_one_of, shown
+from .errors import Conflict, InvalidInput, NotFound, is_one_of, shown
+from .guesses import TRANSACTION, Guessing
 from .memory import Memory, forget_in
 from .models import AnyNode, IdLike, id_of, wrap
 from .objects import Objects, store_in_transaction
@@ -23,15 +24,16 @@ from .reads import checked_limit, type_names, with_space
 
 if TYPE_CHECKING:
     from .database import EmbeddedDB
-    from .models.edges import EdgeModel
-    from .models.nodes import NodeModel
     from .models.owner import Held, Owner
 
 __all__ = ["Transaction"]
 
 R = TypeVar("R")
 
-_open: ContextVar[frozenset[str]] = ContextVar("embedded_db_transactions", default=frozenset())
+_open: ContextVar[frozenset[tuple[str, str]]] = ContextVar(
+    "embedded_db_transactions", default=frozenset()
+)
+"""Path and namespace of the transactions whose blocks are being run."""
 
 MOST: Final = 1 << 32
 """More messages than a chat can have."""
@@ -39,7 +41,7 @@ FIRST_PAUSE: Final = 0.001
 LONGEST_PAUSE: Final = 0.1
 
 
-class Transaction(Objects, Chats, Memory, Querying):
+class Transaction(Objects, Chats, Memory, Querying, Guessing):
     """Writes that become visible together at commit, over one pinned state.
 
     Made by `EmbeddedDB.transaction`; a context manager that commits at its end and rolls back on
@@ -79,13 +81,17 @@ class Transaction(Objects, Chats, Memory, Querying):
         'Gladly!'
     """
 
+    _guesses = TRANSACTION
+    _called = "tx"
+    _apart = "A transaction has it not, for it is about what is committed"
+
     def __init__(self, database: "EmbeddedDB", *, own: bool = False) -> None:
         # `own`: one of the library's, within one call, which may run inside a user's block.
         self._parent = database
         self._is_own = own
         self._begun: NativeTransaction | None = None
         self._ended = False
-        self._token: Token[frozenset[str]] | None = None
+        self._token: Token[frozenset[tuple[str, str]]] | None = None
         self._is_committed = False
         # The objects that it gave, as far as somebody has them still, by their identity: those that
         # equal each other are several.
@@ -114,15 +120,15 @@ class Transaction(Objects, Chats, Memory, Querying):
         if self._is_own:
             self._begun = self._parent._native.transaction()
             return self
-        path = self._parent.path
-        if path in _open.get():
+        location = self._location()
+        if any(path == location[0] for path, _ in _open.get()):
             raise InvalidInput(
                 f"a transaction on {self._parent._shown!r} is open already; "
                 "transactions do not nest",
                 hint="Use the open one, or commit it first",
             )
         self._begun = self._parent._native.transaction()
-        self._token = _open.set(_open.get() | {path})
+        self._token = _open.set(_open.get() | {location})
         return self
 
     def __exit__(
@@ -132,7 +138,7 @@ class Transaction(Objects, Chats, Memory, Querying):
         trace: TracebackType | None,
     ) -> None:
         if self._token is not None:
-            _open.set(_open.get() - {self._parent.path})
+            _open.set(_open.get() - {self._location()})
         self._end(commit=kind is None)
 
     def _end(self, *, commit: bool) -> None:
@@ -262,6 +268,17 @@ class Transaction(Objects, Chats, Memory, Querying):
         """
         return self._native.create_embedding(with_space(embedding, self._default_space()))
 
+    def get_embedding_for_node(self, id: IdLike, space: str | None = None) -> Embedding | None:
+        """Read an embedding as `EmbeddedDB.get_embedding_for_node`, own writes included.
+
+        A node whose text was changed in the transaction has none, unless a user has set it.
+
+        Raises:
+            NotFound: the node or the space does not exist.
+        """
+        space = self._default_space() if space is None else space
+        return self._native.get_embedding_for_node(id_of(id), space)
+
     def delete_embedding(self, id: IdLike) -> None:
         """Buffer the deletion of an embedding; see `EmbeddedDB.delete_embedding`.
 
@@ -388,12 +405,28 @@ class Transaction(Objects, Chats, Memory, Querying):
     def _of_database(self) -> "EmbeddedDB":
         return self._parent
 
-    def _store(self, nodes: "list[NodeModel]", edges: "list[EdgeModel]") -> None:
+    def _store(self, nodes: list[dict[str, Any]], edges: list[dict[str, Any]]) -> None:
         with self._step():
             store_in_transaction(self, nodes, edges)
 
     def _chat_store(self) -> ChatStore:
         return self._native
+
+    def _writer(self, purpose: str) -> "Transaction":
+        return self
+
+    def _unlink(self, id: str, type: str, direction: str, far: str) -> int:
+        edges = self._native.edges_between(id, far, type, native_direction(direction))
+        if not edges:
+            raise NotFound(
+                f"{id!r} has no edge {type} to {far!r}",
+                hint="It may have been removed already",
+                id=far,
+            )
+        with self._step():
+            for edge in edges:
+                self._native.delete_edge(edge)
+        return len(edges)
 
     def _in_one_step(self, write: "Callable[[Transaction], str]") -> object:
         with self._step():
@@ -407,7 +440,8 @@ class Transaction(Objects, Chats, Memory, Querying):
 
     def _database(self, purpose: str) -> "EmbeddedDB":
         raise InvalidInput(
-            f"{purpose} does not work on what was read in a transaction",
+            f"{purpose} does not work on what was read in a transaction: it tells of what is "
+            "committed, and of nothing that the transaction has written",
             hint="Read the object from the database itself, outside the transaction",
         )
 
@@ -420,6 +454,24 @@ def _state(record: Node | Edge) -> tuple[int, datetime]:
     """What a change of a node or edge makes another, and making it anew under its id."""
     made = record.created_at if isinstance(record, Node) else record.recorded_at
     return record.version, made
+
+
+def refuse_apart(location: tuple[str, str], purpose: str) -> None:
+    """Refuse a write beside the transaction in whose block it stands, which it would escape.
+
+    Args:
+        location: path and namespace of what is written.
+        purpose: what is done.
+
+    Raises:
+        InvalidInput: a transaction on them is open here.
+    """
+    if location in _open.get():
+        raise InvalidInput(
+            f"{purpose} of an object that was not read in the transaction that is open here: it "
+            "would be written at once, and stay if the transaction does not",
+            hint="Read the object in the transaction, with tx.get(…), or write after its block",
+        )
 
 
 def run(

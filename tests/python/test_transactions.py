@@ -207,8 +207,9 @@ def test_models_read_in_a_transaction_save_in_it(accounts):
         inside.save()
         assert tx.get_node("chat").title == "inside"
         inside.add_message("inside")
+        assert inside.context(count_tokens=len) == [{"role": "user", "content": "inside"}]
         with pytest.raises(InvalidInput, match="transaction"):
-            inside.context()
+            _ = inside.status
         raise ZeroDivisionError
     chat.refresh()
     assert chat.title == "before"

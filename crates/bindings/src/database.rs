@@ -179,6 +179,11 @@ impl Database {
         detached(py, || self.inner.create_nodes(drafts))
     }
 
+    fn create_bare_nodes(&self, py: Python<'_>, nodes: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+        let drafts = items(nodes, node)?;
+        detached(py, || self.inner.create_bare_nodes(drafts))
+    }
+
     #[pyo3(signature = (id, updates, expected=None))]
     fn update_node(
         &self,

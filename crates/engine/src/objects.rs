@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use embedded_db_common::record::Properties;
 use embedded_db_common::{Draft, Error, NamespaceId, Result, Slot, ValueRef};
+use embedded_db_indexing::recipes::Recipes;
+use embedded_db_indexing::schema::Names;
 use embedded_db_query::AsOf;
 use embedded_db_storage::{
     Direction, EdgeRecord, EdgeTimes, EmbeddingRecord, NodeRecord, ReadTxn, Store, Symbols,
@@ -152,6 +154,25 @@ impl Node {
         self.with(|node| Ok(node.version), |node| Ok(node.version))
     }
 
+    /// The properties of a stored node whose texts are embedded.
+    pub(crate) fn embedded_properties(
+        &self,
+        recipes: &Recipes,
+        names: &Names,
+    ) -> Result<Vec<Arc<str>>> {
+        let symbols = self.with(
+            |node| Ok(recipes.embedded_properties(names, &node)),
+            |_| Err(Error::Internal("the node is not stored".into())),
+        )?;
+        symbols.into_iter().map(|symbol| self.symbols.name_of(symbol)).collect()
+    }
+
+    /// The text by which it is found, by what was declared then; see [`Recipes::found_text`].
+    pub(crate) fn found_text(&self, recipes: &Recipes, names: &Names) -> Result<Option<String>> {
+        let unstored = |_: &DraftNode| Err(Error::Internal("a result is not stored".into()));
+        self.with(|node| recipes.found_text(names, &node), unstored)
+    }
+
     /// Calls `visit` with name and value of each property.
     pub fn each_property(
         &self,
@@ -225,6 +246,8 @@ pub(crate) struct DraftEdge {
     pub(crate) sources: Vec<String>,
     pub(crate) properties: Draft,
     pub(crate) version: u64,
+    /// Whether the database makes it by itself at the commit, under another id.
+    pub(crate) derived: bool,
 }
 
 impl Edge {
@@ -333,7 +356,7 @@ impl Edge {
 
     /// Whether the database made it by itself.
     pub fn derived(&self) -> Result<bool> {
-        self.with(|edge| Ok(edge.derived), |_| Ok(false))
+        self.with(|edge| Ok(edge.derived), |edge| Ok(edge.derived))
     }
 
     /// 1 at creation, one more at each change by a user.

@@ -8,6 +8,8 @@ use embedded_db_common::{Error, Result, Slot, SpaceId, Value, clock};
 use embedded_db_indexing::graph::{
     Artefact, Changes, GraphWriter, check_dimension, check_vector, pending,
 };
+use embedded_db_indexing::recipes::Recipes;
+use embedded_db_indexing::schema::Names;
 use embedded_db_indexing::{Attached, Needs, Pin, hidden};
 use embedded_db_query::{
     Context, ConvergedQuery, Guard, Hit, Results, Semantic, Step, group_count, matching, ranks, run,
@@ -65,6 +67,17 @@ pub struct Answer {
     pub plan: Option<Vec<Step>>,
     /// Where the results go on, if there are more.
     pub cursor: Option<Arc<Cursor>>,
+    /// What was declared in the state that was asked.
+    recipes: Recipes,
+    names: Names,
+}
+
+impl Answer {
+    /// The text by which the node of a result is found, as it was in the state that was asked; `None`
+    /// when it has none.
+    pub fn text(&self, at: usize) -> Result<Option<String>> {
+        self.hits[at].node.found_text(&self.recipes, &self.names)
+    }
 }
 
 /// Where the results of a query go on: the instant that it saw, and what it gave so far.
@@ -409,7 +422,14 @@ fn page(
 pub(crate) fn answer(reader: &Reader<'_>, results: Results) -> Result<Answer> {
     let Results { hits, pending, plan, more: _ } = results;
     let hits = hits.into_iter().map(|hit| Ok(AnsweredHit { node: reader.node_at(hit.slot)?, hit }));
-    Ok(Answer { hits: hits.collect::<Result<_>>()?, pending, plan, cursor: None })
+    Ok(Answer {
+        hits: hits.collect::<Result<_>>()?,
+        pending,
+        plan,
+        cursor: None,
+        recipes: Recipes::read(reader.snapshot, reader.namespace)?,
+        names: reader.engine.names,
+    })
 }
 
 fn check_threshold(threshold: Option<f32>) -> Result<()> {

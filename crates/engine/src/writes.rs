@@ -14,14 +14,22 @@ use crate::database::Database;
 use crate::objects::{Edge, Node, Place};
 
 impl Database {
-    /// Makes a node; returns its id.
+    /// Makes a node; returns its id. A message that names a chat by its `chat_id` is put at its end, and
+    /// the chat is made when it is new.
     pub fn create_node(&self, draft: NodeDraft) -> Result<String> {
         self.write(move |writer| writer.create_node(&draft).map(|(id, _)| id))
     }
 
-    /// Makes nodes, all or none; returns their ids.
+    /// The same for many, all or none; returns their ids.
     pub fn create_nodes(&self, drafts: Vec<NodeDraft>) -> Result<Vec<String>> {
-        self.write(move |writer| each(&drafts, |draft| writer.create_node(draft).map(|(id, _)| id)))
+        self.write(move |writer| writer.create_nodes(&drafts))
+    }
+
+    /// Makes nodes whose edges come by themselves, all or none; returns their ids.
+    pub fn create_bare_nodes(&self, drafts: Vec<NodeDraft>) -> Result<Vec<String>> {
+        self.write(move |writer| {
+            each(&drafts, |draft| writer.create_bare_node(draft).map(|(id, _)| id))
+        })
     }
 
     /// Changes a node. With `expected`, only if it is still that node as it was read: one that was

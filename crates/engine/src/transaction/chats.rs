@@ -2,7 +2,7 @@
 //! that transactions that add to one chat do not hinder each other; until then the own reads see them
 //! behind what the snapshot holds.
 
-use embedded_db_common::{Draft, Error, Result, Slot, Value, clock, names};
+use embedded_db_common::{Draft, Error, Result, Slot, clock, names};
 use embedded_db_indexing::graph::{NodeDraft, no_chat};
 use embedded_db_storage::{Direction, Kind, ReadTxn};
 
@@ -57,25 +57,21 @@ impl Transaction {
         })
     }
 
-    fn append(&mut self, chat_id: &str, message: NodeDraft) -> Result<Node> {
+    pub(super) fn append(&mut self, chat_id: &str, message: NodeDraft) -> Result<Node> {
         let last = self.last_in(chat_id)?;
-        let given = message.properties.clone();
-        let properties = message_properties(chat_id, &given)?;
-        let (id, expiry) = (message.id.clone(), message.expiry);
-        let labels = vec!["Message".into()];
-        let (id, _) = self.make_node(NodeDraft { id, labels, properties, expiry })?;
+        let (id, _) = self.make_node(message.message_of(chat_id, clock::now())?)?;
         self.link(chat_id, &id, CONTAINS);
         if let Some(last) = last {
             self.link(&last, &id, NEXT);
         }
         // Its time, unless it was given, is that of the commit.
-        let message = NodeDraft { id: Some(id.clone()), properties: given, ..message };
+        let message = NodeDraft { id: Some(id.clone()), ..message };
         self.ops.push(Op::AddMessage(chat_id.to_owned(), message));
         self.require_node(&id)
     }
 
     /// Looks whether messages can be added to a chat, and makes it if that is wanted.
-    fn require_chat(&mut self, chat_id: &str, to: AddTo) -> Result<()> {
+    pub(super) fn require_chat(&mut self, chat_id: &str, to: AddTo) -> Result<()> {
         self.draft_chat(chat_id, to)?;
         self.ops.push(Op::FindChat(chat_id.to_owned(), to));
         Ok(())
@@ -277,20 +273,4 @@ impl Transaction {
         }
         Ok(())
     }
-}
-
-/// The properties of a message, as its own reads see them before the commit.
-fn message_properties(chat_id: &str, given: &Draft) -> Result<Draft> {
-    let mut all = Draft::new();
-    all.set("chat_id", &Value::Str(chat_id.to_owned()))?;
-    for (name, value) in given.iter() {
-        all.push(name, |out| {
-            out.extend_from_slice(value);
-            Ok::<(), Error>(())
-        })?;
-    }
-    if all.get("timestamp").is_none() {
-        all.set("timestamp", &Value::Time(clock::now()))?;
-    }
-    Ok(all)
 }

@@ -1,13 +1,11 @@
-//! Edges, neighbours and embeddings of a transaction.
+//! Edges and neighbours of a transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use embedded_db_common::{Draft, Error, Result, clock, names};
-use embedded_db_indexing::graph::{
-    EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, check_vector,
-};
+use embedded_db_indexing::graph::{EdgeChanges, EdgeDraft, EdgeSuccessor};
 use embedded_db_query::{AsOf, Reach};
-use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadEmbeddings, ReadTxn};
+use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadTxn};
 
 use super::commit::Op;
 use super::nodes::merged;
@@ -76,6 +74,7 @@ impl Transaction {
             sources: draft.sources.clone(),
             properties: draft.properties.clone(),
             version: 1,
+            derived: false,
         };
         self.own.make_edge(edge);
         self.ops.push(Op::CreateEdge(draft));
@@ -101,6 +100,7 @@ impl Transaction {
             sources: edge.sources()?,
             properties: merged(&old, &changes.properties)?,
             version: edge.version()? + 1,
+            derived: edge.derived()?,
         };
         self.own.change_edge(draft);
         self.ops.push(Op::UpdateEdge(id.to_owned(), changes));
@@ -155,6 +155,7 @@ impl Transaction {
             sources: Vec::new(),
             properties: Draft::new(),
             version: 1,
+            derived: true,
         });
     }
 
@@ -194,6 +195,47 @@ impl Transaction {
         }
         found.sort_by_key(|(place, _)| *place);
         Ok(found.into_iter().filter_map(|(_, node)| node).collect())
+    }
+
+    /// Ids of the edges of a type between two nodes, own writes included, but for those that the database
+    /// makes by itself at the commit. Only they count as read.
+    pub fn edges_between(
+        &mut self,
+        id: &str,
+        far: &str,
+        edge_type: &str,
+        direction: Reach,
+    ) -> Result<Vec<String>> {
+        if self.peek_node(id)?.is_none() {
+            return Err(Error::NotFound { kind: "node", id: id.to_owned() });
+        }
+        let mut found = Vec::new();
+        if self.reads.exists(id)? {
+            let of = [edge_type.to_owned()];
+            for end in self.reads.reader(|reader| reader.ends(id, Some(&of), direction))? {
+                if let Some((_, edge)) = &end.edge
+                    && end.node.id()? == far
+                {
+                    found.push(edge.clone());
+                }
+            }
+        }
+        for way in direction.directions() {
+            let own = self.own.edges_at(id, *way).map(|(_, edge)| edge);
+            let made = own.filter(|edge| edge.edge_type == edge_type && !edge.derived);
+            let there = made.filter(|edge| edge.other(*way) == far);
+            found.extend(there.map(|edge| edge.id.clone()));
+        }
+        // A loop has both its ends at one node.
+        let mut known = HashSet::new();
+        found.retain(|edge| known.insert(edge.clone()));
+        let mut out = Vec::new();
+        for edge in found {
+            if self.get_edge(&edge)?.is_some() {
+                out.push(edge);
+            }
+        }
+        Ok(out)
     }
 
     /// The node at a stored end of an edge, with the transaction's own writes; `None` when it or the edge
@@ -238,48 +280,6 @@ impl Transaction {
         let own = self.own.edges_at(id, direction).filter(|(_, edge)| edge.edge_type == of);
         out.extend(own.map(|(_, edge)| edge.other(direction).to_owned()));
         Ok(out)
-    }
-
-    /// Stores a vector; returns the id of the embedding.
-    pub fn create_embedding(&mut self, mut draft: EmbeddingDraft) -> Result<String> {
-        check_vector(&draft.vector)?;
-        self.require_node(&draft.node_id)?;
-        let id = draft.id.clone().unwrap_or_else(|| clock::new_id("embedding"));
-        names::check("an embedding id", &id)?;
-        if self.has_embedding(&id)? {
-            return Err(Error::AlreadyExists { kind: "embedding", id });
-        }
-        draft.id = Some(id.clone());
-        self.own.put_embedding(&id, true);
-        self.ops.push(Op::CreateEmbedding(draft));
-        Ok(id)
-    }
-
-    /// Removes an embedding.
-    pub fn delete_embedding(&mut self, id: &str) -> Result<()> {
-        if !self.has_embedding(id)? {
-            return Err(Error::NotFound { kind: "embedding", id: id.to_owned() });
-        }
-        self.own.put_embedding(id, false);
-        self.ops.push(Op::DeleteEmbedding(id.to_owned()));
-        Ok(())
-    }
-
-    /// Whether an embedding exists, own writes included.
-    fn has_embedding(&mut self, id: &str) -> Result<bool> {
-        if let Some(own) = self.own.embedding(id) {
-            return Ok(own);
-        }
-        let namespace = self.database.namespace_id();
-        let version = self.reads.reader(|reader| {
-            let found = match reader.snapshot.resolve(namespace, Kind::Embedding, id)? {
-                Some(at) => reader.snapshot.embedding(namespace, at.space, at.slot, at.part)?,
-                None => None,
-            };
-            Ok(found.map_or(0, |embedding| embedding.lsn.0))
-        })?;
-        self.see(Kind::Embedding, id, version)?;
-        Ok(version > 0)
     }
 }
 

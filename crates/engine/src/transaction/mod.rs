@@ -7,6 +7,7 @@
 mod chats;
 mod commit;
 mod edges;
+mod embeddings;
 mod facts;
 mod nodes;
 mod own;

@@ -12,7 +12,7 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use super::guard::check_writer;
 use super::layout::Tree;
-use super::sums::{Found, Sums, sum_of};
+use super::sums::{Sums, sum_of};
 use super::written::{all_pages, written_pages};
 use super::{Cursor, Meta, PATIENCE, Pages, View};
 use crate::keys::Table;
@@ -79,9 +79,9 @@ impl PageFile {
                 pages.take_up()?;
             }
             Use::Reading => {
-                // Sums that may have been lost with the power say nothing.
+                // Sums that were only begun, or may have been lost with the power, say nothing.
                 let sums = Sums::open(directory, meta.page_size, most)?;
-                pages.sums = sums.filter(|sums| sums.found().whole).map(Arc::new);
+                pages.sums = sums.filter(|sums| sums.found().is_usable()).map(Arc::new);
                 pages.check_metas()?;
             }
         }
@@ -246,14 +246,14 @@ impl Pages {
     fn take_up(&self) -> Result<()> {
         let sums = self.sums()?;
         let newest = self.newest().ok_or_else(|| self.damaged(0, Damaged("is no meta page")))?;
-        let Found { covered, whole } = sums.found();
-        if covered == 0 || !whole {
-            self.sum_all(&newest)?;
-        } else {
+        let found = sums.found();
+        if found.is_usable() {
             self.check_metas()?;
-            let before = self.state(covered);
-            let before = before.ok_or_else(|| self.foreign_sums(covered, &newest))?;
+            let before = self.state(found.covered);
+            let before = before.ok_or_else(|| self.foreign_sums(found.covered, &newest))?;
             self.cover(&before, &newest)?;
+        } else {
+            self.sum_all(&newest)?;
         }
         check_writer(self, &newest)?;
         if newest.main == Tree::EMPTY {
