@@ -168,7 +168,7 @@ impl Database {
         })
     }
 
-    /// Appends a message to a chat. The labels of its draft do not count.
+    /// Appends a message to a chat. The labels of its draft do not count, unless it is labelled as one.
     pub fn add_message(&self, chat_id: &str, message: NodeDraft, to: AddTo) -> Result<Node> {
         let (chat_id, store) = (chat_id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();

@@ -35,7 +35,7 @@ impl Transaction {
         self.require_node(&id)
     }
 
-    /// Appends a message to a chat. The labels of its draft do not count.
+    /// Appends a message to a chat. The labels of its draft do not count, unless it is labelled as one.
     pub fn add_message(&mut self, chat_id: &str, message: NodeDraft, to: AddTo) -> Result<Node> {
         self.step(|tx| {
             tx.require_chat(chat_id, to)?;

@@ -24,20 +24,23 @@ impl NodeDraft {
         Self { id, properties, ..Self::default() }
     }
 
-    /// The chat that it is to be put into: the one that a message names. A part of a document names its
-    /// document, and stands where the edges of that say.
+    /// The chat that it is to be put into: the one that a message names, by a text that is not empty. A
+    /// part of a document names its document, and stands where the edges of that say.
     pub fn chat_id(&self) -> Result<Option<String>> {
-        let labelled = |label: &str| self.labels.iter().any(|known| known == label);
         let Some(value) = self.properties.get("chat_id") else { return Ok(None) };
-        if !labelled("Message") || labelled("Part") {
+        if !self.is_labelled("Message") || self.is_labelled("Part") {
             return Ok(None);
         }
         let value = ValueRef::read(&mut Cursor::new(value))?;
-        Ok(value.as_str().map(str::to_owned))
+        Ok(value.as_str().filter(|id| !id.is_empty()).map(str::to_owned))
     }
 
-    /// The same as a message of a chat, written at `now` unless it says when. It is labelled as one
-    /// if it has no label.
+    fn is_labelled(&self, label: &str) -> bool {
+        self.labels.iter().any(|known| known == label)
+    }
+
+    /// The same as a message of a chat, written at `now` unless it says when. Its labels do not count if
+    /// that of messages is not among them.
     pub fn message_of(&self, chat_id: &str, now: i64) -> Result<Self> {
         let mut properties = Draft::new();
         properties.set("chat_id", &Value::Str(chat_id.to_owned()))?;
@@ -50,8 +53,8 @@ impl NodeDraft {
         if properties.get("timestamp").is_none() {
             properties.set("timestamp", &Value::Time(now))?;
         }
-        let labels =
-            if self.labels.is_empty() { vec!["Message".into()] } else { self.labels.clone() };
+        let is_one = self.is_labelled("Message");
+        let labels = if is_one { self.labels.clone() } else { vec!["Message".into()] };
         Ok(Self { id: self.id.clone(), labels, properties, expiry: self.expiry })
     }
 
