@@ -591,6 +591,16 @@ impl Database {
         upkeep::backup(py, &self.inner, &directory, progress.as_ref())
     }
 
+    fn compact(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<(u64, u64)> {
+        let made = detached(py, || self.inner.compact(&mut teller(progress.as_ref())))?;
+        Ok((made.before, made.after))
+    }
+
+    fn scrub(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<(u64, u64)> {
+        let made = detached(py, || self.inner.scrub(&mut teller(progress.as_ref())))?;
+        Ok((made.before, made.after))
+    }
+
     fn verify<'py>(&self, py: Python<'py>, deep: bool) -> PyResult<Bound<'py, PyDict>> {
         upkeep::verify(py, &self.inner, deep)
     }

@@ -1,19 +1,20 @@
 //! What stands at the other ends of edges, with the edges: for who has to tell one edge from another.
 
-use embedded_db_common::{Result, Slot, Symbol};
+use embedded_db_common::{Result, Symbol};
 use embedded_db_query::Reach;
 use embedded_db_storage::{Direction, Neighbor, ReadTxn};
 
 use crate::objects::Node;
 use crate::reads::Reader;
+use crate::writes::Seen;
 
 /// The other end of an edge, as a node sees it.
 pub(crate) struct End {
     pub(crate) direction: Direction,
     pub(crate) edge_type: Symbol,
-    /// Slot, id and version of the edge; `None` where a chain closes up over what has expired, for there
-    /// is none to be seen yet.
-    pub(crate) edge: Option<(Slot, String, u64)>,
+    /// The edge and its id; `None` where a chain closes up over what has expired, for there is none to be
+    /// seen yet.
+    pub(crate) edge: Option<(Seen, String)>,
     pub(crate) node: Node,
 }
 
@@ -54,7 +55,8 @@ impl Reader<'_> {
         } else {
             let found = self.snapshot.edge(self.namespace, neighbor.edge)?;
             let edge = found.ok_or_else(|| self.missing_edge(neighbor.edge))?;
-            Some((neighbor.edge, edge.id.to_owned(), edge.version))
+            let seen = Seen::stored_edge(self.snapshot, neighbor.edge, &edge);
+            Some((seen, edge.id.to_owned()))
         };
         Ok(End { direction, edge_type, edge, node })
     }

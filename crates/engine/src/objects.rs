@@ -11,13 +11,26 @@ use embedded_db_storage::{
     Direction, EdgeRecord, EdgeTimes, EmbeddingRecord, NodeRecord, ReadTxn, Store, Symbols,
 };
 
+/// Where an object is stored. Slots are given once, and numbered anew in another generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) generation: u64,
+    pub(crate) slot: Slot,
+}
+
+impl Place {
+    pub(crate) fn of(txn: &impl ReadTxn, slot: Slot) -> Self {
+        Self { generation: txn.generation().number(), slot }
+    }
+}
+
 /// A node as one snapshot saw it.
 #[derive(Clone)]
 pub struct Node {
     symbols: Arc<Symbols>,
     namespace: NamespaceId,
     /// Tells it from one that gets its id later; `None` for one that is not committed.
-    pub(crate) slot: Option<Slot>,
+    pub(crate) place: Option<Place>,
     data: NodeData,
 }
 
@@ -65,6 +78,7 @@ fn each_property(
 impl Node {
     pub(crate) fn stored(
         store: &Arc<Store>,
+        txn: &impl ReadTxn,
         namespace: NamespaceId,
         slot: Slot,
         payload: &[u8],
@@ -72,7 +86,7 @@ impl Node {
         Self {
             symbols: Arc::clone(store.symbols()),
             namespace,
-            slot: Some(slot),
+            place: Some(Place::of(txn, slot)),
             data: NodeData::Stored(payload.into()),
         }
     }
@@ -81,7 +95,7 @@ impl Node {
         Self {
             symbols: Arc::clone(store.symbols()),
             namespace,
-            slot: None,
+            place: None,
             data: NodeData::Draft(Box::new(draft)),
         }
     }
@@ -180,8 +194,9 @@ impl Node {
     ) -> Result<Option<T>> {
         match &self.data {
             NodeData::Stored(payload) => {
-                let Some(symbol) = self.symbols.symbol_of(name)? else { return Ok(None) };
-                NodeRecord::parse(payload)?.properties.get(symbol)?.map(visit).transpose()
+                let properties = NodeRecord::parse(payload)?.properties;
+                let found = self.symbols.find(name, |symbol| properties.get(symbol))?;
+                found.map(visit).transpose()
             }
             NodeData::Draft(node) => {
                 node.properties.get(name).map(|bytes| visit(read_value(bytes)?)).transpose()
@@ -207,7 +222,7 @@ pub struct Edge {
     symbols: Arc<Symbols>,
     namespace: NamespaceId,
     /// Tells it from one that gets its id later; `None` for one that is not committed.
-    pub(crate) slot: Option<Slot>,
+    pub(crate) place: Option<Place>,
     data: EdgeData,
     source: String,
     target: String,
@@ -268,7 +283,7 @@ impl Edge {
         Ok(Self {
             symbols: Arc::clone(store.symbols()),
             namespace,
-            slot: Some(slot),
+            place: Some(Place::of(txn, slot)),
             source: id_of(edge.source)?,
             target: id_of(edge.target)?,
             data: EdgeData::Stored(payload.into()),
@@ -279,7 +294,7 @@ impl Edge {
         let (source, target) = (draft.source.clone(), draft.target.clone());
         let data = EdgeData::Draft(Box::new(draft));
         let symbols = Arc::clone(store.symbols());
-        Self { symbols, namespace, slot: None, data, source, target }
+        Self { symbols, namespace, place: None, data, source, target }
     }
 
     fn with<T>(
@@ -370,8 +385,9 @@ impl Edge {
     ) -> Result<Option<T>> {
         match &self.data {
             EdgeData::Stored(payload) => {
-                let Some(symbol) = self.symbols.symbol_of(name)? else { return Ok(None) };
-                EdgeRecord::parse(payload)?.properties.get(symbol)?.map(visit).transpose()
+                let properties = EdgeRecord::parse(payload)?.properties;
+                let found = self.symbols.find(name, |symbol| properties.get(symbol))?;
+                found.map(visit).transpose()
             }
             EdgeData::Draft(edge) => {
                 edge.properties.get(name).map(|bytes| visit(read_value(bytes)?)).transpose()

@@ -95,8 +95,8 @@ pub struct Cursor {
 enum Seen {
     /// A snapshot that the cursors of the query hold among them.
     Own(Arc<PinnedReads>),
-    /// The instant of this LSN, which the caller holds.
-    Callers(u64),
+    /// The instant of this LSN, which the caller holds, in its generation.
+    Callers(u64, u64),
 }
 
 /// A query whose vector and space are known, and the time that it counts ages from.
@@ -181,7 +181,7 @@ impl Database {
         let guard = Guard::new(query.timeout, interrupted);
         match &cursor.seen {
             Seen::Own(reads) => cursor.page(reads, query, &guard),
-            Seen::Callers(_) => Err(Error::query(
+            Seen::Callers(..) => Err(Error::query(
                 "after",
                 "the cursor comes from a snapshot; pass it to the query of that snapshot",
             )),
@@ -330,7 +330,9 @@ impl PinnedReads {
         let guard = Guard::new(query.timeout, interrupted);
         match after.map(|cursor| (cursor, &cursor.seen)) {
             None => self.first_page(query, &guard),
-            Some((cursor, Seen::Callers(lsn))) if *lsn == self.lsn() => {
+            Some((cursor, Seen::Callers(lsn, generation)))
+                if (*lsn, *generation) == (self.lsn(), self.generation()) =>
+            {
                 cursor.page(self, query, &guard)
             }
             Some(_) => Err(Error::query(
@@ -345,7 +347,8 @@ impl PinnedReads {
         let prepared = self.database().prepare(query, find)?;
         let (mut answer, given) = self.page(&prepared, &RoaringBitmap::new(), guard)?;
         answer.cursor = given.map(|given| {
-            let (seen, asked) = (Seen::Callers(self.lsn()), Arc::new(query.clone()));
+            let seen = Seen::Callers(self.lsn(), self.generation());
+            let asked = Arc::new(query.clone());
             Arc::new(Cursor { from: self.database().clone(), seen, asked, prepared, given })
         });
         Ok(answer)

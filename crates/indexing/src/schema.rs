@@ -1,5 +1,7 @@
 //! The labels that the database knows, and what of a node goes into which view.
 
+use std::collections::HashSet;
+
 use embedded_db_common::record::Properties;
 use embedded_db_common::{Result, Symbol, ValueRef};
 use embedded_db_storage::{IndexId, NodeRecord, ReadTxn, WriteTxn};
@@ -28,6 +30,11 @@ macro_rules! known_names {
             pub fn read(txn: &impl ReadTxn) -> Result<Self> {
                 // A file of an earlier version may lack a name: nothing has the symbol 0.
                 Ok(Self { $($field: txn.symbol($name)?.unwrap_or(Symbol(0)),)+ })
+            }
+
+            /// All of them.
+            pub fn symbols(&self) -> HashSet<Symbol> {
+                [$(self.$field),+].into_iter().filter(|symbol| symbol.0 != 0).collect()
             }
         }
     };

@@ -8,10 +8,10 @@ use embedded_db_storage::{Direction, Kind, ReadTxn};
 
 use super::commit::Op;
 use super::nodes::is_labelled;
-use super::{Seen, Transaction};
+use super::{Expected, Transaction};
 use crate::chats::no_message;
 use crate::objects::{DraftNode, Node};
-use crate::writes::{AddTo, each};
+use crate::writes::{AddTo, Seen, each};
 
 const CONTAINS: &str = "CONTAINS";
 const NEXT: &str = "NEXT";
@@ -83,8 +83,8 @@ impl Transaction {
                 return Err(no_chat(chat_id));
             }
             if self.own.node(chat_id).is_none() {
-                let (version, slot) = (node.version()?, node.slot);
-                self.saw(Kind::Node, chat_id, Seen { version, slot, any_version: true });
+                let (version, object) = (node.version()?, Some(Seen::node(&node)?));
+                self.saw(Kind::Node, chat_id, Expected { version, object, any_version: true });
             }
             return Ok(());
         }
@@ -143,7 +143,7 @@ impl Transaction {
             let (mut found, mut failed) = (None, None);
             let visit = |neighbor| match reader.end(way, of, neighbor) {
                 Ok(end) => {
-                    let gone = end.edge.is_some_and(|(_, edge, _)| !self.own.keeps_edge(&edge));
+                    let gone = end.edge.is_some_and(|(_, edge)| !self.own.keeps_edge(&edge));
                     match end.node.id() {
                         Ok(id) if !gone && self.is_there(&id) && wanted(&id) => found = Some(id),
                         Ok(_) => {}

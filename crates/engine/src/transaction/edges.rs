@@ -9,9 +9,10 @@ use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadTxn};
 
 use super::commit::Op;
 use super::nodes::merged;
-use super::{Seen, Transaction};
+use super::{Expected, Transaction};
 use crate::ends::End;
 use crate::objects::{DraftEdge, Edge, Node};
+use crate::writes::Seen;
 
 impl Transaction {
     /// An edge with the transaction's own writes.
@@ -36,7 +37,13 @@ impl Transaction {
         if let Some(own) = self.own.edge(id) {
             return Ok(own.retracted);
         }
-        Ok(self.get_edge(id)?.is_none() && self.slot_of(Kind::Edge, id)?.is_some())
+        if self.get_edge(id)?.is_some() {
+            return Ok(false);
+        }
+        let namespace = self.database.namespace_id();
+        let found =
+            self.reads.reader(|reader| reader.snapshot.resolve(namespace, Kind::Edge, id))?;
+        Ok(found.is_some())
     }
 
     /// Makes an edge; returns its id.
@@ -206,7 +213,7 @@ impl Transaction {
         if self.reads.exists(id)? {
             let of = [edge_type.to_owned()];
             for end in self.reads.reader(|reader| reader.ends(id, Some(&of), direction))? {
-                if let Some((_, edge, _)) = &end.edge
+                if let Some((_, edge)) = &end.edge
                     && end.node.id()? == far
                 {
                     found.push(edge.clone());
@@ -235,17 +242,18 @@ impl Transaction {
     /// is gone.
     pub(super) fn see_end(&mut self, end: End) -> Result<Option<Node>> {
         let id = end.node.id()?;
-        if let Some((slot, edge, version)) = end.edge {
+        if let Some((seen, edge)) = end.edge {
             if !self.own.keeps_edge(&edge) {
                 return Ok(None);
             }
-            self.saw(Kind::Edge, &edge, Seen { version, slot: Some(slot), any_version: false });
+            let (version, object) = (seen.version(), Some(seen));
+            self.saw(Kind::Edge, &edge, Expected { version, object, any_version: false });
         }
         if self.own.node(&id).is_some() {
             return self.get_node(&id);
         }
-        let (version, slot) = (end.node.version()?, end.node.slot);
-        self.saw(Kind::Node, &id, Seen { version, slot, any_version: false });
+        let (version, object) = (end.node.version()?, Some(Seen::node(&end.node)?));
+        self.saw(Kind::Node, &id, Expected { version, object, any_version: false });
         Ok(Some(end.node))
     }
 
@@ -264,7 +272,7 @@ impl Transaction {
                 Direction::In => Reach::In,
             };
             for end in self.reads.reader(|reader| reader.ends(id, Some(&[of.to_owned()]), way))? {
-                if end.edge.is_none_or(|(_, edge, _)| self.own.keeps_edge(&edge)) {
+                if end.edge.is_none_or(|(_, edge)| self.own.keeps_edge(&edge)) {
                     out.push(end.node.id()?);
                 }
             }

@@ -60,6 +60,11 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
         Self { txn, names, namespace, indexes: None, recipes: None, is_due: None }
     }
 
+    /// The namespace that it writes.
+    pub fn namespace(&self) -> NamespaceId {
+        self.namespace
+    }
+
     fn node(&self, slot: Slot) -> Result<NodeRecord<'_>> {
         self.txn.node(self.namespace, slot)?.ok_or_else(|| {
             Error::Internal(format!("{slot:?} was resolved in this transaction but is not there"))
