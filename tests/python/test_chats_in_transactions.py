@@ -571,6 +571,9 @@ def test_a_transaction_and_a_database_take_the_same_arguments():
     for name in ("create_chat", "create_message", "add_document", "remember", "add", "add_all"):
         of = [inspect.signature(getattr(kind, name)) for kind in (EmbeddedDB, Transaction)]
         assert of[0] == of[1], name
+    of = [inspect.signature(kind.neighbors).parameters for kind in (EmbeddedDB, Transaction)]
+    assert len({tuple((p.name, p.kind, p.default) for p in each.values()) for each in of}) == 1
+    assert {"limit", "after", "valid_at", "known_at"} <= of[0].keys()
 
 
 def test_unique_values_count_at_the_commit(db):

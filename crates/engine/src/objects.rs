@@ -209,6 +209,8 @@ pub(crate) struct DraftEdge {
     pub(crate) times: EdgeTimes,
     pub(crate) sources: Vec<String>,
     pub(crate) properties: Draft,
+    /// Whether the database makes it by itself.
+    pub(crate) derived: bool,
     pub(crate) version: u64,
 }
 
@@ -318,7 +320,7 @@ impl Edge {
 
     /// Whether the database made it by itself.
     pub fn derived(&self) -> Result<bool> {
-        self.with(|edge| Ok(edge.derived), |_| Ok(false))
+        self.with(|edge| Ok(edge.derived), |edge| Ok(edge.derived))
     }
 
     /// 1 at creation, one more at each change by a user.

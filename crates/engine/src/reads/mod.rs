@@ -19,6 +19,7 @@ use crate::objects::{Edge, Node};
 
 pub use handles::PinnedReads;
 pub use neighbors::Page;
+pub(crate) use neighbors::{cursor, parse_cursor};
 
 /// Reads over one snapshot.
 pub(crate) struct Reader<'a> {

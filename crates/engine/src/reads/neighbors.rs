@@ -1,6 +1,8 @@
 //! What lies at the other end of edges, page by page.
 
 use std::collections::HashSet;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use embedded_db_common::{Error, Result, Slot, Symbol};
 use embedded_db_query::{AsOf, Reach};
@@ -29,7 +31,7 @@ impl Reader<'_> {
         limit: usize,
     ) -> Result<Page<(Slot, Slot)>> {
         let node = self.snapshot.require_node(self.namespace, id)?;
-        let after = after.map(parse_cursor).transpose()?;
+        let after = after.map(parse_cursor::<u32>).transpose()?;
         let types = self.types(types)?;
         let mut items = Vec::new();
         let (mut last, mut more, mut failed) = (None, false, None);
@@ -64,10 +66,7 @@ impl Reader<'_> {
             }
         }
         failed.map_or(Ok(()), Err)?;
-        let next = last
-            .filter(|_| more)
-            .map(|(direction, edge_type, edge)| format!("{direction}.{edge_type}.{edge}"));
-        Ok(Page { items, next })
+        Ok(Page { items, next: last.filter(|_| more).map(|place| cursor(&place)) })
     }
 
     /// The types of edges that are asked for, in their order, as far as there are edges of them; one
@@ -84,7 +83,7 @@ impl Reader<'_> {
     }
 
     /// Whether an edge among the neighbours counts at a time.
-    fn counts(&self, edge: Slot, times: AsOf) -> Result<bool> {
+    pub(crate) fn counts(&self, edge: Slot, times: AsOf) -> Result<bool> {
         Ok(times.is_now() || times.edge(self.snapshot, self.namespace, edge)?.is_some())
     }
 
@@ -125,7 +124,12 @@ impl Reader<'_> {
     }
 }
 
-fn parse_cursor(cursor: &str) -> Result<(u8, u32, u32)> {
+/// The place of an end among those of a node, as a cursor: direction, type, edge.
+pub(crate) fn cursor(place: &(u8, impl Display, impl Display)) -> String {
+    format!("{}.{}.{}", place.0, place.1, place.2)
+}
+
+pub(crate) fn parse_cursor<T: FromStr>(cursor: &str) -> Result<(u8, T, T)> {
     let mut parts = cursor.split('.');
     let parsed = (|| {
         let place =

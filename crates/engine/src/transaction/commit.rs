@@ -121,12 +121,7 @@ impl Left {
 }
 
 /// Fails with `Conflict` if an object is not as it was seen.
-fn check(writer: &mut GraphWriter<'_, '_>, kind: u8, id: &str, seen: Seen) -> Result<()> {
-    let kind = match kind {
-        kind if kind == Kind::Node as u8 => Kind::Node,
-        kind if kind == Kind::Edge as u8 => Kind::Edge,
-        _ => Kind::Embedding,
-    };
+fn check(writer: &mut GraphWriter<'_, '_>, kind: Kind, id: &str, seen: Seen) -> Result<()> {
     let now = writer.resolve(kind, id)?.map(|found| found.slot);
     let same = now == seen.slot || seen.slot.is_none();
     let found = if same { writer.version(kind, id)? } else { 0 };

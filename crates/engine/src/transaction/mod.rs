@@ -27,7 +27,7 @@ pub struct Transaction {
     database: Database,
     reads: PinnedReads,
     ops: Vec<Op>,
-    seen: BTreeMap<(u8, String), Seen>,
+    seen: BTreeMap<(Kind, String), Seen>,
     /// What it has written, for its own reads.
     own: Own,
     /// Chats that were not there and are made by their first message, unless somebody else has made
@@ -107,7 +107,7 @@ impl Transaction {
     }
 
     fn saw(&mut self, kind: Kind, id: &str, seen: Seen) {
-        let known = self.seen.entry((kind as u8, id.to_owned())).or_insert(seen);
+        let known = self.seen.entry((kind, id.to_owned())).or_insert(seen);
         known.any_version &= seen.any_version;
     }
 

@@ -11,6 +11,32 @@ pub fn no_chat(id: &str) -> Error {
     Error::InvalidInput(format!("the node {id:?} is no Chat; give the id of a chat, or a new one"))
 }
 
+/// The properties of a message of a chat from those that were given for it.
+pub fn message_properties(chat_id: &str, given: &Draft, now: i64) -> Result<Draft> {
+    let mut all = Draft::new();
+    all.set("chat_id", &Value::Str(chat_id.to_owned()))?;
+    for (name, value) in given.iter() {
+        all.push(name, |out| {
+            out.extend_from_slice(value);
+            Ok::<(), Error>(())
+        })?;
+    }
+    if all.get("timestamp").is_none() {
+        all.set("timestamp", &Value::Time(now))?;
+    }
+    Ok(all)
+}
+
+/// The refusal of another `chat_id` for a message that was added to a chat.
+pub fn stays_in_chat(message: &str, chat: &str, chat_id: Option<&str>) -> Error {
+    let becomes = |id: &str| format!("become {id:?}");
+    Error::InvalidInput(format!(
+        "the message {message:?} is in the chat {chat:?}; its chat_id cannot {}: delete it and add it \
+         to the other chat",
+        chat_id.map_or_else(|| "go".to_owned(), becomes)
+    ))
+}
+
 impl GraphWriter<'_, '_> {
     /// The chat of this id, if there is one.
     pub fn chat(&mut self, chat_id: &str) -> Result<Option<Slot>> {
@@ -38,19 +64,9 @@ impl GraphWriter<'_, '_> {
     /// Appends a message to a chat. The properties of `draft` are what a message has besides its chat,
     /// its labels do not count.
     pub fn add_message(&mut self, chat: Slot, chat_id: &str, draft: &NodeDraft) -> Result<Slot> {
-        let mut all = Draft::new();
-        all.set("chat_id", &Value::Str(chat_id.to_owned()))?;
-        for (name, value) in draft.properties.iter() {
-            all.push(name, |out| {
-                out.extend_from_slice(value);
-                Ok::<(), Error>(())
-            })?;
-        }
-        if all.get("timestamp").is_none() {
-            all.set("timestamp", &Value::Time(self.txn.now()))?;
-        }
+        let properties = message_properties(chat_id, &draft.properties, self.txn.now())?;
         let (id, expiry) = (draft.id.clone(), draft.expiry);
-        let draft = NodeDraft { id, labels: vec!["Message".into()], properties: all, expiry };
+        let draft = NodeDraft { id, labels: vec!["Message".into()], properties, expiry };
         let contains = self.names.contains;
         let last = self.txn.last_neighbor(self.namespace, chat, Direction::Out, contains)?;
         let (_, slot) = self.create_node(&draft)?;
@@ -78,13 +94,7 @@ impl GraphWriter<'_, '_> {
         }
         for end in self.ends(slot, Direction::In, self.names.contains)? {
             if self.txn.edge(self.namespace, end.edge)?.is_some_and(|edge| edge.derived) {
-                return Err(Error::InvalidInput(format!(
-                    "the message {:?} is in the chat {:?}; its chat_id cannot {}: delete it and add \
-                     it to the other chat",
-                    node.id,
-                    self.node(end.node)?.id,
-                    after.map_or_else(|| "go".to_owned(), |after| format!("become {after:?}"))
-                )));
+                return Err(stays_in_chat(node.id, self.node(end.node)?.id, after.as_deref()));
             }
         }
         Ok(())
