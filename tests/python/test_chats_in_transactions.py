@@ -576,6 +576,20 @@ def test_a_transaction_and_a_database_take_the_same_arguments():
     assert {"limit", "after", "valid_at", "known_at"} <= of[0].keys()
 
 
+@pytest.mark.parametrize("messages", [None, 5, Never])
+def test_messages_are_a_list(db, messages):
+    chat = db.create_chat(id="chat")
+    with pytest.raises(InvalidInput, match=r"^the messages are .*Give a list of dicts"):
+        chat.add_messages(messages)
+    with db.transaction() as tx:
+        chat = tx.get_node("chat")
+        with pytest.raises(InvalidInput, match=r"^the messages are .*Give a list of dicts"):
+            chat.add_messages(messages)
+        chat.add_message("kept")
+        assert contents(chat, limit=10**30) == ["kept"]
+    assert contents(chat, limit=10**30) == ["kept"]
+
+
 def test_unique_values_count_at_the_commit(db):
     class Town(NodeModel, label="Town"):
         name: str = Field(unique=True)
