@@ -328,7 +328,6 @@ class Bench:
                         },
                     }
                 )
-                transaction.create_edge({"source": "c0", "target": id, "type": "CONTAINS"})
                 transaction.create_embedding(
                     {"node_id": id, "vector": corpus.vectors[at], "space": "bench"}
                 )

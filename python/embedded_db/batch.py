@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from .arguments import whole_argument
 from .errors import Conflict, InvalidInput, SnapshotExpired
-from .models import IdLike
+from .guesses import Guessing
+from .models import IdLike, id_of
 from .transaction import Transaction, run
 
 if TYPE_CHECKING:
     from .database import EmbeddedDB
+    from .models.content import Content
 
 __all__ = ["Batch"]
 
@@ -21,7 +24,11 @@ LONGEST: Final = 1.0
 """Seconds after which a chunk is stored with the next write, however small it is."""
 
 
-class Batch:
+Write = tuple[str, tuple[Any, ...], dict[str, Any]]
+"""A method of a transaction, and what it is called with."""
+
+
+class Batch(Guessing):
     """Many writes, stored a chunk at a time: quick, but not all or nothing.
 
     Made by `EmbeddedDB.batch`; a context manager that stores the rest at its end. Each chunk is
@@ -40,13 +47,15 @@ class Batch:
         (4, 5, 5)
     """
 
+    _apart = "A batch has it not, for it only writes, a chunk at a time"
+
     def __init__(self, database: EmbeddedDB, size: int) -> None:
         self._database = database
         self._size = whole_argument("size", size)
         self._chunk: Transaction | None = None
         self._begun = 0.0
         # What the chunk does, to do it again where something came in its way.
-        self._writes: list[tuple[str, tuple[Any, ...]]] = []
+        self._writes: list[Write] = []
         self._is_open = False
         self.stored = 0
 
@@ -69,6 +78,45 @@ class Batch:
     def create_node(self, node: Mapping[str, Any]) -> str:
         """Add a node; see `EmbeddedDB.create_node`."""
         return self._create("create_node", node)
+
+    def create_chat(
+        self,
+        title: str | None = None,
+        topic: str | None = None,
+        *,
+        id: str | None = None,
+        ttl: float | timedelta | None = None,
+        **properties: Any,
+    ) -> str:
+        """Add a chat, and give its id; see `EmbeddedDB.create_chat`."""
+        return self._create_object("create_chat", title, topic, id=id, ttl=ttl, **properties)
+
+    def create_message(
+        self,
+        chat_id: IdLike,
+        content: Content,
+        sender: str | None = None,
+        role: str = "user",
+        timestamp: datetime | None = None,
+        *,
+        id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        ttl: float | timedelta | None = None,
+        **properties: Any,
+    ) -> str:
+        """Add a message to a chat, and give its id; see `EmbeddedDB.create_message`."""
+        return self._create_object(
+            "create_message",
+            id_of(chat_id),
+            content,
+            sender,
+            role,
+            timestamp,
+            id=id,
+            metadata=metadata,
+            ttl=ttl,
+            **properties,
+        )
 
     def update_node(self, id: IdLike, updates: Mapping[str, Any]) -> None:
         """Change properties of a node; see `EmbeddedDB.update_node`."""
@@ -117,7 +165,13 @@ class Batch:
     def _create(self, name: str, record: Mapping[str, Any]) -> str:
         id: str = self._add(name, record)
         # Done again, it is made under the same id.
-        self._writes[-1] = (name, ({**record, "id": id},))
+        self._writes[-1] = (name, ({**record, "id": id},), {})
+        self._store_full()
+        return id
+
+    def _create_object(self, name: str, *arguments: Any, **named: Any) -> str:
+        id: str = self._add(name, *arguments, **named).id
+        self._writes[-1] = (name, arguments, {**named, "id": id})
         self._store_full()
         return id
 
@@ -125,7 +179,7 @@ class Batch:
         self._add(name, *arguments)
         self._store_full()
 
-    def _add(self, name: str, *arguments: Any) -> Any:
+    def _add(self, name: str, *arguments: Any, **named: Any) -> Any:
         if not self._is_open:
             raise InvalidInput(
                 "the batch is not open",
@@ -136,8 +190,8 @@ class Batch:
         if self._chunk is None:
             self._chunk = Transaction(self._database, own=True).__enter__()
             self._begun = time.monotonic()
-        result = getattr(self._chunk, name)(*arguments)
-        self._writes.append((name, arguments))
+        result = getattr(self._chunk, name)(*arguments, **named)
+        self._writes.append((name, arguments, named))
         return result
 
     def _store_full(self) -> None:
@@ -165,6 +219,6 @@ class Batch:
         return f"<Batch on {self._database!r}, {self.stored} writes stored>"
 
 
-def _do(transaction: Transaction, writes: list[tuple[str, tuple[Any, ...]]]) -> None:
-    for name, arguments in writes:
-        getattr(transaction, name)(*arguments)
+def _do(transaction: Transaction, writes: list[Write]) -> None:
+    for name, arguments, named in writes:
+        getattr(transaction, name)(*arguments, **named)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -16,9 +18,9 @@ from .models.message import Message
 from .token_count import TokenCounter, counter
 
 if TYPE_CHECKING:
-    from .database import EmbeddedDB
     from .models.owner import Owner
     from .snapshot import Snapshot
+    from .transaction import Transaction
 
 __all__ = ["context_of", "openai_messages"]
 
@@ -35,6 +37,8 @@ MOST_RELEVANT: Final = 100
 FIRST_PAGE: Final = 4
 LARGEST_PAGE: Final = 512
 """Messages that are read at once: few first, for often few are needed."""
+MOST_READ: Final = 1 << 32
+"""More messages than a chat can have."""
 
 
 @dataclass
@@ -87,7 +91,7 @@ def openai_messages(found: Iterable[Message]) -> list[dict[str, Any]]:
 
 
 def context_of(
-    database: EmbeddedDB,
+    owner: Owner,
     chat_id: str,
     query: str | None,
     token_budget: int,
@@ -97,15 +101,15 @@ def context_of(
     whole_argument("token_budget", token_budget)
     if query is not None:
         text_argument("query", query)
-    with database.snapshot() as snapshot:
-        chat = snapshot.get_node(chat_id)
+    with _source(owner) as source:
+        chat = source.get_node(chat_id)
         if not isinstance(chat, Chat):
             raise NotFound(
                 f"the chat {chat_id!r} does not exist any more",
                 hint="It was deleted; drop this object",
                 id=chat_id,
             )
-        reading = _Reading(snapshot, chat_id)
+        reading = _reading(source, chat_id)
         choice = _Choice(reading, token_budget, counter(count_tokens))
         if choice.take_all():
             return choice.result(None)
@@ -113,30 +117,91 @@ def context_of(
         summary = choice.take_summary(chat)
         choice.take_newest(choice.left // RECENT_SHARE)
         asked = choice.last_question() if query is None else query
-        choice.take(_relevant(database, snapshot, reading, asked))
+        choice.take(_relevant(reading, asked))
         choice.take_newest(choice.left)
         return choice.result(summary)
 
 
-class _Reading:
-    """The messages of a chat by their places, which grow; read from both ends as far as is needed.
+@contextmanager
+def _source(owner: Owner) -> Iterator[Snapshot | Transaction]:
+    """Give the instant that is read: that of a snapshot or transaction, or now."""
+    from .snapshot import Snapshot
+    from .transaction import Transaction
+
+    if isinstance(owner, Snapshot | Transaction):
+        yield owner
+    else:
+        with owner._database("chat.context").snapshot() as snapshot:
+            yield snapshot
+
+
+def _reading(source: Snapshot | Transaction, chat_id: str) -> _Reading:
+    from .snapshot import Snapshot
+
+    if isinstance(source, Snapshot):
+        return _SnapshotReading(source, chat_id)
+    return _WrittenReading(source, chat_id)
+
+
+class _Reading(ABC):
+    """The messages of a chat by their places, which grow.
 
     Facts whose place others took are left out.
     """
 
-    def __init__(self, snapshot: Snapshot, chat_id: str) -> None:
+    def __init__(self, source: Snapshot | Transaction, chat_id: str) -> None:
+        self.source = source
         self.chat_id = chat_id
-        self._snapshot = snapshot
         self._messages: dict[int, Message] = {}
-        # From a place to the next one, in order and against it; None is before the first and behind
-        # the last.
-        self._links: dict[bool, dict[int | None, int | None]] = {False: {}, True: {}}
 
     def __getitem__(self, place: int) -> Message:
         return self._messages[place]
 
+    def from_(self, start: int) -> Iterator[Message]:
+        """Give a message and those behind it."""
+        return map(self._messages.__getitem__, itertools.chain([start], self.walk(start)))
+
+    @abstractmethod
     def walk(self, start: int | None = None, *, newest_first: bool = False) -> Iterator[int]:
         """Give the places behind one, or from an end of the chat on."""
+
+    @abstractmethod
+    def place_of(self, id: str) -> int | None:
+        """Give the place of a message, if it is in the chat and not left out."""
+
+
+class _WrittenReading(_Reading):
+    """The messages as a transaction sees them; what it has added has no place, so all are read."""
+
+    def __init__(self, transaction: Transaction, chat_id: str) -> None:
+        super().__init__(transaction, chat_id)
+        found = transaction._native.messages(chat_id, None, False, MOST_READ)
+        kept = (node for node in found if not is_superseded(node))
+        messages = (Message(cast("Owner", transaction), node) for node in kept)
+        self._messages.update(enumerate(messages))
+        self._places = {message.id: place for place, message in self._messages.items()}
+
+    def walk(self, start: int | None = None, *, newest_first: bool = False) -> Iterator[int]:
+        size = len(self._messages)
+        if newest_first:
+            return iter(range((size if start is None else start) - 1, -1, -1))
+        return iter(range(0 if start is None else start + 1, size))
+
+    def place_of(self, id: str) -> int | None:
+        return self._places.get(id)
+
+
+class _SnapshotReading(_Reading):
+    """The messages of an instant, read from both ends as far as is needed."""
+
+    def __init__(self, snapshot: Snapshot, chat_id: str) -> None:
+        super().__init__(snapshot, chat_id)
+        self._snapshot = snapshot
+        # From a place to the next one, in order and against it; None is before the first and behind
+        # the last.
+        self._links: dict[bool, dict[int | None, int | None]] = {False: {}, True: {}}
+
+    def walk(self, start: int | None = None, *, newest_first: bool = False) -> Iterator[int]:
         links, place, wanted = self._links[newest_first], start, FIRST_PAGE
         while True:
             if place not in links:
@@ -147,12 +212,7 @@ class _Reading:
                 return
             yield place
 
-    def from_(self, start: int) -> Iterator[Message]:
-        """Give a message and those behind it."""
-        return map(self._messages.__getitem__, itertools.chain([start], self.walk(start)))
-
     def place_of(self, id: str) -> int | None:
-        """Give the place of a message, if it is in the chat and not left out."""
         native = self._snapshot._native
         place = native.place_in_chat(self.chat_id, id)
         if place is not None and place not in self._messages:
@@ -288,16 +348,15 @@ class _Choice:
         return [message for part in parts for message in part]
 
 
-def _relevant(
-    database: EmbeddedDB, snapshot: Snapshot, messages: _Reading, query: str
-) -> Iterator[int]:
+def _relevant(messages: _Reading, query: str) -> Iterator[int]:
     """Give the places of messages that say something about the query, the best first."""
     if not query.strip():
         return
-    results = snapshot.query(
+    has_model = messages.source._parent._functions is not None
+    results = messages.source.query(
         structural_filters=[Message.chat_id == messages.chat_id],
         text_query={"text": query},
-        semantic_query=None if database._functions is None else {"text": query},
+        semantic_query={"text": query} if has_model else None,
         labels=["Message"],
         limit=MOST_RELEVANT,
     )

@@ -3,6 +3,7 @@
 import atexit
 import os
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast, get_args
@@ -19,6 +20,7 @@ from .chats import Chats, ChatStore
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
 from .errors import DatabaseClosed, InvalidInput, NotFound, shown
 from .forgetting import Forgetting
+from .guesses import DATABASE, Guessing
 from .indexes import Indexes
 from .models import Artefact, IdLike, Status, id_of
 from .objects import Objects, store_in_database
@@ -57,7 +59,7 @@ class _Closed:
         )
 
 
-class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes):
+class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes, Guessing):
     """A handle on one namespace of a memory database.
 
     Nodes, edges, vectors and text live in one directory; what is written is enriched in the
@@ -95,6 +97,7 @@ class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes)
     """
 
     _native: NativeDatabase
+    _guesses = DATABASE
 
     def __init__(
         self,
@@ -497,8 +500,20 @@ class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes)
     def _of_database(self) -> "EmbeddedDB":
         return self
 
-    def _store(self, nodes: "list[NodeModel]", edges: "list[EdgeModel]") -> None:
-        store_in_database(self, nodes, edges)
+    def _writer(self, purpose: str) -> "EmbeddedDB":
+        transactions.refuse_apart(self._location(), purpose)
+        return self
+
+    def _unlink(self, id: str, type: str, direction: str, far: str) -> int:
+        return transactions.run(self, lambda tx: tx._unlink(id, type, direction, far), own=True)
+
+    def _store(
+        self,
+        nodes: "list[NodeModel]",
+        edges: "list[EdgeModel]",
+        ttl: float | timedelta | None,
+    ) -> None:
+        store_in_database(self, nodes, edges, ttl)
 
     def _chat_store(self) -> ChatStore:
         return self._native

@@ -36,7 +36,6 @@ about what was given says with ``item`` which one of a batch it is about, counte
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from reprlib import Repr
 from typing import Any, ClassVar, Final
 
@@ -342,6 +341,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     Returns:
         A sentence for ``hint``.
     """
+    from difflib import get_close_matches  # a millisecond of every import else
+
     names = sorted(known)
     folded = {candidate.casefold(): candidate for candidate in names}
     close = get_close_matches(str(name).casefold(), folded, n=1, cutoff=0.5)

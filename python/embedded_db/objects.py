@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from .errors import InvalidInput, shown
@@ -59,11 +60,13 @@ class Objects:
                 declare(database, model.node_label, model.model_fields)
                 database._registered.add(model)
 
-    def add(self, obj: S) -> S:
+    def add(self, obj: S, *, ttl: float | timedelta | None = None) -> S:
         """Store a new object.
 
         Args:
-            obj: an object of a `NodeModel` or an `EdgeModel`.
+            obj: an object of a `NodeModel` or an `EdgeModel`, of no other database or namespace.
+            ttl: how long a node is to be there, in seconds or as a timedelta; for ever when left
+                out. See `EmbeddedDB.set_ttl`.
 
         Returns:
             The same object, now bound to this database: it can be saved, refreshed, deleted.
@@ -71,7 +74,8 @@ class Objects:
         Raises:
             AlreadyExists: the id or a unique value is taken.
             NotFound: an end of an edge does not exist.
-            InvalidInput: it is no such object, or a value cannot be stored.
+            InvalidInput: it is no such object, it belongs to another database or namespace, or a
+                value cannot be stored.
 
         Examples:
             >>> from embedded_db import NodeModel
@@ -80,8 +84,11 @@ class Objects:
             >>> ann = db.add(Person(id="ann", name="Ann"))
             >>> ann.stored, ann.version, db.get_node("ann")["name"]
             (True, 1, 'Ann')
+            >>> guest = db.add(Person(name="Bob"), ttl=3600)
+            >>> (guest.expires_at - guest.created_at).total_seconds()
+            3600.0
         """
-        return self.add_all([obj])[0]
+        return self._add([obj], ttl)[0]
 
     def add_all(self, objs: Iterable[S]) -> list[S]:
         """Store new objects, all or nothing, nodes before edges.
@@ -95,7 +102,8 @@ class Objects:
         Raises:
             AlreadyExists: an id or a unique value is taken.
             NotFound: an end of an edge does not exist.
-            InvalidInput: one is no such object, or a value cannot be stored.
+            InvalidInput: one is no such object, belongs to another database or namespace, or has a
+                value that cannot be stored.
 
         Examples:
             >>> from embedded_db import EdgeModel, NodeModel
@@ -108,10 +116,12 @@ class Objects:
             >>> [node["name"] for node in db.neighbors(ann, "KNOWS")]
             ['Bob']
         """
+        return self._add(list(_iterable(objs)), None)
+
+    def _add(self, given: list[S], ttl: float | timedelta | None) -> list[S]:
         from .models.edges import EdgeModel
         from .models.nodes import NodeModel
 
-        given = list(_iterable(objs))
         nodes: list[NodeModel] = [obj for obj in given if isinstance(obj, NodeModel)]
         edges: list[EdgeModel] = [obj for obj in given if isinstance(obj, EdgeModel)]
         if len(nodes) + len(edges) < len(given):
@@ -121,8 +131,17 @@ class Objects:
                 hint="Give objects of NodeModel or EdgeModel; for plain values there are "
                 "create_node and create_edge",
             )
+        if edges and ttl is not None:
+            raise InvalidInput(
+                f"ttl is {shown(ttl)} for {shown(edges[0])}, but edges do not expire",
+                hint="Leave ttl out: an edge goes with the nodes at its ends, and its valid_to "
+                "says until when it is true",
+            )
+        owner = cast("Owner", self)
+        for obj in given:
+            _refuse_others(owner, obj)
         self.register(*dict.fromkeys(type(obj) for obj in given))
-        self._store(nodes, edges)
+        self._store(nodes, edges, ttl)
         return given
 
     @overload
@@ -167,7 +186,9 @@ class Objects:
             raise _other_kind(wanted, f"a node {'/'.join(node.labels)}", model)
         return None if node is None else model._of(owner, node)
 
-    def _store(self, nodes: list[NodeModel], edges: list[EdgeModel]) -> None:
+    def _store(
+        self, nodes: list[NodeModel], edges: list[EdgeModel], ttl: float | timedelta | None
+    ) -> None:
         """Write drafts, all or nothing, and bind them to what they are in from then on."""
         raise NotImplementedError
 
@@ -176,35 +197,48 @@ class Objects:
         raise NotImplementedError
 
 
-def store_in_database(database: EmbeddedDB, nodes: list[NodeModel], edges: list[EdgeModel]) -> None:
-    """Write objects; those of one kind in one step, without a transaction."""
+def store_in_database(
+    database: EmbeddedDB,
+    nodes: list[NodeModel],
+    edges: list[EdgeModel],
+    ttl: float | timedelta | None,
+) -> None:
+    """Write objects, all or nothing."""
     from .transaction import run
 
+    node_drafts, edge_drafts = _drafts(nodes, edges, ttl)
     if len(nodes) + len(edges) == 1:  # an error names no place in a list
-        for node in nodes:
-            database.create_node(node._draft())
-        for edge in edges:
-            database.create_edge(edge._draft())
+        for node in node_drafts:
+            database.create_node(node)
+        for edge in edge_drafts:
+            database.create_edge(edge)
     elif not edges:
-        database.create_nodes([node._draft() for node in nodes])
+        database.create_nodes(node_drafts)
     elif not nodes:
-        database.create_edges([edge._draft() for edge in edges])
+        database.create_edges(edge_drafts)
     else:
-        run(database, lambda tx: _write(tx, *_drafts(nodes, edges)), own=True)
+        run(database, lambda tx: _write(tx, node_drafts, edge_drafts), own=True)
     _bind(database, nodes, edges)
 
 
-def store_in_transaction(tx: Transaction, nodes: list[NodeModel], edges: list[EdgeModel]) -> None:
+def store_in_transaction(
+    tx: Transaction,
+    nodes: list[NodeModel],
+    edges: list[EdgeModel],
+    ttl: float | timedelta | None,
+) -> None:
     """Buffer objects, all or nothing."""
     # What users make of their values may take its time: no step holds up other threads for it.
-    drafts = _drafts(nodes, edges)
+    drafts = _drafts(nodes, edges, ttl)
     with tx._step():
         _write(tx, *drafts)
         _bind(tx, nodes, edges)
 
 
-def _drafts(nodes: list[NodeModel], edges: list[EdgeModel]) -> tuple[Drafts, Drafts]:
-    return [node._draft() for node in nodes], [edge._draft() for edge in edges]
+def _drafts(
+    nodes: list[NodeModel], edges: list[EdgeModel], ttl: float | timedelta | None
+) -> tuple[Drafts, Drafts]:
+    return [_draft(node, ttl) for node in nodes], [edge._draft() for edge in edges]
 
 
 def _write(tx: Transaction, nodes: Drafts, edges: Drafts) -> None:
@@ -214,11 +248,32 @@ def _write(tx: Transaction, nodes: Drafts, edges: Drafts) -> None:
         tx.create_edge(edge)
 
 
+def _draft(node: NodeModel, ttl: float | timedelta | None) -> dict[str, Any]:
+    return node._draft() if ttl is None else {**node._draft(), "ttl": ttl}
+
+
 def _bind(owner: Owner, nodes: list[NodeModel], edges: list[EdgeModel]) -> None:
     for node in nodes:
         node._bind(owner, cast("Any", owner._raw_node(node.id)))
     for edge in edges:
         edge._bind(owner, cast("Any", owner.get_edge(edge.id)))
+
+
+def _refuse_others(owner: Owner, obj: StoredModel) -> None:
+    """Refuse an object that belongs to another database or namespace.
+
+    Raises:
+        InvalidInput: it does.
+    """
+    if obj._owner is None or obj._owner._location() == owner._location():
+        return
+    path, namespace = obj._owner._location()
+    name = type(obj).__name__
+    raise InvalidInput(
+        f"{name} {obj.id!r} belongs to the namespace {namespace!r} of {path!r}, and cannot be "
+        f"added to {owner._location()[1]!r} of {owner._location()[0]!r} too",
+        hint=f"Add a new object of the same values: {name}(**obj.model_dump())",
+    )
 
 
 def _iterable(objs: object) -> Iterable[Any]:

@@ -95,8 +95,9 @@ class Querying(ABC):
                 in the state that the first page saw, and no result comes twice.
             rerank: called with the best results (50, or ``limit`` if that is more), gives one
                 number for each; the greatest comes first.
-            token_budget: most tokens that the texts of the results may have together (their
-                ``content``, else ``text``, ``title`` or ``label``); a result that does not fit any
+            token_budget: most tokens that the texts of the results may have together (see
+                `Result.text`; of a node without one its ``content``, ``text``, ``title`` or
+                ``label``); a result that does not fit any
                 more is passed over for one that does. Such results have no further pages.
             count_tokens: gives the tokens of a text; those of the embedding model unless given.
 
@@ -200,10 +201,10 @@ class Querying(ABC):
 
         Of the question its telling words are looked for, the senders it names and the time it
         names are preferred, and the rest of it, without the names, is compared by meaning. A
-        message also counts by what stands beside it and by its session: its chat, or in a long
-        chat the part of it without a pause of over an hour. Facts, documents and the texts that
-        `declare_label` and models declare are looked at with the messages; what is in no chat is a
-        session of its own. English is understood; times are UTC.
+        message also counts by what stands beside it and by its session: its chat, or the part of
+        it in which no message is over an hour from the one before. Facts, documents and the texts
+        that `declare_label` and models declare are looked at with the messages; what is in no chat
+        is a session of its own. English is understood; times are UTC.
 
         What is known of the candidates (how rare a word is, who is a sender, what is beside what)
         is known as if there were no other nodes. Facts whose place others took are no candidates,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from .arguments import whole_argument
 from .errors import InvalidInput, shown
+from .guesses import RESULT, RESULTS, Guessing
 from .libraries import ARROW, library
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ COLUMNS: Final = {
 """The columns of a table of results, and their Arrow types."""
 
 
-class Result:
+class Result(Guessing):
     """One found node with what each leg said about it.
 
     Examples:
@@ -50,10 +51,13 @@ class Result:
         (True, True, None)
         >>> result.shares
         {'text': 0.5, 'semantic': 0.5, 'neighbors': 0.0}
+        >>> result.text
+        'Alice met Bob in Paris'
         >>> woven.close()
     """
 
     __slots__ = ("_hit", "_node", "_owner", "_rerank_score")
+    _guesses = RESULT
 
     def __init__(self, owner: "Owner", hit: "Hit", rerank_score: float | None = None) -> None:
         self._owner = owner
@@ -69,6 +73,23 @@ class Result:
 
             self._node = wrap(self._owner, self._hit.node)
         return self._node
+
+    @property
+    def text(self) -> str | None:
+        r"""The text by which the node is found, whatever its label, as the query saw it.
+
+        Of a message its content, of a chat title and topic, of a label that `declare_label` or a
+        class declares the declared properties, each on a line of its own. None when there is none.
+
+        Examples:
+            >>> db.declare_label("Book", text=["title", "blurb"])
+            >>> _ = db.create_node(
+            ...     {"label": "Book", "properties": {"title": "Norway", "blurb": "On foot."}}
+            ... )
+            >>> [result.text for result in db.query(text_query={"text": "norway"})]
+            ['Norway\nOn foot.']
+        """
+        return self._hit.text
 
     @property
     def score(self) -> float:
@@ -145,7 +166,7 @@ class Result:
         return f"Result({', '.join([f'score={self.score:.3f}', *legs])}, node={self.node!r})"
 
 
-class Results(Sequence[Result]):
+class Results(Sequence[Result], Guessing):
     """The results of a query, best first: a sequence of `Result`.
 
     Examples:
@@ -163,6 +184,7 @@ class Results(Sequence[Result]):
     """
 
     __slots__ = ("_hits", "_made", "_owner", "_places", "_rerank_scores")
+    _guesses = RESULTS
 
     def __init__(
         self,
@@ -222,10 +244,14 @@ class Results(Sequence[Result]):
     def __iter__(self) -> Iterator[Result]:
         return (self[at] for at in range(len(self)))
 
+    def _raw_hits(self) -> "Iterator[Hit]":
+        """Give the hits as native code has them."""
+        places = range(len(self._hits)) if self._places is None else self._places
+        return (self._hits[at] for at in places)
+
     def _raw_nodes(self) -> "Iterator[Node]":
         """Give the nodes as native code has them, without making models of them."""
-        places = range(len(self._hits)) if self._places is None else self._places
-        return (self._hits[at].node for at in places)
+        return (hit.node for hit in self._raw_hits())
 
     def _picked(
         self, places: Sequence[int], rerank_scores: Sequence[float] | None = None
@@ -392,8 +418,9 @@ def within(results: Results, budget: object, count_tokens: "TokenCounter | None"
 
     left = whole_argument("token_budget", budget)
     count, places = counter(count_tokens), []
-    for at, node in enumerate(results._raw_nodes()):
-        tokens = count(_text_of(node.properties))
+    for at, hit in enumerate(results._raw_hits()):
+        text = hit.text
+        tokens = count(_text_of(hit.node.properties) if text is None else text)
         if tokens <= left:
             left -= tokens
             places.append(at)

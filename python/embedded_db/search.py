@@ -51,7 +51,7 @@ class Analysis(TypedDict):
     names: list[str]
     """The senders it names."""
     dates: list[str]
-    """The months and days it names."""
+    """The times it names, UTC: ``"May"``, ``"8 May 2023"``, ``"2026-11-09 to 2026-11-15"``."""
     embedded: str | None
     """The text whose vector was compared; None when meaning has no weight."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 from ._native import Edge, Node
 from ._native import Snapshot as NativeSnapshot
 from .errors import InvalidInput, ReadOnly
+from .guesses import DATABASE, Guessing
 from .models import IdLike
 from .reads import Reads
 
@@ -34,7 +35,7 @@ class _Ended:
 _ENDED: Final = _Ended()
 
 
-class Snapshot(Reads):
+class Snapshot(Reads, Guessing):
     """The database as it was at one instant, whatever is written meanwhile.
 
     Made by `EmbeddedDB.snapshot`; a context manager. Objects read from it cannot be saved.
@@ -51,6 +52,8 @@ class Snapshot(Reads):
     """
 
     _native: NativeSnapshot
+    _guesses = DATABASE
+    _apart = "A snapshot only reads"
 
     def __init__(self, database: "EmbeddedDB", native: NativeSnapshot) -> None:
         self._parent = database
@@ -141,6 +144,9 @@ class Snapshot(Reads):
         raise self._refusal("chat.add_messages")
 
     def _database(self, purpose: str) -> "EmbeddedDB":
+        raise self._refusal(purpose)
+
+    def _writer(self, purpose: str) -> "EmbeddedDB":
         raise self._refusal(purpose)
 
     def _refusal(self, purpose: str) -> ReadOnly:

@@ -8,12 +8,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 from weakref import ReferenceType, WeakValueDictionary, ref
 
-from ._native import Edge, Node, Step
+from ._native import Edge, Embedding, Node, Step
 from ._native import Transaction as NativeTransaction
 from .arguments import whole_argument
 from .chats import Chats, ChatStore
 from .checks import direction as native_direction
-from .errors import Conflict, InvalidInput
+from .errors import Conflict, InvalidInput, NotFound
+from .guesses import TRANSACTION, Guessing
 from .memory import Memory, forget_in
 from .models import AnyNode, IdLike, id_of, wrap
 from .objects import Objects, store_in_transaction
@@ -42,7 +43,7 @@ FIRST_PAUSE: Final = 0.001
 LONGEST_PAUSE: Final = 0.1
 
 
-class Transaction(Objects, Chats, Memory, Querying):
+class Transaction(Objects, Chats, Memory, Querying, Guessing):
     """Writes that become visible together at commit, over one pinned state.
 
     Made by `EmbeddedDB.transaction`; a context manager that commits at its end and rolls back on
@@ -85,6 +86,10 @@ class Transaction(Objects, Chats, Memory, Querying):
         >>> chat.add_message("When?", sender="Ann").previous.content
         'Gladly!'
     """
+
+    _guesses = TRANSACTION
+    _called = "tx"
+    _apart = "A transaction has it not, for it is about what is committed"
 
     def __init__(self, database: "EmbeddedDB", *, own: bool = False) -> None:
         # `own`: one of the library's, within one call, which may run inside a user's block.
@@ -269,6 +274,17 @@ class Transaction(Objects, Chats, Memory, Querying):
         """
         return self._native.create_embedding(with_space(embedding, self._default_space()))
 
+    def get_embedding_for_node(self, id: IdLike, space: str | None = None) -> Embedding | None:
+        """Read an embedding as `EmbeddedDB.get_embedding_for_node`, own writes included.
+
+        A node whose text was changed in the transaction has none, unless a user has set it.
+
+        Raises:
+            NotFound: the node or the space does not exist.
+        """
+        space = self._default_space() if space is None else space
+        return self._native.get_embedding_for_node(id_of(id), space)
+
     def delete_embedding(self, id: IdLike) -> None:
         """Buffer the deletion of an embedding; see `EmbeddedDB.delete_embedding`.
 
@@ -400,11 +416,32 @@ class Transaction(Objects, Chats, Memory, Querying):
     def _of_database(self) -> "EmbeddedDB":
         return self._parent
 
-    def _store(self, nodes: "list[NodeModel]", edges: "list[EdgeModel]") -> None:
-        store_in_transaction(self, nodes, edges)
+    def _store(
+        self,
+        nodes: "list[NodeModel]",
+        edges: "list[EdgeModel]",
+        ttl: float | timedelta | None,
+    ) -> None:
+        store_in_transaction(self, nodes, edges, ttl)
 
     def _chat_store(self) -> ChatStore:
         return self._native
+
+    def _writer(self, purpose: str) -> "Transaction":
+        return self
+
+    def _unlink(self, id: str, type: str, direction: str, far: str) -> int:
+        edges = self._native.edges_between(id, far, type, native_direction(direction))
+        if not edges:
+            raise NotFound(
+                f"{id!r} has no edge {type} to {far!r}",
+                hint="It may have been removed already",
+                id=far,
+            )
+        with self._step():
+            for edge in edges:
+                self._native.delete_edge(edge)
+        return len(edges)
 
     def _in_one_step(self, write: "Callable[[Transaction], str]") -> object:
         with self._step():
@@ -418,7 +455,8 @@ class Transaction(Objects, Chats, Memory, Querying):
 
     def _database(self, purpose: str) -> "EmbeddedDB":
         raise InvalidInput(
-            f"{purpose} does not work on what was read in a transaction",
+            f"{purpose} does not work on what was read in a transaction: it tells of what is "
+            "committed, and of nothing that the transaction has written",
             hint="Read the object from the database itself, outside the transaction",
         )
 
@@ -442,6 +480,24 @@ def _state(record: Node | Edge) -> tuple[int, datetime]:
     """What a change of a node or edge makes another, and making it anew under its id."""
     made = record.created_at if isinstance(record, Node) else record.recorded_at
     return record.version, made
+
+
+def refuse_apart(location: tuple[str, str], purpose: str) -> None:
+    """Refuse a write beside the transaction in whose block it stands, which it would escape.
+
+    Args:
+        location: path and namespace of what is written.
+        purpose: what is done.
+
+    Raises:
+        InvalidInput: a transaction on them is open here.
+    """
+    if any(location == each._location() for each in _still_open()):
+        raise InvalidInput(
+            f"{purpose} of an object that was not read in the transaction that is open here: it "
+            "would be written at once, and stay if the transaction does not",
+            hint="Read the object in the transaction, with tx.get(…), or write after its block",
+        )
 
 
 def run(

@@ -120,6 +120,8 @@ class Transfers:
             nodes: columns ``labels`` (lists of texts) or ``label`` (a text), and where wanted
                 ``id``, ``vector`` (lists of numbers) and ``properties`` (a struct or map). Without
                 ``properties`` every other column is a property; a null is one that is not there.
+                Messages are put into their chats as by `create_nodes`; chats of a later batch come
+                too late for that, so give them first.
             edges: columns ``source``, ``target``, ``type``, and where wanted ``id``, ``weight``,
                 ``valid_from``, ``valid_to``, ``sources`` and ``properties``, or other columns.
             space: the embedding space of ``vector``; the default one when left out.

@@ -1,4 +1,4 @@
-"""What keeps a database whole: backups, restoring, verifying."""
+"""What keeps a database whole: backups, restoring, verifying, compacting."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from .arguments import path_argument
 if TYPE_CHECKING:
     from .database import EmbeddedDB
 
-__all__ = ["BackupReport", "RestoreReport", "Upkeep"]
+__all__ = ["BackupReport", "CompactReport", "RestoreReport", "Upkeep"]
 
 Progress = Callable[[int, int], None]
 
@@ -81,8 +81,28 @@ class RestoreReport:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class CompactReport:
+    """What became of the files.
+
+    Attributes:
+        bytes_before: size of the data before.
+        bytes_after: size of the data now.
+        seconds: how long it took.
+
+    Examples:
+        >>> report = db.compact()
+        >>> report.bytes_before >= report.bytes_after > 0
+        True
+    """
+
+    bytes_before: int
+    bytes_after: int
+    seconds: float
+
+
 class Upkeep:
-    """Backups, restoring, verifying."""
+    """Backups, restoring, verifying, compacting."""
 
     def backup(
         self, directory: str | PathLike[str], *, progress: Progress | None = None
@@ -209,3 +229,78 @@ class Upkeep:
             True
         """
         return cast("EmbeddedDB", self)._native.logical_hash()
+
+    def compact(self, *, progress: Progress | None = None) -> CompactReport:
+        """Write the whole database anew beside the old files, without the room of what is gone.
+
+        Reading and writing go on meanwhile; writes wait only while the new files take the place of
+        the old ones. Snapshots keep the old files until they are closed; readers in other processes
+        open the new ones at their next read. Killed at any moment, it leaves a database that opens.
+        It needs as much free space as the database has data. What is searched in memory is loaded
+        again by the next query. `logical_hash` is what it was.
+
+        Args:
+            progress: called with how many rows are copied, and how many there are. Raising an
+                exception ends it, and all is as it was.
+
+        Returns:
+            How large the data was and is.
+
+        Raises:
+            ReadOnly: the handle only reads.
+            InvalidInput: it is being compacted already.
+            Corruption: something stored is damaged; see `verify`.
+            StorageFull: there is no room for the new files.
+            StorageError: they cannot be written.
+
+        Examples:
+            >>> chat = db.create_chat()
+            >>> _ = chat.add_messages([{"content": "Hello " * 100}] * 50)
+            >>> chat.delete()
+            >>> report = db.compact()
+            >>> report.bytes_after < report.bytes_before
+            True
+        """
+        return _compacted(cast("EmbeddedDB", self)._native.compact, progress)
+
+    def scrub(self, *, progress: Progress | None = None) -> CompactReport:
+        """Compact, so that nothing that was deleted before can be found in any file.
+
+        Gone are then the bytes of deleted nodes, edges, embeddings and namespaces, earlier values
+        of properties, ids of what was deleted, and names of properties, labels and edge types that
+        nothing uses any more. The changes up to now are forgotten with them. Earlier versions of
+        edges that are still there stay, and `logical_hash` is what it was. Backups and exports are
+        not touched, nor are copies that the disk keeps by itself.
+
+        Args:
+            progress: called with how many rows are copied, and how many there are. Raising an
+                exception ends it, and all is as it was.
+
+        Returns:
+            How large the data was and is.
+
+        Raises:
+            ReadOnly: the handle only reads.
+            InvalidInput: it is being compacted already.
+            Corruption: something stored is damaged; see `verify`.
+            StorageFull: there is no room for the new files.
+            StorageError: they cannot be written, or the old ones not removed.
+
+        Examples:
+            >>> from pathlib import Path
+            >>> id = db.create_node({"label": "Secret", "properties": {"word": "swordfish"}})
+            >>> db.delete_node(id)
+            >>> _ = db.scrub()
+            >>> files = [file for file in Path(db.path).rglob("*") if file.is_file()]
+            >>> any(b"swordfish" in file.read_bytes() for file in files)
+            False
+        """
+        return _compacted(cast("EmbeddedDB", self)._native.scrub, progress)
+
+
+def _compacted(
+    call: Callable[[Progress | None], tuple[int, int]], progress: Progress | None
+) -> CompactReport:
+    begun = time.perf_counter()
+    before, after = call(progress)
+    return CompactReport(before, after, time.perf_counter() - begun)

@@ -29,6 +29,9 @@ class Writes(Reads):
     def create_node(self, node: Mapping[str, Any]) -> str:
         """Store a node.
 
+        A node with the label ``Message`` and a text as ``chat_id`` is put at the end of that chat,
+        which is made when it is new, as `create_message` does.
+
         Args:
             node: ``labels`` (a list) or ``label``, and where wanted ``id``, ``properties``, and
                 ``ttl`` (seconds or a timedelta) or ``expires_at`` (a time with a time zone): from
@@ -39,12 +42,17 @@ class Writes(Reads):
 
         Raises:
             AlreadyExists: the id is taken.
-            InvalidInput: a key is unknown, or a value cannot be stored.
+            InvalidInput: a key is unknown, a value cannot be stored, or the ``chat_id`` of a
+                message is that of another node than a chat.
 
         Examples:
             >>> id = db.create_node({"label": "Person", "properties": {"name": "Ann"}})
             >>> db.get_node(id)["name"]
             'Ann'
+            >>> said = {"chat_id": "talk", "content": "Hello"}
+            >>> _ = db.create_node({"label": "Message", "properties": said})
+            >>> [message.content for message in db.get_node("talk").messages()]
+            ['Hello']
             >>> db.create_node({"labels": ["Person", "Author"], "id": "bob"})
             'bob'
             >>> code = db.get_node(db.create_node({"label": "Code", "ttl": 3600}))
@@ -57,7 +65,8 @@ class Writes(Reads):
         """Store many nodes, all or nothing, in one step.
 
         Args:
-            nodes: dicts as in `create_node`.
+            nodes: dicts as in `create_node`. Messages are put into their chats in this order; a
+                chat among them may come behind its messages.
 
         Returns:
             The ids in the order given.

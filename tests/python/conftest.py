@@ -1,7 +1,6 @@
 """What the tests share: databases, child processes, data that may be absent."""
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -28,10 +27,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("tests")
-
-# A shell has what it starts in the background ignore Ctrl-C, and children would as well.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Spawn = Callable[..., "subprocess.Popen[str]"]
 

@@ -122,6 +122,38 @@ def test_a_chunk_outlives_its_snapshot(path):
         assert db.exists(made)
 
 
+def test_chats_and_messages(db):
+    said = {"sender": "Ann", "metadata": {"n": 1}, "mood": "glad"}
+    with db.batch(size=3) as batch:
+        chat = batch.create_chat("Trip", topic="Oslo", language="de")
+        first = batch.create_message(chat, "one", **said)
+        assert (batch.stored, db.exists(chat)) == (0, False)
+        parts = [{"type": "text", "text": "two"}]
+        batch.create_message(chat, parts, role="assistant", id="second")
+        assert batch.stored == 3
+        batch.create_message("made", "by its first message", ttl=60)
+        batch.update_node(first, {"mood": "calm"})
+    assert (batch.stored, db.get_node(chat)["language"]) == (5, "de")
+    one, two = db.get_node(chat).messages()
+    assert (one.id, one.sender, one["mood"], one.metadata) == (first, "Ann", "calm", {"n": 1})
+    assert (two.id, two.content, two.parts, one.next.id) == ("second", "two", parts, "second")
+    assert next(db.get_node("made").messages()).expires_at is not None
+    with pytest.raises(InvalidInput, match="content"), db.batch() as batch:
+        batch.create_message(chat, 7)
+    assert db.count("Message") == 3
+
+
+def test_messages_are_made_once_beside_others(db):
+    db.create_node({"id": "a", "label": "X"})
+    with db.batch() as batch:
+        batch.update_node("a", {"n": 1})
+        made = [batch.create_chat("Trip", id="c"), batch.create_message("c", "mine")]
+        db.update_node("a", {"m": 1})
+        db.create_message("d", "theirs")
+    assert [message.id for message in db.get_node("c").messages()] == made[1:]
+    assert db.get_node("a").properties == {"n": 1, "m": 1}
+
+
 def test_use_outside_of_the_block(db):
     batch = db.batch()
     assert isinstance(batch, Batch)

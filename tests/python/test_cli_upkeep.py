@@ -116,3 +116,21 @@ def test_a_deep_verification(run, path, filled):
             assert run("verify", "--db", path).exit_code in (0, CORRUPTION)
             break
     assert 1 in codes
+
+
+def test_compact_and_scrub(run, path, filled):
+    for n, command in enumerate(("compact", "scrub"), start=2):
+        done = run(command, "--db", path, "--json")
+        assert done.exit_code == 0, done.output
+        facts = json.loads(done.stdout)
+        assert facts["bytes_after"] <= facts["bytes_before"]
+        assert held(path) == filled
+        assert [name for name in os.listdir(path) if name.startswith("gen-")] == [
+            f"gen-{2 * n - 2:010}"
+        ]
+        assert rows(run(command, "--db", path).stdout)["bytes_after"].endswith("kB")
+        path_now = sorted(os.listdir(path))
+        missing = run(command, "--db", path.parent / "no.db")
+        assert (missing.exit_code, "is no database" in missing.stderr) == (13, True)
+        assert not (path.parent / "no.db").exists()
+        assert sorted(os.listdir(path)) == path_now

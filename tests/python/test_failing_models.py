@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from embedded_db import EmbeddedDB, EnrichmentFailed, MLConfig
+from harness.lengths import more
 
 QUICK: Any = {"max_attempts": 3, "first_delay": 0.01, "max_delay": 0.02}
 
@@ -54,7 +55,7 @@ RAISED: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize("function", ["embedding", "entities", "summary"])
+@pytest.mark.parametrize("function", ["embedding", "entities", more("summary")])
 @pytest.mark.parametrize(("make", "words"), RAISED, ids=[words[:20] for _, words in RAISED])
 def test_whatever_is_raised_fails_one_piece_of_work(tmp_path, function, make, words):
     broken = threading.Event()

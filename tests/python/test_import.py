@@ -19,6 +19,7 @@ from embedded_db.importers import (
     import_file,
 )
 from embedded_db.importers.base import hashed_id
+from harness.lengths import more
 
 
 def write_jsonl(file, records, compress=False):
@@ -376,7 +377,7 @@ def test_a_damaged_archive_is_an_error(db, tmp_path):
     assert db.count("Message") == 0
 
 
-@pytest.mark.parametrize("format_", ["jsonl", "chatgpt", "slack", "whatsapp"])
+@pytest.mark.parametrize("format_", ["jsonl", more("chatgpt"), more("slack"), "whatsapp"])
 def test_memory_does_not_grow_with_the_file(tmp_path, format_):
     def peak(size):
         path = big_export(tmp_path / f"{format_}-{size}", format_, size)
@@ -450,7 +451,15 @@ def conversation(id_, texts):
 
 
 def test_formats_tell_themselves_apart():
-    assert set(FORMATS) == {"jsonl", "chatgpt", "slack", "whatsapp", "locomo", "apollo13"}
+    assert set(FORMATS) == {
+        "jsonl",
+        "chatgpt",
+        "openai",
+        "slack",
+        "whatsapp",
+        "locomo",
+        "apollo13",
+    }
     for name, reader in FORMATS.items():
         assert reader.name == name
         assert reader.describes

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from embedded_db import ValueTooLarge
+from harness.lengths import more
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of memory as on Linux")
 
@@ -61,7 +62,7 @@ print("refused")
 """
 
 
-@pytest.mark.parametrize("kind", ["text", "wide text", "bytes", "list", "nested"])
+@pytest.mark.parametrize("kind", ["text", more("wide text"), more("bytes"), "list", more("nested")])
 def test_a_huge_value_is_refused_in_little_memory(run_python, path, thorough, kind):
     run = run_python(PROGRAM, path, kind, 1_000_000_000 if thorough else 500_000_000)
     assert run.stdout == "refused\n", run.stderr

@@ -186,8 +186,8 @@ def test_results_that_are_kept_for_long_use_up_nothing():
 def test_a_cursor_that_is_too_old_says_so():
     with EmbeddedDB(":memory:", config=Config(ml=None, max_snapshot_age=0.001)) as db:
         fill(db, 5, 30)
-        begun = time.monotonic()
         first = db.query(labels=["Message"], limit=5)
+        begun = time.monotonic()
         while time.monotonic() < begun + 0.01:
             pass
         with pytest.raises(SnapshotExpired):

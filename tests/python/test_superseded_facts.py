@@ -87,7 +87,6 @@ def test_contexts_leave_it_out(db):
     chat.add_message("Where does Ann live?", sender="Bob")
     for place, before in (("Oslo", ()), ("Rome", "Oslo")):
         db.remember(f"Ann lives in {place}", id=place, supersedes=before, chat_id="chat")
-        db.create_edge({"source": "chat", "target": place, "type": "CONTAINS"})
     chat.add_messages([{"content": f"talk {n}"} for n in range(20)])
 
     def said(budget):

@@ -207,8 +207,9 @@ def test_models_read_in_a_transaction_save_in_it(accounts):
         inside.save()
         assert tx.get_node("chat").title == "inside"
         inside.add_message("inside")
+        assert inside.context(count_tokens=len) == [{"role": "user", "content": "inside"}]
         with pytest.raises(InvalidInput, match="transaction"):
-            inside.context()
+            _ = inside.status
         raise ZeroDivisionError
     chat.refresh()
     assert chat.title == "before"
@@ -384,8 +385,8 @@ def test_a_message_of_the_transaction_stays_in_its_chat_too(db):
         tx.create_message("c", "x", id="m")
         with pytest.raises(InvalidInput, match="'m' is in the chat 'c'|\"m\" is in the chat \"c\""):
             tx.update_node("m", {"chat_id": "other"})
-        # A plain node belongs where its user says, whatever edges lead to it.
-        tx.create_node({"id": "own", "label": "Message", "properties": {"chat_id": "c"}})
+        # One that was made without a chat belongs where its user says, whatever edges lead to it.
+        tx.create_node({"id": "own", "label": "Message"})
         tx.create_edge({"source": "c", "target": "own", "type": "CONTAINS"})
         tx.update_node("own", {"chat_id": "other"})
         tx.update_node("m", {"mood": "glad"})

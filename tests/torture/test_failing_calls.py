@@ -11,6 +11,7 @@ the system said; nothing of it is stored. Then it depends:
   more either until the database is opened again; whether the commit is there shows then.
 """
 
+import random
 import re
 import shutil
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from harness.operations import (
     DropNamespace,
     Operation,
     Pair,
+    Renew,
     SetVector,
     UpdateNode,
 )
@@ -297,3 +299,55 @@ def test_opening_fails_at_any_call(path, nursery, base, there):
         assert traced.injected() == 1, point
         refused += 1
     print(f"{refused} points")
+
+
+RENEWING = (*CALLS, "openat", "mkdir", "rename", "unlink", "unlinkat", "rmdir")
+
+
+@pytest.mark.parametrize("scrub", length([False], [False, True], [False, True]))
+def test_a_compaction_fails_at_any_call(path, nursery, base, scrub):
+    """It is refused or done; nothing changes, and nothing of what was begun is left."""
+    words = words_of(MODEL, MODEL.after(CreateNode("later")))
+
+    def once(inject: str | None) -> Tracing:
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(base, path)
+        model, child = MODEL, nursery.child()
+        child.open(path)
+        with tracing(child, path.with_suffix(".strace"), RENEWING, inject) as traced:
+            answer = child.do(Renew(scrub))
+        looked, later = child.ask("look", words), child.do(CreateNode("later"))
+        if isinstance(answer, Refused):
+            assert inject is not None
+            assert answer.code in REFUSALS, answer
+            assert str(path) in answer.message, answer
+        for told in (looked, later):
+            if isinstance(told, Refused):
+                assert isinstance(answer, Refused), "it was done"
+                assert "opened again" in told.message, told
+        if isinstance(looked, Done):
+            assert not differences(looked.value, model.content(words))
+        if later == Done():
+            model = model.after(CreateNode("later"))
+        child.must("close")
+        assert child.end() == 0
+        with EmbeddedDB(path, ml=None, read_only=True) as db:
+            check(db, model)
+        with EmbeddedDB(path, ml=None) as db:
+            assert len(list(path.glob("gen-*"))) == 1
+            assert db.verify(deep=True)["ok"]
+            db.compact()
+            check(db, model)
+        return traced
+
+    counted = once(None)
+    errors = length(["ENOSPC"], ["ENOSPC", "EIO"], ["ENOSPC", "EIO", "EDQUOT"])
+    faults = points(counted, [f"error={error}" for error in errors])
+    chosen = random.sample(faults, min(len(faults), length(3, 30, len(faults))))
+    for point in chosen:
+        try:
+            traced = once(point)
+        except AssertionError as error:
+            raise AssertionError(f"at {point}:\n{error}") from error
+        assert traced.injected() == 1, point
+    print(f"{len(chosen)} of {len(faults)} points")

@@ -105,6 +105,36 @@ def test_forks_of_a_busy_process(path, nursery):
         assert db.verify()["ok"]
 
 
+def test_a_fork_waits_for_what_is_being_loaded(nursery):
+    """Loading is half done when the fork begins; the child never sees it so."""
+    parent = nursery.alone()
+    seen = parent.run(
+        """
+        import os, threading, time
+        from embedded_db.ml.loading import LOADING
+        half, loaded = threading.Event(), []
+
+        def load():
+            with LOADING:
+                half.set()
+                time.sleep(0.2)
+                loaded.append(True)
+
+        thread = threading.Thread(target=load)
+        thread.start()
+        half.wait()
+        began_half = not loaded
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if loaded and LOADING.acquire(blocking=False) else 1)
+        thread.join()
+        result = began_half, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        """
+    )
+    assert seen == (True, 0)
+    assert parent.end() == 0
+
+
 @longer
 @pytest.mark.parametrize("moment", [0.03 * n for n in range(length(1, 4, 12))])
 def test_a_fork_while_the_models_are_loaded(path, nursery, moment):

@@ -4,17 +4,20 @@ With root only: file systems of one megabyte, and a disk that takes what is writ
 later that it has no place for it.
 """
 
+import shutil
+
 import pytest
 
 from embedded_db import EmbeddedDB
 from embedded_db.testing import FakeModel
+from harness.base import MODEL
 from harness.child import Done, Refused
 from harness.content import check, check_woven
-from harness.disks import in_memory, make_image, mounted, remount
+from harness.disks import in_memory, leave_room, make_image, mounted, remount
 from harness.lengths import longer
 from harness.load import Load
 from harness.model import differences
-from harness.operations import AddMessages, CreateNode, CreateNodes, DeleteNode
+from harness.operations import AddMessages, CreateNode, CreateNodes, DeleteNode, Renew
 from harness.processes import Child
 
 pytestmark = [longer, pytest.mark.usefixtures("needs_mounts"), pytest.mark.timeout(300)]
@@ -114,3 +117,38 @@ def test_a_disk_that_finds_no_place_for_what_it_took(tmp_path, nursery, rng):
             check(db, load.model)
             CreateNode("l1again").perform(db)
             AddMessages("chat1", ("l1m",)).perform(db)
+
+
+@pytest.mark.parametrize("scrub", [False, True], ids=["compact", "scrub"])
+def test_nothing_of_a_new_generation_that_has_no_room_is_left(tmp_path, nursery, base, scrub):
+    with in_memory(tmp_path / "disk", 4 << 20) as disk:
+        path, ballast = disk / "memory.db", disk / "ballast"
+        shutil.copytree(base, path)
+        model, child = MODEL, nursery.child()
+        child.open(path)
+        outcomes = []
+        for number, room in enumerate(range(0, 1 << 20, 16 << 10)):
+            before = [place.name for place in path.glob("gen-*")]
+            leave_room(ballast, room)
+            answer = child.do(Renew(scrub))
+            outcomes.append(answer == Done())
+            if isinstance(answer, Refused):
+                assert answer.code == "StorageFull", answer
+                assert str(path) in answer.message
+                assert [place.name for place in path.glob("gen-*")] == before
+            assert not differences(child.look(model), model.content())
+            ballast.unlink()
+            operation = CreateNode(f"with{number}")
+            assert child.do(operation) == Done()
+            model = model.after(operation)
+            if all(outcomes[-3:]) and len(outcomes) > 3:
+                break
+        print(f"{outcomes.count(False)} were refused")
+        assert outcomes[0] is False
+        assert outcomes[-1] is True
+        child.must("close")
+        assert child.end() == 0
+        with EmbeddedDB(path, ml=None) as db:
+            assert len(list(path.glob("gen-*"))) == 1
+            assert db.verify(deep=True)["ok"]
+            check(db, model)

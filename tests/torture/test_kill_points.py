@@ -36,6 +36,7 @@ from harness.operations import (
     DropNamespace,
     Operation,
     Pair,
+    Renew,
     Retract,
     Revise,
     Rewrite,
@@ -81,6 +82,8 @@ CASES: dict[str, Case] = {
     "a declared label": Case(Declare(namespace=OTHER)),
     "a namespace": Case(CreateNamespace(namespace="third")),
     "a dropped namespace": Case(DropNamespace(namespace=OTHER)),
+    "a compaction": Case(Renew(scrub=False), [DeleteNode("n1")]),
+    "a scrub": Case(Renew(scrub=True), [DeleteNode("n1")]),
 }
 SHORT = 6
 """So many of them are killed in `make test`."""
@@ -107,7 +110,8 @@ def test_what_is_done_wholly_or_not_at_all(path, nursery, base, name):
             states = [after] if acknowledged else [before, after]
             different = [differences(found, state.content(words)) for state in states]
             assert [] in different, "\n".join(min(different, key=len))
-            report = db.verify()
+            assert len(list(path.glob("gen-*"))) == 1
+            report = db.verify(deep=True)
             assert report["ok"], report
             CreateNode("later").perform(db)
             check(db, states[different.index([])].after(CreateNode("later")))

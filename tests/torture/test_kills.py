@@ -34,7 +34,7 @@ def test_random_kills(tmp_path, nursery, rng):
         if kill % ROUNDS == 0:
             shutil.rmtree(path, ignore_errors=True)
             with EmbeddedDB(path, ml=None) as db:
-                load = Load.start(rng, LANES, db)
+                load = Load.start(rng, LANES, db, renewing=True)
         child = nursery.child()
         child.open(path, ml=rng.choice([None, "fake"]), warm_up=False)
         killer = threading.Timer(rng.uniform(0, 0.06), os.kill, (child.pid, signal.SIGKILL))

@@ -179,6 +179,11 @@ impl Database {
         detached(py, || self.inner.create_nodes(drafts))
     }
 
+    fn create_bare_nodes(&self, py: Python<'_>, nodes: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+        let drafts = items(nodes, node)?;
+        detached(py, || self.inner.create_bare_nodes(drafts))
+    }
+
     #[pyo3(signature = (id, updates, expected=None))]
     fn update_node(
         &self,
@@ -584,6 +589,16 @@ impl Database {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyDict>> {
         upkeep::backup(py, &self.inner, &directory, progress.as_ref())
+    }
+
+    fn compact(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<(u64, u64)> {
+        let made = detached(py, || self.inner.compact(&mut teller(progress.as_ref())))?;
+        Ok((made.before, made.after))
+    }
+
+    fn scrub(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> PyResult<(u64, u64)> {
+        let made = detached(py, || self.inner.scrub(&mut teller(progress.as_ref())))?;
+        Ok((made.before, made.after))
     }
 
     fn verify<'py>(&self, py: Python<'py>, deep: bool) -> PyResult<Bound<'py, PyDict>> {

@@ -330,6 +330,11 @@ impl Hit {
     }
 
     #[getter]
+    fn text(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        self.answer.text(self.at).map_err(|error| to_python(py, &error))
+    }
+
+    #[getter]
     fn score(&self) -> f32 {
         self.hit().hit.score
     }

@@ -11,7 +11,7 @@ use pyo3::types::PyDict;
 use crate::arguments::{KnownAt, Limit, Text, Ttl, ValidAt, add_to, after, as_of, optional};
 use crate::convert::{changes, edge, edge_changes, embedding, flat, items, node, successor};
 use crate::errors::{Released, SIGNALS, detached, ended, interrupted};
-use crate::objects::{Edge, Node};
+use crate::objects::{Edge, Embedding, Node};
 use crate::query::{Cursor, Hits, groups, query};
 use crate::reads::{nodes, reach, types};
 use crate::search::{FoundHits, found, search};
@@ -199,6 +199,17 @@ impl Transaction {
         self.with(py, |txn| txn.create_embedding(draft))
     }
 
+    #[pyo3(signature = (id, space=None))]
+    fn get_embedding_for_node(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        space: Option<Text<'_>>,
+    ) -> PyResult<Option<Embedding>> {
+        let found = self.with(py, |txn| txn.embedding_of(&id, optional(space)))?;
+        found.map(|embedding| Embedding::new(py, embedding)).transpose()
+    }
+
     fn delete_embedding(&self, py: Python<'_>, id: Text<'_>) -> PyResult<()> {
         self.with(py, |txn| txn.delete_embedding(&id))
     }
@@ -220,6 +231,18 @@ impl Transaction {
         let page = self
             .with(py, |txn| txn.neighbors(&id, types.as_deref(), reach, times, after, limit.0))?;
         Ok((nodes(page.items), page.next))
+    }
+
+    fn edges_between(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        far: Text<'_>,
+        edge_type: Text<'_>,
+        direction: Text<'_>,
+    ) -> PyResult<Vec<String>> {
+        let reach = reach(py, &direction)?;
+        self.with(py, |txn| txn.edges_between(&id, &far, &edge_type, reach))
     }
 
     fn create_chat(&self, py: Python<'_>, chat: &Bound<'_, PyAny>) -> PyResult<Node> {

@@ -8,7 +8,8 @@ use crate::reads::Reader;
 
 /// Part of the messages of a chat.
 pub struct Messages {
-    /// The messages, each with its place: a number that grows with the order of the chat.
+    /// The messages, each with its place: a number that grows with the order of the chat. It means
+    /// something in the state that was read.
     pub items: Vec<(Node, u32)>,
     /// Whether there are more behind them.
     pub more: bool,
@@ -21,7 +22,7 @@ pub enum Begin<'a> {
     AtTheEnd,
     /// Behind a message.
     Behind(&'a str),
-    /// Behind a place.
+    /// Behind a place, in the same state.
     BehindPlace(u32),
 }
 

@@ -334,6 +334,14 @@ impl Database {
         Ok(engine)
     }
 
+    /// Refuses handles that only read.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        if self.handle.read_only {
+            return Err(Error::ReadOnly { path: self.path().to_owned() });
+        }
+        Ok(())
+    }
+
     /// Whether both are handles on the same namespace of the same open database.
     pub(crate) fn reads_the_same(&self, other: &Self) -> Result<bool> {
         let (own, others) = (self.engine()?, other.engine()?);
@@ -357,9 +365,7 @@ impl Database {
         mut job: impl FnMut(&mut WriteTxn<'_>, &Names) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let engine = self.engine()?;
-        if self.handle.read_only {
-            return Err(Error::ReadOnly { path: self.path().to_owned() });
-        }
+        self.check_writable()?;
         // What they see must not be overwritten, so the file would grow for them.
         engine.pins.end_expired(&engine.store);
         let names = engine.names;

@@ -6,6 +6,7 @@ use embedded_db_storage::{Direction, Neighbor, ReadTxn};
 
 use crate::objects::Node;
 use crate::reads::Reader;
+use crate::writes::Seen;
 
 /// The other end of an edge, as a node sees it.
 pub(crate) struct End {
@@ -23,9 +24,9 @@ pub(crate) struct End {
 /// What one has to know of the edge to tell it from another.
 pub(crate) struct EndEdge {
     pub(crate) id: String,
-    /// 0 for one that was retracted.
-    pub(crate) version: u64,
+    pub(crate) is_retracted: bool,
     pub(crate) derived: bool,
+    pub(crate) seen: Seen,
 }
 
 impl Reader<'_> {
@@ -72,8 +73,12 @@ impl Reader<'_> {
         } else {
             let found = self.snapshot.edge(self.namespace, neighbor.edge)?;
             let edge = found.ok_or_else(|| self.missing_edge(neighbor.edge))?;
-            let version = if edge.times.retracted_at.is_none() { edge.version } else { 0 };
-            Some(EndEdge { id: edge.id.to_owned(), version, derived: edge.derived })
+            Some(EndEdge {
+                id: edge.id.to_owned(),
+                is_retracted: edge.times.retracted_at.is_some(),
+                derived: edge.derived,
+                seen: Seen::stored_edge(self.snapshot, neighbor.edge, &edge),
+            })
         };
         Ok(End { direction, edge_type, slot: neighbor.edge, edge, node, counts: true })
     }

@@ -33,7 +33,7 @@ pub use embedded_db_query::{
     Step,
 };
 pub use embedded_db_storage::{
-    Backup, Counts, EdgeTimes, Progress, Restored, SpaceRecord, panic_text, watch_forks,
+    Backup, Counts, EdgeTimes, Progress, Renewed, Restored, SpaceRecord, panic_text, watch_forks,
 };
 pub use embedded_db_weaver::{
     ArtefactState, Enriched, Failure, JobCounts, Mention, ModelSpace, Models, Status, TextToEnrich,

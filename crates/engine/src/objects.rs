@@ -4,10 +4,25 @@ use std::sync::Arc;
 
 use embedded_db_common::record::Properties;
 use embedded_db_common::{Draft, Error, NamespaceId, Result, Slot, ValueRef};
+use embedded_db_indexing::recipes::Recipes;
+use embedded_db_indexing::schema::Names;
 use embedded_db_query::AsOf;
 use embedded_db_storage::{
     Direction, EdgeRecord, EdgeTimes, EmbeddingRecord, NodeRecord, ReadTxn, Store, Symbols,
 };
+
+/// Where an object is stored. Slots are given once, and numbered anew in another generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) generation: u64,
+    pub(crate) slot: Slot,
+}
+
+impl Place {
+    pub(crate) fn of(txn: &impl ReadTxn, slot: Slot) -> Self {
+        Self { generation: txn.generation().number(), slot }
+    }
+}
 
 /// A node as one snapshot saw it.
 #[derive(Clone)]
@@ -15,7 +30,7 @@ pub struct Node {
     symbols: Arc<Symbols>,
     namespace: NamespaceId,
     /// Tells it from one that gets its id later; `None` for one that is not committed.
-    pub(crate) slot: Option<Slot>,
+    pub(crate) place: Option<Place>,
     data: NodeData,
 }
 
@@ -63,6 +78,7 @@ fn each_property(
 impl Node {
     pub(crate) fn stored(
         store: &Arc<Store>,
+        txn: &impl ReadTxn,
         namespace: NamespaceId,
         slot: Slot,
         payload: &[u8],
@@ -70,7 +86,7 @@ impl Node {
         Self {
             symbols: Arc::clone(store.symbols()),
             namespace,
-            slot: Some(slot),
+            place: Some(Place::of(txn, slot)),
             data: NodeData::Stored(payload.into()),
         }
     }
@@ -79,7 +95,7 @@ impl Node {
         Self {
             symbols: Arc::clone(store.symbols()),
             namespace,
-            slot: None,
+            place: None,
             data: NodeData::Draft(Box::new(draft)),
         }
     }
@@ -138,6 +154,25 @@ impl Node {
         self.with(|node| Ok(node.version), |node| Ok(node.version))
     }
 
+    /// The properties of a stored node whose texts are embedded.
+    pub(crate) fn embedded_properties(
+        &self,
+        recipes: &Recipes,
+        names: &Names,
+    ) -> Result<Vec<Arc<str>>> {
+        let symbols = self.with(
+            |node| Ok(recipes.embedded_properties(names, &node)),
+            |_| Err(Error::Internal("the node is not stored".into())),
+        )?;
+        symbols.into_iter().map(|symbol| self.symbols.name_of(symbol)).collect()
+    }
+
+    /// The text by which it is found, by what was declared then; see [`Recipes::found_text`].
+    pub(crate) fn found_text(&self, recipes: &Recipes, names: &Names) -> Result<Option<String>> {
+        let unstored = |_: &DraftNode| Err(Error::Internal("a result is not stored".into()));
+        self.with(|node| recipes.found_text(names, &node), unstored)
+    }
+
     /// Calls `visit` with name and value of each property.
     pub fn each_property(
         &self,
@@ -159,8 +194,9 @@ impl Node {
     ) -> Result<Option<T>> {
         match &self.data {
             NodeData::Stored(payload) => {
-                let Some(symbol) = self.symbols.symbol_of(name)? else { return Ok(None) };
-                NodeRecord::parse(payload)?.properties.get(symbol)?.map(visit).transpose()
+                let properties = NodeRecord::parse(payload)?.properties;
+                let found = self.symbols.find(name, |symbol| properties.get(symbol))?;
+                found.map(visit).transpose()
             }
             NodeData::Draft(node) => {
                 node.properties.get(name).map(|bytes| visit(read_value(bytes)?)).transpose()
@@ -186,7 +222,7 @@ pub struct Edge {
     symbols: Arc<Symbols>,
     namespace: NamespaceId,
     /// Tells it from one that gets its id later; `None` for one that is not committed.
-    pub(crate) slot: Option<Slot>,
+    pub(crate) place: Option<Place>,
     data: EdgeData,
     source: String,
     target: String,
@@ -209,9 +245,9 @@ pub(crate) struct DraftEdge {
     pub(crate) times: EdgeTimes,
     pub(crate) sources: Vec<String>,
     pub(crate) properties: Draft,
-    /// Whether the database makes it by itself.
-    pub(crate) derived: bool,
     pub(crate) version: u64,
+    /// Whether the database makes it by itself at the commit, under another id.
+    pub(crate) derived: bool,
 }
 
 impl Edge {
@@ -247,7 +283,7 @@ impl Edge {
         Ok(Self {
             symbols: Arc::clone(store.symbols()),
             namespace,
-            slot: Some(slot),
+            place: Some(Place::of(txn, slot)),
             source: id_of(edge.source)?,
             target: id_of(edge.target)?,
             data: EdgeData::Stored(payload.into()),
@@ -258,7 +294,7 @@ impl Edge {
         let (source, target) = (draft.source.clone(), draft.target.clone());
         let data = EdgeData::Draft(Box::new(draft));
         let symbols = Arc::clone(store.symbols());
-        Self { symbols, namespace, slot: None, data, source, target }
+        Self { symbols, namespace, place: None, data, source, target }
     }
 
     fn with<T>(
@@ -349,8 +385,9 @@ impl Edge {
     ) -> Result<Option<T>> {
         match &self.data {
             EdgeData::Stored(payload) => {
-                let Some(symbol) = self.symbols.symbol_of(name)? else { return Ok(None) };
-                EdgeRecord::parse(payload)?.properties.get(symbol)?.map(visit).transpose()
+                let properties = EdgeRecord::parse(payload)?.properties;
+                let found = self.symbols.find(name, |symbol| properties.get(symbol))?;
+                found.map(visit).transpose()
             }
             EdgeData::Draft(edge) => {
                 edge.properties.get(name).map(|bytes| visit(read_value(bytes)?)).transpose()

@@ -8,7 +8,7 @@ use embedded_db_indexing::graph::Artefact;
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
-    Direction, ReadEmbeddings, ReadTxn, ReadWork, Snapshot, Visible, row_counts,
+    Direction, Progress, ReadEmbeddings, ReadTxn, ReadWork, Renewed, Snapshot, Visible, row_counts,
 };
 use embedded_db_weaver::{
     ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters,
@@ -247,6 +247,20 @@ impl Database {
         let default = snapshot.default_space()?;
         let spaces = snapshot.spaces()?;
         Ok(spaces.into_iter().map(|(id, space)| (space, Some(id) == default)).collect())
+    }
+
+    /// Writes everything anew, without the room of what is gone. Readers and writers go on meanwhile.
+    pub fn compact(&self, progress: &mut Progress<'_>) -> Result<Renewed> {
+        let engine = self.engine()?;
+        self.check_writable()?;
+        engine.store.compact(progress)
+    }
+
+    /// The same, and nothing stays in any file of what was deleted before.
+    pub fn scrub(&self, progress: &mut Progress<'_>) -> Result<Renewed> {
+        let engine = self.engine()?;
+        self.check_writable()?;
+        engine.store.scrub(engine.names.symbols(), progress)
     }
 
     /// Figures of the namespace and the database.

@@ -8,6 +8,8 @@ use embedded_db_common::{Error, Result, Slot, SpaceId, Value, clock};
 use embedded_db_indexing::graph::{
     Artefact, Changes, GraphWriter, check_dimension, check_vector, pending,
 };
+use embedded_db_indexing::recipes::Recipes;
+use embedded_db_indexing::schema::Names;
 use embedded_db_indexing::{Attached, Needs, Pin, hidden};
 use embedded_db_query::{
     Context, ConvergedQuery, Guard, Hit, Results, Semantic, Step, group_count, matching, ranks, run,
@@ -65,6 +67,17 @@ pub struct Answer {
     pub plan: Option<Vec<Step>>,
     /// Where the results go on, if there are more.
     pub cursor: Option<Arc<Cursor>>,
+    /// What was declared in the state that was asked.
+    recipes: Recipes,
+    names: Names,
+}
+
+impl Answer {
+    /// The text by which the node of a result is found, as it was in the state that was asked; `None`
+    /// when it has none.
+    pub fn text(&self, at: usize) -> Result<Option<String>> {
+        self.hits[at].node.found_text(&self.recipes, &self.names)
+    }
 }
 
 /// Where the results of a query go on: the instant that it saw, and what it gave so far.
@@ -82,8 +95,8 @@ pub struct Cursor {
 enum Seen {
     /// A snapshot that the cursors of the query hold among them.
     Own(Arc<PinnedReads>),
-    /// The instant of this LSN, which the caller holds.
-    Callers(u64),
+    /// The instant of this LSN, which the caller holds, in its generation.
+    Callers(u64, u64),
 }
 
 /// A query whose vector and space are known, and the time that it counts ages from.
@@ -168,7 +181,7 @@ impl Database {
         let guard = Guard::new(query.timeout, interrupted);
         match &cursor.seen {
             Seen::Own(reads) => cursor.page(reads, query, &guard),
-            Seen::Callers(_) => Err(Error::query(
+            Seen::Callers(..) => Err(Error::query(
                 "after",
                 "the cursor comes from a snapshot; pass it to the query of that snapshot",
             )),
@@ -317,7 +330,9 @@ impl PinnedReads {
         let guard = Guard::new(query.timeout, interrupted);
         match after.map(|cursor| (cursor, &cursor.seen)) {
             None => self.first_page(query, &guard),
-            Some((cursor, Seen::Callers(lsn))) if *lsn == self.lsn() => {
+            Some((cursor, Seen::Callers(lsn, generation)))
+                if (*lsn, *generation) == (self.lsn(), self.generation()) =>
+            {
                 cursor.page(self, query, &guard)
             }
             Some(_) => Err(Error::query(
@@ -332,7 +347,8 @@ impl PinnedReads {
         let prepared = self.database().prepare(query, find)?;
         let (mut answer, given) = self.page(&prepared, &RoaringBitmap::new(), guard)?;
         answer.cursor = given.map(|given| {
-            let (seen, asked) = (Seen::Callers(self.lsn()), Arc::new(query.clone()));
+            let seen = Seen::Callers(self.lsn(), self.generation());
+            let asked = Arc::new(query.clone());
             Arc::new(Cursor { from: self.database().clone(), seen, asked, prepared, given })
         });
         Ok(answer)
@@ -406,7 +422,14 @@ fn page(
 pub(crate) fn answer(reader: &Reader<'_>, results: Results) -> Result<Answer> {
     let Results { hits, pending, plan, more: _ } = results;
     let hits = hits.into_iter().map(|hit| Ok(AnsweredHit { node: reader.node_at(hit.slot)?, hit }));
-    Ok(Answer { hits: hits.collect::<Result<_>>()?, pending, plan, cursor: None })
+    Ok(Answer {
+        hits: hits.collect::<Result<_>>()?,
+        pending,
+        plan,
+        cursor: None,
+        recipes: Recipes::read(reader.snapshot, reader.namespace)?,
+        names: reader.engine.names,
+    })
 }
 
 fn check_threshold(threshold: Option<f32>) -> Result<()> {

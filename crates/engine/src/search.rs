@@ -45,7 +45,7 @@ type Embedded = HashMap<String, Vec<f32>>;
 
 /// One look at the store: the answer, or a text whose vector is needed first.
 enum Look {
-    Found(Found),
+    Found(Box<Found>),
     Embed(String),
 }
 
@@ -66,7 +66,7 @@ impl Database {
             let look = look(&engine, &pin, attached, &needs, search, &embedded, &guard)?;
             drop(pin);
             let found = match look {
-                Look::Found(found) => found,
+                Look::Found(found) => *found,
                 Look::Embed(text) => {
                     embed(&engine, text, &needs, &guard, &mut embedded)?;
                     continue;
@@ -110,7 +110,7 @@ impl PinnedReads {
                 look(engine, pin, attached, &needs, search, &embedded, &guard)
             })?;
             match look {
-                Look::Found(found) => return Ok(found),
+                Look::Found(found) => return Ok(*found),
                 Look::Embed(text) => embed(&engine, text, &needs, &guard, &mut embedded)?,
             }
         }
@@ -183,5 +183,5 @@ fn look(
     let analysis = prepared.analysis()?;
     let results = prepared.rank(vector, guard)?;
     let reader = Reader { engine, snapshot, namespace };
-    Ok(Look::Found(Found { answer: answer(&reader, results)?, analysis }))
+    Ok(Look::Found(Box::new(Found { answer: answer(&reader, results)?, analysis })))
 }

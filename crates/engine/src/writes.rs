@@ -8,21 +8,29 @@ use embedded_db_indexing::graph::{
     Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, GraphWriter, NodeDraft,
 };
 use embedded_db_query::AsOf;
-use embedded_db_storage::{Kind, ReadTxn, Store};
+use embedded_db_storage::{EdgeRecord, Kind, ReadEmbeddings, ReadTxn, Store};
 
 use crate::database::Database;
 use crate::known_names::CHAT;
-use crate::objects::{Edge, Node};
+use crate::objects::{Edge, Node, Place};
 
 impl Database {
-    /// Makes a node; returns its id.
+    /// Makes a node; returns its id. A message that names a chat by its `chat_id` is put at its end, and
+    /// the chat is made when it is new.
     pub fn create_node(&self, draft: NodeDraft) -> Result<String> {
         self.write(move |writer| writer.create_node(&draft).map(|(id, _)| id))
     }
 
-    /// Makes nodes, all or none; returns their ids.
+    /// The same for many, all or none; returns their ids.
     pub fn create_nodes(&self, drafts: Vec<NodeDraft>) -> Result<Vec<String>> {
-        self.write(move |writer| each(&drafts, |draft| writer.create_node(draft).map(|(id, _)| id)))
+        self.write(move |writer| writer.create_nodes(&drafts))
+    }
+
+    /// Makes nodes whose edges come by themselves, all or none; returns their ids.
+    pub fn create_bare_nodes(&self, drafts: Vec<NodeDraft>) -> Result<Vec<String>> {
+        self.write(move |writer| {
+            each(&drafts, |draft| writer.create_bare_node(draft).map(|(id, _)| id))
+        })
     }
 
     /// Changes a node. With `expected`, only if it is still that node as it was read: one that was
@@ -33,7 +41,7 @@ impl Database {
         let namespace = self.namespace_id();
         self.write(move |writer| {
             let slot = writer.require_node(&id)?;
-            check_unchanged(writer, Kind::Node, &id, slot, expected)?;
+            check_unchanged(writer, Kind::Node, &id, expected)?;
             writer.update_node(slot, &changes)?;
             written(writer, &store, namespace, slot)
         })
@@ -57,7 +65,7 @@ impl Database {
         let id = id.to_owned();
         self.write(move |writer| {
             let slot = writer.require_node(&id)?;
-            check_unchanged(writer, Kind::Node, &id, slot, expected)?;
+            check_unchanged(writer, Kind::Node, &id, expected)?;
             writer.delete_node(slot)
         })
     }
@@ -84,7 +92,7 @@ impl Database {
         let namespace = self.namespace_id();
         self.write(move |writer| {
             let slot = require_edge(writer, &id)?;
-            check_unchanged(writer, Kind::Edge, &id, slot, expected)?;
+            check_unchanged(writer, Kind::Edge, &id, expected)?;
             writer.update_edge(slot, &changes)?;
             Edge::read(&store, writer.txn, namespace, slot, AsOf::default())?
                 .ok_or_else(|| Error::Internal("an updated edge is gone".into()))
@@ -161,7 +169,7 @@ impl Database {
         })
     }
 
-    /// Appends a message to a chat. The labels of its draft do not count.
+    /// Appends a message to a chat. The labels of its draft do not count, unless it is labelled as one.
     pub fn add_message(&self, chat_id: &str, message: NodeDraft, to: AddTo) -> Result<Node> {
         let (chat_id, store) = (chat_id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
@@ -230,7 +238,7 @@ pub(crate) fn written(
 ) -> Result<Node> {
     let payload = writer.txn.node_payload(namespace, slot)?;
     let payload = payload.ok_or_else(|| Error::Internal("a written node is gone".into()))?;
-    Ok(Node::stored(store, namespace, slot, payload))
+    Ok(Node::stored(store, writer.txn, namespace, slot, payload))
 }
 
 /// The slot of an edge that is stored, retracted or not.
@@ -250,19 +258,71 @@ pub(crate) fn require_edge(writer: &mut GraphWriter<'_, '_>, id: &str) -> Result
 
 /// A version of an object that a caller has read.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+pub(crate) struct Seen {
     version: u64,
-    /// Versions begin anew when an id is given again; slots are never given twice.
-    slot: Option<Slot>,
+    /// Versions begin anew when an id is given again; slots are never given twice in a generation.
+    place: Option<Place>,
+    /// When a node was made, or the version of an edge recorded: what tells it in another generation.
+    since: i64,
 }
 
 impl Seen {
-    fn node(node: &Node) -> Result<Self> {
-        Ok(Self { version: node.version()?, slot: node.slot })
+    pub(crate) fn node(node: &Node) -> Result<Self> {
+        Ok(Self { version: node.version()?, place: node.place, since: node.created_at()? })
     }
 
-    fn edge(edge: &Edge) -> Result<Self> {
-        Ok(Self { version: edge.version()?, slot: edge.slot })
+    pub(crate) fn edge(edge: &Edge) -> Result<Self> {
+        let since = edge.times()?.recorded_at;
+        Ok(Self { version: edge.version()?, place: edge.place, since })
+    }
+
+    /// An edge as it is stored.
+    pub(crate) fn stored_edge(txn: &impl ReadTxn, slot: Slot, edge: &EdgeRecord<'_>) -> Self {
+        let (version, since) = (edge.version, edge.times.recorded_at);
+        Self { version, place: Some(Place::of(txn, slot)), since }
+    }
+
+    /// Its version.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What has the id in a state: `None` when nothing has.
+    pub(crate) fn find<T: ReadTxn>(
+        txn: &T,
+        namespace: NamespaceId,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Self>> {
+        let Some(found) = txn.resolve(namespace, kind, id)? else { return Ok(None) };
+        let place = Some(Place::of(txn, found.slot));
+        let (version, since) = match kind {
+            Kind::Node => {
+                let node = txn.node(namespace, found.slot)?;
+                node.map_or((0, 0), |node| (node.version, node.created_at))
+            }
+            Kind::Edge => {
+                let edge = txn.edge(namespace, found.slot)?;
+                return Ok(edge.map(|edge| Self::stored_edge(txn, found.slot, &edge)));
+            }
+            _ => {
+                let vector = txn.embedding(namespace, found.space, found.slot, found.part)?;
+                vector.map_or((0, 0), |vector| (vector.lsn.0, vector.created_at))
+            }
+        };
+        Ok(Some(Self { version, place, since }))
+    }
+
+    /// Whether both are the same object, whatever its version.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self.place, other.place) {
+            (Some(own), Some(others)) if own.generation == others.generation => {
+                own.slot == others.slot
+            }
+            (Some(_), Some(_)) => self.since == other.since,
+            // One that is not committed has no place yet.
+            _ => true,
+        }
     }
 }
 
@@ -271,11 +331,11 @@ fn check_unchanged(
     writer: &mut GraphWriter<'_, '_>,
     kind: Kind,
     id: &str,
-    slot: Slot,
     expected: Option<Seen>,
 ) -> Result<()> {
     let Some(expected) = expected else { return Ok(()) };
-    let same = expected.slot.is_none_or(|expected| expected == slot);
+    let now = Seen::find(writer.txn, writer.namespace(), kind, id)?;
+    let same = now.is_some_and(|now| now.is(&expected));
     let found = if same { writer.version(kind, id)? } else { 0 };
     if found == expected.version {
         return Ok(());

@@ -71,6 +71,15 @@ fn another_process() {
             db.backup(&at("copy"), &mut quiet).unwrap();
             db.close();
         }
+        role @ ("compact" | "scrub") => {
+            let durable = Options { durability: Durability::Durable, ..patient() };
+            let db = Database::open(at("db"), &durable, None).unwrap();
+            match role {
+                "compact" => db.compact(&mut quiet).unwrap(),
+                _ => db.scrub(&mut quiet).unwrap(),
+            };
+            db.close();
+        }
         "restore" => drop(Database::restore(&at("copy"), &at("again"), &mut quiet).unwrap()),
         role => panic!("there is no role {role}"),
     }
@@ -204,4 +213,68 @@ fn a_restored_database() {
         assert!(names <= 4, "{point}: what was begun is removed by the next one");
     });
     assert!(parts > whole || whole + parts == 0, "{whole} were whole, {parts} were not");
+}
+
+/// The database is what it was at each point, in the old generation or the new one.
+fn renewal(role: &str) {
+    let (scratch, held) = scratch();
+    let (path, kept) = (scratch.at("db"), scratch.at("kept"));
+    copy(&path, &kept);
+    let (mut old, mut new) = (0, 0);
+    let clean = || {
+        remove(&path);
+        copy(&kept, &path);
+    };
+    killed_everywhere(role, &scratch, clean, |point| {
+        let before = generations(&path);
+        let reader =
+            Database::open(&path, &Options { read_only: true, ..patient() }, None).unwrap();
+        assert_eq!(hash(&reader), held, "{point}: whoever reads");
+        reader.close();
+        let db = open(&path);
+        assert_eq!(hash(&db), held, "{point}");
+        let after = generations(&path);
+        assert_eq!(after.len(), 1, "{point}: {before:?}, then {after:?}");
+        match after[0].as_str() {
+            "gen-0000000001" => old += 1,
+            "gen-0000000002" => new += 1,
+            other => panic!("{point}: {other}"),
+        }
+        assert_sound(&db);
+        // What was begun does not stand in the way.
+        db.compact(&mut quiet).unwrap();
+        assert_eq!(hash(&db), held, "{point}");
+        db.close();
+    });
+    assert!(old > 5 && new > 3 || old + new == 0, "{old} before, {new} after the switch");
+}
+
+#[test]
+fn a_compaction() {
+    renewal("compact");
+}
+
+#[test]
+fn a_scrub() {
+    renewal("scrub");
+}
+
+fn generations(path: &Path) -> Vec<String> {
+    let names = fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let mut out: Vec<String> = names.filter(|name| name.starts_with("gen-")).collect();
+    out.sort();
+    out
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let place = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &place);
+        } else {
+            fs::copy(entry.path(), place).unwrap();
+        }
+    }
 }

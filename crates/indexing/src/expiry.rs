@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use embedded_db_common::{NamespaceId, Result, Slot, ValueRef};
-use embedded_db_storage::{Direction, Hidden, ReadExpiries, ReadTxn, Snapshot, Visible};
+use embedded_db_storage::{Direction, Hidden, ReadExpiries, ReadTxn, Snapshot, State, Visible};
 use roaring::RoaringBitmap;
 
 use crate::graph::Look;
@@ -24,7 +24,7 @@ pub(crate) struct Expired {
 /// What is hidden in one state from one time on, and before another.
 #[derive(Clone)]
 struct Known {
-    state: usize,
+    state: State,
     from: i64,
     before: i64,
     going: Going,
@@ -71,7 +71,7 @@ impl Expired {
 
 impl Known {
     /// Before all times nothing is hidden.
-    fn nothing(state: usize) -> Self {
+    fn nothing(state: State) -> Self {
         let (going, hidden) = (Going::default(), None);
         Self { state, from: i64::MIN, before: i64::MIN, going, hidden }
     }
@@ -114,7 +114,8 @@ pub fn hidden<T: ReadTxn>(
     namespace: NamespaceId,
     at: i64,
 ) -> Result<Option<Arc<Hidden>>> {
-    Ok(Known::nothing(0).until(&Visible::all(txn), names, namespace, at)?.hidden)
+    let known = Known::nothing(State::default());
+    Ok(known.until(&Visible::all(txn), names, namespace, at)?.hidden)
 }
 
 /// What is gone after some deletions, none of which was made.

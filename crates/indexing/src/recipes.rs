@@ -80,6 +80,22 @@ impl Recipes {
         Ok((!out.is_empty()).then_some(out))
     }
 
+    /// The text by which a node is found, by words or by meaning, as a result shows it: that of a
+    /// message without its sender. `None` when it has none.
+    pub fn found_text(&self, names: &Names, node: &NodeRecord<'_>) -> Result<Option<String>> {
+        let mut out = names.searched_words(node)?.unwrap_or_default();
+        let mut properties = self.declared(node, |recipe| &recipe.text);
+        for property in self.declared(node, |recipe| &recipe.embed) {
+            if !properties.contains(&property) {
+                properties.push(property);
+            }
+        }
+        for property in properties {
+            append_texts(node.properties, property, &mut out)?;
+        }
+        Ok((!out.is_empty()).then_some(out))
+    }
+
     /// The text of a node that is embedded: that of a message, or else what is declared.
     pub fn embedded_text(
         &self,
@@ -94,6 +110,15 @@ impl Recipes {
             append_texts(node.properties, property, &mut text)?;
         }
         Ok((!text.trim().is_empty()).then_some(MessageText { text, start: 0 }))
+    }
+
+    /// The properties that make the text of a node that is embedded.
+    pub fn embedded_properties(&self, names: &Names, node: &NodeRecord<'_>) -> Vec<Symbol> {
+        let mut out = self.declared(node, |recipe| &recipe.embed);
+        if node.has_label(names.message) {
+            out.extend([names.sender, names.content]);
+        }
+        out
     }
 
     /// The properties that are declared of the labels of a node, each once.

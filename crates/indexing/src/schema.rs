@@ -1,5 +1,7 @@
 //! The labels that the database knows, and what of a node goes into which view.
 
+use std::collections::HashSet;
+
 use embedded_db_common::record::Properties;
 use embedded_db_common::{Result, Symbol, ValueRef};
 use embedded_db_storage::{IndexId, NodeRecord, ReadTxn, WriteTxn};
@@ -28,6 +30,11 @@ macro_rules! known_names {
             pub fn read(txn: &impl ReadTxn) -> Result<Self> {
                 // A file of an earlier version may lack a name: nothing has the symbol 0.
                 Ok(Self { $($field: txn.symbol($name)?.unwrap_or(Symbol(0)),)+ })
+            }
+
+            /// All of them.
+            pub fn symbols(&self) -> HashSet<Symbol> {
+                [$(self.$field),+].into_iter().filter(|symbol| symbol.0 != 0).collect()
             }
         }
     };
@@ -108,15 +115,28 @@ impl Names {
 
     /// The searchable text of a node; `None` when it has none.
     pub fn searchable_text(&self, node: &NodeRecord<'_>) -> Result<Option<String>> {
+        self.texts(node, |_| true)
+    }
+
+    /// The same without who wrote it.
+    pub(crate) fn searched_words(&self, node: &NodeRecord<'_>) -> Result<Option<String>> {
+        self.texts(node, |property| property != self.sender)
+    }
+
+    /// The texts of those of its searchable properties that are wanted.
+    fn texts(
+        &self,
+        node: &NodeRecord<'_>,
+        wanted: impl Fn(Symbol) -> bool,
+    ) -> Result<Option<String>> {
         let mut out = String::new();
-        let mut searchable = false;
         for label in node.labels() {
-            for property in self.text_properties(label) {
-                searchable = true;
-                append_texts(node.properties, property(self), &mut out)?;
+            let properties = self.text_properties(label).iter().map(|property| property(self));
+            for property in properties.filter(|property| wanted(*property)) {
+                append_texts(node.properties, property, &mut out)?;
             }
         }
-        Ok((searchable && !out.is_empty()).then_some(out))
+        Ok((!out.is_empty()).then_some(out))
     }
 
     /// What the view of sessions keeps of a message, but for its number of words; `None` when the

@@ -7,6 +7,8 @@
 //! * Versions are forgotten only when no reader at an older LSN is left.
 //! * Views hold what has expired until it is deleted. A snapshot does not see it, so that it is never
 //!   among the candidates.
+//! * Slots mean something in one generation of the store only. When another takes its place, views are
+//!   loaded anew; a reader of the one before gets copies of its own.
 //! * Files and locks are never touched here: the store is read through the reader's snapshot.
 
 use std::collections::{BTreeMap, HashMap};
@@ -39,6 +41,8 @@ pub struct Views {
 
 #[derive(Default)]
 struct State {
+    /// The generation whose slots the loaded views hold.
+    generation: u64,
     /// All loaded views are right up to here.
     followed: u64,
     pruned: u64,
@@ -221,6 +225,11 @@ impl Views {
     ) -> Result<(Snapshot, Lsn)> {
         let mut snapshot = store.read()?;
         let lsn = snapshot.lsn()?;
+        let generation = snapshot.generation().number();
+        if state.generation != generation {
+            state.namespaces.clear();
+            (state.generation, state.followed) = (generation, lsn.0);
+        }
         if let Err(error) = self.follow(state, &snapshot, lsn) {
             // Some views may have got some of the changes: load anew when next asked for.
             state.namespaces.clear();
@@ -251,11 +260,16 @@ impl Views {
         if !needs_text && needs.space.is_none() {
             return Ok(attached);
         }
-        let newest = lsn.0 == state.followed;
+        let same = state.generation == snapshot.generation().number();
+        let newest = same && lsn.0 == state.followed;
         // Views hold what is stored: a reader who came earlier may see what this one does not.
         let (snapshot, namespace) = (Visible::all(snapshot), needs.namespace);
         let at = Point { snapshot, namespace, lsn, newest };
-        let loaded = state.namespaces.entry(namespace).or_default();
+        let mut own = Loaded::default();
+        let loaded = match same {
+            true => state.namespaces.entry(namespace).or_default(),
+            false => &mut own,
+        };
         if needs_text {
             let text = self.attach_text(loaded, &at)?;
             if needs.sessions {

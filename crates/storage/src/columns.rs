@@ -347,6 +347,21 @@ impl<'a> Cells<'a> {
     }
 }
 
+/// A row of these cells, by their places in it, which ascend.
+pub(crate) fn encode_row(cells: &[(usize, Cell)]) -> Vec<u8> {
+    let count = cells.last().map_or(0, |(at, _)| at + 1);
+    // Room for the checksum, too.
+    let mut out = Vec::with_capacity(1 + count * (1 + VALUE) + 4);
+    out.resize(1 + count * (1 + VALUE), 0);
+    out[0] = count as u8;
+    for (at, cell) in cells {
+        out[1 + at] = cell.tag;
+        let place = 1 + count + at * VALUE;
+        out[place..place + VALUE].copy_from_slice(&cell.bits.to_le_bytes());
+    }
+    out
+}
+
 /// The row of a slot.
 pub(crate) fn row_key(namespace: NamespaceId, index: IndexId, slot: Slot) -> Key {
     column_key(namespace, index).u32(slot.0 >> SHIFT)

@@ -99,6 +99,29 @@ impl DataFile {
     }
 }
 
+/// The error of a write by LMDB that failed: it reports a short write as an input/output error, though
+/// nothing but room was missing.
+pub(crate) fn write_failed(path: &Path, error: Error) -> Error {
+    match error {
+        Error::StorageError { .. } => match why_full(path) {
+            Some(detail) => Error::StorageFull { path: path.to_owned(), detail },
+            None => error,
+        },
+        other => other,
+    }
+}
+
+/// Why a file has less room to grow than a small commit needs, if it has.
+fn why_full(path: &Path) -> Option<String> {
+    const SMALL: u64 = 1 << 20;
+    if platform::free_space(path).is_some_and(|free| free < SMALL) {
+        return Some("the file system is full; free some space".into());
+    }
+    let length = fs::metadata(path).ok()?.len();
+    let limit = platform::file_size_limit().filter(|limit| *limit < length + SMALL);
+    limit.map(|limit| format!("no file may grow beyond {limit} bytes; raise the limit (ulimit -f)"))
+}
+
 /// Refuses a file that stays shorter than it must be; `look` says how long it is and must be.
 fn require(path: &Path, look: impl Fn() -> Result<(u64, u64)>) -> Result<()> {
     let mut since = None;

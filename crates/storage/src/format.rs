@@ -85,6 +85,24 @@ impl Current {
         Self { generation: 1, identity: clock::new_identity(), published: false }
     }
 
+    /// Of another generation of a database, which is not published.
+    pub(crate) fn of(generation: u64, identity: &str) -> Self {
+        Self { generation, identity: identity.to_owned(), published: false }
+    }
+
+    /// The directories of generations in a database, by number.
+    pub(crate) fn generations(path: &Path) -> Result<Vec<(u64, PathBuf)>> {
+        let failed = |e: std::io::Error| io_error(path, "read the directory", &e);
+        let mut out = Vec::new();
+        for entry in fs::read_dir(path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            out.extend(generation_of(&name.to_string_lossy()).map(|n| (n, entry.path())));
+        }
+        out.sort();
+        Ok(out)
+    }
+
     pub(crate) fn read_or_create(path: &Path) -> Result<Self> {
         let file = path.join(FILE);
         // One that cannot be looked at is not taken for one that is missing.
@@ -98,6 +116,11 @@ impl Current {
         let directory = current.directory(path);
         fs::create_dir_all(&directory).map_err(|e| write_error(&directory, "create", &e))?;
         Ok(current)
+    }
+
+    /// The number of the generation that is in use.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Of the database, whatever its generation.
@@ -216,14 +239,18 @@ fn has_files_of_ours(path: &Path) -> Result<bool> {
     for entry in fs::read_dir(path).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
         let name = name.to_string_lossy();
-        let generation = name.strip_prefix("gen-").is_some_and(|number| {
-            number.len() >= 10 && number.bytes().all(|byte| byte.is_ascii_digit())
-        });
-        if generation || name == "writer.lock" {
+        if generation_of(&name).is_some() || name == "writer.lock" {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// The number in the name of a generation's directory.
+fn generation_of(name: &str) -> Option<u64> {
+    let number = name.strip_prefix("gen-")?;
+    let digits = number.len() >= 10 && number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse().ok().filter(|_| digits)
 }
 
 /// What is no directory cannot become a database.

@@ -11,7 +11,7 @@ use crate::keys::Direction;
 use crate::read::ReadTxn;
 use crate::records::{DatabaseCounters, EdgeRecord, NamespaceCounters};
 use crate::rows::Rows;
-use crate::store::Store;
+use crate::store::{Generation, Store};
 
 /// The nodes of a namespace that reads do not see: as if they had been deleted.
 #[derive(Debug, Clone)]
@@ -70,6 +70,10 @@ impl<'a, T: ReadTxn> Visible<'a, T> {
 impl<T: ReadTxn> ReadTxn for Visible<'_, T> {
     fn store(&self) -> &Store {
         self.txn.store()
+    }
+
+    fn generation(&self) -> &Generation {
+        self.txn.generation()
     }
 
     fn rows(&self) -> Rows<'_> {

@@ -5,7 +5,7 @@ use embedded_db_common::record::{Damaged, Read};
 use embedded_db_common::{Lsn, NamespaceId, Slot, SpaceId, Symbol};
 
 /// The tables of the store. The number takes part in every checksum: it never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Table {
     /// Counters, namespaces, spaces.

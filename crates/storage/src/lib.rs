@@ -23,8 +23,10 @@ mod postings;
 mod read;
 mod recipes;
 mod records;
+mod renewal;
 mod rows;
 mod store;
+mod touched;
 mod tx;
 mod writer;
 
@@ -49,7 +51,8 @@ pub use records::{
     ChangeOp, ChangeRecord, DatabaseCounters, EdgeFields, EdgeRecord, EdgeTimes, EmbeddingRecord,
     NamespaceCounters, NodeRecord, NodeTimes, SpaceRecord, WorkRecord, WorkState,
 };
+pub use renewal::Renewed;
 pub use rows::Rows;
-pub use store::{IN_MEMORY, Sight, Snapshot, Store, Symbols, row_counts};
+pub use store::{Generation, IN_MEMORY, Sight, Snapshot, State, Store, Symbols, row_counts};
 pub use tx::WriteTxn;
 pub use writer::panic_text;

@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use embedded_db_common::record;
-use embedded_db_common::{Error, Result};
+use embedded_db_common::{Error, Options, Result};
 use heed::{PutFlags, RwTxn};
 
 use crate::data_file;
 use crate::keys::Table;
+use crate::pages::{PageFile, Use};
 use crate::platform::{self, write_error};
 use crate::read::ReadTxn;
 use crate::store::{Environment, Tables, map_lmdb, open_new};
+use crate::touched::{is_packed, pack};
 
 /// Tells how much is done, of how much; an error that it returns ends the work.
 pub type Progress<'a> = dyn FnMut(u64, u64) -> Result<()> + 'a;
@@ -25,6 +27,8 @@ pub(crate) struct NewFile {
     env: Environment,
     tables: Tables,
     path: PathBuf,
+    /// Keeps the sums of its pages, where there are any.
+    pages: Option<PageFile>,
 }
 
 impl NewFile {
@@ -33,7 +37,20 @@ impl NewFile {
         // Rows that come out of order fill half a page.
         let room = usize::try_from(like).unwrap_or(usize::MAX).saturating_mul(4);
         let (env, tables) = open_new(directory, room.max(64 << 20))?;
-        Ok(Self { env, tables, path: directory.join("data.mdb") })
+        Ok(Self { env, tables, path: directory.join("data.mdb"), pages: None })
+    }
+
+    /// The same for a generation of a database, with the sums of its pages: opening it takes no longer
+    /// than opening any other.
+    pub(crate) fn create_generation(
+        database: &Path,
+        directory: &Path,
+        like: u64,
+        options: &Options,
+    ) -> Result<Self> {
+        let mut file = Self::create(directory, like)?;
+        file.pages = PageFile::open(database, directory, Use::Writing, options)?;
+        Ok(file)
     }
 
     /// Begins to write rows; what was not ended with [`Rows::end`] is not there.
@@ -41,12 +58,20 @@ impl NewFile {
         Rows { file: self, txn: None, bytes: 0 }
     }
 
+    /// Puts what was ended onto the disk.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.env.force_sync().map_err(|error| self.failed(error))
+    }
+
     /// Puts it onto the disk and closes it; its length.
     pub(crate) fn finish(self) -> Result<u64> {
-        let Self { env, path, tables: _ } = self;
-        env.force_sync().map_err(|error| map_lmdb(&path, error))?;
+        self.sync()?;
+        let Self { env, path, pages, tables: _ } = self;
         drop(env);
         data_file::complete(&path)?;
+        if let Some(pages) = pages {
+            pages.end_use()?;
+        }
         let directory = path.parent().unwrap_or(Path::new("."));
         platform::sync_file(&path)
             .and_then(|length| platform::sync_directory(directory).map(|()| length))
@@ -54,7 +79,7 @@ impl NewFile {
     }
 
     fn failed(&self, error: heed::Error) -> Error {
-        map_lmdb(&self.path, error)
+        data_file::write_failed(&self.path, map_lmdb(&self.path, error))
     }
 }
 
@@ -76,6 +101,47 @@ impl<'f> Rows<'f> {
             .map_err(|error| file.failed(error))
     }
 
+    /// Puts a sealed row in its place, or in that of an earlier one.
+    pub(crate) fn put(&mut self, table: Table, key: &[u8], sealed: &[u8]) -> Result<()> {
+        let file = self.file;
+        let txn = self.txn(key.len() + sealed.len())?;
+        let put = file.tables[table as usize - 1].put(txn, key, sealed);
+        put.map_err(|error| file.failed(error))
+    }
+
+    /// Removes rows that are packed together, or one row.
+    pub(crate) fn remove_pack(&mut self, table: Table, which: &[u8]) -> Result<()> {
+        if is_packed(table) {
+            return self.remove(table, which, |key| pack(table, key) == which);
+        }
+        let file = self.file;
+        let deleted = file.tables[table as usize - 1].delete(self.txn(0)?, which);
+        deleted.map(drop).map_err(|error| file.failed(error))
+    }
+
+    /// Removes the rows whose keys begin so, and that are wanted.
+    pub(crate) fn remove(
+        &mut self,
+        table: Table,
+        prefix: &[u8],
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Result<()> {
+        let file = self.file;
+        let database = &file.tables[table as usize - 1];
+        let txn = self.txn(0)?;
+        let mut keys = Vec::new();
+        for row in database.prefix_iter(txn, prefix).map_err(|error| file.failed(error))? {
+            let (key, _) = row.map_err(|error| file.failed(error))?;
+            if wanted(key) {
+                keys.push(key.to_vec());
+            }
+        }
+        for key in keys {
+            database.delete(txn, &key).map_err(|error| file.failed(error))?;
+        }
+        Ok(())
+    }
+
     fn txn(&mut self, more: usize) -> Result<&mut RwTxn<'f>> {
         if self.bytes >= STEP {
             self.commit()?;
@@ -89,8 +155,14 @@ impl<'f> Rows<'f> {
 
     fn commit(&mut self) -> Result<()> {
         self.bytes = 0;
-        let Some(txn) = self.txn.take() else { return Ok(()) };
-        txn.commit().map_err(|error| self.file.failed(error))
+        let (file, Some(txn)) = (self.file, self.txn.take()) else { return Ok(()) };
+        let commit = || txn.commit().map_err(|error| file.failed(error));
+        let Some(pages) = &file.pages else { return commit() };
+        let before = pages.newest()?;
+        pages.prepare(&before)?;
+        commit()?;
+        data_file::complete(&file.path)?;
+        pages.cover(&before).map(drop)
     }
 
     /// All rows are there.

@@ -123,6 +123,22 @@ impl<'a> Container<'a> {
     }
 }
 
+/// A container of these offsets, which ascend.
+pub(crate) fn encode(offsets: &[u16]) -> Vec<u8> {
+    if offsets.len() <= ARRAY_MAX {
+        let mut out = Vec::with_capacity(1 + offsets.len() * 2 + 4);
+        out.push(ARRAY);
+        offsets.iter().for_each(|offset| out.extend_from_slice(&offset.to_le_bytes()));
+        return out;
+    }
+    let mut out = vec![0; 1 + BITMAP_BYTES];
+    out[0] = BITMAP;
+    for offset in offsets {
+        out[1 + usize::from(offset / 8)] |= 1 << (offset % 8);
+    }
+    out
+}
+
 /// What `update` did.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Updated {
@@ -185,13 +201,8 @@ pub(crate) fn update(container: Option<Container<'_>>, slot: Slot, present: bool
             Updated::Container(out)
         }
         (Err(_), true) => {
-            let mut out = vec![0; 1 + BITMAP_BYTES];
-            out[0] = BITMAP;
-            for pair in pairs.iter().copied().chain([offset.to_le_bytes()]) {
-                let offset = u16::from_le_bytes(pair);
-                out[1 + usize::from(offset / 8)] |= 1 << (offset % 8);
-            }
-            Updated::Container(out)
+            let all = pairs.iter().map(|pair| u16::from_le_bytes(*pair)).chain([offset]);
+            Updated::Container(encode(&all.collect::<Vec<_>>()))
         }
     }
 }

@@ -39,7 +39,7 @@ impl RecipeRecord {
         out
     }
 
-    fn parse(payload: &[u8]) -> Read<Self> {
+    pub(crate) fn parse(payload: &[u8]) -> Read<Self> {
         let mut cursor = Cursor::new(payload);
         if cursor.u8()? != Self::VERSION {
             return Err(Damaged("has an unknown version"));

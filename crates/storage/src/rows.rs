@@ -6,7 +6,7 @@ use heed::{RoRange, RoRevRange, RoTxn};
 
 use crate::keys::Table;
 use crate::pages::{Ahead, Cursor, View, of_table};
-use crate::store::Store;
+use crate::store::Generation;
 
 /// A key and its sealed value.
 pub(crate) type Row<'t> = (&'t [u8], &'t [u8]);
@@ -21,7 +21,7 @@ enum State<'t> {
     Committed(&'t View),
     /// Read by LMDB, which knows what the transaction has written. The state before it tells which
     /// pages LMDB comes to, so that they are checked first.
-    Writing { store: &'t Store, txn: &'t RoTxn<'t>, base: &'t View },
+    Writing { generation: &'t Generation, txn: &'t RoTxn<'t>, base: &'t View },
 }
 
 use State::{Committed, Writing};
@@ -31,16 +31,16 @@ impl<'t> Rows<'t> {
         Self(Committed(view))
     }
 
-    pub(crate) fn writing(store: &'t Store, txn: &'t RoTxn<'t>, base: &'t View) -> Self {
-        Self(Writing { store, txn, base })
+    pub(crate) fn writing(generation: &'t Generation, txn: &'t RoTxn<'t>, base: &'t View) -> Self {
+        Self(Writing { generation, txn, base })
     }
 
     pub(crate) fn get(self, table: Table, key: &[u8]) -> Result<Option<&'t [u8]>> {
         match self.0 {
             Committed(view) => view.get(table, key),
-            Writing { store, txn, base } => {
+            Writing { generation, txn, base } => {
                 base.check_way(table, key)?;
-                store.table(table).get(txn, key).map_err(|error| store.lmdb_error(error))
+                generation.table(table).get(txn, key).map_err(|error| generation.lmdb_error(error))
             }
         }
     }
@@ -58,11 +58,11 @@ impl<'t> Rows<'t> {
                 let cursor = cursor().map_err(|error| of_table(table, error))?;
                 Ascending::Committed { table, cursor, end: end.map(Into::into) }
             }
-            Writing { store, txn, base } => {
+            Writing { generation, txn, base } => {
                 let ahead = Ahead::of(base, table, from)?;
-                let rows = store.table(table).range(txn, &range(from, end));
-                let rows = rows.map_err(|error| store.lmdb_error(error))?;
-                Ascending::Writing { store, rows, ahead }
+                let rows = generation.table(table).range(txn, &range(from, end));
+                let rows = rows.map_err(|error| generation.lmdb_error(error))?;
+                Ascending::Writing { generation, rows, ahead }
             }
         })
     }
@@ -83,15 +83,15 @@ impl<'t> Rows<'t> {
                 let cursor = cursor().map_err(|error| of_table(table, error))?;
                 Descending::Committed { table, cursor, from: from.into() }
             }
-            Writing { store, txn, base } => {
+            Writing { generation, txn, base } => {
                 // It looks for the end first: the last row before it may be in another leaf.
                 match end {
                     Some(end) => base.check_before(table, end)?,
                     None => base.check_last(table)?,
                 }
-                let rows = store.table(table).rev_range(txn, &range(from, end));
-                let rows = rows.map_err(|error| store.lmdb_error(error))?;
-                Descending::Writing { store, rows, table, base }
+                let rows = generation.table(table).rev_range(txn, &range(from, end));
+                let rows = rows.map_err(|error| generation.lmdb_error(error))?;
+                Descending::Writing { generation, rows, table, base }
             }
         })
     }
@@ -103,10 +103,10 @@ impl<'t> Rows<'t> {
                 let find = || Cursor::behind(view, view.tree(table)?, key)?.previous();
                 find().map_err(|error| of_table(table, error))
             }
-            Writing { store, txn, base } => {
+            Writing { generation, txn, base } => {
                 base.check_before(table, key)?;
-                let found = store.table(table).get_lower_than_or_equal_to(txn, key);
-                found.map_err(|error| store.lmdb_error(error))
+                let found = generation.table(table).get_lower_than_or_equal_to(txn, key);
+                found.map_err(|error| generation.lmdb_error(error))
             }
         }
     }
@@ -120,8 +120,8 @@ impl<'t> Rows<'t> {
     pub(crate) fn count(self, table: Table) -> Result<u64> {
         match self.0 {
             Committed(view) => view.rows(table),
-            Writing { store, txn, .. } => {
-                store.table(table).len(txn).map_err(|error| store.lmdb_error(error))
+            Writing { generation, txn, .. } => {
+                generation.table(table).len(txn).map_err(|error| generation.lmdb_error(error))
             }
         }
     }
@@ -149,7 +149,7 @@ pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
 #[allow(clippy::large_enum_variant)] // it lives on the stack of who iterates
 pub(crate) enum Ascending<'t> {
     Committed { table: Table, cursor: Cursor<'t>, end: Option<Box<[u8]>> },
-    Writing { store: &'t Store, rows: RoRange<'t, Bytes, Bytes>, ahead: Ahead<'t> },
+    Writing { generation: &'t Generation, rows: RoRange<'t, Bytes, Bytes>, ahead: Ahead<'t> },
 }
 
 impl<'t> Iterator for Ascending<'t> {
@@ -162,8 +162,8 @@ impl<'t> Iterator for Ascending<'t> {
                 let beyond = |key: &[u8]| end.as_deref().is_some_and(|end| key >= end);
                 if row.as_ref().is_ok_and(|(key, _)| beyond(key)) { None } else { Some(row) }
             }
-            Self::Writing { store, rows, ahead } => {
-                let row = rows.next()?.map_err(|error| store.lmdb_error(error));
+            Self::Writing { generation, rows, ahead } => {
+                let row = rows.next()?.map_err(|error| generation.lmdb_error(error));
                 Some(row.and_then(|row| ahead.reached(row.0).map(|()| row)))
             }
         }
@@ -173,8 +173,17 @@ impl<'t> Iterator for Ascending<'t> {
 /// Rows, the last first.
 #[allow(clippy::large_enum_variant)] // it lives on the stack of who iterates
 pub(crate) enum Descending<'t> {
-    Committed { table: Table, cursor: Cursor<'t>, from: Box<[u8]> },
-    Writing { store: &'t Store, rows: RoRevRange<'t, Bytes, Bytes>, table: Table, base: &'t View },
+    Committed {
+        table: Table,
+        cursor: Cursor<'t>,
+        from: Box<[u8]>,
+    },
+    Writing {
+        generation: &'t Generation,
+        rows: RoRevRange<'t, Bytes, Bytes>,
+        table: Table,
+        base: &'t View,
+    },
 }
 
 impl<'t> Iterator for Descending<'t> {
@@ -186,8 +195,8 @@ impl<'t> Iterator for Descending<'t> {
                 let row = cursor.previous().map_err(|error| of_table(*table, error)).transpose()?;
                 if row.as_ref().is_ok_and(|(key, _)| *key < &**from) { None } else { Some(row) }
             }
-            Self::Writing { store, rows, table, base } => {
-                let row = rows.next()?.map_err(|error| store.lmdb_error(error));
+            Self::Writing { generation, rows, table, base } => {
+                let row = rows.next()?.map_err(|error| generation.lmdb_error(error));
                 Some(row.and_then(|row| base.check_before(*table, row.0).map(|()| row)))
             }
         }

@@ -6,6 +6,7 @@
 //! grow), so it must not keep state between runs.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::slice;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,9 +14,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use embedded_db_common::record::seal;
 use embedded_db_common::{Error, Result};
 
+use crate::data_file;
 use crate::keys::Table;
 use crate::pages::View;
-use crate::store::Store;
+use crate::store::{Generation, Inside, Store};
+use crate::touched::TouchedRows;
 use crate::tx::{GroupState, WriteTxn};
 
 type Job = Box<dyn FnMut(&mut WriteTxn<'_>) -> Result<()> + Send>;
@@ -29,17 +32,32 @@ const READERS_EVERY: u64 = 64;
 #[derive(Default)]
 pub(crate) struct GroupWriter {
     queue: Mutex<Vec<Arc<Request>>>,
-    /// Held by the leader; the state that the last commit left, when it is known.
+    /// Held by the leader; the state that the last commit to the generation in use left, when it is known.
     pub(crate) leader: Mutex<Option<Arc<View>>>,
     groups: AtomicU64,
     /// A sync failed: what the disk holds is unknown, so nothing more is acknowledged.
     poisoned: AtomicBool,
+    /// What is written while another generation is made.
+    pub(crate) touched: TouchedRows,
 }
 
 impl GroupWriter {
-    /// Whether what the disk holds is unknown.
-    pub(crate) fn is_poisoned(&self) -> bool {
-        self.poisoned.load(Ordering::Acquire)
+    /// Nothing more is acknowledged.
+    pub(crate) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+    }
+
+    /// Whether what is written can be acknowledged.
+    pub(crate) fn healthy(&self, path: &Path) -> Result<()> {
+        if !self.poisoned.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(Error::StorageError {
+            path: path.to_owned(),
+            detail: "an earlier write failed to reach the disk; nothing is accepted until the \
+                     database is opened again"
+                .into(),
+        })
     }
 }
 
@@ -49,12 +67,18 @@ struct Request {
 }
 
 impl Request {
+    fn new(job: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static) -> Arc<Self> {
+        Arc::new(Self { job: Mutex::new(Box::new(job)), outcome: Mutex::new(None) })
+    }
+
     fn finish(&self, outcome: Result<()>) {
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
     }
 
-    fn outcome(&self) -> Option<Result<()>> {
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// What became of it, when its group was run.
+    fn ended(&self) -> Result<()> {
+        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        outcome.unwrap_or_else(|| Err(Error::Internal("a write ended without an outcome".into())))
     }
 }
 
@@ -78,13 +102,10 @@ impl Store {
         }
         let result = Arc::new(Mutex::new(None));
         let sink = Arc::clone(&result);
-        let request = Arc::new(Request {
-            job: Mutex::new(Box::new(move |txn| {
-                let value = job(txn)?;
-                *sink.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-                Ok(())
-            })),
-            outcome: Mutex::new(None),
+        let request = Request::new(move |txn| {
+            let value = job(txn)?;
+            *sink.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            Ok(())
         });
         let lock = |queue| Mutex::lock(queue).unwrap_or_else(PoisonError::into_inner);
         lock(&self.writer.queue).push(Arc::clone(&request));
@@ -98,12 +119,20 @@ impl Store {
                 self.run_group(&mut base, &group);
             }
         }
-        let outcome = request
-            .outcome()
-            .unwrap_or_else(|| Err(Error::Internal("a write ended without an outcome".into())));
-        outcome?;
+        request.ended()?;
         let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
         value.ok_or_else(|| Error::Internal("a write ended without a value".into()))
+    }
+
+    /// Runs one job, for who keeps other writers waiting.
+    pub(crate) fn write_alone(
+        &self,
+        base: &mut Option<Arc<View>>,
+        job: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let request = Request::new(job);
+        self.run_group(base, slice::from_ref(&request));
+        request.ended()
     }
 
     fn run_group(&self, base: &mut Option<Arc<View>>, group: &[Arc<Request>]) {
@@ -126,16 +155,17 @@ impl Store {
         base: &mut Option<Arc<View>>,
         group: &[Arc<Request>],
     ) -> Result<()> {
+        let generation = self.generation();
         if self.writer.groups.fetch_add(1, Ordering::Relaxed).is_multiple_of(READERS_EVERY) {
-            self.clear_stale_readers()?;
+            generation.clear_stale_readers()?;
         }
         loop {
-            match self.try_group(base, group) {
+            match self.try_group(&generation, base, group) {
                 Ok(()) => return Ok(()),
                 Err(GroupError::MapFull) => {
                     // What a killed reader held may be room enough.
-                    if self.clear_stale_readers()? == 0 {
-                        self.grow()?;
+                    if generation.clear_stale_readers()? == 0 {
+                        generation.grow(self.options.map_size_max, self.lost())?;
                     }
                 }
                 Err(GroupError::Failed(error)) => return Err(error),
@@ -146,34 +176,29 @@ impl Store {
     /// All or nothing for the group; a job that fails by itself takes nobody else with it.
     fn try_group(
         &self,
+        generation: &Generation,
         base: &mut Option<Arc<View>>,
         group: &[Arc<Request>],
     ) -> Result<(), GroupError> {
-        if self.writer.is_poisoned() {
-            return Err(GroupError::Failed(Error::StorageError {
-                path: self.path().to_owned(),
-                detail: "an earlier write failed to reach the disk; nothing is accepted until the \
-                         database is opened again"
-                    .into(),
-            }));
-        }
-        let _inside = Inside::enter(self);
-        self.require_whole_file().map_err(GroupError::Failed)?;
+        self.writer.healthy(self.path()).map_err(GroupError::Failed)?;
+        let _inside = Inside::enter(generation);
+        generation.require_whole_file().map_err(GroupError::Failed)?;
         let lmdb = |error| match error {
             heed::Error::Mdb(heed::MdbError::MapFull) => GroupError::MapFull,
-            other => GroupError::Failed(self.lmdb_error(other)),
+            other => GroupError::Failed(generation.lmdb_error(other)),
         };
         let before = match base.take() {
             Some(view) => view,
-            None => self.page_file.newest().map_err(GroupError::Failed)?,
+            None => generation.page_file.newest().map_err(GroupError::Failed)?,
         };
-        self.page_file.prepare(&before).map_err(GroupError::Failed)?;
-        let mut outer = self.env.write_txn().map_err(lmdb)?;
+        generation.page_file.prepare(&before).map_err(GroupError::Failed)?;
+        let mut outer = generation.env.write_txn().map_err(lmdb)?;
         let mut state = GroupState::load(self, &before).map_err(GroupError::Failed)?;
+        let mut touched = Vec::new();
         let mut outcomes = Vec::with_capacity(group.len());
         for request in group {
-            let savepoint = self.env.nested_write_txn(&mut outer).map_err(lmdb)?;
-            let mut txn = WriteTxn::new(self, &before, savepoint, state.clone());
+            let savepoint = generation.env.nested_write_txn(&mut outer).map_err(lmdb)?;
+            let mut txn = WriteTxn::new(self, generation, &before, savepoint, state.clone());
             let outcome = {
                 let mut job = request.job.lock().unwrap_or_else(PoisonError::into_inner);
                 catch_unwind(AssertUnwindSafe(|| job(&mut txn))).unwrap_or_else(|panic| {
@@ -184,7 +209,9 @@ impl Store {
                 return Err(GroupError::MapFull);
             }
             if outcome.is_ok() {
-                state = txn.keep().map_err(lmdb)?;
+                let kept = txn.keep().map_err(lmdb)?;
+                state = kept.0;
+                touched.extend(kept.1);
             }
             outcomes.push(outcome);
         }
@@ -192,12 +219,14 @@ impl Store {
             for (key, mut payload) in state.rows() {
                 before.check_way(Table::Meta, &key).map_err(GroupError::Failed)?;
                 seal(Table::Meta as u8, &key, &mut payload);
-                self.table(Table::Meta).put(&mut outer, &key, &payload).map_err(lmdb)?;
+                let table = generation.table(Table::Meta);
+                table.put(&mut outer, &key, &payload).map_err(lmdb)?;
             }
-            outer.commit().map_err(|error| self.commit_failed(error))?;
-            self.complete_file().map_err(|error| self.poison(error))?;
-            *base = Some(self.page_file.cover(&before).map_err(|error| self.poison(error))?);
-            state.publish_symbols(self);
+            outer.commit().map_err(|error| self.commit_failed(generation, error))?;
+            self.writer.touched.add(touched);
+            let covered = generation.cover(&before, self.options.durability);
+            *base = Some(covered.map_err(|error| self.poison(error))?);
+            state.publish_symbols(self, generation);
             state.publish_expiry(self);
         } else {
             drop(outer);
@@ -211,12 +240,12 @@ impl Store {
 
     /// A full disk left the last commit untouched, so later writes may succeed. After anything else
     /// the system may have dropped pages that it had accepted: a retry that succeeds proves nothing.
-    fn commit_failed(&self, error: heed::Error) -> GroupError {
+    fn commit_failed(&self, generation: &Generation, error: heed::Error) -> GroupError {
         if matches!(error, heed::Error::Mdb(heed::MdbError::MapFull)) {
             return GroupError::MapFull;
         }
         // Whatever the reason was, a full disk too: LMDB neither reads nor writes any more.
-        if matches!(self.env.read_txn(), Err(heed::Error::Mdb(heed::MdbError::Panic))) {
+        if matches!(generation.env.read_txn(), Err(heed::Error::Mdb(heed::MdbError::Panic))) {
             return self.poison(Error::StorageError {
                 path: self.path().to_owned(),
                 detail: format!(
@@ -225,13 +254,7 @@ impl Store {
                 ),
             });
         }
-        let mut error = self.lmdb_error(error);
-        // LMDB reports a short write as an input/output error; nothing of it is in use.
-        if matches!(error, Error::StorageError { .. })
-            && let Ok(Some(detail)) = self.why_full()
-        {
-            error = Error::StorageFull { path: self.path().to_owned(), detail };
-        }
+        let error = data_file::write_failed(generation.path(), generation.lmdb_error(error));
         if matches!(error, Error::StorageFull { .. }) {
             return GroupError::Failed(error);
         }
@@ -239,24 +262,8 @@ impl Store {
     }
 
     fn poison(&self, error: Error) -> GroupError {
-        self.writer.poisoned.store(true, Ordering::Release);
+        self.writer.poison();
         GroupError::Failed(error)
-    }
-}
-
-/// A place inside the gate.
-pub(crate) struct Inside<'a>(&'a Store);
-
-impl<'a> Inside<'a> {
-    pub(crate) fn enter(store: &'a Store) -> Self {
-        store.gate.enter();
-        Self(store)
-    }
-}
-
-impl Drop for Inside<'_> {
-    fn drop(&mut self) {
-        self.0.gate.leave();
     }
 }
 

@@ -158,12 +158,15 @@ fn a_name_of_a_failed_job_gets_a_number_of_its_own_later() {
         Err::<(), _>(Error::InvalidInput("no".into()))
     });
     assert!(failed.is_err());
-    assert_eq!(scratch.store().symbols().symbol_of("first").unwrap(), None);
+    assert_eq!(scratch.store().symbols().find("first", |symbol| Ok(Some(symbol))).unwrap(), None);
     let second = scratch.store().write(|txn| txn.intern("second")).unwrap();
     let first = scratch.store().write(|txn| txn.intern("first")).unwrap();
     assert_ne!(first, second);
     for (name, symbol) in [("first", first), ("second", second)] {
-        assert_eq!(scratch.store().symbols().symbol_of(name).unwrap(), Some(symbol));
+        assert_eq!(
+            scratch.store().symbols().find(name, |symbol| Ok(Some(symbol))).unwrap(),
+            Some(symbol)
+        );
         assert_eq!(&*scratch.store().symbols().name_of(symbol).unwrap(), name);
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Item {
 /// Messages of one namespace.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
+    /// In which the slots mean something.
+    pub(crate) generation: u64,
     pub(crate) namespace: NamespaceId,
     pub(crate) items: Vec<Item>,
 }
@@ -78,12 +80,12 @@ impl Batch {
                 },
             });
         }
-        Ok(Self { namespace, items })
+        Ok(Self { generation: snapshot.generation().number(), namespace, items })
     }
 
     /// The same batch, one item.
     pub(crate) fn single(&self, at: usize) -> Self {
-        Self { namespace: self.namespace, items: vec![self.items[at].clone()] }
+        Self { items: vec![self.items[at].clone()], ..*self }
     }
 
     /// The same batch, asking for one artefact only.
@@ -127,6 +129,10 @@ impl Batch {
         let mut first_of: HashMap<ContentHash, usize> = HashMap::new();
         let mut searched: HashMap<Saying, usize> = HashMap::new();
         let snapshot = store.read()?;
+        if snapshot.generation().number() != self.generation {
+            // Its messages have other slots now, and still wait.
+            return Ok(Vec::new());
+        }
         for (at, item) in self.items.iter().enumerate() {
             let mut request = item.request.clone();
             let mut vectors = Vectors::None;
@@ -285,10 +291,12 @@ fn check_mentions(request: &TextToEnrich, mentions: &[Mention]) -> Result<()> {
     Ok(())
 }
 
-/// Stores what was found of messages of one namespace, all of it or nothing.
+/// Stores what was found of messages of one namespace, all of it or nothing; nothing in another
+/// generation than theirs, where they wait under other slots.
 pub(crate) fn store_all(
     store: &Arc<Store>,
     names: &Names,
+    generation: u64,
     namespace: NamespaceId,
     space: Option<SpaceId>,
     outcomes: Arc<[Outcome]>,
@@ -296,6 +304,9 @@ pub(crate) fn store_all(
     let names = *names;
     store.write(move |txn| {
         let mut stored = Stored::default();
+        if txn.generation().number() != generation {
+            return Ok(stored);
+        }
         for outcome in &*outcomes {
             outcome.store(txn, &names, namespace, space, &mut stored)?;
         }

@@ -16,6 +16,8 @@ const MOST_MESSAGES: usize = 20_000;
 
 /// What a chat held when it was read.
 struct Chat {
+    /// In which the slots mean something.
+    generation: u64,
     lsn: Lsn,
     /// All that it contained, in order.
     messages: Vec<Slot>,
@@ -45,12 +47,16 @@ enum Since {
 pub(crate) fn work(
     store: &Arc<Store>,
     names: &Names,
+    generation: u64,
     namespace: NamespaceId,
     chat: Slot,
     space: Option<(SpaceId, usize)>,
     models: &dyn Models,
 ) -> Result<bool> {
     let read = Chat::read(store, names, namespace, chat, space)?;
+    if read.generation != generation {
+        return Ok(false);
+    }
     let dimension = space.map_or(0, |(_, dimension)| dimension);
     let text = match &read.covered {
         Some(_) => models.summarize(&read.texts, &read.vectors, dimension)?,
@@ -58,6 +64,9 @@ pub(crate) fn work(
     };
     let names = *names;
     store.write(move |txn| {
+        if txn.generation().number() != generation {
+            return Ok(false);
+        }
         let is_chat = txn.node(namespace, chat)?.is_some_and(|node| node.has_label(names.chat));
         if !is_chat {
             GraphWriter::new(txn, &names, namespace).done(Artefact::Summary, chat)?;
@@ -123,7 +132,8 @@ impl Chat {
             covered = Some((covered.map_or_else(|| last.clone(), |(first, _)| first), last));
             texts.push(message.text);
         }
-        Ok(Self { lsn: snapshot.lsn()?, messages, contents, texts, vectors, covered })
+        let generation = snapshot.generation().number();
+        Ok(Self { generation, lsn: snapshot.lsn()?, messages, contents, texts, vectors, covered })
     }
 
     /// Compares what was read with what is there now. Only what the change table names is looked at:

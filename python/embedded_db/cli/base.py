@@ -79,7 +79,13 @@ def _forget_output() -> None:
 
 @contextmanager
 def opened(
-    path: Path, namespace: str | None, config: Path | None, *, read_only: bool, **options: Any
+    path: Path,
+    namespace: str | None,
+    config: Path | None,
+    *,
+    read_only: bool,
+    existing: bool = False,
+    **options: Any,
 ) -> Iterator[EmbeddedDB]:
     """Open the database of a command.
 
@@ -88,22 +94,23 @@ def opened(
         namespace: the namespace; None for the default one.
         config: a TOML file.
         read_only: whether the command only reads; the database must exist then.
+        existing: whether it must exist for a command that writes, too.
         **options: options that the command sets itself.
     """
     settings = (Config() if config is None else Config.from_file(config)).with_options(options)
-    _check_directory(path, read_only)
+    _check_directory(path, read_only or existing)
     with EmbeddedDB(path, config=settings, read_only=read_only) as db:
         yield db if namespace is None else db.namespace(namespace)
 
 
-def _check_directory(path: Path, read_only: bool) -> None:
+def _check_directory(path: Path, existing: bool) -> None:
     if path.is_file():
         raise InvalidInput(
             f"{str(path)!r} is a file; a database is a directory",
             hint="Give --db the directory of the database",
             path=str(path),
         )
-    if read_only and (not path.exists() or (path.is_dir() and not any(path.iterdir()))):
+    if existing and (not path.exists() or (path.is_dir() and not any(path.iterdir()))):
         raise InvalidInput(
             f"{str(path)!r} is no database: "
             f"{'the directory is empty' if path.exists() else 'there is no such directory'}",

@@ -1,7 +1,7 @@
-"""The commands ``verify``, ``backup`` and ``restore``."""
+"""The commands ``verify``, ``backup``, ``restore``, ``compact`` and ``scrub``."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ import typer
 
 from ..database import EmbeddedDB
 from ..progress import ProgressBar
-from ..upkeep import BackupReport, Progress, RestoreReport
+from ..upkeep import BackupReport, CompactReport, Progress, RestoreReport
 from . import exit_codes, output
 from .base import EPILOG, AsJson, ConfigFile, Db, app, command, opened
 
@@ -65,6 +65,39 @@ def restore(
     with _bar("restoring", "bytes") as drawn:
         report = EmbeddedDB.restore(backup, directory, progress=drawn)
     _print(report, as_json)
+
+
+@app.command(epilog=EPILOG)
+@command
+def compact(db: Db, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Write the whole database anew, without the room of what is gone."""
+    with _renewed(db, config) as database, _bar("compacting", "rows") as drawn:
+        report = database.compact(progress=drawn)
+    _print_sizes(report, as_json)
+
+
+@app.command(epilog=EPILOG)
+@command
+def scrub(db: Db, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Compact, so that nothing that was deleted is left in any file of the database."""
+    with _renewed(db, config) as database, _bar("scrubbing", "rows") as drawn:
+        report = database.scrub(progress=drawn)
+    _print_sizes(report, as_json)
+
+
+def _renewed(db: Path, config: Path | None) -> AbstractContextManager[EmbeddedDB]:
+    """Open a database to write it anew: nothing is enriched meanwhile."""
+    return opened(db, None, config, read_only=False, existing=True, ml=None)
+
+
+def _print_sizes(report: CompactReport, as_json: bool) -> None:
+    facts: dict[str, Any] = {**asdict(report), "seconds": round(report.seconds, 3)}
+    if not as_json:
+        facts |= {
+            "bytes_before": output.size(report.bytes_before),
+            "bytes_after": output.size(report.bytes_after),
+        }
+    output.facts(facts, as_json)
 
 
 @contextmanager

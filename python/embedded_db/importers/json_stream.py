@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from .source import READ_ERRORS, Document
 
-__all__ = ["array_elements", "first_keys"]
+__all__ = ["array_elements", "first_keys", "keyed_elements"]
 
 CHUNK: Final = 1 << 16
 SPACE: Final = " \t\r\n"
@@ -117,6 +117,41 @@ def array_elements(document: Document, key: str | None = None) -> Iterator[Any]:
         if buffer.peek() == ",":
             buffer.take(",")
     raise buffer.problem(f"it has no array {key!r}")
+
+
+def keyed_elements(document: Document, key: str) -> Iterator[tuple[int, Any]]:
+    """Iterate over the elements of the arrays of several objects, holding one at a time.
+
+    Args:
+        document: a text of one object or more, one after the other; each has an array under
+            ``key``.
+        key: the name in these objects.
+
+    Returns:
+        Each element with the number of its object, from 1.
+
+    Raises:
+        InvalidInput: the text is not JSON, is cut off, or an object has no such array.
+    """
+    buffer, number = _Buffer(document), 0
+    while number == 0 or buffer.peek():
+        number += 1
+        found = False
+        buffer.take("{")
+        while buffer.peek() != "}":
+            name = buffer.value()
+            buffer.take(":")
+            if name == key:
+                found = True
+                for element in buffer.elements():
+                    yield number, element
+            else:
+                buffer.value()
+            if buffer.peek() != "}":
+                buffer.take(",")
+        buffer.take("}")
+        if not found:
+            raise buffer.problem(f"object {number} has no array {key!r}")
 
 
 def first_keys(head: str, opening: str) -> list[str] | None:

@@ -8,7 +8,7 @@ content, so that reading the same file again finds the same messages.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from ..errors import InvalidInput, nearest, shown
 from .base import BATCH_SIZE, BATCH_TEXT, Batch, Reader, from_seconds, hashed_id
 from .source import Document, Source
 
-__all__ = ["JSONL"]
+__all__ = ["JSONL", "moment"]
 
 FIELDS: Final = (
     "chat_id",
@@ -44,6 +44,8 @@ def misfit(source: Source) -> str | None:
         return "its first line is no JSON object"
     if "transcript" in first and "content" not in first:
         return "its first line is an object with a transcript"
+    if isinstance(first.get("messages"), list) and "content" not in first:
+        return "its first line is an object with a list of messages"
     return None
 
 
@@ -111,7 +113,7 @@ def _record(document: Document, number: int, line: str) -> dict[str, Any]:
                 f"It has to be {'an object' if kind is dict else 'a text'}",
             )
     if "timestamp" in record:
-        record["timestamp"] = _time(record["timestamp"], problem)
+        record["timestamp"] = moment(record["timestamp"], problem)
     return record
 
 
@@ -124,16 +126,25 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _time(value: object, problem: Any) -> datetime:
+def moment(value: object, problem: Callable[[str, str], InvalidInput]) -> datetime:
+    """Take a time: ISO 8601 with a time zone, or seconds since 1970.
+
+    Args:
+        value: what a record says.
+        problem: makes the error of what is wrong and the remedy.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
     hint = "Give ISO 8601 with a time zone, such as 2026-01-31T12:00:00Z, or seconds since 1970"
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return from_seconds(value)
         if isinstance(value, str):
-            moment = datetime.fromisoformat(value)
-            if moment.tzinfo is None:
+            time = datetime.fromisoformat(value)
+            if time.tzinfo is None:
                 raise problem(f"timestamp is {shown(value)}, which has no time zone", hint)
-            return moment
+            return time
     except ValueError as error:
         raise problem(f"timestamp is {shown(value)}", hint) from error
     raise problem(f"timestamp is {shown(value)}", hint)
@@ -141,8 +152,8 @@ def _time(value: object, problem: Any) -> datetime:
 
 def _facts(record: Mapping[str, Any]) -> Iterator[str]:
     """Give what an id is made of, besides the chat and the line."""
-    moment = record.get("timestamp")
-    yield "" if moment is None else moment.isoformat()
+    time = record.get("timestamp")
+    yield "" if time is None else time.isoformat()
     for name in ("sender", "role", "content"):
         yield record.get(name, "")
 

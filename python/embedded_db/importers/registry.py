@@ -11,6 +11,7 @@ from .base import DateOrder, ImportOptions, ImportProgress, ImportReport, Reader
 from .chatgpt import CHATGPT
 from .jsonl import JSONL
 from .locomo import LOCOMO
+from .openai import OPENAI
 from .slack import SLACK
 from .source import Source
 from .whatsapp import WHATSAPP
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "check_file", "detect", "import_file", "reader_for"]
 
 FORMATS: Final[dict[str, Reader]] = {
-    reader.name: reader for reader in (JSONL, CHATGPT, SLACK, WHATSAPP, LOCOMO, APOLLO13)
+    reader.name: reader for reader in (JSONL, CHATGPT, OPENAI, SLACK, WHATSAPP, LOCOMO, APOLLO13)
 }
 """The formats that can be read, by name."""
 

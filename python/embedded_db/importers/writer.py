@@ -111,11 +111,14 @@ class Writer:
 
 def _refusal(db: "EmbeddedDB", message: dict[str, Any]) -> InvalidInput | None:
     """Tell why the database refuses a message, without storing it."""
-    properties = {name: value for name, value in message.items() if name != "id"}
+    own: dict[str, Any] = {
+        name: message[name] for name in ("id", "ttl", "expires_at") if name in message
+    }
+    properties = {name: value for name, value in message.items() if name not in own}
     trial = db._native.transaction()
     try:
         db.get_many([message["id"]])
-        trial.create_node({"id": message["id"], "labels": ["Message"], "properties": properties})
+        trial.create_node({**own, "labels": ["Message"], "properties": properties})
     except AlreadyExists:
         return None
     except InvalidInput as error:

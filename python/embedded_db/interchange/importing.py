@@ -367,7 +367,7 @@ class _Namespace:
                 node["expires_at"] = _spared(at)
         stored = self._native.get_many([node["id"] for node in nodes])
         new = [node for node, found in zip(nodes, stored, strict=True) if found is None]
-        self._native.create_nodes(new)
+        self._native.create_bare_nodes(new)
         self._report.nodes += len(new)
         self._expiries += [
             (node["id"], at)

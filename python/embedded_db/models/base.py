@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar, cast, overload
 
 from .._native import Node
-from ..errors import InvalidInput, NotFound, nearest, shown
+from ..errors import InvalidInput, NotFound, shown
 from ..fields import DELETE, Condition, Expression
+from ..guesses import advice
 from . import show
 from .kinds import described, fitting
 from .owner import Owner
@@ -99,6 +100,7 @@ class Model:
 
     node_label: ClassVar[str] = ""
     """The label of such nodes in the database."""
+    _guesses: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, owner: Owner, node: Node) -> None:
         self._node = node
@@ -203,12 +205,11 @@ class Model:
             try:
                 return self[name]
             except KeyError:
-                known = {*self.properties, *(key for key in dir(type(self)) if key[0] != "_")}
+                known = [*self.properties, *dir(type(self))]
                 raise AttributeError(
                     f"{type(self).__name__} {self.id!r} has no property {name!r}. "
-                    f"{nearest(name, known)}",
+                    f"{advice(name, self._guesses, known)}",
                     name=name,
-                    obj=self,
                 ) from None
 
     @property

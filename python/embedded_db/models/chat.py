@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from ..arguments import flag_argument
 from ..errors import NotFound
+from ..guesses import CHAT
 from .base import Model, Property
 from .content import Content
 from .drafts import message_dict
@@ -31,6 +32,7 @@ class Chat(Model):
 
     __slots__ = ()
     node_label = "Chat"
+    _guesses = CHAT
 
     title = Property[str | None]("What the chat is called.")
     topic = Property[str | None]("What the chat is about.")
@@ -235,6 +237,9 @@ class Chat(Model):
         of a tool is never parted from its answers; calls that were not answered are left out, and
         so are facts whose place others took. A message is taken whole or not at all.
 
+        Of a chat that a snapshot or a transaction gave, it is the state of that. A transaction
+        counts what it has added, but for the search for relevant ones, and reads all of the chat.
+
         Args:
             query: what is being asked; the last message of a user when left out.
             token_budget: most tokens of all texts together: contents, names, refusals, names and
@@ -259,5 +264,4 @@ class Chat(Model):
         """
         from ..context import context_of
 
-        database = self._owner._database("chat.context")
-        return context_of(database, self.id, query, token_budget, count_tokens)
+        return context_of(self._owner, self.id, query, token_budget, count_tokens)

@@ -8,7 +8,7 @@ from .base import Property
 from .content import Content, stored_content
 from .message import Message
 
-__all__ = ["message_dict", "stored_messages"]
+__all__ = ["message_dict", "stored_message", "stored_messages"]
 
 # The content has forms of its own.
 DECLARED: Final = [
@@ -31,10 +31,20 @@ def stored_messages(messages: Sequence[Mapping[str, Any]], chat_id: str) -> list
     """
     if not isinstance(messages, Iterable):
         raise InvalidInput(f"the messages are {shown(messages)}", hint="Give a list of dicts")
-    return [_stored(message, at, chat_id) for at, message in enumerate(messages)]
+    return [stored_message(message, at, chat_id) for at, message in enumerate(messages)]
 
 
-def _stored(message: object, at: int, chat_id: str) -> dict[str, Any]:
+def stored_message(message: object, at: int, chat_id: str) -> dict[str, Any]:
+    """Check one message; see `stored_messages`.
+
+    Args:
+        message: what it has.
+        at: its number, for errors.
+        chat_id: the chat it is added to.
+
+    Raises:
+        InvalidInput: as there.
+    """
     if not isinstance(message, dict):
         raise InvalidInput(
             f"message {at} is {shown(message)}", hint="Give a dict with a content, which is a text"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .._native import Embedding
 from ..errors import Conflict, InvalidInput, NotFound, shown
+from ..guesses import MESSAGE
 from .base import Model, Property
 from .content import appended, openai_message
 from .entity import Entity, entities_of
@@ -43,6 +44,7 @@ class Message(Model):
 
     __slots__ = ()
     node_label = "Message"
+    _guesses = MESSAGE
 
     chat_id = Property[str]("The chat it belongs to.", settable=False)
     sender = Property[str | None]("Who wrote it.")
@@ -166,10 +168,13 @@ class Message(Model):
             >>> message.embedding(space="mine").vector
             array([1., 0., 0.], dtype=float32)
         """
-        return self._owner._database("message.embedding").get_embedding_for_node(self.id, space)
+        return self._owner.get_embedding_for_node(self.id, space)
 
     def similar(self, limit: int = 5) -> "list[Result]":
         """Find the messages most like this one by their embeddings; itself is not among them.
+
+        Of a message that a snapshot or a transaction gave, they are those of its state; what the
+        transaction has written is not among them.
 
         Args:
             limit: most results.
@@ -188,24 +193,37 @@ class Message(Model):
             ['Rust is safe']
             >>> woven.close()
         """
-        database = self._owner._database("message.similar")
-        embedding = database.get_embedding_for_node(self.id)
+        from ..query import ConvergedQuery
+
+        embedding = self.embedding()
         if embedding is None:
-            status = self.status
-            waits = "" if status.waits_for is None else f" and waits for {status.waits_for}"
-            raise NotFound(
-                f"message {self.id!r} has no embedding yet (it is {status.embedding}{waits})",
-                hint="Open the database with a model, and let it write"
-                if waits
-                else "Wait for it with db.wait_for(message, 'embedding')",
-                id=self.id,
-            )
-        results = database.query(
+            raise self._not_embedded()
+        query = ConvergedQuery(
             semantic_query={"vector": embedding.vector, "space": embedding.space},
             labels=[self.node_label],
             limit=limit + 1,
         )
+        results = self._owner.execute_query(query)
         return [result for result in results if result.node.id != self.id][:limit]
+
+    def _not_embedded(self) -> NotFound:
+        from ..database import EmbeddedDB
+
+        if not isinstance(self._owner, EmbeddedDB):
+            return NotFound(
+                f"message {self.id!r} has no embedding in the state that it was read from",
+                hint="Read it from the database itself, once it is embedded",
+                id=self.id,
+            )
+        status = self.status
+        waits = "" if status.waits_for is None else f" and waits for {status.waits_for}"
+        return NotFound(
+            f"message {self.id!r} has no embedding yet (it is {status.embedding}{waits})",
+            hint="Open the database with a model, and let it write"
+            if waits
+            else "Wait for it with db.wait_for(message, 'embedding')",
+            id=self.id,
+        )
 
     @property
     def status(self) -> "Status":

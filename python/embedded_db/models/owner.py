@@ -7,11 +7,12 @@ from .._native import Edge, Node
 from ..errors import InvalidInput, shown
 
 if TYPE_CHECKING:
-    from .._native import Cursor
+    from .._native import Cursor, Embedding
     from ..database import EmbeddedDB
     from ..fields import Expression
     from ..query import ConvergedQuery, Rerank
     from ..results import Results
+    from ..transaction import Transaction
     from .message import Message
     from .wrapping import AnyNode
 
@@ -106,6 +107,10 @@ class Owner(Protocol):
         """Read an edge."""
         ...
 
+    def get_embedding_for_node(self, id: IdLike, space: str | None = None) -> "Embedding | None":
+        """Read the embedding of a whole node."""
+        ...
+
     def neighbors(
         self,
         id: IdLike,
@@ -153,6 +158,10 @@ class Owner(Protocol):
 
     def _default_space(self) -> str | None:
         """Give the space for vectors where none is named."""
+        ...
+
+    def _writer(self, purpose: str) -> "EmbeddedDB | Transaction":
+        """Give what the edges of a relation are written into: the database or the transaction."""
         ...
 
     def _database(self, purpose: str) -> "EmbeddedDB":

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ForwardRef, Generic, Literal, Self, TypeVar, cast, overload
 
 from ..arguments import choice_argument
-from ..errors import NotFound
 from .base import Model
 from .owner import IdLike, Owner, id_of
 
@@ -144,6 +143,9 @@ class Related(Generic[N]):
     def add(self, target: IdLike, **properties: Any) -> Any:
         """Store an edge to a node, in the database or transaction that the object was read from.
 
+        Within the block of a transaction only objects that it gave take this: an edge of another
+        object would be stored at once, whatever becomes of the transaction.
+
         Args:
             target: the node or its id; for a relation ``"in"`` the edge comes from it.
             **properties: fields of the edge.
@@ -153,7 +155,9 @@ class Related(Generic[N]):
 
         Raises:
             NotFound: one of the nodes does not exist.
-            InvalidInput: the object is not stored yet.
+            InvalidInput: the object is not stored yet, or does not belong to the transaction that
+                is open here.
+            ReadOnly: the object was read from a snapshot.
             ValidationError: the fields do not fit the model of the edge (pydantic's).
 
         Examples:
@@ -165,7 +169,7 @@ class Related(Generic[N]):
             >>> oslo.near.add(voss, km=360).properties
             {'km': 360}
         """
-        owner: Any = self._node._bound()
+        owner = self._node._bound()._writer("adding to a relation")
         ends = [self._node.id, id_of(target)]
         if self._relation.direction == "in":
             ends.reverse()
@@ -186,7 +190,9 @@ class Related(Generic[N]):
 
         Raises:
             NotFound: there is none.
-            InvalidInput: the object is not stored yet.
+            InvalidInput: the object is not stored yet, or does not belong to the transaction that
+                is open here.
+            ReadOnly: the object was read from a snapshot.
 
         Examples:
             >>> from embedded_db import NodeModel, Relation
@@ -198,37 +204,9 @@ class Related(Generic[N]):
             >>> oslo.near.remove(voss), list(oslo.near)
             (1, [])
         """
-        from ..transaction import run
-
-        database = self._node._bound()._database("removing from a relation")
-        far, way = id_of(target), self._relation.direction
-        edges = [
-            edge.id
-            for edge in database.edges(self._node.id, self._relation.edge_type, way)
-            if far == _other(edge.source, edge.target, self._node.id, way)
-        ]
-        if not edges:
-            raise NotFound(
-                f"{self._node.id!r} has no edge {self._relation.edge_type} to {far!r}",
-                hint="It may have been removed already",
-                id=far,
-            )
-
-        def delete(tx: Any) -> None:
-            for edge in edges:
-                if tx.get_edge(edge) is not None:
-                    tx.delete_edge(edge)
-
-        run(database, delete, own=True)
-        return len(edges)
+        owner = self._node._bound()._writer("removing from a relation")
+        relation = self._relation
+        return owner._unlink(self._node.id, relation.edge_type, relation.direction, id_of(target))
 
     def __repr__(self) -> str:
         return f"<{type(self._node).__name__}.{self._relation.name} of {self._node.id!r}>"
-
-
-def _other(source: str, target: str, here: str, way: str) -> str:
-    if way == "out":
-        return target
-    if way == "in":
-        return source
-    return target if source == here else source

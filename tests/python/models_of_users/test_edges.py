@@ -1,11 +1,20 @@
 """Edges are objects too, and relations are read when asked."""
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
 from pydantic import ValidationError
 
-from embedded_db import Conflict, InvalidInput, NodeModel, NotFound, Relation
+from embedded_db import (
+    Conflict,
+    EmbeddedDB,
+    InvalidInput,
+    NodeModel,
+    NotFound,
+    ReadOnly,
+    Relation,
+)
 
 from .shared import Employee, Knows, Person, Topic
 
@@ -95,3 +104,82 @@ def test_a_relation_names_a_model_of_its_own_module(db):
         type("Far", (NodeModel,), {"x": Relation["Thing"]("LIKES")}).x.model()
     with pytest.raises(InvalidInput, match="no model is called 'Thign'.*'Thing'"):
         declare("fourth", "Thign").likes.model()
+
+
+def count(db):
+    return db.count_edges("KNOWS"), db.count_edges("LIKES")
+
+
+def test_relations_go_through_the_transaction(db):
+    ann, bob, eva = db.add_all([Person(id=name, name=name) for name in ("ann", "bob", "eva")])
+    for name in ("ann", "ann", "eva"):
+        db.get(Person, name).friends.add(bob)
+    with pytest.raises(ZeroDivisionError), db.transaction() as tx:  # noqa: PT012
+        mine = tx.get(Person, "ann")
+        mine.friends.add(eva)
+        mine.likes.add(tx.add(Topic(id="tea", title="Tea")))
+        assert mine.friends.remove(bob) == 2
+        assert [friend.name for friend in mine.friends] == ["eva"]
+        assert tx.get(Person, "bob").known_by.remove("eva") == 1
+        assert mine.friends.remove(eva) == 1
+        with pytest.raises(NotFound, match="no edge KNOWS"):
+            mine.friends.remove(eva)
+        with pytest.raises(NotFound, match="nobody"):
+            tx.add(Person(id="new", name="New")).friends.add("nobody")
+        assert count(db) == (3, 0), "outside nothing has happened"
+        _ = 1 / 0
+    assert count(db) == (3, 0)
+    with db.transaction() as tx:
+        mine = tx.get(Person, "ann")
+        mine.friends.add(eva)
+        assert mine.friends.remove(bob) == 2
+        loop = mine.friends.add("ann")
+        assert mine.friends.remove("ann") == 1
+        assert tx.get_edge(loop.id) is None
+    assert [friend.name for friend in ann.friends] == ["eva"]
+    assert mine.friends.remove(eva) == 1, "at the commit it went over to the database"
+    assert count(db) == (1, 0)
+    assert db.verify()["ok"]
+
+
+def test_removing_from_a_relation_meets_another_writer(db):
+    _, bob, _ = db.add_all([Person(id=name, name=name) for name in ("ann", "bob", "eva")])
+    edge = db.get(Person, "ann").friends.add(bob)
+    with pytest.raises(Conflict), db.transaction() as tx:  # noqa: PT012
+        tx.get(Person, "ann").friends.remove(bob)
+        db.update_edge(edge.id, {"since": 9})
+    with db.transaction() as tx:
+        tx.get(Person, "ann").friends.remove(bob)
+        db.create_edge({"source": "ann", "target": "eva", "type": "KNOWS"})
+    assert count(db) == (1, 0), "what leads elsewhere is no conflict"
+
+
+def test_a_relation_does_not_escape_a_transaction(db):
+    ann, bob = db.add_all([Person(id="ann", name="Ann"), Person(id="bob", name="Bob")])
+    ann.friends.add(bob)
+    other = db.namespace("other")
+    eva = other.add(Person(id="eva", name="Eva"))
+    with EmbeddedDB(db.path, ml=None) as twin, db.transaction() as tx:
+        new = tx.add(Person(name="New"))
+        for write in (
+            lambda: ann.friends.add(new),
+            lambda: ann.friends.add(bob, since=1),
+            lambda: ann.likes.add(bob),
+            lambda: ann.friends.remove(bob),
+            lambda: twin.get(Person, "ann").friends.add(bob),
+        ):
+            with pytest.raises(InvalidInput, match=r"not read in the transaction.*tx\.get"):
+                write()
+        assert [friend.name for friend in ann.friends] == ["Bob"], "reading goes on"
+        eva.friends.add(eva)
+        db.create_edge({"source": ann, "target": bob, "type": "LIKES"})
+        thread = threading.Thread(target=lambda: ann.friends.add(bob))
+        thread.start()
+        thread.join()
+    assert count(db) == (2, 1)
+    assert count(other) == (1, 0), "what is in another namespace cannot be meant"
+    db.run(lambda tx: tx.get(Person, "ann").friends.remove(bob))
+    ann.friends.add(bob)
+    assert count(db) == (1, 1)
+    with db.snapshot() as snapshot, pytest.raises(ReadOnly):
+        Person.where().on(snapshot).first().friends.add(bob)

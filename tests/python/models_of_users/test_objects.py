@@ -283,3 +283,49 @@ def test_equality_and_representation(db):
     assert "<b>Ann" not in ann._repr_html_()
     assert "&lt;b&gt;Ann" in ann._repr_html_()
     assert len(repr(Person(name="x" * 10_000))) < 300
+
+
+def test_an_object_that_expires(db):
+    guest = db.add(Person(name="Guest"), ttl=3600)
+    assert guest.expires_at - guest.created_at == timedelta(hours=1)
+    assert db.add(Person(name="Ann")).expires_at is None
+    with db.transaction() as tx:
+        other = tx.add(Person(name="Other"), ttl=timedelta(minutes=1))
+        assert other.expires_at is not None
+    assert other.expires_at - other.created_at == timedelta(minutes=1)
+    for wrong in (0, -1, "long", float("nan")):
+        with pytest.raises(InvalidInput, match="ttl"):
+            db.add(Person(id="never", name="Never"), ttl=wrong)
+    with pytest.raises(InvalidInput, match="edges do not expire"):
+        db.add(Knows(source=guest, target=other), ttl=60)
+    assert (db.count("Person"), db.count_edges()) == (3, 0)
+
+
+def test_an_object_belongs_to_one_namespace(db, tmp_path):
+    other = db.namespace("other")
+    ann, bob = db.add_all([Person(id="ann", name="Ann"), Person(id="bob", name="Bob")])
+    knows = db.add(Knows(source=ann, target=bob))
+    with EmbeddedDB(tmp_path / "second.db", ml=None) as second:
+        for handle in (other, second):
+            for each in (ann, knows):
+                with pytest.raises(InvalidInput, match=r"namespace 'default'.*model_dump\(\)"):
+                    handle.add(each)
+            with pytest.raises(InvalidInput, match="'ann' belongs"):
+                handle.add_all([Person(name="New"), ann])
+            with pytest.raises(InvalidInput, match="'ann' belongs"), handle.transaction() as tx:
+                tx.add(ann)
+            assert handle.count() == 0
+            copy = handle.add(Person(**ann.model_dump()))
+            assert (copy.id, copy.name) == ("ann", "Ann")
+    ann.age = 5
+    ann.save()
+    assert db.get(Person, "ann").age == 5, "it stayed where it belongs"
+    assert other.get(Person, "ann").age is None
+    with pytest.raises(AlreadyExists):
+        db.add(ann)
+    ann.delete()
+    assert db.add(ann).version == 1, "what was deleted may come back"
+    with pytest.raises(ZeroDivisionError), db.transaction() as tx:  # noqa: PT012
+        eva = tx.add(Person(id="eva", name="Eva"))
+        _ = 1 / 0
+    assert db.add(eva).stored, "so may what a transaction did not keep"

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["in_memory", "make_image", "mounted", "remount", "why_not", "written_to"]
+__all__ = [
+    "in_memory",
+    "leave_room",
+    "make_image",
+    "mounted",
+    "remount",
+    "why_not",
+    "written_to",
+]
 
 
 def _run(*command: object) -> str:
@@ -54,6 +62,13 @@ def in_memory(place: Path, size: int) -> Iterator[Path]:
 def remount(place: Path, options: str) -> None:
     """Change a mounted file system: ``"ro"``, ``"size=…"``."""
     _run("mount", "-o", f"remount,{options}", place)
+
+
+def leave_room(ballast: Path, room: int) -> None:
+    """Fill a file system with a file, but for so many bytes."""
+    ballast.write_bytes(b"")
+    free = shutil.disk_usage(ballast.parent).free
+    ballast.write_bytes(bytes(max(0, free - room)))
 
 
 def make_image(image: Path, size: int) -> Path:

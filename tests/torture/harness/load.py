@@ -21,6 +21,7 @@ from .operations import (
     DeleteNode,
     Operation,
     Pair,
+    Renew,
     Retract,
     Revise,
     Rewrite,
@@ -51,12 +52,16 @@ class Load:
     model: Model
     number: int = 0
     acknowledged: int = 0
+    renewing: bool = False
+    """Whether the first lane compacts and scrubs, too."""
     doing: dict[int, Operation] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, rng: random.Random, lanes: int, db: EmbeddedDB) -> "Load":
+    def start(
+        cls, rng: random.Random, lanes: int, db: EmbeddedDB, *, renewing: bool = False
+    ) -> "Load":
         """A load on a new database."""
-        load = cls(rng, lanes, Model())
+        load = cls(rng, lanes, Model(), renewing=renewing)
         for operation in (Declare(), CreateNamespace(namespace=OTHER), Declare(namespace=OTHER)):
             operation.perform(db)
             operation.apply(load.model)
@@ -68,7 +73,7 @@ class Load:
         id, own, chat = f"l{lane}n{self.number}", f"l{lane}", f"chat{lane}"
         space = OTHER if lane == self.lanes else DEFAULT
         graph = self.model.graphs[space]
-        kind = self.rng.choice(KINDS)
+        kind = self.rng.choice([*KINDS, "renew"] if self.renewing and lane == 1 else KINDS)
         operation = self._operation(kind, id, own, chat, graph)
         made = operation or CreateNode(id, self.rng.randrange(5))
         return type(made)(**{**vars(made), "namespace": space})
@@ -83,6 +88,8 @@ class Load:
             if edge.startswith(own) and not line.retracted
         ]
         said = graph.chats.get(chat, [])
+        if kind == "renew":
+            return Renew(self.number % 2 == 0)
         if kind == "nodes":
             return CreateNodes(tuple(f"{id}x{i}" for i in range(self.rng.randrange(2, 30))))
         if kind == "message" or (kind == "messages" and not said):

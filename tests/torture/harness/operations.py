@@ -26,6 +26,7 @@ __all__ = [
     "DropNamespace",
     "Operation",
     "Pair",
+    "Renew",
     "Retract",
     "Revise",
     "Rewrite",
@@ -357,6 +358,25 @@ class DropIndex(Operation):
 
     def own(self):
         return self.namespace, "indexed"
+
+
+@dataclass(frozen=True)
+class Renew(Operation):
+    """Everything is written anew: nothing of what can be read changes."""
+
+    scrub: bool
+
+    def perform(self, db):
+        if self.scrub:
+            db.scrub()
+        else:
+            db.compact()
+
+    def apply(self, model):
+        pass
+
+    def own(self):
+        return self.namespace, "counts"
 
 
 @dataclass(frozen=True)

@@ -54,13 +54,14 @@ impl Database {
     /// Keeps a pin until it is dropped or the database is closed.
     pub(crate) fn hold(&self, engine: &Engine, pin: Pin, holder: Holder) -> Result<PinnedReads> {
         let lsn = pin.lsn().0;
+        let generation = pin.snapshot().generation().number();
         let pin = engine.pins.hold(pin, holder)?;
         if engine.store.closed() {
             // Closed in the meantime, when it was not among those that end.
             pin.end();
             engine.store.usable()?;
         }
-        Ok(PinnedReads { database: self.clone(), lsn, pin })
+        Ok(PinnedReads { database: self.clone(), lsn, generation, pin })
     }
 }
 
@@ -68,6 +69,7 @@ impl Database {
 pub struct PinnedReads {
     database: Database,
     lsn: u64,
+    generation: u64,
     pin: Arc<HeldPin>,
 }
 
@@ -75,6 +77,11 @@ impl PinnedReads {
     /// The LSN of the instant.
     pub fn lsn(&self) -> u64 {
         self.lsn
+    }
+
+    /// The generation in which its slots mean something.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     pub(crate) fn database(&self) -> &Database {

@@ -18,8 +18,8 @@ use crate::database::Engine;
 use crate::objects::{Edge, Node};
 
 pub use handles::PinnedReads;
+pub(crate) use neighbors::EdgePlace;
 pub use neighbors::Page;
-pub(crate) use neighbors::{cursor, parse_cursor};
 
 /// Reads over one snapshot.
 pub(crate) struct Reader<'a> {
@@ -31,7 +31,8 @@ pub(crate) struct Reader<'a> {
 impl Reader<'_> {
     fn at(&self, slot: Slot) -> Result<Option<Node>> {
         let payload = self.snapshot.node_payload(self.namespace, slot)?;
-        Ok(payload.map(|payload| Node::stored(&self.engine.store, self.namespace, slot, payload)))
+        let (store, txn) = (&self.engine.store, self.snapshot);
+        Ok(payload.map(|payload| Node::stored(store, txn, self.namespace, slot, payload)))
     }
 
     /// A node that an index or edge has named.
@@ -197,7 +198,8 @@ impl Reader<'_> {
             return Ok(out);
         }
         self.snapshot.nodes_from(self.namespace, Slot(first), |slot, payload| {
-            out.push(Node::stored(&self.engine.store, self.namespace, slot, payload));
+            let (store, txn) = (&self.engine.store, self.snapshot);
+            out.push(Node::stored(store, txn, self.namespace, slot, payload));
             out.len() < limit
         })?;
         Ok(out)

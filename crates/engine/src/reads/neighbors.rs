@@ -1,15 +1,16 @@
 //! What lies at the other end of edges, page by page.
 
 use std::collections::HashSet;
-use std::fmt::Display;
-use std::str::FromStr;
 
 use embedded_db_common::{Error, Result, Slot, Symbol};
 use embedded_db_query::{AsOf, Reach};
-use embedded_db_storage::{Neighbor, ReadTxn};
+use embedded_db_storage::{Kind, Neighbor, ReadTxn};
 
 use crate::objects::{Edge, Node};
 use crate::reads::Reader;
+
+/// Direction, type and slot of an edge at a node.
+pub(crate) type EdgePlace = (u8, u32, u32);
 
 /// Part of a long list, and where it goes on.
 pub struct Page<T> {
@@ -31,7 +32,7 @@ impl Reader<'_> {
         limit: usize,
     ) -> Result<Page<(Slot, Slot)>> {
         let node = self.snapshot.require_node(self.namespace, id)?;
-        let after = after.map(parse_cursor::<u32>).transpose()?;
+        let after = after.map(|after| self.place_after(after)).transpose()?;
         let types = self.types(types)?;
         let mut items = Vec::new();
         let (mut last, mut more, mut failed) = (None, false, None);
@@ -66,7 +67,43 @@ impl Reader<'_> {
             }
         }
         failed.map_or(Ok(()), Err)?;
-        Ok(Page { items, next: last.filter(|_| more).map(|place| cursor(&place)) })
+        let next = match last.filter(|_| more) {
+            Some(place) => Some(self.cursor_at(place)?),
+            None => None,
+        };
+        Ok(Page { items, next })
+    }
+
+    /// A cursor behind an edge: its place, and its id, for the place is that of one generation.
+    pub(crate) fn cursor_at(&self, (direction, edge_type, edge): EdgePlace) -> Result<String> {
+        let found = self.snapshot.edge(self.namespace, Slot(edge))?;
+        let id = found.ok_or_else(|| self.missing_edge(Slot(edge)))?.id;
+        let generation = self.snapshot.generation().number();
+        Ok(format!("{direction}.{edge_type}.{edge}.{generation}.{id}"))
+    }
+
+    /// The place of a cursor.
+    pub(crate) fn place_after(&self, cursor: &str) -> Result<EdgePlace> {
+        let mut parts = cursor.splitn(5, '.');
+        let parsed = (|| {
+            let place = (
+                parts.next()?.parse().ok()?,
+                parts.next()?.parse().ok()?,
+                parts.next()?.parse().ok()?,
+            );
+            Some((place, parts.next()?.parse().ok()?, parts.next()?))
+        })();
+        let (place, generation, id): (EdgePlace, u64, &str) = parsed.ok_or_else(|| {
+            Error::InvalidInput(format!(
+                "{cursor:?} is no cursor of this call; pass what it returned"
+            ))
+        })?;
+        if generation == self.snapshot.generation().number() {
+            return Ok(place);
+        }
+        let found = self.snapshot.resolve(self.namespace, Kind::Edge, id)?;
+        let found = found.ok_or_else(|| Error::NotFound { kind: "edge", id: id.to_owned() })?;
+        Ok((place.0, place.1, found.slot.0))
     }
 
     /// The types of edges that are asked for, in their order, as far as there are edges of them; one
@@ -122,21 +159,4 @@ impl Reader<'_> {
         }
         Ok(Page { items, next: page.next })
     }
-}
-
-/// The place of an end among those of a node, as a cursor: direction, type, edge.
-pub(crate) fn cursor(place: &(u8, impl Display, impl Display)) -> String {
-    format!("{}.{}.{}", place.0, place.1, place.2)
-}
-
-pub(crate) fn parse_cursor<T: FromStr>(cursor: &str) -> Result<(u8, T, T)> {
-    let mut parts = cursor.split('.');
-    let parsed = (|| {
-        let place =
-            (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-        parts.next().is_none().then_some(place)
-    })();
-    parsed.ok_or_else(|| {
-        Error::InvalidInput(format!("{cursor:?} is no cursor of this call; pass what it returned"))
-    })
 }

@@ -4,19 +4,19 @@
 
 use embedded_db_common::record::Cursor;
 use embedded_db_common::{Draft, Error, Result, Slot, ValueRef, clock, names};
-use embedded_db_indexing::graph::{NodeDraft, message_properties, no_chat, stays_in_chat};
+use embedded_db_indexing::graph::{NodeDraft, no_chat, stays_in_chat};
 use embedded_db_query::{AsOf, Reach};
 use embedded_db_storage::{Direction, Kind, ReadTxn};
 
 use super::commit::Op;
 use super::nodes::is_labelled;
-use super::{Seen, Transaction};
+use super::{Expected, Transaction};
 use crate::chats::no_message;
 use crate::ends::EndEdge;
 use crate::known_names::{CHAT, CHAT_ID, CONTAINS, MESSAGE, NEXT};
 use crate::objects::{DraftNode, Node};
 use crate::reads::Reader;
-use crate::writes::{AddTo, each};
+use crate::writes::{AddTo, Seen, each};
 
 /// Messages that are read at once.
 const PAGE: usize = 512;
@@ -38,7 +38,7 @@ impl Transaction {
         self.require_node(&id)
     }
 
-    /// Appends a message to a chat. The labels of its draft do not count.
+    /// Appends a message to a chat. The labels of its draft do not count, unless it is labelled as one.
     pub fn add_message(&mut self, chat_id: &str, message: NodeDraft, to: AddTo) -> Result<Node> {
         self.step(|tx| {
             tx.require_chat(chat_id, to)?;
@@ -60,25 +60,21 @@ impl Transaction {
         })
     }
 
-    fn append(&mut self, chat_id: &str, message: NodeDraft) -> Result<Node> {
+    pub(super) fn append(&mut self, chat_id: &str, message: NodeDraft) -> Result<Node> {
         let last = self.last_in(chat_id)?;
-        let given = message.properties.clone();
-        let properties = message_properties(chat_id, &given, clock::now())?;
-        let (id, expiry) = (message.id.clone(), message.expiry);
-        let labels = vec![MESSAGE.into()];
-        let (id, _) = self.make_node(NodeDraft { id, labels, properties, expiry })?;
+        let (id, _) = self.make_node(message.message_of(chat_id, clock::now())?)?;
         self.link(chat_id, &id, CONTAINS);
         if let Some(last) = last {
             self.link(&last, &id, NEXT);
         }
         // Its time, unless it was given, is that of the commit.
-        let message = NodeDraft { id: Some(id.clone()), properties: given, ..message };
+        let message = NodeDraft { id: Some(id.clone()), ..message };
         self.ops.push(Op::AddMessage(chat_id.to_owned(), message));
         self.require_node(&id)
     }
 
     /// Looks whether messages can be added to a chat, and makes it if that is wanted.
-    fn require_chat(&mut self, chat_id: &str, to: AddTo) -> Result<()> {
+    pub(super) fn require_chat(&mut self, chat_id: &str, to: AddTo) -> Result<()> {
         self.draft_chat(chat_id, to)?;
         self.ops.push(Op::FindChat(chat_id.to_owned(), to));
         Ok(())
@@ -90,8 +86,8 @@ impl Transaction {
                 return Err(no_chat(chat_id));
             }
             if self.own.node(chat_id).is_none() {
-                let (version, slot) = (node.version()?, node.slot);
-                self.saw(Kind::Node, chat_id, Seen { version, slot, any_version: true });
+                let (version, object) = (node.version()?, Some(Seen::node(&node)?));
+                self.saw(Kind::Node, chat_id, Expected { version, object, any_version: true });
             }
             return Ok(());
         }

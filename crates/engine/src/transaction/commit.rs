@@ -9,9 +9,9 @@ use embedded_db_indexing::graph::{
 use embedded_db_query::AsOf;
 use embedded_db_storage::{Kind, ReadTxn, Store};
 
-use super::{Seen, Transaction};
+use super::{Expected, Transaction};
 use crate::objects::{Edge, Node};
-use crate::writes::{AddTo, require_edge, stored_edge, written};
+use crate::writes::{AddTo, Seen, require_edge, stored_edge, written};
 
 #[derive(Debug, Clone)]
 pub(super) enum Op {
@@ -121,14 +121,23 @@ impl Left {
 }
 
 /// Fails with `Conflict` if an object is not as it was seen.
-fn check(writer: &mut GraphWriter<'_, '_>, kind: Kind, id: &str, seen: Seen) -> Result<()> {
-    let now = writer.resolve(kind, id)?.map(|found| found.slot);
-    let same = now == seen.slot || seen.slot.is_none();
-    let found = if same { writer.version(kind, id)? } else { 0 };
-    if now == seen.slot && (seen.any_version || found == seen.version) {
+fn check(writer: &mut GraphWriter<'_, '_>, kind: Kind, id: &str, expected: Expected) -> Result<()> {
+    // What has expired goes now, so that its id is free.
+    let now = match writer.resolve(kind, id)? {
+        Some(_) => Seen::find(writer.txn, writer.namespace(), kind, id)?,
+        None => None,
+    };
+    let same = match (&now, &expected.object) {
+        (Some(now), Some(seen)) => now.is(seen),
+        (None, None) => true,
+        _ => false,
+    };
+    let known = same || expected.object.is_none();
+    let found = if known { writer.version(kind, id)? } else { 0 };
+    if same && (expected.any_version || found == expected.version) {
         return Ok(());
     }
-    let (kind, id, expected) = (kind.name(), id.to_owned(), seen.version);
+    let (kind, id, expected) = (kind.name(), id.to_owned(), expected.version);
     Err(Error::Conflict { kind, id, expected, found })
 }
 

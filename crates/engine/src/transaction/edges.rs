@@ -1,21 +1,22 @@
-//! Edges, neighbours and embeddings of a transaction.
+//! Edges and neighbours of a transaction.
+
+use std::collections::HashSet;
 
 use embedded_db_common::{Draft, Error, Result, clock, names};
-use embedded_db_indexing::graph::{
-    EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, check_vector,
-};
+use embedded_db_indexing::graph::{EdgeChanges, EdgeDraft, EdgeSuccessor};
 use embedded_db_query::{AsOf, Reach};
-use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadEmbeddings, ReadTxn};
+use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadTxn};
 
 use super::commit::Op;
 use super::nodes::merged;
 use super::own::draft_counts;
-use super::{Seen, Transaction};
+use super::{Expected, Transaction};
 use crate::ends::End;
 use crate::objects::{DraftEdge, Edge, Node};
-use crate::reads::{Page, cursor, parse_cursor};
+use crate::reads::{EdgePlace, Page};
+use crate::writes::Seen;
 
-/// The place of an end among those of a node, with the order of `Database::neighbors`: direction, type,
+/// The place of an end among those of a node, in the order of `Database::neighbors`: direction, type,
 /// edge.
 type Place = (u8, u64, u64);
 
@@ -52,7 +53,13 @@ impl Transaction {
         if let Some(own) = self.own.edge(id) {
             return Ok(own.retracted.is_some());
         }
-        Ok(self.get_edge(id)?.is_none() && self.slot_of(Kind::Edge, id)?.is_some())
+        if self.get_edge(id)?.is_some() {
+            return Ok(false);
+        }
+        let namespace = self.database.namespace_id();
+        let found =
+            self.reads.reader(|reader| reader.snapshot.resolve(namespace, Kind::Edge, id))?;
+        Ok(found.is_some())
     }
 
     /// Makes an edge; returns its id.
@@ -84,8 +91,8 @@ impl Transaction {
             times,
             sources: draft.sources.clone(),
             properties: draft.properties.clone(),
-            derived: false,
             version: 1,
+            derived: false,
         };
         self.own.make_edge(edge);
         self.ops.push(Op::CreateEdge(draft));
@@ -110,8 +117,8 @@ impl Transaction {
             times,
             sources: edge.sources()?,
             properties: merged(&old, &changes.properties)?,
-            derived: edge.derived()?,
             version: edge.version()? + 1,
+            derived: edge.derived()?,
         };
         draft.properties.check_size(id)?;
         self.own.change_edge(draft);
@@ -166,8 +173,8 @@ impl Transaction {
             times: EdgeTimes { recorded_at: clock::now(), ..EdgeTimes::default() },
             sources: Vec::new(),
             properties: Draft::new(),
-            derived: true,
             version: 1,
+            derived: true,
         });
     }
 
@@ -182,15 +189,18 @@ impl Transaction {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Node>> {
-        let after = after.map(parse_cursor::<u64>).transpose()?;
         self.require_node(id)?;
+        let after = after.map(|after| self.place_after(after)).transpose()?;
         let mut found = self.stored_ends(id, types, direction, times)?;
         found.extend(self.own_ends(id, types, direction, times)?);
         found.retain(|(place, _)| after.is_none_or(|after| *place > after));
         found.sort_by_key(|(place, _)| *place);
         let more = found.len() > limit;
         found.truncate(limit);
-        let next = found.last().filter(|_| more).map(|(place, _)| cursor(place));
+        let next = match found.last().filter(|_| more) {
+            Some((place, end)) => Some(self.cursor_at(place, end)?),
+            None => None,
+        };
         let mut items = Vec::new();
         for (_, end) in found {
             items.extend(match end {
@@ -254,19 +264,85 @@ impl Transaction {
         Ok(found)
     }
 
+    /// A cursor behind an end.
+    fn cursor_at(&self, place: &Place, end: &Found) -> Result<String> {
+        let (way, of, edge) = *place;
+        match end {
+            Found::Stored(end) => {
+                let stored: EdgePlace = (way, end.edge_type.0, end.slot.0);
+                self.reads.reader(|reader| reader.cursor_at(stored))
+            }
+            Found::Own(_) => Ok(format!("{way}.{of}.{edge}")),
+        }
+    }
+
+    /// The place of a cursor: of this transaction, or of the database for what is stored.
+    fn place_after(&self, cursor: &str) -> Result<Place> {
+        let own = cursor.split('.').map(str::parse).collect::<Vec<_>>();
+        if let [Ok(way), Ok(of), Ok(edge @ BEHIND..)] = own[..]
+            && let Ok(way) = u8::try_from(way)
+        {
+            return Ok((way, of, edge));
+        }
+        let (way, of, edge) = self.reads.reader(|reader| reader.place_after(cursor))?;
+        Ok((way, of.into(), edge.into()))
+    }
+
+    /// Ids of the edges of a type between two nodes, own writes included, but for those that the database
+    /// makes by itself at the commit. Only they count as read.
+    pub fn edges_between(
+        &mut self,
+        id: &str,
+        far: &str,
+        edge_type: &str,
+        direction: Reach,
+    ) -> Result<Vec<String>> {
+        if self.peek_node(id)?.is_none() {
+            return Err(Error::NotFound { kind: "node", id: id.to_owned() });
+        }
+        let mut found = Vec::new();
+        if self.reads.exists(id)? {
+            let (of, times) = ([edge_type.to_owned()], AsOf::default());
+            for end in self.reads.reader(|reader| reader.ends(id, Some(&of), direction, times))? {
+                if let Some(edge) = end.edge
+                    && end.node.id()? == far
+                {
+                    found.push(edge.id);
+                }
+            }
+        }
+        for way in direction.directions() {
+            let own = self.own.edges_at(id, *way).map(|(_, edge)| edge);
+            let made = own.filter(|edge| edge.edge_type == edge_type && !edge.derived);
+            let there = made.filter(|edge| edge.other(*way) == far);
+            found.extend(there.map(|edge| edge.id.clone()));
+        }
+        // A loop has both its ends at one node.
+        let mut known = HashSet::new();
+        found.retain(|edge| known.insert(edge.clone()));
+        let mut out = Vec::new();
+        for edge in found {
+            if self.get_edge(&edge)?.is_some() {
+                out.push(edge);
+            }
+        }
+        Ok(out)
+    }
+
     /// The node at a stored end of an edge that is there, with the transaction's own writes; `None` when
     /// the node is gone.
     pub(super) fn see_end(&mut self, end: End) -> Result<Option<Node>> {
         let id = end.node.id()?;
         if let Some(edge) = end.edge {
-            let (version, slot) = (edge.version, Some(end.slot));
-            self.saw(Kind::Edge, &edge.id, Seen { version, slot, any_version: false });
+            let version = if edge.is_retracted { 0 } else { edge.seen.version() };
+            let expected = Expected { version, object: Some(edge.seen), any_version: false };
+            self.saw(Kind::Edge, &edge.id, expected);
         }
         if self.own.node(&id).is_some() {
             return self.get_node(&id);
         }
-        let (version, slot) = (end.node.version()?, end.node.slot);
-        self.saw(Kind::Node, &id, Seen { version, slot, any_version: false });
+        let (version, object) = (end.node.version()?, Some(Seen::node(&end.node)?));
+        self.saw(Kind::Node, &id, Expected { version, object, any_version: false });
         Ok(Some(end.node))
     }
 
@@ -294,47 +370,5 @@ impl Transaction {
         let own = self.own.edges_at(id, direction).filter(|(_, edge)| edge.edge_type == of);
         out.extend(own.map(|(_, edge)| edge.other(direction).to_owned()));
         Ok(out)
-    }
-
-    /// Stores a vector; returns the id of the embedding.
-    pub fn create_embedding(&mut self, mut draft: EmbeddingDraft) -> Result<String> {
-        check_vector(&draft.vector)?;
-        self.require_node(&draft.node_id)?;
-        let id = draft.id.clone().unwrap_or_else(|| clock::new_id("embedding"));
-        names::check("an embedding id", &id)?;
-        if self.has_embedding(&id)? {
-            return Err(Error::AlreadyExists { kind: "embedding", id });
-        }
-        draft.id = Some(id.clone());
-        self.own.put_embedding(&id, true);
-        self.ops.push(Op::CreateEmbedding(draft));
-        Ok(id)
-    }
-
-    /// Removes an embedding.
-    pub fn delete_embedding(&mut self, id: &str) -> Result<()> {
-        if !self.has_embedding(id)? {
-            return Err(Error::NotFound { kind: "embedding", id: id.to_owned() });
-        }
-        self.own.put_embedding(id, false);
-        self.ops.push(Op::DeleteEmbedding(id.to_owned()));
-        Ok(())
-    }
-
-    /// Whether an embedding exists, own writes included.
-    fn has_embedding(&mut self, id: &str) -> Result<bool> {
-        if let Some(own) = self.own.embedding(id) {
-            return Ok(own);
-        }
-        let namespace = self.database.namespace_id();
-        let version = self.reads.reader(|reader| {
-            let found = match reader.snapshot.resolve(namespace, Kind::Embedding, id)? {
-                Some(at) => reader.snapshot.embedding(namespace, at.space, at.slot, at.part)?,
-                None => None,
-            };
-            Ok(found.map_or(0, |embedding| embedding.lsn.0))
-        })?;
-        self.see(Kind::Embedding, id, version)?;
-        Ok(version > 0)
     }
 }

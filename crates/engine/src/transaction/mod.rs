@@ -7,17 +7,19 @@
 mod chats;
 mod commit;
 mod edges;
+mod embeddings;
 mod facts;
 mod nodes;
 mod own;
 
 use std::collections::{BTreeMap, HashSet};
 
-use embedded_db_common::{Error, Result, Slot};
-use embedded_db_storage::{Kind, ReadTxn};
+use embedded_db_common::{Error, Result};
+use embedded_db_storage::Kind;
 
 use crate::database::Database;
 use crate::reads::PinnedReads;
+use crate::writes::Seen;
 pub use commit::Committed;
 use commit::Op;
 use own::{Mark, Own};
@@ -27,7 +29,7 @@ pub struct Transaction {
     database: Database,
     reads: PinnedReads,
     ops: Vec<Op>,
-    seen: BTreeMap<(Kind, String), Seen>,
+    seen: BTreeMap<(Kind, String), Expected>,
     /// What it has written, for its own reads.
     own: Own,
     /// Chats that were not there and are made by their first message, unless somebody else has made
@@ -39,11 +41,11 @@ pub struct Transaction {
 
 /// An object as the snapshot shows it.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct Expected {
     /// 0 when it has none.
     version: u64,
-    /// One that gets its id later does not have it.
-    slot: Option<Slot>,
+    /// Which one it is; `None` when nothing has the id.
+    object: Option<Seen>,
     /// Whether all that counts is that it is there.
     any_version: bool,
 }
@@ -101,19 +103,15 @@ impl Transaction {
 
     /// An object was read or written.
     fn see(&mut self, kind: Kind, id: &str, version: u64) -> Result<()> {
-        let slot = self.slot_of(kind, id)?;
-        self.saw(kind, id, Seen { version, slot, any_version: false });
+        let namespace = self.database.namespace_id();
+        let object =
+            self.reads.reader(|reader| Seen::find(reader.snapshot, namespace, kind, id))?;
+        self.saw(kind, id, Expected { version, object, any_version: false });
         Ok(())
     }
 
-    fn saw(&mut self, kind: Kind, id: &str, seen: Seen) {
+    fn saw(&mut self, kind: Kind, id: &str, seen: Expected) {
         let known = self.seen.entry((kind, id.to_owned())).or_insert(seen);
         known.any_version &= seen.any_version;
-    }
-
-    fn slot_of(&self, kind: Kind, id: &str) -> Result<Option<Slot>> {
-        let namespace = self.database.namespace_id();
-        let found = self.reads.reader(|reader| reader.snapshot.resolve(namespace, kind, id))?;
-        Ok(found.map(|found| found.slot))
     }
 }

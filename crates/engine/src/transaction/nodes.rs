@@ -10,6 +10,7 @@ use super::Transaction;
 use super::commit::Op;
 use crate::known_names::{CHAT, CONTAINS, MESSAGE, NEXT, SUMMARIZES, SUMMARY};
 use crate::objects::{DraftNode, Node};
+use crate::writes::AddTo;
 
 impl Transaction {
     /// A node with the transaction's own writes.
@@ -52,8 +53,16 @@ impl Transaction {
         self.own.node_ids().cloned().collect()
     }
 
-    /// Makes a node; returns its id.
+    /// Makes a node; returns its id. A message that names a chat by its `chat_id` is added to it, and
+    /// the chat is made when it is new.
     pub fn create_node(&mut self, draft: NodeDraft) -> Result<String> {
+        if let Some(chat_id) = draft.chat_id()? {
+            return self.step(|tx| {
+                let chat = tx.require_chat(&chat_id, AddTo::AnyChat);
+                chat.map_err(|error| error.of_property("chat_id"))?;
+                tx.append(&chat_id, draft)?.id()
+            });
+        }
         let (id, draft) = self.make_node(draft)?;
         self.ops.push(Op::CreateNode(draft));
         Ok(id)

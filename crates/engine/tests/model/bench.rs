@@ -150,6 +150,25 @@ impl Bench {
                 self.here = self.db.namespace(self.at).unwrap();
             }
             Step::Drain => self.drain(),
+            Step::Renew { scrub, beside } => {
+                let mut outcomes = Vec::new();
+                let mut left = beside.iter();
+                let mut progress = |done, total| {
+                    let now = if done < total { 2 } else { beside.len() };
+                    outcomes.extend(left.by_ref().take(now).map(|op| apply(&self.here, op)));
+                    Ok(())
+                };
+                match scrub {
+                    true => self.db.scrub(&mut progress).unwrap(),
+                    false => self.db.compact(&mut progress).unwrap(),
+                };
+                for (op, outcome) in beside.iter().zip(outcomes) {
+                    let expected = self.expect(|world| world.apply(op));
+                    assert_eq!(outcome, expected, "{op:?} beside");
+                }
+                let report = self.db.verify_deep(&go_on).unwrap();
+                assert_eq!(report.problems, Vec::<String>::new());
+            }
         }
     }
 

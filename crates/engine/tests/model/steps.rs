@@ -54,6 +54,11 @@ pub(crate) enum Step {
     DropNamespace(&'static str),
     Reopen,
     Drain,
+    /// Everything is written anew, and some things are done meanwhile.
+    Renew {
+        scrub: bool,
+        beside: Vec<Op>,
+    },
 }
 
 fn any_values() -> impl Strategy<Value = Values> {
@@ -153,5 +158,6 @@ pub(crate) fn any_step() -> impl Strategy<Value = Step> {
         1 => prop::sample::select(NAMESPACES[1..].to_vec()).prop_map(Step::DropNamespace),
         1 => Just(Step::Reopen),
         4 => Just(Step::Drain),
+        2 => (any::<bool>(), ops()).prop_map(|(scrub, beside)| Step::Renew { scrub, beside }),
     ]
 }

@@ -107,7 +107,8 @@ pub(crate) fn write(db: &Database, state: &mut State, write: &Write) {
             let (label, _) = LABELS[*label];
             let given: Vec<(&str, Value)> =
                 values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-            db.create_nodes(vec![node(id, label, &given)]).unwrap();
+            // The reference knows no chats: a message that names one brings no edges here.
+            db.create_bare_nodes(vec![node(id, label, &given)]).unwrap();
             state.births += 1;
             let row = Row { born: state.births, label, values: values.clone(), vector: None };
             state.rows.insert(id.clone(), row);

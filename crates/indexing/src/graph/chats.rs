@@ -1,7 +1,7 @@
 //! Chats and the chain of their messages.
 
 use embedded_db_common::record::Properties;
-use embedded_db_common::{Draft, Error, Result, Slot, Value, ValueRef};
+use embedded_db_common::{Draft, Error, Result, Slot, ValueRef};
 use embedded_db_storage::{Direction, Kind, ReadTxn};
 
 use super::{Artefact, GraphWriter, NodeDraft};
@@ -9,22 +9,6 @@ use super::{Artefact, GraphWriter, NodeDraft};
 /// A node to which no messages can be added.
 pub fn no_chat(id: &str) -> Error {
     Error::InvalidInput(format!("the node {id:?} is no Chat; give the id of a chat, or a new one"))
-}
-
-/// The properties of a message of a chat from those that were given for it.
-pub fn message_properties(chat_id: &str, given: &Draft, now: i64) -> Result<Draft> {
-    let mut all = Draft::new();
-    all.set("chat_id", &Value::Str(chat_id.to_owned()))?;
-    for (name, value) in given.iter() {
-        all.push(name, |out| {
-            out.extend_from_slice(value);
-            Ok::<(), Error>(())
-        })?;
-    }
-    if all.get("timestamp").is_none() {
-        all.set("timestamp", &Value::Time(now))?;
-    }
-    Ok(all)
 }
 
 /// The refusal of another `chat_id` for a message that was added to a chat.
@@ -58,18 +42,27 @@ impl GraphWriter<'_, '_> {
             labels: vec!["Chat".into()],
             ..NodeDraft::default()
         };
-        self.create_node(&draft).map(|(_, slot)| slot)
+        self.make_node(&draft, false).map(|(_, slot)| slot)
     }
 
-    /// Appends a message to a chat. The properties of `draft` are what a message has besides its chat,
-    /// its labels do not count.
+    /// Appends a message to a chat. The properties of `draft` are what a message has besides its chat.
     pub fn add_message(&mut self, chat: Slot, chat_id: &str, draft: &NodeDraft) -> Result<Slot> {
-        let properties = message_properties(chat_id, &draft.properties, self.txn.now())?;
-        let (id, expiry) = (draft.id.clone(), draft.expiry);
-        let draft = NodeDraft { id, labels: vec!["Message".into()], properties, expiry };
+        let message = draft.message_of(chat_id, self.txn.now())?;
+        let (_, slot) = self.make_node(&message, false)?;
+        self.put_last(chat, slot)?;
+        Ok(slot)
+    }
+
+    /// Puts a message at the end of the chat that it names, which is made when it is new.
+    pub(super) fn join_chat(&mut self, slot: Slot, chat_id: &str) -> Result<()> {
+        let chat = self.ensure_chat(chat_id).map_err(|error| error.of_property("chat_id"))?;
+        self.put_last(chat, slot)
+    }
+
+    /// Puts a message, which is in no chat, at the end of one.
+    fn put_last(&mut self, chat: Slot, slot: Slot) -> Result<()> {
         let contains = self.names.contains;
         let last = self.txn.last_neighbor(self.namespace, chat, Direction::Out, contains)?;
-        let (_, slot) = self.create_node(&draft)?;
         self.link(chat, slot, contains, "contains", 1.0, &[], &Draft::new())?;
         if let Some(last) = last {
             self.link(last.node, slot, self.names.next, "next", 1.0, &[], &Draft::new())?;
@@ -77,12 +70,11 @@ impl GraphWriter<'_, '_> {
         if self.names.told_text(&self.node(slot)?)?.is_some() {
             self.mark(Artefact::Summary, chat)?;
         }
-        Ok(slot)
+        Ok(())
     }
 
     /// A message that was added to a chat is found there by the edges of the chat, which a new
-    /// `chat_id` would contradict. One that a user has made as a plain node belongs where the user
-    /// says.
+    /// `chat_id` would contradict. One that was made without a `chat_id` belongs where the user says.
     pub(super) fn check_chat(&self, slot: Slot, properties: &[u8]) -> Result<()> {
         let node = self.node(slot)?;
         let before = node.properties.get(self.names.chat_id)?;

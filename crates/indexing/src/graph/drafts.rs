@@ -1,7 +1,8 @@
 //! What users ask to be written.
 
 use embedded_db_common::calendar::iso;
-use embedded_db_common::{Draft, Error, Result, names};
+use embedded_db_common::record::Cursor;
+use embedded_db_common::{Draft, Error, Result, Value, ValueRef, names};
 use embedded_db_storage::EdgeTimes;
 
 /// A node to be made.
@@ -21,6 +22,40 @@ impl NodeDraft {
     /// A chat or a message, which get their labels from what they are.
     pub fn unlabelled(id: Option<String>, properties: Draft) -> Self {
         Self { id, properties, ..Self::default() }
+    }
+
+    /// The chat that it is to be put into: the one that a message names, by a text that is not empty. A
+    /// part of a document names its document, and stands where the edges of that say.
+    pub fn chat_id(&self) -> Result<Option<String>> {
+        let Some(value) = self.properties.get("chat_id") else { return Ok(None) };
+        if !self.is_labelled("Message") || self.is_labelled("Part") {
+            return Ok(None);
+        }
+        let value = ValueRef::read(&mut Cursor::new(value))?;
+        Ok(value.as_str().filter(|id| !id.is_empty()).map(str::to_owned))
+    }
+
+    fn is_labelled(&self, label: &str) -> bool {
+        self.labels.iter().any(|known| known == label)
+    }
+
+    /// The same as a message of a chat, written at `now` unless it says when. Its labels do not count if
+    /// that of messages is not among them.
+    pub fn message_of(&self, chat_id: &str, now: i64) -> Result<Self> {
+        let mut properties = Draft::new();
+        properties.set("chat_id", &Value::Str(chat_id.to_owned()))?;
+        for (name, value) in self.properties.iter() {
+            properties.push(name, |out| {
+                out.extend_from_slice(value);
+                Ok::<(), Error>(())
+            })?;
+        }
+        if properties.get("timestamp").is_none() {
+            properties.set("timestamp", &Value::Time(now))?;
+        }
+        let is_one = self.is_labelled("Message");
+        let labels = if is_one { self.labels.clone() } else { vec!["Message".into()] };
+        Ok(Self { id: self.id.clone(), labels, properties, expiry: self.expiry })
     }
 
     /// Whether its labels and its id can be stored; its properties are not looked at.

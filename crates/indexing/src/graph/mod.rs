@@ -30,7 +30,7 @@ use crate::schema::Names;
 
 pub(crate) use look::Look;
 
-pub use chats::{message_properties, no_chat, stays_in_chat};
+pub use chats::{no_chat, stays_in_chat};
 pub use drafts::{
     Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, NodeDraft,
 };
@@ -58,6 +58,11 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
     /// A writer over a transaction.
     pub fn new(txn: &'t mut WriteTxn<'e>, names: &'t Names, namespace: NamespaceId) -> Self {
         Self { txn, names, namespace, indexes: None, recipes: None, is_due: None }
+    }
+
+    /// The namespace that it writes.
+    pub fn namespace(&self) -> NamespaceId {
+        self.namespace
     }
 
     fn node(&self, slot: Slot) -> Result<NodeRecord<'_>> {

@@ -7,9 +7,44 @@ use embedded_db_storage::{Cell, Direction, IndexId, Kind, NodeTimes, ReadTxn, te
 use super::{Artefact, Changes, GraphWriter, NodeDraft, of_draft};
 
 impl GraphWriter<'_, '_> {
-    /// Makes a node; returns its id.
+    /// Makes a node; returns its id. A message that names a chat is put at its end.
     pub fn create_node(&mut self, draft: &NodeDraft) -> Result<(String, Slot)> {
+        let (id, slot, chat) = self.make_user_node(draft)?;
+        if let Some(chat) = chat {
+            self.join_chat(slot, &chat)?;
+        }
+        Ok((id, slot))
+    }
+
+    /// The same for many; returns their ids. Chats among them may come behind their messages. An error
+    /// says with which draft it was.
+    pub fn create_nodes(&mut self, drafts: &[NodeDraft]) -> Result<Vec<String>> {
+        let (mut ids, mut joining) = (Vec::with_capacity(drafts.len()), Vec::new());
+        for (at, draft) in drafts.iter().enumerate() {
+            let made = self.make_user_node(draft).map_err(|error| error.of_item(at));
+            let (id, slot, chat) = made?;
+            ids.push(id);
+            joining.extend(chat.map(|chat| (at, slot, chat)));
+        }
+        for (at, slot, chat) in joining {
+            self.join_chat(slot, &chat).map_err(|error| error.of_item(at))?;
+        }
+        Ok(ids)
+    }
+
+    /// Makes a node with nothing beside it; the edges that it has come by themselves.
+    pub fn create_bare_node(&mut self, draft: &NodeDraft) -> Result<(String, Slot)> {
         self.make_node(draft, false)
+    }
+
+    /// Makes a node, and says which chat it is still to be put into.
+    fn make_user_node(&mut self, draft: &NodeDraft) -> Result<(String, Slot, Option<String>)> {
+        let chat = draft.chat_id()?;
+        let (id, slot) = match &chat {
+            Some(chat) => self.make_node(&draft.message_of(chat, self.txn.now())?, false)?,
+            None => self.make_node(draft, false)?,
+        };
+        Ok((id, slot, chat))
     }
 
     pub(super) fn make_node(&mut self, draft: &NodeDraft, derived: bool) -> Result<(String, Slot)> {

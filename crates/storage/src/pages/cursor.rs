@@ -67,13 +67,24 @@ impl<'t> Cursor<'t> {
 
     /// The row after the place, which moves behind it.
     pub(crate) fn next(&mut self) -> Result<Option<(&'t [u8], &'t [u8])>> {
+        let Some((number, page, at)) = self.next_place()? else { return Ok(None) };
+        let (key, value) = self.view.told(number, page.row(at))?;
+        Ok(Some((key, self.view.value(number, value)?)))
+    }
+
+    /// Its key alone: the value may lie in pages of its own, which are not read.
+    pub(crate) fn next_key(&mut self) -> Result<Option<&'t [u8]>> {
+        let Some((number, page, at)) = self.next_place()? else { return Ok(None) };
+        self.view.told(number, page.key(at)).map(Some)
+    }
+
+    /// The leaf of the row after the place, which moves behind it, and where it stands there.
+    fn next_place(&mut self) -> Result<Option<(u64, Page<'t>, usize)>> {
         loop {
             let Some((number, page, index)) = self.path.last_mut() else { return Ok(None) };
             if *index < page.len() {
-                let (number, at) = (*number, *index);
                 *index += 1;
-                let (key, value) = self.view.told(number, page.row(at))?;
-                return Ok(Some((key, self.view.value(number, value)?)));
+                return Ok(Some((*number, *page, *index - 1)));
             }
             if !self.next_leaf()? {
                 return Ok(None);

@@ -240,6 +240,23 @@ impl View {
         find().map_err(|error| of_table(table, error))
     }
 
+    /// Calls `visit` with the keys of a table that begin so, in their order; values are not read.
+    pub(crate) fn keys(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        visit: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        let mut each = || {
+            let mut cursor = Cursor::before(self, self.tree(table)?, prefix)?;
+            while let Some(key) = cursor.next_key()?.filter(|key| key.starts_with(prefix)) {
+                visit(key);
+            }
+            Ok(())
+        };
+        each().map_err(|error| of_table(table, error))
+    }
+
     /// How many rows a table has.
     pub(crate) fn rows(&self, table: Table) -> Result<u64> {
         Ok(self.tree(table)?.rows)

@@ -37,8 +37,8 @@ mod at {
     /// Sums of the two meta pages.
     pub(super) const METAS: usize = 24;
     pub(super) const IN_USE: usize = 32;
-    /// Five numbers.
-    pub(super) const WHERE: usize = 40;
+    /// What `platform::mounted_file` says, five numbers.
+    pub(super) const MOUNTED_FILE: usize = 40;
     pub(super) const INTENT: usize = 80;
 }
 
@@ -145,19 +145,19 @@ impl Sums {
     /// the data file, and each page of it at another time.
     pub(super) fn found(&self) -> Found {
         let in_use = self.number(at::IN_USE).load(Ordering::Acquire) != 0;
-        let there = self.place().map(|part| u64::from_le(part.load(Ordering::Acquire)));
+        let there = self.mounted_file().map(|part| u64::from_le(part.load(Ordering::Acquire)));
         let same = platform::mounted_file(&self.file) == Some(there);
         Found { covered: self.covered(), whole: !in_use || same }
     }
 
-    fn place(&self) -> [&AtomicU64; 5] {
-        [0, 1, 2, 3, 4].map(|part| self.long(at::WHERE + 8 * part))
+    fn mounted_file(&self) -> [&AtomicU64; 5] {
+        [0, 1, 2, 3, 4].map(|part| self.long(at::MOUNTED_FILE + 8 * part))
     }
 
     /// From here on the file may lag behind what the system has been told.
     pub(super) fn begin_use(&self) -> Result<()> {
         let here = platform::mounted_file(&self.file).unwrap_or_default();
-        for (part, value) in self.place().into_iter().zip(here) {
+        for (part, value) in self.mounted_file().into_iter().zip(here) {
             part.store(value.to_le(), Ordering::Relaxed);
         }
         self.number(at::IN_USE).store(1u32.to_le(), Ordering::Release);

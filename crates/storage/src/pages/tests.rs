@@ -80,7 +80,7 @@ fn agree(read: &impl ReadTxn, model: &Model, probes: &[Vec<u8>]) -> Result<()> {
 
 /// Every page that can be reached from the newest state has its sum.
 fn every_page_has_its_sum(store: &Store) -> usize {
-    let view = store.page_file.newest().unwrap();
+    let view = store.generation().page_file.newest().unwrap();
     let mut pages = 0;
     super::written::all_pages(&view.pages, &view.meta, &mut |page, bytes| {
         pages += 1;

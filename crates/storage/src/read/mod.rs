@@ -15,7 +15,7 @@ use crate::hidden::Hidden;
 use crate::keys::{self, Direction, Key, Kind, Table};
 use crate::records::{ChangeRecord, DatabaseCounters, EdgeRecord, NamespaceCounters, NodeRecord};
 use crate::rows::{Rows, after_prefix};
-use crate::store::Store;
+use crate::store::{Generation, Store};
 
 pub use embeddings::ReadEmbeddings;
 pub use expiries::ReadExpiries;
@@ -29,6 +29,7 @@ pub(crate) mod meta {
     pub(crate) const SPACE: u8 = 3;
     pub(crate) const DEFAULT_SPACE: u8 = 4;
     pub(crate) const INDEX: u8 = 5;
+    pub(crate) const SUCCESSOR: u8 = 7;
     pub(crate) const RECIPE: u8 = 10;
 }
 
@@ -42,6 +43,8 @@ pub(crate) mod symbols {
 pub trait ReadTxn {
     /// The store.
     fn store(&self) -> &Store;
+    /// The generation in which its slots mean something.
+    fn generation(&self) -> &Generation;
     /// The rows of its tables.
     fn rows(&self) -> Rows<'_>;
 

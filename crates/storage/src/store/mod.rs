@@ -1,32 +1,34 @@
 //! An open store: reading, closing and growing it.
 
 mod gate;
+mod generation;
 mod opening;
 mod snapshot;
 mod symbols;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use embedded_db_common::clock::StoreTime;
 use embedded_db_common::record::Damaged;
-use embedded_db_common::{Durability, Error, Result};
+use embedded_db_common::{Error, Options, Result};
+use heed::WithoutTls;
 use heed::types::Bytes;
-use heed::{RoTxn, WithoutTls};
 
-use self::gate::Gate;
-pub(crate) use self::opening::{Environment, open_new};
-pub use self::snapshot::{Sight, Snapshot};
+pub use self::generation::Generation;
+pub(crate) use self::generation::Inside;
+pub(crate) use self::opening::{
+    Environment, names_but, open_generation, open_new, remove_generation,
+};
+pub use self::snapshot::{Sight, Snapshot, State};
 pub use self::symbols::Symbols;
 pub(crate) use self::symbols::{stored_symbol, stored_symbol_name, symbol_key, symbol_name_key};
-use crate::data_file::DataFile;
 use crate::keys::{Kind, Table};
-use crate::pages::PageFile;
 use crate::platform::{self, TemporaryDirectory, WriterLock, io_error};
 use crate::read::ReadTxn;
-use crate::writer::{GroupWriter, Inside};
+use crate::writer::GroupWriter;
 
 pub(crate) type Database = heed::Database<'static, Bytes, Bytes>;
 /// One for each table, in the order of their numbers.
@@ -41,35 +43,25 @@ const MAX_READERS: u32 = 4096;
 
 /// An open store: one directory, one writer process, any number of readers.
 pub struct Store {
-    pub(crate) env: Environment,
-    tables: Tables,
-    /// Readers and writers are inside; growing the map waits until none is.
-    pub(crate) gate: Gate,
+    /// The one that new transactions are of.
+    generation: RwLock<Arc<Generation>>,
+    /// Held by whoever puts another one in its place.
+    pub(crate) switching: Mutex<()>,
     pub(crate) writer: GroupWriter,
     pub(crate) symbols: Arc<Symbols>,
     /// The time of writes, and of what a snapshot sees as expired.
     pub(crate) time: StoreTime,
     /// The earliest time at which a node is to go, of those written since somebody asked.
     next_expiry: AtomicI64,
-    /// The newest state, by its LMDB transaction, that was seen to have nothing that expires.
-    lasting: AtomicUsize,
-    /// The newest state whose time the store's is not before.
-    timed: AtomicUsize,
     path: PathBuf,
     /// What tells it from every other database.
     identity: String,
-    /// The file behind the store: its length, and its pages.
-    data_file: DataFile,
-    pub(crate) page_file: PageFile,
-    map_size_max: usize,
-    read_only: bool,
-    durability: Durability,
+    pub(crate) options: Options,
     closed: AtomicBool,
     opened_by: u32,
     fork_generation: u32,
-    max_snapshot_age: Duration,
     // Dropped in this order: the lock after the environment, the directory last.
-    lock: Mutex<Option<WriterLock>>,
+    lock: Mutex<Option<Arc<WriterLock>>>,
     _temporary: Option<TemporaryDirectory>,
 }
 
@@ -89,72 +81,48 @@ impl Store {
         if self._temporary.is_some() { Path::new(IN_MEMORY) } else { &self.path }
     }
 
-    /// Whether the file that is open still lies where it was opened. Its directory may have been
-    /// removed or renamed, and another database may be there.
-    pub fn is_in_place(&self) -> bool {
-        self.data_file.is_in_place()
+    /// The generation that new transactions are of.
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        Arc::clone(&self.generation.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn data_path(&self) -> &Path {
-        self.data_file.path()
+    /// Whether the file that is open still lies where it was opened. Its directory may have been
+    /// removed or renamed, and another database may be there.
+    pub fn is_in_place(self: &Arc<Self>) -> bool {
+        let is_in_place = || self.generation().data_file.is_in_place();
+        // Reading opens the generation that has taken the place of the one that is open.
+        is_in_place() || (self.read().is_ok() && is_in_place())
     }
 
     /// Size of the data file in bytes.
     pub fn file_size(&self) -> Result<u64> {
-        self.data_file.length()
+        self.generation().data_file.length()
     }
 
     /// Whether this handle may only read.
     pub fn read_only(&self) -> bool {
-        self.read_only
+        self.options.read_only
     }
 
     /// A consistent state to read from.
     pub fn read(self: &Arc<Self>) -> Result<Snapshot> {
         self.usable()?;
+        let mut generation = self.generation();
         loop {
-            // Dropped in this order: the transaction ends inside the gate.
-            let (inside, txn) = self.begin_read()?;
-            let taken = Instant::now();
-            self.require_whole_file()?;
-            // Two commits since the transaction began leave no trace of its state: then a newer one.
-            if let Some(view) = self.page_file.view(txn.id() as u64)? {
-                std::mem::forget(inside);
-                let store = Arc::clone(self);
-                return Ok(Snapshot { txn: Some(txn), view, store, taken, hidden: None });
+            let (txn, view, taken) = generation.begin(&self.closed)?;
+            let store = Arc::clone(self);
+            let snapshot =
+                Snapshot { txn: Some(txn), view, generation, store, taken, hidden: None };
+            if !snapshot.is_replaced()? {
+                return Ok(snapshot);
             }
+            generation = self.follow(&snapshot)?;
         }
     }
 
-    fn begin_read(&self) -> Result<(Inside<'_>, RoTxn<'static, WithoutTls>)> {
-        let begin = || (Inside::enter(self), Env::clone(&self.env).static_read_txn());
-        let (inside, txn) = match begin() {
-            // Another process has grown the file beyond our map.
-            (inside, Err(heed::Error::Mdb(heed::MdbError::MapResized))) => {
-                drop(inside);
-                self.adopt_map_size()?;
-                begin()
-            }
-            // Of processes that were killed, perhaps; it may be that nobody writes, who would look.
-            (inside, Err(heed::Error::Mdb(heed::MdbError::ReadersFull)))
-                if self.env.clear_stale_readers().is_ok_and(|found| found > 0) =>
-            {
-                drop(inside);
-                begin()
-            }
-            other => other,
-        };
-        Ok((inside, txn.map_err(|error| self.lmdb_error(error))?))
-    }
-
-    /// No page of the newest commit lies beyond the end of the file; looked at now and then.
-    pub(crate) fn require_whole_file(&self) -> Result<()> {
-        self.data_file.require_pages(Instant::now(), || self.env.info().last_page_number)
-    }
-
-    /// After a commit: no page of it lies beyond the end of the file.
-    pub(crate) fn complete_file(&self) -> Result<()> {
-        self.data_file.complete_pages(self.env.info().last_page_number, self.durability)
+    /// Becomes true when the map is lost: nothing may be read or written any more.
+    pub(crate) fn lost(&self) -> &AtomicBool {
+        &self.closed
     }
 
     /// Refuses handles that were closed or belong to another process.
@@ -171,7 +139,7 @@ impl Store {
 
     /// Fails once what was taken then is older than a snapshot may be.
     pub fn check_age(&self, taken: Instant) -> Result<()> {
-        let (age, limit) = (taken.elapsed(), self.max_snapshot_age);
+        let (age, limit) = (taken.elapsed(), self.options.max_snapshot_age);
         if age > limit {
             return Err(Error::SnapshotExpired {
                 age_seconds: age.as_secs(),
@@ -198,10 +166,16 @@ impl Store {
         // A group that is being written ends first.
         let _leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if lock.is_some() && !self.read_only && !self.forked() && !self.writer.is_poisoned() {
+        let wrote = lock.is_some() && !self.read_only() && !self.forked();
+        if wrote && self.writer.healthy(&self.path).is_ok() {
             // The sums lag or are not marked as whole if this fails: the next opening finds out.
-            let _marked = self.page_file.end_use();
+            let _marked = self.generation().page_file.end_use();
         }
+    }
+
+    /// The right to write, for as long as it is needed: also beyond [`Store::close`].
+    pub(crate) fn shared_lock(&self) -> Option<Arc<WriterLock>> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The earliest time at which a node is to go, as far as this process has written it since the
@@ -225,10 +199,6 @@ impl Store {
         &self.symbols
     }
 
-    pub(crate) fn table(&self, table: Table) -> &Database {
-        &self.tables[table as usize - 1]
-    }
-
     pub(crate) fn corruption(&self, table: Table, key: &[u8], damaged: Damaged) -> Error {
         use std::fmt::Write;
         let mut object = format!("{} ", table.name());
@@ -237,79 +207,6 @@ impl Store {
             let _written = write!(object, "{byte:02x}");
         }
         Error::Corruption { path: self.path.clone(), object, detail: damaged.0.into() }
-    }
-
-    /// Why the file has less room to grow than a small commit needs, if it has.
-    pub(crate) fn why_full(&self) -> Result<Option<String>> {
-        const SMALL: u64 = 1 << 20;
-        if platform::free_space(self.data_file.path()).is_some_and(|free| free < SMALL) {
-            return Ok(Some("the file system is full; free some space".into()));
-        }
-        let length = self.file_size()?;
-        let limit = platform::file_size_limit().filter(|limit| *limit < length + SMALL);
-        Ok(limit.map(|limit| {
-            format!("no file may grow beyond {limit} bytes; raise the limit (ulimit -f)")
-        }))
-    }
-
-    pub(crate) fn lmdb_error(&self, error: heed::Error) -> Error {
-        map_lmdb(self.data_file.path(), error)
-    }
-
-    /// Forgets the snapshots of processes that have ended without closing them; how many there were.
-    pub(crate) fn clear_stale_readers(&self) -> Result<usize> {
-        self.env.clear_stale_readers().map_err(|error| self.lmdb_error(error))
-    }
-
-    /// Doubles the map after a write found it full.
-    pub(crate) fn grow(&self) -> Result<()> {
-        let size = self.env.info().map_size;
-        let larger = size.saturating_mul(2).min(self.map_size_max);
-        if larger <= size {
-            return Err(Error::StorageFull {
-                path: self.data_file.path().to_owned(),
-                detail: format!("map_size_max of {} bytes is reached; raise it", self.map_size_max),
-            });
-        }
-        self.resize(larger)
-    }
-
-    fn adopt_map_size(&self) -> Result<()> {
-        let file = self.file_size()? as usize;
-        let mut size = self.env.info().map_size;
-        while size < file {
-            size = size.saturating_mul(2);
-        }
-        // 0 would adopt the size that the writer recorded; doubling reaches it as well.
-        self.resize(size.saturating_mul(2))
-    }
-
-    fn resize(&self, size: usize) -> Result<()> {
-        // LMDB gives the old map up before it asks for the new one: it must not fail then.
-        let more = size.saturating_sub(self.env.info().map_size);
-        if !platform::has_address_space(more) {
-            return Err(Error::StorageError {
-                path: self.data_file.path().to_owned(),
-                detail: format!(
-                    "the map must grow to {size} bytes, but the address space has no room; raise the \
-                     limit (ulimit -v)"
-                ),
-            });
-        }
-        let Some(_closed) = self.gate.close(Duration::from_secs(10)) else {
-            return Err(Error::StorageFull {
-                path: self.data_file.path().to_owned(),
-                detail: "the map must grow, but a snapshot is held for over 10 s; close it".into(),
-            });
-        };
-        // SAFETY: the closed gate proves that no transaction of this process is alive.
-        #[allow(unsafe_code)]
-        let resized = unsafe { self.env.resize(size) };
-        if resized.is_err() {
-            // There may be no map any more, so nothing may be read or written.
-            self.closed.store(true, Ordering::Release);
-        }
-        resized.map_err(|error| self.lmdb_error(error))
     }
 }
 
@@ -353,6 +250,7 @@ const _: () = assert!(4 + 1 + embedded_db_common::MAX_NAME <= 288 && Kind::Node 
 #[cfg(test)]
 mod tests {
     use std::thread;
+    use std::time::Duration;
 
     use embedded_db_common::{NamespaceId, Options, Slot};
 
@@ -362,7 +260,7 @@ mod tests {
     const NS: NamespaceId = NamespaceId::DEFAULT;
 
     fn map_size(store: &Store) -> usize {
-        store.env.info().map_size
+        store.generation().env.info().map_size
     }
 
     /// Nobody asks for the growth: writes meet the end of the map by themselves.
@@ -432,7 +330,7 @@ mod tests {
     fn a_map_for_which_there_is_no_room_is_an_error_and_reading_and_writing_go_on() {
         let store = Store::open_in_memory(&Options::default()).unwrap();
         store.write(|txn| txn.create_namespace("default")).unwrap();
-        let error = store.resize(1 << 55).unwrap_err();
+        let error = store.generation().resize(1 << 55, &store.closed).unwrap_err();
         assert!(matches!(error, Error::StorageError { .. }), "{error}");
         assert!(error.to_string().contains("ulimit -v"), "{error}");
         write(&store, "after".into(), 10).unwrap();
@@ -469,7 +367,7 @@ mod tests {
         });
         let writers: Vec<_> = writers.collect();
         for doubling in 21..25 {
-            store.resize(1 << doubling).unwrap();
+            store.generation().resize(1 << doubling, &store.closed).unwrap();
             thread::yield_now();
         }
         writers.into_iter().for_each(|writer| writer.join().unwrap());

@@ -1,22 +1,25 @@
 //! Opening: locks, the generation, the LMDB environment and its tables.
 
+use std::collections::HashSet;
 use std::fs;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Instant;
 
 use embedded_db_common::clock::StoreTime;
-use embedded_db_common::{Durability, Error, Options, Result};
+use embedded_db_common::record::Damaged;
+use embedded_db_common::{Durability, Error, NamespaceId, Options, Result, Symbol};
 use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, MdbError};
 
-use super::{Database, Env, Gate, IN_MEMORY, MAX_READERS, Store, Symbols, Tables, map_lmdb};
+use super::{Env, Generation, IN_MEMORY, MAX_READERS, Snapshot, Store, Symbols, Tables, map_lmdb};
 use crate::data_file::{self, DataFile};
 use crate::format::Current;
-use crate::keys::Table;
+use crate::keys::{Key, Table};
 use crate::pages::{PageFile, Use};
 use crate::platform::{self, TemporaryDirectory, WriterLock, io_error, write_error};
+use crate::read::{ReadTxn, symbols};
 use crate::writer::GroupWriter;
 
 /// Address space taken at first; the file itself stays as small as its content. The unit tests begin
@@ -74,81 +77,228 @@ impl Store {
         let fork_generation = platform::fork_generation();
         // The process may change its directory later.
         let path = std::path::absolute(&path).map_err(|e| io_error(&path, "find", &e))?;
-        let (mut lock, current) = if options.read_only {
-            (None, Current::read(&path)?)
+        let (current, generation, lock) = if options.read_only {
+            open_for_reading(&path, options, interrupted)?
         } else {
             Current::check_directory(&path)?;
             fs::create_dir_all(&path).map_err(|e| io_error(&path, "create the database", &e))?;
             let lock = WriterLock::acquire(&path, options.lock_timeout, interrupted)?;
-            (Some(lock), Current::read_or_create(&path)?)
+            let current = Current::read_or_create(&path)?;
+            let generation = open_for_writing(&path, &current, options, interrupted)?;
+            (current, generation, Some(lock))
         };
-        let directory = current.directory(&path);
-        let data_file = directory.join("data.mdb");
-        if current.is_published() {
-            data_file::require_data(&data_file)?;
-        }
-        if options.read_only {
-            data_file::require_whole(&data_file)?;
-        } else {
-            data_file::complete(&data_file)?;
-        }
-        let how = if options.read_only { Use::Reading } else { Use::Writing };
-        let open_pages = || PageFile::open(&path, &directory, how, options);
-        let found = open_pages()?;
-        let env = match open_env(&directory, options, EnvFlags::empty(), interrupted)? {
-            Err(heed::Error::Io(error)) if cannot_register(&error, options) => {
-                let timeout = options.lock_timeout;
-                lock = Some(WriterLock::keep_writers_out(&path, timeout, interrupted)?);
-                open_env(&directory, options, EnvFlags::NO_LOCK, interrupted)?
-            }
-            other => other,
-        };
-        let env = env.map_err(|error| {
-            let size = first_map_size(&data_file, options);
-            cannot_open(&data_file, size, options.read_only, error)
-        })?;
-        env.clear_stale_readers().map_err(|e| map_lmdb(&data_file, e))?;
-        let tables = open_tables(&env, &directory, options.read_only)?;
-        if !options.read_only {
-            if !current.is_published() && has_data(&env, &tables, &data_file)? {
-                let generation = directory.file_name().unwrap_or_default().to_string_lossy();
-                return Err(Current::lost(&path, &generation));
-            }
-            current.publish(&path)?;
-        }
-        let page_file = match found {
-            Some(pages) => pages,
-            None => open_pages()?
-                .ok_or_else(|| map_lmdb(&data_file, heed::Error::Mdb(MdbError::Invalid)))?,
-        };
-        page_file.begin_use()?;
-        let data_file = DataFile::open(data_file, options.read_only)?;
         let name = if temporary.is_some() { PathBuf::from(IN_MEMORY) } else { path.clone() };
-        Ok(Arc::new_cyclic(|store| Self {
-            env,
-            tables,
-            gate: Gate::default(),
+        let store = Arc::new_cyclic(|store| Self {
+            generation: RwLock::new(generation),
+            switching: Mutex::default(),
             writer: GroupWriter::default(),
-            symbols: Arc::new(Symbols::new(Weak::clone(store), name)),
+            symbols: Arc::new(Symbols::new(Weak::clone(store), name, current.generation())),
             time: StoreTime::new(),
             next_expiry: AtomicI64::new(i64::MAX),
-            lasting: AtomicUsize::new(usize::MAX),
-            timed: AtomicUsize::new(0),
             path,
             identity: current.identity().to_owned(),
-            data_file,
-            page_file,
-            map_size_max: options.map_size_max,
-            read_only: options.read_only,
-            durability: options.durability,
+            options: options.clone(),
             closed: AtomicBool::new(false),
             opened_by: std::process::id(),
             fork_generation,
-            max_snapshot_age: options.max_snapshot_age,
-            lock: Mutex::new(lock),
+            lock: Mutex::new(lock.map(Arc::new)),
             _temporary: temporary,
-        }))
+        });
+        store.stay()?;
+        Ok(store)
     }
+
+    /// Opens the generation that has taken the place of one of which a state was read, and gives it to
+    /// new transactions.
+    pub(super) fn follow(&self, replaced: &Snapshot) -> Result<Arc<Generation>> {
+        let _switching = self.switching.lock().unwrap_or_else(PoisonError::into_inner);
+        let (generation, before) = (self.generation(), replaced.generation().number());
+        if generation.number() != before {
+            return Ok(generation);
+        }
+        let (current, generation, _) = open_for_reading(&self.path, &self.options, &|| Ok(()))?;
+        if current.identity() != self.identity || generation.number() <= before {
+            return Err(Error::StorageError {
+                path: self.path.clone(),
+                detail:
+                    "another database has taken the place of the one that is open; open it again"
+                        .into(),
+            });
+        }
+        // Which names it has, nobody knows yet; objects that were read before hold numbers of the old.
+        let gone = names_but(replaced, &HashSet::new())?;
+        self.switch_to(&generation, gone);
+        Ok(generation)
+    }
+
+    /// Gives another generation, which does not have some names, to new transactions.
+    pub(crate) fn switch_to(&self, generation: &Arc<Generation>, gone: Vec<(Symbol, Arc<str>)>) {
+        self.symbols.begin_generation(generation.number(), gone);
+        let mut place = self.generation.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *place, Arc::clone(generation));
+        drop(place);
+        // Its end takes locks of the library.
+        drop(before);
+    }
+}
+
+/// All names of a state but some.
+pub(crate) fn names_but(
+    snapshot: &Snapshot,
+    kept: &HashSet<Symbol>,
+) -> Result<Vec<(Symbol, Arc<str>)>> {
+    let prefix = Key::new(NamespaceId::SYSTEM).u8(symbols::BY_NUMBER);
+    let mut out = Vec::new();
+    for row in snapshot.prefix(Table::Symbols, &prefix)? {
+        let (key, name) = row?;
+        let number = key.last_chunk::<4>().ok_or(Damaged("has a short key"));
+        let symbol = Symbol(u32::from_be_bytes(*snapshot.located(Table::Symbols, key, number)?));
+        if !kept.contains(&symbol) {
+            let name = std::str::from_utf8(name).map_err(|_| Damaged("is not UTF-8"));
+            out.push((symbol, Arc::from(snapshot.located(Table::Symbols, key, name)?)));
+        }
+    }
+    Ok(out)
+}
+
+/// The generation that is in use, with what keeps writers out where a reader cannot register itself.
+fn open_for_reading(
+    path: &Path,
+    options: &Options,
+    interrupted: &dyn Fn() -> Result<()>,
+) -> Result<(Current, Arc<Generation>, Option<WriterLock>)> {
+    let mut current = Current::read(path)?;
+    loop {
+        let failed = match open_to_read(path, &current, options, interrupted) {
+            Ok((generation, lock)) => return Ok((current, generation, lock)),
+            Err(error) => error,
+        };
+        // Another may have taken its place, and the one that was named is gone.
+        let now = Current::read(path)?;
+        if now.generation() == current.generation() {
+            return Err(failed);
+        }
+        current = now;
+    }
+}
+
+fn open_to_read(
+    path: &Path,
+    current: &Current,
+    options: &Options,
+    interrupted: &dyn Fn() -> Result<()>,
+) -> Result<(Arc<Generation>, Option<WriterLock>)> {
+    let directory = current.directory(path);
+    let data_file = directory.join("data.mdb");
+    data_file::require_data(&data_file)?;
+    data_file::require_whole(&data_file)?;
+    let mut lock = None;
+    let pages = open_pages(path, &directory, options)?;
+    let env = match open_env(&directory, options, EnvFlags::empty(), interrupted)? {
+        Err(heed::Error::Io(error)) if cannot_register(&error, options) => {
+            let timeout = options.lock_timeout;
+            lock = Some(WriterLock::keep_writers_out(path, timeout, interrupted)?);
+            open_env(&directory, options, EnvFlags::NO_LOCK, interrupted)?
+        }
+        other => other,
+    };
+    Ok((opened(path, env, pages, current, options)?, lock))
+}
+
+fn open_for_writing(
+    path: &Path,
+    current: &Current,
+    options: &Options,
+    interrupted: &dyn Fn() -> Result<()>,
+) -> Result<Arc<Generation>> {
+    let directory = current.directory(path);
+    let data_file = directory.join("data.mdb");
+    if current.is_published() {
+        data_file::require_data(&data_file)?;
+    }
+    data_file::complete(&data_file)?;
+    let pages = open_pages(path, &directory, options)?;
+    let env = open_env(&directory, options, EnvFlags::empty(), interrupted)?;
+    let generation = opened(path, env, pages, current, options)?;
+    if !current.is_published() && has_data(&generation)? {
+        let name = directory.file_name().unwrap_or_default().to_string_lossy();
+        return Err(Current::lost(path, &name));
+    }
+    current.publish(path)?;
+    generation.page_file.begin_use()?;
+    remove_others(path, current);
+    Ok(generation)
+}
+
+/// Opens a generation that is complete for writing, though `CURRENT` may name another.
+pub(crate) fn open_generation(
+    path: &Path,
+    current: &Current,
+    options: &Options,
+) -> Result<Arc<Generation>> {
+    let directory = current.directory(path);
+    let pages = open_pages(path, &directory, options)?;
+    reserve_readers(&directory)?;
+    let env = open_env(&directory, options, EnvFlags::empty(), &|| Ok(()))?;
+    let generation = opened(path, env, pages, current, options)?;
+    generation.page_file.begin_use()?;
+    Ok(generation)
+}
+
+/// LMDB stores into a map of its table of readers: the beginning of a new one must have its place on the
+/// disk by then, for what is stored into a map must not find the disk full.
+fn reserve_readers(directory: &Path) -> Result<()> {
+    let path = directory.join("lock.mdb");
+    fs::write(&path, vec![0; platform::page_size()])
+        .map_err(|error| write_error(&path, "create", &error))
+}
+
+/// Removes what a process that was killed has left: a generation that was not complete, or an old one,
+/// whose readers were told before. What cannot be removed now is removed later.
+fn remove_others(path: &Path, current: &Current) {
+    for (number, directory) in Current::generations(path).unwrap_or_default() {
+        if number != current.generation() {
+            drop(remove_generation(&directory));
+        }
+    }
+}
+
+/// Removes the files of a generation. Without its data file it is none, so that goes first.
+pub(crate) fn remove_generation(directory: &Path) -> std::io::Result<()> {
+    match fs::remove_file(directory.join("data.mdb")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => fs::remove_dir_all(directory),
+    }
+}
+
+/// The pages of a data file, before LMDB reads it; `None` if there is none yet.
+fn open_pages(path: &Path, directory: &Path, options: &Options) -> Result<Option<PageFile>> {
+    let how = if options.read_only { Use::Reading } else { Use::Writing };
+    PageFile::open(path, directory, how, options)
+}
+
+fn opened(
+    path: &Path,
+    env: heed::Result<Environment>,
+    pages: Option<PageFile>,
+    current: &Current,
+    options: &Options,
+) -> Result<Arc<Generation>> {
+    let directory = current.directory(path);
+    let data_file = directory.join("data.mdb");
+    let env = env.map_err(|error| {
+        let size = first_map_size(&data_file, options);
+        cannot_open(&data_file, size, options.read_only, error)
+    })?;
+    env.clear_stale_readers().map_err(|error| map_lmdb(&data_file, error))?;
+    let tables = open_tables(&env, &directory, options.read_only)?;
+    let page_file = match pages {
+        Some(pages) => pages,
+        None => open_pages(path, &directory, options)?
+            .ok_or_else(|| map_lmdb(&data_file, heed::Error::Mdb(MdbError::Invalid)))?,
+    };
+    let data_file = DataFile::open(data_file, options.read_only)?;
+    Ok(Generation::new(current.generation(), env, tables, data_file, page_file))
 }
 
 /// Whether a reader was refused because it may not write to LMDB's table of readers.
@@ -234,7 +384,8 @@ pub(crate) fn open_new(directory: &Path, map_size: usize) -> Result<(Environment
     });
     let env = env.map_err(|error| cannot_open(&data_file, map_size, false, error))?;
     let env = Environment(ManuallyDrop::new(env));
-    let tables = open_tables(&env, directory, false)?;
+    let tables = open_tables(&env, directory, false);
+    let tables = tables.map_err(|error| data_file::write_failed(&data_file, error))?;
     Ok((env, tables))
 }
 
@@ -280,9 +431,9 @@ fn open_tables(env: &Env, directory: &Path, read_only: bool) -> Result<Tables> {
 }
 
 /// Whether anything was ever committed: the first row is written after `CURRENT` is there.
-fn has_data(env: &Env, tables: &[Database], data_file: &Path) -> Result<bool> {
-    let lmdb = |error| map_lmdb(data_file, error);
-    let txn = env.read_txn().map_err(lmdb)?;
-    let empty = tables[Table::Meta as usize - 1].is_empty(&txn).map_err(lmdb)?;
+fn has_data(generation: &Generation) -> Result<bool> {
+    let lmdb = |error| generation.lmdb_error(error);
+    let txn = generation.env.read_txn().map_err(lmdb)?;
+    let empty = generation.table(Table::Meta).is_empty(&txn).map_err(lmdb)?;
     Ok(!empty)
 }

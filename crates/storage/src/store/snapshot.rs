@@ -7,11 +7,12 @@ use std::time::Instant;
 use embedded_db_common::{NamespaceId, Result, Symbol};
 use heed::{RoTxn, WithoutTls};
 
-use super::{Store, stored_symbol, stored_symbol_name};
+use super::{Generation, Store, stored_symbol, stored_symbol_name};
+use crate::format::Current;
 use crate::hidden::Hidden;
-use crate::keys::Table;
+use crate::keys::{Key, Table};
 use crate::pages::View;
-use crate::read::ReadTxn;
+use crate::read::{ReadTxn, meta};
 use crate::rows::Rows;
 
 /// A consistent state of the store. It pins old pages: keep it short.
@@ -19,15 +20,23 @@ pub struct Snapshot {
     /// Keeps the pages of the state from being used again.
     pub(super) txn: Option<RoTxn<'static, WithoutTls>>,
     pub(super) view: Arc<View>,
+    pub(super) generation: Arc<Generation>,
     pub(super) store: Arc<Store>,
     pub(super) taken: Instant,
     pub(super) hidden: Option<(NamespaceId, Arc<Hidden>)>,
 }
 
+/// A state of a store: which commit it is of which generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct State {
+    generation: u64,
+    pub(crate) transaction: usize,
+}
+
 /// What a snapshot sees: its state, and what is hidden of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sight {
-    state: usize,
+    state: State,
     hidden: Option<(NamespaceId, usize)>,
 }
 
@@ -39,8 +48,33 @@ impl Snapshot {
 
     /// Which state it sees. Every commit makes a new one, also those that have no LSN: of names,
     /// namespaces and indexes.
-    pub fn state(&self) -> usize {
+    pub fn state(&self) -> State {
+        State { generation: self.generation.number(), transaction: self.transaction() }
+    }
+
+    fn transaction(&self) -> usize {
         self.txn.as_ref().expect("only drop takes the transaction").id()
+    }
+
+    /// The pages that it reads.
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Whether another generation has taken the place of its own. Only another process does that unseen,
+    /// and says in a commit before that it is going to.
+    pub(super) fn is_replaced(&self) -> Result<bool> {
+        let (transaction, in_use) = (self.transaction(), &self.generation.in_use);
+        if !self.store.read_only() || in_use.load(Ordering::Relaxed) == transaction {
+            return Ok(false);
+        }
+        let successor = Key::new(NamespaceId::SYSTEM).u8(meta::SUCCESSOR);
+        if self.get(Table::Meta, &successor)?.is_some() {
+            let current = Current::read(self.store.path())?;
+            return Ok(current.generation() != self.generation.number());
+        }
+        in_use.store(transaction, Ordering::Relaxed);
+        Ok(false)
     }
 
     /// What it sees. Two snapshots of the same sight give the same answers, as long as one is there.
@@ -52,13 +86,13 @@ impl Snapshot {
 
     /// Whether a node of any namespace will expire, or has.
     pub fn has_expiries(&self) -> Result<bool> {
-        let lasting = &self.store.lasting;
-        if lasting.load(Ordering::Relaxed) == self.state() {
+        let (transaction, lasting) = (self.transaction(), &self.generation.lasting);
+        if lasting.load(Ordering::Relaxed) == transaction {
             return Ok(false);
         }
         let empty = self.view.rows(Table::Expiry)? == 0;
         if empty {
-            lasting.store(self.state(), Ordering::Relaxed);
+            lasting.store(transaction, Ordering::Relaxed);
         }
         Ok(!empty)
     }
@@ -66,12 +100,12 @@ impl Snapshot {
     /// The time now, for what has expired: not before the state was written.
     pub fn instant(&self) -> Result<i64> {
         // No time is before the last one that was given.
-        let (timed, state) = (&self.store.timed, self.state());
-        if timed.load(Ordering::Acquire) >= state {
+        let (timed, transaction) = (&self.generation.timed, self.transaction());
+        if timed.load(Ordering::Acquire) >= transaction {
             return Ok(self.store.time.now(i64::MIN));
         }
         let at = self.store.time.now(self.counters()?.time);
-        timed.fetch_max(state, Ordering::AcqRel);
+        timed.fetch_max(transaction, Ordering::AcqRel);
         Ok(at)
     }
 
@@ -95,13 +129,17 @@ impl Drop for Snapshot {
             return;
         }
         drop(txn);
-        self.store.gate.leave();
+        self.generation.gate.leave();
     }
 }
 
 impl ReadTxn for Snapshot {
     fn store(&self) -> &Store {
         &self.store
+    }
+
+    fn generation(&self) -> &Generation {
+        &self.generation
     }
 
     fn rows(&self) -> Rows<'_> {
@@ -114,12 +152,13 @@ impl ReadTxn for Snapshot {
     }
 
     fn symbol(&self, name: &str) -> Result<Option<Symbol>> {
-        if let Some(symbol) = self.store.symbols.number(name) {
+        let generation = self.generation.number();
+        if let Some(symbol) = self.store.symbols.number(generation, name) {
             return Ok(Some(symbol));
         }
         let found = stored_symbol(self, name)?;
         if let Some(symbol) = found {
-            self.store.symbols.insert(symbol, &name.into());
+            self.store.symbols.insert(generation, symbol, &name.into());
         }
         Ok(found)
     }
@@ -129,7 +168,7 @@ impl ReadTxn for Snapshot {
             return Ok(name);
         }
         let name = stored_symbol_name(self, symbol)?;
-        self.store.symbols.insert(symbol, &name);
+        self.store.symbols.insert(self.generation.number(), symbol, &name);
         Ok(name)
     }
 }

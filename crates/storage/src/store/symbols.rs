@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
-use embedded_db_common::record::Damaged;
+use embedded_db_common::record::{Damaged, Read};
 use embedded_db_common::{Error, MAX_NAME, Result, Symbol};
 
 use super::Store;
@@ -21,13 +21,19 @@ pub struct Symbols {
 
 #[derive(Default)]
 struct SymbolMaps {
+    /// A name that nothing uses may be missing in the next generation, and get another number there.
+    generation: u64,
     by_name: HashMap<Arc<str>, Symbol>,
+    /// No number is ever given to another name.
     by_number: Vec<Option<Arc<str>>>,
+    /// Numbers that names have had, which objects that were read then still hold.
+    former: HashMap<Arc<str>, Vec<Symbol>>,
 }
 
 impl Symbols {
-    pub(super) fn new(store: Weak<Store>, path: PathBuf) -> Self {
-        Self { maps: RwLock::default(), store, path }
+    pub(super) fn new(store: Weak<Store>, path: PathBuf, generation: u64) -> Self {
+        let maps = RwLock::new(SymbolMaps { generation, ..SymbolMaps::default() });
+        Self { maps, store, path }
     }
 
     /// The name behind a symbol.
@@ -38,11 +44,27 @@ impl Symbols {
         }
     }
 
-    /// The symbol of a name, if it has one.
-    pub fn symbol_of(&self, name: &str) -> Result<Option<Symbol>> {
-        match self.number(name) {
-            Some(symbol) => Ok(Some(symbol)),
-            None => self.store()?.read()?.symbol(name),
+    /// What `get` has for one of the numbers that a name has, or has had.
+    pub fn find<T>(
+        &self,
+        name: &str,
+        mut get: impl FnMut(Symbol) -> Read<Option<T>>,
+    ) -> Result<Option<T>> {
+        let (number, former) = {
+            let maps = self.maps.read().unwrap_or_else(PoisonError::into_inner);
+            (maps.by_name.get(name).copied(), maps.former.get(name).cloned().unwrap_or_default())
+        };
+        for symbol in number.into_iter().chain(former) {
+            if let Some(found) = get(symbol)? {
+                return Ok(Some(found));
+            }
+        }
+        if number.is_some() {
+            return Ok(None);
+        }
+        match self.store()?.read()?.symbol(name)? {
+            Some(symbol) => Ok(get(symbol)?),
+            None => Ok(None),
         }
     }
 
@@ -50,8 +72,10 @@ impl Symbols {
         self.store.upgrade().ok_or_else(|| Error::DatabaseClosed { path: self.path.clone() })
     }
 
-    pub(crate) fn number(&self, name: &str) -> Option<Symbol> {
-        self.maps.read().unwrap_or_else(PoisonError::into_inner).by_name.get(name).copied()
+    /// The number of a name in a generation, if it is known.
+    pub(crate) fn number(&self, generation: u64, name: &str) -> Option<Symbol> {
+        let maps = self.maps.read().unwrap_or_else(PoisonError::into_inner);
+        maps.by_name.get(name).copied().filter(|_| maps.generation == generation)
     }
 
     pub(crate) fn name(&self, symbol: Symbol) -> Option<Arc<str>> {
@@ -59,14 +83,36 @@ impl Symbols {
         maps.by_number.get(symbol.0 as usize)?.clone()
     }
 
-    pub(crate) fn insert(&self, symbol: Symbol, name: &Arc<str>) {
+    pub(crate) fn insert(&self, generation: u64, symbol: Symbol, name: &Arc<str>) {
         let mut maps = self.maps.write().unwrap_or_else(PoisonError::into_inner);
-        let at = symbol.0 as usize;
-        if maps.by_number.len() <= at {
-            maps.by_number.resize(at + 1, None);
+        maps.insert_number(symbol, name);
+        if maps.generation == generation {
+            maps.by_name.insert(Arc::clone(name), symbol);
         }
-        maps.by_number[at] = Some(Arc::clone(name));
-        maps.by_name.insert(Arc::clone(name), symbol);
+    }
+
+    /// Numbers are from now on those of another generation, which does not have some of them.
+    pub(crate) fn begin_generation(&self, generation: u64, gone: Vec<(Symbol, Arc<str>)>) {
+        let mut maps = self.maps.write().unwrap_or_else(PoisonError::into_inner);
+        maps.generation = generation;
+        for (symbol, name) in gone {
+            maps.insert_number(symbol, &name);
+            maps.by_name.remove(&name);
+            let former = maps.former.entry(name).or_default();
+            if !former.contains(&symbol) {
+                former.push(symbol);
+            }
+        }
+    }
+}
+
+impl SymbolMaps {
+    fn insert_number(&mut self, symbol: Symbol, name: &Arc<str>) {
+        let at = symbol.0 as usize;
+        if self.by_number.len() <= at {
+            self.by_number.resize(at + 1, None);
+        }
+        self.by_number[at] = Some(Arc::clone(name));
     }
 }
 

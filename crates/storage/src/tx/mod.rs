@@ -20,7 +20,8 @@ use crate::pages::View;
 use crate::read::{ReadTxn, meta};
 use crate::records::{ChangeRecord, DatabaseCounters, NamespaceCounters};
 use crate::rows::Rows;
-use crate::store::{Store, stored_symbol, stored_symbol_name};
+use crate::store::{Generation, Store, stored_symbol, stored_symbol_name};
+use crate::touched::Touched;
 
 /// Counters and names as the jobs of a group have left them so far.
 #[derive(Clone)]
@@ -66,9 +67,9 @@ impl GroupState {
         rows
     }
 
-    pub(crate) fn publish_symbols(&self, store: &Store) {
+    pub(crate) fn publish_symbols(&self, store: &Store, generation: &Generation) {
         for (symbol, name) in &self.new_symbols {
-            store.symbols.insert(*symbol, name);
+            store.symbols.insert(generation.number(), *symbol, name);
         }
     }
 
@@ -80,25 +81,42 @@ impl GroupState {
 /// A write transaction: reads see what it has written.
 pub struct WriteTxn<'e> {
     store: &'e Store,
+    generation: &'e Generation,
     /// The state before the transaction.
     base: &'e View,
     txn: RwTxn<'e>,
     state: GroupState,
     map_full: bool,
+    /// What was written, while somebody wants to know.
+    touched: Option<Vec<Touched>>,
 }
 
 impl<'e> WriteTxn<'e> {
-    pub(crate) fn new(store: &'e Store, base: &'e View, txn: RwTxn<'e>, state: GroupState) -> Self {
-        Self { store, base, txn, state, map_full: false }
+    pub(crate) fn new(
+        store: &'e Store,
+        generation: &'e Generation,
+        base: &'e View,
+        txn: RwTxn<'e>,
+        state: GroupState,
+    ) -> Self {
+        let touched = store.writer.touched.is_wanted().then(Vec::new);
+        Self { store, generation, base, txn, state, map_full: false, touched }
     }
 
     pub(crate) fn map_full(&self) -> bool {
         self.map_full
     }
 
-    pub(crate) fn keep(self) -> heed::Result<GroupState> {
+    /// Counters and names as it leaves them, and what it has written.
+    pub(crate) fn keep(self) -> heed::Result<(GroupState, Vec<Touched>)> {
         self.txn.commit()?;
-        Ok(self.state)
+        Ok((self.state, self.touched.unwrap_or_default()))
+    }
+
+    fn touch(&mut self, touched: impl FnOnce() -> Touched) {
+        if let Some(all) = &mut self.touched {
+            all.push(touched());
+        }
     }
 
     /// The time of this write, microseconds UTC; never before that of an earlier one.
@@ -120,21 +138,23 @@ impl<'e> WriteTxn<'e> {
         if matches!(error, heed::Error::Mdb(heed::MdbError::MapFull)) {
             self.map_full = true;
         }
-        self.store.lmdb_error(error)
+        self.generation.lmdb_error(error)
     }
 
     pub(crate) fn put(&mut self, table: Table, key: &[u8], mut payload: Vec<u8>) -> Result<()> {
         self.base.check_way(table, key)?;
         seal(table as u8, key, &mut payload);
         self.state.dirty = true;
-        let put = self.store.table(table).put(&mut self.txn, key, &payload);
+        self.touch(|| Touched::row(table, key));
+        let put = self.generation.table(table).put(&mut self.txn, key, &payload);
         put.map_err(|error| self.failed(error))
     }
 
     pub(crate) fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool> {
         self.base.check_removal(table, key)?;
         self.state.dirty = true;
-        let deleted = self.store.table(table).delete(&mut self.txn, key);
+        self.touch(|| Touched::row(table, key));
+        let deleted = self.generation.table(table).delete(&mut self.txn, key);
         deleted.map_err(|error| self.failed(error))
     }
 
@@ -143,7 +163,7 @@ impl<'e> WriteTxn<'e> {
         self.base.check_removals(table, from, end)?;
         self.state.dirty = true;
         let range = (Bound::Included(from), Bound::Excluded(end));
-        let deleted = self.store.table(table).delete_range(&mut self.txn, &range);
+        let deleted = self.generation.table(table).delete_range(&mut self.txn, &range);
         deleted.map(drop).map_err(|error| self.failed(error))
     }
 
@@ -207,12 +227,16 @@ impl ReadTxn for WriteTxn<'_> {
         self.store
     }
 
+    fn generation(&self) -> &Generation {
+        self.generation
+    }
+
     fn rows(&self) -> Rows<'_> {
-        Rows::writing(self.store, &self.txn, self.base)
+        Rows::writing(self.generation, &self.txn, self.base)
     }
 
     fn symbol(&self, name: &str) -> Result<Option<Symbol>> {
-        if let Some(symbol) = self.store.symbols.number(name) {
+        if let Some(symbol) = self.store.symbols.number(self.generation.number(), name) {
             return Ok(Some(symbol));
         }
         // What this transaction made must not reach the shared cache before the commit.

@@ -8,6 +8,7 @@ use crate::postings::IndexId;
 use crate::read::{ReadTxn, meta};
 use crate::records::{ChangeOp, ChangeRecord, SpaceRecord};
 use crate::store::{symbol_key, symbol_name_key};
+use crate::touched::Touched;
 
 impl WriteTxn<'_> {
     /// The symbol of a name, made when it is new.
@@ -43,6 +44,7 @@ impl WriteTxn<'_> {
         let name_key = Key::new(NamespaceId::SYSTEM).u8(meta::NAMESPACE).bytes(name.as_bytes());
         self.delete(Table::Meta, &name_key)?;
         let (first, end) = (Key::new(id), Key::new(NamespaceId(id.0 + 1)));
+        self.touch(|| Touched::Namespace(id));
         for table in Table::ALL {
             self.delete_between(table, &first, &end)?;
         }

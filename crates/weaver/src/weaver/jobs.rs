@@ -62,7 +62,8 @@ impl Weaver {
                 Ok(outcomes) => self.put(single, outcomes)?,
                 Err(error) if self.is_unavailable(&error) => {}
                 Err(error) => {
-                    self.failed((single.namespace, single.items[0].slot, artefact), &error)?;
+                    let work = (single.namespace, single.items[0].slot, artefact);
+                    self.failed(single.generation, work, &error)?;
                 }
             }
         }
@@ -80,8 +81,10 @@ impl Weaver {
     fn put(&self, batch: &Batch, outcomes: Vec<Outcome>) -> Result<()> {
         let outcomes: Arc<[Outcome]> = outcomes.into();
         let space = self.space.map(|(space, _)| space);
-        let write =
-            |outcomes| batch::store_all(&self.store, &self.names, batch.namespace, space, outcomes);
+        let (generation, namespace) = (batch.generation, batch.namespace);
+        let write = |outcomes| {
+            batch::store_all(&self.store, &self.names, generation, namespace, space, outcomes)
+        };
         let stored = match write(Arc::clone(&outcomes)) {
             Ok(stored) => stored,
             Err(_) => {
@@ -90,7 +93,7 @@ impl Weaver {
                     match write([part].into()) {
                         Ok(stored) => self.note_stored(stored),
                         Err(error) if is_full(&error) && size <= SMALL => return Err(error),
-                        Err(error) => self.failed(work, &error)?,
+                        Err(error) => self.failed(generation, work, &error)?,
                     }
                 }
                 return Ok(());
@@ -114,8 +117,11 @@ impl Weaver {
     fn forget_textless(&self, batch: &Batch, slots: &[Slot]) -> Result<()> {
         let kept: Vec<Slot> = batch.items.iter().map(|item| item.slot).collect();
         let gone: Vec<Slot> = slots.iter().copied().filter(|slot| !kept.contains(slot)).collect();
-        let (names, namespace) = (self.names, batch.namespace);
+        let (names, namespace, generation) = (self.names, batch.namespace, batch.generation);
         self.store.write(move |txn| {
+            if txn.generation().number() != generation {
+                return Ok(());
+            }
             for slot in &gone {
                 let text = match txn.node(namespace, *slot)? {
                     Some(node) => Recipes::read(txn, namespace)?.embedded_text(&names, &node)?,
@@ -133,17 +139,23 @@ impl Weaver {
 
     /// Counts messages in the relations of their entities, in one write, or each in its own when
     /// that is refused.
-    pub(super) fn link(&self, namespace: NamespaceId, slots: &[Slot]) -> Result<()> {
+    pub(super) fn link(
+        &self,
+        generation: u64,
+        namespace: NamespaceId,
+        slots: &[Slot],
+    ) -> Result<()> {
         let begun = self.begin([(Artefact::Links, slots.len())]);
         let mut count = slots.len() as u64;
-        if self.store_links(namespace, slots).is_err() {
+        if self.store_links(generation, namespace, slots).is_err() {
             for slot in slots {
-                match self.store_links(namespace, &[*slot]) {
+                match self.store_links(generation, namespace, &[*slot]) {
                     Ok(()) => {}
                     Err(error) if is_full(&error) => return Err(error),
                     Err(error) => {
                         count -= 1;
-                        self.failed((namespace, *slot, Artefact::Links), &error)?;
+                        let work = (namespace, *slot, Artefact::Links);
+                        self.failed(generation, work, &error)?;
                     }
                 }
             }
@@ -156,9 +168,12 @@ impl Weaver {
         Ok(())
     }
 
-    fn store_links(&self, namespace: NamespaceId, slots: &[Slot]) -> Result<()> {
+    fn store_links(&self, generation: u64, namespace: NamespaceId, slots: &[Slot]) -> Result<()> {
         let (names, slots) = (self.names, slots.to_vec());
         self.store.write(move |txn| {
+            if txn.generation().number() != generation {
+                return Ok(());
+            }
             for slot in &slots {
                 let mut writer = GraphWriter::new(txn, &names, namespace);
                 if is_pending(writer.txn, namespace, Artefact::Links, *slot)? {
@@ -170,10 +185,15 @@ impl Weaver {
         })
     }
 
-    pub(super) fn summarize(&self, namespace: NamespaceId, chat: Slot) -> Result<()> {
+    pub(super) fn summarize(
+        &self,
+        generation: u64,
+        namespace: NamespaceId,
+        chat: Slot,
+    ) -> Result<()> {
         let begun = self.begin([(Artefact::Summary, 1)]);
         let (store, names, models) = (&self.store, &self.names, &*self.models);
-        let work = || summary::work(store, names, namespace, chat, self.space, models);
+        let work = || summary::work(store, names, generation, namespace, chat, self.space, models);
         match caught(work) {
             Ok(true) => {
                 let mut state = self.state();
@@ -184,7 +204,7 @@ impl Weaver {
             Ok(false) => self.state().last_event = "a chat changed while it was summarised".into(),
             Err(error) if self.is_unavailable(&error) => {}
             Err(error) if is_full(&error) => return Err(error),
-            Err(error) => self.failed((namespace, chat, Artefact::Summary), &error)?,
+            Err(error) => self.failed(generation, (namespace, chat, Artefact::Summary), &error)?,
         }
         self.end(begun);
         Ok(())
@@ -225,12 +245,16 @@ impl Weaver {
         self.progress.notify_all();
     }
 
-    /// One more failed call: it is tried again later, or given up.
-    fn failed(&self, work: Work, error: &Error) -> Result<()> {
+    /// One more failed call: it is tried again later, or given up. In another generation than that of
+    /// its slot it waits as it did.
+    fn failed(&self, generation: u64, work: Work, error: &Error) -> Result<()> {
         let (namespace, slot, artefact) = work;
         let (names, options) = (self.names, self.options.clone());
         let message = error.to_string();
         let wait = self.store.write(move |txn| {
+            if txn.generation().number() != generation {
+                return Ok(None);
+            }
             let before = txn.work(namespace, slot, artefact as u8)?;
             let attempts = before.map_or(0, |work| work.attempts) + 1;
             let dead = attempts >= options.max_attempts;

@@ -15,7 +15,7 @@ use embedded_db_common::{
 };
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{ReadWork, Snapshot, Store, WorkState, panic_text};
+use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, Store, WorkState, panic_text};
 
 use crate::batch::Batch;
 use crate::levels;
@@ -74,8 +74,10 @@ struct State {
     refusals: u64,
     /// …and the last time why, and how often in a row.
     refusal: Option<(Error, u32)>,
-    /// When work that failed may be tried again. Not by the clock, which may be set meanwhile.
+    /// When work that failed may be tried again. Not by the clock, which may be set meanwhile…
     backoff: HashMap<Work, Instant>,
+    /// …in the generation in which its slots mean something.
+    generation: u64,
     /// Namespace of the last batch.
     served: NamespaceId,
     unavailable: Option<(String, Instant)>,
@@ -113,17 +115,10 @@ impl Weaver {
         options: WeaverOptions,
         warm_up: bool,
     ) -> Result<Arc<Self>> {
-        let (now, clock) = (Instant::now(), clock::now());
-        let mut backoff = HashMap::new();
-        store.read()?.scan_work(|namespace, slot, artefact, work| {
-            if let (WorkState::Retry, Some(artefact)) = (work.state, Artefact::of(artefact)) {
-                // The clock may have been set since then: nothing waits longer than it ever would.
-                let wait = u64::try_from(work.due.saturating_sub(clock)).unwrap_or(0);
-                let wait = Duration::from_micros(wait).min(options.max_delay).min(LONGEST_WAIT);
-                backoff.insert((namespace, slot, artefact), now + wait);
-            }
-            Ok(())
-        })?;
+        let now = Instant::now();
+        let snapshot = store.read()?;
+        let (backoff, generation) = (backoff(&snapshot, &options)?, snapshot.generation().number());
+        drop(snapshot);
         let state = State {
             stop: false,
             paused: false,
@@ -139,6 +134,7 @@ impl Weaver {
             refusals: 0,
             refusal: None,
             backoff,
+            generation,
             served: NamespaceId::SYSTEM,
             unavailable: None,
             last_event: "started".into(),
@@ -263,6 +259,12 @@ impl Weaver {
         let runs = |artefact| draining || levels::runs(level, artefact);
         let size = levels::batch_size(level, self.options.batch_size);
         let snapshot = self.store.read()?;
+        let generation = snapshot.generation().number();
+        if self.state().generation != generation {
+            let backoff = backoff(&snapshot, &self.options)?;
+            let mut state = self.state();
+            (state.backoff, state.generation) = (backoff, generation);
+        }
         let mut waiting = false;
         if self.models_available() {
             for artefact in [Artefact::Embedding, Artefact::Entities] {
@@ -284,7 +286,7 @@ impl Weaver {
             && runs(Artefact::Links)
         {
             drop(snapshot);
-            return self.link(namespace, &slots).map(|()| Turn::Worked);
+            return self.link(generation, namespace, &slots).map(|()| Turn::Worked);
         }
         if self.models_available() {
             let rested = draining || self.state().last_work.elapsed() >= SUMMARY_REST;
@@ -297,7 +299,7 @@ impl Weaver {
                 if !rested {
                     return Ok(Turn::Idle { waiting: true });
                 }
-                return self.summarize(namespace, slots[0]).map(|()| Turn::Worked);
+                return self.summarize(generation, namespace, slots[0]).map(|()| Turn::Worked);
             }
         }
         Ok(Turn::Idle { waiting })
@@ -358,6 +360,22 @@ impl Weaver {
             None => true,
         }
     }
+}
+
+/// When work that has failed may be tried again.
+fn backoff(snapshot: &Snapshot, options: &WeaverOptions) -> Result<HashMap<Work, Instant>> {
+    let (now, clock) = (Instant::now(), clock::now());
+    let mut out = HashMap::new();
+    snapshot.scan_work(|namespace, slot, artefact, work| {
+        if let (WorkState::Retry, Some(artefact)) = (work.state, Artefact::of(artefact)) {
+            // The clock may have been set since then: nothing waits longer than it ever would.
+            let wait = u64::try_from(work.due.saturating_sub(clock)).unwrap_or(0);
+            let wait = Duration::from_micros(wait).min(options.max_delay).min(LONGEST_WAIT);
+            out.insert((namespace, slot, artefact), now + wait);
+        }
+        Ok(())
+    })?;
+    Ok(out)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -11,10 +11,8 @@ use roaring::RoaringTreemap;
 use super::{Meta, NO_PAGE, Order, UnmappedFile, Value, Walk, metas};
 use crate::keys::Table;
 use crate::platform::io_error;
-use crate::store::{Snapshot, Store};
-
-/// Looks at the newest commit under steady writing.
-const TRIES: usize = 1_000;
+use crate::read::ReadTxn;
+use crate::store::Store;
 
 /// LMDB's flag of the tree of free pages. Others there would change how it opens the file.
 const INTEGER_KEYS: u16 = 8;
@@ -48,30 +46,11 @@ impl Store {
         problem: &mut dyn FnMut(String),
     ) -> Result<u64> {
         // Holding it keeps its pages from being used again.
-        let (_snapshot, meta) = self.snapshot_with_meta()?;
-        let file = UnmappedFile::open(self.data_path(), meta.page_size)?;
+        let snapshot = self.read()?;
+        let meta = snapshot.view().meta;
+        let file = UnmappedFile::open(snapshot.generation().path(), meta.page_size)?;
         check_pages(&file, &meta, interrupted, problem)?;
         Ok(meta.last_page + 1)
-    }
-
-    /// The newest state with its meta page, which the next commit but one overwrites.
-    fn snapshot_with_meta(self: &Arc<Self>) -> Result<(Snapshot, Meta)> {
-        for _ in 0..TRIES {
-            let snapshot = self.read()?;
-            let look = || -> std::io::Result<_> { metas(&mut File::open(self.data_path())?) };
-            let failed = |e: std::io::Error| io_error(self.data_path(), "read", &e);
-            let (first, second) = (look().map_err(failed)?, look().map_err(failed)?);
-            let state = snapshot.state() as u64;
-            let meta = first.into_iter().flatten().find(|meta| meta.transaction == state);
-            if let Some(meta) = meta.filter(|_| first == second) {
-                return Ok((snapshot, meta));
-            }
-        }
-        Err(Error::StorageError {
-            path: self.data_path().to_owned(),
-            detail: "no commit stayed long enough to look at its pages; write less meanwhile"
-                .into(),
-        })
     }
 }
 

@@ -1,4 +1,6 @@
-//! Months and days that a question names, and how near a session lies to them. Times are UTC.
+//! Times that a question names, and how near a session lies to them. Times are UTC.
+
+mod relative;
 
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
@@ -32,18 +34,9 @@ const MONTHS: [&str; 12] = [
 ];
 
 /// Words before a month that show it to be one.
-const LEADING: [&str; 15] = [
-    "in", "since", "until", "till", "by", "during", "of", "last", "next", "this", "early", "late",
-    "mid", "before", "after",
-];
-
-const WEEKDAYS: [&str; 7] =
-    ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-
-/// Numbers that are written out, from one on.
-const NUMBERS: [&str; 12] = [
-    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
-    "twelve",
+const LEADING: [&str; 14] = [
+    "in", "since", "until", "till", "by", "during", "of", "last", "next", "early", "late", "mid",
+    "before", "after",
 ];
 
 /// A time as a question names it.
@@ -154,7 +147,13 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether a word and the next belong together.
+    /// Whether words stand beside each other with nothing but white space or a hyphen between.
+    fn is_phrase(&self, words: Range<usize>) -> bool {
+        let is_between = |c: char| c.is_whitespace() || c == '-';
+        (words.start..words.end.saturating_sub(1)).all(|at| self.gap(at).chars().all(is_between))
+    }
+
+    /// Whether a word and the next belong together in a date.
     fn joined(&self, at: usize) -> bool {
         self.gap(at).chars().all(|c| c.is_whitespace() || matches!(c, ',' | '.' | '-' | '/'))
     }
@@ -176,118 +175,6 @@ impl Reader<'_> {
         }
         let when = When::Month { month, year: Some(year) };
         (separator == "-").then_some(Named { when, words: at..at + 2, certain: true })
-    }
-
-    /// `yesterday`, `two days ago`, `last week`, `the past 3 months`, `on Friday`…
-    fn relative(&self, at: usize, now: i64) -> Option<Named> {
-        let today = now.div_euclid(DAY);
-        let (days, length) = self
-            .single_day(at)
-            .map(|(back, length)| (exactly(today - back), length))
-            .or_else(|| self.ago(at, today))
-            .or_else(|| self.recent(at, today))
-            .or_else(|| self.weekday(at, today))?;
-        Some(Named { when: days, words: at..at + length, certain: true })
-    }
-
-    fn reads(&self, at: usize, words: &[&str]) -> bool {
-        words.iter().enumerate().all(|(i, word)| self.word(at + i) == Some(word))
-    }
-
-    /// Days back, and how many words say so.
-    fn single_day(&self, at: usize) -> Option<(i64, usize)> {
-        const DAYS: [(i64, &[&str]); 9] = [
-            (0, &["today"]),
-            (0, &["tonight"]),
-            (0, &["this", "morning"]),
-            (0, &["this", "afternoon"]),
-            (0, &["this", "evening"]),
-            (1, &["yesterday"]),
-            (1, &["last", "night"]),
-            (2, &["the", "day", "before", "yesterday"]),
-            (2, &["day", "before", "yesterday"]),
-        ];
-        let found = DAYS.iter().find(|(_, words)| self.reads(at, words))?;
-        Some((found.0, found.1.len()))
-    }
-
-    /// `3 days ago`, `a week ago`, `a few months ago`.
-    fn ago(&self, at: usize, today: i64) -> Option<(When, usize)> {
-        let ((fewest, most), counted) = self.count(at)?;
-        let unit = Unit::of(self.word(at + counted)?)?;
-        if self.word(at + counted + 1) != Some("ago") {
-            return None;
-        }
-        Some((unit.ago(fewest, most, today), counted + 2))
-    }
-
-    /// `last week`, `this year`, `the past 3 days`, `last weekend`.
-    fn recent(&self, at: usize, today: i64) -> Option<(When, usize)> {
-        let back = match self.word(at)? {
-            "last" | "previous" | "past" => 1,
-            "this" => 0,
-            _ => return None,
-        };
-        if back == 1
-            && let Some(((_, most), counted)) = self.count(at + 1)
-            && let Some(unit) = self.word(at + 1 + counted).and_then(Unit::of)
-        {
-            return Some((unit.last(most, today), counted + 2));
-        }
-        if back == 1 && self.word(at + 1) == Some("weekend") {
-            let saturday = monday_of(today) - 2;
-            return Some((When::Days { first: saturday, last: saturday + 1 }, 2));
-        }
-        let (year, month, _) = date(today);
-        let when = match Unit::of(self.word(at + 1)?)? {
-            Unit::Week => {
-                let monday = monday_of(today) - 7 * back;
-                When::Days { first: monday, last: monday + 6 }
-            }
-            Unit::Month => {
-                let months = year * 12 + i64::from(month) - 1 - back;
-                let month = months.rem_euclid(12) as u32 + 1;
-                When::Month { month, year: Some(months.div_euclid(12)) }
-            }
-            Unit::Year => Unit::Year.ago(back, back, today),
-            Unit::Day => return None,
-        };
-        Some((when, 2))
-    }
-
-    /// `Friday`, `on Friday`: the latest one, today's too; `last Friday`: before today.
-    fn weekday(&self, at: usize, today: i64) -> Option<(When, usize)> {
-        let is_last = matches!(self.word(at)?, "last" | "past" | "previous");
-        let length = 1 + usize::from(is_last);
-        let named = WEEKDAYS.iter().position(|day| self.word(at + length - 1) == Some(day))? as i64;
-        if at.checked_sub(1).is_some_and(|at| self.word(at) == Some("next")) {
-            return None;
-        }
-        let back = (today - monday_of(today) - named).rem_euclid(7);
-        let back = if is_last && back == 0 { 7 } else { back };
-        Some((exactly(today - back), length))
-    }
-
-    /// How many, at the least and at the most, and how many words say so.
-    fn count(&self, at: usize) -> Option<((i64, i64), usize)> {
-        let word = self.word(at)?;
-        if let Some(number) = NUMBERS.iter().position(|number| *number == word) {
-            let number = number as i64 + 1;
-            return Some(((number, number), 1));
-        }
-        if word.len() <= 3 && digits(word) {
-            let number = word.parse().ok()?;
-            return Some(((number, number), 1));
-        }
-        let skipped = usize::from(word == "a" || word == "an");
-        match self.word(at + skipped)? {
-            "couple" => {
-                Some(((2, 2), skipped + 1 + usize::from(self.reads(at + skipped + 1, &["of"]))))
-            }
-            "few" => Some(((2, 5), skipped + 1)),
-            _ if skipped == 1 => Some(((1, 1), 1)),
-            _ => None,
-        }
     }
 
     /// `8 May 2023`, `the 8th of May`, `May 8th, 2023`, `in May`.
@@ -334,66 +221,9 @@ impl Reader<'_> {
         let mut letters = self.text[self.words[at].range.clone()].chars();
         let is_title =
             letters.next().is_some_and(char::is_uppercase) && letters.all(char::is_lowercase);
+        // "this May", but "this may help".
         is_title && !self.gap(before).contains(['.', '!', '?', ':', '\n'])
     }
-}
-
-/// What times are counted in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
-    Day,
-    Week,
-    Month,
-    Year,
-}
-
-impl Unit {
-    fn of(word: &str) -> Option<Self> {
-        Some(match word.strip_suffix('s').unwrap_or(word) {
-            "day" => Self::Day,
-            "week" => Self::Week,
-            "month" => Self::Month,
-            "year" => Self::Year,
-            _ => return None,
-        })
-    }
-
-    /// What `fewest` to `most` of them ago means: a week ago is three days more or less, a month or a
-    /// year ago is all of that month or year.
-    fn ago(self, fewest: i64, most: i64, today: i64) -> When {
-        let (year, month, _) = date(today);
-        let first_of_month = |back: i64| {
-            let months = year * 12 + i64::from(month) - 1 - back;
-            days_before(months.div_euclid(12), months.rem_euclid(12) as u32 + 1)
-        };
-        let (first, last) = match self {
-            Self::Day => (today - most, today - fewest),
-            Self::Week => (today - 7 * most - 3, today - 7 * fewest + 3),
-            Self::Month => (first_of_month(most), first_of_month(fewest - 1) - 1),
-            Self::Year => (days_before_year(year - most), days_before_year(year - fewest + 1) - 1),
-        };
-        When::Days { first, last }
-    }
-
-    /// The last so many of them, today included.
-    fn last(self, count: i64, today: i64) -> When {
-        let days = match self {
-            Self::Day => 1,
-            Self::Week => 7,
-            Self::Month => 31,
-            Self::Year => 366,
-        };
-        When::Days { first: today - count * days, last: today }
-    }
-}
-
-fn exactly(day: i64) -> When {
-    When::Days { first: day, last: day }
-}
-
-/// The Monday of a day's week. 1970-01-01 was a Thursday.
-fn monday_of(day: i64) -> i64 {
-    day - (day + 3).rem_euclid(7)
 }
 
 /// The month of a word, and whether the word means nothing else.
@@ -465,15 +295,12 @@ fn day_number(year: i64, month: u32, day: u32) -> Option<i64> {
     (day >= 1 && date(number) == (year, month, day)).then_some(number)
 }
 
-fn days_before_year(year: i64) -> i64 {
-    days_before(year, 1)
-}
-
 #[cfg(test)]
 mod tests {
     use embedded_db_indexing::text::{Analyzer, Language};
     use proptest::prelude::*;
 
+    use super::relative::exactly;
     use super::*;
 
     /// Wednesday, 2024-03-06.
@@ -530,6 +357,11 @@ mod tests {
             ("last Wednesday", "28 February 2024"),
             ("on Wednesday", "6 March 2024"),
             ("Monday", "4 March 2024"),
+            ("twenty-one days ago", "14 February 2024"),
+            ("twenty one days ago", "14 February 2024"),
+            ("thirty days ago", "5 February 2024"),
+            ("the last week of May", "May"),
+            ("do you come this May", "May"),
         ] {
             assert_eq!(dates(text), [expected], "{text}");
         }
@@ -548,7 +380,18 @@ mod tests {
             "call 555-05-08",
             "5/8/2023",
             "next Friday",
+            "this Friday",
+            "by Friday",
+            "every Friday",
             "the last day",
+            "this may help",
+            "a hundred and two days ago",
+            "half a year ago",
+            "one hundred days ago",
+            "two days before yesterday",
+            "there are two. Days ago we",
+            "the last one. Week after week",
+            "12.5 days ago",
             "a few weeks",
             "years ago",
             "maya, augusta",

@@ -1,0 +1,197 @@
+//! One generation of a database: its environment, its tables and its data file.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use embedded_db_common::{Durability, Error, Result};
+use heed::{MdbError, RoTxn, WithoutTls};
+
+use super::gate::Gate;
+use super::opening::Environment;
+use super::{Database, Env, Tables, map_lmdb};
+use crate::data_file::DataFile;
+use crate::keys::Table;
+use crate::pages::{PageFile, View};
+use crate::platform;
+
+/// One generation of a database. A snapshot keeps the one of which it is, whatever takes its place.
+pub struct Generation {
+    number: u64,
+    pub(crate) env: Environment,
+    tables: Tables,
+    /// Readers and writers are inside; growing the map waits until none is.
+    pub(crate) gate: Gate,
+    /// The file behind it: its length, and its pages.
+    pub(crate) data_file: DataFile,
+    pub(crate) page_file: PageFile,
+    /// The newest state, by its LMDB transaction, that was seen to have nothing that expires.
+    pub(super) lasting: AtomicUsize,
+    /// The newest state whose time the store's is not before.
+    pub(super) timed: AtomicUsize,
+    /// The newest state in which no other generation was seen to have taken its place.
+    pub(super) in_use: AtomicUsize,
+}
+
+impl Generation {
+    pub(super) fn new(
+        number: u64,
+        env: Environment,
+        tables: Tables,
+        data_file: DataFile,
+        page_file: PageFile,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            number,
+            env,
+            tables,
+            gate: Gate::default(),
+            data_file,
+            page_file,
+            lasting: AtomicUsize::new(usize::MAX),
+            timed: AtomicUsize::new(0),
+            in_use: AtomicUsize::new(usize::MAX),
+        })
+    }
+
+    /// Slots mean something else in each.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn table(&self, table: Table) -> &Database {
+        &self.tables[table as usize - 1]
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.data_file.path()
+    }
+
+    pub(crate) fn lmdb_error(&self, error: heed::Error) -> Error {
+        map_lmdb(self.path(), error)
+    }
+
+    /// A state, with the transaction that keeps its pages, inside the gate until [`Gate::leave`].
+    pub(super) fn begin(
+        &self,
+        lost: &AtomicBool,
+    ) -> Result<(RoTxn<'static, WithoutTls>, Arc<View>, Instant)> {
+        loop {
+            // Dropped in this order: the transaction ends inside the gate.
+            let (inside, txn) = self.begin_read(lost)?;
+            let taken = Instant::now();
+            self.require_whole_file()?;
+            // Two commits since the transaction began leave no trace of its state: then a newer one.
+            if let Some(view) = self.page_file.view(txn.id() as u64)? {
+                std::mem::forget(inside);
+                return Ok((txn, view, taken));
+            }
+        }
+    }
+
+    fn begin_read(&self, lost: &AtomicBool) -> Result<(Inside<'_>, RoTxn<'static, WithoutTls>)> {
+        let begin = || (Inside::enter(self), Env::clone(&self.env).static_read_txn());
+        let (inside, txn) = match begin() {
+            // Another process has grown the file beyond our map.
+            (inside, Err(heed::Error::Mdb(MdbError::MapResized))) => {
+                drop(inside);
+                self.adopt_map_size(lost)?;
+                begin()
+            }
+            // Of processes that were killed, perhaps; it may be that nobody writes, who would look.
+            (inside, Err(heed::Error::Mdb(MdbError::ReadersFull)))
+                if self.clear_stale_readers().is_ok_and(|found| found > 0) =>
+            {
+                drop(inside);
+                begin()
+            }
+            other => other,
+        };
+        Ok((inside, txn.map_err(|error| self.lmdb_error(error))?))
+    }
+
+    /// No page of the newest commit lies beyond the end of the file; looked at now and then.
+    pub(crate) fn require_whole_file(&self) -> Result<()> {
+        self.data_file.require_pages(Instant::now(), || self.env.info().last_page_number)
+    }
+
+    /// After a commit: no page of it lies beyond the end of the file, and the sums cover what it wrote.
+    /// The state that it left.
+    pub(crate) fn cover(&self, before: &View, durability: Durability) -> Result<Arc<View>> {
+        self.data_file.complete_pages(self.env.info().last_page_number, durability)?;
+        self.page_file.cover(before)
+    }
+
+    /// Forgets the snapshots of processes that have ended without closing them; how many there were.
+    pub(crate) fn clear_stale_readers(&self) -> Result<usize> {
+        self.env.clear_stale_readers().map_err(|error| self.lmdb_error(error))
+    }
+
+    /// Doubles the map after a write found it full.
+    pub(crate) fn grow(&self, most: usize, lost: &AtomicBool) -> Result<()> {
+        let size = self.env.info().map_size;
+        let larger = size.saturating_mul(2).min(most);
+        if larger <= size {
+            return Err(Error::StorageFull {
+                path: self.path().to_owned(),
+                detail: format!("map_size_max of {most} bytes is reached; raise it"),
+            });
+        }
+        self.resize(larger, lost)
+    }
+
+    fn adopt_map_size(&self, lost: &AtomicBool) -> Result<()> {
+        let file = self.data_file.length()? as usize;
+        let mut size = self.env.info().map_size;
+        while size < file {
+            size = size.saturating_mul(2);
+        }
+        // 0 would adopt the size that the writer recorded; doubling reaches it as well.
+        self.resize(size.saturating_mul(2), lost)
+    }
+
+    /// Moves the map. When it is gone after that, `lost` becomes true, and nothing may be read or written.
+    pub(crate) fn resize(&self, size: usize, lost: &AtomicBool) -> Result<()> {
+        // LMDB gives the old map up before it asks for the new one: it must not fail then.
+        let more = size.saturating_sub(self.env.info().map_size);
+        if !platform::has_address_space(more) {
+            return Err(Error::StorageError {
+                path: self.path().to_owned(),
+                detail: format!(
+                    "the map must grow to {size} bytes, but the address space has no room; raise the \
+                     limit (ulimit -v)"
+                ),
+            });
+        }
+        let Some(_closed) = self.gate.close(Duration::from_secs(10)) else {
+            return Err(Error::StorageFull {
+                path: self.path().to_owned(),
+                detail: "the map must grow, but a snapshot is held for over 10 s; close it".into(),
+            });
+        };
+        // SAFETY: the closed gate proves that no transaction of this process is alive.
+        #[allow(unsafe_code)]
+        let resized = unsafe { self.env.resize(size) };
+        if resized.is_err() {
+            lost.store(true, Ordering::Release);
+        }
+        resized.map_err(|error| self.lmdb_error(error))
+    }
+}
+
+/// A place inside the gate.
+pub(crate) struct Inside<'g>(&'g Generation);
+
+impl<'g> Inside<'g> {
+    pub(crate) fn enter(generation: &'g Generation) -> Self {
+        generation.gate.enter();
+        Self(generation)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.gate.leave();
+    }
+}
