@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, final
+from typing import Any, Final, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,8 @@ class Node:
         True
     """
 
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: object, /) -> Self: ...
     @property
     def id(self) -> str:
         """The id."""
@@ -109,6 +111,8 @@ class Edge:
         (True, 1, False, 'UTC')
     """
 
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: object, /) -> Self: ...
     @property
     def id(self) -> str:
         """The id."""
@@ -176,6 +180,8 @@ class Embedding:
         ('', 'UTC')
     """
 
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: object, /) -> Self: ...
     @property
     def id(self) -> str:
         """The id."""
@@ -367,7 +373,16 @@ class Transaction:
     def create_embedding(self, embedding: dict[str, Any]) -> str: ...
     def get_embedding_for_node(self, id: str, space: str | None = None) -> Embedding | None: ...
     def delete_embedding(self, id: str) -> None: ...
-    def neighbors(self, id: str, types: Sequence[str] | None, direction: str) -> list[Node]: ...
+    def neighbors(
+        self,
+        id: str,
+        types: Sequence[str] | None,
+        direction: str,
+        after: str | None,
+        limit: int,
+        valid_at: datetime | None,
+        known_at: datetime | None,
+    ) -> tuple[list[Node], str | None]: ...
     def edges_between(self, id: str, far: str, edge_type: str, direction: str) -> list[str]: ...
     def query(self, query: dict[str, Any], after: Cursor | None = None) -> Hits: ...
     def search(self, search: dict[str, Any]) -> tuple[Hits, dict[str, Any]]: ...

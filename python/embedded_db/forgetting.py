@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from .checks import MAX_LIMIT
-from .errors import InvalidInput, NotFound, is_one_of, shown
-from .memory import Memory, source_of
+from .errors import NotFound, is_one_of, shown
+from .memory import Memory, one_to_forget, source_of
 from .models.owner import IdLike
 from .transaction import Transaction, run
 
@@ -61,12 +61,7 @@ class Forgetting(Memory):
             >>> old.current
             True
         """
-        given = [value for value in (id, source, namespace) if value is not None]
-        if len(given) != 1:
-            raise InvalidInput(
-                f"forget was given {len(given)} of id, source and namespace",
-                hint="Say one: db.forget(message), db.forget(source=…) or db.forget(namespace=…)",
-            )
+        one_to_forget(id=id, source=source, namespace=namespace)
         database = cast("EmbeddedDB", self)
         if namespace is not None:
             if not is_one_of(namespace, database.namespaces()):

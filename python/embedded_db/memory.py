@@ -19,7 +19,7 @@ from .token_count import counter
 if TYPE_CHECKING:
     from .transaction import Transaction
 
-__all__ = ["Memory", "forget_in", "source_of"]
+__all__ = ["Memory", "forget_in", "one_to_forget", "source_of"]
 
 DOCUMENT: Final = ["Document", "Chat"]
 PART: Final = ["Part", "Message"]
@@ -182,6 +182,20 @@ class Memory:
         raise NotImplementedError
 
 
+def one_to_forget(**given: object) -> None:
+    """Refuse all but one of what can be forgotten.
+
+    Raises:
+        InvalidInput: none or several are given.
+    """
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        raise InvalidInput(
+            f"forget was given {' and '.join(named) or 'nothing'}",
+            hint=f"Give one of {', '.join(given)}",
+        )
+
+
 def forget_in(tx: Transaction, id: IdLike | None, source: IdLike | None) -> int:
     """Delete a node, or everything from one source, within a transaction.
 
@@ -189,11 +203,7 @@ def forget_in(tx: Transaction, id: IdLike | None, source: IdLike | None) -> int:
         InvalidInput: none or both are given.
         NotFound: there is no such node.
     """
-    if (id is None) == (source is None):
-        raise InvalidInput(
-            f"forget was given {'neither' if id is None else 'both'} of id and source",
-            hint="Say one: tx.forget(message) or tx.forget(source=…)",
-        )
+    one_to_forget(id=id, source=source)
     if id is not None:
         tx.delete_node(id)
         return 1

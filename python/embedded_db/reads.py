@@ -357,7 +357,7 @@ class Reads(Querying):
         after: str | None,
     ) -> Pages[T]:
         """Read the first page; only when there are more of them, read all from one snapshot."""
-        left = checked_limit(limit)
+        left, after = checked_limit(limit), checked_cursor(after)
         wanted = PAGE if left is None else min(PAGE, left)
         page, cursor = read(self._native, after, wanted)
         if cursor is None or left == wanted:
@@ -627,6 +627,19 @@ def with_space(embedding: object, space: str | None) -> dict[str, Any]:
     if space is not None and isinstance(embedding, Mapping):
         return {"space": space, **embedding}
     return cast("dict[str, Any]", embedding)  # what is no dict is refused by native code
+
+
+def checked_cursor(after: object) -> str | None:
+    """Take where an earlier iterator ended, or None for the beginning.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
+    if after is None or isinstance(after, str):
+        return after
+    raise InvalidInput(
+        f"after is {shown(after)}", hint="Give the cursor of an earlier iterator, or None"
+    )
 
 
 def checked_limit(limit: object) -> int | None:

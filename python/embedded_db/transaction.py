@@ -13,13 +13,13 @@ from ._native import Transaction as NativeTransaction
 from .arguments import whole_argument
 from .chats import Chats, ChatStore
 from .checks import direction as native_direction
-from .errors import Conflict, InvalidInput, NotFound, is_one_of, shown
+from .errors import Conflict, InvalidInput, NotFound
 from .guesses import TRANSACTION, Guessing
 from .memory import Memory, forget_in
 from .models import AnyNode, IdLike, id_of, wrap
 from .objects import Objects, store_in_transaction
 from .querying import Asked, Querying
-from .reads import checked_limit, type_names, with_space
+from .reads import Pages, checked_cursor, checked_limit, type_names, with_space
 
 if TYPE_CHECKING:
     from .database import EmbeddedDB
@@ -38,7 +38,7 @@ _entered: "ContextVar[tuple[ReferenceType[Transaction], ...]]" = ContextVar(
 )
 
 MOST: Final = 1 << 32
-"""More messages than a chat can have."""
+"""More messages than a chat can have, and more neighbours than a node."""
 FIRST_PAUSE: Final = 0.001
 LONGEST_PAUSE: Final = 0.1
 
@@ -327,21 +327,30 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
         direction: str = "out",
         limit: int | None = None,
         after: str | None = None,
-    ) -> "Iterator[AnyNode]":
+        *,
+        valid_at: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> "Pages[AnyNode]":
         """Iterate over neighbours as `EmbeddedDB.neighbors`, own writes included.
 
-        A node that several edges lead to comes once for each of them.
+        A node that several edges lead to comes once for each of them. What is iterated over is
+        the state at the call.
 
         Args:
             id: the node.
             type: one edge type or several; all when left out.
             direction: ``"out"``, ``"in"`` or ``"both"``.
             limit: most nodes.
-            after: the id of a neighbour to begin behind.
+            after: the ``cursor`` of an earlier, exhausted iterator, to go on behind it.
+            valid_at: only edges that are true in the world then (a time with a time zone); their
+                validity is not asked for when left out.
+            known_at: the edges as the database, or this transaction, held them for true then; as
+                they are now when left out.
 
         Raises:
             NotFound: the node does not exist.
-            InvalidInput: ``after`` is no neighbour.
+            InvalidInput: the direction, the type, ``limit`` or ``after`` is none, or a time has no
+                time zone.
 
         Examples:
             >>> one, two = db.create_nodes([{"label": "City"}, {"label": "City"}])
@@ -350,23 +359,16 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
             ...     [node.id == two for node in tx.neighbors(one)], list(db.neighbors(one))
             ([True], [])
         """
-        nodes = self._native.neighbors(id_of(id), type_names(type), native_direction(direction))
-        if after is not None:
-            places = [at for at, node in enumerate(nodes) if is_one_of(after, (node.id,))]
-            if not places:
-                raise InvalidInput(
-                    f"{shown(after)} is no neighbour of {id_of(id)!r}",
-                    hint="Give the id of a neighbour of that type and direction",
-                )
-            nodes = nodes[places[-1] + 1 :]
+        node, types, way = id_of(id), type_names(type), native_direction(direction)
+        behind, most = checked_cursor(after), _most(limit)
+        nodes, cursor = self._native.neighbors(node, types, way, behind, most, valid_at, known_at)
         # At once, for they are to go over at the commit.
-        return iter([wrap(self, node) for node in nodes[:limit]])
+        return Pages([wrap(self, node) for node in nodes], cursor)
 
     def _messages(
         self, chat_id: str, after: str | None, limit: int | None, newest_first: bool
     ) -> "Iterator[AnyNode]":
-        most = checked_limit(limit)
-        nodes = self._native.messages(chat_id, after, newest_first, MOST if most is None else most)
+        nodes = self._native.messages(chat_id, after, newest_first, _most(limit))
         return iter([wrap(self, node) for node in nodes])
 
     def _asked(self) -> Asked:
@@ -467,6 +469,11 @@ def _still_open() -> list[Transaction]:
     """Give the transactions of users that were entered in this context and have not ended."""
     entered = (reference() for reference in _entered.get())
     return [each for each in entered if each is not None and each._begun is not None]
+
+
+def _most(limit: int | None) -> int:
+    most = checked_limit(limit)
+    return MOST if most is None else min(most, MOST)
 
 
 def _state(record: Node | Edge) -> tuple[int, datetime]:

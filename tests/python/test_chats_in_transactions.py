@@ -684,6 +684,23 @@ def test_a_transaction_and_a_database_take_the_same_arguments():
     for name in ("create_chat", "create_message", "add_document", "remember", "add", "add_all"):
         of = [inspect.signature(getattr(kind, name)) for kind in (EmbeddedDB, Transaction)]
         assert of[0] == of[1], name
+    of = [inspect.signature(kind.neighbors).parameters for kind in (EmbeddedDB, Transaction)]
+    assert len({tuple((p.name, p.kind, p.default) for p in each.values()) for each in of}) == 1
+    assert {"limit", "after", "valid_at", "known_at"} <= of[0].keys()
+
+
+@pytest.mark.parametrize("messages", [None, 5, Never])
+def test_messages_are_a_list(db, messages):
+    chat = db.create_chat(id="chat")
+    with pytest.raises(InvalidInput, match=r"^the messages are .*Give a list of dicts"):
+        chat.add_messages(messages)
+    with db.transaction() as tx:
+        chat = tx.get_node("chat")
+        with pytest.raises(InvalidInput, match=r"^the messages are .*Give a list of dicts"):
+            chat.add_messages(messages)
+        chat.add_message("kept")
+        assert contents(chat, limit=10**30) == ["kept"]
+    assert contents(chat, limit=10**30) == ["kept"]
 
 
 def test_unique_values_count_at_the_commit(db):

@@ -399,10 +399,12 @@ def test_forgetting_a_namespace(db):
     assert "user-2" not in db.namespaces()
 
 
-@pytest.mark.parametrize("arguments", [{}, {"id": "a", "source": "b"}])
-def test_forget_wants_one_thing(db, arguments):
-    with pytest.raises(InvalidInput, match="forget was given"):
-        db.forget(**arguments)
+@pytest.mark.parametrize(
+    ("arguments", "given"), [({}, "nothing"), ({"id": "a", "source": "b"}, "id and source")]
+)
+def test_forget_wants_one_thing(db, keep, arguments, given):
+    with pytest.raises(InvalidInput, match=rf"^forget was given {given}\. Give one of id, source"):
+        keep("forget", **arguments)
 
 
 def test_forgetting_much(db):

@@ -78,6 +78,19 @@ def test_the_limit_is_of_all_properties_together(db):
     assert db.verify()["ok"]
 
 
+def test_what_is_too_long_is_named(db):
+    with pytest.raises(ValueTooLarge, match='^the property "content" is 67108869 bytes') as caught:
+        db.create_message("c", "x" * LIMIT)
+    assert (caught.value.property, caught.value.size) == ("content", LIMIT + 5)
+    properties = {"a": "x" * (LIMIT - 100), "b": "y" * 100, "c": "z"}
+    with pytest.raises(
+        ValueTooLarge, match='^the sum of the properties up to "b" is 67108871 bytes'
+    ) as caught:
+        db.create_node({"label": "X", "properties": properties})
+    assert (caught.value.property, caught.value.field) == (None, "properties")
+    assert db.count() == 0
+
+
 def test_texts_of_every_kind_come_back_whole(db):
     texts = [
         "",

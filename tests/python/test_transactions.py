@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from embedded_db import Conflict, InvalidInput, NotFound, ReadOnly
+from embedded_db import DELETE, Conflict, InvalidInput, NotFound, ReadOnly
 
 
 @pytest.fixture
@@ -336,3 +336,60 @@ def test_a_changed_edge_is_checked_at_the_call(accounts, change):
             tx.update_edge("e", {"valid_to": T0 + timedelta(hours=1)})
     assert str(inside.value) == str(outside.value)
     assert accounts.get_edge("e").weight == 2.0
+
+
+HUGE = "x" * (1 << 26)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda where: where.update_node("m", {"chat_id": "other"}),
+        lambda where: where.update_node("m", {"chat_id": DELETE}),
+        lambda where: where.update_node("m", {"chat_id": 5}),
+        lambda where: where.create_chat(HUGE[:-6], id="x"),
+        lambda where: where.create_message("c", HUGE[:-20], id="x"),
+        lambda where: where.update_node("large", {"topic": HUGE[: 1 << 25]}),
+        lambda where: where.create_edge(
+            {
+                "id": "x",
+                "source": "c",
+                "target": "m",
+                "type": "T",
+                "properties": {"title": HUGE[:-6]},
+            }
+        ),
+        lambda where: where.update_edge("e", {"topic": HUGE[: 1 << 25]}),
+    ],
+)
+def test_what_the_database_refuses_is_refused_at_the_call(db, call):
+    db.create_message("c", "x", id="m")
+    if "large" in call.__code__.co_consts:
+        db.create_node({"id": "large", "label": "X", "properties": {"title": HUGE[: 1 << 25]}})
+    if "e" in call.__code__.co_consts:
+        edge = {"id": "e", "source": "c", "target": "m", "type": "T"}
+        db.create_edge({**edge, "properties": {"title": HUGE[: 1 << 25]}})
+    with pytest.raises(InvalidInput) as outside:
+        call(db)
+    with db.transaction() as tx:
+        with pytest.raises(type(outside.value)) as within:
+            call(tx)
+        assert str(within.value) == str(outside.value)
+        assert vars(within.value) == vars(outside.value)
+        tx.create_node({"id": "kept", "label": "X"})
+    assert db.exists("kept")
+
+
+def test_a_message_of_the_transaction_stays_in_its_chat_too(db):
+    with db.transaction() as tx:
+        tx.create_message("c", "x", id="m")
+        with pytest.raises(InvalidInput, match="'m' is in the chat 'c'|\"m\" is in the chat \"c\""):
+            tx.update_node("m", {"chat_id": "other"})
+        # One that was made without a chat belongs where its user says, whatever edges lead to it.
+        tx.create_node({"id": "own", "label": "Message"})
+        tx.create_edge({"source": "c", "target": "own", "type": "CONTAINS"})
+        tx.update_node("own", {"chat_id": "other"})
+        tx.update_node("m", {"mood": "glad"})
+    assert db.get_node("m")["mood"] == "glad"
+    assert db.get_node("own").chat_id == "other"
+    assert db.verify()["ok"]

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyList, PyMapping, PyString};
 
 use crate::errors::{invalid, placed, shown};
-use crate::values::{Property, entries, known, micros, text, ttl, write_value};
+use crate::values::{Property, UpTo, check_size, entries, known, micros, text, ttl, write_value};
 
 /// Most names in one dict of properties: they are looked up one by one, and are kept for ever.
 const MOST_PROPERTIES: usize = 10_000;
@@ -40,8 +40,14 @@ fn name<'a>(of: &dyn Display, key: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
 
 /// Adds one property.
 fn property(out: &mut Draft, name: &str, item: &Bound<'_, PyAny>) -> PyResult<()> {
-    let written = out.push(name, |bytes| write_value(&Property(name), bytes, item, 1));
-    written.map_err(|error| placed(item.py(), error, "property", name))
+    let (py, of) = (item.py(), Property(name));
+    let written = out.push(name, |bytes| {
+        let start = bytes.len();
+        write_value(&of, bytes, item, 1)?;
+        check_size(&of, py, bytes.len() - start)
+    });
+    written.map_err(|error| placed(py, error, "property", name))?;
+    check_size(&UpTo(name), py, out.size())
 }
 
 /// The items of a batch, each made by `make`.

@@ -10,7 +10,7 @@ use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::arguments::Text;
-use crate::errors::to_python;
+use crate::errors::{invalid, to_python};
 use crate::values::{datetime, to_object};
 
 /// Calls the engine and maps its error.
@@ -112,6 +112,11 @@ macro_rules! record {
 record!(Node);
 record!(Edge);
 
+/// An object of a database means nothing in another process.
+fn not_pickled(py: Python<'_>, what: &str, rest: &str) -> PyErr {
+    invalid(py, format!("a {what} cannot be pickled; pickle its id and its {rest}"))
+}
+
 /// A stored node as one snapshot saw it; properties are decoded when asked for.
 ///
 /// Examples:
@@ -130,6 +135,19 @@ pub(crate) struct Node {
 
 #[pymethods]
 impl Node {
+    // It never changes: a copy is the same object.
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        slf
+    }
+
+    fn __reduce__(&self, py: Python<'_>) -> PyResult<()> {
+        Err(not_pickled(py, "Node", "properties"))
+    }
+
     /// The id.
     #[getter]
     fn id(&self, py: Python<'_>) -> PyResult<String> {
@@ -242,6 +260,19 @@ pub(crate) struct Edge {
 
 #[pymethods]
 impl Edge {
+    // It never changes: a copy is the same object.
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        slf
+    }
+
+    fn __reduce__(&self, py: Python<'_>) -> PyResult<()> {
+        Err(not_pickled(py, "Edge", "properties"))
+    }
+
     /// The id.
     #[getter]
     fn id(&self, py: Python<'_>) -> PyResult<String> {
@@ -391,6 +422,19 @@ impl Embedding {
 
 #[pymethods]
 impl Embedding {
+    // It never changes: a copy is the same object.
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        slf
+    }
+
+    fn __reduce__(&self, py: Python<'_>) -> PyResult<()> {
+        Err(not_pickled(py, "Embedding", "vector"))
+    }
+
     /// The id.
     #[getter]
     fn id(&self) -> &str {

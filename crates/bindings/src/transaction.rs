@@ -8,7 +8,7 @@ use embedded_db_engine::common::Result;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::arguments::{Limit, Text, Ttl, add_to, after, optional};
+use crate::arguments::{KnownAt, Limit, Text, Ttl, ValidAt, add_to, after, as_of, optional};
 use crate::convert::{changes, edge, edge_changes, embedding, flat, items, node, successor};
 use crate::errors::{Released, SIGNALS, detached, ended, interrupted};
 use crate::objects::{Edge, Embedding, Node};
@@ -214,15 +214,23 @@ impl Transaction {
         self.with(py, |txn| txn.delete_embedding(&id))
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn neighbors(
         &self,
         py: Python<'_>,
         id: Text<'_>,
         types: Option<&Bound<'_, PyAny>>,
         direction: Text<'_>,
-    ) -> PyResult<Vec<Node>> {
+        after: Option<Text<'_>>,
+        limit: Limit,
+        valid_at: Option<ValidAt>,
+        known_at: Option<KnownAt>,
+    ) -> PyResult<(Vec<Node>, Option<String>)> {
         let (types, reach) = (self::types(types)?, reach(py, &direction)?);
-        self.with(py, |txn| txn.neighbors(&id, types.as_deref(), reach)).map(nodes)
+        let (after, times) = (optional(after), as_of(valid_at, known_at));
+        let page = self
+            .with(py, |txn| txn.neighbors(&id, types.as_deref(), reach, times, after, limit.0))?;
+        Ok((nodes(page.items), page.next))
     }
 
     fn edges_between(

@@ -51,6 +51,15 @@ impl Display for Property<'_> {
     }
 }
 
+/// How an error calls all properties up to one.
+pub(crate) struct UpTo<'a>(pub(crate) &'a str);
+
+impl Display for UpTo<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the sum of the properties up to {:?}", self.0)
+    }
+}
+
 /// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z.
 const FIRST_MICRO: i64 = -62_135_596_800_000_000;
 const LAST_MICRO: i64 = 253_402_300_799_999_999;
@@ -165,10 +174,10 @@ fn too_large(of: &dyn Display, py: Python<'_>, size: usize, limit: usize) -> PyE
     to_python(py, &Error::ValueTooLarge { what: of.to_string(), size, limit })
 }
 
-/// Fails when `size` more bytes than are written already pass the limit of a property set.
-fn check_size(of: &dyn Display, py: Python<'_>, written: usize, size: usize) -> PyResult<()> {
-    if written + size > MAX_PROPERTIES {
-        return Err(too_large(of, py, written + size, MAX_PROPERTIES));
+/// Fails when so many bytes pass the limit of a property set.
+pub(crate) fn check_size(of: &dyn Display, py: Python<'_>, size: usize) -> PyResult<()> {
+    if size > MAX_PROPERTIES {
+        return Err(too_large(of, py, size, MAX_PROPERTIES));
     }
     Ok(())
 }
@@ -179,7 +188,7 @@ pub(crate) fn entries<'py>(
     of: &dyn Display,
     given: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    check_size(of, given.py(), 0, given.len())?;
+    check_size(of, given.py(), given.len())?;
     given
         .copy()
         .map_err(|error| invalid(given.py(), format!("{of}: the dict cannot be read: {error}")))
@@ -195,7 +204,6 @@ pub(crate) fn write_value(
     let py = value.py();
     if let Ok(string) = value.cast::<PyString>() {
         let text = text(of, string.as_any().as_borrowed(), MAX_PROPERTIES)?;
-        check_size(of, py, out.len(), text.len())?;
         write::str(out, text);
     } else if let Ok(flag) = value.cast::<PyBool>() {
         write::bool(out, flag.is_true());
@@ -216,10 +224,10 @@ pub(crate) fn write_value(
         write::float(out, number.value());
     } else if let Ok(bytes) = value.cast::<PyBytes>() {
         let bytes = bytes.as_bytes();
-        check_size(of, py, out.len(), bytes.len())?;
+        check_size(of, py, bytes.len())?;
         write::bytes(out, bytes);
     } else if let Ok(list) = value.cast::<PyList>() {
-        check_size(of, py, out.len(), list.len())?;
+        check_size(of, py, list.len())?;
         write_items(of, out, &list.to_tuple(), depth)?;
     } else if let Ok(tuple) = value.cast::<PyTuple>() {
         write_items(of, out, tuple, depth)?;
@@ -262,7 +270,7 @@ fn write_items(
     put_varint(&mut body, items.len() as u64);
     for item in items.iter() {
         write_value(of, &mut body, &item, depth + 1)?;
-        check_size(of, py, body.len(), 0)?;
+        check_size(of, py, body.len())?;
     }
     write::list(out, &body);
     Ok(())
@@ -286,7 +294,7 @@ fn write_entries(
         })?;
         put_bytes(&mut body, text(of, key.as_any().as_borrowed(), MAX_PROPERTIES)?.as_bytes());
         write_value(of, &mut body, &item, depth + 1)?;
-        check_size(of, py, body.len(), 0)?;
+        check_size(of, py, body.len())?;
     }
     write::map(out, &body);
     Ok(())

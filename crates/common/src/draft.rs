@@ -4,13 +4,15 @@
 use std::ops::Range;
 
 use crate::record::put_varint;
-use crate::{Result, Symbol, Value, names};
+use crate::{Error, MAX_PROPERTIES, Result, Symbol, Value, names};
 
 /// A set of properties in the order they were given.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Draft {
     entries: Vec<(String, Range<usize>)>,
     bytes: Vec<u8>,
+    /// How many of the bytes are values whose names were given again.
+    replaced: usize,
 }
 
 impl Draft {
@@ -30,7 +32,7 @@ impl Draft {
         write(&mut self.bytes)?;
         let range = start..self.bytes.len();
         match self.entries.iter_mut().find(|(known, _)| known == name) {
-            Some((_, place)) => *place = range,
+            Some((_, place)) => self.replaced += std::mem::replace(place, range).len(),
             None => self.entries.push((name.to_owned(), range)),
         }
         Ok(())
@@ -56,12 +58,34 @@ impl Draft {
         self.entries.is_empty()
     }
 
+    /// Bytes of the stored values.
+    pub fn size(&self) -> usize {
+        self.bytes.len() - self.replaced
+    }
+
+    /// Fails when they are too large to be stored, as the properties of what has this id. The numbers of
+    /// their names are not known here and count one byte each, the least.
+    pub fn check_size(&self, id: &str) -> Result<()> {
+        let mut count = Vec::new();
+        put_varint(&mut count, self.entries.len() as u64);
+        check_properties(id, count.len() + self.entries.len() + self.size())
+    }
+
     /// Whether every name can be stored.
     pub fn check_names(&self) -> Result<()> {
         self.entries.iter().try_for_each(|(name, _)| {
             names::check("a property name", name).map_err(|error| error.of_property(name))
         })
     }
+}
+
+/// Fails when the stored properties of what has this id are too large.
+pub fn check_properties(id: &str, size: usize) -> Result<()> {
+    if size <= MAX_PROPERTIES {
+        return Ok(());
+    }
+    let what = format!("the property set of {id:?}");
+    Err(Error::ValueTooLarge { what, size, limit: MAX_PROPERTIES })
 }
 
 /// Writes a property set: a count, then symbol and stored value of each.

@@ -12,7 +12,7 @@ pub mod record;
 pub mod value;
 
 pub use config::{ActivityLevel, Durability, Options, WeaverOptions};
-pub use draft::{Draft, encode_properties};
+pub use draft::{Draft, check_properties, encode_properties};
 pub use error::{Error, Place, Result, shortened};
 pub use hash::{ContentHash, Digest, Sha256};
 pub use ids::{Lsn, NamespaceId, Slot, SpaceId, Symbol};

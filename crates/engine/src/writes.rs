@@ -11,6 +11,7 @@ use embedded_db_query::AsOf;
 use embedded_db_storage::{EdgeRecord, Kind, ReadEmbeddings, ReadTxn, Store};
 
 use crate::database::Database;
+use crate::known_names::CHAT;
 use crate::objects::{Edge, Node, Place};
 
 impl Database {
@@ -160,7 +161,7 @@ impl Database {
 
     /// Makes a chat. The labels of the draft do not count.
     pub fn create_chat(&self, draft: NodeDraft) -> Result<Node> {
-        let draft = NodeDraft { labels: vec!["Chat".into()], ..draft };
+        let draft = NodeDraft { labels: vec![CHAT.into()], ..draft };
         let (store, namespace) = (Arc::clone(&self.engine()?.store), self.namespace_id());
         self.write(move |writer| {
             let (_, slot) = writer.create_node(&draft)?;

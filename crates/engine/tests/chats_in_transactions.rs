@@ -174,8 +174,8 @@ fn assert_same(db: &Database, tx: &mut Transaction) -> Result<(), TestCaseError>
                 let of = of.as_deref();
                 let out = db.neighbors(id, of, way, AsOf::default(), None, 100);
                 let out = out.map(|page| ids(&page.items)).map_err(|e| message_of(&e));
-                let within = tx.neighbors(id, of, way);
-                let within = within.map(|nodes| ids(&nodes)).map_err(|e| message_of(&e));
+                let within = tx.neighbors(id, of, way, AsOf::default(), None, 100);
+                let within = within.map(|page| ids(&page.items)).map_err(|e| message_of(&e));
                 prop_assert_eq!(out, within, "{} {:?} {:?}", id, of, way);
             }
         }
@@ -386,7 +386,8 @@ fn a_step_that_is_undone_never_was() {
     let mut tx = db.transaction().unwrap();
     say(&mut tx, "m0");
     tx.create_edge(edge("own", "m0", "T", "c0")).unwrap();
-    let before = ids(&tx.neighbors("c0", None, Reach::Any).unwrap());
+    let before =
+        ids(&tx.neighbors("c0", None, Reach::Any, AsOf::default(), None, 100).unwrap().items);
     tx.begin_step();
     say(&mut tx, "m1");
     tx.update_node("n", set(&[("p", Value::Int(2))])).unwrap();
@@ -399,7 +400,10 @@ fn a_step_that_is_undone_never_was() {
     tx.end_step(true);
     assert!(tx.get_node("m0").unwrap().is_none());
     tx.end_step(false);
-    assert_eq!(ids(&tx.neighbors("c0", None, Reach::Any).unwrap()), before);
+    assert_eq!(
+        ids(&tx.neighbors("c0", None, Reach::Any, AsOf::default(), None, 100).unwrap().items),
+        before
+    );
     assert_eq!(value(&tx.get_node("n").unwrap().unwrap(), "p"), Some(Value::Int(1)));
     assert_eq!(tx.get_node("m0").unwrap().unwrap().version().unwrap(), 1);
     assert!(tx.get_edge("own").unwrap().is_some());

@@ -138,7 +138,7 @@ fn neighbours_show_own_writes() {
     tx.create_edge(edge("cn", "c", "T", "n")).unwrap();
     tx.create_edge(edge("nn", "n", "U", "n")).unwrap();
     let mut ids = |types: Option<&[String]>, way| -> Vec<String> {
-        let found = tx.neighbors("n", types, way).unwrap();
+        let found = tx.neighbors("n", types, way, AsOf::default(), None, 100).unwrap().items;
         let mut ids: Vec<String> = found.iter().map(|node| node.id().unwrap()).collect();
         ids.sort();
         ids
@@ -149,7 +149,8 @@ fn neighbours_show_own_writes() {
     // As outside of transactions a node comes once for each edge, and a loop has two ends.
     assert_eq!(ids(None, Reach::Any), ["b", "c", "n", "n"]);
     tx.delete_node("b").unwrap();
-    let found = tx.neighbors("n", Some(&types), Reach::Any).unwrap();
+    let found =
+        tx.neighbors("n", Some(&types), Reach::Any, AsOf::default(), None, 100).unwrap().items;
     assert_eq!(found.iter().map(|node| node.id().unwrap()).collect::<Vec<_>>(), ["c"]);
     tx.commit().unwrap();
     assert_eq!(common::neighbors(&db, "n", "T", Reach::Any), ["c"]);
@@ -167,7 +168,7 @@ fn an_edge_whose_id_is_given_again_leads_where_it_leads_now() {
         tx.create_edge(edge("e", source, "T", target)).unwrap();
         for id in ["a", "b", "c", "d"] {
             let near = |tx: &mut embedded_db_engine::Transaction, way| -> Vec<String> {
-                let found = tx.neighbors(id, None, way).unwrap();
+                let found = tx.neighbors(id, None, way, AsOf::default(), None, 100).unwrap().items;
                 found.iter().map(|node| node.id().unwrap()).collect()
             };
             let expected: &[&str] = if id == source { &[target] } else { &[] };

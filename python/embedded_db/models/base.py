@@ -1,8 +1,9 @@
 """What all models of stored nodes share."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar, cast, overload
 
 from .._native import Node
 from ..errors import InvalidInput, NotFound, shown
@@ -290,6 +291,22 @@ class Model:
             "expires_at": self.expires_at,
             "version": self.version,
         }
+
+    def __copy__(self) -> Self:
+        copied = type(self)(self._owner, self._node)
+        copied._changes = dict(self._changes)
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = type(self)(self._owner, self._node)
+        copied._changes = deepcopy(self._changes, memo)
+        return copied
+
+    def __reduce__(self) -> NoReturn:
+        raise InvalidInput(
+            f"{type(self).__name__} {self.id!r} cannot be pickled: it belongs to an open database",
+            hint="Pickle its id, or what to_dict() gives",
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Model):

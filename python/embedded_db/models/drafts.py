@@ -1,6 +1,6 @@
 """Messages on their way into the database."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ..errors import InvalidInput, shown
@@ -26,9 +26,11 @@ def stored_messages(messages: Sequence[Mapping[str, Any]], chat_id: str) -> list
         chat_id: the chat they are added to.
 
     Raises:
-        InvalidInput: one lacks its content, or has something of a wrong kind; its place in the
-            sequence is named.
+        InvalidInput: they are no sequence, or one lacks its content or has something of a wrong
+            kind; its place in the sequence is named.
     """
+    if not isinstance(messages, Iterable):
+        raise InvalidInput(f"the messages are {shown(messages)}", hint="Give a list of dicts")
     return [stored_message(message, at, chat_id) for at, message in enumerate(messages)]
 
 

@@ -156,6 +156,29 @@ class StoredModel(BaseModel, metaclass=Declaring):
         if record is not None:
             self._record = record
 
+    def __copy__(self) -> Self:
+        return self._held_too(super().__copy__())
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # The owner is no part of the object: a copy belongs to the same.
+        shared = {} if memo is None else memo
+        shared[id(self._owner)] = self._owner
+        return self._held_too(super().__deepcopy__(shared))
+
+    def _held_too(self, copied: Self) -> Self:
+        if self._owner is not None:
+            copied._owner = self._owner._hold(copied)
+        return copied
+
+    def __getstate__(self) -> dict[Any, Any]:
+        if self._owner is not None:
+            raise InvalidInput(
+                f"{type(self).__name__} {self.id!r} cannot be pickled: it belongs to an open "
+                "database",
+                hint="Pickle its id, or what model_dump() gives",
+            )
+        return super().__getstate__()
+
     def _reload(self, other: Self) -> None:
         """Take over what another object of the same record holds."""
         self.__dict__.update(other.__dict__)

@@ -18,6 +18,7 @@ use crate::database::Engine;
 use crate::objects::{Edge, Node};
 
 pub use handles::PinnedReads;
+pub(crate) use neighbors::EdgePlace;
 pub use neighbors::Page;
 
 /// Reads over one snapshot.

@@ -10,7 +10,7 @@ use crate::objects::{Edge, Node};
 use crate::reads::Reader;
 
 /// Direction, type and slot of an edge at a node.
-type EdgePlace = (u8, u32, u32);
+pub(crate) type EdgePlace = (u8, u32, u32);
 
 /// Part of a long list, and where it goes on.
 pub struct Page<T> {
@@ -75,7 +75,7 @@ impl Reader<'_> {
     }
 
     /// A cursor behind an edge: its place, and its id, for the place is that of one generation.
-    fn cursor_at(&self, (direction, edge_type, edge): EdgePlace) -> Result<String> {
+    pub(crate) fn cursor_at(&self, (direction, edge_type, edge): EdgePlace) -> Result<String> {
         let found = self.snapshot.edge(self.namespace, Slot(edge))?;
         let id = found.ok_or_else(|| self.missing_edge(Slot(edge)))?.id;
         let generation = self.snapshot.generation().number();
@@ -83,7 +83,7 @@ impl Reader<'_> {
     }
 
     /// The place of a cursor.
-    fn place_after(&self, cursor: &str) -> Result<EdgePlace> {
+    pub(crate) fn place_after(&self, cursor: &str) -> Result<EdgePlace> {
         let mut parts = cursor.splitn(5, '.');
         let parsed = (|| {
             let place = (
@@ -120,7 +120,7 @@ impl Reader<'_> {
     }
 
     /// Whether an edge among the neighbours counts at a time.
-    fn counts(&self, edge: Slot, times: AsOf) -> Result<bool> {
+    pub(crate) fn counts(&self, edge: Slot, times: AsOf) -> Result<bool> {
         Ok(times.is_now() || times.edge(self.snapshot, self.namespace, edge)?.is_some())
     }
 

@@ -2,19 +2,22 @@
 //! that transactions that add to one chat do not hinder each other; until then the own reads see them
 //! behind what the snapshot holds.
 
-use embedded_db_common::{Draft, Error, Result, Slot, clock, names};
-use embedded_db_indexing::graph::{NodeDraft, no_chat};
+use embedded_db_common::record::Cursor;
+use embedded_db_common::{Draft, Error, Result, Slot, ValueRef, clock, names};
+use embedded_db_indexing::graph::{NodeDraft, no_chat, stays_in_chat};
+use embedded_db_query::{AsOf, Reach};
 use embedded_db_storage::{Direction, Kind, ReadTxn};
 
 use super::commit::Op;
 use super::nodes::is_labelled;
 use super::{Expected, Transaction};
 use crate::chats::no_message;
+use crate::ends::EndEdge;
+use crate::known_names::{CHAT, CHAT_ID, CONTAINS, MESSAGE, NEXT};
 use crate::objects::{DraftNode, Node};
+use crate::reads::Reader;
 use crate::writes::{AddTo, Seen, each};
 
-const CONTAINS: &str = "CONTAINS";
-const NEXT: &str = "NEXT";
 /// Messages that are read at once.
 const PAGE: usize = 512;
 
@@ -31,7 +34,7 @@ enum Begin<T> {
 impl Transaction {
     /// Makes a chat. The labels of the draft do not count.
     pub fn create_chat(&mut self, draft: NodeDraft) -> Result<Node> {
-        let id = self.create_node(NodeDraft { labels: vec!["Chat".into()], ..draft })?;
+        let id = self.create_node(NodeDraft { labels: vec![CHAT.into()], ..draft })?;
         self.require_node(&id)
     }
 
@@ -79,7 +82,7 @@ impl Transaction {
 
     fn draft_chat(&mut self, chat_id: &str, to: AddTo) -> Result<()> {
         if let Some(node) = self.peek_node(chat_id)? {
-            if !is_labelled(&node, "Chat")? {
+            if !is_labelled(&node, CHAT)? {
                 return Err(no_chat(chat_id));
             }
             if self.own.node(chat_id).is_none() {
@@ -96,7 +99,7 @@ impl Transaction {
         let now = clock::now();
         let chat = DraftNode {
             id: chat_id.to_owned(),
-            labels: vec!["Chat".into()],
+            labels: vec![CHAT.into()],
             properties: Draft::new(),
             created_at: now,
             updated_at: now,
@@ -143,7 +146,7 @@ impl Transaction {
             let (mut found, mut failed) = (None, None);
             let visit = |neighbor| match reader.end(way, of, neighbor) {
                 Ok(end) => {
-                    let gone = end.edge.is_some_and(|(_, edge)| !self.own.keeps_edge(&edge));
+                    let gone = end.edge.is_some_and(|edge| !self.own.keeps_edge(&edge.id));
                     match end.node.id() {
                         Ok(id) if !gone && self.is_there(&id) && wanted(&id) => found = Some(id),
                         Ok(_) => {}
@@ -162,8 +165,42 @@ impl Transaction {
     }
 
     /// Whether a node that is stored has not been deleted here.
-    fn is_there(&self, id: &str) -> bool {
+    pub(super) fn is_there(&self, id: &str) -> bool {
         self.own.node(id).is_none_or(|own| own.is_some())
+    }
+
+    /// Refuses another `chat_id` for a message that is in a chat; see `GraphWriter::check_chat`, which
+    /// does the same at the commit.
+    pub(super) fn check_chat(&self, node: &Node, after: &Draft) -> Result<()> {
+        let text = |value: ValueRef<'_>| Ok(value.as_str().map(str::to_owned));
+        let before = node.property(CHAT_ID, text)?.flatten();
+        let after = after.get(CHAT_ID).map(|bytes| text(ValueRef::read(&mut Cursor::new(bytes))?));
+        let after = after.transpose()?.flatten();
+        if before == after || !is_labelled(node, MESSAGE)? {
+            return Ok(());
+        }
+        let id = node.id()?;
+        match self.chat_of(&id)? {
+            Some(chat) => Err(stays_in_chat(&id, &chat, after.as_deref())),
+            None => Ok(()),
+        }
+    }
+
+    /// Id of the chat that a message was added to.
+    fn chat_of(&self, id: &str) -> Result<Option<String>> {
+        if self.reads.exists(id)? {
+            let of = [CONTAINS.to_owned()];
+            let ends = |reader: &Reader<'_>| reader.ends(id, Some(&of), Reach::In, AsOf::default());
+            for end in self.reads.reader(ends)? {
+                let Some(edge) = end.edge else { continue };
+                if edge.derived && self.own.keeps_edge(&edge.id) {
+                    return end.node.id().map(Some);
+                }
+            }
+        }
+        let mut own = self.own.edges_at(id, Direction::In).map(|(_, edge)| edge);
+        let chat = own.find(|edge| edge.derived && edge.edge_type == CONTAINS);
+        Ok(chat.map(|edge| edge.source.clone()))
     }
 
     /// The messages of a chat in order, or the newest first, behind one of them; own writes included.
@@ -267,7 +304,10 @@ impl Transaction {
                 Ok((ends.collect::<Result<Vec<_>>>()?, further))
             })?;
             for end in ends {
-                out.extend(self.see_end(end)?);
+                let keeps = |edge: &EndEdge| self.own.keeps_edge(&edge.id);
+                if end.edge.as_ref().is_none_or(keeps) {
+                    out.extend(self.see_end(end)?);
+                }
             }
             more = further;
         }

@@ -121,12 +121,7 @@ impl Left {
 }
 
 /// Fails with `Conflict` if an object is not as it was seen.
-fn check(writer: &mut GraphWriter<'_, '_>, kind: u8, id: &str, expected: Expected) -> Result<()> {
-    let kind = match kind {
-        kind if kind == Kind::Node as u8 => Kind::Node,
-        kind if kind == Kind::Edge as u8 => Kind::Edge,
-        _ => Kind::Embedding,
-    };
+fn check(writer: &mut GraphWriter<'_, '_>, kind: Kind, id: &str, expected: Expected) -> Result<()> {
     // What has expired goes now, so that its id is free.
     let now = match writer.resolve(kind, id)? {
         Some(_) => Seen::find(writer.txn, writer.namespace(), kind, id)?,

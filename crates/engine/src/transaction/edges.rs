@@ -1,6 +1,6 @@
 //! Edges and neighbours of a transaction.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use embedded_db_common::{Draft, Error, Result, clock, names};
 use embedded_db_indexing::graph::{EdgeChanges, EdgeDraft, EdgeSuccessor};
@@ -9,10 +9,26 @@ use embedded_db_storage::{Direction, EdgeTimes, Kind, ReadTxn};
 
 use super::commit::Op;
 use super::nodes::merged;
+use super::own::draft_counts;
 use super::{Expected, Transaction};
 use crate::ends::End;
 use crate::objects::{DraftEdge, Edge, Node};
+use crate::reads::{EdgePlace, Page};
 use crate::writes::Seen;
+
+/// The place of an end among those of a node, in the order of `Database::neighbors`: direction, type,
+/// edge.
+type Place = (u8, u64, u64);
+
+/// Types and edges that are not stored have places from here on.
+const BEHIND: u64 = 1 << 32;
+
+/// What stands at the other end of an edge.
+enum Found {
+    Stored(End),
+    /// Id of the node at the end of an edge made here.
+    Own(String),
+}
 
 impl Transaction {
     /// An edge with the transaction's own writes.
@@ -35,7 +51,7 @@ impl Transaction {
     /// Whether an edge of this id was retracted, here or before, and not deleted.
     fn is_retracted(&mut self, id: &str) -> Result<bool> {
         if let Some(own) = self.own.edge(id) {
-            return Ok(own.retracted);
+            return Ok(own.retracted.is_some());
         }
         if self.get_edge(id)?.is_some() {
             return Ok(false);
@@ -57,6 +73,8 @@ impl Transaction {
         if self.get_edge(&id)?.is_some() || self.is_retracted(&id)? {
             return Err(Error::AlreadyExists { kind: "edge", id }.of_field("id"));
         }
+        let size = draft.properties.check_size(&id);
+        size.map_err(|error| error.of_field("properties"))?;
         draft.id = Some(id.clone());
         let times = EdgeTimes {
             valid_from: draft.valid_from,
@@ -102,6 +120,7 @@ impl Transaction {
             version: edge.version()? + 1,
             derived: edge.derived()?,
         };
+        draft.properties.check_size(id)?;
         self.own.change_edge(draft);
         self.ops.push(Op::UpdateEdge(id.to_owned(), changes));
         Ok(())
@@ -127,7 +146,7 @@ impl Transaction {
     /// Ends the belief in an edge; its id stays taken.
     pub fn retract_edge(&mut self, id: &str) -> Result<()> {
         self.require_edge(id)?;
-        self.own.end_edge(id, true);
+        self.own.end_edge(id, Some(clock::now()));
         self.ops.push(Op::RetractEdge(id.to_owned()));
         Ok(())
     }
@@ -137,7 +156,7 @@ impl Transaction {
         if !self.is_retracted(id)? {
             self.require_edge(id)?;
         }
-        self.own.end_edge(id, false);
+        self.own.end_edge(id, None);
         self.ops.push(Op::DeleteEdge(id.to_owned()));
         Ok(())
     }
@@ -160,41 +179,113 @@ impl Transaction {
     }
 
     /// Nodes at the other end of edges, own writes included, in the order of `Database::neighbors`; a
-    /// node comes once for each edge.
+    /// node comes once for each edge. Those that are given were read.
     pub fn neighbors(
         &mut self,
         id: &str,
         types: Option<&[String]>,
         direction: Reach,
-    ) -> Result<Vec<Node>> {
+        times: AsOf,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<Node>> {
         self.require_node(id)?;
-        let mut found: Vec<((usize, u64), Option<Node>)> = Vec::new();
-        let mut order = TypeOrder::default();
-        let stored = if self.reads.exists(id)? {
-            self.reads.reader(|reader| reader.ends(id, types, direction))?
-        } else {
-            Vec::new()
+        let after = after.map(|after| self.place_after(after)).transpose()?;
+        let mut found = self.stored_ends(id, types, direction, times)?;
+        found.extend(self.own_ends(id, types, direction, times)?);
+        found.retain(|(place, _)| after.is_none_or(|after| *place > after));
+        found.sort_by_key(|(place, _)| *place);
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = match found.last().filter(|_| more) {
+            Some((place, end)) => Some(self.cursor_at(place, end)?),
+            None => None,
         };
-        let turn = |way| direction.directions().iter().position(|known| *known == way);
-        for end in stored {
-            let place = (turn(end.direction).unwrap_or(0), u64::from(end.edge_type.0));
-            found.push((place, self.see_end(end)?));
+        let mut items = Vec::new();
+        for (_, end) in found {
+            items.extend(match end {
+                Found::Stored(end) => self.see_end(end)?,
+                Found::Own(there) => self.get_node(&there)?,
+            });
         }
-        let mut own = Vec::new();
-        for (turn, way) in direction.directions().iter().enumerate() {
-            for (_, edge) in self.own.edges_at(id, *way) {
-                if types.is_none_or(|types| types.contains(&edge.edge_type)) {
-                    own.push((turn, edge.edge_type.clone(), edge.other(*way).to_owned()));
-                }
+        Ok(Page { items, next })
+    }
+
+    /// The stored ends of edges at a node that count, and their places.
+    fn stored_ends(
+        &self,
+        id: &str,
+        types: Option<&[String]>,
+        direction: Reach,
+        times: AsOf,
+    ) -> Result<Vec<(Place, Found)>> {
+        let mut found = Vec::new();
+        if !self.reads.exists(id)? {
+            return Ok(found);
+        }
+        for end in self.reads.reader(|reader| reader.ends(id, types, direction, times))? {
+            let counts = match &end.edge {
+                Some(edge) => self.own.counts_edge(&edge.id, end.counts, times),
+                None => end.counts,
+            };
+            if counts && self.is_there(&end.node.id()?) {
+                let (of, edge) = (u64::from(end.edge_type.0), u64::from(end.slot.0));
+                found.push(((end.direction as u8, of, edge), Found::Stored(end)));
             }
         }
-        for (turn, edge_type, there) in own {
-            let of = self.reads.reader(|reader| reader.snapshot.symbol(&edge_type))?;
-            let of = of.map_or_else(|| order.of(&edge_type), |symbol| u64::from(symbol.0));
-            found.push(((turn, of), self.get_node(&there)?));
+        Ok(found)
+    }
+
+    /// The ends of edges at a node that were made here and count, and their places: behind all that is
+    /// stored.
+    fn own_ends(
+        &self,
+        id: &str,
+        types: Option<&[String]>,
+        direction: Reach,
+        times: AsOf,
+    ) -> Result<Vec<(Place, Found)>> {
+        let mut found = Vec::new();
+        for way in direction.directions() {
+            for (number, edge) in self.own.edges_at(id, *way) {
+                let of = &edge.edge_type;
+                if types.is_some_and(|types| !types.contains(of)) || !draft_counts(edge, times) {
+                    continue;
+                }
+                let known = self.reads.reader(|reader| reader.snapshot.symbol(of))?;
+                let of = known.map_or_else(
+                    || BEHIND + self.own.place_of_type(of) as u64,
+                    |symbol| u64::from(symbol.0),
+                );
+                let place = (*way as u8, of, BEHIND + number as u64);
+                found.push((place, Found::Own(edge.other(*way).to_owned())));
+            }
         }
-        found.sort_by_key(|(place, _)| *place);
-        Ok(found.into_iter().filter_map(|(_, node)| node).collect())
+        Ok(found)
+    }
+
+    /// A cursor behind an end.
+    fn cursor_at(&self, place: &Place, end: &Found) -> Result<String> {
+        let (way, of, edge) = *place;
+        match end {
+            Found::Stored(end) => {
+                let stored: EdgePlace = (way, end.edge_type.0, end.slot.0);
+                self.reads.reader(|reader| reader.cursor_at(stored))
+            }
+            Found::Own(_) => Ok(format!("{way}.{of}.{edge}")),
+        }
+    }
+
+    /// The place of a cursor: of this transaction, or of the database for what is stored.
+    fn place_after(&self, cursor: &str) -> Result<Place> {
+        let own = cursor.split('.').map(str::parse).collect::<Vec<_>>();
+        if let [Ok(way), Ok(of), Ok(edge @ BEHIND..)] = own[..]
+            && let Ok(way) = u8::try_from(way)
+        {
+            return Ok((way, of, edge));
+        }
+        let (way, of, edge) = self.reads.reader(|reader| reader.place_after(cursor))?;
+        Ok((way, of.into(), edge.into()))
     }
 
     /// Ids of the edges of a type between two nodes, own writes included, but for those that the database
@@ -211,12 +302,12 @@ impl Transaction {
         }
         let mut found = Vec::new();
         if self.reads.exists(id)? {
-            let of = [edge_type.to_owned()];
-            for end in self.reads.reader(|reader| reader.ends(id, Some(&of), direction))? {
-                if let Some((_, edge)) = &end.edge
+            let (of, times) = ([edge_type.to_owned()], AsOf::default());
+            for end in self.reads.reader(|reader| reader.ends(id, Some(&of), direction, times))? {
+                if let Some(edge) = end.edge
                     && end.node.id()? == far
                 {
-                    found.push(edge.clone());
+                    found.push(edge.id);
                 }
             }
         }
@@ -238,16 +329,14 @@ impl Transaction {
         Ok(out)
     }
 
-    /// The node at a stored end of an edge, with the transaction's own writes; `None` when it or the edge
-    /// is gone.
+    /// The node at a stored end of an edge that is there, with the transaction's own writes; `None` when
+    /// the node is gone.
     pub(super) fn see_end(&mut self, end: End) -> Result<Option<Node>> {
         let id = end.node.id()?;
-        if let Some((seen, edge)) = end.edge {
-            if !self.own.keeps_edge(&edge) {
-                return Ok(None);
-            }
-            let (version, object) = (seen.version(), Some(seen));
-            self.saw(Kind::Edge, &edge, Expected { version, object, any_version: false });
+        if let Some(edge) = end.edge {
+            let version = if edge.is_retracted { 0 } else { edge.seen.version() };
+            let expected = Expected { version, object: Some(edge.seen), any_version: false };
+            self.saw(Kind::Edge, &edge.id, expected);
         }
         if self.own.node(&id).is_some() {
             return self.get_node(&id);
@@ -271,8 +360,9 @@ impl Transaction {
                 Direction::Out => Reach::Out,
                 Direction::In => Reach::In,
             };
-            for end in self.reads.reader(|reader| reader.ends(id, Some(&[of.to_owned()]), way))? {
-                if end.edge.is_none_or(|(_, edge)| self.own.keeps_edge(&edge)) {
+            let (types, times) = ([of.to_owned()], AsOf::default());
+            for end in self.reads.reader(|reader| reader.ends(id, Some(&types), way, times))? {
+                if end.edge.is_none_or(|edge| self.own.keeps_edge(&edge.id)) {
                     out.push(end.node.id()?);
                 }
             }
@@ -280,16 +370,5 @@ impl Transaction {
         let own = self.own.edges_at(id, direction).filter(|(_, edge)| edge.edge_type == of);
         out.extend(own.map(|(_, edge)| edge.other(direction).to_owned()));
         Ok(out)
-    }
-}
-
-/// The order of edge types that nothing that is stored has: as they are met, behind all others.
-#[derive(Default)]
-struct TypeOrder(HashMap<String, u64>);
-
-impl TypeOrder {
-    fn of(&mut self, name: &str) -> u64 {
-        let next = u64::from(u32::MAX) + 1 + self.0.len() as u64;
-        *self.0.entry(name.to_owned()).or_insert(next)
     }
 }

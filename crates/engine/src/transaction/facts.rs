@@ -5,10 +5,8 @@ use embedded_db_indexing::graph::Changes;
 use embedded_db_storage::Direction;
 
 use super::Transaction;
+use crate::known_names::{SUPERSEDED_BY, SUPERSEDES};
 use crate::objects::Node;
-
-const SUPERSEDES: &str = "SUPERSEDES";
-const SUPERSEDED_BY: &str = "superseded_by";
 
 impl Transaction {
     /// A fact that goes was never told; see `GraphWriter::give_place_back`, which does the same at the

@@ -29,7 +29,7 @@ pub struct Transaction {
     database: Database,
     reads: PinnedReads,
     ops: Vec<Op>,
-    seen: BTreeMap<(u8, String), Expected>,
+    seen: BTreeMap<(Kind, String), Expected>,
     /// What it has written, for its own reads.
     own: Own,
     /// Chats that were not there and are made by their first message, unless somebody else has made
@@ -111,7 +111,7 @@ impl Transaction {
     }
 
     fn saw(&mut self, kind: Kind, id: &str, seen: Expected) {
-        let known = self.seen.entry((kind as u8, id.to_owned())).or_insert(seen);
+        let known = self.seen.entry((kind, id.to_owned())).or_insert(seen);
         known.any_version &= seen.any_version;
     }
 }

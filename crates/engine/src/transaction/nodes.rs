@@ -8,6 +8,7 @@ use embedded_db_storage::{Direction, Kind};
 
 use super::Transaction;
 use super::commit::Op;
+use crate::known_names::{CHAT, CONTAINS, MESSAGE, NEXT, SUMMARIZES, SUMMARY};
 use crate::objects::{DraftNode, Node};
 use crate::writes::AddTo;
 
@@ -76,6 +77,8 @@ impl Transaction {
         if self.get_node(&id)?.is_some() {
             return Err(Error::AlreadyExists { kind: "node", id }.of_field("id"));
         }
+        let size = draft.properties.check_size(&id);
+        size.map_err(|error| error.of_field("properties"))?;
         let now = clock::now();
         let node = DraftNode {
             id: id.clone(),
@@ -104,6 +107,8 @@ impl Transaction {
         let node = self.require_node(id)?;
         let mut draft = drafted(id, &node)?;
         draft.properties = merged(&draft.properties, changes)?;
+        self.check_chat(&node, &draft.properties)?;
+        draft.properties.check_size(id)?;
         self.own.put_node(id, Some(draft));
         Ok(())
     }
@@ -122,15 +127,15 @@ impl Transaction {
     pub fn delete_node(&mut self, id: &str) -> Result<()> {
         let node = self.require_node(id)?;
         self.step(|tx| {
-            if is_labelled(&node, "Chat")? {
-                for message in tx.owned(id, "CONTAINS", Direction::Out, "Message")? {
+            if is_labelled(&node, CHAT)? {
+                for message in tx.owned(id, CONTAINS, Direction::Out, MESSAGE)? {
                     tx.take_away(&message, false)?;
                 }
-                for summary in tx.owned(id, "SUMMARIZES", Direction::In, "Summary")? {
+                for summary in tx.owned(id, SUMMARIZES, Direction::In, SUMMARY)? {
                     tx.take_away(&summary, false)?;
                 }
             }
-            tx.take_away(id, is_labelled(&node, "Message")?)?;
+            tx.take_away(id, is_labelled(&node, MESSAGE)?)?;
             tx.ops.push(Op::DeleteNode(id.to_owned()));
             Ok(())
         })
@@ -141,11 +146,11 @@ impl Transaction {
         let beside = if close_up { self.beside(id)? } else { None };
         self.give_place_back(id)?;
         for edge in self.incident(id)? {
-            self.own.end_edge(&edge, false);
+            self.own.end_edge(&edge, None);
         }
         self.own.put_node(id, None);
         if let Some([before, after]) = beside {
-            self.link(&before, &after, "NEXT");
+            self.link(&before, &after, NEXT);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use embedded_db_query::AsOf;
 use embedded_db_storage::Direction;
 
 use crate::objects::{DraftEdge, DraftNode};
@@ -49,8 +50,8 @@ pub(super) struct OwnEdge {
     pub(super) made: Option<usize>,
     /// As it is now; `None` when it is gone.
     pub(super) draft: Option<DraftEdge>,
-    /// Whether it is gone for being retracted, so that its id stays taken.
-    pub(super) retracted: bool,
+    /// When it was retracted, if it is gone for that: its id stays taken.
+    pub(super) retracted: Option<i64>,
 }
 
 /// An edge made here, as one of its ends sees it.
@@ -79,6 +80,8 @@ pub(super) struct Own {
     embeddings: Journal<bool>,
     /// Ids of the edges made here, in order. One that was undone keeps its number, which leads nowhere.
     made: Vec<String>,
+    /// The types of the edges made here, by when there was one first.
+    types: HashMap<String, usize>,
     /// The edges made here by the nodes at their ends, in order.
     ends: HashMap<String, Vec<OwnEnd>>,
     /// How many steps have begun and not ended.
@@ -141,21 +144,23 @@ impl Own {
             let ends = self.ends.entry(node.clone()).or_default();
             ends.push(OwnEnd { direction, edge: number });
         }
+        let next = self.types.len();
+        self.types.entry(draft.edge_type.clone()).or_insert(next);
         let id = draft.id.clone();
         self.made.push(id.clone());
-        let edge = OwnEdge { made: Some(number), draft: Some(draft), retracted: false };
+        let edge = OwnEdge { made: Some(number), draft: Some(draft), retracted: None };
         self.edges.put(&id, edge, self.steps > 0);
     }
 
     /// An edge is another now.
     pub(super) fn change_edge(&mut self, draft: DraftEdge) {
         let (id, made) = (draft.id.clone(), self.number(&draft.id));
-        let edge = OwnEdge { made, draft: Some(draft), retracted: false };
+        let edge = OwnEdge { made, draft: Some(draft), retracted: None };
         self.edges.put(&id, edge, self.steps > 0);
     }
 
     /// An edge is gone.
-    pub(super) fn end_edge(&mut self, id: &str, retracted: bool) {
+    pub(super) fn end_edge(&mut self, id: &str, retracted: Option<i64>) {
         let edge = OwnEdge { made: self.number(id), draft: None, retracted };
         self.edges.put(id, edge, self.steps > 0);
     }
@@ -179,12 +184,17 @@ impl Own {
         })
     }
 
+    /// The place of a type of edges made here among those that nothing stored has.
+    pub(super) fn place_of_type(&self, edge_type: &str) -> usize {
+        self.types.get(edge_type).copied().unwrap_or_default()
+    }
+
     /// Ids of the edges at a node that were made here and not deleted.
     pub(super) fn edge_ids_at(&self, node: &str) -> impl Iterator<Item = &String> {
         self.ends.get(node).into_iter().flatten().filter_map(|end| {
             let id = &self.made[end.edge];
             let edge = self.edges.get(id)?;
-            let there = edge.draft.is_some() || edge.retracted;
+            let there = edge.draft.is_some() || edge.retracted.is_some();
             (edge.made == Some(end.edge) && there).then_some(id)
         })
     }
@@ -192,6 +202,21 @@ impl Own {
     /// Whether an edge that is stored is there, as it was or changed.
     pub(super) fn keeps_edge(&self, id: &str) -> bool {
         self.edges.get(id).is_none_or(|edge| edge.made.is_none() && edge.draft.is_some())
+    }
+
+    /// Whether an edge that is stored counts at a time, as this transaction has left it. `counts`: whether
+    /// it does as it is stored.
+    pub(super) fn counts_edge(&self, id: &str, counts: bool, times: AsOf) -> bool {
+        let Some(own) = self.edges.get(id).filter(|edge| edge.made.is_none()) else {
+            // Another may have got its id.
+            return counts && self.edges.get(id).is_none();
+        };
+        match (&own.draft, own.retracted) {
+            (Some(draft), _) if knows(times, draft.times.recorded_at) => draft_counts(draft, times),
+            (None, Some(at)) if knows(times, at) => false,
+            (None, None) => false,
+            _ => counts,
+        }
     }
 
     // ---- embeddings
@@ -203,4 +228,15 @@ impl Own {
     pub(super) fn put_embedding(&mut self, id: &str, exists: bool) {
         self.embeddings.put(id, exists, self.steps > 0);
     }
+}
+
+/// Whether what was written at a time was known at another.
+fn knows(times: AsOf, written: i64) -> bool {
+    times.known_at.is_none_or(|at| written <= at)
+}
+
+/// Whether an edge made or changed here counts at a time, as it is.
+pub(super) fn draft_counts(draft: &DraftEdge, times: AsOf) -> bool {
+    let valid = times.valid_at.is_none_or(|at| draft.times.valid_at(at));
+    valid && knows(times, draft.times.recorded_at)
 }

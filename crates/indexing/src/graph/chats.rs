@@ -11,6 +11,16 @@ pub fn no_chat(id: &str) -> Error {
     Error::InvalidInput(format!("the node {id:?} is no Chat; give the id of a chat, or a new one"))
 }
 
+/// The refusal of another `chat_id` for a message that was added to a chat.
+pub fn stays_in_chat(message: &str, chat: &str, chat_id: Option<&str>) -> Error {
+    let becomes = |id: &str| format!("become {id:?}");
+    Error::InvalidInput(format!(
+        "the message {message:?} is in the chat {chat:?}; its chat_id cannot {}: delete it and add it \
+         to the other chat",
+        chat_id.map_or_else(|| "go".to_owned(), becomes)
+    ))
+}
+
 impl GraphWriter<'_, '_> {
     /// The chat of this id, if there is one.
     pub fn chat(&mut self, chat_id: &str) -> Result<Option<Slot>> {
@@ -76,13 +86,7 @@ impl GraphWriter<'_, '_> {
         }
         for end in self.ends(slot, Direction::In, self.names.contains)? {
             if self.txn.edge(self.namespace, end.edge)?.is_some_and(|edge| edge.derived) {
-                return Err(Error::InvalidInput(format!(
-                    "the message {:?} is in the chat {:?}; its chat_id cannot {}: delete it and add \
-                     it to the other chat",
-                    node.id,
-                    self.node(end.node)?.id,
-                    after.map_or_else(|| "go".to_owned(), |after| format!("become {after:?}"))
-                )));
+                return Err(stays_in_chat(node.id, self.node(end.node)?.id, after.as_deref()));
             }
         }
         Ok(())

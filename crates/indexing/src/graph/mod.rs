@@ -30,7 +30,7 @@ use crate::schema::Names;
 
 pub(crate) use look::Look;
 
-pub use chats::no_chat;
+pub use chats::{no_chat, stays_in_chat};
 pub use drafts::{
     Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, NodeDraft,
 };

@@ -1,9 +1,11 @@
 //! Edges and the neighbours at their ends.
 
 use embedded_db_common::record::Damaged;
-use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId, Symbol};
+use embedded_db_common::{
+    Error, Lsn, NamespaceId, Result, Slot, SpaceId, Symbol, check_properties,
+};
 
-use super::{WriteTxn, check_properties, slots_used_up};
+use super::{WriteTxn, slots_used_up};
 use crate::adjacency::{self, CHUNK_ENTRIES, Neighbor};
 use crate::history::ReadHistory;
 use crate::keys::{self, Direction, Kind, Table};
@@ -41,7 +43,7 @@ impl WriteTxn<'_> {
         }
         let lsn = Lsn(self.state.counters.lsn);
         for (version, before) in earlier {
-            check_properties(id, before.properties)?;
+            check_properties(id, before.properties.len())?;
             let mut payload = Vec::new();
             before.encode(&mut payload, lsn, *version, id);
             let key = keys::version(namespace, slot, before.times.recorded_at);
@@ -58,7 +60,7 @@ impl WriteTxn<'_> {
         version: u64,
         fields: &EdgeFields<'_>,
     ) -> Result<Slot> {
-        check_properties(id, fields.properties)?;
+        check_properties(id, fields.properties.len())?;
         if self.resolve(namespace, Kind::Edge, id)?.is_some() {
             return Err(Error::AlreadyExists { kind: "edge", id: id.to_owned() });
         }
@@ -109,7 +111,7 @@ impl WriteTxn<'_> {
         id: &str,
         fields: &EdgeFields<'_>,
     ) -> Result<()> {
-        check_properties(id, fields.properties)?;
+        check_properties(id, fields.properties.len())?;
         self.keep_version(namespace, slot)?;
         let times = EdgeTimes { recorded_at: self.now(), ..fields.times };
         let fields = EdgeFields { times, ..fields.clone() };
@@ -124,7 +126,7 @@ impl WriteTxn<'_> {
         id: &str,
         fields: &EdgeFields<'_>,
     ) -> Result<()> {
-        check_properties(id, fields.properties)?;
+        check_properties(id, fields.properties.len())?;
         let edge = self.existing_edge(namespace, slot)?;
         let (version, times) = (edge.version, edge.times);
         let fields = EdgeFields { times, ..fields.clone() };

@@ -12,7 +12,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use embedded_db_common::record::seal;
-use embedded_db_common::{Error, Lsn, MAX_PROPERTIES, NamespaceId, Result, Symbol};
+use embedded_db_common::{Error, Lsn, NamespaceId, Result, Symbol};
 use heed::RwTxn;
 
 use crate::keys::{self, Key, Table};
@@ -214,17 +214,6 @@ impl<'e> WriteTxn<'e> {
         self.state.counters.lsn += 1;
         Lsn(self.state.counters.lsn)
     }
-}
-
-fn check_properties(id: &str, properties: &[u8]) -> Result<()> {
-    if properties.len() > MAX_PROPERTIES {
-        return Err(Error::ValueTooLarge {
-            what: format!("the property set of {id:?}"),
-            size: properties.len(),
-            limit: MAX_PROPERTIES,
-        });
-    }
-    Ok(())
 }
 
 fn slots_used_up() -> Error {

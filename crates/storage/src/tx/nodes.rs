@@ -1,9 +1,9 @@
 //! Nodes.
 
 use embedded_db_common::record::Damaged;
-use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol};
+use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol, check_properties};
 
-use super::{WriteTxn, check_properties, slots_used_up};
+use super::{WriteTxn, slots_used_up};
 use crate::keys::{self, Kind, Table};
 use crate::postings::IndexId;
 use crate::read::{ReadEmbeddings, ReadTxn, Resolved};
@@ -44,7 +44,7 @@ impl WriteTxn<'_> {
         version: u64,
         times: NodeTimes,
     ) -> Result<Slot> {
-        check_properties(id, properties)?;
+        check_properties(id, properties.len())?;
         if self.resolve(namespace, Kind::Node, id)?.is_some() {
             return Err(Error::AlreadyExists { kind: "node", id: id.to_owned() });
         }
@@ -127,7 +127,7 @@ impl WriteTxn<'_> {
             }
         };
         if by_user {
-            check_properties(&id, properties)?;
+            check_properties(&id, properties.len())?;
         }
         self.put_node(namespace, slot, derived, version, times, &id, &labels, properties)?;
         self.move_expiry(namespace, slot, before.expires_at, times.expires_at)
