@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use embedded_db_common::record::Properties;
-use embedded_db_common::{Draft, Error, NamespaceId, Result, Slot, ValueRef};
+use embedded_db_common::{Draft, Error, NamespaceId, Result, Slot, Symbol, ValueRef};
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_query::AsOf;
@@ -165,6 +165,14 @@ impl Node {
             |_| Err(Error::Internal("the node is not stored".into())),
         )?;
         symbols.into_iter().map(|symbol| self.symbols.name_of(symbol)).collect()
+    }
+
+    /// Whether it has a label that is not among these.
+    pub(crate) fn has_label_beside(&self, labels: &[Symbol]) -> Result<bool> {
+        self.with(
+            |node| Ok(node.labels().any(|label| !labels.contains(&label))),
+            |_| Err(Error::Internal("a result is not stored".into())),
+        )
     }
 
     /// The text by which it is found, by what was declared then; see [`Recipes::found_text`].

@@ -67,7 +67,7 @@ pub struct Answer {
     pub plan: Option<Vec<Step>>,
     /// Where the results go on, if there are more.
     pub cursor: Option<Arc<Cursor>>,
-    /// What was declared in the state that was asked.
+    /// What was declared in the state that was asked, as far as it matters to the results.
     recipes: Recipes,
     names: Names,
 }
@@ -422,14 +422,27 @@ fn page(
 pub(crate) fn answer(reader: &Reader<'_>, results: Results) -> Result<Answer> {
     let Results { hits, pending, plan, more: _ } = results;
     let hits = hits.into_iter().map(|hit| Ok(AnsweredHit { node: reader.node_at(hit.slot)?, hit }));
+    let hits = hits.collect::<Result<Vec<_>>>()?;
+    let names = reader.engine.names;
     Ok(Answer {
-        hits: hits.collect::<Result<_>>()?,
+        recipes: declared(reader, &hits, &names)?,
+        hits,
         pending,
         plan,
         cursor: None,
-        recipes: Recipes::read(reader.snapshot, reader.namespace)?,
-        names: reader.engine.names,
+        names,
     })
+}
+
+/// What is declared of labels, if one of the nodes has any but those that the database knows.
+fn declared(reader: &Reader<'_>, hits: &[AnsweredHit], names: &Names) -> Result<Recipes> {
+    let known = names.text_labels();
+    for hit in hits {
+        if hit.node.has_label_beside(&known)? {
+            return Recipes::read(reader.snapshot, reader.namespace);
+        }
+    }
+    Ok(Recipes::default())
 }
 
 fn check_threshold(threshold: Option<f32>) -> Result<()> {

@@ -78,7 +78,7 @@ impl Database {
                     guard.check()?;
                     weaver.wait_progress(left.min(Duration::from_millis(50)));
                 }
-                _ => return Ok(found),
+                _ => return Ok(*found),
             }
         }
     }
