@@ -72,10 +72,13 @@ def test_vectors_are_made_of_old_and_new_nodes(woven: EmbeddedDB, model: FakeMod
     assert woven.stats()["embeddings"] == 2501
     near = woven.query(semantic_query={"text": "book 77 of Norway"}, labels=["Book"], limit=1)
     assert near[0].node["title"] == "book 77 of Norway"
+    before = woven.get_embedding_for_node(ids[77])
     woven.update_node(ids[77], {"title": "another"})
-    assert woven.get_embedding_for_node(ids[77]) is None
     woven.flush()
-    assert woven.get_embedding_for_node(ids[77]) is not None
+    after = woven.get_embedding_for_node(ids[77])
+    assert before is not None
+    assert after is not None
+    assert list(before.vector) != list(after.vector), "it is that of the new title"
     woven.declare_label("Book", embed=[])
     woven.flush()
     assert woven.stats()["embeddings"] == 0
