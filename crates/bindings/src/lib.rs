@@ -28,6 +28,8 @@ fn _shift_clock(by: i64) {
 /// that another thread forked then would wait for it without end. For that reason no `intern!` either.
 fn make_ready(py: Python<'_>) -> PyResult<()> {
     values::known(py)?;
+    // Where it is missing, the crate of that name panics.
+    py.import("numpy")?;
     // The table of who reads and writes which array, the class `Mapping`, `operator.length_hint`.
     let array = PyArray1::<f32>::zeros(py, 0, false);
     array.try_readonly()?;
