@@ -95,11 +95,11 @@ def test_a_page_has_the_texts_of_the_first_one(db):
 
 
 def test_a_token_budget_counts_it(db):
-    db.declare_label("Book", text=["title"])
-    db.create_nodes([book(title="one two three"), book(title="four"), book(title="five")])
-    words = {"count_tokens": lambda text: len(text.split()), "order_by": ["title"]}
-    found = db.query(labels=["Book"], token_budget=2, **words)
-    assert texts(found) == ["five", "four"]
+    db.declare_label("Book", text=["name"])
+    db.create_nodes([book(name="one two three"), book(name="four"), book(name="five")])
+    words = {"count_tokens": lambda text: len(text.split()), "order_by": ["name"]}
+    assert texts(db.query(labels=["Book"], token_budget=2, **words)) == ["five", "four"]
+    assert texts(db.query(labels=["Book"], token_budget=3, **words)) == ["five", "four"]
 
 
 words = st.sampled_from(["alpha", "beta", "gamma", "delta"])
