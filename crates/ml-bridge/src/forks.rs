@@ -4,41 +4,15 @@
 //! but not under the one that a forking thread holds. CPython before 3.12 leaves that lock taken in a
 //! child that is forked at this moment, and the child waits for it without end.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
-
+use embedded_db_common::ForkGate;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict};
 
-static FORKING: AtomicUsize = AtomicUsize::new(0);
-static ENTERING: AtomicUsize = AtomicUsize::new(0);
-const PAUSE: Duration = Duration::from_micros(50);
-
-/// One thread is on its way. Counted, not locked: a child simply begins at zero.
-struct Entering;
-
-impl Entering {
-    fn begin() -> Self {
-        loop {
-            ENTERING.fetch_add(1, SeqCst);
-            if FORKING.load(SeqCst) == 0 {
-                return Self;
-            }
-            ENTERING.fetch_sub(1, SeqCst);
-            std::thread::sleep(PAUSE);
-        }
-    }
-}
-
-impl Drop for Entering {
-    fn drop(&mut self) {
-        ENTERING.fetch_sub(1, SeqCst);
-    }
-}
+static ENTERING: ForkGate = ForkGate::new();
 
 /// Runs with the interpreter attached; `None` if it is ending and takes no calls.
 pub(crate) fn try_attach<T>(call: impl FnOnce(Python<'_>) -> T) -> Option<T> {
-    let entering = Entering::begin();
+    let entering = ENTERING.enter();
     Python::try_attach(|py| {
         drop(entering);
         call(py)
@@ -51,19 +25,11 @@ pub(crate) fn try_attach<T>(call: impl FnOnce(Python<'_>) -> T) -> Option<T> {
 /// Those of the module `os`.
 pub fn watch(py: Python<'_>) -> PyResult<()> {
     let before = PyCFunction::new_closure(py, None, None, |arguments, _| {
-        FORKING.fetch_add(1, SeqCst);
-        while ENTERING.load(SeqCst) > 0 {
-            // They come in when this thread lets them.
-            arguments.py().detach(|| std::thread::sleep(PAUSE));
-        }
+        // They come in when this thread lets them.
+        ENTERING.close(|pause| arguments.py().detach(|| std::thread::sleep(pause)));
     })?;
-    let in_parent = PyCFunction::new_closure(py, None, None, |_, _| {
-        FORKING.fetch_sub(1, SeqCst);
-    })?;
-    let in_child = PyCFunction::new_closure(py, None, None, |_, _| {
-        FORKING.store(0, SeqCst);
-        ENTERING.store(0, SeqCst);
-    })?;
+    let in_parent = PyCFunction::new_closure(py, None, None, |_, _| ENTERING.open())?;
+    let in_child = PyCFunction::new_closure(py, None, None, |_, _| ENTERING.begin_anew())?;
     let os = py.import("os")?;
     if !os.hasattr("register_at_fork")? {
         return Ok(());

@@ -188,7 +188,7 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 /// forks waits for the work; so it must neither wait for that thread (nor for anything that it may
 /// hold, like an interpreter) nor call this function again.
 pub fn unforked<T>(work: impl FnOnce() -> T) -> T {
-    let _inside = fork::Inside::enter();
+    let _inside = fork::enter();
     work()
 }
 
@@ -200,56 +200,30 @@ mod fork {
     use std::fs::File;
     use std::os::fd::AsRawFd;
     use std::sync::Once;
-    use std::sync::atomic::Ordering::{self, SeqCst};
-    use std::sync::atomic::{AtomicI32, AtomicUsize};
-    use std::time::Duration;
+    use std::sync::atomic::{AtomicI32, Ordering};
+
+    use embedded_db_common::{ForkGate, Inside};
 
     const NONE: i32 = -1;
     /// More than a process may have open by default.
     static LOCKS: [AtomicI32; 1024] = [const { AtomicI32::new(NONE) }; 1024];
-    /// Threads in work that no fork may cut in two, and threads that are about to fork.
-    static INSIDE: AtomicUsize = AtomicUsize::new(0);
-    static FORKING: AtomicUsize = AtomicUsize::new(0);
-    /// Between two looks at the other side, which is never busy for long.
-    const PAUSE: Duration = Duration::from_micros(50);
+    static UNFORKED: ForkGate = ForkGate::new();
 
-    /// One thread is in such work. Counted, not locked: a child simply begins at zero.
-    pub(super) struct Inside;
-
-    impl Inside {
-        pub(super) fn enter() -> Self {
-            install();
-            loop {
-                INSIDE.fetch_add(1, SeqCst);
-                if FORKING.load(SeqCst) == 0 {
-                    return Self;
-                }
-                INSIDE.fetch_sub(1, SeqCst);
-                std::thread::sleep(PAUSE);
-            }
-        }
-    }
-
-    impl Drop for Inside {
-        fn drop(&mut self) {
-            INSIDE.fetch_sub(1, SeqCst);
-        }
+    pub(super) fn enter() -> Inside<'static> {
+        install();
+        UNFORKED.enter()
     }
 
     extern "C" fn before() {
-        FORKING.fetch_add(1, SeqCst);
-        while INSIDE.load(SeqCst) > 0 {
-            std::thread::sleep(PAUSE);
-        }
+        UNFORKED.close(std::thread::sleep);
     }
 
     extern "C" fn in_parent() {
-        FORKING.fetch_sub(1, SeqCst);
+        UNFORKED.open();
     }
 
     extern "C" fn in_child() {
-        FORKING.store(0, SeqCst);
-        INSIDE.store(0, SeqCst);
+        UNFORKED.begin_anew();
         super::FORKS.fetch_add(1, Ordering::Relaxed);
         for slot in &LOCKS {
             let descriptor = slot.swap(NONE, Ordering::Relaxed);
@@ -310,10 +284,8 @@ mod fork {
 
     pub(super) struct Inside;
 
-    impl Inside {
-        pub(super) fn enter() -> Self {
-            Self
-        }
+    pub(super) fn enter() -> Inside {
+        Inside
     }
 
     pub(super) fn install() {}
