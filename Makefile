@@ -13,8 +13,10 @@ MODEL := build/models/embedded_db_minilm-0.1.0-py3-none-any.whl
 
 # One profile for tests, demo and benchmarks: docs/decisions/0003-build-and-test-profile.md.
 PROFILE := --release
-# These two need a Python interpreter; their tests are written in Python.
-NO_PYTHON := --exclude embedded-db-bindings --exclude embedded-db-ml-bridge
+# Four GiB in memory, if there are so many.
+QUICK := $(shell test -w /dev/shm && test "$$(df -Pk /dev/shm | awk 'END { print $$4 }')" -ge 4194304 && echo /dev/shm)
+# Two crates need a Python interpreter; their tests are written in Python.
+RUST_TESTS := $(PROFILE) --locked --workspace --exclude embedded-db-bindings --exclude embedded-db-ml-bridge
 
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -43,13 +45,20 @@ build: $(VENV)/model.stamp
 demo: build
 	$(BIN)/python examples/demo.py $(if $(FILE),"$(FILE)")
 
-# Parts of their own, so that `make -k` shows what every one of them finds.
-test: test-rust test-python
+# Both at once, since tests wait for much; `make -k` shows what every one of them finds.
+test: build
+	cargo test $(RUST_TESTS) --no-run
+	$(MAKE) --jobs 2 BUILT=yes test-rust test-python
 
-test-rust: build
-	cargo test $(PROFILE) --locked --workspace $(NO_PYTHON) -- --quiet
+# Their files are in memory where there is room for them: what they wait for is no disk then.
+test-rust test-python: export TMPDIR := $(or $(QUICK),$(TMPDIR),/tmp)
+test-rust test-python: $(if $(BUILT),,build)
 
-test-python: build
+# Shown when it is done, and so not between the lines of the other.
+test-rust:
+	@output=$$(cargo test $(RUST_TESTS) -- --quiet 2>&1); status=$$?; echo "$$output"; exit $$status
+
+test-python:
 	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 # Thousands of kills, failing calls and power cuts: the short lengths of the same tests are in `make test`.

@@ -90,8 +90,12 @@ def act(tx, side, name, id, other, stamp):
             near = {node.id for node in tx.neighbors(id, "T")}
             assert other in near, "neighbours are seen with the own edges"
             side.seen |= near
-    elif name == "look" and value is not None:
-        side.seen |= {node.id for node in tx.neighbors(id, "T", "both")}
+    elif name == "look":
+        if value is None:
+            with pytest.raises(NotFound):
+                tx.neighbors(id, "T", "both")
+        else:
+            side.seen |= {node.id for node in tx.neighbors(id, "T", "both")}
 
 
 @settings(max_examples=2 * settings.default.max_examples)

@@ -381,8 +381,10 @@ fn a_damaged_row_is_never_backed_up() {
     places.iter().for_each(|at| data[*at] ^= 1);
     fs::write(&file, &data).unwrap();
     let options = Options { read_only: true, ..fast() };
-    let db = Database::open(scratch.at("db"), &options, None).unwrap();
-    let error = db.backup(&scratch.at("copy"), &mut quiet).unwrap_err();
+    // Pages keep bytes of what was there before: it may be one that is read when the file is opened.
+    let error = Database::open(scratch.at("db"), &options, None)
+        .and_then(|db| db.backup(&scratch.at("copy"), &mut quiet))
+        .unwrap_err();
     assert!(matches!(error, Error::Corruption { .. }), "{error}");
     assert_eq!(scratch.names(), ["db"]);
 }

@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -99,6 +100,24 @@ fn a_read_that_is_under_way_is_not_cut_off() {
     let patient = Options { lock_timeout: common::PATIENCE, ..fast() };
     let path = directory.path().join("db");
     Database::open(path.to_str().unwrap(), &patient, None).unwrap().close();
+}
+
+#[test]
+fn the_lock_is_free_when_a_handle_is_closed_whatever_children_are_started() {
+    let directory = TempDir::new().unwrap();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // A child has all files open until its program begins.
+        scope.spawn(|| {
+            for _ in 0..500 {
+                assert!(Command::new("true").status().unwrap().success());
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        while !over.load(Ordering::Relaxed) {
+            open(&directory).close();
+        }
+    });
 }
 
 fn walk(reads: &PinnedReads, interrupted: &dyn Fn() -> Result<()>) -> Result<usize> {

@@ -14,7 +14,6 @@ use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::time::Duration;
 
 use common::{assert_sound, everything, fast, hash, quiet};
 use embedded_db_common::{Durability, Options};
@@ -48,13 +47,8 @@ fn scratch() -> (Scratch, String) {
     (scratch, held)
 }
 
-/// A child that another test is about to start holds all files for a moment.
-fn patient() -> Options {
-    Options { lock_timeout: Duration::from_secs(60), ..fast() }
-}
-
 fn open(path: &Path) -> Database {
-    Database::open(path, &patient(), None).unwrap()
+    Database::open(path, &fast(), None).unwrap()
 }
 
 #[test]
@@ -66,13 +60,13 @@ fn another_process() {
     (0..EARLIER).for_each(|_| nowhere.write_all(b"x").unwrap());
     match std::env::var(ROLE).unwrap().as_str() {
         "backup" => {
-            let durable = Options { durability: Durability::Durable, ..patient() };
+            let durable = Options { durability: Durability::Durable, ..fast() };
             let db = Database::open(at("db"), &durable, None).unwrap();
             db.backup(&at("copy"), &mut quiet).unwrap();
             db.close();
         }
         role @ ("compact" | "scrub") => {
-            let durable = Options { durability: Durability::Durable, ..patient() };
+            let durable = Options { durability: Durability::Durable, ..fast() };
             let db = Database::open(at("db"), &durable, None).unwrap();
             match role {
                 "compact" => db.compact(&mut quiet).unwrap(),
@@ -227,8 +221,7 @@ fn renewal(role: &str) {
     };
     killed_everywhere(role, &scratch, clean, |point| {
         let before = generations(&path);
-        let reader =
-            Database::open(&path, &Options { read_only: true, ..patient() }, None).unwrap();
+        let reader = Database::open(&path, &Options { read_only: true, ..fast() }, None).unwrap();
         assert_eq!(hash(&reader), held, "{point}: whoever reads");
         reader.close();
         let db = open(&path);

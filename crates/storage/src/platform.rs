@@ -43,6 +43,8 @@ pub(crate) fn write_error(path: &Path, doing: &str, error: &std::io::Error) -> E
 #[derive(Debug)]
 pub(crate) struct WriterLock {
     file: File,
+    /// Its process: whoever else drops it, after a fork of any kind, has no right to end it.
+    owner: u32,
 }
 
 impl WriterLock {
@@ -131,7 +133,7 @@ impl WriterLock {
 
     fn guarded(file: File) -> Self {
         fork::close_in_child(&file);
-        Self { file }
+        Self { file, owner: std::process::id() }
     }
 
     fn held_by(&mut self, database: &Path) -> Error {
@@ -151,6 +153,11 @@ impl WriterLock {
 impl Drop for WriterLock {
     fn drop(&mut self) {
         fork::forget(&self.file);
+        if self.owner == std::process::id() {
+            // Closing alone would leave it to every child that is just being started, which has all
+            // files open until its program begins. If this fails, closing is what remains.
+            drop(self.file.unlock());
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
-use common::{NS, Scratch, changes, data_file, fast, files, hasty, refused};
+use common::{NS, Scratch, changes, data_file, fast, files, refused};
 use embedded_db_common::{Durability, Error, Options};
 use embedded_db_storage::{FORMAT, ReadTxn, Store, WriteTxn};
 use tempfile::tempdir;
@@ -131,7 +131,7 @@ fn an_empty_database_is_small() {
 #[test]
 fn a_second_writer_in_this_process_hears_our_number() {
     let scratch = Scratch::new();
-    let error = refused(&scratch.path(), &hasty());
+    let error = refused(&scratch.path(), &fast());
     let Error::DatabaseLocked { path, pid, host } = &error else { panic!("{error}") };
     assert_eq!((path, *pid), (&scratch.path(), std::process::id()));
     assert!(!host.is_empty() && host != "an unknown host");
@@ -161,7 +161,7 @@ fn a_writer_in_another_process_is_named_and_its_end_sets_the_path_free() {
     scratch.close();
     let mut other = Other::spawn("writer", &path);
     assert_eq!(other.hear(), "open");
-    let error = refused(&path, &hasty());
+    let error = refused(&path, &fast());
     let holder = other.process.id();
     assert!(matches!(error, Error::DatabaseLocked { pid, .. } if pid == holder), "{error}");
 
@@ -465,7 +465,7 @@ fn a_snapshot_of_before_that_keeps_a_path_from_opening_is_named() {
     scratch.store().close();
     scratch.close();
     // LMDB has one environment a process and path, so the snapshot must end first.
-    let error = refused(&scratch.path(), &hasty());
+    let error = refused(&scratch.path(), &fast());
     assert!(error.to_string().contains("snapshot"), "{error}");
     assert!(snapshot.node_slot(NS, "n").unwrap().is_some());
     // Who waits gets the path at the snapshot's end.

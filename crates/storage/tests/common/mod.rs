@@ -18,16 +18,9 @@ use tempfile::TempDir;
 
 pub(crate) const NS: NamespaceId = NamespaceId::DEFAULT;
 
-/// Nothing is synced: what is tested here is not the disk. A lock is waited for, since a process that
-/// another test is about to start holds all files of this one for a moment.
+/// Nothing is synced: what is tested here is not the disk. Nobody waits for whoever writes.
 pub(crate) fn fast() -> Options {
-    let lock_timeout = Duration::from_secs(60);
-    Options { durability: Durability::Memory, lock_timeout, ..Options::default() }
-}
-
-/// Does not wait for whoever writes.
-pub(crate) fn hasty() -> Options {
-    Options { lock_timeout: Duration::ZERO, ..fast() }
+    Options { durability: Durability::Memory, lock_timeout: Duration::ZERO, ..Options::default() }
 }
 
 /// A store in a directory of its own that can be opened anew.
