@@ -194,7 +194,5 @@ pub(crate) fn complete(path: &Path) -> Result<()> {
 /// What the newest meta page of an LMDB file says; `None` if there is none: LMDB then refuses the file
 /// itself.
 fn newest_meta(file: &mut fs::File) -> std::io::Result<Option<Meta>> {
-    let metas = pages::metas(file)?.into_iter().flatten();
-    let newest = metas.max_by_key(|meta| meta.transaction);
-    Ok(newest.filter(|meta| meta.length() <= MAX_MAP))
+    Ok(pages::newest_meta(file)?.filter(|meta| meta.length() <= MAX_MAP))
 }

@@ -221,9 +221,7 @@ impl Pages {
     }
 
     fn newest(&self) -> Option<Meta> {
-        let metas = [0, 1].map(|page| self.meta_bytes(page).as_ref().and_then(Meta::parse));
-        // As LMDB: the first of equals, for a first commit that failed leaves the other one in any way.
-        metas.into_iter().flatten().rev().max_by_key(|meta| meta.transaction)
+        Meta::newest([0, 1].map(|page| self.meta_bytes(page).as_ref().and_then(Meta::parse)))
     }
 
     fn meta_sums(&self) -> [u32; 2] {

@@ -32,7 +32,7 @@ pub(crate) use self::guard::Ahead;
 pub(crate) use self::layout::Meta;
 use self::layout::{HEADER, MAX_DEPTH, Page, Tree, Value, big_pages, run_length};
 use self::sums::Sums;
-pub(crate) use self::whole::{check_file, metas};
+pub(crate) use self::whole::{check_file, newest_meta};
 use self::written::written_pages;
 use crate::keys::Table;
 
