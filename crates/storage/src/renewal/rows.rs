@@ -10,10 +10,10 @@ use super::slots::{Renumbering, Slots};
 use crate::adjacency;
 use crate::columns::Cells;
 use crate::indexes::{IndexRecord, IndexState, index_definition};
-use crate::keys::{Former, Kind, Table};
+use crate::keys::{self, Former, Kind, Table, meta};
 use crate::new_file::Rows;
 use crate::postings::{Container, IndexId};
-use crate::read::{ReadTxn, meta};
+use crate::read::ReadTxn;
 use crate::recipes::RecipeRecord;
 use crate::records::{EdgeRecord, NodeRecord};
 use crate::store::{Snapshot, State, symbol_key, symbol_name_key};
@@ -181,7 +181,7 @@ impl Copyist {
             Table::Changes | Table::Symbols => self.keep == Keep::All,
             // Their files stay behind.
             Table::Views => false,
-            Table::Meta => key.get(4) != Some(&meta::SUCCESSOR),
+            Table::Meta => *key != *keys::successor(),
             _ => true,
         }
     }

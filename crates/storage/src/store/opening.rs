@@ -16,10 +16,10 @@ use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, MdbError};
 use super::{Env, Generation, IN_MEMORY, MAX_READERS, Snapshot, Store, Symbols, Tables, map_lmdb};
 use crate::data_file::{self, DataFile};
 use crate::format::Current;
-use crate::keys::{Key, Table};
+use crate::keys::{Key, Table, symbols};
 use crate::pages::{PageFile, Use};
 use crate::platform::{self, TemporaryDirectory, WriterLock, io_error, write_error};
-use crate::read::{ReadTxn, symbols};
+use crate::read::ReadTxn;
 use crate::writer::GroupWriter;
 
 /// Address space taken at first; the file itself stays as small as its content. The unit tests begin

@@ -17,7 +17,7 @@ use heed::RwTxn;
 
 use crate::keys::{self, Key, Table};
 use crate::pages::View;
-use crate::read::{ReadTxn, meta};
+use crate::read::ReadTxn;
 use crate::records::{ChangeRecord, DatabaseCounters, NamespaceCounters};
 use crate::rows::Rows;
 use crate::store::{Generation, Store, stored_symbol, stored_symbol_name};
@@ -38,7 +38,7 @@ pub(crate) struct GroupState {
 impl GroupState {
     /// As the last commit left them.
     pub(crate) fn load(store: &Store, base: &View) -> Result<Self> {
-        let key = Key::new(NamespaceId::SYSTEM).u8(meta::COUNTERS);
+        let key = keys::counters(NamespaceId::SYSTEM);
         let counters = match base.get(Table::Meta, &key)? {
             Some(sealed) => embedded_db_common::record::open(Table::Meta as u8, &key, sealed)
                 .and_then(DatabaseCounters::parse)
@@ -59,11 +59,11 @@ impl GroupState {
         for (namespace, counters) in &self.namespaces {
             let mut payload = Vec::new();
             counters.encode(&mut payload);
-            put(Key::new(*namespace).u8(meta::COUNTERS), payload);
+            put(keys::counters(*namespace), payload);
         }
         let mut payload = Vec::new();
         self.counters.encode(&mut payload);
-        put(Key::new(NamespaceId::SYSTEM).u8(meta::COUNTERS), payload);
+        put(keys::counters(NamespaceId::SYSTEM), payload);
         rows
     }
 
@@ -258,7 +258,7 @@ impl ReadTxn for WriteTxn<'_> {
         if let Some(counters) = self.state.namespaces.get(&namespace) {
             return Ok(*counters);
         }
-        let key = Key::new(namespace).u8(meta::COUNTERS);
+        let key = keys::counters(namespace);
         match self.get(Table::Meta, &key)? {
             Some(payload) => self.located(Table::Meta, &key, NamespaceCounters::parse(payload)),
             None => Ok(NamespaceCounters::default()),
