@@ -6,7 +6,6 @@ mod database;
 mod ends;
 mod expiry;
 mod indexes;
-mod known_names;
 mod logical;
 mod objects;
 mod operations;

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use embedded_db_common::{Draft, Error, Result, clock, names};
 use embedded_db_indexing::graph::{Changes, Expiry, NodeDraft};
+use embedded_db_indexing::schema::{CHAT, CHAT_ID, CONTAINS, MESSAGE, NEXT, SUMMARIZES, SUMMARY};
 use embedded_db_storage::{Direction, Kind};
 
 use super::Transaction;
 use super::commit::Op;
-use crate::known_names::{CHAT, CONTAINS, MESSAGE, NEXT, SUMMARIZES, SUMMARY};
 use crate::objects::{DraftNode, Node};
 use crate::writes::AddTo;
 
@@ -59,7 +59,7 @@ impl Transaction {
         if let Some(chat_id) = draft.chat_id()? {
             return self.step(|tx| {
                 let chat = tx.require_chat(&chat_id, AddTo::AnyChat);
-                chat.map_err(|error| error.of_property("chat_id"))?;
+                chat.map_err(|error| error.of_property(CHAT_ID))?;
                 tx.append(&chat_id, draft)?.id()
             });
         }
