@@ -106,7 +106,7 @@ impl Transaction {
     pub(super) fn draft_update(&mut self, id: &str, changes: &Changes) -> Result<()> {
         let node = self.require_node(id)?;
         let mut draft = drafted(id, &node)?;
-        draft.properties = merged(&draft.properties, changes)?;
+        draft.properties = merged(&draft.properties, changes);
         self.check_chat(&node, &draft.properties)?;
         draft.properties.check_size(id)?;
         self.own.put_node(id, Some(draft));
@@ -200,14 +200,11 @@ fn drafted(id: &str, node: &Node) -> Result<DraftNode> {
     })
 }
 
-pub(super) fn merged(old: &Draft, changes: &Changes) -> Result<Draft> {
+pub(super) fn merged(old: &Draft, changes: &Changes) -> Draft {
     let mut out = Draft::new();
     let kept = old.iter().filter(|(name, _)| !changes.remove.iter().any(|gone| gone == name));
     for (name, bytes) in kept.chain(changes.set.iter()) {
-        out.push(name, |to| {
-            to.extend_from_slice(bytes);
-            Ok::<(), Error>(())
-        })?;
+        out.set_stored(name, bytes);
     }
-    Ok(out)
+    out
 }

@@ -47,10 +47,7 @@ impl NodeDraft {
         let mut properties = Draft::new();
         properties.set(CHAT_ID, &Value::Str(chat_id.to_owned()))?;
         for (name, value) in self.properties.iter() {
-            properties.push(name, |out| {
-                out.extend_from_slice(value);
-                Ok::<(), Error>(())
-            })?;
+            properties.set_stored(name, value);
         }
         if properties.get(TIMESTAMP).is_none() {
             properties.set(TIMESTAMP, &Value::Time(now))?;
