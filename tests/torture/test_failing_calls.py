@@ -138,13 +138,15 @@ def is_refused(answer: Done | Refused, path: Path, code: str, *words: str) -> No
     assert answer.path.startswith(str(path))
 
 
-@pytest.mark.parametrize("when", ["1+", *length([], ["1", "2"], ["1", "2", "3+", "4", "6"])])
+@pytest.mark.parametrize(
+    "when", ["1+", *length([], ["1", "2", "3"], ["1", "2", "3", "4+", "5", "7"])]
+)
 def test_nothing_is_acknowledged_after_a_failed_sync(path, nursery, base, when):
     operations = [FIRST, *LATER]
     befallen = befall(nursery, base, path, f"fdatasync:error=EIO:when={when}", operations)
-    number = int(when.rstrip("+")) - 1
-    assert befallen.answers[:number] == [Done()] * number
-    is_refused(befallen.answers[number], path, "StorageError", "data.mdb", SAYS["EIO"])
+    # The first commit takes several syncs, since it begins the log; a later one takes one.
+    number = next(n for n, answer in enumerate(befallen.answers) if answer != Done())
+    is_refused(befallen.answers[number], path, "StorageError", "gen-0000000001", SAYS["EIO"])
     for answer in befallen.answers[number + 1 :]:
         is_refused(answer, path, "StorageError", "earlier write", "opened again")
     # Whatever later calls would have said: not one was made.
@@ -179,13 +181,18 @@ def points(traced: Tracing, errors: list[str]) -> list[str]:
     ]
 
 
-def is_meta(point: str, traced: Tracing) -> bool:
-    """Whether a point is the writing of a meta page."""
+def line_of(point: str, traced: Tracing) -> str:
+    """The call that is a point."""
     match = FAULTY.fullmatch(point)
     assert match is not None
     call, _, number, _ = match.groups()
     lines = [line for line in traced.lines() if f" {call}(" in line]
-    return META.search(lines[int(number) - 1]) is not None
+    return lines[int(number) - 1]
+
+
+def is_meta(point: str, traced: Tracing) -> bool:
+    """Whether a point is the writing of a meta page."""
+    return META.search(line_of(point, traced)) is not None
 
 
 def fails(nursery: Nursery, base: Path, path: Path, point: str, operation: Operation) -> None:
@@ -207,12 +214,12 @@ def fails(nursery: Nursery, base: Path, path: Path, point: str, operation: Opera
         befallen.model.settle([operation], found)
         goes_on(befallen, path, reopen=False)
     elif no_room:
-        is_refused(first, path, "StorageFull", "data.mdb", says, "nothing was stored")
+        is_refused(first, path, "StorageFull", "gen-0000000001", says, "nothing was stored")
         assert later == [Done()] * len(later), "there is room again"
         befallen.reads_on()
         goes_on(befallen, path, reopen=False)
     else:
-        is_refused(first, path, "StorageError", "data.mdb", says)
+        is_refused(first, path, "StorageError", "gen-0000000001", says)
         for answer in later:
             is_refused(answer, path, "StorageError", "opened again")
         befallen.reads_on()
@@ -236,7 +243,12 @@ def test_any_call_of_an_operation_fails_once(path, nursery, base, name):
 def test_any_write_of_an_operation_is_short(path, nursery, base, name):
     operation = OPERATIONS[name]
     counted = befall(nursery, base, path, None, [operation]).traced
-    written = [point for point in points(counted, ["retval=100"]) if "sync" not in point]
+    # Where LMDB writes. Our own code goes on behind what the system says it has written.
+    written = [
+        point
+        for point in points(counted, ["retval=100"])
+        if "sync" not in point and "/data.mdb>" in line_of(point, counted)
+    ]
     assert written
     for point in written:
         try:
@@ -251,7 +263,9 @@ def test_writing_goes_on_by_itself_when_there_is_room_again(path, nursery, base,
     befallen = befall(nursery, base, path, f"{call}:error=ENOSPC:when=2+", [FIRST, *LATER])
     refused = [answer for answer in befallen.answers if isinstance(answer, Refused)]
     for answer in refused:
-        is_refused(answer, path, "StorageFull", "data.mdb", SAYS["ENOSPC"], "nothing was stored")
+        is_refused(
+            answer, path, "StorageFull", "gen-0000000001", SAYS["ENOSPC"], "nothing was stored"
+        )
     assert len(refused) > 1
     befallen.reads_on()
     goes_on(befallen, path, reopen=False)
@@ -296,7 +310,8 @@ def test_opening_fails_at_any_call(path, nursery, base, there):
             traced = once(point)
         except AssertionError as error:
             raise AssertionError(f"at {point}:\n{error}") from error
-        assert traced.injected() == 1, point
+        # Calls are counted by thread, and there is one more that may meet it.
+        assert traced.injected() >= 1, point
         refused += 1
     print(f"{refused} points")
 

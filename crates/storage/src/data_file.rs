@@ -51,6 +51,11 @@ impl DataFile {
         &self.path
     }
 
+    /// Another handle of it.
+    pub(crate) fn duplicate(&self) -> Result<fs::File> {
+        self.file.try_clone().map_err(|e| io_error(&self.path, "open it again", &e))
+    }
+
     /// Whether it still lies where it was opened.
     pub(crate) fn is_in_place(&self) -> bool {
         platform::same_file(&self.opened, &self.path)
@@ -70,7 +75,7 @@ impl DataFile {
         }
         let lengthened = self.file.set_len(needed).and_then(|()| match durability {
             Durability::Durable => self.file.sync_all(),
-            Durability::Memory => Ok(()),
+            Durability::Relaxed | Durability::Memory => Ok(()),
         });
         // The commit itself is on the disk: unlike a full disk, this does not undo it.
         lengthened.map_err(|error| Error::StorageError {

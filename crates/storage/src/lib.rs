@@ -16,6 +16,7 @@ mod history;
 mod indexes;
 mod invariants;
 mod keys;
+mod log;
 mod new_file;
 mod pages;
 mod platform;

@@ -38,75 +38,41 @@ pub(crate) fn write_error(path: &Path, doing: &str, error: &std::io::Error) -> E
     }
 }
 
-/// The right to write: an advisory lock on a file that names its holder. The system releases it
-/// when the process ends, however it ends.
+/// An advisory lock on a file. The system releases it when the process ends, however it ends.
 #[derive(Debug)]
-pub(crate) struct WriterLock {
+pub(crate) struct Lock {
     file: File,
     /// Its process: whoever else drops it, after a fork of any kind, has no right to end it.
     owner: u32,
 }
 
-impl WriterLock {
-    /// Its name in a database.
-    pub(crate) const FILE: &str = "writer.lock";
-
-    /// Waits for at most `timeout`, and no longer than `interrupted` lets it.
-    pub(crate) fn acquire(
-        database: &Path,
+impl Lock {
+    /// Takes a shared lock on a file that others hold alone for moments; `None` if there is no such file.
+    pub(crate) fn shared(
+        path: &Path,
         timeout: Duration,
         interrupted: &dyn Fn() -> Result<()>,
-    ) -> Result<Self> {
-        let path = database.join(Self::FILE);
-        let open =
-            || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        // A child that is forked during the wait must not share what is locked later.
-        let opened = unforked(|| open().map(Self::guarded));
-        let mut lock = opened.map_err(|e| write_error(&path, "open the lock file", &e))?;
-        if !lock.wait(&path, File::try_lock, timeout, interrupted)? {
-            return Err(lock.held_by(database));
-        }
-        let holder = format!("{} {}\n", std::process::id(), host_name());
-        let file = &mut lock.file;
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(holder.as_bytes()))
-            .map_err(|e| write_error(&path, "write the lock file", &e))?;
-        Ok(lock)
-    }
-
-    /// In a directory that is new: nobody ever sees it without a holder.
-    pub(crate) fn create(directory: &Path) -> Result<Self> {
-        let (path, unlocked) = (directory.join(Self::FILE), directory.join("writer.lock.new"));
-        let opened = unforked(|| File::create(&unlocked).map(Self::guarded));
-        let lock = opened.map_err(|e| write_error(&unlocked, "create", &e))?;
-        lock.file.lock().map_err(|e| io_error(&unlocked, "lock", &e))?;
-        fs::rename(&unlocked, &path).map_err(|e| write_error(&path, "rename", &e))?;
-        Ok(lock)
-    }
-
-    /// For a reader that cannot register itself, so that a writer would overwrite what it reads: keeps
-    /// writers out for as long as it reads. That takes no permission to write.
-    pub(crate) fn keep_writers_out(
-        database: &Path,
-        timeout: Duration,
-        interrupted: &dyn Fn() -> Result<()>,
-    ) -> Result<Self> {
-        let path = database.join(Self::FILE);
-        let refused = |why: &str| Error::StorageError {
-            path: database.to_owned(),
-            detail: format!(
-                "its directory cannot be written, so this reader cannot register itself in lock.mdb, \
-                 and {why}; give write permission to lock.mdb, or read a copy"
-            ),
+    ) -> Result<Option<Self>> {
+        let lock = match unforked(|| File::open(path).map(Self::guarded)) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error(path, "open it", &error)),
         };
-        let opened = unforked(|| File::open(&path).map(Self::guarded));
-        let lock =
-            opened.map_err(|e| refused(&format!("cannot keep writers out by writer.lock: {e}")))?;
-        if lock.wait(&path, File::try_lock_shared, timeout, interrupted)? {
-            return Ok(lock);
+        if lock.wait(path, File::try_lock_shared, timeout, interrupted)? {
+            return Ok(Some(lock));
         }
-        Err(refused("another process writes to it"))
+        Err(io_error(path, "share it with a process that recovers the database", &timed_out()))
+    }
+
+    /// Takes a lock on a file that nobody else has any on; `None` if it could not be had in time.
+    pub(crate) fn alone(
+        path: &Path,
+        timeout: Duration,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Option<Self>> {
+        let lock = unforked(|| File::open(path).map(Self::guarded));
+        let lock = lock.map_err(|error| io_error(path, "open it", &error))?;
+        Ok(lock.wait(path, File::try_lock, timeout, interrupted)?.then_some(lock))
     }
 
     /// Whether the lock could be had in time.
@@ -135,22 +101,9 @@ impl WriterLock {
         fork::close_in_child(&file);
         Self { file, owner: std::process::id() }
     }
-
-    fn held_by(&mut self, database: &Path) -> Error {
-        let mut text = String::new();
-        // What the holder wrote is a courtesy to the reader of the error; without it the process
-        // id is reported as 0.
-        if self.file.rewind().and_then(|()| self.file.read_to_string(&mut text)).is_err() {
-            text.clear();
-        }
-        let mut words = text.split_whitespace();
-        let pid = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
-        let host = words.next().unwrap_or("an unknown host").to_owned();
-        Error::DatabaseLocked { path: database.to_owned(), pid, host }
-    }
 }
 
-impl Drop for WriterLock {
+impl Drop for Lock {
     fn drop(&mut self) {
         fork::forget(&self.file);
         if self.owner == std::process::id() {
@@ -158,6 +111,90 @@ impl Drop for WriterLock {
             // files open until its program begins. If this fails, closing is what remains.
             drop(self.file.unlock());
         }
+    }
+}
+
+fn timed_out() -> std::io::Error {
+    std::io::ErrorKind::TimedOut.into()
+}
+
+/// The right to write: a lock on a file that names its holder.
+#[derive(Debug)]
+pub(crate) struct WriterLock(Lock);
+
+impl WriterLock {
+    /// Its name in a database.
+    pub(crate) const FILE: &str = "writer.lock";
+
+    /// Waits for at most `timeout`, and no longer than `interrupted` lets it.
+    pub(crate) fn acquire(
+        database: &Path,
+        timeout: Duration,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Self> {
+        let path = database.join(Self::FILE);
+        let open =
+            || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        // A child that is forked during the wait must not share what is locked later.
+        let opened = unforked(|| open().map(Lock::guarded));
+        let mut lock = opened.map_err(|e| write_error(&path, "open the lock file", &e))?;
+        if !lock.wait(&path, File::try_lock, timeout, interrupted)? {
+            return Err(Self(lock).held_by(database));
+        }
+        let holder = format!("{} {}\n", std::process::id(), host_name());
+        let file = &mut lock.file;
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(holder.as_bytes()))
+            .map_err(|e| write_error(&path, "write the lock file", &e))?;
+        Ok(Self(lock))
+    }
+
+    /// In a directory that is new: nobody ever sees it without a holder.
+    pub(crate) fn create(directory: &Path) -> Result<Self> {
+        let (path, unlocked) = (directory.join(Self::FILE), directory.join("writer.lock.new"));
+        let opened = unforked(|| File::create(&unlocked).map(Lock::guarded));
+        let lock = opened.map_err(|e| write_error(&unlocked, "create", &e))?;
+        lock.file.lock().map_err(|e| io_error(&unlocked, "lock", &e))?;
+        fs::rename(&unlocked, &path).map_err(|e| write_error(&path, "rename", &e))?;
+        Ok(Self(lock))
+    }
+
+    /// For a reader that cannot register itself, so that a writer would overwrite what it reads: keeps
+    /// writers out for as long as it reads. That takes no permission to write.
+    pub(crate) fn keep_writers_out(
+        database: &Path,
+        timeout: Duration,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Self> {
+        let path = database.join(Self::FILE);
+        let refused = |why: &str| Error::StorageError {
+            path: database.to_owned(),
+            detail: format!(
+                "its directory cannot be written, so this reader cannot register itself in lock.mdb, \
+                 and {why}; give write permission to lock.mdb, or read a copy"
+            ),
+        };
+        let opened = unforked(|| File::open(&path).map(Lock::guarded));
+        let lock =
+            opened.map_err(|e| refused(&format!("cannot keep writers out by writer.lock: {e}")))?;
+        if lock.wait(&path, File::try_lock_shared, timeout, interrupted)? {
+            return Ok(Self(lock));
+        }
+        Err(refused("another process writes to it"))
+    }
+
+    fn held_by(&mut self, database: &Path) -> Error {
+        let mut text = String::new();
+        // What the holder wrote is a courtesy to the reader of the error; without it the process
+        // id is reported as 0.
+        if self.0.file.rewind().and_then(|()| self.0.file.read_to_string(&mut text)).is_err() {
+            text.clear();
+        }
+        let mut words = text.split_whitespace();
+        let pid = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+        let host = words.next().unwrap_or("an unknown host").to_owned();
+        Error::DatabaseLocked { path: database.to_owned(), pid, host }
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn sum_of(page: &[u8]) -> u32 {
 }
 
 /// The open file.
-pub(super) struct Sums {
+pub(crate) struct Sums {
     path: PathBuf,
     file: File,
     writable: bool,
@@ -122,6 +122,29 @@ impl Sums {
         Ok(made)
     }
 
+    /// The state of this transaction was put back in the data file, with meta pages that have these sums. What
+    /// is stored for its pages is right, for none of them was written to since. Without a file nothing is done.
+    pub(crate) fn put_back(
+        directory: &Path,
+        page_size: usize,
+        transaction: u64,
+        metas: [u32; 2],
+    ) -> Result<()> {
+        let path = file_path(directory);
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(write_error(&path, "open it for writing", &error)),
+        };
+        let found = Self::mapped(path, file, true, 0)?.filter(|found| found.is_of(page_size));
+        let Some(mut sums) = found else { return Ok(()) };
+        sums.durable = true;
+        sums.intend(transaction);
+        sums.cover(transaction, metas);
+        sums.number(at::IN_USE).store(0, Ordering::Release);
+        sums.sync()
+    }
+
     fn mapped(path: PathBuf, file: File, writable: bool, most: usize) -> Result<Option<Self>> {
         let length =
             platform::file_length(&file).map_err(|e| io_error(&path, "read the size", &e))?;
@@ -173,7 +196,7 @@ impl Sums {
     }
 
     /// Puts everything on the disk.
-    pub(super) fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         if !self.durable {
             return Ok(());
         }

@@ -12,10 +12,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use embedded_db_common::record::seal;
-use embedded_db_common::{Error, Lsn, NamespaceId, Result, Symbol};
+use embedded_db_common::{Durability, Error, Lsn, NamespaceId, Result, Symbol};
 use heed::RwTxn;
 
 use crate::keys::{self, Key, Table};
+use crate::log::Changes;
 use crate::pages::View;
 use crate::read::ReadTxn;
 use crate::records::{ChangeRecord, DatabaseCounters, NamespaceCounters};
@@ -49,6 +50,11 @@ impl GroupState {
         let (namespaces, new_symbols) = Default::default();
         let expires = i64::MAX;
         Ok(Self { counters, namespaces, new_symbols, now, expires, dirty: false })
+    }
+
+    /// The last LSN that was taken.
+    pub(crate) fn lsn(&self) -> u64 {
+        self.counters.lsn
     }
 
     /// The rows in which it is kept.
@@ -89,6 +95,16 @@ pub struct WriteTxn<'e> {
     map_full: bool,
     /// What was written, while somebody wants to know.
     touched: Option<Vec<Touched>>,
+    /// The same for the log, if there may be one.
+    changes: Option<Changes>,
+}
+
+/// What a job that is kept leaves.
+pub(crate) struct Kept {
+    /// Counters and names.
+    pub(crate) state: GroupState,
+    pub(crate) touched: Vec<Touched>,
+    pub(crate) changes: Option<Changes>,
 }
 
 impl<'e> WriteTxn<'e> {
@@ -100,17 +116,19 @@ impl<'e> WriteTxn<'e> {
         state: GroupState,
     ) -> Self {
         let touched = store.writer.touched.is_wanted().then(Vec::new);
-        Self { store, generation, base, txn, state, map_full: false, touched }
+        let changes = (store.options.durability != Durability::Memory).then(Changes::default);
+        Self { store, generation, base, txn, state, map_full: false, touched, changes }
     }
 
     pub(crate) fn map_full(&self) -> bool {
         self.map_full
     }
 
-    /// Counters and names as it leaves them, and what it has written.
-    pub(crate) fn keep(self) -> heed::Result<(GroupState, Vec<Touched>)> {
+    /// Ends it for the group to go on.
+    pub(crate) fn keep(self) -> heed::Result<Kept> {
         self.txn.commit()?;
-        Ok((self.state, self.touched.unwrap_or_default()))
+        let touched = self.touched.unwrap_or_default();
+        Ok(Kept { state: self.state, touched, changes: self.changes })
     }
 
     fn touch(&mut self, touched: impl FnOnce() -> Touched) {
@@ -146,7 +164,17 @@ impl<'e> WriteTxn<'e> {
         seal(table as u8, key, &mut payload);
         self.state.dirty = true;
         self.touch(|| Touched::row(table, key));
-        let put = self.generation.table(table).put(&mut self.txn, key, &payload);
+        let stored = self.generation.table(table);
+        if let Some(changes) = &mut self.changes {
+            let before = if Changes::compares(table, &payload) {
+                let before = stored.get(&self.txn, key);
+                before.map_err(|error| self.generation.lmdb_error(error))?
+            } else {
+                None
+            };
+            changes.put(table, key, &payload, before);
+        }
+        let put = stored.put(&mut self.txn, key, &payload);
         put.map_err(|error| self.failed(error))
     }
 
@@ -154,6 +182,9 @@ impl<'e> WriteTxn<'e> {
         self.base.check_removal(table, key)?;
         self.state.dirty = true;
         self.touch(|| Touched::row(table, key));
+        if let Some(changes) = &mut self.changes {
+            changes.delete(table, key);
+        }
         let deleted = self.generation.table(table).delete(&mut self.txn, key);
         deleted.map_err(|error| self.failed(error))
     }
@@ -162,6 +193,9 @@ impl<'e> WriteTxn<'e> {
     fn delete_between(&mut self, table: Table, from: &[u8], end: &[u8]) -> Result<()> {
         self.base.check_removals(table, from, end)?;
         self.state.dirty = true;
+        if let Some(changes) = &mut self.changes {
+            changes.delete_between(table, from, end);
+        }
         let range = (Bound::Included(from), Bound::Excluded(end));
         let deleted = self.generation.table(table).delete_range(&mut self.txn, &range);
         deleted.map(drop).map_err(|error| self.failed(error))
