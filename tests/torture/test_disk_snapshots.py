@@ -7,14 +7,18 @@ nothing is taken for damage.
 
 import random
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from embedded_db import EmbeddedDB, RecoveryNeeded
 from harness.content import check
+from harness.disks import seen_through
 from harness.lengths import length
 from harness.load import Load
+from harness.model import Model, differences
+from harness.operations import CreateNode
 
 PAGE = 4096
 
@@ -59,3 +63,25 @@ def test_sums_of_any_moment(path, nursery, rng):
     assert mixtures
     child.must("close")
     assert child.end() == 0
+
+
+@pytest.mark.usefixtures("needs_mounts")
+def test_a_database_in_use_is_seen_through_another_mount(path, tmp_path, nursery):
+    """As from a container. Nobody takes it for one that was left by another boot."""
+    writer, reader, heir = (nursery.child() for _ in range(3))
+    writer.open(path)
+    writer.must("do", CreateNode("first"))
+    with seen_through(path.parent, tmp_path / "seen") as place:
+        reader.open(place / path.name, read_only=True)
+        model = Model().after(CreateNode("first"))
+        assert not differences(reader.look(model), model.content())
+        writer.kill(signal.SIGKILL)
+        writer.end()
+        # It has it open from before: nothing is put back under it.
+        heir.open(place / path.name)
+        heir.must("do", CreateNode("second"))
+        model = model.after(CreateNode("second"))
+        assert not differences(reader.look(model), model.content())
+        for child in (reader, heir):
+            child.must("close")
+            assert child.end() == 0

@@ -75,6 +75,12 @@ impl Lock {
         Ok(lock.wait(path, File::try_lock, timeout, interrupted)?.then_some(lock))
     }
 
+    /// Whether anybody holds the lock of a file alone.
+    fn is_held(path: &Path) -> bool {
+        let lock = unforked(|| File::open(path).map(Self::guarded));
+        lock.is_ok_and(|lock| matches!(lock.file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Whether the lock could be had in time.
     fn wait(
         &self,
@@ -182,6 +188,11 @@ impl WriterLock {
             return Ok(Self(lock));
         }
         Err(refused("another process writes to it"))
+    }
+
+    /// Whether a process holds it that writes.
+    pub(crate) fn is_held(database: &Path) -> bool {
+        Lock::is_held(&database.join(Self::FILE))
     }
 
     fn held_by(&mut self, database: &Path) -> Error {
@@ -354,6 +365,15 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
 /// after a power cut: while it is the same, what was written can still be read. `None` where the
 /// system does not say.
 pub(crate) fn mounted_file(file: &File) -> Option<[u64; 5]> {
+    file_place(file).filter(|place| place[MOUNT] != 0)
+}
+
+/// Where the number of the mount stands in the place of a file.
+const MOUNT: usize = 2;
+
+/// The same, of this boot: its number (two), that of the mount, the device, the inode. The mount is 0
+/// where it has no number that is never used again; `None` where boots cannot be told apart.
+pub(crate) fn file_place(file: &File) -> Option<[u64; 5]> {
     #[cfg(target_os = "linux")]
     {
         use std::os::fd::AsRawFd;
@@ -373,19 +393,21 @@ pub(crate) fn mounted_file(file: &File) -> Option<[u64; 5]> {
             told.assume_init()
         };
         let device = u64::from(told.stx_dev_major) << 32 | u64::from(told.stx_dev_minor);
-        (told.stx_mask & wanted == wanted).then_some([
-            (boot >> 64) as u64,
-            boot as u64,
-            told.stx_mnt_id,
-            device,
-            told.stx_ino,
-        ])
+        let has_number = told.stx_mask & libc::STATX_MNT_ID_UNIQUE != 0;
+        let mount = if has_number { told.stx_mnt_id } else { 0 };
+        Some([(boot >> 64) as u64, boot as u64, mount, device, told.stx_ino])
     }
     #[cfg(not(target_os = "linux"))]
     {
         let _no_such_number = file;
         None
     }
+}
+
+/// Whether a place is that of a file, but for the mount through which it is seen: a container sees the same
+/// file through another one.
+pub(crate) fn is_same_file_of_boot(one: &[u64; 5], two: &[u64; 5]) -> bool {
+    (0..one.len()).all(|part| part == MOUNT || one[part] == two[part])
 }
 
 /// Writes all of `bytes` at a place in a file.

@@ -26,7 +26,7 @@ pub(crate) struct Checkpoint {
     pub(crate) number: u64,
     /// Whether the data file is written to without syncs. Else it is on the disk as it is.
     pub(crate) in_use: bool,
-    /// Where the data file lay, as `platform::mounted_file` says: while it lies there, it can be read as it is.
+    /// Where the data file lay, as `platform::file_place` says: while it lies there, it can be read as it is.
     pub(crate) place: [u64; 5],
     /// The LMDB transaction of the state.
     pub(crate) transaction: u64,

@@ -60,6 +60,7 @@ const RELAXED_MOST: u64 = 1000;
 pub(crate) struct Log {
     directory: PathBuf,
     checkpoints: CheckpointFile,
+    can_recover: bool,
     data: File,
     sums: Arc<SumsFile>,
     state: Mutex<State>,
@@ -183,7 +184,8 @@ impl Log {
         let (logged, being_made, failed) = Default::default();
         let state = Mutex::new(State { last, files, logged, being_made, failed });
         let (directory, ended) = (directory.to_owned(), Condvar::new());
-        Ok(Self { directory, checkpoints, data, sums, state, ended })
+        let can_recover = platform::file_place(&data).is_some();
+        Ok(Self { directory, checkpoints, can_recover, data, sums, state, ended })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -203,8 +205,9 @@ impl Log {
 
     /// Before a commit on top of a state: begins to log, or ends it, as there is room on the disk.
     pub(crate) fn choose(&self, generation: &Generation, newest: &View) -> Result<()> {
-        let room = platform::free_space(&self.directory).unwrap_or(u64::MAX);
-        let enough = room >= LEAST_ROOM + 2 * TOO_MUCH * self.due_at()?;
+        // Where boots cannot be told apart nobody could know whether a checkpoint must be put back.
+        let room = if self.can_recover { platform::free_space(&self.directory) } else { Some(0) };
+        let enough = room.unwrap_or(u64::MAX) >= LEAST_ROOM + 2 * TOO_MUCH * self.due_at()?;
         let state = self.lock();
         if let Some(error) = &state.failed {
             return Err(error.clone());
@@ -285,7 +288,7 @@ impl Log {
         salt: u64,
     ) -> Result<Checkpoint> {
         let number = state.last.as_ref().map_or(0, |last| last.number) + 1;
-        let place = platform::mounted_file(&self.data).unwrap_or_default();
+        let place = platform::file_place(&self.data).unwrap_or_default();
         let (metas, sums) = newest.meta_pages()?;
         let transaction = newest.transaction();
         Ok(Checkpoint { number, in_use, place, transaction, stretch, salt, metas, sums })

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use embedded_db_common::record::{self, Damaged};
 use embedded_db_common::{Durability, Error, Options, Result};
@@ -14,7 +15,9 @@ use super::frame::Frame;
 use super::set_synced;
 use crate::keys::Table;
 use crate::pages::{Meta, SumsFile, View};
-use crate::platform::{self, Lock, io_error, write_at, write_error};
+use crate::platform::{
+    self, Lock, WriterLock, io_error, is_same_file_of_boot, write_at, write_error,
+};
 use crate::store::Generation;
 
 /// What was found of a generation before anything else of it was read.
@@ -35,19 +38,37 @@ pub(crate) fn require_recovered(
     let Some(lock) = Lock::shared(&path, options.lock_timeout, interrupted)? else {
         return Ok(None);
     };
-    match checkpoint::newest(directory)? {
-        Some(last) if last.in_use && !is_there(&last, directory)? => {
-            Err(Error::RecoveryNeeded { path: database.to_owned() })
-        }
-        _ => Ok(Some(lock)),
+    let Some(last) = checkpoint::newest(directory)?.filter(|last| last.in_use) else {
+        return Ok(Some(lock));
+    };
+    match Whereabouts::of(&last, directory)? {
+        Whereabouts::There => Ok(Some(lock)),
+        // Who writes through another mount has the same file in use.
+        Whereabouts::OtherMount if WriterLock::is_held(database) => Ok(Some(lock)),
+        _ => Err(Error::RecoveryNeeded { path: database.to_owned() }),
     }
 }
 
-/// Whether the data file still lies where the system has what was written to it.
-fn is_there(checkpoint: &Checkpoint, directory: &Path) -> Result<bool> {
-    let path = directory.join("data.mdb");
-    let file = File::open(&path).map_err(|error| io_error(&path, "open it", &error))?;
-    Ok(platform::mounted_file(&file) == Some(checkpoint.place))
+/// Where the data file lies, of which a checkpoint tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whereabouts {
+    /// Where the system has what was written to it.
+    There,
+    /// In the same boot, but seen through another mount: from a container, or after it was mounted anew.
+    OtherMount,
+    Elsewhere,
+}
+
+impl Whereabouts {
+    fn of(checkpoint: &Checkpoint, directory: &Path) -> Result<Self> {
+        let path = directory.join("data.mdb");
+        let file = File::open(&path).map_err(|error| io_error(&path, "open it", &error))?;
+        Ok(match platform::file_place(&file) {
+            Some(place) if place == checkpoint.place => Self::There,
+            Some(place) if is_same_file_of_boot(&place, &checkpoint.place) => Self::OtherMount,
+            _ => Self::Elsewhere,
+        })
+    }
 }
 
 impl Recovery {
@@ -65,11 +86,17 @@ impl Recovery {
         let Some(found) = last.as_ref().filter(|last| last.in_use) else {
             return Ok(Self { last, alone: None });
         };
-        if is_there(found, directory)? {
+        let whereabouts = Whereabouts::of(found, directory)?;
+        let timeout = match whereabouts {
+            Whereabouts::There => return Ok(Self { last, alone: None }),
+            Whereabouts::OtherMount => Duration::ZERO,
+            Whereabouts::Elsewhere => options.lock_timeout,
+        };
+        let alone = Lock::alone(&checkpoint::path_of(directory), timeout, interrupted)?;
+        if alone.is_none() && whereabouts == Whereabouts::OtherMount {
+            // Who reads it has it from before: it was not mounted anew since.
             return Ok(Self { last, alone: None });
         }
-        let path = checkpoint::path_of(directory);
-        let alone = Lock::alone(&path, options.lock_timeout, interrupted)?;
         let alone = alone.ok_or_else(|| Error::StorageError {
             path: database.to_owned(),
             detail: "it must be recovered, but other processes still have it open; close them"
