@@ -44,12 +44,12 @@ use crate::platform::{self, io_error, sync_directory, write_error};
 use crate::store::Generation;
 
 /// Bytes that commits write before a checkpoint is due: a quarter of the file, within these bounds. Until
-/// then their pages are not used again.
-const DUE: [u64; 2] = [2 << 20, 64 << 20];
+/// then their pages are not used again. The unit tests say by themselves when there is one.
+const DUE: [u64; 2] = if cfg!(test) { [64 << 20; 2] } else { [2 << 20, 64 << 20] };
 /// So many times as much makes writers wait for the checkpoint.
 const TOO_MUCH: u64 = 4;
 /// After the first commit that a checkpoint does not have.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(if cfg!(test) { 3600 } else { 1 });
 /// With less room than that beside what is written until two checkpoints have passed, nothing is logged:
 /// a full disk then fails a commit as a whole, before it is acknowledged.
 const LEAST_ROOM: u64 = 8 << 20;
