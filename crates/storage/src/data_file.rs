@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use embedded_db_common::{Durability, Error, Result};
 
 use crate::pages::{self, Meta};
-use crate::platform::{self, io_error, write_error};
+use crate::platform::{self, io_error, sync_error, write_error};
 
 /// The smallest page of any system.
 const MIN_PAGE: u64 = 4096;
@@ -49,6 +49,12 @@ impl DataFile {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What was written to it is on the disk. Fails too if an earlier sync failed, though that was of
+    /// another handle, as LMDB's are.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|error| sync_error(&self.path, &error))
     }
 
     /// Another handle of it.

@@ -38,6 +38,14 @@ pub(crate) fn write_error(path: &Path, doing: &str, error: &std::io::Error) -> E
     }
 }
 
+/// The same for a sync. It is never a full disk alone: what the system had accepted may be gone, so nothing
+/// that follows may be acknowledged.
+pub(crate) fn sync_error(path: &Path, error: &std::io::Error) -> Error {
+    let detail =
+        format!("cannot sync it: {error}; nothing more is written until it is opened again");
+    Error::StorageError { path: path.to_owned(), detail }
+}
+
 /// An advisory lock on a file. The system releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct Lock {

@@ -351,7 +351,11 @@ impl Store {
         }
         let error = data_file::write_failed(generation.path(), generation.lmdb_error(error));
         if matches!(error, Error::StorageFull { .. }) {
-            return GroupError::Failed(error);
+            // Unless it was a sync of LMDB that found no room: the system tells that to each who asks.
+            return match generation.sync(self.options.durability) {
+                Ok(()) => GroupError::Failed(error),
+                Err(lost) => self.poison(lost),
+            };
         }
         self.poison(error)
     }

@@ -10,7 +10,7 @@ use embedded_db_common::Result;
 use embedded_db_common::record::Cursor;
 
 use crate::pages::Meta;
-use crate::platform::{self, io_error, write_error};
+use crate::platform::{self, io_error, sync_error, write_error};
 
 const MAGIC: &[u8; 8] = b"edb ckpt";
 const VERSION: u32 = 1;
@@ -141,8 +141,8 @@ impl CheckpointFile {
     pub(crate) fn write(&self, checkpoint: &Checkpoint) -> Result<()> {
         let place = (checkpoint.number & 1) * DISTANCE;
         platform::write_at(&self.file, &checkpoint.encode(), place)
-            .and_then(|()| self.file.sync_data())
-            .map_err(|error| write_error(&self.path, "write a checkpoint", &error))
+            .map_err(|error| write_error(&self.path, "write a checkpoint", &error))?;
+        self.file.sync_data().map_err(|error| sync_error(&self.path, &error))
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use embedded_db_common::{Error, Result};
 
 use super::frame::{ALIGNMENT, Frame};
-use crate::platform::{self, io_error, write_error};
+use crate::platform::{self, io_error, sync_error, write_error};
 
 /// What a file begins with: a name and a version.
 const HEADER: [u8; ALIGNMENT] = {
@@ -98,7 +98,7 @@ impl LogFile {
     pub(super) fn take_back(&mut self, begin: u64) -> Result<()> {
         platform::write_at(&self.file, &[0; ALIGNMENT], begin)
             .and_then(|()| self.file.sync_data())
-            .map_err(|error| write_error(&self.path, "take a frame back", &error))?;
+            .map_err(|error| sync_error(&self.path, &error))?;
         self.end = begin;
         Ok(())
     }
@@ -109,7 +109,7 @@ impl LogFile {
     }
 
     pub(super) fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(|error| write_error(&self.path, "sync the log", &error))
+        self.file.sync_data().map_err(|error| sync_error(&self.path, &error))
     }
 
     fn lengthen(&mut self, length: u64) -> Result<()> {

@@ -40,7 +40,7 @@ use self::frame::Frame;
 pub(crate) use self::keeper::Keeper;
 pub(crate) use self::recovery::{Recovery, require_recovered};
 use crate::pages::{SumsFile, View};
-use crate::platform::{self, io_error, sync_directory, write_error};
+use crate::platform::{self, io_error, sync_directory, sync_error, write_error};
 use crate::store::Generation;
 
 /// Bytes that commits write before a checkpoint is due: a quarter of the file, within these bounds. Until
@@ -298,7 +298,7 @@ impl Log {
     fn sync_data(&self) -> Result<()> {
         self.data
             .sync_data()
-            .map_err(|error| write_error(&self.directory.join("data.mdb"), "sync it", &error))?;
+            .map_err(|error| sync_error(&self.directory.join("data.mdb"), &error))?;
         self.sums.sync()
     }
 
@@ -350,14 +350,13 @@ impl Log {
         let frame = Frame { transaction, synced: logged.synced, lsn, changes };
         let at_once =
             durability == Durability::Durable || transaction - logged.synced >= RELAXED_MOST;
-        let appended =
-            file.append(&frame).and_then(|()| if at_once { file.sync() } else { Ok(()) });
-        if let Err(error) = appended {
-            // It may be there all the same.
-            file.take_back(begin)?;
-            return Err(error);
-        }
+        // A part of a frame, where there was no room for it, is none.
+        file.append(&frame)?;
         if at_once {
+            if let Err(error) = file.sync() {
+                file.take_back(begin)?;
+                return Err(error);
+            }
             (logged.synced, logged.unsynced_since) = (transaction, None);
         } else {
             logged.unsynced_since.get_or_insert_with(Instant::now);
@@ -480,7 +479,7 @@ impl Log {
         let synced = file.sync_data();
         let mut state = self.lock();
         if let Err(error) = synced {
-            let error = write_error(&self.directory, "sync the log", &error);
+            let error = sync_error(&self.directory, &error);
             state.failed = Some(error.clone());
             return Err(error);
         }

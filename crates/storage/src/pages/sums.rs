@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use embedded_db_common::Result;
 use memmap2::{MmapOptions, MmapRaw};
 
-use crate::platform::{self, io_error, write_error};
+use crate::platform::{self, io_error, sync_error, write_error};
 
 /// Bytes before the sums.
 const HEADER: u64 = 4096;
@@ -201,7 +201,7 @@ impl Sums {
             return Ok(());
         }
         // What was stored into a map reaches the file by itself, and the disk with this.
-        self.file.sync_data().map_err(|error| write_error(&self.path, "sync it", &error))
+        self.file.sync_data().map_err(|error| sync_error(&self.path, &error))
     }
 
     /// The transaction whose pages the sums cover.

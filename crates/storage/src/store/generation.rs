@@ -133,6 +133,11 @@ impl Generation {
         self.page_file.cover(before)
     }
 
+    /// Whatever was written to the data file is on the disk, if that is wanted at all.
+    pub(crate) fn sync(&self, durability: Durability) -> Result<()> {
+        if durability == Durability::Memory { Ok(()) } else { self.data_file.sync() }
+    }
+
     /// The log of a writer.
     pub(crate) fn log(&self) -> Result<&Arc<Log>> {
         self.log.as_ref().ok_or_else(|| Error::Internal("a reader has no log".into()))
