@@ -16,6 +16,7 @@ from ._native import Edge, Node
 from ._native import Snapshot as NativeSnapshot
 from .arguments import choice_argument, path_argument
 from .batch import Batch
+from .changes import Feed
 from .chats import Chats, ChatStore
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
 from .errors import DatabaseClosed, InvalidInput, NotFound, shown
@@ -59,7 +60,7 @@ class _Closed:
         )
 
 
-class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes, Guessing):
+class EmbeddedDB(Objects, Chats, Feed, Forgetting, Indexes, Transfers, Upkeep, Writes, Guessing):
     """A handle on one namespace of a memory database.
 
     Nodes, edges, vectors and text live in one directory; what is written is enriched in the

@@ -5,6 +5,7 @@ mod chats;
 mod database;
 mod ends;
 mod expiry;
+mod feed;
 mod indexes;
 mod logical;
 mod objects;
@@ -37,6 +38,7 @@ pub use embedded_db_storage::{
 pub use embedded_db_weaver::{
     ArtefactState, Enriched, Failure, JobCounts, Mention, ModelSpace, Models, Status, TextToEnrich,
 };
+pub use feed::{Change, ChangesPage};
 pub use indexes::{DeclaredLabel, IndexInfo};
 pub use objects::{Edge, Embedding, Node, Path};
 pub use operations::Stats;
