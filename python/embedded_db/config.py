@@ -138,9 +138,10 @@ class Config:
     Attributes:
         durability: ``"durable"``: a write is acknowledged after the disk has it;
             ``"relaxed"``: when the operating system has it, so that the end of the process loses
-            nothing, a power cut at most the last ``relaxed_window_ms`` or 1,000 commits;
+            nothing, a power cut at most what came in the last ``relaxed_window_ms`` and while the
+            disk was syncing, 1,000 commits in all;
             ``"memory"``: at once, for tests and data that may be lost.
-        relaxed_window_ms: milliseconds that an acknowledged write may not be on the disk, with
+        relaxed_window_ms: milliseconds after which an acknowledged write is being synced, with
             ``durability="relaxed"``.
         lock_timeout: seconds to wait for another process that is writing.
         map_size_max: bytes of address space the store may take at most.

@@ -462,6 +462,10 @@ class EmbeddedDB(Objects, Chats, Feed, Forgetting, Indexes, Transfers, Upkeep, W
     def stats(self) -> dict[str, Any]:
         """Count what is stored: nodes, edges, embeddings, jobs, bytes and more, by name.
 
+        ``unsynced_commits`` were acknowledged but are not on the disk yet, with
+        ``durability="relaxed"``: what a power cut would take now. It is None where that is not
+        known: in a reader, and with ``durability="memory"``.
+
         Examples:
             >>> _ = db.create_chat().add_message("Hello")
             >>> stats = db.stats()

@@ -592,6 +592,7 @@ impl Database {
         out.set_item("edges", stats.edges)?;
         out.set_item("embeddings", stats.embeddings)?;
         out.set_item("lsn", stats.lsn)?;
+        out.set_item("unsynced_commits", stats.unsynced_commits)?;
         out.set_item("file_bytes", stats.file_bytes)?;
         out.set_item("view_bytes", stats.view_bytes)?;
         out.set_item("vectors_computed", stats.vectors_computed)?;

@@ -341,26 +341,39 @@ impl Store {
         Ok(())
     }
 
-    /// What the log needs when nobody writes: a checkpoint, a sync of what was appended.
-    pub(crate) fn keep_log(&self, checkpoint: bool, sync: bool) {
-        let keep = || -> Result<()> {
-            if checkpoint {
-                let leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
-                if self.closed() || self.writer.healthy(self.path()).is_err() {
-                    return Ok(());
-                }
-                let generation = self.generation();
-                let newest = generation.page_file.newest()?;
-                let log = Arc::clone(generation.log()?);
-                let pending = log.begin_checkpoint(&generation, &newest)?;
-                drop((generation, newest));
-                drop(leader);
-                return pending.map_or(Ok(()), |pending| log.complete(pending));
+    /// A checkpoint that is due when nobody writes.
+    pub(crate) fn make_checkpoint(&self) {
+        let make = || -> Result<()> {
+            let leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.closed() || self.writer.healthy(self.path()).is_err() {
+                return Ok(());
             }
-            let log = if sync { Some(Arc::clone(self.generation().log()?)) } else { None };
-            log.map_or(Ok(()), |log| log.sync())
+            let generation = self.generation();
+            let newest = generation.page_file.newest()?;
+            let log = Arc::clone(generation.log()?);
+            let pending = log.begin_checkpoint(&generation, &newest)?;
+            drop((generation, newest));
+            drop(leader);
+            pending.map_or(Ok(()), |pending| log.complete(pending))
         };
-        if keep().is_err() {
+        self.or_poison(make());
+    }
+
+    /// What was acknowledged before it was on the disk gets there.
+    pub(crate) fn sync_log(&self) {
+        let log = self.generation().log().map(Arc::clone);
+        self.or_poison(log.and_then(|log| log.sync()));
+    }
+
+    /// Commits that were acknowledged and that a power cut would take; `None` where that is not known: of a
+    /// reader, and with [`Durability::Memory`].
+    pub fn unsynced(&self) -> Option<u64> {
+        let known = !self.read_only() && self.options.durability != Durability::Memory;
+        known.then(|| self.generation().log().map_or(0, |log| log.unsynced()))
+    }
+
+    fn or_poison(&self, done: Result<()>) {
+        if done.is_err() {
             self.writer.poison();
         }
     }

@@ -153,7 +153,7 @@ fn what_was_logged_is_done_again_after_a_power_cut() {
     let path = scratch.path().join("db");
     let (store, mut model) = begun(&path);
     // Everything up to here is on the disk.
-    store.keep_log(true, false);
+    store.make_checkpoint();
     let synced = Image::of(&path);
     let mut states = vec![model.clone()];
     for n in 0..30 {
@@ -210,7 +210,7 @@ fn a_log_that_is_cut_off_anywhere_gives_a_state_that_was() {
     let scratch = TempDir::new().unwrap();
     let path = scratch.path().join("db");
     let (store, mut model) = begun(&path);
-    store.keep_log(true, false);
+    store.make_checkpoint();
     let synced = Image::of(&path);
     let mut states = vec![model.clone()];
     for n in 0..12 {
@@ -248,7 +248,7 @@ fn a_damaged_frame_before_others_is_corruption() {
     let scratch = TempDir::new().unwrap();
     let path = scratch.path().join("db");
     let (store, _) = begun(&path);
-    store.keep_log(true, false);
+    store.make_checkpoint();
     let synced = Image::of(&path);
     (0..5).for_each(|n| put(&store, &format!("then {n}"), 10));
     let mut image = synced.mixed(&Image::of(&path), || false);
@@ -279,7 +279,7 @@ proptest! {
         for (n, (what, size)) in steps.into_iter().enumerate() {
             match what {
                 0 => {
-                    store.keep_log(true, false);
+                    store.make_checkpoint();
                     synced = Image::of(&path);
                     has_checkpoint = true;
                 }
