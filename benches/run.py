@@ -12,24 +12,24 @@ import argparse
 import os
 import platform
 import random
-import shutil
 import sqlite3
 import statistics
 import struct
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+import lmdb
 import numpy as np
 import numpy.typing as npt
+from measuring import Call, Row, median, processor, scratch, shown, syncs
+from writing import WRITING
 
 from embedded_db import ConvergedQuery, EmbeddedDB
 
@@ -37,62 +37,6 @@ DIMENSION = 384
 CLUSTERS = 200
 TOPICS = 400
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
-
-Call = Callable[[], object]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measured figure."""
-
-    name: str
-    microseconds: float
-    goal: str = ""
-    peer: str = ""
-    peer_microseconds: float | None = None
-    note: str = ""
-
-    def __str__(self) -> str:
-        peer = ratio = ""
-        if self.peer_microseconds is not None:
-            peer = f"{self.peer} {shown(self.peer_microseconds)}"
-            ratio = f"{self.microseconds / self.peer_microseconds:.2f} ×"
-        remark = f"  {self.note}" if self.note else ""
-        return (
-            f"{self.name:<44} {shown(self.microseconds):>10}  {self.goal:<14} {peer:<28} "
-            f"{ratio:>8}{remark}"
-        )
-
-
-def shown(microseconds: float) -> str:
-    if microseconds < 1:
-        return f"{microseconds * 1000:.0f} ns"
-    if microseconds < 1000:
-        return f"{microseconds:.1f} µs"
-    if microseconds < 1e6:
-        return f"{microseconds / 1000:.2f} ms"
-    return f"{microseconds / 1e6:.2f} s"
-
-
-def timed(call: Call, inner: int = 1) -> float:
-    """Microseconds of one call, over `inner` calls in a row."""
-    begun = time.perf_counter_ns()
-    for _ in range(inner):
-        call()
-    return (time.perf_counter_ns() - begun) / inner / 1000
-
-
-def median(*calls: Call, rounds: int, inner: int = 1, warm: int = 3) -> list[float]:
-    """Medians of several calls, measured in turns."""
-    for call in calls:
-        for _ in range(warm):
-            call()
-    samples: list[list[float]] = [[] for _ in calls]
-    for _ in range(rounds):
-        for call, sample in zip(calls, samples, strict=True):
-            sample.append(timed(call, inner))
-    return [statistics.median(sample) for sample in samples]
-
 
 # ---------------------------------------------------------------------- the data
 
@@ -304,15 +248,6 @@ class Bench:
 
     def durable(self) -> Iterator[Row]:
         corpus, numbers = self.corpus, iter(range(10**9))
-        path = self.directory / "sync.bin"
-        file = os.open(path, os.O_CREAT | os.O_RDWR)
-        os.pwrite(file, bytes(4 << 20), 0)
-        os.fsync(file)
-        block = struct.pack("<Q", 7) * 256
-
-        def sync() -> None:
-            os.pwrite(file, block, (next(numbers) * 2048) % (4 << 20))
-            os.fdatasync(file)
 
         def ours() -> None:
             at = self.message()
@@ -340,11 +275,13 @@ class Bench:
         def message() -> None:
             self.db.create_message("bench", corpus.texts[self.message()], "s1")
 
-        mine, sqlite, bare, alone = median(ours, theirs, sync, message, rounds=400)
-        os.close(file)
+        with syncs(self.directory) as sync, lmdb_alone(self.directory) as lmdb:
+            calls = ours, theirs, sync, message, lmdb
+            mine, sqlite, bare, alone, other = median(*calls, rounds=400)
         yield Row("fdatasync of 2 KB, preallocated file", bare)
         note = "with vector, text and edge"
         yield Row("one durable insert", mine, "", "SQLite", sqlite, note)
+        yield Row("one durable insert", mine, "", "LMDB, one put of 2 KB", other, note)
         yield Row("one durable insert", mine, "≤ 1.3 × + 50 µs", "fdatasync", bare, note)
         yield Row("create_message", alone, "sync + 150 µs", "fdatasync", bare)
 
@@ -569,6 +506,19 @@ class Bench:
         yield Row("a new empty database", ours, "≤ 20 ms")
 
 
+@contextmanager
+def lmdb_alone(directory: Path) -> Iterator[Call]:
+    """A call that puts 2 KB into LMDB, synced, by its Python package."""
+    value, numbers = bytes(range(256)) * 8, iter(range(10**9))
+    with lmdb.open(str(directory / "alone.lmdb"), map_size=1 << 30) as environment:
+
+        def put() -> None:
+            with environment.begin(write=True) as transaction:
+                transaction.put(struct.pack(">Q", next(numbers)), value)
+
+        yield put
+
+
 ROWS = (
     "ingest",
     "calls",
@@ -580,27 +530,10 @@ ROWS = (
     "columns",
     "converged",
     "durable",
+    *WRITING,
     "opening",
     "models",
 )
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="embedded-db-bench-"))
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory)
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def main() -> None:
@@ -618,7 +551,8 @@ def main() -> None:
     with scratch() as directory:
         bench = Bench(directory, arguments.messages)
         for name in arguments.only or ROWS:
-            for row in getattr(bench, name)():
+            rows = WRITING[name](directory) if name in WRITING else getattr(bench, name)()
+            for row in rows:
                 print(row, flush=True)
         bench.db.close()
 

@@ -1,15 +1,17 @@
 //! Grouped writers: concurrent writes share one transaction and one sync.
 //!
-//! Every writer puts its job into a queue and waits for the leadership. Who gets it runs all jobs
-//! that are waiting, each in a savepoint of its own, commits once, and tells everyone; who finds its
-//! job done by somebody else returns at once. A job may run more than once (the map may have to
-//! grow), so it must not keep state between runs.
+//! Every writer puts its job into a queue. Who finds nobody leading leads: it runs all jobs that are
+//! waiting, each in a savepoint of its own, commits once, tells everyone what became of it, and hands the
+//! leadership to the first who has come meanwhile. Each waits for a word of its own, so that those whose
+//! jobs are done come back while the next group is written. A job may run more than once (the map may have
+//! to grow), so it must not keep state between runs.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::slice;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
 use embedded_db_common::record::seal;
@@ -33,8 +35,8 @@ const READERS_EVERY: u64 = 64;
 
 #[derive(Default)]
 pub(crate) struct GroupWriter {
-    queue: Mutex<Vec<Arc<Request>>>,
-    /// Held by the leader; the state that the last commit to the generation in use left, when it is known.
+    queue: Mutex<Queue>,
+    /// Held by who writes; the state that the last commit to the generation in use left, when it is known.
     pub(crate) leader: Mutex<Option<Arc<View>>>,
     groups: AtomicU64,
     /// A sync failed: what the disk holds is unknown, so nothing more is acknowledged.
@@ -46,6 +48,10 @@ pub(crate) struct GroupWriter {
 }
 
 impl GroupWriter {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Nothing more is acknowledged.
     pub(crate) fn poison(&self) {
         self.poisoned.store(true, Ordering::Release);
@@ -65,24 +71,90 @@ impl GroupWriter {
     }
 }
 
+/// Who is waiting, while somebody leads.
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Arc<Request>>,
+    is_led: bool,
+}
+
 struct Request {
     job: Mutex<Job>,
-    outcome: Mutex<Option<Result<()>>>,
+    word: Mutex<Word>,
+    told: Condvar,
+}
+
+/// What a waiting writer is told.
+enum Word {
+    /// Nothing yet.
+    Wait,
+    /// It leads the next group, in which its job is.
+    Lead,
+    /// What became of its job.
+    Ended(Result<()>),
 }
 
 impl Request {
     fn new(job: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static) -> Arc<Self> {
-        Arc::new(Self { job: Mutex::new(Box::new(job)), outcome: Mutex::new(None) })
+        let (job, word) = (Mutex::new(Box::new(job) as Job), Mutex::new(Word::Wait));
+        Arc::new(Self { job, word, told: Condvar::new() })
     }
 
-    fn finish(&self, outcome: Result<()>) {
-        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    fn lock(&self) -> MutexGuard<'_, Word> {
+        self.word.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, word: Word) {
+        *self.lock() = word;
+        self.told.notify_one();
+    }
+
+    /// Waits for a word; whether it is to lead.
+    fn leads(&self) -> bool {
+        let waiting = |word: &mut Word| matches!(word, Word::Wait);
+        let word = self.told.wait_while(self.lock(), waiting);
+        matches!(*word.unwrap_or_else(PoisonError::into_inner), Word::Lead)
     }
 
     /// What became of it, when its group was run.
     fn ended(&self) -> Result<()> {
-        let outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
-        outcome.unwrap_or_else(|| Err(Error::Internal("a write ended without an outcome".into())))
+        match std::mem::replace(&mut *self.lock(), Word::Wait) {
+            Word::Ended(outcome) => outcome,
+            _ => Err(Error::Internal("a write ended without an outcome".into())),
+        }
+    }
+}
+
+/// The leadership of a group, which ends with it however it ends.
+struct Leadership<'w> {
+    writer: &'w GroupWriter,
+    group: Vec<Arc<Request>>,
+}
+
+impl<'w> Leadership<'w> {
+    fn begin(writer: &'w GroupWriter) -> Self {
+        let mut queue = writer.queue();
+        let count = queue.waiting.len().min(GROUP_MAX);
+        let group = queue.waiting.drain(..count).collect();
+        drop(queue);
+        Self { writer, group }
+    }
+}
+
+impl Drop for Leadership<'_> {
+    fn drop(&mut self) {
+        for request in &self.group {
+            let mut word = request.lock();
+            if !matches!(*word, Word::Ended(_)) {
+                *word = Word::Ended(Err(Error::Internal("who wrote the group panicked".into())));
+                request.told.notify_one();
+            }
+        }
+        let mut queue = self.writer.queue();
+        match queue.waiting.front() {
+            Some(next) => next.tell(Word::Lead),
+            None => queue.is_led = false,
+        }
     }
 }
 
@@ -111,17 +183,16 @@ impl Store {
             *sink.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
             Ok(())
         });
-        let lock = |queue| Mutex::lock(queue).unwrap_or_else(PoisonError::into_inner);
-        lock(&self.writer.queue).push(Arc::clone(&request));
-        {
+        let mut queue = self.writer.queue();
+        queue.waiting.push_back(Arc::clone(&request));
+        let nobody_leads = !std::mem::replace(&mut queue.is_led, true);
+        drop(queue);
+        if nobody_leads || request.leads() {
             let mut base = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
-            while request.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
-                let mut queue = lock(&self.writer.queue);
-                let count = queue.len().min(GROUP_MAX);
-                let group: Vec<_> = queue.drain(..count).collect();
-                drop(queue);
-                self.run_group(&mut base, &group);
-            }
+            let leadership = Leadership::begin(&self.writer);
+            self.run_group(&mut base, &leadership.group);
+            drop(base);
+            drop(leadership);
         }
         request.ended()?;
         let value = result.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -149,7 +220,7 @@ impl Store {
                 return;
             }
             for request in group {
-                request.finish(Err(failure.clone()));
+                request.tell(Word::Ended(Err(failure.clone())));
             }
         }
     }
@@ -283,7 +354,7 @@ impl Store {
             *base = Some(before);
         }
         for (request, outcome) in group.iter().zip(outcomes) {
-            request.finish(outcome);
+            request.tell(Word::Ended(outcome));
         }
         Ok(())
     }
@@ -341,10 +412,15 @@ impl Store {
         Ok(())
     }
 
-    /// A checkpoint that is due when nobody writes.
-    pub(crate) fn make_checkpoint(&self) {
+    /// A checkpoint that is due when nobody writes; false when somebody does. It never waits for writers,
+    /// since they may be waiting for a checkpoint that the same thread is to complete.
+    pub(crate) fn make_checkpoint(&self) -> bool {
+        let leader = match self.writer.leader.try_lock() {
+            Ok(leader) => leader,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
         let make = || -> Result<()> {
-            let leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
             if self.closed() || self.writer.healthy(self.path()).is_err() {
                 return Ok(());
             }
@@ -357,6 +433,7 @@ impl Store {
             pending.map_or(Ok(()), |pending| log.complete(pending))
         };
         self.or_poison(make());
+        true
     }
 
     /// What was acknowledged before it was on the disk gets there.

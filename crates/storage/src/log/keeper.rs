@@ -3,12 +3,15 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use embedded_db_common::Result;
 
 use super::{Due, Log, Pending};
 use crate::store::Store;
+
+/// When a writer was in the way.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// There while something is logged.
 pub(crate) struct Keeper {
@@ -148,12 +151,20 @@ fn run(duty: Duty, shared: &Shared, store: &Weak<Store>) {
                 *work.due(duty) = None;
                 drop(work);
                 let Some(store) = store.upgrade() else { return };
-                match duty {
+                let done = match duty {
                     Duty::Checkpoints => store.make_checkpoint(),
-                    Duty::Syncs => store.sync_log(),
-                }
+                    Duty::Syncs => {
+                        store.sync_log();
+                        true
+                    }
+                };
                 drop(store);
-                shared.lock()
+                let mut work = shared.lock();
+                if !done {
+                    // Who is writing makes it, unless nothing comes of the write.
+                    work.due(duty).get_or_insert(now + AGAIN);
+                }
+                work
             }
             Some(at) => {
                 let woken = shared.changed.wait_timeout(work, at - now);

@@ -351,3 +351,18 @@ fn relaxed_writes_reach_the_disk_by_themselves() {
     let model = Model::from([("one".to_owned(), 5)]);
     check(&open(&scratch.path().join("copy")), &model);
 }
+
+#[test]
+fn a_checkpoint_never_waits_for_who_writes() {
+    let scratch = TempDir::new().unwrap();
+    let (store, model) = begun(&scratch.path().join("db"));
+    let number = || checkpoint::newest(&generation(store.path())).unwrap().unwrap().number;
+    let before = number();
+    let writing = store.writer.leader.lock().unwrap();
+    assert!(!store.make_checkpoint());
+    assert_eq!(number(), before);
+    drop(writing);
+    assert!(store.make_checkpoint());
+    assert_eq!(number(), before + 1);
+    check(&store, &model);
+}
