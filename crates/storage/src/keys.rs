@@ -163,10 +163,16 @@ impl Key {
     }
 
     /// Appends bytes.
+    ///
+    /// # Panics
+    ///
+    /// When they do not fit: who makes a key of what was read has looked at its length.
     #[inline]
+    #[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "as it says")]
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
+        let end = self.len + bytes.len();
+        self.bytes[self.len..end].copy_from_slice(bytes);
+        self.len = end;
         self
     }
 
@@ -195,6 +201,7 @@ impl Key {
     }
 
     /// The key.
+    #[expect(clippy::indexing_slicing, reason = "so many bytes were written")]
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
@@ -324,12 +331,11 @@ impl Former {
                 let at = u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) ^ (1 << 63);
                 Some(Self::Version(slot_of(edge)?, at.cast_signed()))
             }
-            (former::NEIGHBOR, rest) if rest.len() == 13 && rest[4] <= 1 => Some(Self::Neighbor(
-                slot_of(&rest[..4])?,
-                rest[4],
-                Symbol(slot_of(&rest[5..9])?.0),
-                slot_of(&rest[9..])?,
-            )),
+            (former::NEIGHBOR, [a, b, c, d, direction @ (0 | 1), e, f, g, h, edge @ ..]) => {
+                let (node, of) = ([*a, *b, *c, *d], [*e, *f, *g, *h]);
+                let (node, of) = (u32::from_be_bytes(node), u32::from_be_bytes(of));
+                Some(Self::Neighbor(Slot(node), *direction, Symbol(of), slot_of(edge)?))
+            }
             _ => None,
         }
     }

@@ -11,6 +11,9 @@ mod backup;
 mod columns;
 mod data_file;
 mod format;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hidden;
 mod history;
 mod indexes;

@@ -1,5 +1,8 @@
-//! Fake models for tests: deterministic, switchable, and counted.
+//! What tests of several crates share: fake models, which are deterministic, switchable and counted; what
+//! fuzzers have found.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -77,6 +80,26 @@ impl Models for FakeModels {
     fn summarize(&self, messages: &[String], _: &[f32], _: usize) -> Result<String> {
         Ok(messages.first().cloned().unwrap_or_default())
     }
+}
+
+/// Gives every input that a fuzzer has found worth keeping to what it fuzzes.
+///
+/// # Panics
+///
+/// When there is none, or one shows a fault; the panic is then told with the name of its file.
+pub fn corpus(target: &str, ask: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut asked = 0;
+    for entry in entries {
+        let file = entry.expect("a folder can be read").path();
+        let bytes = fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        if std::panic::catch_unwind(|| ask(&bytes)).is_err() {
+            panic!("{} shows a fault", file.display());
+        }
+        asked += 1;
+    }
+    assert!(asked > 0, "{} is empty", folder.display());
 }
 
 fn capitalised(content: &[char]) -> Vec<Mention> {

@@ -11,14 +11,17 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use embedded_db_common::record::Damaged;
 use embedded_db_common::{Digest, Error, Result, Sha256, clock};
 
 pub use self::manifest::Counts;
-use self::manifest::{DATA, Manifest};
+use self::manifest::DATA;
+pub(crate) use self::manifest::Manifest;
 pub use self::restore::{Restored, Restoring};
+use crate::keys::{Key, Table};
 use crate::new_file::{NewFile, Progress, copy_all};
 use crate::platform::{io_error, real_path, sync_directory};
-use crate::read::ReadTxn;
+use crate::read::{ReadTxn, meta};
 use crate::store::{Snapshot, Store};
 
 /// Bytes that are read at a time.
@@ -66,10 +69,17 @@ impl Counts {
         let mut counts = Self::default();
         for (_, namespace) in snapshot.namespaces()? {
             let of = snapshot.namespace_counters(namespace)?;
-            counts.namespaces += 1;
-            counts.nodes += of.nodes;
-            counts.edges += of.edges;
-            counts.embeddings += of.embeddings;
+            counts.namespaces = counts.namespaces.saturating_add(1);
+            let sums = [
+                (&mut counts.nodes, of.nodes),
+                (&mut counts.edges, of.edges),
+                (&mut counts.embeddings, of.embeddings),
+            ];
+            for (sum, of) in sums {
+                let more = sum.checked_add(of).ok_or(Damaged("has counted more than there can be"));
+                let key = Key::new(namespace).u8(meta::COUNTERS);
+                *sum = snapshot.located(Table::Meta, &key, more)?;
+            }
         }
         Ok(counts)
     }

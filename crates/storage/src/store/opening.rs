@@ -13,7 +13,10 @@ use embedded_db_common::record::Damaged;
 use embedded_db_common::{Durability, Error, NamespaceId, Options, Result, Symbol};
 use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, MdbError};
 
-use super::{Env, Generation, IN_MEMORY, MAX_READERS, Snapshot, Store, Symbols, Tables, map_lmdb};
+use super::{
+    Env, Generation, IN_MEMORY, MAX_READERS, Snapshot, Store, Symbols, Tables, map_lmdb,
+    stored_name,
+};
 use crate::data_file::{self, DataFile};
 use crate::format::Current;
 use crate::keys::{Key, Table};
@@ -154,8 +157,8 @@ pub(crate) fn names_but(
         let number = key.last_chunk::<4>().ok_or(Damaged("has a short key"));
         let symbol = Symbol(u32::from_be_bytes(*snapshot.located(Table::Symbols, key, number)?));
         if !kept.contains(&symbol) {
-            let name = std::str::from_utf8(name).map_err(|_| Damaged("is not UTF-8"));
-            out.push((symbol, Arc::from(snapshot.located(Table::Symbols, key, name)?)));
+            let name = snapshot.located(Table::Symbols, key, stored_name(name))?;
+            out.push((symbol, Arc::from(name)));
         }
     }
     Ok(out)

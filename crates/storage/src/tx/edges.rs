@@ -5,7 +5,7 @@ use embedded_db_common::{
     Error, Lsn, NamespaceId, Result, Slot, SpaceId, Symbol, check_properties,
 };
 
-use super::{WriteTxn, slots_used_up};
+use super::{WriteTxn, counted, slots_used_up};
 use crate::adjacency::{self, CHUNK_ENTRIES, Neighbor};
 use crate::history::ReadHistory;
 use crate::keys::{self, Direction, Kind, Table};
@@ -67,7 +67,7 @@ impl WriteTxn<'_> {
         let counters = self.namespace_state(namespace)?;
         let slot = Slot(counters.edge_slots);
         counters.edge_slots = counters.edge_slots.checked_add(1).ok_or_else(slots_used_up)?;
-        counters.edges += 1;
+        self.count(namespace, |counters| counted(&mut counters.edges, 1, 0))?;
         self.put_id(namespace, Kind::Edge, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
         self.put_edge(namespace, slot, version, id, fields)?;
         Ok(slot)
@@ -164,8 +164,8 @@ impl WriteTxn<'_> {
         self.delete_versions(namespace, slot)?;
         self.delete_record(namespace, Table::Edges, &key)?;
         self.delete(Table::Ids, &keys::id(namespace, Kind::Edge, &id))?;
-        self.namespace_state(namespace)?.edges -= 1;
-        self.next_lsn();
+        self.count(namespace, |counters| counted(&mut counters.edges, 0, 1))?;
+        self.next_lsn()?;
         let (kind, op, space) = (Kind::Edge, ChangeOp::Delete, SpaceId(0));
         let change = ChangeRecord { namespace, kind, op, slot, space, version, id: &id };
         self.change(change, &[edge_type])
@@ -223,8 +223,9 @@ impl WriteTxn<'_> {
         id: &str,
         fields: &EdgeFields<'_>,
     ) -> Result<()> {
-        let lsn = self.next_lsn();
-        let mut payload = Vec::with_capacity(96 + id.len() + fields.properties.len());
+        let lsn = self.next_lsn()?;
+        let mut payload =
+            Vec::with_capacity(fields.properties.len().saturating_add(96).saturating_add(id.len()));
         fields.encode(&mut payload, lsn, version, id);
         self.put_record(namespace, Table::Edges, &keys::slot(namespace, slot), payload)?;
         let (kind, op, space) = (Kind::Edge, ChangeOp::Put, SpaceId(0));
@@ -246,7 +247,7 @@ impl WriteTxn<'_> {
         match self.rows().at_or_before(Table::Adjacency, &at)? {
             Some((key, sealed)) if key.starts_with(&prefix) => {
                 let payload = self.opened(Table::Adjacency, key, sealed)?;
-                let mut content = Vec::with_capacity(payload.len() + 16);
+                let mut content = Vec::with_capacity(payload.len().saturating_add(16));
                 content.extend_from_slice(payload);
                 Ok(Some((key.to_vec(), content)))
             }
