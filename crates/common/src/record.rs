@@ -254,9 +254,14 @@ impl<'a, T, F: FnMut(&mut Cursor<'a>) -> Read<T>> Iterator for Items<'a, F> {
 impl<'a, T, F: FnMut(&mut Cursor<'a>) -> Read<T>> ExactSizeIterator for Items<'a, F> {}
 
 impl From<Damaged> for Error {
-    /// For bytes that never left memory; what is read from a file gets its place from storage.
+    /// For a record whose checksum was right when it was read: a defect wrote it, or somebody who wanted
+    /// to. What storage itself finds has its place.
     fn from(damaged: Damaged) -> Self {
-        Self::Internal(format!("a record in memory {}", damaged.0))
+        Self::Corruption {
+            path: "the open database".into(),
+            object: "a record that was read".into(),
+            detail: damaged.0.into(),
+        }
     }
 }
 

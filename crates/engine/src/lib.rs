@@ -5,6 +5,9 @@ mod chats;
 mod database;
 mod ends;
 mod expiry;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod indexes;
 mod known_names;
 mod logical;

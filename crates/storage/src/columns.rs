@@ -144,6 +144,7 @@ struct Bounds {
 
 impl CellRange {
     /// The values from `from` to before `end` that compare so; NaN compares with nothing.
+    #[expect(clippy::indexing_slicing, reason = "there are bounds for each type")]
     pub fn new(from: Place, end: Place) -> Self {
         let mut bounds = [Bounds::default(); tag::MAP as usize + 1];
         for constant in [ValueRef::Null, ValueRef::Bool(false), ValueRef::Bool(true)] {
@@ -172,7 +173,8 @@ impl CellRange {
             let first = first_where(all, |ordered| place(ordered) >= from);
             let behind = first_where(all, |ordered| place(ordered) >= end);
             if first < behind {
-                let (first, more) = (first as u64, (behind - first - 1) as u64);
+                let more = behind.saturating_sub(first).saturating_sub(1);
+                let (first, more) = (first as u64, more as u64);
                 bounds[usize::from(tag)] = Bounds { any: true, first, more, negative };
             }
         }
@@ -187,6 +189,7 @@ impl CellRange {
     }
 
     /// Which slots of a row are in it; the lowest slot is the lowest bit.
+    #[expect(clippy::indexing_slicing, reason = "`Cells::parse` lets no other type in")]
     pub fn mask(&self, cells: &Cells<'_>) -> u128 {
         let (mut out, mut at) = (0, 0);
         let uniform = cells.uniform().map(|tag| self.bounds[usize::from(tag)]);
@@ -199,7 +202,7 @@ impl CellRange {
                 bits |= nans(types, values);
             }
             out |= u128::from(bits) << at;
-            at += 64;
+            at = u32::saturating_add(at, 64);
         }
         out
     }
@@ -231,13 +234,13 @@ fn nans(types: &[u8], values: &[[u8; VALUE]]) -> u64 {
 /// The first number of a range for which something holds that then holds for all behind it; one more
 /// than the last if for none.
 fn first_where((low, high): (u64, u64), holds: impl Fn(u64) -> bool) -> u128 {
-    let (mut low, mut high) = (u128::from(low), u128::from(high) + 1);
+    let (mut low, mut high) = (u128::from(low), u128::from(high).saturating_add(1));
     while low < high {
-        let middle = low + (high - low) / 2;
+        let middle = low.midpoint(high);
         if holds(middle as u64) {
             high = middle;
         } else {
-            low = middle + 1;
+            low = middle.saturating_add(1);
         }
     }
     low

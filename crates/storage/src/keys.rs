@@ -69,6 +69,12 @@ impl Table {
         Self::Tokens,
     ];
 
+    /// What something has for the table.
+    #[expect(clippy::indexing_slicing, reason = "tables are numbered from 1 to their number")]
+    pub(crate) fn of<T>(self, all: &[T; Self::ALL.len()]) -> &T {
+        &all[(self as usize).saturating_sub(1)]
+    }
+
     /// Name of the LMDB database.
     pub fn name(self) -> &'static str {
         match self {

@@ -3,7 +3,9 @@
 //! Each record begins with its version, so that a later format can be told apart record by record.
 
 use embedded_db_common::record::{Cursor, Damaged, Properties, Read, put_bytes, put_varint};
-use embedded_db_common::{ContentHash, Lsn, MAX_NAME, NamespaceId, Slot, SpaceId, Symbol};
+use embedded_db_common::{
+    ContentHash, Lsn, MAX_DIMENSION, MAX_NAME, NamespaceId, Slot, SpaceId, Symbol,
+};
 
 use crate::keys::Kind;
 
@@ -460,15 +462,16 @@ impl SpaceRecord {
         let mut cursor = Cursor::new(payload);
         check_version(&mut cursor)?;
         let dimension = cursor.u32()?;
+        if !(1..=MAX_DIMENSION).contains(&(dimension as usize)) {
+            return Err(Damaged("has a dimension that none can have"));
+        }
         let mut text = || cursor.str().map(str::to_owned);
-        Ok(Self {
-            name: text()?,
-            model: text()?,
-            provider: text()?,
-            precision: text()?,
-            metric: text()?,
-            dimension,
-        })
+        let [name, model, provider, precision, metric] =
+            [text()?, text()?, text()?, text()?, text()?];
+        if !["cosine", "dot", "euclidean"].contains(&metric.as_str()) {
+            return Err(Damaged("has an unknown metric"));
+        }
+        Ok(Self { name, model, provider, precision, dimension, metric })
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! A directory is a backup once it has a `MANIFEST`, which is written last: what was broken off has none.
 
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod manifest;
 mod restore;
 
@@ -178,7 +179,8 @@ fn digest(path: &Path, interrupted: &mut dyn FnMut() -> Result<()>) -> Result<Sh
         if read == 0 {
             return Ok(digest.finish());
         }
-        digest.update(&buffer[..read]);
+        let (filled, _) = buffer.split_at(read);
+        digest.update(filled);
         interrupted()?;
     }
 }

@@ -178,16 +178,15 @@ impl<'t> Cursor<'t> {
         end: impl Fn(&Page<'t>) -> usize,
     ) -> Result<bool> {
         let depth = self.path.len();
-        let turning = (0..depth.saturating_sub(1)).rev().find_map(|at| {
-            let (_, page, index) = &self.path[at];
-            step(page, *index).map(|index| (at, index))
+        let branches = self.path.iter_mut().enumerate().take(depth.saturating_sub(1));
+        let turning = branches.rev().find_map(|(at, (number, page, place))| {
+            *place = step(page, *place)?;
+            Some((at, *number, *page, *place))
         });
-        let Some((at, index)) = turning else { return Ok(false) };
-        self.path.truncate(at + 1);
-        let (number, page, place) = &mut self.path[at];
-        *place = index;
-        let child = self.view.told(*number, page.child(index))?;
-        let level = self.tree.depth - (at as u16 + 1);
+        let Some((at, number, page, place)) = turning else { return Ok(false) };
+        let level = self.tree.depth.saturating_sub(at as u16).saturating_sub(1);
+        self.path.truncate(at.saturating_add(1));
+        let child = self.view.told(number, page.child(place))?;
         self.descend(child, level, |_, _, page| Ok(end(page)))?;
         Ok(true)
     }

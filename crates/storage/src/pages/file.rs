@@ -302,6 +302,7 @@ impl Pages {
     }
 
     /// The meta pages are those that the sums were made of, or one commit later.
+    #[expect(clippy::indexing_slicing, reason = "there are two meta pages, 0 and 1")]
     fn check_metas(&self) -> Result<()> {
         let Some(sums) = &self.sums else { return Ok(()) };
         let begun = Instant::now();

@@ -11,11 +11,13 @@ mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod guard;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod layout;
 mod sums;
 #[cfg(test)]
 mod tests;
 mod whole;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod written;
 
 use std::collections::HashSet;
@@ -206,7 +208,7 @@ impl View {
 
     /// The tree of a table.
     pub(crate) fn tree(&self, table: Table) -> Result<Tree> {
-        let known = &self.tables[table as usize - 1];
+        let known = table.of(&self.tables);
         if let Some(tree) = known.get() {
             return Ok(*tree);
         }

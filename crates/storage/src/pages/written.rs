@@ -154,11 +154,13 @@ fn differences(first: &[u64], second: &[u64]) -> (Vec<u64>, Vec<u64>) {
         if a == b {
             (one, two) = (rest_one, rest_two);
         } else if let Some(ahead) = near(rest_two, a) {
-            only_second.extend_from_slice(&two[..=ahead]);
-            two = &two[ahead + 1..];
+            let (before, behind) = two.split_at(ahead.saturating_add(1));
+            only_second.extend_from_slice(before);
+            two = behind;
         } else if let Some(ahead) = near(rest_one, b) {
-            only_first.extend_from_slice(&one[..=ahead]);
-            one = &one[ahead + 1..];
+            let (before, behind) = one.split_at(ahead.saturating_add(1));
+            only_first.extend_from_slice(before);
+            one = behind;
         } else {
             only_first.push(*a);
             only_second.push(*b);

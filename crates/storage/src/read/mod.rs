@@ -275,6 +275,12 @@ pub trait ReadTxn {
         self.located(Table::Nodes, &key, NodeRecord::parse(payload)).map(Some)
     }
 
+    /// The node in a slot that something stored names: its absence is damage.
+    fn stored_node(&self, namespace: NamespaceId, slot: Slot) -> Result<NodeRecord<'_>> {
+        let node = self.node(namespace, slot)?.ok_or(Damaged("is missing"));
+        self.located(Table::Nodes, &keys::slot(namespace, slot), node)
+    }
+
     /// Calls `visit` with the nodes from a slot on, by slot, until it returns false.
     fn nodes_from(
         &self,
@@ -340,6 +346,12 @@ pub trait ReadTxn {
         let key = keys::slot(namespace, slot);
         let Some(payload) = self.get(Table::Edges, &key)? else { return Ok(None) };
         self.located(Table::Edges, &key, EdgeRecord::parse(payload)).map(Some)
+    }
+
+    /// The edge in a slot that something stored names: its absence is damage.
+    fn stored_edge(&self, namespace: NamespaceId, slot: Slot) -> Result<EdgeRecord<'_>> {
+        let edge = self.edge(namespace, slot)?.ok_or(Damaged("is missing"));
+        self.located(Table::Edges, &keys::slot(namespace, slot), edge)
     }
 
     /// Calls `visit` with the neighbours of one type, or of all, until it returns false. Within a

@@ -219,8 +219,9 @@ fn open_for_writing(
     if current.is_published() {
         data_file::require_data(&data_file)?;
     }
-    data_file::complete(&data_file)?;
     let pages = open_pages(path, &directory, options)?;
+    // Not before the meta pages were checked: one that is damaged may speak of any length.
+    data_file::complete(&data_file)?;
     let env = open_env(&directory, options, EnvFlags::empty(), interrupted)?;
     let generation = opened(path, env, pages, current, options)?;
     if !current.is_published() && has_data(&generation)? {
@@ -357,8 +358,8 @@ fn open_env(
     }
     let begun = Instant::now();
     loop {
-        // SAFETY: the file belongs to this database alone and lies in its own generation directory;
-        // it is changed by LMDB only.
+        // SAFETY: the file belongs to this database alone and lies in its own generation directory; LMDB
+        // alone changes what is in it, and its length only grows. Who cuts it off from outside kills us.
         #[allow(unsafe_code)]
         let env = platform::unforked(|| unsafe { open.open(directory) });
         match env {

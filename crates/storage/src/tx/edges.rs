@@ -127,7 +127,7 @@ impl WriteTxn<'_> {
         fields: &EdgeFields<'_>,
     ) -> Result<()> {
         check_properties(id, fields.properties.len())?;
-        let edge = self.existing_edge(namespace, slot)?;
+        let edge = self.stored_edge(namespace, slot)?;
         let (version, times) = (edge.version, edge.times);
         let fields = EdgeFields { times, ..fields.clone() };
         self.put_edge(namespace, slot, version, id, &fields)
@@ -150,7 +150,7 @@ impl WriteTxn<'_> {
     /// Removes an edge with its history.
     pub fn delete_edge(&mut self, namespace: NamespaceId, slot: Slot) -> Result<()> {
         let key = keys::slot(namespace, slot);
-        let edge = self.existing_edge(namespace, slot)?;
+        let edge = self.stored_edge(namespace, slot)?;
         let (id, version) = (edge.id.to_owned(), edge.version);
         let (edge_type, retracted) = (edge.edge_type, edge.times.retracted_at.is_some());
         for (node, direction, _) in ends(edge.source, edge.target) {
@@ -185,15 +185,9 @@ impl WriteTxn<'_> {
         Ok(edges)
     }
 
-    fn existing_edge(&self, namespace: NamespaceId, slot: Slot) -> Result<EdgeRecord<'_>> {
-        let edge = self.edge(namespace, slot)?;
-        let key = keys::slot(namespace, slot);
-        self.located(Table::Edges, &key, edge.ok_or(Damaged("is missing")))
-    }
-
     /// Keeps an edge as it is now, unless it was recorded in this very microsecond.
     fn keep_version(&mut self, namespace: NamespaceId, slot: Slot) -> Result<()> {
-        let edge = self.existing_edge(namespace, slot)?;
+        let edge = self.stored_edge(namespace, slot)?;
         let (now, recorded_at) = (self.now(), edge.times.recorded_at);
         if recorded_at >= now {
             return Ok(());

@@ -134,6 +134,30 @@ impl<'e> WriteTxn<'e> {
         self.state.expires = self.state.expires.min(at);
     }
 
+    /// Writes a row anew, with its checksum, as a file may have it that nobody of ours has written: for
+    /// tests. The table is told by its place, the row by its own; nothing is done where there is none.
+    #[doc(hidden)]
+    pub fn replace_row(
+        &mut self,
+        table: u8,
+        nth: usize,
+        change: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>),
+    ) -> Result<()> {
+        const LONGEST: usize = 511;
+        let Some(table) = Table::ALL.get(usize::from(table)).copied() else { return Ok(()) };
+        let row = self.prefix(table, &[])?.nth(nth).transpose()?;
+        let Some((mut key, mut payload)) = row.map(|(key, row)| (key.to_vec(), row.to_vec()))
+        else {
+            return Ok(());
+        };
+        self.delete(table, &key)?;
+        change(&mut key, &mut payload);
+        if (1..=LONGEST).contains(&key.len()) {
+            self.put(table, &key, payload)?;
+        }
+        Ok(())
+    }
+
     fn failed(&mut self, error: heed::Error) -> Error {
         if matches!(error, heed::Error::Mdb(heed::MdbError::MapFull)) {
             self.map_full = true;

@@ -1,6 +1,5 @@
 //! Nodes.
 
-use embedded_db_common::record::Damaged;
 use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol, check_properties};
 
 use super::{WriteTxn, counted, slots_used_up};
@@ -109,7 +108,7 @@ impl WriteTxn<'_> {
         by_user: bool,
         change: Rewrite<'_>,
     ) -> Result<()> {
-        let node = self.existing_node(namespace, slot)?;
+        let node = self.stored_node(namespace, slot)?;
         let (id, derived) = (node.id.to_owned(), node.derived);
         let labels: Vec<Symbol> = node.labels().collect();
         let (mut version, before) = (node.version, node.times());
@@ -159,7 +158,7 @@ impl WriteTxn<'_> {
     /// Removes a node with its edges, vectors and work. Properties in postings of their own are the
     /// caller's to remove.
     pub fn delete_node(&mut self, namespace: NamespaceId, slot: Slot) -> Result<()> {
-        let node = self.existing_node(namespace, slot)?;
+        let node = self.stored_node(namespace, slot)?;
         let (id, version) = (node.id.to_owned(), node.version);
         let expires_at = node.expires_at;
         let labels: Vec<Symbol> = node.labels().collect();
@@ -180,12 +179,6 @@ impl WriteTxn<'_> {
         self.next_lsn()?;
         let (kind, op, space) = (Kind::Node, ChangeOp::Delete, SpaceId(0));
         self.change(ChangeRecord { namespace, kind, op, slot, space, version, id: &id }, &labels)
-    }
-
-    fn existing_node(&self, namespace: NamespaceId, slot: Slot) -> Result<NodeRecord<'_>> {
-        let node = self.node(namespace, slot)?;
-        let key = keys::slot(namespace, slot);
-        self.located(Table::Nodes, &key, node.ok_or(Damaged("is missing")))
     }
 
     #[allow(clippy::too_many_arguments)]
