@@ -12,6 +12,7 @@ from .models.chat import Chat
 from .models.drafts import message_dict, stored_messages
 from .models.message import Message
 from .models.owner import IdLike, id_of
+from .models.refusals import gone
 
 if TYPE_CHECKING:
     from ._native import Node
@@ -155,8 +156,5 @@ def _chat_that_exists(chat_id: str) -> Iterator[None]:
     try:
         yield
     except NotFound:
-        raise NotFound(
-            f"the chat {chat_id!r} does not exist any more",
-            hint="It was deleted; drop this object, or make a chat with create_chat",
-            id=chat_id,
-        ) from None
+        remedy = "drop this object, or make a chat with create_chat"
+        raise gone("the chat", chat_id, remedy) from None

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-Durability = Literal["durable", "memory"]
+Durability = Literal["durable", "relaxed", "memory"]
 """When a write is acknowledged: after the disk has it, or at once (for tests)."""
 
 ActivityLevel = Literal["Auto", "HighActivity", "Normal", "LowActivity", "SleepMode"]
@@ -77,6 +77,7 @@ class ConfigOptions(TypedDict, total=False):
     """The options of `Config` as keyword arguments of `EmbeddedDB`."""
 
     durability: Durability
+    relaxed_window_ms: float
     lock_timeout: float
     map_size_max: int
     max_snapshot_age: float
@@ -134,7 +135,11 @@ class Config:
 
     Attributes:
         durability: ``"durable"``: a write is acknowledged after the disk has it;
+            ``"relaxed"``: when the operating system has it, so that the end of the process loses
+            nothing, a power cut at most the last ``relaxed_window_ms`` or 1,000 commits;
             ``"memory"``: at once, for tests and data that may be lost.
+        relaxed_window_ms: milliseconds that an acknowledged write may not be on the disk, with
+            ``durability="relaxed"``.
         lock_timeout: seconds to wait for another process that is writing.
         map_size_max: bytes of address space the store may take at most.
         max_snapshot_age: seconds a snapshot may be held before it expires.
@@ -158,6 +163,7 @@ class Config:
     """
 
     durability: Durability = "durable"
+    relaxed_window_ms: float = 10.0
     lock_timeout: float = 5.0
     map_size_max: int = 1 << 40
     max_snapshot_age: float = 300.0
@@ -169,6 +175,7 @@ class Config:
 
     def __post_init__(self) -> None:
         choice_argument("durability", self.durability, get_args(Durability))
+        _seconds("relaxed_window_ms", self.relaxed_window_ms)
         _seconds("lock_timeout", self.lock_timeout)
         _whole("map_size_max", self.map_size_max, least=1 << 20, most=1 << 46)
         _seconds("max_snapshot_age", self.max_snapshot_age)
@@ -274,6 +281,7 @@ class Config:
         return {
             "read_only": read_only,
             "durability": self.durability,
+            "relaxed_window_ms": float(self.relaxed_window_ms),
             "lock_timeout": float(self.lock_timeout),
             "map_size_max": self.map_size_max,
             "max_snapshot_age": float(self.max_snapshot_age),

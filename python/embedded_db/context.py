@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .arguments import text_argument, whole_argument
-from .errors import NotFound
 from .models.chat import Chat
 from .models.content import openai_message, texts_of
 from .models.documents import is_superseded
 from .models.message import Message
+from .models.refusals import gone
 from .token_count import TokenCounter, counter
 
 if TYPE_CHECKING:
@@ -104,11 +104,7 @@ def context_of(
     with _source(owner) as source:
         chat = source.get_node(chat_id)
         if not isinstance(chat, Chat):
-            raise NotFound(
-                f"the chat {chat_id!r} does not exist any more",
-                hint="It was deleted; drop this object",
-                id=chat_id,
-            )
+            raise gone("the chat", chat_id)
         reading = _reading(source, chat_id)
         choice = _Choice(reading, token_budget, counter(count_tokens))
         if choice.take_all():

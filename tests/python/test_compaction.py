@@ -100,8 +100,8 @@ def test_a_reader_that_is_opened_while_the_files_change(filled, tmp_path, spawn,
         filled.compact()
         assert reader.poll() is None
     enough.touch()
-    assert reader.wait() == 0
     rounds = len(reader.stdout.read().split())
+    assert reader.wait() == 0
     assert rounds > 1
 
 

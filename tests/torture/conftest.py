@@ -50,6 +50,8 @@ def base(quick: Path) -> Path:
         for operation in BASE:
             operation.perform(db)
         check(db, MODEL)
+    # All files are there, whoever may make some later.
+    EmbeddedDB(path, ml=None).close()
     return path
 
 

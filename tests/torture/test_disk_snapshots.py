@@ -1,17 +1,24 @@
 """A snapshot of a disk holds each part of a file as of when it was last written back to the disk.
 
-The data file is whole up to its last synchronisation. The file with its sums is not synchronised
-with it, so each of its pages may be of another moment: nothing of it may be taken for damage.
+The data file and its sums are whole up to the last checkpoint; what was written since may be there
+or not, each page of the sums as of another moment. The log tells all of it: nothing is lost, and
+nothing is taken for damage.
 """
 
 import random
 import shutil
+import signal
 from pathlib import Path
 
-from embedded_db import EmbeddedDB
+import pytest
+
+from embedded_db import EmbeddedDB, RecoveryNeeded
 from harness.content import check
+from harness.disks import seen_through
 from harness.lengths import length
 from harness.load import Load
+from harness.model import Model, differences
+from harness.operations import CreateNode
 
 PAGE = 4096
 
@@ -29,21 +36,52 @@ def test_sums_of_any_moment(path, nursery, rng):
     child = nursery.child()
     child.open(path)
     generation = Path("gen-0000000001")
-    moments = []
+    moments, mixtures = [], 0
     for _ in range(length(4, 20, 100)):
-        moments.append((path / generation / "data.sums").read_bytes())
+        checkpoint = (path / generation / "ckpt").read_bytes()
+        moments.append((checkpoint, (path / generation / "data.sums").read_bytes()))
         until = load.acknowledged + rng.randrange(1, 20)
         load.run(child, lambda until=until: load.acknowledged >= until)
         while load.doing:
             load.hear(child)
-        assert moments[-1] != (path / generation / "data.sums").read_bytes()
+        assert moments[-1][1] != (path / generation / "data.sums").read_bytes()
         copy = path.parent / "copy.db"
         shutil.copytree(path, copy)
-        (copy / generation / "data.sums").write_bytes(mixed(moments, rng))
-        for read_only in (True, False):
+        checkpoint = (copy / generation / "ckpt").read_bytes()
+        since = [sums for of, sums in moments if of == checkpoint]
+        if since:
+            since.append((copy / generation / "data.sums").read_bytes())
+            (copy / generation / "data.sums").write_bytes(mixed(since, rng))
+            mixtures += 1
+        with pytest.raises(RecoveryNeeded):
+            EmbeddedDB(copy, ml=None, read_only=True)
+        for read_only in (False, True):
             with EmbeddedDB(copy, ml=None, read_only=read_only) as db:
                 check(db, load.model)
                 assert db.verify(deep=True)["ok"]
         shutil.rmtree(copy)
+    assert mixtures
     child.must("close")
     assert child.end() == 0
+
+
+@pytest.mark.usefixtures("needs_mounts")
+def test_a_database_in_use_is_seen_through_another_mount(path, tmp_path, nursery):
+    """As from a container. Nobody takes it for one that was left by another boot."""
+    writer, reader, heir = (nursery.child() for _ in range(3))
+    writer.open(path)
+    writer.must("do", CreateNode("first"))
+    with seen_through(path.parent, tmp_path / "seen") as place:
+        reader.open(place / path.name, read_only=True)
+        model = Model().after(CreateNode("first"))
+        assert not differences(reader.look(model), model.content())
+        writer.kill(signal.SIGKILL)
+        writer.end()
+        # It has it open from before: nothing is put back under it.
+        heir.open(place / path.name)
+        heir.must("do", CreateNode("second"))
+        model = model.after(CreateNode("second"))
+        assert not differences(reader.look(model), model.content())
+        for child in (reader, heir):
+            child.must("close")
+            assert child.end() == 0

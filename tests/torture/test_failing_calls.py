@@ -3,10 +3,11 @@
 strace makes a call of a child fail. Whoever wrote is told, by an error that names the file and what
 the system said; nothing of it is stored. Then it depends:
 
-- *No room* leaves the commit before untouched. Reading goes on, and so does writing as soon as
-  there is room, without opening anew.
-- *Anything else* means that what the disk holds is unknown. Nothing more is acknowledged until the
-  database is opened again, whatever later calls say; reading goes on.
+- *No room for a write* leaves the commit before untouched. Reading goes on, and so does writing as
+  soon as there is room, without opening anew.
+- *Anything else*, and a sync that finds no room, means that what the disk holds is unknown. Nothing
+  more is acknowledged until the database is opened again, whatever later calls say; reading goes
+  on.
 - When it was the *meta page* that could not be written, for either reason, LMDB does not read any
   more either until the database is opened again; whether the commit is there shows then.
 """
@@ -138,17 +139,21 @@ def is_refused(answer: Done | Refused, path: Path, code: str, *words: str) -> No
     assert answer.path.startswith(str(path))
 
 
-@pytest.mark.parametrize("when", ["1+", *length([], ["1", "2"], ["1", "2", "3+", "4", "6"])])
-def test_nothing_is_acknowledged_after_a_failed_sync(path, nursery, base, when):
+@pytest.mark.parametrize("error", SAYS)
+@pytest.mark.parametrize(
+    "when", ["1+", *length([], ["1", "2", "3"], ["1", "2", "3", "4+", "5", "7"])]
+)
+def test_nothing_is_acknowledged_after_a_failed_sync(path, nursery, base, when, error):
     operations = [FIRST, *LATER]
-    befallen = befall(nursery, base, path, f"fdatasync:error=EIO:when={when}", operations)
-    number = int(when.rstrip("+")) - 1
-    assert befallen.answers[:number] == [Done()] * number
-    is_refused(befallen.answers[number], path, "StorageError", "data.mdb", SAYS["EIO"])
+    befallen = befall(nursery, base, path, f"fdatasync:error={error}:when={when}", operations)
+    # The first commit takes several syncs, since it begins the log; a later one takes one.
+    number = next(n for n, answer in enumerate(befallen.answers) if answer != Done())
+    is_refused(befallen.answers[number], path, "StorageError", "gen-0000000001", SAYS[error])
     for answer in befallen.answers[number + 1 :]:
         is_refused(answer, path, "StorageError", "earlier write", "opened again")
-    # Whatever later calls would have said: not one was made.
-    assert befallen.traced.injected() == 1
+    # No later call was made, whatever it would have said, but to take back what was refused.
+    failed = [line for line in befallen.traced.lines() if "(INJECTED)" in line]
+    assert len(failed) == 1 or (len(failed) == 2 and all("/log." in line for line in failed))
     befallen.reads_on()
     goes_on(befallen, path, reopen=True)
 
@@ -179,20 +184,25 @@ def points(traced: Tracing, errors: list[str]) -> list[str]:
     ]
 
 
-def is_meta(point: str, traced: Tracing) -> bool:
-    """Whether a point is the writing of a meta page."""
+def line_of(point: str, traced: Tracing) -> str:
+    """The call that is a point."""
     match = FAULTY.fullmatch(point)
     assert match is not None
     call, _, number, _ = match.groups()
     lines = [line for line in traced.lines() if f" {call}(" in line]
-    return META.search(lines[int(number) - 1]) is not None
+    return lines[int(number) - 1]
+
+
+def is_meta(point: str, traced: Tracing) -> bool:
+    """Whether a point is the writing of a meta page."""
+    return META.search(line_of(point, traced)) is not None
 
 
 def fails(nursery: Nursery, base: Path, path: Path, point: str, operation: Operation) -> None:
     """One call of an operation fails; then others are tried."""
     befallen = befall(nursery, base, path, point, [operation, *LATER])
     _, error, _, _ = FAULTY.fullmatch(point).groups()
-    says, no_room = SAYS[error or "EIO"], error in NO_ROOM
+    says, no_room = SAYS[error or "EIO"], error in NO_ROOM and "sync" not in point
     first, *later = befallen.answers
     if is_meta(point, befallen.traced):
         is_refused(first, path, "StorageError", "meta page", says, "opened again")
@@ -207,12 +217,12 @@ def fails(nursery: Nursery, base: Path, path: Path, point: str, operation: Opera
         befallen.model.settle([operation], found)
         goes_on(befallen, path, reopen=False)
     elif no_room:
-        is_refused(first, path, "StorageFull", "data.mdb", says, "nothing was stored")
+        is_refused(first, path, "StorageFull", "gen-0000000001", says, "nothing was stored")
         assert later == [Done()] * len(later), "there is room again"
         befallen.reads_on()
         goes_on(befallen, path, reopen=False)
     else:
-        is_refused(first, path, "StorageError", "data.mdb", says)
+        is_refused(first, path, "StorageError", "gen-0000000001", says)
         for answer in later:
             is_refused(answer, path, "StorageError", "opened again")
         befallen.reads_on()
@@ -236,7 +246,12 @@ def test_any_call_of_an_operation_fails_once(path, nursery, base, name):
 def test_any_write_of_an_operation_is_short(path, nursery, base, name):
     operation = OPERATIONS[name]
     counted = befall(nursery, base, path, None, [operation]).traced
-    written = [point for point in points(counted, ["retval=100"]) if "sync" not in point]
+    # Where LMDB writes. Our own code goes on behind what the system says it has written.
+    written = [
+        point
+        for point in points(counted, ["retval=100"])
+        if "sync" not in point and "/data.mdb>" in line_of(point, counted)
+    ]
     assert written
     for point in written:
         try:
@@ -245,13 +260,15 @@ def test_any_write_of_an_operation_is_short(path, nursery, base, name):
             raise AssertionError(f"at {point}:\n{error}") from error
 
 
-@pytest.mark.parametrize("call", ["writev", *length([], ["fdatasync"], ["pwrite64", "fdatasync"])])
+@pytest.mark.parametrize("call", ["writev", *length([], [], ["pwrite64"])])
 def test_writing_goes_on_by_itself_when_there_is_room_again(path, nursery, base, call):
     # The first commit takes other calls than later ones, so each call fails in some of them.
     befallen = befall(nursery, base, path, f"{call}:error=ENOSPC:when=2+", [FIRST, *LATER])
     refused = [answer for answer in befallen.answers if isinstance(answer, Refused)]
     for answer in refused:
-        is_refused(answer, path, "StorageFull", "data.mdb", SAYS["ENOSPC"], "nothing was stored")
+        is_refused(
+            answer, path, "StorageFull", "gen-0000000001", SAYS["ENOSPC"], "nothing was stored"
+        )
     assert len(refused) > 1
     befallen.reads_on()
     goes_on(befallen, path, reopen=False)
@@ -296,7 +313,8 @@ def test_opening_fails_at_any_call(path, nursery, base, there):
             traced = once(point)
         except AssertionError as error:
             raise AssertionError(f"at {point}:\n{error}") from error
-        assert traced.injected() == 1, point
+        # Calls are counted by thread, and there is one more that may meet it.
+        assert traced.injected() >= 1, point
         refused += 1
     print(f"{refused} points")
 

@@ -105,7 +105,7 @@ def test_a_disk_that_finds_no_place_for_what_it_took(tmp_path, nursery, rng):
                     break
                 operation.apply(load.model)
             assert isinstance(answer, Refused)
-            assert answer.code == "StorageError", "the file system says that it has room"
+            assert answer.code == "StorageError", "what was accepted may be lost"
             later = child.do(CreateNode("later"))
             assert isinstance(later, Refused)
             assert child.ask("run", "result = db.count()", {}) != Refused, "the process lives"

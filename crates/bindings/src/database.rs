@@ -56,6 +56,10 @@ fn options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
                 out.durability = Durability::parse(&string("durability", &item)?)
                     .map_err(|e| to_python(py, &e))?;
             }
+            "relaxed_window_ms" => {
+                let seconds = item.extract::<f64>()? / 1000.0;
+                out.relaxed_window = duration(py, "relaxed_window_ms", seconds)?;
+            }
             "read_only" => out.read_only = item.extract()?,
             "lock_timeout" => out.lock_timeout = duration(py, "lock_timeout", item.extract()?)?,
             "map_size_max" => out.map_size_max = item.extract()?,

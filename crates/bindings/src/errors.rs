@@ -164,6 +164,7 @@ fn facts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyDict>> {
         | Error::ReadOnly { path }
         | Error::StorageFull { path, .. }
         | Error::StorageError { path, .. }
+        | Error::RecoveryNeeded { path }
         | Error::Corruption { path, .. } => fields.set_item("path", path.as_os_str())?,
         _ => {}
     }

@@ -9,6 +9,9 @@ use crate::{Error, Result};
 pub enum Durability {
     /// After the disk has it.
     Durable,
+    /// When the system has it: the end of the process loses nothing, a failure of the machine at most what
+    /// was written within [`Options::relaxed_window`], and no more than 1,000 commits.
+    Relaxed,
     /// At once; the files may be unusable after a machine failure. For `":memory:"` and tests.
     Memory,
 }
@@ -18,9 +21,10 @@ impl Durability {
     pub fn parse(name: &str) -> Result<Self> {
         match name {
             "durable" => Ok(Self::Durable),
+            "relaxed" => Ok(Self::Relaxed),
             "memory" => Ok(Self::Memory),
             other => Err(Error::InvalidInput(format!(
-                "durability is {other:?}; it must be \"durable\" or \"memory\""
+                "durability is {other:?}; it must be \"durable\", \"relaxed\" or \"memory\""
             ))),
         }
     }
@@ -99,6 +103,8 @@ impl Default for WeaverOptions {
 pub struct Options {
     /// When a write is acknowledged.
     pub durability: Durability,
+    /// With [`Durability::Relaxed`]: how long what was acknowledged may not be on the disk.
+    pub relaxed_window: Duration,
     /// Refuse writes and share the database with a writer elsewhere.
     pub read_only: bool,
     /// How long to wait for another writer process.
@@ -119,6 +125,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             durability: Durability::Durable,
+            relaxed_window: Duration::from_millis(10),
             read_only: false,
             lock_timeout: Duration::from_secs(5),
             map_size_max: 1 << 40,

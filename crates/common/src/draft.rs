@@ -30,17 +30,29 @@ impl Draft {
     ) -> std::result::Result<(), E> {
         let start = self.bytes.len();
         write(&mut self.bytes)?;
-        let range = start..self.bytes.len();
-        match self.entries.iter_mut().find(|(known, _)| known == name) {
-            Some((_, place)) => self.replaced += std::mem::replace(place, range).len(),
-            None => self.entries.push((name.to_owned(), range)),
-        }
+        self.name_from(start, name);
         Ok(())
     }
 
     /// Adds a value.
     pub fn set(&mut self, name: &str, value: &Value) -> Result<()> {
         self.push(name, |out| value.write(out))
+    }
+
+    /// Adds a value that is in its stored form already.
+    pub fn set_stored(&mut self, name: &str, value: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.name_from(start, name);
+    }
+
+    /// Makes the bytes from `start` on the value of a property.
+    fn name_from(&mut self, start: usize, name: &str) {
+        let range = start..self.bytes.len();
+        match self.entries.iter_mut().find(|(known, _)| known == name) {
+            Some((_, place)) => self.replaced += std::mem::replace(place, range).len(),
+            None => self.entries.push((name.to_owned(), range)),
+        }
     }
 
     /// Names and stored values.
@@ -99,4 +111,24 @@ pub fn encode_properties<'a>(
         out.extend_from_slice(value);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_value_is_the_value_and_a_later_one_takes_the_place_of_an_earlier() {
+        let mut given = Draft::new();
+        given.set("a", &Value::Str("one".into())).unwrap();
+        given.set("b", &Value::Int(2)).unwrap();
+        let mut copied = Draft::new();
+        given.iter().for_each(|(name, value)| copied.set_stored(name, value));
+        assert_eq!(copied, given);
+        given.set("a", &Value::Bool(true)).unwrap();
+        copied.set_stored("a", given.get("a").unwrap());
+        assert_eq!(copied, given);
+        assert_eq!(copied.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(copied.size(), copied.iter().map(|(_, value)| value.len()).sum());
+    }
 }

@@ -176,6 +176,15 @@ pub enum Error {
         /// What it said.
         detail: String,
     },
+    /// A writer must put the last checkpoint back before anybody reads.
+    #[error(
+        "{path:?} was being written to when the machine failed, or is a copy of files in use; open it \
+         for writing once, which recovers it"
+    )]
+    RecoveryNeeded {
+        /// The database.
+        path: PathBuf,
+    },
     /// What is stored is damaged.
     #[error("{path:?}: {object} is damaged: {detail}; restore a backup, or salvage what reads")]
     Corruption {
@@ -321,6 +330,7 @@ impl Error {
             Self::TooManySnapshots { .. } => "QuotaExceeded",
             Self::StorageFull { .. } => "StorageFull",
             Self::StorageError { .. } => "StorageError",
+            Self::RecoveryNeeded { .. } => "RecoveryNeeded",
             Self::Corruption { .. } => "Corruption",
             Self::FormatTooNew { .. } => "FormatTooNew",
             Self::Timeout { .. } | Self::TooManyVisited { .. } => "Timeout",

@@ -9,7 +9,6 @@ mod expiry;
 #[doc(hidden)]
 pub mod fuzzing;
 mod indexes;
-mod known_names;
 mod logical;
 mod objects;
 mod operations;

@@ -7,11 +7,11 @@ use embedded_db_common::{Error, NamespaceId, Result, Slot};
 use embedded_db_indexing::graph::{
     Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, GraphWriter, NodeDraft,
 };
+use embedded_db_indexing::schema::CHAT;
 use embedded_db_query::AsOf;
 use embedded_db_storage::{EdgeRecord, Kind, ReadEmbeddings, ReadTxn, Store};
 
 use crate::database::Database;
-use crate::known_names::CHAT;
 use crate::objects::{Edge, Node, Place};
 
 impl Database {

@@ -8,11 +8,18 @@ use embedded_db_storage::{IndexId, NodeRecord, ReadTxn, WriteTxn};
 
 use crate::sessions::Message;
 
-/// The label of facts, beside that of messages.
+/// Labels beside that of messages. They are not among the [`Names`]: a file may have been made before
+/// the first of its facts or documents.
 const FACT: &str = "Fact";
+pub(crate) const PART: &str = "Part";
 
 macro_rules! known_names {
-    ($($field:ident = $name:literal),+ $(,)?) => {
+    ($($field:ident = $constant:ident: $name:literal),+ $(,)?) => {
+        $(
+            #[doc = concat!("The name `", $name, "`.")]
+            pub const $constant: &str = $name;
+        )+
+
         /// Symbols of the names that the database itself uses.
         #[derive(Debug, Clone, Copy)]
         #[allow(missing_docs)]
@@ -23,13 +30,13 @@ macro_rules! known_names {
         impl Names {
             /// Interns them all: the first thing written to a new database.
             pub fn create(txn: &mut WriteTxn<'_>) -> Result<Self> {
-                Ok(Self { $($field: txn.intern($name)?,)+ })
+                Ok(Self { $($field: txn.intern($constant)?,)+ })
             }
 
             /// Reads them back.
             pub fn read(txn: &impl ReadTxn) -> Result<Self> {
                 // A file of an earlier version may lack a name: nothing has the symbol 0.
-                Ok(Self { $($field: txn.symbol($name)?.unwrap_or(Symbol(0)),)+ })
+                Ok(Self { $($field: txn.symbol($constant)?.unwrap_or(Symbol(0)),)+ })
             }
 
             /// All of them.
@@ -41,33 +48,33 @@ macro_rules! known_names {
 }
 
 known_names! {
-    chat = "Chat",
-    message = "Message",
-    entity = "Entity",
-    summary = "Summary",
-    contains = "CONTAINS",
-    next = "NEXT",
-    mentions = "MENTIONS",
-    summarizes = "SUMMARIZES",
-    related_to = "RELATED_TO",
-    chat_id = "chat_id",
-    sender = "sender",
-    content = "content",
-    role = "role",
-    timestamp = "timestamp",
-    title = "title",
-    topic = "topic",
-    label = "label",
-    entity_type = "entity_type",
-    aliases = "aliases",
-    mention_count = "mention_count",
-    text = "text",
-    first_message = "first_message",
-    last_message = "last_message",
-    start = "start",
-    end = "end",
-    supersedes = "SUPERSEDES",
-    superseded_by = "superseded_by",
+    chat = CHAT: "Chat",
+    message = MESSAGE: "Message",
+    entity = ENTITY: "Entity",
+    summary = SUMMARY: "Summary",
+    contains = CONTAINS: "CONTAINS",
+    next = NEXT: "NEXT",
+    mentions = MENTIONS: "MENTIONS",
+    summarizes = SUMMARIZES: "SUMMARIZES",
+    related_to = RELATED_TO: "RELATED_TO",
+    chat_id = CHAT_ID: "chat_id",
+    sender = SENDER: "sender",
+    content = CONTENT: "content",
+    role = ROLE: "role",
+    timestamp = TIMESTAMP: "timestamp",
+    title = TITLE: "title",
+    topic = TOPIC: "topic",
+    label = LABEL: "label",
+    entity_type = ENTITY_TYPE: "entity_type",
+    aliases = ALIASES: "aliases",
+    mention_count = MENTION_COUNT: "mention_count",
+    text = TEXT: "text",
+    first_message = FIRST_MESSAGE: "first_message",
+    last_message = LAST_MESSAGE: "last_message",
+    start = START: "start",
+    end = END: "end",
+    supersedes = SUPERSEDES: "SUPERSEDES",
+    superseded_by = SUPERSEDED_BY: "superseded_by",
 }
 
 /// A property index that exists from the start: over the text values of a property, whatever the
@@ -173,7 +180,6 @@ impl Names {
         if by.and_then(|by| by.as_str()).is_none() {
             return Ok(false);
         }
-        // Not among the names: a file may have been made before its first fact.
         let fact = txn.symbol(FACT)?;
         Ok(fact.is_some_and(|fact| node.has_label(fact)))
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use embedded_db_common::{Durability, Error, Result};
 
 use crate::pages::{self, Meta};
-use crate::platform::{self, io_error, write_error};
+use crate::platform::{self, io_error, sync_error, write_error};
 
 /// The smallest page of any system.
 const MIN_PAGE: u64 = 4096;
@@ -51,6 +51,17 @@ impl DataFile {
         &self.path
     }
 
+    /// What was written to it is on the disk. Fails too if an earlier sync failed, though that was of
+    /// another handle, as LMDB's are.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|error| sync_error(&self.path, &error))
+    }
+
+    /// Another handle of it.
+    pub(crate) fn duplicate(&self) -> Result<fs::File> {
+        self.file.try_clone().map_err(|e| io_error(&self.path, "open it again", &e))
+    }
+
     /// Whether it still lies where it was opened.
     pub(crate) fn is_in_place(&self) -> bool {
         platform::same_file(&self.opened, &self.path)
@@ -70,7 +81,7 @@ impl DataFile {
         }
         let lengthened = self.file.set_len(needed).and_then(|()| match durability {
             Durability::Durable => self.file.sync_all(),
-            Durability::Memory => Ok(()),
+            Durability::Relaxed | Durability::Memory => Ok(()),
         });
         // The commit itself is on the disk: unlike a full disk, this does not undo it.
         lengthened.map_err(|error| Error::StorageError {
@@ -194,7 +205,5 @@ pub(crate) fn complete(path: &Path) -> Result<()> {
 /// What the newest meta page of an LMDB file says; `None` if there is none: LMDB then refuses the file
 /// itself.
 fn newest_meta(file: &mut fs::File) -> std::io::Result<Option<Meta>> {
-    let metas = pages::metas(file)?.into_iter().flatten();
-    let newest = metas.max_by_key(|meta| meta.transaction);
-    Ok(newest.filter(|meta| meta.length() <= MAX_MAP))
+    Ok(pages::newest_meta(file)?.filter(|meta| meta.length() <= MAX_MAP))
 }

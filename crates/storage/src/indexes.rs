@@ -4,9 +4,9 @@
 use embedded_db_common::record::{Cursor, Damaged, Read, put_bytes, put_varint};
 use embedded_db_common::{NamespaceId, Result, Slot, Symbol, Value, ValueRef};
 
-use crate::keys::{self, Key, Table};
+use crate::keys::{self, Key, Table, meta};
 use crate::postings::{self, Container, IndexId, TEXT_PREFIX};
-use crate::read::{ReadPostings, ReadTxn, meta};
+use crate::read::{ReadPostings, ReadTxn};
 
 /// Types as the first byte of a value, in the order of values. Lists and dicts have none.
 pub(crate) mod kind {

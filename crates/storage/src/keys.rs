@@ -2,7 +2,7 @@
 //! together and byte order is numeric order.
 
 use embedded_db_common::record::{Damaged, Read};
-use embedded_db_common::{Lsn, NamespaceId, Slot, SpaceId, Symbol};
+use embedded_db_common::{ContentHash, Lsn, NamespaceId, Slot, SpaceId, Symbol};
 
 /// The tables of the store. The number takes part in every checksum: it never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -234,6 +234,64 @@ pub(crate) fn last_u32(key: &[u8]) -> Read<u32> {
     u32_at(key, key.len().saturating_sub(4))
 }
 
+/// Tags of the rows of the meta table.
+pub(crate) mod meta {
+    pub(crate) const COUNTERS: u8 = 1;
+    pub(crate) const NAMESPACE: u8 = 2;
+    pub(crate) const SPACE: u8 = 3;
+    pub(crate) const DEFAULT_SPACE: u8 = 4;
+    pub(crate) const INDEX: u8 = 5;
+    pub(crate) const SUCCESSOR: u8 = 7;
+    pub(crate) const RECIPE: u8 = 10;
+}
+
+/// Tags of the rows of the symbol table.
+pub(crate) mod symbols {
+    pub(crate) const BY_NAME: u8 = 0;
+    pub(crate) const BY_NUMBER: u8 = 1;
+}
+
+/// `meta`: namespace, 1. Those of the system namespace are of the whole database.
+pub(crate) fn counters(namespace: NamespaceId) -> Key {
+    Key::new(namespace).u8(meta::COUNTERS)
+}
+
+/// `meta`: the system namespace, 2, name of a namespace.
+pub(crate) fn namespace_number(name: &str) -> Key {
+    namespace_numbers().bytes(name.as_bytes())
+}
+
+/// The names of all namespaces.
+pub(crate) fn namespace_numbers() -> Key {
+    Key::new(NamespaceId::SYSTEM).u8(meta::NAMESPACE)
+}
+
+/// `meta`: namespace, 2. The namespace's own row: it goes with the namespace.
+pub(crate) fn namespace_name(namespace: NamespaceId) -> Key {
+    Key::new(namespace).u8(meta::NAMESPACE)
+}
+
+/// `meta`: the system namespace, 3, space.
+pub(crate) fn space(space: SpaceId) -> Key {
+    spaces().u16(space.0)
+}
+
+/// All spaces.
+pub(crate) fn spaces() -> Key {
+    Key::new(NamespaceId::SYSTEM).u8(meta::SPACE)
+}
+
+/// `meta`: the system namespace, 4.
+pub(crate) fn default_space() -> Key {
+    Key::new(NamespaceId::SYSTEM).u8(meta::DEFAULT_SPACE)
+}
+
+/// `meta`: the system namespace, 7. The row that names the generation that takes the place of the one it
+/// is in.
+pub(crate) fn successor() -> Key {
+    Key::new(NamespaceId::SYSTEM).u8(meta::SUCCESSOR)
+}
+
 /// `ids`: namespace, kind, id.
 pub(crate) fn id(namespace: NamespaceId, kind: Kind, id: &str) -> Key {
     Key::new(namespace).u8(kind as u8).bytes(id.as_bytes())
@@ -359,6 +417,21 @@ pub(crate) fn embedding(namespace: NamespaceId, space: SpaceId, node: Slot, part
 /// All parts of a node.
 pub(crate) fn embedding_node(namespace: NamespaceId, space: SpaceId, node: Slot) -> Key {
     Key::new(namespace).u16(space.0).u32(node.0)
+}
+
+/// `hashes`: namespace, space, hash of the text, node.
+pub(crate) fn hash(
+    namespace: NamespaceId,
+    space: SpaceId,
+    content: ContentHash,
+    node: Slot,
+) -> Key {
+    hashes(namespace, space, content).u32(node.0)
+}
+
+/// All nodes of one text.
+pub(crate) fn hashes(namespace: NamespaceId, space: SpaceId, content: ContentHash) -> Key {
+    Key::new(namespace).u16(space.0).bytes(&content.0)
 }
 
 /// `expiry`: namespace, when (sign bit inverted), node.

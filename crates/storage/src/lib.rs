@@ -28,6 +28,7 @@ mod indexes;
 mod invariants;
 #[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod keys;
+mod log;
 mod new_file;
 mod pages;
 mod platform;

@@ -38,75 +38,55 @@ pub(crate) fn write_error(path: &Path, doing: &str, error: &std::io::Error) -> E
     }
 }
 
-/// The right to write: an advisory lock on a file that names its holder. The system releases it
-/// when the process ends, however it ends.
+/// The same for a sync. It is never a full disk alone: what the system had accepted may be gone, so nothing
+/// that follows may be acknowledged.
+pub(crate) fn sync_error(path: &Path, error: &std::io::Error) -> Error {
+    let detail =
+        format!("cannot sync it: {error}; nothing more is written until it is opened again");
+    Error::StorageError { path: path.to_owned(), detail }
+}
+
+/// An advisory lock on a file. The system releases it when the process ends, however it ends.
 #[derive(Debug)]
-pub(crate) struct WriterLock {
+pub(crate) struct Lock {
     file: File,
     /// Its process: whoever else drops it, after a fork of any kind, has no right to end it.
     owner: u32,
 }
 
-impl WriterLock {
-    /// Its name in a database.
-    pub(crate) const FILE: &str = "writer.lock";
-
-    /// Waits for at most `timeout`, and no longer than `interrupted` lets it.
-    pub(crate) fn acquire(
-        database: &Path,
+impl Lock {
+    /// Takes a shared lock on a file that others hold alone for moments; `None` if there is no such file.
+    pub(crate) fn shared(
+        path: &Path,
         timeout: Duration,
         interrupted: &dyn Fn() -> Result<()>,
-    ) -> Result<Self> {
-        let path = database.join(Self::FILE);
-        let open =
-            || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        // A child that is forked during the wait must not share what is locked later.
-        let opened = unforked(|| open().map(Self::guarded));
-        let mut lock = opened.map_err(|e| write_error(&path, "open the lock file", &e))?;
-        if !lock.wait(&path, File::try_lock, timeout, interrupted)? {
-            return Err(lock.held_by(database));
-        }
-        let holder = format!("{} {}\n", std::process::id(), host_name());
-        let file = &mut lock.file;
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(holder.as_bytes()))
-            .map_err(|e| write_error(&path, "write the lock file", &e))?;
-        Ok(lock)
-    }
-
-    /// In a directory that is new: nobody ever sees it without a holder.
-    pub(crate) fn create(directory: &Path) -> Result<Self> {
-        let (path, unlocked) = (directory.join(Self::FILE), directory.join("writer.lock.new"));
-        let opened = unforked(|| File::create(&unlocked).map(Self::guarded));
-        let lock = opened.map_err(|e| write_error(&unlocked, "create", &e))?;
-        lock.file.lock().map_err(|e| io_error(&unlocked, "lock", &e))?;
-        fs::rename(&unlocked, &path).map_err(|e| write_error(&path, "rename", &e))?;
-        Ok(lock)
-    }
-
-    /// For a reader that cannot register itself, so that a writer would overwrite what it reads: keeps
-    /// writers out for as long as it reads. That takes no permission to write.
-    pub(crate) fn keep_writers_out(
-        database: &Path,
-        timeout: Duration,
-        interrupted: &dyn Fn() -> Result<()>,
-    ) -> Result<Self> {
-        let path = database.join(Self::FILE);
-        let refused = |why: &str| Error::StorageError {
-            path: database.to_owned(),
-            detail: format!(
-                "its directory cannot be written, so this reader cannot register itself in lock.mdb, \
-                 and {why}; give write permission to lock.mdb, or read a copy"
-            ),
+    ) -> Result<Option<Self>> {
+        let lock = match unforked(|| File::open(path).map(Self::guarded)) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error(path, "open it", &error)),
         };
-        let opened = unforked(|| File::open(&path).map(Self::guarded));
-        let lock =
-            opened.map_err(|e| refused(&format!("cannot keep writers out by writer.lock: {e}")))?;
-        if lock.wait(&path, File::try_lock_shared, timeout, interrupted)? {
-            return Ok(lock);
+        if lock.wait(path, File::try_lock_shared, timeout, interrupted)? {
+            return Ok(Some(lock));
         }
-        Err(refused("another process writes to it"))
+        Err(io_error(path, "share it with a process that recovers the database", &timed_out()))
+    }
+
+    /// Takes a lock on a file that nobody else has any on; `None` if it could not be had in time.
+    pub(crate) fn alone(
+        path: &Path,
+        timeout: Duration,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Option<Self>> {
+        let lock = unforked(|| File::open(path).map(Self::guarded));
+        let lock = lock.map_err(|error| io_error(path, "open it", &error))?;
+        Ok(lock.wait(path, File::try_lock, timeout, interrupted)?.then_some(lock))
+    }
+
+    /// Whether anybody holds the lock of a file alone.
+    fn is_held(path: &Path) -> bool {
+        let lock = unforked(|| File::open(path).map(Self::guarded));
+        lock.is_ok_and(|lock| matches!(lock.file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Whether the lock could be had in time.
@@ -135,22 +115,9 @@ impl WriterLock {
         fork::close_in_child(&file);
         Self { file, owner: std::process::id() }
     }
-
-    fn held_by(&mut self, database: &Path) -> Error {
-        let mut text = String::new();
-        // What the holder wrote is a courtesy to the reader of the error; without it the process
-        // id is reported as 0.
-        if self.file.rewind().and_then(|()| self.file.read_to_string(&mut text)).is_err() {
-            text.clear();
-        }
-        let mut words = text.split_whitespace();
-        let pid = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
-        let host = words.next().unwrap_or("an unknown host").to_owned();
-        Error::DatabaseLocked { path: database.to_owned(), pid, host }
-    }
 }
 
-impl Drop for WriterLock {
+impl Drop for Lock {
     fn drop(&mut self) {
         fork::forget(&self.file);
         if self.owner == std::process::id() {
@@ -158,6 +125,95 @@ impl Drop for WriterLock {
             // files open until its program begins. If this fails, closing is what remains.
             drop(self.file.unlock());
         }
+    }
+}
+
+fn timed_out() -> std::io::Error {
+    std::io::ErrorKind::TimedOut.into()
+}
+
+/// The right to write: a lock on a file that names its holder.
+#[derive(Debug)]
+pub(crate) struct WriterLock(Lock);
+
+impl WriterLock {
+    /// Its name in a database.
+    pub(crate) const FILE: &str = "writer.lock";
+
+    /// Waits for at most `timeout`, and no longer than `interrupted` lets it.
+    pub(crate) fn acquire(
+        database: &Path,
+        timeout: Duration,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Self> {
+        let path = database.join(Self::FILE);
+        let open =
+            || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        // A child that is forked during the wait must not share what is locked later.
+        let opened = unforked(|| open().map(Lock::guarded));
+        let mut lock = opened.map_err(|e| write_error(&path, "open the lock file", &e))?;
+        if !lock.wait(&path, File::try_lock, timeout, interrupted)? {
+            return Err(Self(lock).held_by(database));
+        }
+        let holder = format!("{} {}\n", std::process::id(), host_name());
+        let file = &mut lock.file;
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(holder.as_bytes()))
+            .map_err(|e| write_error(&path, "write the lock file", &e))?;
+        Ok(Self(lock))
+    }
+
+    /// In a directory that is new: nobody ever sees it without a holder.
+    pub(crate) fn create(directory: &Path) -> Result<Self> {
+        let (path, unlocked) = (directory.join(Self::FILE), directory.join("writer.lock.new"));
+        let opened = unforked(|| File::create(&unlocked).map(Lock::guarded));
+        let lock = opened.map_err(|e| write_error(&unlocked, "create", &e))?;
+        lock.file.lock().map_err(|e| io_error(&unlocked, "lock", &e))?;
+        fs::rename(&unlocked, &path).map_err(|e| write_error(&path, "rename", &e))?;
+        Ok(Self(lock))
+    }
+
+    /// For a reader that cannot register itself, so that a writer would overwrite what it reads: keeps
+    /// writers out for as long as it reads. That takes no permission to write.
+    pub(crate) fn keep_writers_out(
+        database: &Path,
+        timeout: Duration,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Self> {
+        let path = database.join(Self::FILE);
+        let refused = |why: &str| Error::StorageError {
+            path: database.to_owned(),
+            detail: format!(
+                "its directory cannot be written, so this reader cannot register itself in lock.mdb, \
+                 and {why}; give write permission to lock.mdb, or read a copy"
+            ),
+        };
+        let opened = unforked(|| File::open(&path).map(Lock::guarded));
+        let lock =
+            opened.map_err(|e| refused(&format!("cannot keep writers out by writer.lock: {e}")))?;
+        if lock.wait(&path, File::try_lock_shared, timeout, interrupted)? {
+            return Ok(Self(lock));
+        }
+        Err(refused("another process writes to it"))
+    }
+
+    /// Whether a process holds it that writes.
+    pub(crate) fn is_held(database: &Path) -> bool {
+        Lock::is_held(&database.join(Self::FILE))
+    }
+
+    fn held_by(&mut self, database: &Path) -> Error {
+        let mut text = String::new();
+        // What the holder wrote is a courtesy to the reader of the error; without it the process
+        // id is reported as 0.
+        if self.0.file.rewind().and_then(|()| self.0.file.read_to_string(&mut text)).is_err() {
+            text.clear();
+        }
+        let mut words = text.split_whitespace();
+        let pid = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+        let host = words.next().unwrap_or("an unknown host").to_owned();
+        Error::DatabaseLocked { path: database.to_owned(), pid, host }
     }
 }
 
@@ -318,6 +374,15 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
 /// after a power cut: while it is the same, what was written can still be read. `None` where the
 /// system does not say.
 pub(crate) fn mounted_file(file: &File) -> Option<[u64; 5]> {
+    file_place(file).filter(|place| place[MOUNT] != 0)
+}
+
+/// Where the number of the mount stands in the place of a file.
+const MOUNT: usize = 2;
+
+/// The same, of this boot: its number (two), that of the mount, the device, the inode. The mount is 0
+/// where it has no number that is never used again; `None` where boots cannot be told apart.
+pub(crate) fn file_place(file: &File) -> Option<[u64; 5]> {
     #[cfg(target_os = "linux")]
     {
         use std::os::fd::AsRawFd;
@@ -337,19 +402,21 @@ pub(crate) fn mounted_file(file: &File) -> Option<[u64; 5]> {
             told.assume_init()
         };
         let device = u64::from(told.stx_dev_major) << 32 | u64::from(told.stx_dev_minor);
-        (told.stx_mask & wanted == wanted).then_some([
-            (boot >> 64) as u64,
-            boot as u64,
-            told.stx_mnt_id,
-            device,
-            told.stx_ino,
-        ])
+        let has_number = told.stx_mask & libc::STATX_MNT_ID_UNIQUE != 0;
+        let mount = if has_number { told.stx_mnt_id } else { 0 };
+        Some([(boot >> 64) as u64, boot as u64, mount, device, told.stx_ino])
     }
     #[cfg(not(target_os = "linux"))]
     {
         let _no_such_number = file;
         None
     }
+}
+
+/// Whether a place is that of a file, but for the mount through which it is seen: a container sees the same
+/// file through another one.
+pub(crate) fn is_same_file_of_boot(one: &[u64; 5], two: &[u64; 5]) -> bool {
+    one.iter().zip(two).enumerate().all(|(part, (one, two))| part == MOUNT || one == two)
 }
 
 /// Writes all of `bytes` at a place in a file.

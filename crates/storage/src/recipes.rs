@@ -4,8 +4,8 @@
 use embedded_db_common::record::{Cursor, Damaged, Read, put_varint};
 use embedded_db_common::{NamespaceId, Result, Slot, Symbol};
 
-use crate::keys::{self, Key, Table};
-use crate::read::{ReadTxn, meta};
+use crate::keys::{self, Key, Table, meta};
+use crate::read::ReadTxn;
 use crate::tx::WriteTxn;
 
 /// What is declared of a label.

@@ -10,12 +10,14 @@ use std::path::Path;
 use std::slice;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use embedded_db_common::record::seal;
-use embedded_db_common::{Error, Result};
+use embedded_db_common::{Durability, Error, Result};
 
 use crate::data_file;
 use crate::keys::Table;
+use crate::log::{Changes, Way};
 use crate::pages::View;
 use crate::store::{Generation, Inside, Store};
 use crate::touched::TouchedRows;
@@ -159,18 +161,41 @@ impl Store {
         if self.writer.groups.fetch_add(1, Ordering::Relaxed).is_multiple_of(READERS_EVERY) {
             generation.clear_stale_readers()?;
         }
+        let mut ended = false;
         loop {
             match self.try_group(&generation, base, group) {
                 Ok(()) => return Ok(()),
-                Err(GroupError::MapFull) => {
-                    // What a killed reader held may be room enough.
-                    if generation.clear_stale_readers()? == 0 {
-                        generation.grow(self.options.map_size_max, self.lost())?;
-                    }
-                }
                 Err(GroupError::Failed(error)) => return Err(error),
+                // What a killed reader held may be room enough, or what the log does.
+                Err(GroupError::MapFull) if generation.clear_stale_readers()? > 0 => {}
+                Err(GroupError::MapFull) if !ended => {
+                    self.end_log(&generation).inspect_err(|_| self.writer.poison())?;
+                    ended = true;
+                }
+                // Nothing is pinned in it then.
+                Err(GroupError::MapFull) => {
+                    generation.grow(self.options.map_size_max, self.lost())?;
+                    ended = false;
+                }
             }
         }
+    }
+
+    /// Everything is on the disk. Nobody may be writing.
+    pub(crate) fn end_log(&self, generation: &Generation) -> Result<()> {
+        generation.log()?.end(generation, &*generation.page_file.newest()?)
+    }
+
+    /// Begins or ends the log before a commit, as there is room for it.
+    fn choose_log(&self, generation: &Generation, before: &View) -> Result<()> {
+        if self.options.durability == Durability::Memory {
+            return Ok(());
+        }
+        generation.log()?.choose(generation, before).inspect_err(|error| {
+            if !matches!(error, Error::StorageFull { .. }) {
+                self.writer.poison();
+            }
+        })
     }
 
     /// All or nothing for the group; a job that fails by itself takes nobody else with it.
@@ -194,7 +219,7 @@ impl Store {
         generation.page_file.prepare(&before).map_err(GroupError::Failed)?;
         let mut outer = generation.env.write_txn().map_err(lmdb)?;
         let mut state = GroupState::load(self, &before).map_err(GroupError::Failed)?;
-        let mut touched = Vec::new();
+        let (mut touched, mut changes) = (Vec::new(), Changes::default());
         let mut outcomes = Vec::with_capacity(group.len());
         for request in group {
             let savepoint = generation.env.nested_write_txn(&mut outer).map_err(lmdb)?;
@@ -210,8 +235,9 @@ impl Store {
             }
             if outcome.is_ok() {
                 let kept = txn.keep().map_err(lmdb)?;
-                state = kept.0;
-                touched.extend(kept.1);
+                state = kept.state;
+                touched.extend(kept.touched);
+                changes.append(kept.changes.as_ref());
             }
             outcomes.push(outcome);
         }
@@ -219,13 +245,23 @@ impl Store {
             for (key, mut payload) in state.rows() {
                 before.check_way(Table::Meta, &key).map_err(GroupError::Failed)?;
                 seal(Table::Meta as u8, &key, &mut payload);
+                changes.put(Table::Meta, &key, &payload, None);
                 let table = generation.table(Table::Meta);
                 table.put(&mut outer, &key, &payload).map_err(lmdb)?;
             }
-            outer.commit().map_err(|error| self.commit_failed(generation, error))?;
+            self.choose_log(generation, &before).map_err(GroupError::Failed)?;
+            let way = self.append(generation, &before, state.lsn(), &changes)?;
+            if let Err(error) = outer.commit() {
+                if let Err(error) = way.take_back(generation) {
+                    return Err(self.poison(error));
+                }
+                return Err(self.commit_failed(generation, error));
+            }
             self.writer.touched.add(touched);
-            let covered = generation.cover(&before, self.options.durability);
-            *base = Some(covered.map_err(|error| self.poison(error))?);
+            let covered = generation.cover(&before, way.durability(self.options.durability));
+            let (after, bytes) = covered.map_err(|error| self.poison(error))?;
+            self.committed(generation, &after, bytes).map_err(|error| self.poison(error))?;
+            *base = Some(after);
             state.publish_symbols(self, generation);
             state.publish_expiry(self);
         } else {
@@ -236,6 +272,65 @@ impl Store {
             request.finish(outcome);
         }
         Ok(())
+    }
+
+    /// Before a commit: it is in the log, unless LMDB syncs it.
+    fn append(
+        &self,
+        generation: &Generation,
+        before: &View,
+        lsn: u64,
+        changes: &Changes,
+    ) -> Result<Way, GroupError> {
+        let durability = self.options.durability;
+        if durability == Durability::Memory {
+            return Ok(Way::Synced);
+        }
+        let log = generation.log().map_err(GroupError::Failed)?;
+        log.append(generation, before, lsn, changes, durability).map_err(|error| match error {
+            Error::StorageFull { .. } => GroupError::Failed(error),
+            error => self.poison(error),
+        })
+    }
+
+    /// After a commit: a checkpoint is begun that is due, or done later.
+    fn committed(&self, generation: &Generation, after: &View, bytes: u64) -> Result<()> {
+        if self.options.durability == Durability::Memory {
+            return Ok(());
+        }
+        let log = generation.log()?;
+        let due = log.committed(bytes, self.options.relaxed_window)?;
+        if due.checkpoint.is_some_and(|at| at <= Instant::now())
+            && let Some(pending) = log.begin_checkpoint(generation, after)?
+        {
+            return self.keeper.complete(log, pending);
+        }
+        self.keeper.remember(due);
+        Ok(())
+    }
+
+    /// What the log needs when nobody writes: a checkpoint, a sync of what was appended.
+    pub(crate) fn keep_log(&self, checkpoint: bool, sync: bool) {
+        let keep = || -> Result<()> {
+            if checkpoint {
+                let leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
+                if self.closed() || self.writer.healthy(self.path()).is_err() {
+                    return Ok(());
+                }
+                let generation = self.generation();
+                let newest = generation.page_file.newest()?;
+                let log = Arc::clone(generation.log()?);
+                let pending = log.begin_checkpoint(&generation, &newest)?;
+                drop((generation, newest));
+                drop(leader);
+                return pending.map_or(Ok(()), |pending| log.complete(pending));
+            }
+            let log = if sync { Some(Arc::clone(self.generation().log()?)) } else { None };
+            log.map_or(Ok(()), |log| log.sync())
+        };
+        if keep().is_err() {
+            self.writer.poison();
+        }
     }
 
     /// A full disk left the last commit untouched, so later writes may succeed. After anything else
@@ -256,7 +351,11 @@ impl Store {
         }
         let error = data_file::write_failed(generation.path(), generation.lmdb_error(error));
         if matches!(error, Error::StorageFull { .. }) {
-            return GroupError::Failed(error);
+            // Unless it was a sync of LMDB that found no room: the system tells that to each who asks.
+            return match generation.sync(self.options.durability) {
+                Ok(()) => GroupError::Failed(error),
+                Err(lost) => self.poison(lost),
+            };
         }
         self.poison(error)
     }

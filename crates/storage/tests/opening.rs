@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{NS, Scratch, changes, data_file, fast, files, refused};
 use embedded_db_common::{Durability, Error, Options};
@@ -141,13 +142,18 @@ fn a_second_writer_in_this_process_hears_our_number() {
     common::node(scratch.store(), NS, "the first goes on").unwrap();
 }
 
+/// For who waits longer than any test holds what is waited for.
+fn patient() -> Options {
+    Options { lock_timeout: Duration::from_secs(60), ..fast() }
+}
+
 #[test]
 fn a_second_writer_waits_for_the_first_to_close() {
     let mut scratch = Scratch::new();
     let path = scratch.path();
     common::node(scratch.store(), NS, "first").unwrap();
     let second = std::thread::spawn(move || {
-        let store = Store::open(&path, &fast()).unwrap();
+        let store = Store::open(&path, &patient()).unwrap();
         store.read().unwrap().node_slot(NS, "first").unwrap().is_some()
     });
     scratch.close();
@@ -470,7 +476,7 @@ fn a_snapshot_of_before_that_keeps_a_path_from_opening_is_named() {
     assert!(snapshot.node_slot(NS, "n").unwrap().is_some());
     // Who waits gets the path at the snapshot's end.
     let path = scratch.path();
-    let opening = std::thread::spawn(move || Store::open(&path, &fast()));
+    let opening = std::thread::spawn(move || Store::open(&path, &patient()));
     drop(snapshot);
     let store = opening.join().unwrap().unwrap();
     common::node(&store, NS, "m").unwrap();

@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar, cast, overload
 
 from .._native import Node
-from ..errors import InvalidInput, NotFound, shown
+from ..errors import InvalidInput, shown
 from ..fields import DELETE, Condition, Expression
 from ..guesses import advice
 from . import show
 from .kinds import described, fitting
 from .owner import Owner
+from .refusals import gone, not_pickled
 
 if TYPE_CHECKING:
     from .selection import Selection
@@ -258,11 +259,7 @@ class Model:
         """
         node = self._owner._raw_node(self.id)
         if node is None:
-            raise NotFound(
-                f"{type(self).__name__} {self.id!r} does not exist any more",
-                hint="It was deleted; drop this object",
-                id=self.id,
-            )
+            raise gone(type(self).__name__, self.id)
         self._node = node
         self._changes.clear()
 
@@ -303,10 +300,7 @@ class Model:
         return copied
 
     def __reduce__(self) -> NoReturn:
-        raise InvalidInput(
-            f"{type(self).__name__} {self.id!r} cannot be pickled: it belongs to an open database",
-            hint="Pickle its id, or what to_dict() gives",
-        )
+        raise not_pickled(type(self).__name__, self.id, "to_dict()")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Model):

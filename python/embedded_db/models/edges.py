@@ -14,6 +14,7 @@ from ..errors import InvalidInput, shown
 from ..fields import DELETE, End
 from .nodes import StoredModel, check_names
 from .owner import IdLike, Owner
+from .refusals import gone
 
 if TYPE_CHECKING:
     from ..reads import Reads
@@ -231,7 +232,7 @@ class EdgeModel(StoredModel):
         made = owner.get_edge(owner.supersede_edge(self.id, new._draft()))
         self.refresh()
         if made is None:
-            raise new._gone()
+            raise gone(type(new).__name__, new.id)
         return self._of(owner, made)
 
     def history(self) -> list[Self]:

@@ -14,11 +14,12 @@ from pydantic import Field as PydanticField
 from pydantic._internal._model_construction import ModelMetaclass
 
 from .._native import Edge, Node
-from ..errors import InvalidInput, NotFound, nearest
+from ..errors import InvalidInput, nearest
 from ..fields import DELETE, Condition
 from . import show
 from .declared import Field
 from .owner import Owner
+from .refusals import gone, not_pickled
 from .relations import Relation
 from .selection import Selection
 from .stored_fields import FieldExpression, checked_changes, reasons, storable
@@ -172,11 +173,7 @@ class StoredModel(BaseModel, metaclass=Declaring):
 
     def __getstate__(self) -> dict[Any, Any]:
         if self._owner is not None:
-            raise InvalidInput(
-                f"{type(self).__name__} {self.id!r} cannot be pickled: it belongs to an open "
-                "database",
-                hint="Pickle its id, or what model_dump() gives",
-            )
+            raise not_pickled(type(self).__name__, self.id, "model_dump()")
         return super().__getstate__()
 
     def _reload(self, other: Self) -> None:
@@ -195,13 +192,6 @@ class StoredModel(BaseModel, metaclass=Declaring):
                 hint="Store it first with db.add(…)",
             )
         return owner
-
-    def _gone(self) -> NotFound:
-        return NotFound(
-            f"{type(self).__name__} {self.id!r} does not exist any more",
-            hint="It was deleted; drop this object",
-            id=self.id,
-        )
 
     def save(self, *, force: bool = False) -> None:
         """Store the changes; only what changed is written.
@@ -254,7 +244,7 @@ class StoredModel(BaseModel, metaclass=Declaring):
         """
         found = self._read_record(self._bound())
         if found is None:
-            raise self._gone()
+            raise gone(type(self).__name__, self.id)
         self._reload(found)
 
     def delete(self) -> None:

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from embedded_db import EmbeddedDB, StorageFull
-from embedded_db.interchange import importing
+from embedded_db.interchange import restored
 from harness.lengths import more
 
 NODES = 5_000
@@ -36,7 +36,7 @@ def check_whole(path):
 
 @pytest.mark.parametrize("step", [1, more(3), 5, more(6), more(7)])
 def test_a_step_that_fails(db, path, exported, monkeypatch, step):
-    batched = importing._batched
+    batched = restored.batched
     steps = 0
 
     def failing(items):
@@ -47,7 +47,7 @@ def test_a_step_that_fails(db, path, exported, monkeypatch, step):
             steps += 1
             yield batch
 
-    monkeypatch.setattr(importing, "_batched", failing)
+    monkeypatch.setattr(restored, "batched", failing)
     with pytest.raises(StorageFull):
         db.import_(exported)
     assert steps == step, "the fault was met"

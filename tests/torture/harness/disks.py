@@ -14,6 +14,7 @@ __all__ = [
     "make_image",
     "mounted",
     "remount",
+    "seen_through",
     "why_not",
     "written_to",
 ]
@@ -50,6 +51,13 @@ def _mounting(place: Path, *command: object) -> Iterator[Path]:
         yield place
     finally:
         _run("umount", place)
+
+
+@contextmanager
+def seen_through(directory: Path, place: Path) -> Iterator[Path]:
+    """A directory at another place too, through a mount of its own."""
+    with _mounting(place, "--bind", directory) as there:
+        yield there
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def tracing(
     """
     log.unlink(missing_ok=True)
     watched = ",".join(f"?{call}" for call in calls)
-    command = ["strace", "-f", "-o", str(log), "-e", f"trace={watched}", "-e", "signal=KILL"]
+    command = ["strace", "-f", "-y", "-o", str(log), "-e", f"trace={watched}", "-e", "signal=KILL"]
     if inject is not None:
         command += ["-e", f"inject={inject}"]
     strace = subprocess.Popen([*command, "-p", str(child.pid)], stderr=subprocess.PIPE, text=True)

@@ -5,6 +5,7 @@
 use embedded_db_common::record::Cursor;
 use embedded_db_common::{Draft, Error, Result, Slot, ValueRef, clock, names};
 use embedded_db_indexing::graph::{NodeDraft, no_chat, stays_in_chat};
+use embedded_db_indexing::schema::{CHAT, CHAT_ID, CONTAINS, MESSAGE, NEXT};
 use embedded_db_query::{AsOf, Reach};
 use embedded_db_storage::{Direction, Kind, ReadTxn};
 
@@ -13,7 +14,6 @@ use super::nodes::is_labelled;
 use super::{Expected, Transaction};
 use crate::chats::no_message;
 use crate::ends::EndEdge;
-use crate::known_names::{CHAT, CHAT_ID, CONTAINS, MESSAGE, NEXT};
 use crate::objects::{DraftNode, Node};
 use crate::reads::Reader;
 use crate::writes::{AddTo, Seen, each};

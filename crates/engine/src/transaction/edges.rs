@@ -116,7 +116,7 @@ impl Transaction {
             weight: changes.weight.unwrap_or(edge.weight()?),
             times,
             sources: edge.sources()?,
-            properties: merged(&old, &changes.properties)?,
+            properties: merged(&old, &changes.properties),
             version: edge.version()?.saturating_add(1),
             derived: edge.derived()?,
         };

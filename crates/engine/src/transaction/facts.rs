@@ -2,10 +2,10 @@
 
 use embedded_db_common::{Result, Value};
 use embedded_db_indexing::graph::Changes;
+use embedded_db_indexing::schema::{SUPERSEDED_BY, SUPERSEDES};
 use embedded_db_storage::Direction;
 
 use super::Transaction;
-use crate::known_names::{SUPERSEDED_BY, SUPERSEDES};
 use crate::objects::Node;
 
 impl Transaction {

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use embedded_db_common::{Draft, Error, Result, clock, names};
 use embedded_db_indexing::graph::{Changes, Expiry, NodeDraft};
+use embedded_db_indexing::schema::{CHAT, CHAT_ID, CONTAINS, MESSAGE, NEXT, SUMMARIZES, SUMMARY};
 use embedded_db_storage::{Direction, Kind};
 
 use super::Transaction;
 use super::commit::Op;
-use crate::known_names::{CHAT, CONTAINS, MESSAGE, NEXT, SUMMARIZES, SUMMARY};
 use crate::objects::{DraftNode, Node};
 use crate::writes::AddTo;
 
@@ -59,7 +59,7 @@ impl Transaction {
         if let Some(chat_id) = draft.chat_id()? {
             return self.step(|tx| {
                 let chat = tx.require_chat(&chat_id, AddTo::AnyChat);
-                chat.map_err(|error| error.of_property("chat_id"))?;
+                chat.map_err(|error| error.of_property(CHAT_ID))?;
                 tx.append(&chat_id, draft)?.id()
             });
         }
@@ -106,7 +106,7 @@ impl Transaction {
     pub(super) fn draft_update(&mut self, id: &str, changes: &Changes) -> Result<()> {
         let node = self.require_node(id)?;
         let mut draft = drafted(id, &node)?;
-        draft.properties = merged(&draft.properties, changes)?;
+        draft.properties = merged(&draft.properties, changes);
         self.check_chat(&node, &draft.properties)?;
         draft.properties.check_size(id)?;
         self.own.put_node(id, Some(draft));
@@ -200,14 +200,11 @@ fn drafted(id: &str, node: &Node) -> Result<DraftNode> {
     })
 }
 
-pub(super) fn merged(old: &Draft, changes: &Changes) -> Result<Draft> {
+pub(super) fn merged(old: &Draft, changes: &Changes) -> Draft {
     let mut out = Draft::new();
     let kept = old.iter().filter(|(name, _)| !changes.remove.iter().any(|gone| gone == name));
     for (name, bytes) in kept.chain(changes.set.iter()) {
-        out.push(name, |to| {
-            to.extend_from_slice(bytes);
-            Ok::<(), Error>(())
-        })?;
+        out.set_stored(name, bytes);
     }
-    Ok(out)
+    out
 }

@@ -5,6 +5,7 @@ use embedded_db_common::{Draft, Error, Result, Slot, ValueRef};
 use embedded_db_storage::{Direction, Kind, ReadTxn};
 
 use super::{Artefact, GraphWriter, NodeDraft};
+use crate::schema::{CHAT, CHAT_ID};
 
 /// A node to which no messages can be added.
 pub fn no_chat(id: &str) -> Error {
@@ -39,7 +40,7 @@ impl GraphWriter<'_, '_> {
         }
         let draft = NodeDraft {
             id: Some(chat_id.to_owned()),
-            labels: vec!["Chat".into()],
+            labels: vec![CHAT.into()],
             ..NodeDraft::default()
         };
         self.make_node(&draft, false).map(|(_, slot)| slot)
@@ -55,7 +56,7 @@ impl GraphWriter<'_, '_> {
 
     /// Puts a message at the end of the chat that it names, which is made when it is new.
     pub(super) fn join_chat(&mut self, slot: Slot, chat_id: &str) -> Result<()> {
-        let chat = self.ensure_chat(chat_id).map_err(|error| error.of_property("chat_id"))?;
+        let chat = self.ensure_chat(chat_id).map_err(|error| error.of_property(CHAT_ID))?;
         self.put_last(chat, slot)
     }
 

@@ -5,6 +5,8 @@ use embedded_db_common::record::Cursor;
 use embedded_db_common::{Draft, Error, Result, Value, ValueRef, names};
 use embedded_db_storage::EdgeTimes;
 
+use crate::schema::{CHAT_ID, MESSAGE, PART, TIMESTAMP};
+
 /// A node to be made.
 #[derive(Debug, Clone, Default)]
 pub struct NodeDraft {
@@ -27,8 +29,8 @@ impl NodeDraft {
     /// The chat that it is to be put into: the one that a message names, by a text that is not empty. A
     /// part of a document names its document, and stands where the edges of that say.
     pub fn chat_id(&self) -> Result<Option<String>> {
-        let Some(value) = self.properties.get("chat_id") else { return Ok(None) };
-        if !self.is_labelled("Message") || self.is_labelled("Part") {
+        let Some(value) = self.properties.get(CHAT_ID) else { return Ok(None) };
+        if !self.is_labelled(MESSAGE) || self.is_labelled(PART) {
             return Ok(None);
         }
         let value = ValueRef::read(&mut Cursor::new(value))?;
@@ -43,18 +45,15 @@ impl NodeDraft {
     /// that of messages is not among them.
     pub fn message_of(&self, chat_id: &str, now: i64) -> Result<Self> {
         let mut properties = Draft::new();
-        properties.set("chat_id", &Value::Str(chat_id.to_owned()))?;
+        properties.set(CHAT_ID, &Value::Str(chat_id.to_owned()))?;
         for (name, value) in self.properties.iter() {
-            properties.push(name, |out| {
-                out.extend_from_slice(value);
-                Ok::<(), Error>(())
-            })?;
+            properties.set_stored(name, value);
         }
-        if properties.get("timestamp").is_none() {
-            properties.set("timestamp", &Value::Time(now))?;
+        if properties.get(TIMESTAMP).is_none() {
+            properties.set(TIMESTAMP, &Value::Time(now))?;
         }
-        let is_one = self.is_labelled("Message");
-        let labels = if is_one { self.labels.clone() } else { vec!["Message".into()] };
+        let is_one = self.is_labelled(MESSAGE);
+        let labels = if is_one { self.labels.clone() } else { vec![MESSAGE.into()] };
         Ok(Self { id: self.id.clone(), labels, properties, expiry: self.expiry })
     }
 

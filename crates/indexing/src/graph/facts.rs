@@ -4,6 +4,7 @@ use embedded_db_common::{Draft, Result, Slot, Value, ValueRef};
 use embedded_db_storage::{Direction, Kind, ReadTxn};
 
 use super::{Changes, EdgeDraft, GraphWriter};
+use crate::schema::{SUPERSEDED_BY, SUPERSEDES};
 
 impl GraphWriter<'_, '_> {
     /// A fact that goes was never told: what it took the place of is current again, or superseded by
@@ -26,13 +27,13 @@ impl GraphWriter<'_, '_> {
             let mut changes = Changes::default();
             match heir.as_ref().filter(|(_, heir)| *heir != old) {
                 Some((heir, heir_slot)) => {
-                    changes.set.set("superseded_by", &Value::Str(heir.clone()))?;
+                    changes.set.set(SUPERSEDED_BY, &Value::Str(heir.clone()))?;
                     if !self.targets(*heir_slot, Direction::Out, of)?.contains(&old) {
                         self.create_edge(&EdgeDraft {
                             id: None,
                             source: heir.clone(),
                             target,
-                            edge_type: "SUPERSEDES".into(),
+                            edge_type: SUPERSEDES.into(),
                             properties: Draft::new(),
                             weight: 1.0,
                             valid_from: None,
@@ -41,7 +42,7 @@ impl GraphWriter<'_, '_> {
                         })?;
                     }
                 }
-                None => changes.remove.push("superseded_by".into()),
+                None => changes.remove.push(SUPERSEDED_BY.into()),
             }
             self.update_node(old, &changes)?;
         }

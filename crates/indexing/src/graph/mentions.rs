@@ -7,7 +7,7 @@ use embedded_db_storage::{
 };
 
 use super::{Artefact, Changes, EdgeChanges, GraphWriter, NodeDraft, is_pending};
-use crate::schema::Names;
+use crate::schema::{ALIASES, END, ENTITY, ENTITY_TYPE, LABEL, MENTION_COUNT, Names, START};
 
 /// The key of an entity that the weaver made in the posting `ENTITY_KEY`; no other node has one.
 pub fn entity_key(names: &Names, node: &NodeRecord<'_>) -> Result<Option<Vec<u8>>> {
@@ -103,8 +103,8 @@ impl GraphWriter<'_, '_> {
     ) -> Result<Slot> {
         let entity = self.ensure_entity(name, entity_type)?;
         let mut properties = Draft::new();
-        properties.set("start", &Value::Int(start as i64))?;
-        properties.set("end", &Value::Int(end as i64))?;
+        properties.set(START, &Value::Int(start as i64))?;
+        properties.set(END, &Value::Int(end as i64))?;
         let source = self.node(message)?.id.to_owned();
         self.link(
             message,
@@ -134,11 +134,11 @@ impl GraphWriter<'_, '_> {
             }
         }
         let mut properties = Draft::new();
-        properties.set("label", &Value::Str(name.to_owned()))?;
-        properties.set("entity_type", &Value::Str(entity_type.to_owned()))?;
-        properties.set("aliases", &Value::List(Vec::new()))?;
-        properties.set("mention_count", &Value::Int(0))?;
-        let labels = vec!["Entity".into()];
+        properties.set(LABEL, &Value::Str(name.to_owned()))?;
+        properties.set(ENTITY_TYPE, &Value::Str(entity_type.to_owned()))?;
+        properties.set(ALIASES, &Value::List(Vec::new()))?;
+        properties.set(MENTION_COUNT, &Value::Int(0))?;
+        let labels = vec![ENTITY.into()];
         let draft = NodeDraft { labels, properties, ..NodeDraft::default() };
         let (_, slot) = self.make_node(&draft, true)?;
         self.txn.post(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
@@ -163,7 +163,7 @@ impl GraphWriter<'_, '_> {
             return self.remove_node(entity);
         }
         let mut changes = Changes::default();
-        changes.set.set("mention_count", &Value::Int(count.max(0)))?;
+        changes.set.set(MENTION_COUNT, &Value::Int(count.max(0)))?;
         let properties = self.merge(&old, &changes)?;
         self.txn.touch_node(self.namespace, entity, &properties)?;
         self.reindex(entity, Some(&old), Some(&properties))

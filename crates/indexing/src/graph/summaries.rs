@@ -5,6 +5,7 @@ use embedded_db_common::{Draft, Result, Slot, Value};
 use embedded_db_storage::Direction;
 
 use super::{Artefact, Changes, GraphWriter, NodeDraft};
+use crate::schema::{CHAT_ID, FIRST_MESSAGE, LAST_MESSAGE, SUMMARY, TEXT};
 
 impl GraphWriter<'_, '_> {
     /// Stores the summary of a chat in place of an earlier one.
@@ -18,10 +19,10 @@ impl GraphWriter<'_, '_> {
         let chat_id = self.node(chat)?.id.to_owned();
         let mut properties = Draft::new();
         for (name, value) in [
-            ("chat_id", chat_id.as_str()),
-            ("text", text),
-            ("first_message", first_message),
-            ("last_message", last_message),
+            (CHAT_ID, chat_id.as_str()),
+            (TEXT, text),
+            (FIRST_MESSAGE, first_message),
+            (LAST_MESSAGE, last_message),
         ] {
             properties.set(name, &Value::Str(value.to_owned()))?;
         }
@@ -29,7 +30,7 @@ impl GraphWriter<'_, '_> {
             self.update_node(*summary, &Changes { set: properties, remove: Vec::new() })?;
             return Ok(*summary);
         }
-        let labels = vec!["Summary".into()];
+        let labels = vec![SUMMARY.into()];
         let draft = NodeDraft { labels, properties, ..NodeDraft::default() };
         let (_, slot) = self.make_node(&draft, true)?;
         let summarizes = self.names.summarizes;

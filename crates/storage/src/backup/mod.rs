@@ -19,10 +19,10 @@ pub use self::manifest::Counts;
 use self::manifest::DATA;
 pub(crate) use self::manifest::Manifest;
 pub use self::restore::{Restored, Restoring};
-use crate::keys::{Key, Table};
+use crate::keys::{self, Table};
 use crate::new_file::{NewFile, Progress, copy_all};
 use crate::platform::{io_error, real_path, sync_directory};
-use crate::read::{ReadTxn, meta};
+use crate::read::ReadTxn;
 use crate::store::{Snapshot, Store};
 
 /// Bytes that are read at a time.
@@ -78,7 +78,7 @@ impl Counts {
             ];
             for (sum, of) in sums {
                 let more = sum.checked_add(of).ok_or(Damaged("has counted more than there can be"));
-                let key = Key::new(namespace).u8(meta::COUNTERS);
+                let key = keys::counters(namespace);
                 *sum = snapshot.located(Table::Meta, &key, more)?;
             }
         }

@@ -13,9 +13,9 @@ use embedded_db_common::{NamespaceId, Result, Slot, SpaceId, Symbol};
 use crate::adjacency::{self, CHUNK_ENTRIES};
 use crate::columns::Cells;
 use crate::indexes::index_definition;
-use crate::keys::{self, Kind, Table, parse_expiry};
+use crate::keys::{self, Kind, Table, parse_expiry, symbols};
 use crate::postings::{Container, IndexId};
-use crate::read::{ReadEmbeddings, ReadTxn, ReadWork, Resolved, meta, symbols};
+use crate::read::{ReadEmbeddings, ReadTxn, ReadWork, Resolved};
 use crate::records::{EdgeRecord, NodeRecord};
 use crate::touched::pack;
 
@@ -99,7 +99,7 @@ impl<T: ReadTxn> Check<'_, T> {
 
     fn namespaces(&mut self) -> Result<()> {
         for (name, namespace) in self.txn.namespaces()? {
-            let key = crate::keys::Key::new(namespace).u8(meta::NAMESPACE);
+            let key = keys::namespace_name(namespace);
             if self.txn.get(Table::Meta, &key)? != Some(name.as_bytes()) {
                 (self.problem)(format!("the namespace {name:?} does not know its name"));
             }

@@ -338,8 +338,7 @@ fn rows_of_columns_out_of_form() {
 fn what_is_left_of_a_dropped_namespace() {
     let found = after(|txn| txn.put(Table::Tokens, &Key::new(GONE).u32(1), vec![1]));
     assert_only(&found, "1 rows of tokens are left");
-    let found =
-        after(|txn| txn.put(Table::Meta, &Key::new(NS).u8(meta::NAMESPACE), b"another".to_vec()));
+    let found = after(|txn| txn.put(Table::Meta, &keys::namespace_name(NS), b"another".to_vec()));
     assert_only(&found, "\"default\" does not know its name");
 }
 

@@ -160,12 +160,22 @@ impl PageFile {
     }
 
     /// After a commit: the sums cover what it wrote. The state that it left.
-    pub(crate) fn cover(&self, before: &View) -> Result<Arc<View>> {
+    /// With how many bytes it wrote.
+    pub(crate) fn cover(&self, before: &View) -> Result<(Arc<View>, u64)> {
         let after = self.newest()?;
+        let mut pages = 0;
         if after.meta.transaction != before.meta.transaction {
-            after.pages.cover(&before.meta, &after.meta)?;
+            pages = after.pages.cover(&before.meta, &after.meta)?;
         }
-        Ok(after)
+        let bytes = pages * after.pages.page_size as u64;
+        Ok((after, bytes))
+    }
+
+    /// The sums that a writer keeps.
+    pub(crate) fn sums(&self) -> Result<Arc<Sums>> {
+        let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
+        let sums = pages.sums.clone();
+        sums.ok_or_else(|| Error::Internal("a writer has no sums".into()))
     }
 
     /// Everything is on the disk, and nothing more will be written.
@@ -259,9 +269,7 @@ impl Pages {
     }
 
     pub(super) fn newest(&self) -> Option<Meta> {
-        let metas = [0, 1].map(|page| self.meta_bytes(page).as_ref().and_then(Meta::parse));
-        // As LMDB: the first of equals, for a first commit that failed leaves the other one in any way.
-        metas.into_iter().flatten().rev().max_by_key(|meta| meta.transaction)
+        Meta::newest([0, 1].map(|page| self.meta_bytes(page).as_ref().and_then(Meta::parse)))
     }
 
     fn meta_sums(&self) -> [u32; 2] {
@@ -272,12 +280,15 @@ impl Pages {
         self.sums.as_deref().ok_or_else(|| Error::Internal("a writer has no sums".into()))
     }
 
-    /// Notes the sums of what a commit wrote.
-    fn cover(&self, old: &Meta, new: &Meta) -> Result<()> {
-        let sums = self.sums()?;
-        written_pages(self, old, new, &mut |page, bytes| sums.set(page, bytes))?;
+    /// Notes the sums of what a commit wrote; how many pages that are.
+    fn cover(&self, old: &Meta, new: &Meta) -> Result<u64> {
+        let (sums, mut written) = (self.sums()?, 0);
+        written_pages(self, old, new, &mut |page, bytes| {
+            written += 1;
+            sums.set(page, bytes)
+        })?;
         sums.cover(new.transaction, self.meta_sums());
-        Ok(())
+        Ok(written)
     }
 
     /// A writer finds the file and its sums as the last one left them.

@@ -97,6 +97,12 @@ impl Meta {
         })
     }
 
+    /// The later of the two that a file has. As LMDB: the first of equals, for a first commit that failed
+    /// leaves the other one in any way.
+    pub(crate) fn newest(both: [Option<Self>; 2]) -> Option<Self> {
+        both.into_iter().flatten().rev().max_by_key(|meta| meta.transaction)
+    }
+
     /// Bytes up to the end of its last page.
     pub(crate) fn length(&self) -> u64 {
         self.last_page.saturating_add(1).saturating_mul(self.page_size as u64)

@@ -35,8 +35,9 @@ pub(crate) use self::file::{PageFile, Use};
 pub(crate) use self::guard::Ahead;
 pub(crate) use self::layout::Meta;
 use self::layout::{HEADER, MAX_DEPTH, Page, Tree, Value, big_pages, run_length};
-use self::sums::Sums;
-pub(crate) use self::whole::{check_file, metas};
+pub(crate) use self::sums::Sums as SumsFile;
+use self::sums::{Sums, sum_of};
+pub(crate) use self::whole::{check_file, newest_meta};
 use self::written::written_pages;
 use crate::keys::Table;
 
@@ -204,6 +205,22 @@ impl View {
             let at = first as usize * self.pages.page_size + HEADER;
             std::slice::from_raw_parts(self.pages.map.as_ptr().add(at), length)
         })
+    }
+
+    /// The LMDB transaction that left it.
+    pub(crate) fn transaction(&self) -> u64 {
+        self.meta.transaction
+    }
+
+    /// Both meta pages and their sums, as they are now.
+    pub(crate) fn meta_pages(&self) -> Result<([[u8; Meta::SIZE]; 2], [u32; 2])> {
+        let meta = |page: usize| {
+            let missing = || self.pages.damaged(page as u64, Damaged("is cut off"));
+            self.pages.meta_bytes(page).ok_or_else(missing)
+        };
+        let metas = [meta(0)?, meta(1)?];
+        let sums = [sum_of(&metas[0]), sum_of(&metas[1])];
+        Ok((metas, sums))
     }
 
     /// The tree of a table.

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use embedded_db_common::Result;
 use memmap2::{MmapOptions, MmapRaw};
 
-use crate::platform::{self, io_error, write_error};
+use crate::platform::{self, io_error, sync_error, write_error};
 
 /// Bytes before the sums.
 const HEADER: u64 = 4096;
@@ -49,7 +49,7 @@ pub(super) fn sum_of(page: &[u8]) -> u32 {
 }
 
 /// The open file.
-pub(super) struct Sums {
+pub(crate) struct Sums {
     path: PathBuf,
     file: File,
     writable: bool,
@@ -123,6 +123,29 @@ impl Sums {
         Ok(made)
     }
 
+    /// The state of this transaction was put back in the data file, with meta pages that have these sums. What
+    /// is stored for its pages is right, for none of them was written to since. Without a file nothing is done.
+    pub(crate) fn put_back(
+        directory: &Path,
+        page_size: usize,
+        transaction: u64,
+        metas: [u32; 2],
+    ) -> Result<()> {
+        let path = file_path(directory);
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(write_error(&path, "open it for writing", &error)),
+        };
+        let found = Self::mapped(path, file, true, 0)?.filter(|found| found.is_of(page_size));
+        let Some(mut sums) = found else { return Ok(()) };
+        sums.durable = true;
+        sums.intend(transaction);
+        sums.cover(transaction, metas);
+        sums.number(at::IN_USE).store(0, Ordering::Release);
+        sums.sync()
+    }
+
     fn mapped(path: PathBuf, file: File, writable: bool, most: usize) -> Result<Option<Self>> {
         let length =
             platform::file_length(&file).map_err(|e| io_error(&path, "read the size", &e))?;
@@ -169,12 +192,12 @@ impl Sums {
     }
 
     /// Puts everything on the disk.
-    pub(super) fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         if !self.durable {
             return Ok(());
         }
         // What was stored into a map reaches the file by itself, and the disk with this.
-        self.file.sync_data().map_err(|error| write_error(&self.path, "sync it", &error))
+        self.file.sync_data().map_err(|error| sync_error(&self.path, &error))
     }
 
     /// The transaction whose pages the sums cover.

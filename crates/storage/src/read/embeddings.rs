@@ -4,14 +4,14 @@ use embedded_db_common::record::{Damaged, Read};
 use embedded_db_common::{ContentHash, NamespaceId, Result, Slot, SpaceId};
 
 use crate::keys::{self, Key, Table};
-use crate::read::{ReadTxn, meta};
+use crate::read::ReadTxn;
 use crate::records::{EmbeddingRecord, SpaceRecord};
 
 /// What is read of vectors and their spaces.
 pub trait ReadEmbeddings: ReadTxn + Sized {
     /// All spaces.
     fn spaces(&self) -> Result<Vec<(SpaceId, SpaceRecord)>> {
-        let prefix = Key::new(NamespaceId::SYSTEM).u8(meta::SPACE);
+        let prefix = keys::spaces();
         let mut out = Vec::new();
         for row in self.prefix(Table::Meta, &prefix)? {
             let (key, payload) = row?;
@@ -24,7 +24,7 @@ pub trait ReadEmbeddings: ReadTxn + Sized {
 
     /// The space used when none is named.
     fn default_space(&self) -> Result<Option<SpaceId>> {
-        let key = Key::new(NamespaceId::SYSTEM).u8(meta::DEFAULT_SPACE);
+        let key = keys::default_space();
         let Some(payload) = self.get(Table::Meta, &key)? else { return Ok(None) };
         let id = payload.try_into().map_err(|_| Damaged("has no number"));
         self.located(Table::Meta, &key, id).map(|id| Some(SpaceId(u16::from_be_bytes(id))))
@@ -86,7 +86,7 @@ pub trait ReadEmbeddings: ReadTxn + Sized {
         space: SpaceId,
         content: ContentHash,
     ) -> Result<Option<Slot>> {
-        let prefix = Key::new(namespace).u16(space.0).bytes(&content.0);
+        let prefix = keys::hashes(namespace, space, content);
         match self.prefix(Table::Hashes, &prefix)?.next() {
             Some(row) => {
                 let (key, _) = row?;

@@ -22,23 +22,6 @@ pub use expiries::ReadExpiries;
 pub use postings::ReadPostings;
 pub use work::ReadWork;
 
-/// Tags of the rows of the meta table.
-pub(crate) mod meta {
-    pub(crate) const COUNTERS: u8 = 1;
-    pub(crate) const NAMESPACE: u8 = 2;
-    pub(crate) const SPACE: u8 = 3;
-    pub(crate) const DEFAULT_SPACE: u8 = 4;
-    pub(crate) const INDEX: u8 = 5;
-    pub(crate) const SUCCESSOR: u8 = 7;
-    pub(crate) const RECIPE: u8 = 10;
-}
-
-/// Tags of the rows of the symbol table.
-pub(crate) mod symbols {
-    pub(crate) const BY_NAME: u8 = 0;
-    pub(crate) const BY_NUMBER: u8 = 1;
-}
-
 /// A consistent state of the store that can be read.
 pub trait ReadTxn {
     /// The store.
@@ -147,7 +130,7 @@ pub trait ReadTxn {
 
     /// Database-wide counters.
     fn counters(&self) -> Result<DatabaseCounters> {
-        let key = Key::new(NamespaceId::SYSTEM).u8(meta::COUNTERS);
+        let key = keys::counters(NamespaceId::SYSTEM);
         match self.get(Table::Meta, &key)? {
             Some(payload) => self.located(Table::Meta, &key, DatabaseCounters::parse(payload)),
             None => Ok(DatabaseCounters::default()),
@@ -161,7 +144,7 @@ pub trait ReadTxn {
 
     /// Counters of a namespace.
     fn namespace_counters(&self, namespace: NamespaceId) -> Result<NamespaceCounters> {
-        let key = Key::new(namespace).u8(meta::COUNTERS);
+        let key = keys::counters(namespace);
         match self.get(Table::Meta, &key)? {
             Some(payload) => self.located(Table::Meta, &key, NamespaceCounters::parse(payload)),
             None => Ok(NamespaceCounters::default()),
@@ -173,7 +156,7 @@ pub trait ReadTxn {
         if name.len() > MAX_NAME {
             return Ok(None);
         }
-        let key = Key::new(NamespaceId::SYSTEM).u8(meta::NAMESPACE).bytes(name.as_bytes());
+        let key = keys::namespace_number(name);
         let Some(payload) = self.get(Table::Meta, &key)? else { return Ok(None) };
         let id = payload.try_into().map_err(|_| Damaged("has no number"));
         self.located(Table::Meta, &key, id).map(|id| Some(NamespaceId(u32::from_be_bytes(id))))
@@ -181,13 +164,12 @@ pub trait ReadTxn {
 
     /// Whether a namespace exists (still).
     fn has_namespace(&self, namespace: NamespaceId) -> Result<bool> {
-        let key = Key::new(namespace).u8(meta::NAMESPACE);
-        Ok(self.get(Table::Meta, &key)?.is_some())
+        Ok(self.get(Table::Meta, &keys::namespace_name(namespace))?.is_some())
     }
 
     /// All namespaces, by name.
     fn namespaces(&self) -> Result<Vec<(String, NamespaceId)>> {
-        let prefix = Key::new(NamespaceId::SYSTEM).u8(meta::NAMESPACE);
+        let prefix = keys::namespace_numbers();
         let mut out = Vec::new();
         for row in self.prefix(Table::Meta, &prefix)? {
             let (key, payload) = row?;

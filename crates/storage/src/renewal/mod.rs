@@ -25,11 +25,11 @@ use embedded_db_common::{Error, NamespaceId, Result, Symbol};
 
 use self::rows::{Copyist, Keep};
 use crate::format::Current;
-use crate::keys::{Key, Table};
+use crate::keys::{self, Table};
 use crate::new_file::{NewFile, Progress, Rows, row_count};
 use crate::pages::View;
 use crate::platform::{io_error, sync_directory, write_error};
-use crate::read::{ReadTxn, meta};
+use crate::read::ReadTxn;
 use crate::store::{Snapshot, Store, names_but, open_generation, remove_generation};
 use crate::touched::Touched;
 
@@ -44,11 +44,6 @@ const MOST: usize = if cfg!(test) { 5_000 } else { 500_000 };
 
 /// Keeps writers waiting.
 type Writers<'s> = MutexGuard<'s, Option<Arc<View>>>;
-
-/// The row that names the generation that takes the place of the one it is in.
-fn successor_key() -> Key {
-    Key::new(NamespaceId::SYSTEM).u8(meta::SUCCESSOR)
-}
 
 /// What became of the data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,16 +138,16 @@ impl Store {
     /// after that they go on so until the database is next opened for writing.
     fn tell_readers(&self, writers: &mut Writers<'_>, successor: u64) -> Result<()> {
         self.write_alone(writers, move |txn| {
-            txn.put(Table::Meta, &successor_key(), successor.to_be_bytes().to_vec())
+            txn.put(Table::Meta, &keys::successor(), successor.to_be_bytes().to_vec())
         })
     }
 
     /// Readers in other processes need not look at `CURRENT`: the generation in use stays.
     pub(crate) fn stay(self: &Arc<Self>) -> Result<()> {
-        if self.read_only() || self.read()?.get(Table::Meta, &successor_key())?.is_none() {
+        if self.read_only() || self.read()?.get(Table::Meta, &keys::successor())?.is_none() {
             return Ok(());
         }
-        match self.write(|txn| txn.delete(Table::Meta, &successor_key()).map(drop)) {
+        match self.write(|txn| txn.delete(Table::Meta, &keys::successor()).map(drop)) {
             // They look at it until there is room to write.
             Err(Error::StorageFull { .. }) => Ok(()),
             other => other,
@@ -237,8 +232,7 @@ impl Store {
         }
         let namespaces = snapshot.namespaces()?.into_iter().map(|(_, namespace)| namespace);
         for namespace in namespaces.chain([NamespaceId::SYSTEM]) {
-            let counters = Key::new(namespace).u8(meta::COUNTERS);
-            copyist.copy_pack(&snapshot, Table::Meta, &counters, rows)?;
+            copyist.copy_pack(&snapshot, Table::Meta, &keys::counters(namespace), rows)?;
         }
         Ok(snapshot)
     }

@@ -114,8 +114,13 @@ impl OpenPack {
         Some((key, payload))
     }
 
-    /// Gives the last row.
-    pub(super) fn end(mut self, put: &mut Put<'_>) -> Result<()> {
-        self.take().map_or(Ok(()), |(key, sealed)| put(&key, &sealed))
+    /// Gives the last row of what is open.
+    pub(super) fn end(open: Option<Self>, put: &mut Put<'_>) -> Result<()> {
+        give(open.and_then(|mut open| open.take()), put)
     }
+}
+
+/// Gives a row, if one is complete.
+pub(super) fn give(row: Option<Row>, put: &mut Put<'_>) -> Result<()> {
+    row.map_or(Ok(()), |(key, sealed)| put(&key, &sealed))
 }

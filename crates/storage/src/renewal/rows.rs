@@ -5,15 +5,15 @@ use std::collections::{HashMap, HashSet};
 use embedded_db_common::record::{Damaged, Properties, Read, seal};
 use embedded_db_common::{NamespaceId, Result, Slot, Symbol};
 
-use super::packs::{OpenPack, Put};
+use super::packs::{OpenPack, Put, give};
 use super::slots::{Renumbering, Slots};
 use crate::adjacency;
 use crate::columns::Cells;
 use crate::indexes::{IndexRecord, IndexState, index_definition};
-use crate::keys::{Former, Kind, Table};
+use crate::keys::{self, Former, Kind, Table, meta, u32_at};
 use crate::new_file::Rows;
 use crate::postings::{Container, IndexId};
-use crate::read::{ReadTxn, meta};
+use crate::read::ReadTxn;
 use crate::recipes::RecipeRecord;
 use crate::records::{EdgeRecord, NodeRecord};
 use crate::store::{Snapshot, State, symbol_key, symbol_name_key};
@@ -46,11 +46,6 @@ pub(crate) struct Copyist {
     state: State,
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Read<u32> {
-    let found = bytes.get(at..).and_then(|bytes| bytes.first_chunk::<4>());
-    found.map(|bytes| u32::from_be_bytes(*bytes)).ok_or(Damaged("has a short key"))
-}
-
 fn namespace_of(key: &[u8]) -> Read<NamespaceId> {
     u32_at(key, 0).map(NamespaceId)
 }
@@ -63,9 +58,9 @@ fn replace_le(payload: &mut [u8], at: usize, with: impl FnOnce(u32) -> Read<u32>
     Ok(())
 }
 
-/// The new number of a slot that something refers to.
-pub(super) fn known(slot: Option<Slot>) -> Read<Slot> {
-    slot.ok_or(Damaged("refers to what is not stored"))
+/// What the next generation has of something that is referred to.
+pub(super) fn known<T>(found: Option<T>) -> Read<T> {
+    found.ok_or(Damaged("refers to what is not stored"))
 }
 
 /// The namespace in which the slots of a posting mean something.
@@ -91,21 +86,17 @@ impl Copyist {
         out: &mut Rows<'_>,
         row: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
+        let put: &mut Put<'_> = &mut |key, sealed| out.append(table, key, sealed);
         let mut open = None;
         for found in txn.rows().between(table, &[], None)? {
             let (key, sealed) = found?;
             row()?;
             if self.wants(table, key) {
                 let payload = txn.opened(table, key, sealed)?;
-                self.copy_row(txn, table, key, payload, &mut open, &mut |key, sealed| {
-                    out.append(table, key, sealed)
-                })?;
+                self.copy_row(txn, table, key, payload, &mut open, put)?;
             }
         }
-        match open {
-            Some(open) => open.end(&mut |key, sealed| out.append(table, key, sealed)),
-            None => Ok(()),
-        }
+        OpenPack::end(open, put)
     }
 
     /// Puts rows that are packed together, or one row, in the place of what the next generation has of
@@ -124,26 +115,20 @@ impl Copyist {
         if let Some(new) = new {
             out.remove_pack(table, &new)?;
         }
+        let put: &mut Put<'_> = &mut |key, sealed| out.put(table, key, sealed);
         if !is_packed(table) {
             let Some(payload) = txn.get(table, which)? else { return Ok(()) };
-            return self.copy_row(txn, table, which, payload, &mut None, &mut |key, sealed| {
-                out.put(table, key, sealed)
-            });
+            return self.copy_row(txn, table, which, payload, &mut None, put);
         }
         let mut open = None;
         for found in txn.prefix(table, which)? {
             let (key, payload) = found?;
             // A longer one belongs to another pack that begins alike.
             if pack(table, key) == which {
-                self.copy_row(txn, table, key, payload, &mut open, &mut |key, sealed| {
-                    out.put(table, key, sealed)
-                })?;
+                self.copy_row(txn, table, key, payload, &mut open, put)?;
             }
         }
-        match open {
-            Some(open) => open.end(&mut |key, sealed| out.put(table, key, sealed)),
-            None => Ok(()),
-        }
+        OpenPack::end(open, put)
     }
 
     /// Rows are of this state from now on; whether it is another than before.
@@ -181,7 +166,7 @@ impl Copyist {
             Table::Changes | Table::Symbols => self.keep == Keep::All,
             // Their files stay behind.
             Table::Views => false,
-            Table::Meta => key.get(4) != Some(&meta::SUCCESSOR),
+            Table::Meta => *key != *keys::successor(),
             _ => true,
         }
     }
@@ -199,7 +184,7 @@ impl Copyist {
             return self.add_to_pack(txn, table, key, payload, open, put);
         }
         let row = self.new_key(table, key).and_then(|new| {
-            let new = new.ok_or(Damaged("refers to what is not stored"))?;
+            let new = known(new)?;
             let mut payload = payload.to_vec();
             self.renew(table, key, &mut payload)?;
             self.note_names(table, key, &payload)?;
@@ -224,12 +209,8 @@ impl Copyist {
         }
         let which = pack(table, key);
         if open.as_ref().is_none_or(|open| open.which != which) {
-            if let Some(before) = open.take() {
-                before.end(put)?;
-            }
-            let new = self
-                .new_key(table, which)
-                .and_then(|new| new.ok_or(Damaged("refers to what is not stored")));
+            OpenPack::end(open.take(), put)?;
+            let new = self.new_key(table, which).and_then(known);
             *open = Some(OpenPack::new(table, which, txn.located(table, key, new)?));
         }
         let Some(open) = open else { return Ok(()) };
@@ -240,24 +221,21 @@ impl Copyist {
             Table::Adjacency => {
                 let slots = slots(namespace_of(key))?;
                 for entry in txn.located(table, key, adjacency::entries(payload))? {
-                    let added = open.neighbor(entry, slots);
-                    txn.located(table, key, added)?.map_or(Ok(()), |(k, v)| put(&k, &v))?;
+                    give(txn.located(table, key, open.neighbor(entry, slots))?, put)?;
                 }
             }
             Table::Postings => {
                 let slots = slots(posted_in(key))?;
                 let container = txn.located(table, key, Container::parse(key, payload))?;
                 for slot in container.slots() {
-                    let added = open.slot(Slot(slot), slots);
-                    txn.located(table, key, added)?.map_or(Ok(()), |(k, v)| put(&k, &v))?;
+                    give(txn.located(table, key, open.slot(Slot(slot), slots))?, put)?;
                 }
             }
             _ => {
                 let slots = slots(namespace_of(key))?;
                 let cells = txn.located(table, key, Cells::parse(key, payload))?;
                 for (slot, cell) in cells.iter() {
-                    let added = open.cell(slot, cell, slots);
-                    txn.located(table, key, added)?.map_or(Ok(()), |(k, v)| put(&k, &v))?;
+                    give(txn.located(table, key, open.cell(slot, cell, slots))?, put)?;
                 }
             }
         }

@@ -11,7 +11,7 @@ use embedded_db_common::{ContentHash, Durability, Options, Slot, ValueRef};
 use super::*;
 use crate::columns::{Cell, column_rows};
 use crate::invariants::check_invariants;
-use crate::keys::{Direction, Kind};
+use crate::keys::{self, Direction, Kind};
 use crate::pages::{PageFile, Use};
 use crate::postings::IndexId;
 use crate::read::{ReadEmbeddings, ReadPostings};
@@ -297,13 +297,13 @@ fn readers_elsewhere_stay_where_they_are_until_the_switch() {
     for n in 50..53 {
         let now = reader.read().unwrap();
         assert_eq!(now.generation().number(), 1);
-        assert!(now.get(Table::Meta, &successor_key()).unwrap().is_some());
+        assert!(now.get(Table::Meta, &keys::successor()).unwrap().is_some());
         assert_eq!(held(&reader).len() as u32, n);
         make_all(&store, n..n + 1);
     }
     store.stay().unwrap();
     let now = reader.read().unwrap();
-    assert!(now.get(Table::Meta, &successor_key()).unwrap().is_none());
+    assert!(now.get(Table::Meta, &keys::successor()).unwrap().is_none());
     drop(now);
     assert_eq!(held(&reader).len(), 53);
     assert_sound(&store);
@@ -330,6 +330,6 @@ fn what_is_noted_late_is_copied() {
     rows.end().unwrap();
     file.finish().unwrap();
     let read = PageFile::open(directory.path(), &place, Use::Reading, &options).unwrap().unwrap();
-    let key = crate::keys::id(NS, Kind::Node, "n50");
+    let key = keys::id(NS, Kind::Node, "n50");
     assert!(read.newest().unwrap().get(Table::Ids, &key).unwrap().is_some());
 }

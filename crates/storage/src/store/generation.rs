@@ -13,12 +13,17 @@ use super::opening::Environment;
 use super::{Database, Env, Tables, map_lmdb};
 use crate::data_file::DataFile;
 use crate::keys::Table;
+use crate::log::Log;
 use crate::pages::{PageFile, View};
-use crate::platform;
+use crate::platform::{self, Lock};
 
 /// One generation of a database. A snapshot keeps the one of which it is, whatever takes its place.
 pub struct Generation {
     number: u64,
+    /// Of a writer. It holds a transaction, and so goes before the environment.
+    log: Option<Arc<Log>>,
+    /// Of a reader: nobody puts another state back under it.
+    _as_it_is: Option<Lock>,
     pub(crate) env: Environment,
     tables: Tables,
     /// Readers and writers are inside; growing the map waits until none is.
@@ -41,9 +46,13 @@ impl Generation {
         tables: Tables,
         data_file: DataFile,
         page_file: PageFile,
+        log: Option<Arc<Log>>,
+        as_it_is: Option<Lock>,
     ) -> Arc<Self> {
         Arc::new(Self {
             number,
+            log,
+            _as_it_is: as_it_is,
             env,
             tables,
             gate: Gate::default(),
@@ -119,9 +128,25 @@ impl Generation {
 
     /// After a commit, still inside the gate: no page of it lies beyond the end of the file, and the sums cover what it wrote.
     /// The state that it left.
-    pub(crate) fn cover(&self, before: &View, durability: Durability) -> Result<Arc<View>> {
+    /// With how many bytes it wrote.
+    pub(crate) fn cover(&self, before: &View, durability: Durability) -> Result<(Arc<View>, u64)> {
         self.data_file.complete_pages(self.env.info().last_page_number, durability)?;
         self.page_file.cover(before)
+    }
+
+    /// Whatever was written to the data file is on the disk, if that is wanted at all.
+    pub(crate) fn sync(&self, durability: Durability) -> Result<()> {
+        if durability == Durability::Memory { Ok(()) } else { self.data_file.sync() }
+    }
+
+    /// The log of a writer.
+    pub(crate) fn log(&self) -> Result<&Arc<Log>> {
+        self.log.as_ref().ok_or_else(|| Error::Internal("a reader has no log".into()))
+    }
+
+    /// A transaction that keeps the pages of the newest state; it is outside the gate.
+    pub(crate) fn pin(&self) -> Result<RoTxn<'static, WithoutTls>> {
+        Env::clone(&self.env).static_read_txn().map_err(|error| self.lmdb_error(error))
     }
 
     /// Forgets the snapshots of processes that have ended without closing them; how many there were.

@@ -28,6 +28,7 @@ pub(crate) use self::symbols::{
     stored_name, stored_symbol, stored_symbol_name, symbol_key, symbol_name_key,
 };
 use crate::keys::{Kind, Table};
+use crate::log::Keeper;
 use crate::platform::{self, TemporaryDirectory, WriterLock, io_error};
 use crate::read::ReadTxn;
 use crate::writer::GroupWriter;
@@ -50,6 +51,7 @@ pub struct Store {
     /// Held by whoever puts another one in its place.
     pub(crate) switching: Mutex<()>,
     pub(crate) writer: GroupWriter,
+    pub(crate) keeper: Keeper,
     pub(crate) symbols: Arc<Symbols>,
     /// The time of writes, and of what a snapshot sees as expired.
     pub(crate) time: StoreTime,
@@ -165,14 +167,20 @@ impl Store {
     /// are dropped; the files are closed with the last of them.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        // A group that is being written ends first.
-        let _leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
-        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let wrote = lock.is_some() && !self.read_only() && !self.forked();
-        if wrote && self.writer.healthy(&self.path).is_ok() {
-            // The sums lag or are not marked as whole if this fails: the next opening finds out.
-            let _marked = self.generation().page_file.end_use();
+        if self.forked() {
+            // The locks may have been held when this process was forked.
+            return;
         }
+        // A group that is being written ends first.
+        let leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if lock.is_some() && !self.read_only() && self.writer.healthy(&self.path).is_ok() {
+            // What fails here leaves the log in use, or sums that lag: the next opening finds out.
+            let generation = self.generation();
+            let _ended = self.end_log(&generation).and_then(|()| generation.page_file.end_use());
+        }
+        drop(leader);
+        self.keeper.stop();
     }
 
     /// The right to write, for as long as it is needed: also beyond [`Store::close`].
@@ -209,6 +217,14 @@ impl Store {
             let _written = write!(object, "{byte:02x}");
         }
         Error::Corruption { path: self.path.clone(), object, detail: damaged.0.into() }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if !self.closed() {
+            self.close();
+        }
     }
 }
 

@@ -19,10 +19,11 @@ use super::{
 };
 use crate::data_file::{self, DataFile};
 use crate::format::Current;
-use crate::keys::{Key, Table};
+use crate::keys::{Key, Table, symbols};
+use crate::log::{self, Keeper, Log, Recovery};
 use crate::pages::{PageFile, Use};
-use crate::platform::{self, TemporaryDirectory, WriterLock, io_error, write_error};
-use crate::read::{ReadTxn, symbols};
+use crate::platform::{self, Lock, TemporaryDirectory, WriterLock, io_error, write_error};
+use crate::read::ReadTxn;
 use crate::writer::GroupWriter;
 
 /// Address space taken at first; the file itself stays as small as its content. The unit tests begin
@@ -95,6 +96,7 @@ impl Store {
             generation: RwLock::new(generation),
             switching: Mutex::default(),
             writer: GroupWriter::default(),
+            keeper: Keeper::new(Weak::clone(store)),
             symbols: Arc::new(Symbols::new(Weak::clone(store), name, current.generation())),
             time: StoreTime::new(),
             next_expiry: AtomicI64::new(i64::MAX),
@@ -195,6 +197,7 @@ fn open_to_read(
     let data_file = directory.join("data.mdb");
     data_file::require_data(&data_file)?;
     data_file::require_whole(&data_file)?;
+    let as_it_is = log::require_recovered(path, &directory, options, interrupted)?;
     let mut lock = None;
     let pages = open_pages(path, &directory, options)?;
     let env = match open_env(&directory, options, EnvFlags::empty(), interrupted)? {
@@ -205,7 +208,7 @@ fn open_to_read(
         }
         other => other,
     };
-    Ok((opened(path, env, pages, current, options)?, lock))
+    Ok((opened(path, env, pages, current, options, Opener::Reader(as_it_is))?, lock))
 }
 
 fn open_for_writing(
@@ -219,17 +222,19 @@ fn open_for_writing(
     if current.is_published() {
         data_file::require_data(&data_file)?;
     }
+    let recovery = Recovery::begin(path, &directory, options, interrupted)?;
     let pages = open_pages(path, &directory, options)?;
     // Not before the meta pages were checked: one that is damaged may speak of any length.
     data_file::complete(&data_file)?;
     let env = open_env(&directory, options, EnvFlags::empty(), interrupted)?;
-    let generation = opened(path, env, pages, current, options)?;
+    let generation = opened(path, env, pages, current, options, Opener::Writer(&recovery))?;
     if !current.is_published() && has_data(&generation)? {
         let name = directory.file_name().unwrap_or_default().to_string_lossy();
         return Err(Current::lost(path, &name));
     }
     current.publish(path)?;
     generation.page_file.begin_use()?;
+    recovery.complete(path, &generation, options)?;
     remove_others(path, current);
     Ok(generation)
 }
@@ -241,10 +246,11 @@ pub(crate) fn open_generation(
     options: &Options,
 ) -> Result<Arc<Generation>> {
     let directory = current.directory(path);
+    let recovery = Recovery::begin(path, &directory, options, &|| Ok(()))?;
     let pages = open_pages(path, &directory, options)?;
     reserve_readers(&directory)?;
     let env = open_env(&directory, options, EnvFlags::empty(), &|| Ok(()))?;
-    let generation = opened(path, env, pages, current, options)?;
+    let generation = opened(path, env, pages, current, options, Opener::Writer(&recovery))?;
     generation.page_file.begin_use()?;
     Ok(generation)
 }
@@ -281,12 +287,19 @@ fn open_pages(path: &Path, directory: &Path, options: &Options) -> Result<Option
     PageFile::open(path, directory, how, options)
 }
 
+/// Who opens a generation, with what was done before.
+enum Opener<'r> {
+    Reader(Option<Lock>),
+    Writer(&'r Recovery),
+}
+
 fn opened(
     path: &Path,
     env: heed::Result<Environment>,
     pages: Option<PageFile>,
     current: &Current,
     options: &Options,
+    opener: Opener<'_>,
 ) -> Result<Arc<Generation>> {
     let directory = current.directory(path);
     let data_file = directory.join("data.mdb");
@@ -302,7 +315,15 @@ fn opened(
             .ok_or_else(|| map_lmdb(&data_file, heed::Error::Mdb(MdbError::Invalid)))?,
     };
     let data_file = DataFile::open(data_file, options.read_only)?;
-    Ok(Generation::new(current.generation(), env, tables, data_file, page_file))
+    let (log, as_it_is) = match opener {
+        Opener::Reader(as_it_is) => (None, as_it_is),
+        Opener::Writer(recovery) => {
+            let (data, last) = (data_file.duplicate()?, recovery.last().cloned());
+            let (sums, durability) = (page_file.sums()?, options.durability);
+            (Some(Arc::new(Log::new(&directory, data, sums, last, durability)?)), None)
+        }
+    };
+    Ok(Generation::new(current.generation(), env, tables, data_file, page_file, log, as_it_is))
 }
 
 /// Whether a reader was refused because it may not write to LMDB's table of readers.

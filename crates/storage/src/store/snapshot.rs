@@ -10,9 +10,9 @@ use heed::{RoTxn, WithoutTls};
 use super::{Generation, Store, stored_symbol, stored_symbol_name};
 use crate::format::Current;
 use crate::hidden::Hidden;
-use crate::keys::{Key, Table};
+use crate::keys::{self, Table};
 use crate::pages::View;
-use crate::read::{ReadTxn, meta};
+use crate::read::ReadTxn;
 use crate::rows::Rows;
 
 /// A consistent state of the store. It pins old pages: keep it short.
@@ -68,8 +68,7 @@ impl Snapshot {
         if !self.store.read_only() || in_use.load(Ordering::Relaxed) == transaction {
             return Ok(false);
         }
-        let successor = Key::new(NamespaceId::SYSTEM).u8(meta::SUCCESSOR);
-        if self.get(Table::Meta, &successor)?.is_some() {
+        if self.get(Table::Meta, &keys::successor())?.is_some() {
             let current = Current::read(self.store.path())?;
             return Ok(current.generation() != self.generation.number());
         }

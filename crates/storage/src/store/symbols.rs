@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use embedded_db_common::record::{Damaged, Read};
-use embedded_db_common::{Error, MAX_NAME, Result, Symbol};
+use embedded_db_common::{Error, MAX_NAME, NamespaceId, Result, Symbol};
 
 use super::Store;
-use crate::keys::Table;
-use crate::read::{ReadTxn, symbols};
+use crate::keys::{Key, Table, symbols};
+use crate::read::ReadTxn;
 
 /// Committed names, both ways. Records hold their numbers; what was read from a store can still be
 /// named after the store was closed, as far as the names were needed before.
@@ -125,16 +125,12 @@ impl SymbolMaps {
     }
 }
 
-pub(crate) fn symbol_key(name: &str) -> crate::keys::Key {
-    crate::keys::Key::new(embedded_db_common::NamespaceId::SYSTEM)
-        .u8(symbols::BY_NAME)
-        .bytes(name.as_bytes())
+pub(crate) fn symbol_key(name: &str) -> Key {
+    Key::new(NamespaceId::SYSTEM).u8(symbols::BY_NAME).bytes(name.as_bytes())
 }
 
-pub(crate) fn symbol_name_key(symbol: Symbol) -> crate::keys::Key {
-    crate::keys::Key::new(embedded_db_common::NamespaceId::SYSTEM)
-        .u8(symbols::BY_NUMBER)
-        .u32(symbol.0)
+pub(crate) fn symbol_name_key(symbol: Symbol) -> Key {
+    Key::new(NamespaceId::SYSTEM).u8(symbols::BY_NUMBER).u32(symbol.0)
 }
 
 pub(crate) fn stored_symbol(txn: &impl ReadTxn, name: &str) -> Result<Option<Symbol>> {

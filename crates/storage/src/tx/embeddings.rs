@@ -3,7 +3,7 @@
 use embedded_db_common::{ContentHash, Error, NamespaceId, Result, Slot, SpaceId};
 
 use super::{WriteTxn, counted};
-use crate::keys::{self, Key, Kind, Table};
+use crate::keys::{self, Kind, Table};
 use crate::read::{ReadEmbeddings, ReadTxn, Resolved};
 use crate::records::{ChangeOp, ChangeRecord, EmbeddingRecord};
 
@@ -51,7 +51,7 @@ impl WriteTxn<'_> {
                     self.delete(Table::Ids, &keys::id(namespace, Kind::Embedding, &earlier))?;
                 }
                 if of != content {
-                    self.delete(Table::Hashes, &hash_key(namespace, space, of, node))?;
+                    self.delete(Table::Hashes, &keys::hash(namespace, space, of, node))?;
                 }
             }
             None => self.count(namespace, |counters| counted(&mut counters.embeddings, 1, 0))?,
@@ -84,7 +84,7 @@ impl WriteTxn<'_> {
             let key = keys::embedding(namespace, space, node, *part);
             self.delete_record(namespace, Table::Embeddings, &key)?;
             self.delete(Table::Ids, &keys::id(namespace, Kind::Embedding, id))?;
-            self.delete(Table::Hashes, &hash_key(namespace, space, *content, node))?;
+            self.delete(Table::Hashes, &keys::hash(namespace, space, *content, node))?;
             self.next_lsn()?;
             let (kind, op) = (Kind::Embedding, ChangeOp::Delete);
             let change = ChangeRecord { namespace, kind, op, slot: node, space, version: 1, id };
@@ -103,7 +103,7 @@ impl WriteTxn<'_> {
         content: ContentHash,
         node: Slot,
     ) -> Result<()> {
-        let key = hash_key(namespace, space, content, node);
+        let key = keys::hash(namespace, space, content, node);
         self.put(Table::Hashes, &key, Vec::new())
     }
 
@@ -114,8 +114,4 @@ impl WriteTxn<'_> {
         counters.vectors_reused = counters.vectors_reused.saturating_add(reused);
         self.state.dirty = true;
     }
-}
-
-fn hash_key(namespace: NamespaceId, space: SpaceId, content: ContentHash, node: Slot) -> Key {
-    Key::new(namespace).u16(space.0).bytes(&content.0).u32(node.0)
 }

@@ -12,12 +12,13 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use embedded_db_common::record::{Damaged, Read, seal};
-use embedded_db_common::{Error, Lsn, NamespaceId, Result, Symbol};
+use embedded_db_common::{Durability, Error, Lsn, NamespaceId, Result, Symbol};
 use heed::RwTxn;
 
 use crate::keys::{self, Key, Table};
+use crate::log::Changes;
 use crate::pages::View;
-use crate::read::{ReadTxn, meta};
+use crate::read::ReadTxn;
 use crate::records::{ChangeRecord, DatabaseCounters, NamespaceCounters};
 use crate::rows::Rows;
 use crate::store::{Generation, Store, stored_symbol, stored_symbol_name};
@@ -38,7 +39,7 @@ pub(crate) struct GroupState {
 impl GroupState {
     /// As the last commit left them.
     pub(crate) fn load(store: &Store, base: &View) -> Result<Self> {
-        let key = Key::new(NamespaceId::SYSTEM).u8(meta::COUNTERS);
+        let key = keys::counters(NamespaceId::SYSTEM);
         let counters = match base.get(Table::Meta, &key)? {
             Some(sealed) => embedded_db_common::record::open(Table::Meta as u8, &key, sealed)
                 .and_then(DatabaseCounters::parse)
@@ -51,6 +52,11 @@ impl GroupState {
         Ok(Self { counters, namespaces, new_symbols, now, expires, dirty: false })
     }
 
+    /// The last LSN that was taken.
+    pub(crate) fn lsn(&self) -> u64 {
+        self.counters.lsn
+    }
+
     /// The rows in which it is kept.
     pub(crate) fn rows(&mut self) -> Vec<(Key, Vec<u8>)> {
         self.counters.time = self.now;
@@ -59,11 +65,11 @@ impl GroupState {
         for (namespace, counters) in &self.namespaces {
             let mut payload = Vec::new();
             counters.encode(&mut payload);
-            put(Key::new(*namespace).u8(meta::COUNTERS), payload);
+            put(keys::counters(*namespace), payload);
         }
         let mut payload = Vec::new();
         self.counters.encode(&mut payload);
-        put(Key::new(NamespaceId::SYSTEM).u8(meta::COUNTERS), payload);
+        put(keys::counters(NamespaceId::SYSTEM), payload);
         rows
     }
 
@@ -89,6 +95,16 @@ pub struct WriteTxn<'e> {
     map_full: bool,
     /// What was written, while somebody wants to know.
     touched: Option<Vec<Touched>>,
+    /// The same for the log, if there may be one.
+    changes: Option<Changes>,
+}
+
+/// What a job that is kept leaves.
+pub(crate) struct Kept {
+    /// Counters and names.
+    pub(crate) state: GroupState,
+    pub(crate) touched: Vec<Touched>,
+    pub(crate) changes: Option<Changes>,
 }
 
 impl<'e> WriteTxn<'e> {
@@ -100,17 +116,19 @@ impl<'e> WriteTxn<'e> {
         state: GroupState,
     ) -> Self {
         let touched = store.writer.touched.is_wanted().then(Vec::new);
-        Self { store, generation, base, txn, state, map_full: false, touched }
+        let changes = (store.options.durability != Durability::Memory).then(Changes::default);
+        Self { store, generation, base, txn, state, map_full: false, touched, changes }
     }
 
     pub(crate) fn map_full(&self) -> bool {
         self.map_full
     }
 
-    /// Counters and names as it leaves them, and what it has written.
-    pub(crate) fn keep(self) -> heed::Result<(GroupState, Vec<Touched>)> {
+    /// Ends it for the group to go on.
+    pub(crate) fn keep(self) -> heed::Result<Kept> {
         self.txn.commit()?;
-        Ok((self.state, self.touched.unwrap_or_default()))
+        let touched = self.touched.unwrap_or_default();
+        Ok(Kept { state: self.state, touched, changes: self.changes })
     }
 
     fn touch(&mut self, touched: impl FnOnce() -> Touched) {
@@ -170,7 +188,17 @@ impl<'e> WriteTxn<'e> {
         seal(table as u8, key, &mut payload);
         self.state.dirty = true;
         self.touch(|| Touched::row(table, key));
-        let put = self.generation.table(table).put(&mut self.txn, key, &payload);
+        let stored = self.generation.table(table);
+        if let Some(changes) = &mut self.changes {
+            let before = if Changes::compares(table, &payload) {
+                let before = stored.get(&self.txn, key);
+                before.map_err(|error| self.generation.lmdb_error(error))?
+            } else {
+                None
+            };
+            changes.put(table, key, &payload, before);
+        }
+        let put = stored.put(&mut self.txn, key, &payload);
         put.map_err(|error| self.failed(error))
     }
 
@@ -178,6 +206,9 @@ impl<'e> WriteTxn<'e> {
         self.base.check_removal(table, key)?;
         self.state.dirty = true;
         self.touch(|| Touched::row(table, key));
+        if let Some(changes) = &mut self.changes {
+            changes.delete(table, key);
+        }
         let deleted = self.generation.table(table).delete(&mut self.txn, key);
         deleted.map_err(|error| self.failed(error))
     }
@@ -186,6 +217,9 @@ impl<'e> WriteTxn<'e> {
     fn delete_between(&mut self, table: Table, from: &[u8], end: &[u8]) -> Result<()> {
         self.base.check_removals(table, from, end)?;
         self.state.dirty = true;
+        if let Some(changes) = &mut self.changes {
+            changes.delete_between(table, from, end);
+        }
         let range = (Bound::Included(from), Bound::Excluded(end));
         let deleted = self.generation.table(table).delete_range(&mut self.txn, &range);
         deleted.map(drop).map_err(|error| self.failed(error))
@@ -217,7 +251,7 @@ impl<'e> WriteTxn<'e> {
         change: impl FnOnce(&mut NamespaceCounters) -> Read<()>,
     ) -> Result<()> {
         let changed = change(self.namespace_state(namespace)?);
-        self.located(Table::Meta, &Key::new(namespace).u8(meta::COUNTERS), changed)
+        self.located(Table::Meta, &keys::counters(namespace), changed)
     }
 
     /// Stores a record whose bytes count.
@@ -243,7 +277,7 @@ impl<'e> WriteTxn<'e> {
 
     fn next_lsn(&mut self) -> Result<Lsn> {
         let counted = counted(&mut self.state.counters.lsn, 1, 0);
-        self.located(Table::Meta, &Key::new(NamespaceId::SYSTEM).u8(meta::COUNTERS), counted)?;
+        self.located(Table::Meta, &keys::counters(NamespaceId::SYSTEM), counted)?;
         Ok(Lsn(self.state.counters.lsn))
     }
 }
@@ -308,7 +342,7 @@ impl ReadTxn for WriteTxn<'_> {
         if let Some(counters) = self.state.namespaces.get(&namespace) {
             return Ok(*counters);
         }
-        let key = Key::new(namespace).u8(meta::COUNTERS);
+        let key = keys::counters(namespace);
         match self.get(Table::Meta, &key)? {
             Some(payload) => self.located(Table::Meta, &key, NamespaceCounters::parse(payload)),
             None => Ok(NamespaceCounters::default()),

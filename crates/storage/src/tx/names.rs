@@ -4,9 +4,9 @@ use embedded_db_common::record::Damaged;
 use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol};
 
 use super::{WriteTxn, given};
-use crate::keys::{Key, Kind, Table};
+use crate::keys::{self, Key, Kind, Table};
 use crate::postings::IndexId;
-use crate::read::{ReadTxn, meta};
+use crate::read::ReadTxn;
 use crate::records::{ChangeOp, ChangeRecord, SpaceRecord};
 use crate::rows::after_prefix;
 use crate::store::{symbol_key, symbol_name_key};
@@ -31,17 +31,15 @@ impl WriteTxn<'_> {
             return Ok(found);
         }
         let id = NamespaceId(given(&mut self.state.counters.namespaces, "namespaces")?);
-        let key = Key::new(NamespaceId::SYSTEM).u8(meta::NAMESPACE).bytes(name.as_bytes());
-        self.put(Table::Meta, &key, id.0.to_be_bytes().to_vec())?;
-        // The namespace's own row: it goes with the namespace.
-        self.put(Table::Meta, &Key::new(id).u8(meta::NAMESPACE), name.as_bytes().to_vec())?;
+        self.put(Table::Meta, &keys::namespace_number(name), id.0.to_be_bytes().to_vec())?;
+        self.put(Table::Meta, &keys::namespace_name(id), name.as_bytes().to_vec())?;
         Ok(id)
     }
 
     /// Removes a namespace and all that is in it.
     pub fn drop_namespace(&mut self, name: &str) -> Result<bool> {
         let Some(id) = self.namespace(name)? else { return Ok(false) };
-        let name_key = Key::new(NamespaceId::SYSTEM).u8(meta::NAMESPACE).bytes(name.as_bytes());
+        let name_key = keys::namespace_number(name);
         self.delete(Table::Meta, &name_key)?;
         let first = Key::new(id);
         let end = after_prefix(&first).ok_or(Damaged("has a number that none can have"));
@@ -84,13 +82,12 @@ impl WriteTxn<'_> {
             .map_err(|_| Error::InvalidInput("65,535 spaces were made; no more fit".into()))?;
         let mut payload = Vec::new();
         space.encode(&mut payload);
-        self.put(Table::Meta, &Key::new(NamespaceId::SYSTEM).u8(meta::SPACE).u16(id.0), payload)?;
+        self.put(Table::Meta, &keys::space(id), payload)?;
         Ok(id)
     }
 
     /// Makes `space` the one used when none is named.
     pub fn set_default_space(&mut self, space: SpaceId) -> Result<()> {
-        let key = Key::new(NamespaceId::SYSTEM).u8(meta::DEFAULT_SPACE);
-        self.put(Table::Meta, &key, space.0.to_be_bytes().to_vec())
+        self.put(Table::Meta, &keys::default_space(), space.0.to_be_bytes().to_vec())
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use embedded_db_common::{Error, Result};
 use roaring::RoaringTreemap;
 
-use super::{Meta, NO_PAGE, Order, UnmappedFile, Value, Walk, metas};
+use super::{Meta, NO_PAGE, Order, UnmappedFile, Value, Walk, newest_meta};
 use crate::keys::Table;
 use crate::platform::io_error;
 use crate::read::ReadTxn;
@@ -26,8 +26,7 @@ pub(crate) fn check_file(path: &Path, interrupted: &dyn Fn() -> Result<()>) -> R
     };
     let failed = |e: std::io::Error| io_error(path, "read", &e);
     let mut file = File::open(path).map_err(failed)?;
-    let metas = metas(&mut file).map_err(failed)?.into_iter().flatten();
-    let newest = metas.max_by_key(|meta| meta.transaction);
+    let newest = newest_meta(&mut file).map_err(failed)?;
     let meta = newest.ok_or_else(|| damaged("it has no meta page".into()))?;
     let file = UnmappedFile::open(path, meta.page_size)?;
     let mut problems = Vec::new();

@@ -20,11 +20,11 @@ use crate::platform::io_error;
 /// The root of a tree without pages.
 const NO_PAGE: u64 = u64::MAX;
 
-/// The meta pages of a file whose first page is whole.
-pub(crate) fn metas(file: &mut (impl Read + Seek)) -> std::io::Result<[Option<Meta>; 2]> {
-    let mut out = [None; 2];
+/// What the newest meta page of a file says; `None` if its first page is none.
+pub(crate) fn newest_meta(file: &mut (impl Read + Seek)) -> std::io::Result<Option<Meta>> {
+    let mut both = [None; 2];
     let mut page_size = 0;
-    for (number, meta) in (0..).zip(&mut out) {
+    for (number, meta) in (0..).zip(&mut both) {
         let mut bytes = [0; Meta::SIZE];
         file.seek(SeekFrom::Start(number * page_size))?;
         match file.read_exact(&mut bytes) {
@@ -37,7 +37,7 @@ pub(crate) fn metas(file: &mut (impl Read + Seek)) -> std::io::Result<[Option<Me
             None => break,
         }
     }
-    Ok(out)
+    Ok(Meta::newest(both))
 }
 
 /// A data file as pages.
@@ -74,7 +74,8 @@ impl UnmappedFile {
         let at = number.saturating_mul(self.page_size as u64);
         let mut bytes = vec![0; (count as usize).saturating_mul(self.page_size)];
         let there = usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX);
-        let (there, _) = bytes.split_at_mut(there.min(bytes.len()));
+        let there = there.min(bytes.len());
+        let (there, _) = bytes.split_at_mut(there);
         let mut file = &self.file;
         file.seek(SeekFrom::Start(at))
             .and_then(|_| file.read_exact(there))

@@ -54,7 +54,7 @@ impl Scratch {
 
     fn newest(&self) -> Meta {
         let mut bytes = std::io::Cursor::new(&self.sound);
-        metas(&mut bytes).unwrap().into_iter().flatten().max_by_key(|m| m.transaction).unwrap()
+        newest_meta(&mut bytes).unwrap().unwrap()
     }
 
     /// Pages in use, and pages that are free.
@@ -103,6 +103,26 @@ fn fill(store: &Arc<Store>, round: usize) {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn of_two_meta_pages_the_later_counts_and_of_equals_the_first() {
+    let sound = Scratch::new().sound;
+    let meta = |transaction: u64, last_page: u64| {
+        let mut page = sound[..PAGE].to_vec();
+        page[136..144].copy_from_slice(&last_page.to_ne_bytes());
+        page[144..152].copy_from_slice(&transaction.to_ne_bytes());
+        page
+    };
+    let last_page = |both: [Vec<u8>; 2]| {
+        let found = newest_meta(&mut std::io::Cursor::new(both.concat())).unwrap();
+        found.map(|meta| meta.last_page)
+    };
+    assert_eq!(last_page([meta(8, 50), meta(7, 60)]), Some(50));
+    assert_eq!(last_page([meta(8, 50), meta(9, 60)]), Some(60));
+    assert_eq!(last_page([meta(0, 50), meta(0, 60)]), Some(50));
+    assert_eq!(last_page([meta(8, 50), vec![0; PAGE]]), Some(50));
+    assert_eq!(last_page([vec![0; PAGE], meta(8, 50)]), None);
 }
 
 #[test]

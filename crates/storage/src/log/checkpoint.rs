@@ -1,0 +1,186 @@
+//! Checkpoints: a state of the data file that is on the disk as a whole.
+//!
+//! The file has two places that are written in turn, so one of them is always whole.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use embedded_db_common::Result;
+use embedded_db_common::record::Cursor;
+
+use crate::pages::Meta;
+use crate::platform::{self, io_error, sync_error, write_error};
+
+const MAGIC: &[u8; 8] = b"edb ckpt";
+const VERSION: u32 = 1;
+/// Bytes of a place; it lies in one sector.
+const SIZE: usize = 512;
+/// From one place to the other.
+const DISTANCE: u64 = 4096;
+
+/// What the file tells of the data file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Checkpoint {
+    /// Counts up; the higher one counts.
+    pub(crate) number: u64,
+    /// Whether the data file is written to without syncs. Else it is on the disk as it is.
+    pub(crate) in_use: bool,
+    /// Where the data file lay, as `platform::file_place` says: while it lies there, it can be read as it is.
+    pub(crate) place: [u64; 5],
+    /// The LMDB transaction of the state.
+    pub(crate) transaction: u64,
+    /// The stretch of the log that begins after it.
+    pub(crate) stretch: u64,
+    /// What the frames of this and the next stretch are known by ([`super::file::salt_of`]).
+    pub(crate) salt: u64,
+    /// The meta pages of the data file, and their sums, when the state was the newest.
+    pub(crate) metas: [[u8; Meta::SIZE]; 2],
+    pub(crate) sums: [u32; 2],
+}
+
+impl Checkpoint {
+    fn encode(&self) -> [u8; SIZE] {
+        let mut out = Vec::with_capacity(SIZE);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&u32::from(self.in_use).to_le_bytes());
+        let numbers = [self.number, self.transaction, self.stretch, self.salt];
+        for number in self.place.into_iter().chain(numbers) {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        self.sums.iter().for_each(|sum| out.extend_from_slice(&sum.to_le_bytes()));
+        self.metas.iter().for_each(|meta| out.extend_from_slice(meta));
+        out.resize(SIZE - 4, 0);
+        let sum = crc32c::crc32c(&out);
+        out.extend_from_slice(&sum.to_le_bytes());
+        let mut place = [0; SIZE];
+        place.copy_from_slice(&out);
+        place
+    }
+
+    fn parse(bytes: &[u8; SIZE]) -> Option<Self> {
+        let (told, sum) = bytes.split_last_chunk::<4>()?;
+        if u32::from_le_bytes(*sum) != crc32c::crc32c(told) {
+            return None;
+        }
+        let mut cursor = Cursor::new(told);
+        let mut parse = || -> embedded_db_common::record::Read<Option<Self>> {
+            if cursor.array::<8>()? != *MAGIC || cursor.u32()? != VERSION {
+                return Ok(None);
+            }
+            let in_use = cursor.u32()? != 0;
+            let mut place = [0; 5];
+            for part in &mut place {
+                *part = cursor.u64()?;
+            }
+            let (number, transaction) = (cursor.u64()?, cursor.u64()?);
+            let (stretch, salt) = (cursor.u64()?, cursor.u64()?);
+            let sums = [cursor.u32()?, cursor.u32()?];
+            let metas = [cursor.array()?, cursor.array()?];
+            Ok(Some(Self { number, in_use, place, transaction, stretch, salt, metas, sums }))
+        };
+        parse().ok().flatten()
+    }
+}
+
+/// The file, open for writing.
+pub(crate) struct CheckpointFile {
+    path: PathBuf,
+    file: File,
+}
+
+/// Where the checkpoints of a generation lie. Whoever reads the data file holds a shared lock on it: a
+/// state is put back only where nobody reads.
+pub(crate) fn path_of(directory: &Path) -> PathBuf {
+    directory.join("ckpt")
+}
+
+/// The newest checkpoint; `None` if there never was one.
+pub(crate) fn newest(directory: &Path) -> Result<Option<Checkpoint>> {
+    let path = path_of(directory);
+    match File::open(&path) {
+        Ok(mut file) => read(&mut file).map_err(|error| io_error(&path, "read it", &error)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_error(&path, "open it", &error)),
+    }
+}
+
+fn read(file: &mut File) -> std::io::Result<Option<Checkpoint>> {
+    let mut newest: Option<Checkpoint> = None;
+    for place in [0, DISTANCE] {
+        let mut bytes = [0; SIZE];
+        file.seek(SeekFrom::Start(place))?;
+        match file.read_exact(&mut bytes) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => continue,
+            Err(error) => return Err(error),
+        }
+        let found = Checkpoint::parse(&bytes);
+        let before = newest.as_ref().map_or(0, |newest| newest.number);
+        newest = found.filter(|found| found.number > before).or(newest);
+    }
+    Ok(newest)
+}
+
+impl CheckpointFile {
+    /// Makes it where there is none, with room for what will be written.
+    pub(crate) fn open(directory: &Path) -> Result<Self> {
+        let path = path_of(directory);
+        let failed = |error: std::io::Error| write_error(&path, "open it for writing", &error);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(&path).map_err(failed)?;
+        if platform::file_length(&file).map_err(failed)? < 2 * DISTANCE {
+            platform::write_at(&file, &[0; 2 * DISTANCE as usize], 0).map_err(failed)?;
+        }
+        Ok(Self { path, file })
+    }
+
+    /// Writes a checkpoint; it counts when this returns.
+    pub(crate) fn write(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let place = (checkpoint.number & 1) * DISTANCE;
+        platform::write_at(&self.file, &checkpoint.encode(), place)
+            .map_err(|error| write_error(&self.path, "write a checkpoint", &error))?;
+        self.file.sync_data().map_err(|error| sync_error(&self.path, &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint(number: u64) -> Checkpoint {
+        Checkpoint {
+            number,
+            in_use: true,
+            place: [1, 2, 3, 4, 5],
+            transaction: 10 * number,
+            stretch: 7,
+            salt: 12,
+            metas: [[8; Meta::SIZE], [9; Meta::SIZE]],
+            sums: [10, 11],
+        }
+    }
+
+    #[test]
+    fn the_newest_that_is_whole_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(newest(directory.path()).unwrap(), None);
+        let file = CheckpointFile::open(directory.path()).unwrap();
+        assert_eq!(newest(directory.path()).unwrap(), None);
+        for number in 1..5 {
+            file.write(&checkpoint(number)).unwrap();
+            assert_eq!(newest(directory.path()).unwrap(), Some(checkpoint(number)));
+        }
+        // The last one was torn.
+        let path = path_of(directory.path());
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..SIZE {
+            let mut torn = whole.clone();
+            torn[at] ^= 1;
+            std::fs::write(&path, &torn).unwrap();
+            assert_eq!(newest(directory.path()).unwrap(), Some(checkpoint(3)), "{at}");
+        }
+    }
+}

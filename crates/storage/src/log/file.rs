@@ -1,0 +1,172 @@
+//! A file of the log.
+//!
+//! It is full of zeros that are on the disk before a frame is written into it, so that a sync of the frame
+//! has nothing but the frame to write. It is used again for a later stretch of the log; a salt of its own
+//! for each stretch tells the frames of it from older ones, and from whatever bytes users store.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use embedded_db_common::{Error, Result};
+
+use super::frame::{ALIGNMENT, Frame};
+use crate::platform::{self, io_error, sync_error, write_error};
+
+/// What a file begins with: a name and a version.
+const HEADER: [u8; ALIGNMENT] = {
+    let mut header = [0; ALIGNMENT];
+    if let Some(begin) = header.first_chunk_mut() {
+        *begin = *b"edb log\n\x01";
+    }
+    header
+};
+const FIRST_LENGTH: u64 = 64 << 10;
+
+/// The file in which a stretch of the log lies.
+fn path_of(directory: &Path, stretch: u64) -> PathBuf {
+    directory.join(format!("log.{}", stretch & 1))
+}
+
+/// What the frames of a stretch are known by, of those that follow a salt.
+pub(super) fn salt_of(salt: u64, stretch: u64) -> u64 {
+    // An odd number that is far from regular: no two stretches have the same.
+    salt.wrapping_add(stretch.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
+/// A file that frames are written to.
+pub(super) struct LogFile {
+    path: PathBuf,
+    file: Arc<File>,
+    salt: u64,
+    /// Bytes that have their place on the disk.
+    length: u64,
+    /// Where the next frame goes.
+    end: u64,
+}
+
+impl LogFile {
+    /// Opens both files, and makes those that are not there.
+    pub(super) fn open_both(directory: &Path) -> Result<[Self; 2]> {
+        Ok([Self::open(directory, 0)?, Self::open(directory, 1)?])
+    }
+
+    fn open(directory: &Path, stretch: u64) -> Result<Self> {
+        let path = path_of(directory, stretch);
+        let failed = |error: std::io::Error| write_error(&path, "open the log", &error);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = Arc::new(options.open(&path).map_err(failed)?);
+        let length = platform::file_length(&file).map_err(failed)?;
+        let mut opened = Self { path: path.clone(), file, salt: 0, length, end: 0 };
+        if length < FIRST_LENGTH {
+            opened.lengthen(FIRST_LENGTH)?;
+            platform::write_at(&opened.file, &HEADER, 0)
+                .and_then(|()| opened.file.sync_all())
+                .map_err(failed)?;
+        }
+        Ok(opened)
+    }
+
+    /// Begins a stretch; what is in the file means nothing any more.
+    pub(super) fn begin(&mut self, stretch: u64, salt: u64) {
+        (self.salt, self.end) = (salt_of(salt, stretch), HEADER.len() as u64);
+    }
+
+    /// The file itself, to sync it while it is written to.
+    pub(super) fn shared(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
+    /// Writes a frame behind the others. It is on the disk after [`LogFile::sync`].
+    pub(super) fn append(&mut self, frame: &Frame<'_>) -> Result<()> {
+        let bytes = frame.encode(self.salt);
+        let end = self.end + bytes.len() as u64;
+        if end > self.length {
+            self.lengthen(end.next_power_of_two())?;
+        }
+        platform::write_at(&self.file, &bytes, self.end)
+            .map_err(|error| write_error(&self.path, "write to the log", &error))?;
+        self.end = end;
+        Ok(())
+    }
+
+    /// Takes the last frame back, which began there: it was not committed.
+    pub(super) fn take_back(&mut self, begin: u64) -> Result<()> {
+        platform::write_at(&self.file, &[0; ALIGNMENT], begin)
+            .and_then(|()| self.file.sync_data())
+            .map_err(|error| sync_error(&self.path, &error))?;
+        self.end = begin;
+        Ok(())
+    }
+
+    /// Where the next frame goes.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(super) fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|error| sync_error(&self.path, &error))
+    }
+
+    fn lengthen(&mut self, length: u64) -> Result<()> {
+        const STEP: u64 = 1 << 20;
+        let mut zeros = vec![0; length.saturating_sub(self.length).min(STEP) as usize];
+        while self.length < length {
+            zeros.truncate((length - self.length) as usize);
+            platform::write_at(&self.file, &zeros, self.length)
+                .map_err(|error| write_error(&self.path, "lengthen the log", &error))?;
+            self.length += zeros.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// A stretch of the log, as it was found.
+pub(super) struct Stretch {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    salt: u64,
+}
+
+impl Stretch {
+    /// What lies in the file of a stretch; `None` if there is no file.
+    pub(super) fn read(directory: &Path, stretch: u64, salt: u64) -> Result<Option<Self>> {
+        let path = path_of(directory, stretch);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(Self { path, bytes, salt: salt_of(salt, stretch) })),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error(&path, "read the log", &error)),
+        }
+    }
+
+    /// Its frames in their order, up to where none follows.
+    pub(super) fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
+        let mut at = HEADER.len();
+        std::iter::from_fn(move || {
+            let (frame, length) = Frame::parse(self.bytes.get(at..)?, self.salt)?;
+            at += length;
+            Some(frame)
+        })
+    }
+
+    /// Whether a frame is there that would not be, had that of a transaction not reached the disk.
+    pub(super) fn proves(&self, missing: u64) -> bool {
+        let places = (HEADER.len()..self.bytes.len()).step_by(ALIGNMENT);
+        places
+            .filter_map(|at| Frame::parse(self.bytes.get(at..)?, self.salt))
+            .any(|(frame, _)| frame.transaction > missing && frame.synced >= missing)
+    }
+}
+
+/// The frame of a transaction is missing.
+pub(super) fn missing(database: &Path, stretch: &Stretch, transaction: u64) -> Error {
+    let name = stretch.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Error::Corruption {
+        path: database.to_owned(),
+        object: name,
+        detail: format!(
+            "the frame of transaction {transaction} is missing, and later ones are there"
+        ),
+    }
+}

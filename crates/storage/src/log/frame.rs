@@ -1,0 +1,103 @@
+//! Frames: one for each commit.
+//!
+//! A frame has one checksum. Whatever a power cut leaves of it, it is there as a whole or not at all.
+
+use embedded_db_common::record::{Cursor, Read};
+
+/// Frames begin at multiples of that.
+pub(super) const ALIGNMENT: usize = 64;
+/// Bytes before the changes, of which the last are the checksum.
+const HEADER: usize = 48;
+
+/// A frame that is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Frame<'a> {
+    /// The LMDB transaction that it becomes.
+    pub(crate) transaction: u64,
+    /// The transaction up to which the log was on the disk when this was written.
+    pub(crate) synced: u64,
+    /// The last LSN of the state that it leaves.
+    pub(crate) lsn: u64,
+    /// What it changes, as [`super::changes::read`] reads it.
+    pub(crate) changes: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// As it stands in a file with this salt, filled up to a whole number of places.
+    pub(super) fn encode(&self, salt: u64) -> Vec<u8> {
+        let mut out = Vec::with_capacity(room(self.changes.len()));
+        for number in [salt, self.transaction, self.synced, self.lsn] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out.extend_from_slice(&(self.changes.len() as u64).to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        let sum = sum_of(&out, self.changes);
+        out.extend_from_slice(&sum.to_le_bytes());
+        out.extend_from_slice(self.changes);
+        out.resize(room(self.changes.len()), 0);
+        out
+    }
+
+    /// The frame at the beginning of some bytes, and how many it takes; `None` if no whole one is there.
+    pub(super) fn parse(bytes: &'a [u8], salt: u64) -> Option<(Self, usize)> {
+        let header = |cursor: &mut Cursor<'a>| -> Read<[u64; 5]> {
+            Ok([cursor.u64()?, cursor.u64()?, cursor.u64()?, cursor.u64()?, cursor.u64()?])
+        };
+        let [of, transaction, synced, lsn, length] = header(&mut Cursor::new(bytes)).ok()?;
+        if of != salt {
+            return None;
+        }
+        let end = usize::try_from(length).ok()?.checked_add(HEADER)?;
+        let (header, changes) = bytes.get(..end)?.split_at_checked(HEADER)?;
+        let (numbers, sum) = header.split_last_chunk::<4>()?;
+        if sum_of(numbers, changes) != u32::from_le_bytes(*sum) {
+            return None;
+        }
+        Some((Self { transaction, synced, lsn, changes }, end.next_multiple_of(ALIGNMENT)))
+    }
+}
+
+/// Bytes of a frame with so many bytes of changes.
+fn room(changes: usize) -> usize {
+    HEADER.saturating_add(changes).next_multiple_of(ALIGNMENT)
+}
+
+/// The checksum of a frame, in which the place of the checksum itself counts as zeros.
+fn sum_of(numbers: &[u8], changes: &[u8]) -> u32 {
+    let sum = crc32c::crc32c_append(crc32c::crc32c(numbers), &[0; 4]);
+    crc32c::crc32c_append(sum, changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_frame_is_there_as_a_whole_or_not_at_all(
+            changes in prop::collection::vec(any::<u8>(), 0..300),
+            at in any::<prop::sample::Index>(),
+            flip in 1u8..,
+        ) {
+            let frame = Frame { transaction: 7, synced: 6, lsn: 9, changes: &changes };
+            let bytes = frame.encode(42);
+            prop_assert_eq!(bytes.len() % ALIGNMENT, 0);
+            prop_assert_eq!(Frame::parse(&bytes, 42), Some((frame, bytes.len())));
+            prop_assert_eq!(Frame::parse(&bytes, 43), None);
+            let length = HEADER + changes.len();
+            prop_assert_eq!(Frame::parse(&bytes[..at.index(length)], 42), None);
+            let mut other = bytes.clone();
+            other[at.index(length)] ^= flip;
+            // The padding before the checksum is part of it.
+            prop_assert_eq!(Frame::parse(&other, 42), None);
+        }
+
+        #[test]
+        fn nonsense_is_no_frame(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let salt = bytes.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+            prop_assert_eq!(Frame::parse(&bytes, salt), None);
+        }
+    }
+}

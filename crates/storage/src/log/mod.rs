@@ -1,0 +1,517 @@
+//! The redo log: what makes a durable write cost one small sync.
+//!
+//! A commit of LMDB puts some twenty pages on the disk. With the log it only tells the system of them, after
+//! a frame that says the same in a few hundred bytes is on the disk. A generation is in one of two modes:
+//!
+//! - **plain**: LMDB syncs its commits by itself; the newest [checkpoint] says that the data file is on the
+//!   disk as it is.
+//! - **logged**: LMDB commits without syncs. The newest checkpoint names a state whose pages are all on the
+//!   disk, and a read transaction of ours keeps them from being written to. Every commit after that state
+//!   is a frame of the log, on the disk before LMDB commits (or, with `relaxed`, soon after).
+//!
+//! So after a power cut the meta pages of the checkpoint are put back, and the frames done again; after the
+//! death of the process the data file is right as it is, but for one frame at most ([recovery]). Each
+//! checkpoint begins a stretch of the log, in that of two files whose frames lie before the last checkpoint.
+//!
+//! The lock of a log is taken after that of the leader of writers, never before.
+
+mod changes;
+mod checkpoint;
+mod file;
+mod frame;
+mod keeper;
+mod recovery;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use embedded_db_common::{Durability, Error, Result};
+use heed::{EnvFlags, FlagSetMode, RoTxn, WithoutTls};
+
+pub(crate) use self::changes::Changes;
+use self::checkpoint::{Checkpoint, CheckpointFile};
+use self::file::LogFile;
+use self::frame::Frame;
+pub(crate) use self::keeper::Keeper;
+pub(crate) use self::recovery::{Recovery, require_recovered};
+use crate::pages::{SumsFile, View};
+use crate::platform::{self, io_error, sync_directory, sync_error, write_error};
+use crate::store::Generation;
+
+/// Bytes that commits write before a checkpoint is due: a quarter of the file, within these bounds. Until
+/// then their pages are not used again. The unit tests say by themselves when there is one.
+const DUE: [u64; 2] = if cfg!(test) { [64 << 20; 2] } else { [2 << 20, 64 << 20] };
+/// So many times as much makes writers wait for the checkpoint.
+const TOO_MUCH: u64 = 4;
+/// After the first commit that a checkpoint does not have.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(if cfg!(test) { 3600 } else { 1 });
+/// With less room than that beside what is written until two checkpoints have passed, nothing is logged:
+/// a full disk then fails a commit as a whole, before it is acknowledged.
+const LEAST_ROOM: u64 = 8 << 20;
+/// Most commits that a power cut takes with it when they are not synced one by one.
+const RELAXED_MOST: u64 = 1000;
+
+/// The log of a generation.
+pub(crate) struct Log {
+    directory: PathBuf,
+    checkpoints: CheckpointFile,
+    can_recover: bool,
+    data: File,
+    sums: Arc<SumsFile>,
+    state: Mutex<State>,
+    /// A checkpoint was completed, or given up.
+    ended: Condvar,
+}
+
+struct State {
+    /// The last checkpoint that was written.
+    last: Option<Checkpoint>,
+    /// `None` with `durability="memory"`.
+    files: Option<[LogFile; 2]>,
+    logged: Option<Logged>,
+    /// A checkpoint is being made by somebody who does not hold the locks.
+    being_made: bool,
+    /// Why one could not be made: nothing more may be acknowledged.
+    failed: Option<Error>,
+}
+
+/// What is there while commits are logged.
+struct Logged {
+    pin: Pin,
+    /// That frames are written to; `None` while the log is read.
+    file: Option<usize>,
+    /// Bytes that commits have written since the checkpoint, and when the first of them was.
+    written: u64,
+    since: Option<Instant>,
+    /// The last transaction that was appended, and the last that is on the disk.
+    appended: u64,
+    synced: u64,
+    unsynced_since: Option<Instant>,
+}
+
+/// Keeps the pages of a state from being written to.
+pub(crate) struct Pin {
+    txn: Option<RoTxn<'static, WithoutTls>>,
+    forks: u32,
+}
+
+impl Pin {
+    /// Pins the newest state, which nobody replaces meanwhile.
+    fn of(generation: &Generation, newest: &View) -> Result<Self> {
+        let txn = generation.pin()?;
+        if txn.id() as u64 != newest.transaction() {
+            return Err(Error::Internal("the state that is pinned is not the newest".into()));
+        }
+        Ok(Self { txn: Some(txn), forks: platform::fork_generation() })
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let txn = self.txn.take();
+        if self.forks != platform::fork_generation() {
+            // The reader slot belongs to the parent.
+            std::mem::forget(txn);
+        }
+    }
+}
+
+/// A checkpoint that is being made: its state does not change any more, but may not be on the disk yet.
+pub(crate) struct Pending {
+    checkpoint: Checkpoint,
+    pin: Pin,
+    /// Bytes that were written before it.
+    written: u64,
+}
+
+/// How a commit is made durable.
+pub(crate) enum Way {
+    /// LMDB syncs it.
+    Synced,
+    /// Its frame is in the log, from this place on.
+    Logged(u64),
+}
+
+impl Way {
+    /// The commit came to nothing.
+    pub(crate) fn take_back(&self, generation: &Generation) -> Result<()> {
+        match self {
+            Self::Synced => Ok(()),
+            Self::Logged(begin) => generation.log()?.take_back(*begin),
+        }
+    }
+
+    /// What is done for the data file by itself.
+    pub(crate) fn durability(&self, wanted: Durability) -> Durability {
+        match (self, wanted) {
+            (Self::Synced, Durability::Durable | Durability::Relaxed) => Durability::Durable,
+            _ => Durability::Memory,
+        }
+    }
+}
+
+/// When something is to be done, by the [`Keeper`] or by a writer that comes before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Due {
+    pub(crate) checkpoint: Option<Instant>,
+    pub(crate) sync: Option<Instant>,
+}
+
+impl Log {
+    /// Of a data file and its sums; nothing is logged yet. `last` is the last checkpoint of the file.
+    pub(crate) fn new(
+        directory: &Path,
+        data: File,
+        sums: Arc<SumsFile>,
+        last: Option<Checkpoint>,
+        durability: Durability,
+    ) -> Result<Self> {
+        let checkpoints = CheckpointFile::open(directory)?;
+        let files = match durability {
+            Durability::Memory => None,
+            _ => {
+                let files = LogFile::open_both(directory)?;
+                sync_directory(directory)
+                    .map_err(|error| write_error(directory, "sync it", &error))?;
+                Some(files)
+            }
+        };
+        let (logged, being_made, failed) = Default::default();
+        let state = Mutex::new(State { last, files, logged, being_made, failed });
+        let (directory, ended) = (directory.to_owned(), Condvar::new());
+        let can_recover = platform::file_place(&data).is_some();
+        Ok(Self { directory, checkpoints, can_recover, data, sums, state, ended })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When nobody makes a checkpoint.
+    fn lock_at_rest(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.lock();
+        let at_rest = self.ended.wait_while(state, |state| state.being_made);
+        let state = at_rest.unwrap_or_else(PoisonError::into_inner);
+        match &state.failed {
+            Some(error) => Err(error.clone()),
+            None => Ok(state),
+        }
+    }
+
+    /// Before a commit on top of a state: begins to log, or ends it, as there is room on the disk.
+    pub(crate) fn choose(&self, generation: &Generation, newest: &View) -> Result<()> {
+        // Where boots cannot be told apart nobody could know whether a checkpoint must be put back.
+        let room = if self.can_recover { platform::free_space(&self.directory) } else { Some(0) };
+        let enough = room.unwrap_or(u64::MAX) >= LEAST_ROOM + 2 * TOO_MUCH * self.due_at()?;
+        let state = self.lock();
+        if let Some(error) = &state.failed {
+            return Err(error.clone());
+        }
+        let is_logged = state.logged.is_some();
+        drop(state);
+        match (is_logged, enough) {
+            (false, true) => self.begin(generation, newest),
+            (true, false) => self.end(generation, newest),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes that make a checkpoint due.
+    fn due_at(&self) -> Result<u64> {
+        let length = platform::file_length(&self.data);
+        let length = length.map_err(|error| io_error(&self.directory, "look at it", &error))?;
+        Ok((length / 4).clamp(DUE[0], DUE[1]))
+    }
+
+    /// Begins to log what follows a state.
+    fn begin(&self, generation: &Generation, newest: &View) -> Result<()> {
+        let mut state = self.lock_at_rest()?;
+        let stretch = state.last.as_ref().map_or(0, |last| last.stretch) + 1;
+        let salt = RandomState::new().build_hasher().finish();
+        let mut logged = self.pinned(&mut state, generation, newest, stretch, salt)?;
+        logged.file = state.begin_stretch(stretch, salt);
+        state.logged = Some(logged);
+        set_synced(generation, false)
+    }
+
+    /// Pins the state that was found, from which frames are done again.
+    fn pin_found(&self, generation: &Generation, newest: &View) -> Result<()> {
+        let mut state = self.lock_at_rest()?;
+        let (stretch, salt) = state.last.as_ref().map_or((0, 0), |last| (last.stretch, last.salt));
+        let logged = self.pinned(&mut state, generation, newest, stretch, salt)?;
+        state.logged = Some(logged);
+        set_synced(generation, false)
+    }
+
+    fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Pins a state, and makes it a checkpoint.
+    fn pinned(
+        &self,
+        state: &mut State,
+        generation: &Generation,
+        newest: &View,
+        stretch: u64,
+        salt: u64,
+    ) -> Result<Logged> {
+        let pin = Pin::of(generation, newest)?;
+        let checkpoint = self.checkpoint(state, newest, true, stretch, salt)?;
+        self.sync_data()?;
+        self.checkpoints.write(&checkpoint)?;
+        state.last = Some(checkpoint);
+        let transaction = newest.transaction();
+        Ok(Logged {
+            pin,
+            file: None,
+            written: 0,
+            since: None,
+            appended: transaction,
+            synced: transaction,
+            unsynced_since: None,
+        })
+    }
+
+    /// A checkpoint of the newest state.
+    fn checkpoint(
+        &self,
+        state: &State,
+        newest: &View,
+        in_use: bool,
+        stretch: u64,
+        salt: u64,
+    ) -> Result<Checkpoint> {
+        let number = state.last.as_ref().map_or(0, |last| last.number) + 1;
+        let place = platform::file_place(&self.data).unwrap_or_default();
+        let (metas, sums) = newest.meta_pages()?;
+        let transaction = newest.transaction();
+        Ok(Checkpoint { number, in_use, place, transaction, stretch, salt, metas, sums })
+    }
+
+    /// All that was written to the data file and its sums is on the disk.
+    fn sync_data(&self) -> Result<()> {
+        self.data
+            .sync_data()
+            .map_err(|error| sync_error(&self.directory.join("data.mdb"), &error))?;
+        self.sums.sync()
+    }
+
+    /// Ends the log: the newest state is on the disk as it is. Nobody may be writing.
+    pub(crate) fn end(&self, generation: &Generation, newest: &View) -> Result<()> {
+        let mut state = self.lock_at_rest()?;
+        if state.logged.is_none() {
+            return Ok(());
+        }
+        let end = || {
+            self.sync_data()?;
+            // A stretch may have been begun whose checkpoint came to nothing.
+            let stretch = state.last.as_ref().map_or(0, |last| last.stretch) + 1;
+            let checkpoint = self.checkpoint(&state, newest, false, stretch, 0)?;
+            self.checkpoints.write(&checkpoint)?;
+            set_synced(generation, true)?;
+            Ok(checkpoint)
+        };
+        match end() {
+            Ok(checkpoint) => {
+                state.last = Some(checkpoint);
+                state.logged = None;
+                Ok(())
+            }
+            Err(error) => {
+                self.distrust(&state);
+                Err(error)
+            }
+        }
+    }
+
+    /// Before a commit on top of a state: its frame is in the log, if it is logged, and on the disk, if it
+    /// is durable.
+    pub(crate) fn append(
+        &self,
+        generation: &Generation,
+        before: &View,
+        lsn: u64,
+        changes: &Changes,
+        durability: Durability,
+    ) -> Result<Way> {
+        let Some(changes) = changes.as_bytes() else {
+            // It would be too large a frame.
+            return self.end(generation, before).map(|()| Way::Synced);
+        };
+        let mut state = self.lock();
+        let Some((logged, file)) = state.in_use() else { return Ok(Way::Synced) };
+        let (transaction, begin) = (before.transaction() + 1, file.end());
+        let frame = Frame { transaction, synced: logged.synced, lsn, changes };
+        let at_once =
+            durability == Durability::Durable || transaction - logged.synced >= RELAXED_MOST;
+        // A part of a frame, where there was no room for it, is none.
+        file.append(&frame)?;
+        if at_once {
+            if let Err(error) = file.sync() {
+                file.take_back(begin)?;
+                return Err(error);
+            }
+            (logged.synced, logged.unsynced_since) = (transaction, None);
+        } else {
+            logged.unsynced_since.get_or_insert_with(Instant::now);
+        }
+        logged.appended = transaction;
+        Ok(Way::Logged(begin))
+    }
+
+    /// The commit after the last frame, which begins there, came to nothing.
+    fn take_back(&self, begin: u64) -> Result<()> {
+        let mut state = self.lock();
+        let Some((logged, file)) = state.in_use() else { return Ok(()) };
+        file.take_back(begin)?;
+        logged.appended -= 1;
+        logged.synced = logged.synced.min(logged.appended);
+        Ok(())
+    }
+
+    /// After a commit that wrote so many bytes: when what is due. Waits while too much has been written.
+    pub(crate) fn committed(&self, bytes: u64, window: Duration) -> Result<Due> {
+        let due = self.due_at()?;
+        let mut state = self.lock();
+        let Some(logged) = &mut state.logged else { return Ok(Due::default()) };
+        let now = Instant::now();
+        logged.written += bytes;
+        let since = *logged.since.get_or_insert(now);
+        let sync = logged.unsynced_since.map(|since| since + window);
+        let checkpoint = if logged.written >= due { now } else { since + CHECKPOINT_EVERY };
+        if logged.written >= TOO_MUCH * due {
+            drop(state);
+            drop(self.lock_at_rest()?);
+        }
+        Ok(Due { checkpoint: Some(checkpoint), sync })
+    }
+
+    /// Begins a checkpoint of the newest state, unless one is being made; [`Log::complete`] makes it count.
+    /// Nobody may be writing.
+    pub(crate) fn begin_checkpoint(
+        &self,
+        generation: &Generation,
+        newest: &View,
+    ) -> Result<Option<Pending>> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.being_made || state.failed.is_some() {
+            return Ok(None);
+        }
+        let Some(last) = &state.last else { return Ok(None) };
+        let (stretch, salt) = (last.stretch + 1, last.salt);
+        let checkpoint = self.checkpoint(state, newest, true, stretch, salt)?;
+        let Some((logged, file)) = state.in_use().filter(|(logged, _)| logged.since.is_some())
+        else {
+            return Ok(None);
+        };
+        if logged.synced < logged.appended {
+            file.sync()?;
+            (logged.synced, logged.unsynced_since) = (logged.appended, None);
+        }
+        let pin = Pin::of(generation, newest)?;
+        logged.since = None;
+        let written = logged.written;
+        let file = state.begin_stretch(stretch, salt);
+        if let Some(logged) = &mut state.logged {
+            logged.file = file;
+        }
+        state.being_made = true;
+        Ok(Some(Pending { checkpoint, pin, written }))
+    }
+
+    /// Makes a checkpoint count.
+    pub(crate) fn complete(&self, pending: Pending) -> Result<()> {
+        let Pending { checkpoint, pin, written } = pending;
+        let done = self.sync_data().and_then(|()| self.checkpoints.write(&checkpoint));
+        let mut state = self.lock();
+        state.being_made = false;
+        match &done {
+            Ok(()) => {
+                state.last = Some(checkpoint);
+                if let Some(logged) = &mut state.logged {
+                    logged.pin = pin;
+                    logged.written -= written;
+                }
+            }
+            Err(error) => {
+                state.failed = Some(error.clone());
+                self.distrust(&state);
+            }
+        }
+        drop(state);
+        self.ended.notify_all();
+        done
+    }
+
+    /// How many commits are not on the disk yet.
+    #[cfg(test)]
+    fn unsynced(&self) -> u64 {
+        self.lock().logged.as_ref().map_or(0, |logged| logged.appended - logged.synced)
+    }
+
+    /// The data file may not be what the system tells of it: the next opening puts the last checkpoint back.
+    fn distrust(&self, state: &State) {
+        if let Some(last) = state.last.as_ref().filter(|last| last.in_use) {
+            let distrusted = Checkpoint { number: last.number + 1, place: [0; 5], ..last.clone() };
+            // If that fails too, what was synced is still found, and sums tell what was lost.
+            drop(self.checkpoints.write(&distrusted));
+        }
+    }
+
+    /// Puts what was appended on the disk.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let mut state = self.lock();
+        let Some((logged, file)) = state.in_use() else { return Ok(()) };
+        let appended = logged.appended;
+        if logged.synced >= appended {
+            return Ok(());
+        }
+        let file = file.shared();
+        // Writers go on meanwhile.
+        drop(state);
+        let synced = file.sync_data();
+        let mut state = self.lock();
+        if let Err(error) = synced {
+            let error = sync_error(&self.directory, &error);
+            state.failed = Some(error.clone());
+            return Err(error);
+        }
+        if let Some(logged) = &mut state.logged {
+            logged.synced = logged.synced.max(appended);
+            logged.unsynced_since = (logged.appended > logged.synced).then(Instant::now);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// While commits are logged, with the file that takes them.
+    fn in_use(&mut self) -> Option<(&mut Logged, &mut LogFile)> {
+        let (logged, files) = (self.logged.as_mut()?, self.files.as_mut()?);
+        let file = files.get_mut(logged.file?)?;
+        Some((logged, file))
+    }
+
+    /// Begins a stretch; which file takes it.
+    fn begin_stretch(&mut self, stretch: u64, salt: u64) -> Option<usize> {
+        let which = (stretch & 1) as usize;
+        self.files.as_mut()?.get_mut(which)?.begin(stretch, salt);
+        Some(which)
+    }
+}
+
+/// Whether LMDB syncs its commits. Nobody may be writing.
+fn set_synced(generation: &Generation, synced: bool) -> Result<()> {
+    let mode = if synced { FlagSetMode::Disable } else { FlagSetMode::Enable };
+    // SAFETY: without syncs, the log and a checkpoint stand for what is not on the disk.
+    #[allow(unsafe_code)]
+    let set = unsafe { generation.env.set_flags(EnvFlags::NO_SYNC, mode) };
+    set.map_err(|error| generation.lmdb_error(error))
+}

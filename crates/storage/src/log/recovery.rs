@@ -1,0 +1,270 @@
+//! What a writer that did not close has left: putting a checkpoint back, and doing frames again.
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use embedded_db_common::record::{self, Damaged};
+use embedded_db_common::{Durability, Error, Options, Result};
+
+use super::changes::{self, Change};
+use super::checkpoint::{self, Checkpoint, CheckpointFile};
+use super::file::{self, Stretch};
+use super::frame::Frame;
+use super::set_synced;
+use crate::keys::Table;
+use crate::pages::{Meta, SumsFile, View};
+use crate::platform::{
+    self, Lock, WriterLock, io_error, is_same_file_of_boot, write_at, write_error,
+};
+use crate::store::Generation;
+
+/// What was found of a generation before anything else of it was read.
+pub(crate) struct Recovery {
+    last: Option<Checkpoint>,
+    /// Nobody reads what was put back before all is done again.
+    alone: Option<Lock>,
+}
+
+/// Before a reader reads a data file: it is the one that was written. Gives what keeps it so.
+pub(crate) fn require_recovered(
+    database: &Path,
+    directory: &Path,
+    options: &Options,
+    interrupted: &dyn Fn() -> Result<()>,
+) -> Result<Option<Lock>> {
+    let path = checkpoint::path_of(directory);
+    let Some(lock) = Lock::shared(&path, options.lock_timeout, interrupted)? else {
+        return Ok(None);
+    };
+    let Some(last) = checkpoint::newest(directory)?.filter(|last| last.in_use) else {
+        return Ok(Some(lock));
+    };
+    match Whereabouts::of(&last, directory)? {
+        Whereabouts::There => Ok(Some(lock)),
+        // Who writes through another mount has the same file in use.
+        Whereabouts::OtherMount if WriterLock::is_held(database) => Ok(Some(lock)),
+        _ => Err(Error::RecoveryNeeded { path: database.to_owned() }),
+    }
+}
+
+/// Where the data file lies, of which a checkpoint tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whereabouts {
+    /// Where the system has what was written to it.
+    There,
+    /// In the same boot, but seen through another mount: from a container, or after it was mounted anew.
+    OtherMount,
+    Elsewhere,
+}
+
+impl Whereabouts {
+    fn of(checkpoint: &Checkpoint, directory: &Path) -> Result<Self> {
+        let path = directory.join("data.mdb");
+        let file = File::open(&path).map_err(|error| io_error(&path, "open it", &error))?;
+        Ok(match platform::file_place(&file) {
+            Some(place) if place == checkpoint.place => Self::There,
+            Some(place) if is_same_file_of_boot(&place, &checkpoint.place) => Self::OtherMount,
+            _ => Self::Elsewhere,
+        })
+    }
+}
+
+impl Recovery {
+    /// Before a writer reads a data file: what the last one left is the one that was written, or the
+    /// state of its last checkpoint.
+    pub(crate) fn begin(
+        database: &Path,
+        directory: &Path,
+        options: &Options,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Self> {
+        // It is there before anybody reads the data file.
+        CheckpointFile::open(directory)?;
+        let last = checkpoint::newest(directory)?;
+        let Some(found) = last.as_ref().filter(|last| last.in_use) else {
+            return Ok(Self { last, alone: None });
+        };
+        let whereabouts = Whereabouts::of(found, directory)?;
+        let timeout = match whereabouts {
+            Whereabouts::There => return Ok(Self { last, alone: None }),
+            Whereabouts::OtherMount => Duration::ZERO,
+            Whereabouts::Elsewhere => options.lock_timeout,
+        };
+        let alone = Lock::alone(&checkpoint::path_of(directory), timeout, interrupted)?;
+        if alone.is_none() && whereabouts == Whereabouts::OtherMount {
+            // Who reads it has it from before: it was not mounted anew since.
+            return Ok(Self { last, alone: None });
+        }
+        let alone = alone.ok_or_else(|| Error::StorageError {
+            path: database.to_owned(),
+            detail: "it must be recovered, but other processes still have it open; close them"
+                .into(),
+        })?;
+        put_back(found, directory)?;
+        Ok(Self { last, alone: Some(alone) })
+    }
+
+    /// The last checkpoint, from which a log goes on.
+    pub(crate) fn last(&self) -> Option<&Checkpoint> {
+        self.last.as_ref()
+    }
+
+    /// Does again what the data file does not have, and ends the log.
+    pub(crate) fn complete(
+        self,
+        database: &Path,
+        generation: &Generation,
+        options: &Options,
+    ) -> Result<()> {
+        let log = generation.log()?;
+        let Some(last) = self.last.filter(|last| last.in_use) else { return Ok(()) };
+        let mut stretches = Vec::new();
+        for number in [last.stretch, last.stretch + 1] {
+            stretches.extend(Stretch::read(log.directory(), number, last.salt)?);
+        }
+        let mut newest = generation.page_file.newest()?;
+        let frames = missing_frames(database, &stretches, &last, newest.transaction())?;
+        log.pin_found(generation, &newest)?;
+        for frame in frames {
+            loop {
+                match apply(generation, &newest, &frame)? {
+                    Some(after) => {
+                        newest = after;
+                        break;
+                    }
+                    None => {
+                        // The map must grow, under which nothing may be pinned.
+                        log.end(generation, &newest)?;
+                        generation.grow(options.map_size_max, &false.into())?;
+                        log.pin_found(generation, &newest)?;
+                    }
+                }
+            }
+        }
+        log.end(generation, &newest)?;
+        if options.durability == Durability::Memory {
+            set_synced(generation, false)?;
+        }
+        drop(self.alone);
+        Ok(())
+    }
+}
+
+/// Puts the meta pages of a checkpoint back, and tells the sums that they are right for it.
+fn put_back(checkpoint: &Checkpoint, directory: &Path) -> Result<()> {
+    let path = directory.join("data.mdb");
+    let failed = |error: std::io::Error| write_error(&path, "put its last checkpoint back", &error);
+    let page_size = checkpoint.metas.iter().find_map(|meta| Some(Meta::parse(meta)?.page_size));
+    let page_size = page_size.ok_or_else(|| Error::Corruption {
+        path: checkpoint::path_of(directory),
+        object: "the last checkpoint".into(),
+        detail: "has no meta page".into(),
+    })?;
+    let file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
+    for (number, meta) in checkpoint.metas.iter().enumerate() {
+        write_at(&file, meta, (number * page_size) as u64).map_err(failed)?;
+    }
+    SumsFile::put_back(directory, page_size, checkpoint.transaction, checkpoint.sums)?;
+    file.sync_data().map_err(failed)
+}
+
+/// The frames behind the newest state, each of which follows the one before.
+fn missing_frames<'s>(
+    database: &Path,
+    stretches: &'s [Stretch],
+    last: &Checkpoint,
+    newest: u64,
+) -> Result<Vec<Frame<'s>>> {
+    let (mut frames, mut wanted) = (Vec::new(), last.transaction + 1);
+    for stretch in stretches {
+        for frame in stretch.frames() {
+            // The data file may have had the first of them when it was last found.
+            if frame.transaction == wanted {
+                wanted += 1;
+                frames.push(frame);
+            }
+        }
+    }
+    // What is newer than the last frame does not need it.
+    wanted = wanted.max(newest + 1);
+    if let Some(stretch) = stretches.iter().find(|stretch| stretch.proves(wanted)) {
+        return Err(file::missing(database, stretch, wanted));
+    }
+    frames.retain(|frame| frame.transaction > newest);
+    Ok(frames)
+}
+
+/// Does the changes of a frame again, in a commit; the state that it leaves. `None` if the map is full.
+fn apply(generation: &Generation, before: &View, frame: &Frame<'_>) -> Result<Option<Arc<View>>> {
+    use heed::MdbError::MapFull;
+    generation.page_file.prepare(before)?;
+    let failed = |error| generation.lmdb_error(error);
+    let mut txn = generation.env.write_txn().map_err(failed)?;
+    for change in changes::read(frame.changes) {
+        let change = change.map_err(|damaged| damaged_frame(generation, frame, damaged))?;
+        let done = match change {
+            Change::Put { table, key, sealed } => {
+                put(generation, before, &mut txn, table, key, sealed)?
+            }
+            Change::Patch { table, key, patch } => {
+                before.check_way(table, key)?;
+                let old = generation.table(table).get(&txn, key).map_err(failed)?;
+                let old = old.ok_or(Damaged("changes what is not there"));
+                let sealed = old.and_then(|old| patch.apply(old));
+                let sealed = sealed.map_err(|damaged| damaged_frame(generation, frame, damaged))?;
+                put(generation, before, &mut txn, table, key, &sealed)?
+            }
+            Change::Delete { table, key } => {
+                before.check_removal(table, key)?;
+                generation.table(table).delete(&mut txn, key).map(drop)
+            }
+            Change::DeleteBetween { table, from, end } => {
+                before.check_removals(table, from, end)?;
+                let range = (std::ops::Bound::Included(from), std::ops::Bound::Excluded(end));
+                generation.table(table).delete_range(&mut txn, &range).map(drop)
+            }
+        };
+        match done {
+            Ok(()) => {}
+            Err(heed::Error::Mdb(MapFull)) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    match txn.commit() {
+        Ok(()) => {}
+        Err(heed::Error::Mdb(MapFull)) => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    }
+    let (after, _) = generation.cover(before, Durability::Memory)?;
+    if after.transaction() != frame.transaction {
+        return Err(damaged_frame(generation, frame, Damaged("changes nothing")));
+    }
+    Ok(Some(after))
+}
+
+fn put(
+    generation: &Generation,
+    before: &View,
+    txn: &mut heed::RwTxn<'_>,
+    table: Table,
+    key: &[u8],
+    sealed: &[u8],
+) -> Result<heed::Result<()>> {
+    before.check_way(table, key)?;
+    record::open(table as u8, key, sealed).map_err(|damaged| Error::Corruption {
+        path: generation.path().to_owned(),
+        object: format!("a row of {} in the log", table.name()),
+        detail: damaged.0.into(),
+    })?;
+    Ok(generation.table(table).put(txn, key, sealed))
+}
+
+fn damaged_frame(generation: &Generation, frame: &Frame<'_>, damaged: Damaged) -> Error {
+    Error::Corruption {
+        path: generation.path().to_owned(),
+        object: format!("the frame of transaction {} in the log", frame.transaction),
+        detail: damaged.0.into(),
+    }
+}
