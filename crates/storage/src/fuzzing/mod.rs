@@ -5,7 +5,9 @@ mod manifest;
 mod records;
 
 use std::cell::Cell;
+use std::path::{Path, PathBuf};
 
+pub use crate::log::fuzzing::log;
 pub use crate::pages::fuzzing::{pages, sums};
 pub use manifest::manifest;
 pub use records::records;
@@ -17,6 +19,12 @@ thread_local! {
 /// Whether what does not agree here will not agree later either.
 pub(crate) fn nobody_writes() -> bool {
     ALONE.get()
+}
+
+/// Where files cost nothing, if there is such a place.
+pub(crate) fn memory() -> PathBuf {
+    let shared = Path::new("/dev/shm");
+    if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() }
 }
 
 /// Runs something with files to which nobody writes.
@@ -44,6 +52,11 @@ mod tests {
     #[test]
     fn sums_of_the_corpus() {
         corpus("sums", super::sums);
+    }
+
+    #[test]
+    fn logs_of_the_corpus() {
+        corpus("log", super::log);
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Changes {
         (!self.too_many).then_some(&self.bytes)
     }
 
-    fn push(&mut self, change: Change<'_>) {
+    pub(super) fn push(&mut self, change: Change<'_>) {
         change.write(&mut self.bytes);
         self.end();
     }
@@ -87,7 +87,7 @@ pub(crate) struct Patch<'a> {
 }
 
 impl<'a> Patch<'a> {
-    fn between(before: &[u8], after: &'a [u8]) -> Option<Self> {
+    pub(super) fn between(before: &[u8], after: &'a [u8]) -> Option<Self> {
         let (before, _) = before.split_last_chunk::<SEAL>()?;
         let (after, seal) = after.split_last_chunk::<SEAL>()?;
         let first = before.iter().zip(after).take_while(|(one, two)| one == two).count();

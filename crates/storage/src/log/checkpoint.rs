@@ -15,7 +15,7 @@ use crate::platform::{self, io_error, sync_error, write_error};
 const MAGIC: &[u8; 8] = b"edb ckpt";
 const VERSION: u32 = 1;
 /// Bytes of a place; it lies in one sector.
-const SIZE: usize = 512;
+pub(super) const SIZE: usize = 512;
 /// From one place to the other.
 const DISTANCE: u64 = 4096;
 
@@ -40,7 +40,7 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    fn encode(&self) -> [u8; SIZE] {
+    pub(super) fn encode(&self) -> [u8; SIZE] {
         let mut out = Vec::with_capacity(SIZE);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
@@ -59,7 +59,7 @@ impl Checkpoint {
         place
     }
 
-    fn parse(bytes: &[u8; SIZE]) -> Option<Self> {
+    pub(super) fn parse(bytes: &[u8; SIZE]) -> Option<Self> {
         let (told, sum) = bytes.split_last_chunk::<4>()?;
         if u32::from_le_bytes(*sum) != crc32c::crc32c(told) {
             return None;
@@ -82,6 +82,15 @@ impl Checkpoint {
         };
         parse().ok().flatten()
     }
+}
+
+/// Makes the checksum of a place, and what it begins with, right.
+#[cfg(any(test, fuzzing))]
+pub(super) fn seal(place: &mut [u8; SIZE]) {
+    let (told, sum) = place.split_last_chunk_mut::<4>().expect("it is as long");
+    told[..8].copy_from_slice(MAGIC);
+    told[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    *sum = crc32c::crc32c(told).to_le_bytes();
 }
 
 /// The file, open for writing.

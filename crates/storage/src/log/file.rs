@@ -14,7 +14,7 @@ use super::frame::{ALIGNMENT, Frame};
 use crate::platform::{self, io_error, sync_error, write_error};
 
 /// What a file begins with: a name and a version.
-const HEADER: [u8; ALIGNMENT] = {
+pub(super) const HEADER: [u8; ALIGNMENT] = {
     let mut header = [0; ALIGNMENT];
     if let Some(begin) = header.first_chunk_mut() {
         *begin = *b"edb log\n\x01";
@@ -24,7 +24,7 @@ const HEADER: [u8; ALIGNMENT] = {
 const FIRST_LENGTH: u64 = 64 << 10;
 
 /// The file in which a stretch of the log lies.
-fn path_of(directory: &Path, stretch: u64) -> PathBuf {
+pub(super) fn path_of(directory: &Path, stretch: u64) -> PathBuf {
     directory.join(format!("log.{}", stretch & 1))
 }
 

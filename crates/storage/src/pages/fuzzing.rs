@@ -66,7 +66,7 @@ pub fn sums(input: &[u8]) {
         }
         change(&mut image, &mut given)
     })();
-    let home = tempfile::tempdir_in(memory()).expect("a directory for a while");
+    let home = tempfile::tempdir_in(crate::fuzzing::memory()).expect("a directory for a while");
     let directory = home.path().join("gen-0000000001");
     let data = directory.join("data.mdb");
     fs::create_dir(&directory).expect("it is new");
@@ -82,11 +82,6 @@ pub fn sums(input: &[u8]) {
         crate::fuzzing::alone(|| READ.map(|table| told(walk(&view, table, most))));
     }
     told(check_file(&data, &|| Ok(())));
-}
-
-fn memory() -> std::path::PathBuf {
-    let shared = std::path::Path::new("/dev/shm");
-    if shared.is_dir() { shared.to_owned() } else { std::env::temp_dir() }
 }
 
 fn told<T>(read: Result<T>) -> Option<T> {
