@@ -152,7 +152,10 @@ impl Direction {
     }
 }
 
-/// A key, built on the stack. LMDB takes up to 511 bytes; the longest of ours is an id (260).
+/// Most bytes of a key that LMDB takes.
+pub(crate) const MAX_KEY: usize = 511;
+
+/// A key, built on the stack; the longest of ours is an id (260).
 #[derive(Clone, Copy)]
 pub struct Key {
     bytes: [u8; Self::MAX],

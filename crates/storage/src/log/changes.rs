@@ -5,7 +5,7 @@
 
 use embedded_db_common::record::{Cursor, Damaged, Read, put_bytes, put_varint};
 
-use crate::keys::Table;
+use crate::keys::{MAX_KEY, Table};
 use crate::touched::is_packed;
 
 /// More bytes of changes than that are not kept: such a commit reaches the disk by itself.
@@ -160,7 +160,7 @@ fn read_one<'a>(cursor: &mut Cursor<'a>) -> Read<Change<'a>> {
     let (op, number) = (cursor.u8()?, cursor.u8()?);
     let table = Table::ALL.into_iter().find(|table| *table as u8 == number);
     let table = table.ok_or(Damaged("is of an unknown table"))?;
-    let key = cursor.bytes()?;
+    let key = key(cursor)?;
     match op {
         op::PUT => Ok(Change::Put { table, key, sealed: cursor.bytes()? }),
         op::PATCH => {
@@ -173,8 +173,21 @@ fn read_one<'a>(cursor: &mut Cursor<'a>) -> Read<Change<'a>> {
             Ok(Change::Patch { table, key, patch: Patch { first, last, middle, seal } })
         }
         op::DELETE => Ok(Change::Delete { table, key }),
-        op::DELETE_BETWEEN => Ok(Change::DeleteBetween { table, from: key, end: cursor.bytes()? }),
+        op::DELETE_BETWEEN => {
+            Ok(Change::DeleteBetween { table, from: key, end: self::key(cursor)? })
+        }
         _ => Err(Damaged("is of an unknown kind")),
+    }
+}
+
+/// A key of any row: LMDB takes no others.
+fn key<'a>(cursor: &mut Cursor<'a>) -> Read<&'a [u8]> {
+    let key = cursor.bytes()?;
+    let length = 1..=MAX_KEY;
+    if length.contains(&key.len()) {
+        Ok(key)
+    } else {
+        Err(Damaged("has a key of the wrong length"))
     }
 }
 

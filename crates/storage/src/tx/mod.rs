@@ -161,7 +161,6 @@ impl<'e> WriteTxn<'e> {
         nth: usize,
         change: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>),
     ) -> Result<()> {
-        const LONGEST: usize = 511;
         let Some(table) = Table::ALL.get(usize::from(table)).copied() else { return Ok(()) };
         let row = self.prefix(table, &[])?.nth(nth).transpose()?;
         let Some((mut key, mut payload)) = row.map(|(key, row)| (key.to_vec(), row.to_vec()))
@@ -170,7 +169,7 @@ impl<'e> WriteTxn<'e> {
         };
         self.delete(table, &key)?;
         change(&mut key, &mut payload);
-        if (1..=LONGEST).contains(&key.len()) {
+        if (1..=keys::MAX_KEY).contains(&key.len()) {
             self.put(table, &key, payload)?;
         }
         Ok(())

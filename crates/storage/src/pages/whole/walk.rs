@@ -7,6 +7,7 @@ use roaring::RoaringTreemap;
 
 use super::super::layout::MAX_DEPTH;
 use super::{NO_PAGE, Page, Tree, UnmappedFile, Value, big_pages, run_length};
+use crate::keys::MAX_KEY;
 
 /// Pages between two looks at whether the caller wants the work to end.
 const PAGES: u64 = 256;
@@ -32,8 +33,7 @@ impl Order {
     }
 
     fn allows(self, key: &[u8]) -> bool {
-        const LONGEST: usize = 511;
-        let length = 1..=LONGEST;
+        let length = 1..=MAX_KEY;
         if self == Self::Bytes { length.contains(&key.len()) } else { key.len() == 8 }
     }
 }
