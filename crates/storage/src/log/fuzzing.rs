@@ -14,7 +14,7 @@ use super::changes::{self, Change, Changes, Patch};
 use super::checkpoint::{self, Checkpoint, CheckpointFile};
 use super::file::{HEADER, Stretch, path_of, salt_of};
 use super::frame::{self, Frame};
-use crate::fuzzing::memory;
+use crate::fuzzing::{alone, memory};
 use crate::invariants::check_invariants;
 use crate::keys::Table;
 use crate::platform;
@@ -147,16 +147,20 @@ fn recovered(bytes: &[u8]) {
     let directory = home.path().join(DIRECTORY);
     // What it has no bytes for is left as it is.
     let _end = change(&directory, &mut Unstructured::new(bytes));
+    alone(|| opened(home.path()));
+}
+
+fn opened(path: &Path) {
     let reading = Options { read_only: true, ..Options::default() };
-    if let Some(store) = told(Store::open(home.path(), &reading)) {
+    if let Some(store) = told(Store::open(path, &reading)) {
         used(&store);
     }
-    let Some(store) = told(Store::open(home.path(), &Options::default())) else { return };
+    let Some(store) = told(Store::open(path, &Options::default())) else { return };
     used(&store);
     told(store.write(|txn| txn.intern("later").map(drop)));
     store.close();
     drop(store);
-    match Store::open(home.path(), &reading) {
+    match Store::open(path, &reading) {
         Ok(store) => used(&store),
         Err(error) => panic!("what was opened and closed cannot be read: {error}"),
     }
