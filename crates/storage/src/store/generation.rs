@@ -126,8 +126,8 @@ impl Generation {
         self.data_file.require_pages(Instant::now(), || self.env.info().last_page_number)
     }
 
-    /// After a commit, still inside the gate: no page of it lies beyond the end of the file, and the sums cover what it wrote.
-    /// The state that it left.
+    /// After a commit, still inside the gate: no page of it lies beyond the end of the file, and the sums
+    /// cover what it wrote. The state that it left.
     /// With how many bytes it wrote.
     pub(crate) fn cover(&self, before: &View, durability: Durability) -> Result<(Arc<View>, u64)> {
         self.data_file.complete_pages(self.env.info().last_page_number, durability)?;
