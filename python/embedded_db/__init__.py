@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ._native import Edge, Embedding, Node, __version__
 from .batch import Batch
+from .changes import Change, ChangeFeed
 from .config import Config, WeaverConfig
 from .database import EmbeddedDB
 from .errors import (
@@ -84,6 +85,8 @@ __all__ = [
     "Attr",
     "BadText",
     "Batch",
+    "Change",
+    "ChangeFeed",
     "ChangesTrimmed",
     "Chat",
     "Condition",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, Self, final
+from typing import Any, Final, Literal, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -430,6 +430,22 @@ class Database(_Reads):
     def namespace_name(self) -> str: ...
     def close(self) -> None: ...
     def namespace(self, name: str) -> Database: ...
+    def changes_after(
+        self, after: int | None, labels: str | Sequence[str] | None
+    ) -> tuple[
+        list[
+            tuple[
+                int,
+                Literal["node", "edge", "embedding", "namespace"],
+                Literal["put", "delete"],
+                str,
+                int,
+                list[str],
+            ]
+        ],
+        int,
+        int,
+    ]: ...
     def namespaces(self) -> list[str]: ...
     def drop_namespace(self, name: str) -> None: ...
     def noop(self) -> None: ...

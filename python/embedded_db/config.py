@@ -81,6 +81,8 @@ class ConfigOptions(TypedDict, total=False):
     lock_timeout: float
     map_size_max: int
     max_snapshot_age: float
+    changes_retention: float
+    changes_retention_bytes: int
     warm_up: bool
     language: Language
     ml: "MLConfig | ModelFunctions | Mapping[str, Any] | None"
@@ -136,13 +138,17 @@ class Config:
     Attributes:
         durability: ``"durable"``: a write is acknowledged after the disk has it;
             ``"relaxed"``: when the operating system has it, so that the end of the process loses
-            nothing, a power cut at most the last ``relaxed_window_ms`` or 1,000 commits;
+            nothing, a power cut at most what came in the last ``relaxed_window_ms`` and while the
+            disk was syncing, 1,000 commits in all;
             ``"memory"``: at once, for tests and data that may be lost.
-        relaxed_window_ms: milliseconds that an acknowledged write may not be on the disk, with
+        relaxed_window_ms: milliseconds after which an acknowledged write is being synced, with
             ``durability="relaxed"``.
         lock_timeout: seconds to wait for another process that is writing.
         map_size_max: bytes of address space the store may take at most.
         max_snapshot_age: seconds a snapshot may be held before it expires.
+        changes_retention: seconds that `EmbeddedDB.changes` reaches back, unless that takes more
+            room than ``changes_retention_bytes``.
+        changes_retention_bytes: bytes on the disk that the changes may take.
         warm_up: load the models in the background when the database is opened.
         language: stemming of the full-text index.
         ml: the model functions: an `MLConfig`, an object with the functions themselves (such as
@@ -167,6 +173,8 @@ class Config:
     lock_timeout: float = 5.0
     map_size_max: int = 1 << 40
     max_snapshot_age: float = 300.0
+    changes_retention: float = 7 * 86400.0
+    changes_retention_bytes: int = 64 << 20
     warm_up: bool = True
     language: Language = "english"
     ml: "MLConfig | ModelFunctions | None" = field(default_factory=MLConfig)
@@ -179,6 +187,8 @@ class Config:
         _seconds("lock_timeout", self.lock_timeout)
         _whole("map_size_max", self.map_size_max, least=1 << 20, most=1 << 46)
         _seconds("max_snapshot_age", self.max_snapshot_age)
+        _seconds("changes_retention", self.changes_retention)
+        _whole("changes_retention_bytes", self.changes_retention_bytes, least=1 << 16, most=1 << 46)
         _kind("warm_up", self.warm_up, bool)
         choice_argument("language", self.language, get_args(Language))
         _optional_name("embedding_space", self.embedding_space)
@@ -285,6 +295,8 @@ class Config:
             "lock_timeout": float(self.lock_timeout),
             "map_size_max": self.map_size_max,
             "max_snapshot_age": float(self.max_snapshot_age),
+            "changes_retention": float(self.changes_retention),
+            "changes_retention_bytes": self.changes_retention_bytes,
             "warm_up": self.warm_up,
             "language": self.language,
             "weaver": self.weaver._to_native(),

@@ -16,6 +16,7 @@ from ._native import Edge, Node
 from ._native import Snapshot as NativeSnapshot
 from .arguments import choice_argument, path_argument
 from .batch import Batch
+from .changes import Feed
 from .chats import Chats, ChatStore
 from .config import ActivityLevel, Config, ConfigOptions, ModelFunctions
 from .errors import DatabaseClosed, InvalidInput, NotFound, shown
@@ -59,7 +60,7 @@ class _Closed:
         )
 
 
-class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes, Guessing):
+class EmbeddedDB(Objects, Chats, Feed, Forgetting, Indexes, Transfers, Upkeep, Writes, Guessing):
     """A handle on one namespace of a memory database.
 
     Nodes, edges, vectors and text live in one directory; what is written is enriched in the
@@ -460,6 +461,10 @@ class EmbeddedDB(Objects, Chats, Forgetting, Indexes, Transfers, Upkeep, Writes,
 
     def stats(self) -> dict[str, Any]:
         """Count what is stored: nodes, edges, embeddings, jobs, bytes and more, by name.
+
+        ``unsynced_commits`` were acknowledged but are not on the disk yet, with
+        ``durability="relaxed"``: what a power cut would take now. It is None where that is not
+        known: in a reader, and with ``durability="memory"``.
 
         Examples:
             >>> _ = db.create_chat().add_message("Hello")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embedded_db import EmbeddedDB
+from embedded_db import EmbeddedDB, Timeout
 
 NODES = 8
 Edges = list[tuple[int, int, str]]
@@ -161,3 +161,22 @@ def test_a_clique_with_itself_is_walked_in_the_number_of_its_nodes(db, depth_fir
     assert len(db.query(graph_filter=graph, limit=1000)) in (size - 1, size)
     steps = [{"edge_types": ["T"], "direction": "out", "min_hops": 0, "max_hops": 50}] * 20
     assert len(db.query(graph_filter={"start": "n0", "steps": steps}, limit=1000)) == size
+
+
+def test_a_walk_of_any_depth_over_a_graph_of_all_edges_ends():
+    with EmbeddedDB(":memory:", ml=None) as db:
+        ids = [f"n{n}" for n in range(60)]
+        db.create_nodes([{"id": id, "label": "X"} for id in ids])
+        db.create_edges(
+            [{"source": a, "target": b, "type": "T"} for a in ids for b in ids if a != b]
+        )
+        for depth_first in (False, True):
+            walked = db.traverse("n0", max_depth=50, depth_first=depth_first)
+            assert sorted(node.id for node, _ in walked) == sorted(ids)
+        path = db.find_shortest_path("n0", "n59")
+        assert path is not None
+        assert [node.id for node in path.nodes] == ["n0", "n59"]
+        with pytest.raises(Timeout, match="59"):
+            list(db.traverse("n0", max_depth=50, max_visited=59))
+        near = {"start": "n0", "steps": [{"edge_types": ["T"], "max_hops": 10}] * 3}
+        assert {hit.node.id for hit in db.query(graph_filter=near, limit=100)} == set(ids)

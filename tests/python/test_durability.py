@@ -1,6 +1,7 @@
 """What is acknowledged, by each kind of durability, and what is found of it."""
 
 import shutil
+from itertools import pairwise
 
 import pytest
 
@@ -46,3 +47,32 @@ def test_kinds_follow_each_other(tmp_path):
             assert db.count("Thing") == n
             db.create_node({"id": f"n{n}", "label": "Thing"})
             assert db.verify(deep=True)["ok"]
+
+
+def test_what_a_power_cut_would_take_is_a_number(tmp_path, spawn):
+    path = tmp_path / "db"
+    # An hour: nothing is synced by itself, but for every thousandth commit.
+    hour = {"durability": "relaxed", "relaxed_window_ms": 3_600_000}
+    with EmbeddedDB(path, ml=None, **hour) as db:
+        numbers = []
+        for number in range(30):
+            db.create_node({"label": "Thing", "properties": {"n": number}})
+            numbers.append(db.stats()["unsynced_commits"])
+        # A checkpoint may come at any moment, and takes them all with it.
+        assert all(now in (before + 1, 0, 1) for before, now in pairwise(numbers))
+        assert max(numbers) > 1
+    with EmbeddedDB(path, ml=None) as db:
+        db.create_node({"label": "Thing"})
+        assert db.stats()["unsynced_commits"] == 0
+        reader = spawn(
+            """
+            import sys
+            from embedded_db import EmbeddedDB
+            with EmbeddedDB(sys.argv[1], ml=None, read_only=True) as db:
+                print(db.stats()["unsynced_commits"])
+            """,
+            path,
+        )
+        assert reader.stdout.readline() == "None\n"
+    with EmbeddedDB(path, ml=None, durability="memory") as db:
+        assert db.stats()["unsynced_commits"] is None

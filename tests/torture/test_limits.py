@@ -4,15 +4,18 @@ Nothing that was acknowledged is lost, nothing stays held, and when the limit is
 goes on, without opening anew where it was open.
 """
 
+import signal
+
 import pytest
 
 from embedded_db import EmbeddedDB
 from harness.child import Done, Refused
-from harness.content import check
+from harness.content import check, content
 from harness.lengths import length
 from harness.load import Load
-from harness.model import differences
+from harness.model import Model, differences, words_of
 from harness.operations import CreateNode, CreateNodes
+from harness.processes import Dead
 
 LIMIT = """
 import resource
@@ -162,3 +165,44 @@ def test_a_map_that_has_no_room(path, nursery):
     with EmbeddedDB(path, ml=None) as db:
         assert db.count("Thing") == 2_000
         assert db.verify()["ok"]
+
+
+# ---------------------------------------------------------------------- no memory
+
+
+@pytest.mark.parametrize(
+    "more", length([1 << 20], [0, 1 << 20, 4 << 20], [n << 18 for n in range(0, 40, 3)])
+)
+def test_memory_that_runs_out(path, nursery, more):
+    """Whether what needed it is refused or the process ends: what was acknowledged is there."""
+    model, ended = Model(), None
+    child = nursery.child()
+    child.open(path, map_size_max=1 << 28)
+    child.run(LIMIT, name="AS", value=child.run(ADDRESS_SPACE) + more)
+    for number in range(200):
+        ids = tuple(f"l1n{number}x{n}" for n in range(100 << min(number, 7)))
+        operation = CreateNodes(ids, number)
+        try:
+            answer = child.do(operation)
+        except Dead:
+            ended = "died"
+        except AssertionError as error:
+            if "MemoryError" not in str(error):
+                raise
+            ended = "said so"
+        else:
+            if answer == Done():
+                operation.apply(model)
+                continue
+            ended = "refused"
+        break
+    assert ended is not None, "it ran out"
+    print(f"{more} bytes: {ended} after {number}")
+    if ended == "died":
+        assert child.end() == -signal.SIGABRT, "it ends by itself"
+    else:
+        child.kill()
+        child.end()
+    with EmbeddedDB(path, ml=None) as db:
+        model.settle([operation], content(db, words_of(model.after(operation))))
+        check(db, model)

@@ -23,6 +23,7 @@ import pytest
 
 from embedded_db import DbError, EmbeddedDB
 from embedded_db.testing import FakeModel
+from harness.child import Done
 from harness.content import check, check_woven
 from harness.disks import make_image, mounted, written_to
 from harness.lengths import length, longer
@@ -99,6 +100,43 @@ def test_cuts_at_random(tmp_path, nursery, rng):
             check_woven(db, load.model)
     assert load.acknowledged > CUTS
     assert in_the_middle > 0
+
+
+def test_a_relaxed_database_loses_the_newest_writes_only_and_those_of_a_moment(
+    tmp_path, nursery, rng
+):
+    image, copy = make_image(tmp_path / "image", SIZE), tmp_path / "copy"
+    done, losses = 0, []
+
+    def kept() -> int:
+        stop(child)
+        cut(disk, image, copy)
+        child.kill(signal.SIGCONT)
+        with (
+            mounted(copy, tmp_path / "after") as after,
+            EmbeddedDB(after / "memory.db", ml=None) as db,
+        ):
+            numbers = sorted(node.properties["n"] for node in db.nodes("Thing"))
+            assert numbers == list(range(len(numbers))), "a later write needs all before it"
+            assert db.verify(deep=True)["problems"] == []
+            return len(numbers)
+
+    with mounted(image, tmp_path / "disk") as disk:
+        child = nursery.child()
+        child.open(disk / "memory.db", durability="relaxed")
+        for _ in range(CUTS):
+            until = time.monotonic() + rng.uniform(0.005, 0.05)
+            while time.monotonic() < until:
+                assert child.do(CreateNode(f"n{done}", done)) == Done()
+                done += 1
+            losses.append(done - kept())
+            assert losses[-1] <= 1000
+            # However slow this machine is: when nothing more is written, all of it gets there.
+            while kept() < done:
+                time.sleep(0.05)
+        child.kill()
+        child.end()
+    print(f"{CUTS} cuts of {done} writes lost {losses}")
 
 
 def test_without_synchronisation_cuts_lose_something(tmp_path, nursery, rng):

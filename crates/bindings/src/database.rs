@@ -28,6 +28,9 @@ use crate::transaction::Transaction;
 use crate::upkeep::{self, teller};
 use crate::values::wait;
 
+/// Number, kind, operation, id, version and names of a change.
+type ChangeFields = (u64, &'static str, &'static str, String, u64, Vec<String>);
+
 /// A handle on one namespace of an open database.
 #[pyclass(frozen, extends = Reads, module = "embedded_db._native")]
 pub(crate) struct Database {
@@ -66,6 +69,10 @@ fn options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
             "max_snapshot_age" => {
                 out.max_snapshot_age = duration(py, "max_snapshot_age", item.extract()?)?;
             }
+            "changes_retention" => {
+                out.changes_retention = duration(py, "changes_retention", item.extract()?)?;
+            }
+            "changes_retention_bytes" => out.changes_retention_bytes = item.extract()?,
             "warm_up" => out.warm_up = item.extract()?,
             "language" => out.language = string("language", &item)?,
             "weaver" => {
@@ -151,6 +158,23 @@ impl Database {
 
     fn namespace(&self, py: Python<'_>, name: Text<'_>) -> PyResult<Py<Self>> {
         Self::create(py, detached(py, || self.inner.namespace(&name))?)
+    }
+
+    /// The changes after one, up to where they reach, and the last there is.
+    fn changes_after(
+        &self,
+        py: Python<'_>,
+        after: Option<u64>,
+        labels: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<(Vec<ChangeFields>, u64, u64)> {
+        let labels = labels.map(|labels| strings("labels", labels)).transpose()?;
+        let page = detached(py, || self.inner.changes_after(after, labels.as_deref()))?;
+        let changes = page.changes.into_iter().map(|change| {
+            let names = change.names.iter().map(ToString::to_string).collect();
+            let (kind, op) = (change.kind.name(), change.op.name());
+            (change.lsn, kind, op, change.id, change.version, names)
+        });
+        Ok((changes.collect(), page.reached, page.last))
     }
 
     fn namespaces(&self, py: Python<'_>) -> PyResult<Vec<String>> {
@@ -568,6 +592,7 @@ impl Database {
         out.set_item("edges", stats.edges)?;
         out.set_item("embeddings", stats.embeddings)?;
         out.set_item("lsn", stats.lsn)?;
+        out.set_item("unsynced_commits", stats.unsynced_commits)?;
         out.set_item("file_bytes", stats.file_bytes)?;
         out.set_item("view_bytes", stats.view_bytes)?;
         out.set_item("vectors_computed", stats.vectors_computed)?;

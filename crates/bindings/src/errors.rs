@@ -144,6 +144,7 @@ fn facts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyDict>> {
             fields.set_item("used", used)?;
             fields.set_item("limit", limit)?;
         }
+        Error::ChangesTrimmed { oldest, .. } => fields.set_item("oldest", oldest)?,
         Error::TooManyVisited { limit } => {
             fields.set_item("limit", limit)?;
             // The same search would give up again.

@@ -113,6 +113,10 @@ pub struct Options {
     pub map_size_max: usize,
     /// How long a snapshot may be held.
     pub max_snapshot_age: Duration,
+    /// How long the feed of changes reaches back at least, unless it takes more than its bytes.
+    pub changes_retention: Duration,
+    /// Bytes that the feed of changes takes on the disk before its oldest rows go.
+    pub changes_retention_bytes: usize,
     /// Load the models as soon as the database is open.
     pub warm_up: bool,
     /// Language of the full-text index: `english` or `none`.
@@ -130,6 +134,8 @@ impl Default for Options {
             lock_timeout: Duration::from_secs(5),
             map_size_max: 1 << 40,
             max_snapshot_age: Duration::from_secs(300),
+            changes_retention: Duration::from_secs(7 * 24 * 3600),
+            changes_retention_bytes: 64 << 20,
             warm_up: true,
             language: "english".into(),
             weaver: WeaverOptions::default(),

@@ -139,6 +139,17 @@ pub enum Error {
         /// The limit.
         limit_seconds: u64,
     },
+    /// The feed of changes does not reach back so far.
+    #[error(
+        "changes after {since} were asked for, but those before {oldest} are gone; read what is stored \
+         anew and follow from there, or raise changes_retention"
+    )]
+    ChangesTrimmed {
+        /// After which they were asked for.
+        since: u64,
+        /// The oldest that is there.
+        oldest: u64,
+    },
     /// A cursor whose place was needed.
     #[error(
         "the cursor gave way to newer ones, for {limit} states are held by snapshots and cursors; \
@@ -328,6 +339,7 @@ impl Error {
             Self::ReadOnly { .. } => "ReadOnly",
             Self::SnapshotExpired { .. } | Self::CursorGaveWay { .. } => "SnapshotExpired",
             Self::TooManySnapshots { .. } => "QuotaExceeded",
+            Self::ChangesTrimmed { .. } => "ChangesTrimmed",
             Self::StorageFull { .. } => "StorageFull",
             Self::StorageError { .. } => "StorageError",
             Self::RecoveryNeeded { .. } => "RecoveryNeeded",

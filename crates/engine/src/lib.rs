@@ -5,6 +5,7 @@ mod chats;
 mod database;
 mod ends;
 mod expiry;
+mod feed;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -40,6 +41,7 @@ pub use embedded_db_storage::{
 pub use embedded_db_weaver::{
     ArtefactState, Enriched, Failure, JobCounts, Mention, ModelSpace, Models, Status, TextToEnrich,
 };
+pub use feed::{Change, ChangesPage};
 pub use indexes::{DeclaredLabel, IndexInfo};
 pub use objects::{Edge, Embedding, Node, Path};
 pub use operations::Stats;

@@ -32,6 +32,8 @@ pub struct Stats {
     pub embeddings: u64,
     /// LSN of the last change.
     pub lsn: u64,
+    /// Commits that were acknowledged and are not on the disk yet, where that is known.
+    pub unsynced_commits: Option<u64>,
     /// Bytes of the data file.
     pub file_bytes: u64,
     /// Bytes of memory held by the views.
@@ -274,6 +276,7 @@ impl Database {
             edges: live_edges(&snapshot, self.namespace_id())?,
             embeddings: own.embeddings,
             lsn: all.lsn,
+            unsynced_commits: engine.store.unsynced(),
             file_bytes: engine.store.file_size()?,
             view_bytes: engine.views.memory_bytes() as u64,
             vectors_computed: all.vectors_computed,

@@ -244,6 +244,7 @@ pub(crate) mod meta {
     pub(crate) const SPACE: u8 = 3;
     pub(crate) const DEFAULT_SPACE: u8 = 4;
     pub(crate) const INDEX: u8 = 5;
+    pub(crate) const COMMITTED: u8 = 6;
     pub(crate) const SUCCESSOR: u8 = 7;
     pub(crate) const RECIPE: u8 = 10;
 }
@@ -287,6 +288,16 @@ pub(crate) fn spaces() -> Key {
 /// `meta`: the system namespace, 4.
 pub(crate) fn default_space() -> Key {
     Key::new(NamespaceId::SYSTEM).u8(meta::DEFAULT_SPACE)
+}
+
+/// `meta`: the system namespace, 6, LSN: when that was committed.
+pub(crate) fn committed(lsn: Lsn) -> Key {
+    all_committed().u64(lsn.0)
+}
+
+/// When some changes were committed.
+pub(crate) fn all_committed() -> Key {
+    Key::new(NamespaceId::SYSTEM).u8(meta::COMMITTED)
 }
 
 /// `meta`: the system namespace, 7. The row that names the generation that takes the place of the one it

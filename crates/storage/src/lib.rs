@@ -66,8 +66,8 @@ pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX};
 pub use read::{ReadEmbeddings, ReadExpiries, ReadPostings, ReadTxn, ReadWork, Resolved};
 pub use recipes::{RecipeRecord, recipes};
 pub use records::{
-    ChangeOp, ChangeRecord, DatabaseCounters, EdgeFields, EdgeRecord, EdgeTimes, EmbeddingRecord,
-    NamespaceCounters, NodeRecord, NodeTimes, SpaceRecord, WorkRecord, WorkState,
+    ChangeNames, ChangeOp, ChangeRecord, DatabaseCounters, EdgeFields, EdgeRecord, EdgeTimes,
+    EmbeddingRecord, NamespaceCounters, NodeRecord, NodeTimes, SpaceRecord, WorkRecord, WorkState,
 };
 pub use renewal::Renewed;
 pub use rows::Rows;

@@ -524,6 +524,40 @@ pub(crate) fn free_space(path: &Path) -> Option<u64> {
     }
 }
 
+/// The kind of the file system in which a path lies, or will, if its files lie on another machine: locks and
+/// maps of them do not hold what is built on them. Those that are made by programs (FUSE) cannot be told.
+pub(crate) fn network_file_system(path: &Path) -> Option<&'static str> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let kind = path.ancestors().find_map(|place| {
+            let place = std::ffi::CString::new(place.as_os_str().as_bytes()).ok()?;
+            let mut told = std::mem::MaybeUninit::<libc::statfs>::uninit();
+            // SAFETY: the path ends with a NUL, the struct is only read after the call has filled it.
+            #[allow(unsafe_code)]
+            unsafe {
+                (libc::statfs(place.as_ptr(), told.as_mut_ptr()) == 0)
+                    .then(|| told.assume_init().f_type)
+            }
+        });
+        // The numbers of the kernel's `magic.h`; the type of the field differs between machines.
+        #[allow(clippy::unnecessary_cast)]
+        match kind? as u32 {
+            0x6969 => Some("NFS"),
+            0x517B | 0xFF53_4D42 | 0xFE53_4D42 => Some("SMB"),
+            0x5346_414F => Some("AFS"),
+            0x7375_7245 => Some("Coda"),
+            0x564C => Some("NCP"),
+            _ => None,
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _the_system_does_not_say = path;
+        None
+    }
+}
+
 /// Opens a file that is no link, pipe or device: `None` for those.
 pub(crate) fn open_plain_file(path: &Path) -> std::io::Result<Option<File>> {
     let mut options = OpenOptions::new();

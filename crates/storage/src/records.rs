@@ -485,6 +485,16 @@ pub enum ChangeOp {
     Delete = 2,
 }
 
+impl ChangeOp {
+    /// Its public name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::Delete => "delete",
+        }
+    }
+}
+
 /// One row of the change table: no values, only what changed.
 #[derive(Debug, Clone, Copy)]
 pub struct ChangeRecord<'a> {
@@ -502,19 +512,53 @@ pub struct ChangeRecord<'a> {
     pub version: u64,
     /// The user's id.
     pub id: &'a str,
+    /// The labels of a node, or the type of an edge.
+    pub names: ChangeNames<'a>,
+}
+
+/// The names in a change.
+#[derive(Debug, Clone, Copy)]
+pub enum ChangeNames<'a> {
+    /// To be written.
+    Given(&'a [Symbol]),
+    /// As they lie in a record, and how many there are.
+    Stored(&'a [u8], usize),
+}
+
+impl<'a> ChangeNames<'a> {
+    fn parse(cursor: &mut Cursor<'a>) -> Read<Self> {
+        let count = cursor.count()?;
+        let stored = cursor.rest();
+        let mut names = Cursor::new(stored);
+        for _ in 0..count {
+            names.symbol()?;
+        }
+        Ok(Self::Stored(stored, count))
+    }
+
+    /// One after another.
+    pub fn symbols(self) -> impl Iterator<Item = Symbol> + use<'a> {
+        let (given, stored, count) = match self {
+            Self::Given(given) => (given, &[][..], 0),
+            Self::Stored(stored, count) => (&[][..], stored, count),
+        };
+        let mut cursor = Cursor::new(stored);
+        // `parse` has read them once already.
+        let stored = (0..count).filter_map(move |_| cursor.symbol().ok());
+        given.iter().copied().chain(stored)
+    }
 }
 
 impl<'a> ChangeRecord<'a> {
-    /// `names` are the labels of a node, or the type of an edge.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>, names: &[Symbol]) {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&[VERSION, self.kind as u8, self.op as u8]);
         out.extend_from_slice(&self.namespace.0.to_le_bytes());
         out.extend_from_slice(&self.slot.0.to_le_bytes());
         out.extend_from_slice(&self.space.0.to_le_bytes());
         put_varint(out, self.version);
         put_bytes(out, self.id.as_bytes());
-        put_varint(out, names.len() as u64);
-        for name in names {
+        put_varint(out, self.names.symbols().count() as u64);
+        for name in self.names.symbols() {
             put_varint(out, u64::from(name.0));
         }
     }
@@ -538,6 +582,7 @@ impl<'a> ChangeRecord<'a> {
             space: SpaceId(cursor.u16()?),
             version: cursor.varint()?,
             id: id(&mut cursor)?,
+            names: ChangeNames::parse(&mut cursor)?,
         }))
     }
 }

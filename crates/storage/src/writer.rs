@@ -21,7 +21,7 @@ use crate::log::{Changes, Way};
 use crate::pages::View;
 use crate::store::{Generation, Inside, Store};
 use crate::touched::TouchedRows;
-use crate::tx::{GroupState, WriteTxn};
+use crate::tx::{GroupState, WriteTxn, retention};
 
 type Job = Box<dyn FnMut(&mut WriteTxn<'_>) -> Result<()> + Send>;
 
@@ -41,6 +41,8 @@ pub(crate) struct GroupWriter {
     poisoned: AtomicBool,
     /// What is written while another generation is made.
     pub(crate) touched: TouchedRows,
+    /// When the feed of changes was last looked at, and the last change then.
+    trimmed: Mutex<Option<(i64, u64)>>,
 }
 
 impl GroupWriter {
@@ -242,6 +244,18 @@ impl Store {
             outcomes.push(outcome);
         }
         if state.dirty {
+            if let Some(came_in) = self.trimming_is_due(&state) {
+                let savepoint = generation.env.nested_write_txn(&mut outer).map_err(lmdb)?;
+                let mut txn = WriteTxn::new(self, generation, &before, savepoint, state);
+                let trimmed = txn.trim_changes(came_in);
+                if txn.map_full() {
+                    return Err(GroupError::MapFull);
+                }
+                trimmed.map_err(GroupError::Failed)?;
+                let kept = txn.keep().map_err(lmdb)?;
+                state = kept.state;
+                changes.append(kept.changes.as_ref());
+            }
             for (key, mut payload) in state.rows() {
                 before.check_way(Table::Meta, &key).map_err(GroupError::Failed)?;
                 seal(Table::Meta as u8, &key, &mut payload);
@@ -272,6 +286,24 @@ impl Store {
             request.finish(outcome);
         }
         Ok(())
+    }
+
+    /// Whether it is time to look at how far the feed of changes reaches back: how many have come in since.
+    /// Not while another generation is made, to which rows that go one by one are not told.
+    fn trimming_is_due(&self, state: &GroupState) -> Option<u64> {
+        if self.writer.touched.is_wanted() {
+            return None;
+        }
+        let mut trimmed = self.writer.trimmed.lock().unwrap_or_else(PoisonError::into_inner);
+        let came_in = trimmed.map_or(0, |(_, lsn)| state.lsn().saturating_sub(lsn));
+        let is_due = trimmed.is_none_or(|(at, _)| {
+            let since = state.now().saturating_sub(at);
+            came_in >= retention::LOOK_EVERY || since >= retention::LOOK_AFTER.as_micros() as i64
+        });
+        if is_due {
+            *trimmed = Some((state.now(), state.lsn()));
+        }
+        is_due.then_some(came_in)
     }
 
     /// Before a commit: it is in the log, unless LMDB syncs it.
@@ -309,26 +341,39 @@ impl Store {
         Ok(())
     }
 
-    /// What the log needs when nobody writes: a checkpoint, a sync of what was appended.
-    pub(crate) fn keep_log(&self, checkpoint: bool, sync: bool) {
-        let keep = || -> Result<()> {
-            if checkpoint {
-                let leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
-                if self.closed() || self.writer.healthy(self.path()).is_err() {
-                    return Ok(());
-                }
-                let generation = self.generation();
-                let newest = generation.page_file.newest()?;
-                let log = Arc::clone(generation.log()?);
-                let pending = log.begin_checkpoint(&generation, &newest)?;
-                drop((generation, newest));
-                drop(leader);
-                return pending.map_or(Ok(()), |pending| log.complete(pending));
+    /// A checkpoint that is due when nobody writes.
+    pub(crate) fn make_checkpoint(&self) {
+        let make = || -> Result<()> {
+            let leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.closed() || self.writer.healthy(self.path()).is_err() {
+                return Ok(());
             }
-            let log = if sync { Some(Arc::clone(self.generation().log()?)) } else { None };
-            log.map_or(Ok(()), |log| log.sync())
+            let generation = self.generation();
+            let newest = generation.page_file.newest()?;
+            let log = Arc::clone(generation.log()?);
+            let pending = log.begin_checkpoint(&generation, &newest)?;
+            drop((generation, newest));
+            drop(leader);
+            pending.map_or(Ok(()), |pending| log.complete(pending))
         };
-        if keep().is_err() {
+        self.or_poison(make());
+    }
+
+    /// What was acknowledged before it was on the disk gets there.
+    pub(crate) fn sync_log(&self) {
+        let log = self.generation().log().map(Arc::clone);
+        self.or_poison(log.and_then(|log| log.sync()));
+    }
+
+    /// Commits that were acknowledged and that a power cut would take; `None` where that is not known: of a
+    /// reader, and with [`Durability::Memory`].
+    pub fn unsynced(&self) -> Option<u64> {
+        let known = !self.read_only() && self.options.durability != Durability::Memory;
+        known.then(|| self.generation().log().map_or(0, |log| log.unsynced()))
+    }
+
+    fn or_poison(&self, done: Result<()>) {
+        if done.is_err() {
             self.writer.poison();
         }
     }

@@ -172,6 +172,10 @@ impl Chat {
             }
             Ok(since != Since::Changed)
         })?;
+        if since != Since::Changed && last != txn.lsn()? {
+            // The same, at the end.
+            since = Since::Changed;
+        }
         for slot in touched {
             let node = txn.node(namespace, slot)?;
             let message = node.as_ref().map_or(Ok(None), |node| names.told_text(node))?;

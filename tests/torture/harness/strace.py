@@ -56,7 +56,7 @@ class Tracing:
 
     def injected(self) -> int:
         """How often a call was made to fail."""
-        return sum("(INJECTED)" in line for line in self.lines())
+        return sum("(INJECTED" in line for line in self.lines())
 
     def killed(self) -> bool:
         """Whether the process was killed."""

@@ -139,11 +139,7 @@ fn space(bytes: &[u8]) -> Read<()> {
 
 fn change(bytes: &[u8]) -> Read<()> {
     let Some(change) = ChangeRecord::parse(bytes)? else { return Ok(()) };
-    begins(bytes, |out| {
-        change.encode(out, &[]);
-        // The number of names, which are not read.
-        out.pop();
-    })
+    begins(bytes, |out| change.encode(out))
 }
 
 fn work(bytes: &[u8]) -> Read<()> {

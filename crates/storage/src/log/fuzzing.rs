@@ -119,7 +119,7 @@ impl Image {
             })
         };
         (0..40).try_for_each(insert)?;
-        store.keep_log(true, false);
+        store.make_checkpoint();
         (40..40 + FRAMES).try_for_each(insert)?;
         let mut files = Vec::new();
         for name in ["CURRENT", "data.mdb", "data.sums", "ckpt", "log.0", "log.1"] {

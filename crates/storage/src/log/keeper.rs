@@ -1,4 +1,5 @@
-//! The thread that completes checkpoints and syncs the log while writers go on.
+//! The threads that complete checkpoints and sync the log while writers go on: one each, since a checkpoint
+//! may take long, and what was acknowledged before its sync may not wait for it.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -13,7 +14,23 @@ use crate::store::Store;
 pub(crate) struct Keeper {
     store: Weak<Store>,
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<[Option<JoinHandle<()>>; 2]>,
+}
+
+/// What a thread does.
+#[derive(Clone, Copy)]
+enum Duty {
+    Checkpoints,
+    Syncs,
+}
+
+impl Duty {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Checkpoints => "embedded-db-log",
+            Self::Syncs => "embedded-db-sync",
+        }
+    }
 }
 
 #[derive(Default)]
@@ -37,19 +54,19 @@ impl Shared {
 
 impl Keeper {
     pub(crate) fn new(store: Weak<Store>) -> Self {
-        Self { store, shared: Arc::default(), thread: Mutex::default() }
+        Self { store, shared: Arc::default(), threads: Mutex::default() }
     }
 
     /// Completes a checkpoint, while writers go on.
     pub(crate) fn complete(&self, log: &Arc<Log>, pending: Pending) -> Result<()> {
-        if !self.is_running() {
+        if !self.is_running(Duty::Checkpoints) {
             return log.complete(pending);
         }
         let mut work = self.shared.lock();
         work.pending = Some((Arc::clone(log), pending));
         work.due.checkpoint = None;
         drop(work);
-        self.shared.changed.notify_one();
+        self.shared.changed.notify_all();
         Ok(())
     }
 
@@ -59,43 +76,66 @@ impl Keeper {
         let earlier = |new: Option<Instant>, old: Option<Instant>| {
             new.is_some_and(|new| old.is_none_or(|old| new < old))
         };
-        let wake = earlier(due.checkpoint, work.due.checkpoint) || earlier(due.sync, work.due.sync);
+        let checkpoint = earlier(due.checkpoint, work.due.checkpoint);
+        let sync = earlier(due.sync, work.due.sync);
         work.due = due;
         drop(work);
-        if wake && self.is_running() {
-            self.shared.changed.notify_one();
+        let wake = checkpoint && self.is_running(Duty::Checkpoints);
+        if wake | (sync && self.is_running(Duty::Syncs)) {
+            self.shared.changed.notify_all();
         }
     }
 
     /// Whether the thread is there; begins it.
-    fn is_running(&self) -> bool {
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+    fn is_running(&self, duty: Duty) -> bool {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let [checkpoints, syncs] = &mut *threads;
+        let thread = match duty {
+            Duty::Checkpoints => checkpoints,
+            Duty::Syncs => syncs,
+        };
         if thread.is_none() && !self.shared.lock().stop {
             let (shared, store) = (Arc::clone(&self.shared), Weak::clone(&self.store));
-            let begin = std::thread::Builder::new().name("embedded-db-log".into());
+            let begin = std::thread::Builder::new().name(duty.name().into());
             // Without it, writers do all of its work but what is due when nobody writes.
-            *thread = begin.spawn(move || run(&shared, &store)).ok();
+            *thread = begin.spawn(move || run(duty, &shared, &store)).ok();
         }
         thread.is_some()
     }
 
-    /// Ends the thread, which completes what it was given before.
+    /// Ends the threads, which complete what they were given before.
     pub(crate) fn stop(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let threads = std::mem::take(&mut *threads);
         self.shared.lock().stop = true;
-        self.shared.changed.notify_one();
-        let Some(thread) = thread else { return };
-        if thread.thread().id() != std::thread::current().id() {
-            // It does not panic but where its checkpoint shows as failed.
-            drop(thread.join());
+        self.shared.changed.notify_all();
+        for thread in threads.into_iter().flatten() {
+            if thread.thread().id() != std::thread::current().id() {
+                // It does not panic but where its checkpoint shows as failed.
+                drop(thread.join());
+            }
         }
     }
 }
 
-fn run(shared: &Shared, store: &Weak<Store>) {
+impl Work {
+    /// When a thread has something to do.
+    fn due(&mut self, duty: Duty) -> &mut Option<Instant> {
+        match duty {
+            Duty::Checkpoints => &mut self.due.checkpoint,
+            Duty::Syncs => &mut self.due.sync,
+        }
+    }
+}
+
+fn run(duty: Duty, shared: &Shared, store: &Weak<Store>) {
     let mut work = shared.lock();
     loop {
-        if let Some((log, pending)) = work.pending.take() {
+        let pending = match duty {
+            Duty::Checkpoints => work.pending.take(),
+            Duty::Syncs => None,
+        };
+        if let Some((log, pending)) = pending {
             drop(work);
             // A failure is met by the next writer.
             drop(log.complete(pending));
@@ -106,30 +146,24 @@ fn run(shared: &Shared, store: &Weak<Store>) {
         if work.stop {
             return;
         }
-        let now = Instant::now();
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        let (checkpoint, sync) = (is_due(work.due.checkpoint), is_due(work.due.sync));
-        if checkpoint || sync {
-            if checkpoint {
-                work.due.checkpoint = None;
+        let (now, due) = (Instant::now(), *work.due(duty));
+        work = match due {
+            Some(at) if at <= now => {
+                *work.due(duty) = None;
+                drop(work);
+                let Some(store) = store.upgrade() else { return };
+                match duty {
+                    Duty::Checkpoints => store.make_checkpoint(),
+                    Duty::Syncs => store.sync_log(),
+                }
+                drop(store);
+                shared.lock()
             }
-            if sync {
-                work.due.sync = None;
-            }
-            drop(work);
-            let Some(store) = store.upgrade() else { return };
-            store.keep_log(checkpoint, sync);
-            drop(store);
-            work = shared.lock();
-            continue;
-        }
-        let next = [work.due.checkpoint, work.due.sync].into_iter().flatten().min();
-        work = match next {
-            None => shared.changed.wait(work).unwrap_or_else(PoisonError::into_inner),
             Some(at) => {
                 let woken = shared.changed.wait_timeout(work, at - now);
                 woken.unwrap_or_else(PoisonError::into_inner).0
             }
+            None => shared.changed.wait(work).unwrap_or_else(PoisonError::into_inner),
         };
     }
 }

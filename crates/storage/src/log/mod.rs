@@ -454,8 +454,7 @@ impl Log {
     }
 
     /// How many commits are not on the disk yet.
-    #[cfg(test)]
-    fn unsynced(&self) -> u64 {
+    pub(crate) fn unsynced(&self) -> u64 {
         self.lock().logged.as_ref().map_or(0, |logged| logged.appended - logged.synced)
     }
 
@@ -479,6 +478,7 @@ impl Log {
         let file = file.shared();
         // Writers go on meanwhile.
         drop(state);
+        let begun = Instant::now();
         let synced = file.sync_data();
         let mut state = self.lock();
         if let Err(error) = synced {
@@ -488,7 +488,7 @@ impl Log {
         }
         if let Some(logged) = &mut state.logged {
             logged.synced = logged.synced.max(appended);
-            logged.unsynced_since = (logged.appended > logged.synced).then(Instant::now);
+            logged.unsynced_since = (logged.appended > logged.synced).then_some(begun);
         }
         Ok(())
     }

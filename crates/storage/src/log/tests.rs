@@ -5,20 +5,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use embedded_db_common::{Durability, Error, NamespaceId, Options, value};
+use embedded_db_common::{Durability, Error, Lsn, NamespaceId, Options, value};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::checkpoint;
 use crate::invariants::check_invariants;
 use crate::read::ReadTxn;
+use crate::records::ChangeRecord;
 use crate::store::Store;
+use crate::tx::retention::LOOK_EVERY;
 
 const NS: NamespaceId = NamespaceId::DEFAULT;
 const PAGE: usize = 4096;
 
+/// Of the feed of changes only the newest few are kept.
 fn options() -> Options {
-    Options { lock_timeout: std::time::Duration::ZERO, ..Options::default() }
+    let (lock_timeout, changes_retention_bytes) = Default::default();
+    Options { lock_timeout, changes_retention_bytes, ..Options::default() }
 }
 
 fn open(path: &Path) -> Arc<Store> {
@@ -64,6 +68,16 @@ fn check(store: &Arc<Store>, model: &Model) {
         assert_eq!(node.properties.as_bytes(), properties(*size));
     }
     check_invariants(&snapshot, &|| Ok(()), &mut |text| panic!("{text}")).unwrap();
+    let mut numbers = Vec::new();
+    let mut number = |lsn: Lsn, _: Option<ChangeRecord<'_>>| {
+        numbers.push(lsn.0);
+        Ok(true)
+    };
+    snapshot.changes_after(Lsn(0), &mut number).unwrap();
+    let last = snapshot.lsn().unwrap().0;
+    let first = numbers.first().copied().unwrap_or(last + 1);
+    assert_eq!(numbers, (first..=last).collect::<Vec<_>>());
+    assert!(numbers.len() <= 1 + 2 * LOOK_EVERY as usize || last < 20, "{numbers:?}");
 }
 
 fn generation(path: &Path) -> PathBuf {
@@ -146,7 +160,7 @@ fn what_was_logged_is_done_again_after_a_power_cut() {
     let path = scratch.path().join("db");
     let (store, mut model) = begun(&path);
     // Everything up to here is on the disk.
-    store.keep_log(true, false);
+    store.make_checkpoint();
     let synced = Image::of(&path);
     let mut states = vec![model.clone()];
     for n in 0..30 {
@@ -203,7 +217,7 @@ fn a_log_that_is_cut_off_anywhere_gives_a_state_that_was() {
     let scratch = TempDir::new().unwrap();
     let path = scratch.path().join("db");
     let (store, mut model) = begun(&path);
-    store.keep_log(true, false);
+    store.make_checkpoint();
     let synced = Image::of(&path);
     let mut states = vec![model.clone()];
     for n in 0..12 {
@@ -220,7 +234,7 @@ fn a_log_that_is_cut_off_anywhere_gives_a_state_that_was() {
     let log = whole.file(&name).clone();
     let used = log.iter().rposition(|byte| *byte != 0).unwrap();
     let mut found = vec![0; states.len()];
-    for cut in (64..used + 64).step_by(97) {
+    for cut in (64..used).step_by(97).chain([used + 1]) {
         let place = scratch.path().join("cut");
         let mut image = synced.mixed(&at_last, || cut % 2 == 0);
         image.file(&name)[cut..].fill(0);
@@ -241,7 +255,7 @@ fn a_damaged_frame_before_others_is_corruption() {
     let scratch = TempDir::new().unwrap();
     let path = scratch.path().join("db");
     let (store, _) = begun(&path);
-    store.keep_log(true, false);
+    store.make_checkpoint();
     let synced = Image::of(&path);
     (0..5).for_each(|n| put(&store, &format!("then {n}"), 10));
     let mut image = synced.mixed(&Image::of(&path), || false);
@@ -272,7 +286,7 @@ proptest! {
         for (n, (what, size)) in steps.into_iter().enumerate() {
             match what {
                 0 => {
-                    store.keep_log(true, false);
+                    store.make_checkpoint();
                     synced = Image::of(&path);
                     has_checkpoint = true;
                 }

@@ -22,6 +22,13 @@ pub trait ReadEmbeddings: ReadTxn + Sized {
         Ok(out)
     }
 
+    /// One space; `None` if there is none of that number.
+    fn space(&self, space: SpaceId) -> Result<Option<SpaceRecord>> {
+        let key = keys::space(space);
+        let Some(payload) = self.get(Table::Meta, &key)? else { return Ok(None) };
+        self.located(Table::Meta, &key, SpaceRecord::parse(payload)).map(Some)
+    }
+
     /// The space used when none is named.
     fn default_space(&self) -> Result<Option<SpaceId>> {
         let key = keys::default_space();

@@ -471,6 +471,19 @@ pub trait ReadTxn {
 
     // ---- changes
 
+    /// The oldest change that is still there.
+    fn oldest_change(&self) -> Result<Option<Lsn>>
+    where
+        Self: Sized,
+    {
+        let mut oldest = None;
+        self.changes_after(Lsn(0), |lsn, _| {
+            oldest = Some(lsn);
+            Ok(false)
+        })?;
+        Ok(oldest)
+    }
+
     /// Calls `visit` with every change after `after`, in order, until it returns false. A change of a
     /// kind that only a later version knows is `None`.
     fn changes_after(

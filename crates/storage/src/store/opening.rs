@@ -81,6 +81,12 @@ impl Store {
         let fork_generation = platform::fork_generation();
         // The process may change its directory later.
         let path = std::path::absolute(&path).map_err(|e| io_error(&path, "find", &e))?;
+        if let Some(kind) = platform::network_file_system(&path) {
+            return Err(Error::InvalidInput(format!(
+                "{path:?} lies on a network file system ({kind}), on which locks and maps of files do not \
+                 hold; put the database on a local disk, and backups or exports there"
+            )));
+        }
         let (current, generation, lock) = if options.read_only {
             open_for_reading(&path, options, interrupted)?
         } else {

@@ -10,7 +10,7 @@ use crate::adjacency::{self, CHUNK_ENTRIES, Neighbor};
 use crate::history::ReadHistory;
 use crate::keys::{self, Direction, Kind, Table};
 use crate::read::{ReadTxn, Resolved};
-use crate::records::{ChangeOp, ChangeRecord, EdgeFields, EdgeRecord, EdgeTimes};
+use crate::records::{ChangeNames, ChangeOp, ChangeRecord, EdgeFields, EdgeRecord, EdgeTimes};
 
 impl WriteTxn<'_> {
     /// Stores a new edge between two nodes that exist; its id must be free.
@@ -167,8 +167,8 @@ impl WriteTxn<'_> {
         self.count(namespace, |counters| counted(&mut counters.edges, 0, 1))?;
         self.next_lsn()?;
         let (kind, op, space) = (Kind::Edge, ChangeOp::Delete, SpaceId(0));
-        let change = ChangeRecord { namespace, kind, op, slot, space, version, id: &id };
-        self.change(change, &[edge_type])
+        let (id, names) = (id.as_str(), ChangeNames::Given(&[edge_type]));
+        self.change(ChangeRecord { namespace, kind, op, slot, space, version, id, names })
     }
 
     /// Slots of all edges of a node, retracted ones too, each once.
@@ -223,8 +223,8 @@ impl WriteTxn<'_> {
         fields.encode(&mut payload, lsn, version, id);
         self.put_record(namespace, Table::Edges, &keys::slot(namespace, slot), payload)?;
         let (kind, op, space) = (Kind::Edge, ChangeOp::Put, SpaceId(0));
-        let change = ChangeRecord { namespace, kind, op, slot, space, version, id };
-        self.change(change, &[fields.edge_type])
+        let names = ChangeNames::Given(&[fields.edge_type]);
+        self.change(ChangeRecord { namespace, kind, op, slot, space, version, id, names })
     }
 
     /// The newest chunk whose first edge is at most `edge`: its key and content.

@@ -5,7 +5,7 @@ use embedded_db_common::{ContentHash, Error, NamespaceId, Result, Slot, SpaceId}
 use super::{WriteTxn, counted};
 use crate::keys::{self, Kind, Table};
 use crate::read::{ReadEmbeddings, ReadTxn, Resolved};
-use crate::records::{ChangeOp, ChangeRecord, EmbeddingRecord};
+use crate::records::{ChangeNames, ChangeOp, ChangeRecord, EmbeddingRecord};
 
 impl WriteTxn<'_> {
     /// Stores the vector of one part of a node, in place of an earlier one.
@@ -63,9 +63,9 @@ impl WriteTxn<'_> {
         EmbeddingRecord::encode(&mut payload, lsn, set_by_user, created_at, content, id, vector);
         let key = keys::embedding(namespace, space, node, part);
         self.put_record(namespace, Table::Embeddings, &key, payload)?;
-        let (kind, op) = (Kind::Embedding, ChangeOp::Put);
-        let change = ChangeRecord { namespace, kind, op, slot: node, space, version: 1, id };
-        self.change(change, &[])
+        let (kind, op, slot, version) = (Kind::Embedding, ChangeOp::Put, node, 1);
+        let names = ChangeNames::Given(&[]);
+        self.change(ChangeRecord { namespace, kind, op, slot, space, version, id, names })
     }
 
     /// Removes all parts of a node's embedding; how many there were.
@@ -86,9 +86,9 @@ impl WriteTxn<'_> {
             self.delete(Table::Ids, &keys::id(namespace, Kind::Embedding, id))?;
             self.delete(Table::Hashes, &keys::hash(namespace, space, *content, node))?;
             self.next_lsn()?;
-            let (kind, op) = (Kind::Embedding, ChangeOp::Delete);
-            let change = ChangeRecord { namespace, kind, op, slot: node, space, version: 1, id };
-            self.change(change, &[])?;
+            let (kind, op, slot, version) = (Kind::Embedding, ChangeOp::Delete, node, 1);
+            let names = ChangeNames::Given(&[]);
+            self.change(ChangeRecord { namespace, kind, op, slot, space, version, id, names })?;
         }
         let gone = found.len() as u64;
         self.count(namespace, |counters| counted(&mut counters.embeddings, 0, gone))?;

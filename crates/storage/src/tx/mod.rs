@@ -6,6 +6,7 @@ mod embeddings;
 mod index;
 mod names;
 mod nodes;
+pub(crate) mod retention;
 
 use std::collections::HashMap;
 use std::ops::Bound;
@@ -28,6 +29,8 @@ use crate::touched::Touched;
 #[derive(Clone)]
 pub(crate) struct GroupState {
     counters: DatabaseCounters,
+    /// The last change before the group, and when it was committed.
+    before: (Lsn, i64),
     namespaces: HashMap<NamespaceId, NamespaceCounters>,
     new_symbols: Vec<(Symbol, Arc<str>)>,
     now: i64,
@@ -49,7 +52,13 @@ impl GroupState {
         let now = store.time.now(counters.time);
         let (namespaces, new_symbols) = Default::default();
         let expires = i64::MAX;
-        Ok(Self { counters, namespaces, new_symbols, now, expires, dirty: false })
+        let before = (Lsn(counters.lsn), counters.time);
+        Ok(Self { counters, before, namespaces, new_symbols, now, expires, dirty: false })
+    }
+
+    /// The time of the group.
+    pub(crate) fn now(&self) -> i64 {
+        self.now
     }
 
     /// The last LSN that was taken.
@@ -235,10 +244,10 @@ impl<'e> WriteTxn<'e> {
         Ok(self.state.namespaces.entry(namespace).or_default())
     }
 
-    /// Records a change at the LSN just taken. `names` are labels of a node, or the type of an edge.
-    fn change(&mut self, change: ChangeRecord<'_>, names: &[Symbol]) -> Result<()> {
+    /// Records a change at the LSN just taken.
+    fn change(&mut self, change: ChangeRecord<'_>) -> Result<()> {
         let mut payload = Vec::new();
-        change.encode(&mut payload, names);
+        change.encode(&mut payload);
         let key = keys::change(Lsn(self.state.counters.lsn));
         self.put(Table::Changes, &key, payload)
     }

@@ -7,7 +7,7 @@ use super::{WriteTxn, given};
 use crate::keys::{self, Key, Kind, Table};
 use crate::postings::IndexId;
 use crate::read::ReadTxn;
-use crate::records::{ChangeOp, ChangeRecord, SpaceRecord};
+use crate::records::{ChangeNames, ChangeOp, ChangeRecord, SpaceRecord};
 use crate::rows::after_prefix;
 use crate::store::{symbol_key, symbol_name_key};
 use crate::touched::Touched;
@@ -70,8 +70,9 @@ impl WriteTxn<'_> {
             space: SpaceId(0),
             version: 1,
             id: name,
+            names: ChangeNames::Given(&[]),
         };
-        self.change(change, &[])?;
+        self.change(change)?;
         Ok(true)
     }
 

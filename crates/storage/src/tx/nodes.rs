@@ -6,7 +6,7 @@ use super::{WriteTxn, counted, slots_used_up};
 use crate::keys::{self, Kind, Table};
 use crate::postings::IndexId;
 use crate::read::{ReadEmbeddings, ReadTxn, Resolved};
-use crate::records::{ChangeOp, ChangeRecord, NodeRecord, NodeTimes};
+use crate::records::{ChangeNames, ChangeOp, ChangeRecord, NodeRecord, NodeTimes};
 
 /// What of a record is written anew.
 enum Rewrite<'a> {
@@ -178,7 +178,8 @@ impl WriteTxn<'_> {
         self.count(namespace, |counters| counted(&mut counters.nodes, 0, 1))?;
         self.next_lsn()?;
         let (kind, op, space) = (Kind::Node, ChangeOp::Delete, SpaceId(0));
-        self.change(ChangeRecord { namespace, kind, op, slot, space, version, id: &id }, &labels)
+        let (id, names) = (id.as_str(), ChangeNames::Given(&labels));
+        self.change(ChangeRecord { namespace, kind, op, slot, space, version, id, names })
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -199,7 +200,8 @@ impl WriteTxn<'_> {
         NodeRecord::encode(&mut payload, derived, lsn, version, times, id, labels, properties);
         self.put_record(namespace, Table::Nodes, &keys::slot(namespace, slot), payload)?;
         let (kind, op, space) = (Kind::Node, ChangeOp::Put, SpaceId(0));
-        self.change(ChangeRecord { namespace, kind, op, slot, space, version, id }, labels)
+        let names = ChangeNames::Given(labels);
+        self.change(ChangeRecord { namespace, kind, op, slot, space, version, id, names })
     }
 
     pub(super) fn put_id(

@@ -1,0 +1,82 @@
+//! How far back the feed of changes reaches.
+
+use std::time::Duration;
+
+use embedded_db_common::record::Damaged;
+use embedded_db_common::{Lsn, Result};
+
+use super::WriteTxn;
+use crate::keys::{self, Table};
+use crate::read::ReadTxn;
+
+/// Between two notes of when a change was committed.
+const NOTE_EVERY: Duration = Duration::from_secs(60);
+/// Changes that are removed at once, beside twice as many as came in: what a long time has gathered goes
+/// little by little.
+const REMOVED_AT_ONCE: u64 = 512;
+
+/// Changes between two looks at whether some are to go.
+pub(crate) const LOOK_EVERY: u64 = if cfg!(test) { 2 } else { 256 };
+/// Time between two looks.
+pub(crate) const LOOK_AFTER: Duration = NOTE_EVERY;
+
+impl WriteTxn<'_> {
+    /// Removes changes that need not be kept any more, the oldest first, and notes when the last one before
+    /// was committed. So many have come in since it was last done.
+    pub(crate) fn trim_changes(&mut self, came_in: u64) -> Result<()> {
+        let mut notes = self.notes()?;
+        let noted = notes.last().map_or((Lsn(0), i64::MIN), |last| *last);
+        let (before, at) = self.state.before;
+        let is_due = self.state.now.saturating_sub(noted.1) >= NOTE_EVERY.as_micros() as i64;
+        if before > noted.0 && is_due {
+            self.put(Table::Meta, &keys::committed(before), at.to_le_bytes().to_vec())?;
+            notes.push((before, at));
+        }
+        let Some(first) = self.oldest_change()? else { return Ok(()) };
+        let last = self.lsn()?.0;
+        let keep_from = self.too_old(&notes).max(self.too_many(first.0, last)?);
+        let at_once = REMOVED_AT_ONCE.saturating_add(came_in.saturating_mul(2));
+        let end = keep_from.min(first.0.saturating_add(at_once)).min(last);
+        if end <= first.0 {
+            return Ok(());
+        }
+        self.delete_between(Table::Changes, &keys::change(first), &keys::change(Lsn(end)))?;
+        let (from, end) = (keys::committed(Lsn(0)), keys::committed(Lsn(end)));
+        self.delete_between(Table::Meta, &from, &end)
+    }
+
+    /// Numbers of changes with the times at which they were committed, ascending.
+    fn notes(&self) -> Result<Vec<(Lsn, i64)>> {
+        let mut notes = Vec::new();
+        for row in self.prefix(Table::Meta, &keys::all_committed())? {
+            let (key, payload) = row?;
+            let note = || {
+                let (lsn, at) = (key.last_chunk::<8>()?, payload.as_array::<8>()?);
+                Some((Lsn(u64::from_be_bytes(*lsn)), i64::from_le_bytes(*at)))
+            };
+            let note = note().ok_or(Damaged("has the wrong length"));
+            notes.push(self.located(Table::Meta, key, note)?);
+        }
+        Ok(notes)
+    }
+
+    /// The first change that is not known to be older than what is kept.
+    fn too_old(&self, notes: &[(Lsn, i64)]) -> u64 {
+        let kept = self.store.options.changes_retention.as_micros();
+        let since = self.state.now.saturating_sub(i64::try_from(kept).unwrap_or(i64::MAX));
+        let old = notes.iter().take_while(|(_, at)| *at < since).last();
+        old.map_or(0, |(lsn, _)| lsn.0.saturating_add(1))
+    }
+
+    /// The first change of those that fit into the bytes that they may take.
+    fn too_many(&self, first: u64, last: u64) -> Result<u64> {
+        let stat = self.generation.table(Table::Changes).stat(&self.txn);
+        let stat = stat.map_err(|error| self.generation.lmdb_error(error))?;
+        let pages = stat.branch_pages.saturating_add(stat.leaf_pages) as u64;
+        let most = self.store.options.changes_retention_bytes as u64;
+        let most = most.checked_div(stat.page_size.into()).unwrap_or_default();
+        let rows = last.saturating_add(1).saturating_sub(first);
+        let excess = rows.saturating_mul(pages.saturating_sub(most)).checked_div(pages);
+        Ok(first.saturating_add(excess.unwrap_or_default()))
+    }
+}
