@@ -3,6 +3,7 @@
 PYTHON ?= python3
 FILE ?=
 ARGS ?=
+SECONDS ?= 600
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,13 +26,15 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 unexport CONDA_PREFIX PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
 .DELETE_ON_ERROR:
-.PHONY: help build demo test test-rust test-python torture lint lint-rust lint-python lint-types cross bench docs wheel clean FORCE
+.PHONY: help build demo test test-rust test-python torture fuzz sanitize lint lint-rust lint-python lint-types cross bench docs wheel clean FORCE
 
 help:
 	@echo 'make build           .venv with the package and its models'
 	@echo 'make demo [FILE=…]   import conversations, enrich them, query them'
 	@echo 'make test [ARGS=…]   every test; ARGS goes to pytest'
 	@echo 'make torture         faults of disks, processes and limits, at full length'
+	@echo 'make fuzz [SECONDS=…] every fuzzer for so long, 600 s by default'
+	@echo 'make sanitize        the store in Miri and with AddressSanitizer'
 	@echo 'make lint            formatting, lints, types, other platforms'
 	@echo 'make cross           type-check for Windows and macOS'
 	@echo 'make bench           measure, print the figures'
@@ -64,6 +67,14 @@ test-python:
 # Thousands of kills, failing calls and power cuts: the short lengths of the same tests are in `make test`.
 torture: build
 	EMBEDDED_DB_TORTURE=1 $(BIN)/pytest --timeout 7200 tests/torture $(ARGS)
+
+# No other toolchain than the pinned one is needed; docs/reliability.md tells what is fuzzed.
+fuzz:
+	scripts/fuzz $(SECONDS)
+
+# Says what it skips, where a toolchain is missing.
+sanitize:
+	scripts/sanitize
 
 # Clippy has a target directory of its own: it builds PyO3 in another environment than maturin,
 # and in a shared one the two would undo each other's work.

@@ -32,6 +32,8 @@ ALLOWED: dict[str, set[str]] = {
 }
 PYTHON_CRATES = {"ml-bridge", "bindings"}
 PYTHON_LIBRARY = re.compile(r"^(pyo3|numpy)(-|$)")
+# what only the fuzzers are built with counts as what only tests are
+FUZZERS = "cfg(fuzzing)"
 # libraries which open, lock, map or sync files
 FILE_LIBRARIES = {"heed", "libc", "lmdb-master-sys", "memmap2", "rustix", "tempfile", "windows-sys"}
 FILE_CRATES = {"storage", "testing"}
@@ -134,7 +136,8 @@ def cargo_graph() -> Graph:
         package = graph.setdefault(names[node["id"]], Package())
         for dependency in node["deps"]:
             for kind in dependency["dep_kinds"]:
-                kinds = package.dev if kind["kind"] == "dev" else package.normal
+                is_dev = kind["kind"] == "dev" or kind["target"] == FUZZERS
+                kinds = package.dev if is_dev else package.normal
                 kinds.add(names[dependency["pkg"]])
     return graph
 

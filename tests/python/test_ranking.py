@@ -242,6 +242,7 @@ def test_sets_need_queries_that_do_not_rank(db):
         ({"recency_half_life": timedelta(0)}, "rank.recency_half_life"),
         ({"mmr": 1.5}, "rank.mmr"),
         ({"mmr": math.nan}, "rank.mmr"),
+        ({"neighbors": 1.1e6}, "rank.neighbors"),
         ({"neighbours": 1}, "neighbors"),
     ],
 )

@@ -122,7 +122,9 @@ impl<'a> Cursor<'a> {
             }
             value |= bits << shift;
             if byte < 0x80 {
-                return Ok(value);
+                // What says nothing was never written: a number has one form.
+                let is_short = byte != 0 || shift == 0;
+                return if is_short { Ok(value) } else { Err(Damaged("has too long an integer")) };
             }
         }
         Err(Damaged("has too long an integer"))
@@ -142,6 +144,20 @@ impl<'a> Cursor<'a> {
     /// A text as `put_bytes` wrote it.
     pub fn str(&mut self) -> Read<&'a str> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Damaged("is not UTF-8"))
+    }
+
+    /// How many things follow, each of at least one byte: a damaged number cannot ask for memory.
+    pub fn bounded_count(&mut self) -> Read<usize> {
+        let count = self.count()?;
+        if count > self.rest.len() { Err(Damaged("has too large a count")) } else { Ok(count) }
+    }
+
+    /// The bytes that `read` goes over.
+    fn raw<T>(&mut self, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<&'a [u8]> {
+        let before = self.rest;
+        read(self)?;
+        let length = before.len().saturating_sub(self.rest.len());
+        before.get(..length).ok_or(Damaged("ends early"))
     }
 
     /// An interned name.
@@ -180,31 +196,72 @@ impl<'a> Properties<'a> {
 
     /// All properties with the stored form of their values.
     pub fn iter_raw(&self) -> Read<impl Iterator<Item = Read<(Symbol, &'a [u8])>> + use<'a>> {
-        let mut cursor = Cursor::new(self.bytes);
-        let count = if self.bytes.is_empty() { 0 } else { cursor.count()? };
-        Ok((0..count).map(move |_| {
-            let symbol = cursor.symbol()?;
-            let before = cursor.rest();
-            ValueRef::read(&mut cursor)?;
-            Ok((symbol, &before[..before.len() - cursor.rest().len()]))
-        }))
+        self.items(|cursor| Ok((cursor.symbol()?, cursor.raw(ValueRef::read)?)))
     }
 
     /// All properties.
     pub fn iter(&self) -> Read<impl Iterator<Item = Read<(Symbol, ValueRef<'a>)>> + use<'a>> {
-        let mut cursor = Cursor::new(self.bytes);
-        let count = if self.bytes.is_empty() { 0 } else { cursor.count()? };
-        Ok((0..count).map(move |_| {
-            let symbol = cursor.symbol()?;
-            Ok((symbol, ValueRef::read(&mut cursor)?))
-        }))
+        self.items(|cursor| Ok((cursor.symbol()?, ValueRef::read(cursor)?)))
+    }
+
+    fn items<T, F: FnMut(&mut Cursor<'a>) -> Read<T>>(&self, read: F) -> Read<Items<'a, F>> {
+        // No bytes at all are no properties, too.
+        Items::new(if self.bytes.is_empty() { &[0] } else { self.bytes }, read)
     }
 }
 
+/// So many items as a count says, which fill the rest of the bytes.
+pub(crate) struct Items<'a, F> {
+    cursor: Cursor<'a>,
+    left: usize,
+    read: F,
+}
+
+impl<'a, F> Items<'a, F> {
+    /// In bytes that begin with the count.
+    pub(crate) fn new<T>(bytes: &'a [u8], read: F) -> Read<Self>
+    where
+        F: FnMut(&mut Cursor<'a>) -> Read<T>,
+    {
+        let mut cursor = Cursor::new(bytes);
+        let left = cursor.bounded_count()?;
+        if left == 0 && !cursor.rest.is_empty() {
+            return Err(BEHIND);
+        }
+        Ok(Self { cursor, left, read })
+    }
+}
+
+const BEHIND: Damaged = Damaged("has bytes behind its last item");
+
+impl<'a, T, F: FnMut(&mut Cursor<'a>) -> Read<T>> Iterator for Items<'a, F> {
+    type Item = Read<T>;
+
+    fn next(&mut self) -> Option<Read<T>> {
+        self.left = self.left.checked_sub(1)?;
+        let read = (self.read)(&mut self.cursor);
+        if self.left == 0 && read.is_ok() && !self.cursor.rest.is_empty() {
+            return Some(Err(BEHIND));
+        }
+        Some(read)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<'a, T, F: FnMut(&mut Cursor<'a>) -> Read<T>> ExactSizeIterator for Items<'a, F> {}
+
 impl From<Damaged> for Error {
-    /// For bytes that never left memory; what is read from a file gets its place from storage.
+    /// For a record whose checksum was right when it was read: a defect wrote it, or somebody who wanted
+    /// to. What storage itself finds has its place.
     fn from(damaged: Damaged) -> Self {
-        Self::Internal(format!("a record in memory {}", damaged.0))
+        Self::Corruption {
+            path: "the open database".into(),
+            object: "a record that was read".into(),
+            detail: damaged.0.into(),
+        }
     }
 }
 
@@ -240,5 +297,35 @@ mod tests {
             put_varint(&mut out, value);
             prop_assert_eq!(Cursor::new(&out).varint(), Ok(value));
         }
+
+        #[test]
+        fn a_number_has_one_form(bytes in prop::collection::vec(prop_oneof![Just(0x80), any::<u8>()], 1..12)) {
+            let mut cursor = Cursor::new(&bytes);
+            if let Ok(value) = cursor.varint() {
+                let mut out = Vec::new();
+                put_varint(&mut out, value);
+                prop_assert_eq!(&out, &bytes[..bytes.len() - cursor.rest().len()]);
+            }
+        }
+    }
+
+    #[test]
+    fn properties_fill_their_bytes() {
+        // One property of symbol 5, None.
+        let sound = [1, 5, 0];
+        let all = |bytes: &[u8]| {
+            Properties::new(bytes).iter()?.collect::<Read<Vec<_>>>().map(|it| it.len())
+        };
+        assert_eq!(all(&sound), Ok(1));
+        assert_eq!(all(&[]), Ok(0));
+        assert_eq!(all(&[0]), Ok(0));
+        assert!(all(&[0, 0]).is_err() && all(&[1, 5, 0, 0]).is_err(), "something is behind them");
+        assert!(all(&[2, 5, 0]).is_err() && all(&[0xff, 0x7f, 5, 0]).is_err(), "some are missing");
+        let [(symbol, raw)] =
+            Properties::new(&sound).iter_raw().unwrap().collect::<Read<Vec<_>>>().unwrap()[..]
+        else {
+            panic!("it has one")
+        };
+        assert_eq!((symbol, raw), (Symbol(5), &sound[2..]));
     }
 }

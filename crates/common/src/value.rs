@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use crate::record::{Cursor, Damaged, Read, put_bytes, put_varint};
+use crate::record::{Cursor, Damaged, Items, Read, put_bytes, put_varint};
 use crate::{Error, MAX_DEPTH, Result};
 
 /// A property value.
@@ -93,7 +93,7 @@ pub mod write {
     /// An integer, zigzag varint.
     pub fn int(out: &mut Vec<u8>, value: i64) {
         out.push(tag::INT);
-        put_varint(out, ((value << 1) ^ (value >> 63)) as u64);
+        put_varint(out, ((value << 1) ^ (value >> 63)).cast_unsigned());
     }
     /// A double, little endian.
     pub fn float(out: &mut Vec<u8>, value: f64) {
@@ -136,7 +136,8 @@ impl<'a> ValueRef<'a> {
             tag::TRUE => Self::Bool(true),
             tag::INT => {
                 let zigzag = cursor.varint()?;
-                Self::Int((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
+                let sign = (zigzag & 1).wrapping_neg();
+                Self::Int(((zigzag >> 1) ^ sign).cast_signed())
             }
             tag::FLOAT => Self::Float(cursor.f64()?),
             tag::TIME => Self::Time(cursor.i64()?),
@@ -166,13 +167,15 @@ impl<'a> ValueRef<'a> {
             Self::Str(value) => Value::Str(value.to_owned()),
             Self::Bytes(value) => Value::Bytes(value.to_owned()),
             Self::List(list) => Value::List(
-                list.iter()?.map(|item| item?.to_value_at(depth + 1)).collect::<Read<_>>()?,
+                list.iter()?
+                    .map(|item| item?.to_value_at(depth.saturating_add(1)))
+                    .collect::<Read<_>>()?,
             ),
             Self::Map(map) => Value::Map(
                 map.iter()?
                     .map(|entry| {
                         let (name, value) = entry?;
-                        Ok((name.to_owned(), value.to_value_at(depth + 1)?))
+                        Ok((name.to_owned(), value.to_value_at(depth.saturating_add(1))?))
                     })
                     .collect::<Read<_>>()?,
             ),
@@ -188,9 +191,7 @@ impl<'a> ValueRef<'a> {
 impl<'a> ListRef<'a> {
     /// The items.
     pub fn iter(&self) -> Read<impl ExactSizeIterator<Item = Read<ValueRef<'a>>> + use<'a>> {
-        let mut cursor = Cursor::new(self.body);
-        let count = bounded_count(&mut cursor)?;
-        Ok((0..count).map(move |_| ValueRef::read(&mut cursor)))
+        Items::new(self.body, ValueRef::read)
     }
 }
 
@@ -199,12 +200,7 @@ impl<'a> MapRef<'a> {
     pub fn iter(
         &self,
     ) -> Read<impl ExactSizeIterator<Item = Read<(&'a str, ValueRef<'a>)>> + use<'a>> {
-        let mut cursor = Cursor::new(self.body);
-        let count = bounded_count(&mut cursor)?;
-        Ok((0..count).map(move |_| {
-            let name = cursor.str()?;
-            Ok((name, ValueRef::read(&mut cursor)?))
-        }))
+        Items::new(self.body, |cursor| Ok((cursor.str()?, ValueRef::read(cursor)?)))
     }
 
     /// The value under a name.
@@ -217,12 +213,6 @@ impl<'a> MapRef<'a> {
         }
         Ok(None)
     }
-}
-
-/// A count can never exceed the bytes that follow, so a damaged one cannot ask for memory.
-fn bounded_count(cursor: &mut Cursor<'_>) -> Read<usize> {
-    let count = cursor.count()?;
-    if count > cursor.rest().len() { Err(Damaged("has too large a count")) } else { Ok(count) }
 }
 
 impl Value {
@@ -249,7 +239,7 @@ impl Value {
                 let mut body = Vec::new();
                 put_varint(&mut body, items.len() as u64);
                 for item in items {
-                    item.write_at(&mut body, depth + 1)?;
+                    item.write_at(&mut body, depth.saturating_add(1))?;
                 }
                 write::list(out, &body);
             }
@@ -258,7 +248,7 @@ impl Value {
                 put_varint(&mut body, entries.len() as u64);
                 for (name, value) in entries {
                     put_bytes(&mut body, name.as_bytes());
-                    value.write_at(&mut body, depth + 1)?;
+                    value.write_at(&mut body, depth.saturating_add(1))?;
                 }
                 write::map(out, &body);
             }
@@ -424,6 +414,18 @@ mod tests {
         assert_eq!(Value::Int(i64::MAX).compare(&Value::Float(f64::INFINITY)), Ordering::Less);
         assert!(!Value::Float(f64::NAN).equals(&Value::Float(f64::NAN)));
         assert_eq!(Value::Int(-1).compare(&Value::Float(-0.5)), Ordering::Less);
+    }
+
+    #[test]
+    fn lists_and_dicts_fill_their_bytes() {
+        let read = |bytes: &[u8]| ValueRef::read(&mut Cursor::new(bytes))?.to_value();
+        let (none, list, map) = (tag::NULL, tag::LIST, tag::MAP);
+        assert_eq!(read(&[list, 2, 1, none]), Ok(Value::List(vec![Value::Null])));
+        assert_eq!(read(&[map, 3, 1, 0, none]), Ok(Value::Map(vec![(String::new(), Value::Null)])));
+        for bytes in [&[list, 3, 1, none, none][..], &[list, 2, 0, none], &[map, 4, 1, 0, none, 0]]
+        {
+            assert_eq!(read(bytes), Err(Damaged("has bytes behind its last item")), "{bytes:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,9 @@ mod database;
 mod ends;
 mod expiry;
 mod feed;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod indexes;
 mod logical;
 mod objects;

@@ -30,7 +30,9 @@ impl Database {
         let mut total = 0;
         for (_, namespace) in &namespaces {
             let counters = snapshot.namespace_counters(*namespace)?;
-            total += counters.nodes + counters.edges + counters.embeddings;
+            for count in [counters.nodes, counters.edges, counters.embeddings] {
+                total = u64::saturating_add(total, count);
+            }
         }
         let (digest, out) = Default::default();
         let mut hash = Hash { snapshot: &snapshot, digest, out, progress, done: 0, total };

@@ -409,7 +409,8 @@ impl Check<'_> {
         let last = self.snapshot.lsn()?;
         let (mut previous, mut gaps, mut count) = (None::<u64>, 0u64, 0u64);
         self.snapshot.changes_after(embedded_db_common::Lsn(0), |lsn, _| {
-            gaps += u64::from(previous.is_some_and(|previous| previous + 1 != lsn.0));
+            gaps +=
+                u64::from(previous.is_some_and(|previous| previous.checked_add(1) != Some(lsn.0)));
             previous = Some(lsn.0);
             count += 1;
             Ok(true)

@@ -175,9 +175,11 @@ impl Going {
         }
         for entity in entities {
             let left = match self.mentions.get(&entity) {
-                Some(left) => left - 1,
-                None => self.counted(look, entity)? - 1,
+                Some(left) => *left,
+                None => self.counted(look, entity)?,
             };
+            // Users may have set it to any number.
+            let left = left.saturating_sub(1);
             let is_gone = |edge_type, other: Slot| {
                 self.gone.contains(other.0) || (edge_type == names.mentions && other == message)
             };

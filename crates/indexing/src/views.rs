@@ -500,7 +500,7 @@ impl State {
     /// can see any more.
     fn settle(&mut self, to: Lsn) {
         let oldest = self.readers.keys().next().copied().unwrap_or(to);
-        let prune = to.0 - self.pruned >= PRUNE_EVERY;
+        let prune = to.0.saturating_sub(self.pruned) >= PRUNE_EVERY;
         for loaded in self.namespaces.values() {
             if let Some(view) = &loaded.text {
                 let mut tail = write(&view.tail);
@@ -538,7 +538,7 @@ impl News {
         let (nodes, embeddings, dropped) = Default::default();
         let mut news = Self { nodes, embeddings, dropped, reach: state.followed };
         snapshot.changes_after(Lsn(state.followed), |lsn, change| {
-            if lsn.0 != news.reach + 1 {
+            if news.reach.checked_add(1) != Some(lsn.0) {
                 return Ok(false);
             }
             news.reach = lsn.0;

@@ -3,6 +3,8 @@
 use embedded_db_common::{Error, MAX_LIMIT, Result, Slot, Value};
 use embedded_db_storage::Direction;
 
+use crate::fuse::check_weight;
+
 /// How two values are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -393,12 +395,7 @@ impl Rank {
             ("rank.neighbors", self.neighbors.unwrap_or(0.0)),
         ];
         for (field, weight) in weights {
-            if !weight.is_finite() || weight < 0.0 {
-                return Err(Error::query(
-                    field,
-                    format!("{weight} is no weight; give a finite number of at least 0"),
-                ));
-            }
+            check_weight(field, weight)?;
         }
         if let Some(seconds) = self.recency_half_life
             && !(seconds.is_finite() && seconds > 0.0)

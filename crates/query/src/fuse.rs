@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use embedded_db_common::{Result, Slot};
+use embedded_db_common::{Error, Result, Slot};
 use embedded_db_storage::{Direction, Neighbor, ReadTxn};
 
 use crate::converged::{Fusion, Hit, Rank};
@@ -45,6 +45,18 @@ impl MinMax {
             Some(score) => ((score - self.low) / (self.high - self.low)).clamp(0.0, 1.0),
         }
     }
+}
+
+/// The largest weight: what weights are multiplied with stays finite.
+const MAX_WEIGHT: f32 = 1e6;
+
+/// A weight that scores can be multiplied with.
+pub(crate) fn check_weight(field: impl Into<String>, weight: f32) -> Result<()> {
+    if (0.0..=MAX_WEIGHT).contains(&weight) {
+        return Ok(());
+    }
+    let message = format!("{weight} is no weight; give a number from 0 to {MAX_WEIGHT}");
+    Err(Error::query(field, message))
 }
 
 /// How a query makes one score of what its legs say.

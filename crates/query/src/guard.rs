@@ -18,7 +18,8 @@ pub struct Guard<'a> {
 impl<'a> Guard<'a> {
     /// `interrupted` fails when the caller wants the work to end.
     pub fn new(timeout: Option<Duration>, interrupted: &'a dyn Fn() -> Result<()>) -> Self {
-        let deadline = timeout.map(|timeout| (Instant::now() + timeout, timeout));
+        let deadline =
+            timeout.and_then(|timeout| Some((Instant::now().checked_add(timeout)?, timeout)));
         Self { interrupted, deadline, ticks: Cell::new(0) }
     }
 
@@ -29,7 +30,7 @@ impl<'a> Guard<'a> {
 
     /// One unit of work was done.
     pub fn tick(&self) -> Result<()> {
-        let ticks = self.ticks.get() + 1;
+        let ticks = self.ticks.get().wrapping_add(1);
         self.ticks.set(ticks);
         if ticks.is_multiple_of(TICKS) { self.check() } else { Ok(()) }
     }

@@ -10,6 +10,9 @@ mod converged;
 mod diverse;
 mod filter;
 mod fuse;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod graph;
 mod guard;
 mod legs;

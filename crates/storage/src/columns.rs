@@ -11,6 +11,7 @@ use crate::indexes::{kind, number_order};
 use crate::keys::{self, Key, Table};
 use crate::postings::IndexId;
 use crate::read::ReadTxn;
+use crate::rows::after_prefix;
 
 /// Slots of one row.
 pub const COLUMN_SLOTS: u32 = 1 << SHIFT;
@@ -100,14 +101,12 @@ impl Place {
     /// Of key bytes, or of a bound between them; those of texts and bytes have no place.
     pub fn of_key(key: &[u8]) -> Option<Self> {
         let mut bytes = [0; 16];
-        if key.first().is_none_or(|first| *first > kind::STR) || key.len() > bytes.len() {
-            return None;
+        match *key {
+            // The end of all times is where texts begin.
+            [kind::STR] | [kind::NULL..kind::STR, ..] => {}
+            _ => return None,
         }
-        // The end of all times is where texts begin.
-        if key[0] == kind::STR && key.len() > 1 {
-            return None;
-        }
-        bytes[..key.len()].copy_from_slice(key);
+        bytes.get_mut(..key.len())?.copy_from_slice(key);
         Some(Self(u128::from_be_bytes(bytes)))
     }
 
@@ -145,6 +144,7 @@ struct Bounds {
 
 impl CellRange {
     /// The values from `from` to before `end` that compare so; NaN compares with nothing.
+    #[expect(clippy::indexing_slicing, reason = "there are bounds for each type")]
     pub fn new(from: Place, end: Place) -> Self {
         let mut bounds = [Bounds::default(); tag::MAP as usize + 1];
         for constant in [ValueRef::Null, ValueRef::Bool(false), ValueRef::Bool(true)] {
@@ -173,7 +173,8 @@ impl CellRange {
             let first = first_where(all, |ordered| place(ordered) >= from);
             let behind = first_where(all, |ordered| place(ordered) >= end);
             if first < behind {
-                let (first, more) = (first as u64, (behind - first - 1) as u64);
+                let more = behind.saturating_sub(first).saturating_sub(1);
+                let (first, more) = (first as u64, more as u64);
                 bounds[usize::from(tag)] = Bounds { any: true, first, more, negative };
             }
         }
@@ -188,6 +189,7 @@ impl CellRange {
     }
 
     /// Which slots of a row are in it; the lowest slot is the lowest bit.
+    #[expect(clippy::indexing_slicing, reason = "`Cells::parse` lets no other type in")]
     pub fn mask(&self, cells: &Cells<'_>) -> u128 {
         let (mut out, mut at) = (0, 0);
         let uniform = cells.uniform().map(|tag| self.bounds[usize::from(tag)]);
@@ -200,7 +202,7 @@ impl CellRange {
                 bits |= nans(types, values);
             }
             out |= u128::from(bits) << at;
-            at += 64;
+            at = u32::saturating_add(at, 64);
         }
         out
     }
@@ -232,16 +234,21 @@ fn nans(types: &[u8], values: &[[u8; VALUE]]) -> u64 {
 /// The first number of a range for which something holds that then holds for all behind it; one more
 /// than the last if for none.
 fn first_where((low, high): (u64, u64), holds: impl Fn(u64) -> bool) -> u128 {
-    let (mut low, mut high) = (u128::from(low), u128::from(high) + 1);
+    let (mut low, mut high) = (u128::from(low), u128::from(high).saturating_add(1));
     while low < high {
-        let middle = low + (high - low) / 2;
+        let middle = low.midpoint(high);
         if holds(middle as u64) {
             high = middle;
         } else {
-            low = middle + 1;
+            low = middle.saturating_add(1);
         }
     }
     low
+}
+
+/// The slot at a place of a row, of whose places the base has no bit.
+fn slot_at(base: u32, at: usize) -> Slot {
+    Slot(base | (at as u32 % COLUMN_SLOTS))
 }
 
 /// One row: the cells of slots that follow each other.
@@ -264,7 +271,8 @@ impl<'a> Cells<'a> {
         if count > COLUMN_SLOTS as usize || values.len() != count || !rest.is_empty() {
             return Err(Damaged("is no row of a column"));
         }
-        if types.iter().any(|tag| *tag > tag::MAP) {
+        // Texts are not in a column.
+        if types.iter().any(|tag| (*tag > tag::MAP) | (*tag == tag::STR)) {
             return Err(Damaged("has an unknown type"));
         }
         Ok(Self { base, types, values })
@@ -290,10 +298,10 @@ impl<'a> Cells<'a> {
 
     /// All cells, by slot.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, Cell)> + use<'a> {
-        let base = self.base;
         let cells = self.types.iter().zip(self.values).enumerate();
+        let base = self.base;
         cells.filter(|(_, (tag, _))| **tag != 0).map(move |(at, (tag, value))| {
-            (Slot(base + at as u32), Cell { tag: *tag, bits: u64::from_le_bytes(*value) })
+            (slot_at(base, at), Cell { tag: *tag, bits: u64::from_le_bytes(*value) })
         })
     }
 
@@ -303,7 +311,7 @@ impl<'a> Cells<'a> {
         let any = types.iter().any(|tag| *tag > tag::TIME);
         let (base, types) = (self.base, if any { types } else { &[] });
         let others = types.iter().enumerate().filter(|(_, tag)| **tag > tag::TIME);
-        others.map(move |(at, _)| Slot(base + at as u32))
+        others.map(move |(at, _)| slot_at(base, at))
     }
 
     /// Whether it ends with a cell, and nothing stands where no value belongs.
@@ -316,50 +324,52 @@ impl<'a> Cells<'a> {
 
     /// The row with another cell for a slot; `None` when it has none then.
     pub(crate) fn with(cells: Option<Self>, slot: Slot, cell: Option<Cell>) -> Option<Vec<u8>> {
-        let at = (slot.0 % COLUMN_SLOTS) as usize;
-        let (types, values) = cells.map_or((&[][..], &[][..]), |row| (row.types, row.values));
-        let mut count = types.len();
-        match cell {
-            Some(_) => count = count.max(at + 1),
-            None if at + 1 == count => {
-                count = types[..at].iter().rposition(|tag| *tag != 0).map_or(0, |last| last + 1);
-            }
-            None => {}
-        }
-        if count == 0 {
-            return None;
-        }
-        // Room for the checksum, too.
-        let mut out = Vec::with_capacity(1 + count * (1 + VALUE) + 4);
-        out.push(count as u8);
-        let kept = types.len().min(count);
-        out.extend_from_slice(&types[..kept]);
-        out.resize(1 + count, 0);
-        out.extend_from_slice(values[..kept].as_flattened());
-        out.resize(1 + count * (1 + VALUE), 0);
-        if at < count {
-            let Cell { tag, bits } = cell.unwrap_or(Cell { tag: 0, bits: 0 });
-            out[1 + at] = tag;
-            let place = 1 + count + at * VALUE;
-            out[place..place + VALUE].copy_from_slice(&bits.to_le_bytes());
-        }
-        Some(out)
+        let mut row = EmptyRow::default();
+        let kept = cells.iter().flat_map(Self::iter).filter(|(it, _)| *it != slot);
+        kept.chain(cell.map(|cell| (slot, cell))).for_each(|(slot, cell)| row.put(slot.0, cell));
+        (row.count > 0).then(|| row.encode())
     }
 }
 
-/// A row of these cells, by their places in it, which ascend.
-pub(crate) fn encode_row(cells: &[(usize, Cell)]) -> Vec<u8> {
-    let count = cells.last().map_or(0, |(at, _)| at + 1);
-    // Room for the checksum, too.
-    let mut out = Vec::with_capacity(1 + count * (1 + VALUE) + 4);
-    out.resize(1 + count * (1 + VALUE), 0);
-    out[0] = count as u8;
-    for (at, cell) in cells {
-        out[1 + at] = cell.tag;
-        let place = 1 + count + at * VALUE;
-        out[place..place + VALUE].copy_from_slice(&cell.bits.to_le_bytes());
+/// A row on its way into the store.
+struct EmptyRow {
+    types: [u8; COLUMN_SLOTS as usize],
+    values: [[u8; VALUE]; COLUMN_SLOTS as usize],
+    count: usize,
+}
+
+impl Default for EmptyRow {
+    fn default() -> Self {
+        const { assert!(COLUMN_SLOTS <= u8::MAX as u32) };
+        let (types, values) = ([0; COLUMN_SLOTS as usize], [[0; VALUE]; COLUMN_SLOTS as usize]);
+        Self { types, values, count: 0 }
     }
-    out
+}
+
+impl EmptyRow {
+    #[expect(clippy::indexing_slicing, reason = "a remainder is a place of the row")]
+    fn put(&mut self, slot: u32, Cell { tag, bits }: Cell) {
+        let at = (slot % COLUMN_SLOTS) as usize;
+        (self.types[at], self.values[at]) = (tag, bits.to_le_bytes());
+        self.count = self.count.max(at.saturating_add(1));
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        // Room for the checksum, too.
+        const ROOM: usize = 1 + COLUMN_SLOTS as usize * (1 + VALUE) + 4;
+        let mut out = Vec::with_capacity(ROOM);
+        out.push(self.count as u8);
+        out.extend(self.types.iter().take(self.count));
+        out.extend(self.values.iter().take(self.count).flatten());
+        out
+    }
+}
+
+/// A row of these cells, by their places in it.
+pub(crate) fn encode_row(cells: &[(u32, Cell)]) -> Vec<u8> {
+    let mut row = EmptyRow::default();
+    cells.iter().for_each(|(at, cell)| row.put(*at, *cell));
+    row.encode()
 }
 
 /// The row of a slot.
@@ -394,7 +404,8 @@ pub fn column_rows(
     mut visit: impl FnMut(Cells<'_>) -> Result<bool>,
 ) -> Result<()> {
     let from = column_key(namespace, index);
-    let end = column_key(namespace, IndexId(index.0 + 1));
+    // No namespace has a number behind which nothing comes.
+    let Some(end) = after_prefix(&from) else { return Ok(()) };
     txn.rows_between(Table::Columns, (&from, &end), backwards, |key, payload| {
         visit(txn.located(Table::Columns, key, Cells::parse(key, payload))?)
     })

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use embedded_db_common::{Error, Result, clock};
 
@@ -173,19 +174,20 @@ impl Current {
         path.join(format!("gen-{:010}", self.generation))
     }
 
-    fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         with_sum(format!(
             "{MAGIC} format {FORMAT}\ngeneration {}\nidentity {}\n",
             self.generation, self.identity
         ))
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self> {
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self> {
         let damaged = |detail| damaged(path, detail);
         let first = text.lines().next().unwrap_or_default();
         let format = first.strip_prefix(MAGIC).and_then(|rest| rest.strip_prefix(" format "));
         let format: u32 = format
-            .and_then(|number| number.parse().ok())
+            .and_then(decimal)
+            .filter(|format| *format > 0)
             .ok_or_else(|| damaged("it does not begin with the format"))?;
         // Only the first line is promised to mean the same in every format.
         if format > FORMAT {
@@ -201,9 +203,23 @@ impl Current {
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
                 .ok_or_else(|| damaged("a line is missing"))
         };
-        let generation = field("generation")?.parse().map_err(|_| damaged("bad generation"))?;
-        Ok(Self { generation, identity: field("identity")?.to_owned(), published: true })
+        let generation = decimal(field("generation")?).ok_or_else(|| damaged("bad generation"))?;
+        let identity = field("identity")?;
+        if !is_identity(identity) {
+            return Err(damaged("the identity is not 32 hex digits"));
+        }
+        Ok(Self { generation, identity: identity.to_owned(), published: true })
     }
+}
+
+/// A number as it is written: in one form.
+pub(crate) fn decimal<T: FromStr + ToString>(text: &str) -> Option<T> {
+    text.parse().ok().filter(|number: &T| number.to_string() == text)
+}
+
+/// Whether a text can be that of a database.
+pub(crate) fn is_identity(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Lines that end with their checksum.
@@ -291,9 +307,34 @@ mod tests {
         assert!(matches!(error, Error::FormatTooNew { found: 7, supported: FORMAT, .. }));
     }
 
+    /// Somebody who computes the checksum is not believed everything either.
+    #[test]
+    fn what_no_version_writes_is_damage_with_a_right_checksum_too() {
+        let text = Current::of(3, "01a1fd96d85f72e2837865460a6a0037").to_text();
+        let lines = without_sum(&text).unwrap();
+        for (part, other) in [
+            ("format 1", "format 0"),
+            ("format 1", "format +1"),
+            ("format 1", "format 01"),
+            ("generation 3", "generation -3"),
+            ("generation 3", "generation 03"),
+            ("identity 01a1", "identity ../"),
+            ("identity 01a1", "identity 01"),
+        ] {
+            assert!(lines.contains(part), "{part}");
+            let changed = with_sum(lines.replace(part, other));
+            let error = Current::parse(Path::new("db"), &changed).unwrap_err();
+            assert!(matches!(error, Error::Corruption { .. }), "{other:?}: {error}");
+        }
+    }
+
     #[test]
     fn damage_is_seen() {
-        let current = Current { generation: 3, identity: "abc".into(), published: true };
+        let current = Current {
+            generation: 3,
+            identity: "01a1fd96d85f72e2837865460a6a0037".into(),
+            published: true,
+        };
         let text = current.to_text();
         assert_eq!(Current::parse(Path::new("db"), &text).unwrap(), current);
         for at in 0..text.len() {

@@ -110,7 +110,7 @@ pub trait ReadHistory: ReadTxn + Sized {
         let mut ends = 0_u64;
         for row in self.prefix(Table::History, &keys::former_neighbors(namespace))? {
             row?;
-            ends += 1;
+            ends = ends.saturating_add(1);
         }
         Ok(ends / 2)
     }

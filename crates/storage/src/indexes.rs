@@ -63,7 +63,8 @@ pub fn is_exact(value: &Value) -> bool {
 /// The key bytes of the values of one type, NaN excepted: from the first to before the second.
 pub fn kind_bounds(value: &Value) -> Option<(Vec<u8>, Vec<u8>)> {
     let kind = *index_value_of(value)?.first()?;
-    let end = if kind == kind::NUMBER { float_value(f64::NAN) } else { vec![kind + 1] };
+    let end =
+        if kind == kind::NUMBER { float_value(f64::NAN) } else { vec![kind.saturating_add(1)] };
     Some((vec![kind], end))
 }
 
@@ -84,7 +85,7 @@ pub fn prefix_bounds(prefix: &str) -> (Vec<u8>, Vec<u8>, bool) {
         end.pop();
     }
     if let Some(last) = end.last_mut() {
-        *last += 1;
+        *last = last.saturating_add(1);
     }
     let exact = prefix.len() <= TEXT_PREFIX && !prefix.contains('\0');
     (from, end, exact)
@@ -107,7 +108,7 @@ pub(crate) mod number_order {
             floor = floor.next_down();
         }
         // Floats of this size are at most 1,024 apart.
-        let missing = i128::from(value) - floor as i128;
+        let missing = i128::from(value).saturating_sub(floor as i128);
         (float(floor).0, missing as u16)
     }
 }
@@ -129,17 +130,16 @@ fn int_value(value: i64) -> Vec<u8> {
 
 fn time_value(micros: i64) -> Vec<u8> {
     let mut out = vec![kind::TIME];
-    out.extend_from_slice(&(micros as u64 ^ SIGN).to_be_bytes());
+    out.extend_from_slice(&(micros.cast_unsigned() ^ SIGN).to_be_bytes());
     out
 }
 
 /// The key bytes of a text or bytes: the type, then the bytes escaped so that none is a prefix of
 /// another, cut to `TEXT_PREFIX` bytes.
 pub(crate) fn escaped_value(kind: u8, bytes: &[u8]) -> Vec<u8> {
-    let bytes = &bytes[..bytes.len().min(TEXT_PREFIX)];
-    let mut out = Vec::with_capacity(bytes.len() + 3);
+    let mut out = Vec::with_capacity(bytes.len().min(TEXT_PREFIX).saturating_add(3));
     out.push(kind);
-    for byte in bytes {
+    for byte in bytes.iter().take(TEXT_PREFIX) {
         out.push(*byte);
         if *byte == 0 {
             out.push(0xff);
@@ -281,8 +281,8 @@ pub fn containers_between(
         (postings::value_key(namespace, index, from), postings::value_key(namespace, index, end));
     txn.rows_between(Table::Postings, (&from, &end), backwards, |key, payload| {
         let container = txn.located(Table::Postings, key, Container::parse(key, payload))?;
-        let value = key.get(8..key.len() - 4).ok_or(Damaged("has a short key"));
-        Ok(visit(txn.located(Table::Postings, key, value)?, container))
+        let value = txn.located(Table::Postings, key, postings::value_in(key))?;
+        Ok(visit(value, container))
     })
 }
 

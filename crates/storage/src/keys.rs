@@ -69,6 +69,12 @@ impl Table {
         Self::Tokens,
     ];
 
+    /// What something has for the table.
+    #[expect(clippy::indexing_slicing, reason = "tables are numbered from 1 to their number")]
+    pub(crate) fn of<T>(self, all: &[T; Self::ALL.len()]) -> &T {
+        &all[(self as usize).saturating_sub(1)]
+    }
+
     /// Name of the LMDB database.
     pub fn name(self) -> &'static str {
         match self {
@@ -146,7 +152,10 @@ impl Direction {
     }
 }
 
-/// A key, built on the stack. LMDB takes up to 511 bytes; the longest of ours is an id (260).
+/// Most bytes of a key that LMDB takes.
+pub(crate) const MAX_KEY: usize = 511;
+
+/// A key, built on the stack; the longest of ours is an id (260).
 #[derive(Clone, Copy)]
 pub struct Key {
     bytes: [u8; Self::MAX],
@@ -163,10 +172,16 @@ impl Key {
     }
 
     /// Appends bytes.
+    ///
+    /// # Panics
+    ///
+    /// When they do not fit: who makes a key of what was read has looked at its length.
     #[inline]
+    #[expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "as it says")]
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
+        let end = self.len + bytes.len();
+        self.bytes[self.len..end].copy_from_slice(bytes);
+        self.len = end;
         self
     }
 
@@ -195,6 +210,7 @@ impl Key {
     }
 
     /// The key.
+    #[expect(clippy::indexing_slicing, reason = "so many bytes were written")]
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
@@ -393,12 +409,11 @@ impl Former {
                 let at = u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) ^ (1 << 63);
                 Some(Self::Version(slot_of(edge)?, at.cast_signed()))
             }
-            (former::NEIGHBOR, rest) if rest.len() == 13 && rest[4] <= 1 => Some(Self::Neighbor(
-                slot_of(&rest[..4])?,
-                rest[4],
-                Symbol(slot_of(&rest[5..9])?.0),
-                slot_of(&rest[9..])?,
-            )),
+            (former::NEIGHBOR, [a, b, c, d, direction @ (0 | 1), e, f, g, h, edge @ ..]) => {
+                let (node, of) = ([*a, *b, *c, *d], [*e, *f, *g, *h]);
+                let (node, of) = (u32::from_be_bytes(node), u32::from_be_bytes(of));
+                Some(Self::Neighbor(Slot(node), *direction, Symbol(of), slot_of(edge)?))
+            }
             _ => None,
         }
     }

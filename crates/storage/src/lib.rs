@@ -6,28 +6,45 @@
 //! * Every change of a node, edge or embedding gets an LSN and a row in the change table, in the
 //!   same transaction.
 
+// What is read from a file has no length that can be relied on.
+#![cfg_attr(not(test), warn(clippy::indexing_slicing, clippy::string_slice))]
+
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod adjacency;
 mod backup;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod columns;
 mod data_file;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod format;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hidden;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod history;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod indexes;
 mod invariants;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod keys;
 mod log;
 mod new_file;
 mod pages;
 mod platform;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod postings;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod read;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod recipes;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod records;
 mod renewal;
 mod rows;
 mod store;
 mod touched;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod tx;
 mod writer;
 

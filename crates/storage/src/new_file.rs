@@ -95,7 +95,7 @@ impl<'f> Rows<'f> {
     pub(crate) fn append(&mut self, table: Table, key: &[u8], sealed: &[u8]) -> Result<()> {
         let file = self.file;
         let txn = self.txn(key.len() + sealed.len())?;
-        let database = &file.tables[table as usize - 1];
+        let database = table.of(&file.tables);
         database
             .put_with_flags(txn, PutFlags::APPEND, key, sealed)
             .map_err(|error| file.failed(error))
@@ -105,7 +105,7 @@ impl<'f> Rows<'f> {
     pub(crate) fn put(&mut self, table: Table, key: &[u8], sealed: &[u8]) -> Result<()> {
         let file = self.file;
         let txn = self.txn(key.len() + sealed.len())?;
-        let put = file.tables[table as usize - 1].put(txn, key, sealed);
+        let put = table.of(&file.tables).put(txn, key, sealed);
         put.map_err(|error| file.failed(error))
     }
 
@@ -115,7 +115,7 @@ impl<'f> Rows<'f> {
             return self.remove(table, which, |key| pack(table, key) == which);
         }
         let file = self.file;
-        let deleted = file.tables[table as usize - 1].delete(self.txn(0)?, which);
+        let deleted = table.of(&file.tables).delete(self.txn(0)?, which);
         deleted.map(drop).map_err(|error| file.failed(error))
     }
 
@@ -127,7 +127,7 @@ impl<'f> Rows<'f> {
         wanted: impl Fn(&[u8]) -> bool,
     ) -> Result<()> {
         let file = self.file;
-        let database = &file.tables[table as usize - 1];
+        let database = table.of(&file.tables);
         let txn = self.txn(0)?;
         let mut keys = Vec::new();
         for row in database.prefix_iter(txn, prefix).map_err(|error| file.failed(error))? {

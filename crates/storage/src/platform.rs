@@ -226,7 +226,7 @@ fn host_name() -> String {
         let status = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len() - 1) };
         let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(0);
         if status == 0 && end > 0 {
-            return String::from_utf8_lossy(&buffer[..end]).into_owned();
+            return String::from_utf8_lossy(buffer.split_at(end).0).into_owned();
         }
     }
     std::env::var("COMPUTERNAME").unwrap_or_else(|_| "localhost".into())
@@ -310,7 +310,8 @@ mod fork {
     pub(super) fn install() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
-            // SAFETY: the handlers only touch atomics and make async-signal-safe calls.
+            // SAFETY: the handlers only touch atomics, sleep before the fork, and make async-signal-safe
+            // calls after it.
             #[allow(unsafe_code)]
             let status =
                 unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
@@ -415,7 +416,7 @@ pub(crate) fn file_place(file: &File) -> Option<[u64; 5]> {
 /// Whether a place is that of a file, but for the mount through which it is seen: a container sees the same
 /// file through another one.
 pub(crate) fn is_same_file_of_boot(one: &[u64; 5], two: &[u64; 5]) -> bool {
-    (0..one.len()).all(|part| part == MOUNT || one[part] == two[part])
+    one.iter().zip(two).enumerate().all(|(part, (one, two))| part == MOUNT || one == two)
 }
 
 /// Writes all of `bytes` at a place in a file.

@@ -59,6 +59,14 @@ pub(crate) fn container_key(
     value_key(namespace, index, value).u32(slot.0 >> SHIFT)
 }
 
+/// The value in the key of a container; no index has a longer one.
+pub(crate) fn value_in(key: &[u8]) -> Read<&[u8]> {
+    const LONGEST: usize = TEXT_PREFIX + 3;
+    let value = key.get(8..).and_then(|rest| rest.split_last_chunk::<4>());
+    let (value, _) = value.ok_or(Damaged("has a short key"))?;
+    if value.len() <= LONGEST { Ok(value) } else { Err(Damaged("has too long a key")) }
+}
+
 /// One container as it is stored.
 #[derive(Debug, Clone, Copy)]
 pub struct Container<'a> {
@@ -73,9 +81,7 @@ impl<'a> Container<'a> {
             .checked_mul(CONTAINER_SLOTS)
             .ok_or(Damaged("has a container out of range"))?;
         match payload.split_first() {
-            Some((&ARRAY, data)) if data.len().is_multiple_of(2) => {
-                Ok(Self { base, bitmap: false, data })
-            }
+            Some((&ARRAY, data)) if is_set(data) => Ok(Self { base, bitmap: false, data }),
             Some((&BITMAP, data)) if data.len() == BITMAP_BYTES => {
                 Ok(Self { base, bitmap: true, data })
             }
@@ -109,34 +115,76 @@ impl<'a> Container<'a> {
 
     /// The slots, ascending.
     pub fn slots(&self) -> impl Iterator<Item = u32> + use<'a> {
-        let Self { base, bitmap, data } = *self;
+        let base = self.base;
+        // The base has no bit that an offset has.
+        self.offsets().map(move |offset| base | u32::from(offset))
+    }
+
+    fn offsets(&self) -> impl Iterator<Item = u16> + use<'a> {
+        let Self { bitmap, data, .. } = *self;
         let (pairs, _) = data.as_chunks::<2>();
         let pairs = if bitmap { &[] } else { pairs };
         let bytes = if bitmap { data } else { &[] };
-        let array = pairs.iter().map(move |pair| base + u32::from(u16::from_le_bytes(*pair)));
-        let bits = bytes.iter().enumerate().flat_map(move |(at, byte)| {
-            (0..8)
-                .filter(move |bit| byte >> bit & 1 == 1)
-                .map(move |bit| base + at as u32 * 8 + bit)
+        let array = pairs.iter().map(|pair| u16::from_le_bytes(*pair));
+        let bits = (0_u16..).step_by(8).zip(bytes).flat_map(|(first, byte)| {
+            (0..8).filter(move |bit| byte >> bit & 1 == 1).map(move |bit| first | bit)
         });
         array.chain(bits)
     }
 }
 
+/// Whether bytes are offsets that ascend, none beyond a container.
+fn is_set(data: &[u8]) -> bool {
+    let (pairs, rest) = data.as_chunks::<2>();
+    let offsets = pairs.iter().map(|pair| u32::from(u16::from_le_bytes(*pair)));
+    let (mut next, mut ascending) = (0, rest.is_empty());
+    for offset in offsets {
+        ascending &= offset >= next;
+        next = offset.saturating_add(1);
+    }
+    ascending && next <= CONTAINER_SLOTS
+}
+
 /// A container of these offsets, which ascend.
 pub(crate) fn encode(offsets: &[u16]) -> Vec<u8> {
     if offsets.len() <= ARRAY_MAX {
-        let mut out = Vec::with_capacity(1 + offsets.len() * 2 + 4);
-        out.push(ARRAY);
-        offsets.iter().for_each(|offset| out.extend_from_slice(&offset.to_le_bytes()));
-        return out;
+        return array(offsets.len(), offsets.iter().copied());
     }
-    let mut out = vec![0; 1 + BITMAP_BYTES];
-    out[0] = BITMAP;
-    for offset in offsets {
-        out[1 + usize::from(offset / 8)] |= 1 << (offset % 8);
-    }
+    let mut bitmap = [0; BITMAP_BYTES];
+    offsets.iter().for_each(|offset| flip(&mut bitmap, *offset));
+    bitmap_of(&bitmap)
+}
+
+fn array(count: usize, offsets: impl Iterator<Item = u16>) -> Vec<u8> {
+    let mut out = array_with_room(count);
+    offsets.for_each(|offset| out.extend_from_slice(&offset.to_le_bytes()));
     out
+}
+
+/// An empty one, with room for so many offsets and the checksum.
+fn array_with_room(count: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(count.saturating_mul(2).saturating_add(5));
+    out.push(ARRAY);
+    out
+}
+
+fn bitmap_of(bits: &[u8; BITMAP_BYTES]) -> Vec<u8> {
+    // Room for the checksum, too.
+    let mut out = Vec::with_capacity(const { 1 + BITMAP_BYTES + 4 });
+    out.push(BITMAP);
+    out.extend_from_slice(bits);
+    out
+}
+
+/// Where an offset has its bit, and the bit.
+fn bit(offset: u16) -> (usize, u8) {
+    (usize::from(offset / 8) % BITMAP_BYTES, 1 << (offset % 8))
+}
+
+#[expect(clippy::indexing_slicing, reason = "`bit` stays inside")]
+fn flip(bitmap: &mut [u8; BITMAP_BYTES], offset: u16) {
+    let (byte, bit) = bit(offset);
+    bitmap[byte] ^= bit;
 }
 
 /// What `update` did.
@@ -151,60 +199,68 @@ pub(crate) enum Updated {
 pub(crate) fn update(container: Option<Container<'_>>, slot: Slot, present: bool) -> Updated {
     let offset = (slot.0 % CONTAINER_SLOTS) as u16;
     let Some(container) = container else {
-        if !present {
-            return Updated::Unchanged;
-        }
-        let mut out = vec![ARRAY];
-        out.extend_from_slice(&offset.to_le_bytes());
-        return Updated::Container(out);
+        return if present {
+            Updated::Container(array(1, [offset].into_iter()))
+        } else {
+            Updated::Unchanged
+        };
     };
-    if container.bitmap {
-        let (byte, bit) = (usize::from(offset / 8), 1u8 << (offset % 8));
-        if (container.data[byte] & bit != 0) == present {
-            return Updated::Unchanged;
-        }
-        let mut out = Vec::with_capacity(1 + BITMAP_BYTES + 4);
-        out.push(BITMAP);
-        out.extend_from_slice(container.data);
-        out[1 + byte] ^= bit;
-        // Half the limit, so that a set at the limit does not change its form at every step.
-        if !present && container.len() - 1 <= ARRAY_MAX / 2 {
-            let key = (container.base / CONTAINER_SLOTS).to_be_bytes();
-            let smaller = Container { base: container.base, bitmap: true, data: &out[1..] };
-            debug_assert_eq!(u32::from_be_bytes(key) * CONTAINER_SLOTS, smaller.base);
-            let mut array = vec![ARRAY];
-            for slot in smaller.slots() {
-                array.extend_from_slice(&((slot % CONTAINER_SLOTS) as u16).to_le_bytes());
-            }
-            return Updated::Container(array);
-        }
-        return Updated::Container(out);
+    match <&[u8; BITMAP_BYTES]>::try_from(container.data) {
+        Ok(bits) if container.bitmap => update_bitmap(container, bits, offset, present),
+        _ => update_array(container, offset, present),
     }
+}
+
+fn update_bitmap(
+    container: Container<'_>,
+    bits: &[u8; BITMAP_BYTES],
+    offset: u16,
+    present: bool,
+) -> Updated {
+    let (byte, bit) = bit(offset);
+    if bits.get(byte).is_some_and(|byte| byte & bit != 0) == present {
+        return Updated::Unchanged;
+    }
+    let mut bits = *bits;
+    flip(&mut bits, offset);
+    if present {
+        return Updated::Container(bitmap_of(&bits));
+    }
+    let left = Container { data: &bits, ..container };
+    match left.len() {
+        0 => Updated::Empty,
+        // Half the limit, so that a set at the limit does not change its form at every step.
+        count if count <= ARRAY_MAX / 2 => Updated::Container(array(count, left.offsets())),
+        _ => Updated::Container(bitmap_of(&bits)),
+    }
+}
+
+fn update_array(container: Container<'_>, offset: u16, present: bool) -> Updated {
     let (pairs, _) = container.data.as_chunks::<2>();
     let place = pairs.binary_search_by_key(&offset, |pair| u16::from_le_bytes(*pair));
-    match (place, present) {
-        (Ok(_), true) | (Err(_), false) => Updated::Unchanged,
-        (Ok(_), false) if pairs.len() == 1 => Updated::Empty,
-        (Ok(at), false) => {
-            let mut out = Vec::with_capacity(container.data.len() + 3);
-            out.push(ARRAY);
-            out.extend_from_slice(&container.data[..at * 2]);
-            out.extend_from_slice(&container.data[at * 2 + 2..]);
-            Updated::Container(out)
-        }
-        (Err(at), true) if pairs.len() < ARRAY_MAX => {
-            let mut out = Vec::with_capacity(container.data.len() + 7);
-            out.push(ARRAY);
-            out.extend_from_slice(&container.data[..at * 2]);
-            out.extend_from_slice(&offset.to_le_bytes());
-            out.extend_from_slice(&container.data[at * 2..]);
-            Updated::Container(out)
-        }
-        (Err(_), true) => {
-            let all = pairs.iter().map(|pair| u16::from_le_bytes(*pair)).chain([offset]);
-            Updated::Container(encode(&all.collect::<Vec<_>>()))
-        }
+    if place.is_ok() == present {
+        return Updated::Unchanged;
     }
+    let (Ok(at) | Err(at)) = place;
+    let (before, after) = pairs.split_at_checked(at).unwrap_or((pairs, &[]));
+    if !present {
+        let after = after.split_first().map_or(&[][..], |(_, after)| after);
+        if before.is_empty() && after.is_empty() {
+            return Updated::Empty;
+        }
+        return Updated::Container(array_of([before, &[], after]));
+    }
+    if pairs.len() < ARRAY_MAX {
+        return Updated::Container(array_of([before, &[offset.to_le_bytes()], after]));
+    }
+    let all = pairs.iter().map(|pair| u16::from_le_bytes(*pair)).chain([offset]);
+    Updated::Container(encode(&all.collect::<Vec<_>>()))
+}
+
+fn array_of(parts: [&[[u8; 2]]; 3]) -> Vec<u8> {
+    let mut out = array_with_room(parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| out.extend_from_slice(part.as_flattened()));
+    out
 }
 
 #[cfg(test)]
@@ -214,6 +270,31 @@ mod tests {
     use super::*;
     use crate::indexes::text_value;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_is_no_set_of_a_container_is_refused() {
+        let key = 7u32.to_be_bytes();
+        let parse =
+            |bytes: &[u8]| Container::parse(&key, bytes).map(|it| it.slots().collect::<Vec<_>>());
+        let base = 7 * CONTAINER_SLOTS;
+        assert_eq!(parse(&[ARRAY, 1, 0, 0xff, 0x1f]), Ok(vec![base + 1, base + 8191]));
+        for wrong in
+            [&[ARRAY, 1][..], &[ARRAY, 1, 0, 1, 0], &[ARRAY, 2, 0, 1, 0], &[ARRAY, 0, 0x20]]
+        {
+            assert_eq!(parse(wrong), Err(Damaged("is no container")), "{wrong:?}");
+        }
+        assert!(Container::parse(&u32::MAX.to_be_bytes(), &[ARRAY]).is_err());
+    }
+
+    /// Any version may write a bitmap of few slots.
+    #[test]
+    fn the_last_slot_of_a_bitmap_leaves_no_container() {
+        let mut bitmap = vec![0; 1 + BITMAP_BYTES];
+        bitmap[..2].copy_from_slice(&[BITMAP, 1]);
+        let container = Container::parse(&[0; 4], &bitmap).unwrap();
+        assert_eq!(update(Some(container), Slot(0), false), Updated::Empty);
+        assert_eq!(update(Some(container), Slot(1), false), Updated::Unchanged);
+    }
 
     #[test]
     fn no_text_is_a_prefix_of_another() {

@@ -29,7 +29,7 @@ impl RecipeRecord {
         !self.text.is_empty() || !self.embed.is_empty()
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![Self::VERSION];
         out.extend_from_slice(&self.next.0.to_le_bytes());
         for properties in [&self.text, &self.embed] {
@@ -46,10 +46,7 @@ impl RecipeRecord {
         }
         let next = Slot(cursor.u32()?);
         let mut properties = || {
-            let count = cursor.count()?;
-            if count > cursor.rest().len() {
-                return Err(Damaged("has too large a count"));
-            }
+            let count = cursor.bounded_count()?;
             (0..count).map(|_| cursor.symbol()).collect::<Read<Vec<_>>>()
         };
         Ok(Self { next, text: properties()?, embed: properties()? })

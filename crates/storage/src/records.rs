@@ -3,7 +3,9 @@
 //! Each record begins with its version, so that a later format can be told apart record by record.
 
 use embedded_db_common::record::{Cursor, Damaged, Properties, Read, put_bytes, put_varint};
-use embedded_db_common::{ContentHash, Lsn, NamespaceId, Slot, SpaceId, Symbol};
+use embedded_db_common::{
+    ContentHash, Lsn, MAX_DIMENSION, MAX_NAME, NamespaceId, Slot, SpaceId, Symbol,
+};
 
 use crate::keys::Kind;
 
@@ -12,6 +14,13 @@ const VERSION: u8 = 1;
 
 fn check_version(cursor: &mut Cursor<'_>) -> Read<()> {
     if cursor.u8()? == VERSION { Ok(()) } else { Err(Damaged("has an unknown record version")) }
+}
+
+/// The id of an object: keys are made of it again.
+fn id<'a>(cursor: &mut Cursor<'a>) -> Read<&'a str> {
+    let id = cursor.str()?;
+    let length = 1..=MAX_NAME;
+    if length.contains(&id.len()) { Ok(id) } else { Err(Damaged("has an id of the wrong length")) }
 }
 
 /// Flags of nodes. A reader steps over what it does not use.
@@ -81,7 +90,7 @@ impl<'a> NodeRecord<'a> {
             _ => Some(cursor.i64()?),
         };
         let version = cursor.varint()?;
-        let id = cursor.str()?;
+        let id = id(&mut cursor)?;
         if flags & node_flag::SOURCES != 0 {
             for _ in 0..cursor.count()? {
                 cursor.str()?;
@@ -238,7 +247,7 @@ impl<'a> EdgeRecord<'a> {
         let retracted_at = optional(edge_flag::RETRACTED)?;
         let edge_type = cursor.symbol()?;
         let version = cursor.varint()?;
-        let id = cursor.str()?;
+        let id = id(&mut cursor)?;
         let source_count = cursor.count()?;
         let sources = cursor.rest();
         for _ in 0..source_count {
@@ -365,10 +374,13 @@ impl<'a> EmbeddingRecord<'a> {
         let mut cursor = Cursor::new(payload);
         check_version(&mut cursor)?;
         let flags = cursor.u8()?;
+        if flags & !SET_BY_USER != 0 {
+            return Err(Damaged("has an unknown flag"));
+        }
         let lsn = Lsn(cursor.u64()?);
         let created_at = cursor.i64()?;
         let content = ContentHash(cursor.array()?);
-        let id = cursor.str()?;
+        let id = id(&mut cursor)?;
         let vector = cursor.rest();
         if !vector.len().is_multiple_of(4) {
             return Err(Damaged("holds a part of a number"));
@@ -450,15 +462,16 @@ impl SpaceRecord {
         let mut cursor = Cursor::new(payload);
         check_version(&mut cursor)?;
         let dimension = cursor.u32()?;
+        if !(1..=MAX_DIMENSION).contains(&(dimension as usize)) {
+            return Err(Damaged("has a dimension that none can have"));
+        }
         let mut text = || cursor.str().map(str::to_owned);
-        Ok(Self {
-            name: text()?,
-            model: text()?,
-            provider: text()?,
-            precision: text()?,
-            metric: text()?,
-            dimension,
-        })
+        let [name, model, provider, precision, metric] =
+            [text()?, text()?, text()?, text()?, text()?];
+        if !["cosine", "dot", "euclidean"].contains(&metric.as_str()) {
+            return Err(Damaged("has an unknown metric"));
+        }
+        Ok(Self { name, model, provider, precision, dimension, metric })
     }
 }
 
@@ -568,7 +581,7 @@ impl<'a> ChangeRecord<'a> {
             slot: Slot(cursor.u32()?),
             space: SpaceId(cursor.u16()?),
             version: cursor.varint()?,
-            id: cursor.str()?,
+            id: id(&mut cursor)?,
             names: ChangeNames::parse(&mut cursor)?,
         }))
     }

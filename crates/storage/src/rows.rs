@@ -139,10 +139,14 @@ fn range<'k>(
 
 /// What follows all keys that begin with `prefix`; `None` if nothing does.
 pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
-    let mut end = prefix[..=last].to_vec();
-    end[last] += 1;
-    Some(end)
+    let mut end = prefix.to_vec();
+    loop {
+        let last = end.pop()?;
+        if let Some(next) = last.checked_add(1) {
+            end.push(next);
+            return Some(end);
+        }
+    }
 }
 
 /// Rows in the order of their keys.

@@ -229,6 +229,23 @@ fn a_damaged_current_file_is_an_error() {
 const CUT: &str = "EMBEDDED_DB_TEST_CUT";
 const READ_ONLY: &str = "EMBEDDED_DB_TEST_READ_ONLY";
 
+/// A meta page that speaks of far more pages than there are.
+#[test]
+fn a_damaged_meta_page_does_not_lengthen_the_file() {
+    let scratch = planted();
+    let file = data_file(&scratch.path());
+    let sound = fs::read(&file).unwrap();
+    for (page, bit) in [(0, 20), (1, 20), (0, 31), (1, 31)] {
+        let mut damaged = sound.clone();
+        // The last page stands behind two trees.
+        damaged[page * 4096 + 136 + bit / 8] ^= 1 << (bit % 8);
+        fs::write(&file, &damaged).unwrap();
+        let error = common::refused(&scratch.path(), &fast());
+        assert!(matches!(error, Error::Corruption { .. }), "{error}");
+        assert_eq!(fs::read(&file).unwrap().len(), sound.len(), "nothing was touched");
+    }
+}
+
 /// Reads everything; says how many nodes were right, or ends with the error.
 fn read_all(path: &std::path::Path) -> Result<usize> {
     let read_only = std::env::var_os(READ_ONLY).is_some();

@@ -1,10 +1,14 @@
-//! Fake models for tests: deterministic, switchable, and counted.
+//! What tests of several crates share: fake models, which are deterministic, switchable and counted; what
+//! fuzzers have found.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use embedded_db_common::{ContentHash, Error, Result};
 use embedded_db_weaver::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
+use tempfile::TempDir;
 
 /// A model whose vectors come from a hash and whose entities are the capitalised words.
 #[derive(Debug, Default)]
@@ -77,6 +81,80 @@ impl Models for FakeModels {
     fn summarize(&self, messages: &[String], _: &[f32], _: usize) -> Result<String> {
         Ok(messages.first().cloned().unwrap_or_default())
     }
+}
+
+/// A directory with everything in it, of which copies are made.
+pub struct Template(Vec<(PathBuf, Vec<u8>)>);
+
+impl Template {
+    /// Of what is made in a new directory.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written or read.
+    pub fn of(make: impl FnOnce(&Path)) -> Self {
+        let home = directory();
+        make(home.path());
+        let (mut files, mut waiting) = (Vec::new(), vec![PathBuf::new()]);
+        while let Some(folder) = waiting.pop() {
+            for entry in fs::read_dir(home.path().join(&folder)).expect("a folder can be read") {
+                let entry = entry.expect("a folder can be read");
+                let place = folder.join(entry.file_name());
+                if entry.path().is_dir() {
+                    waiting.push(place);
+                } else {
+                    files.push((place, fs::read(entry.path()).expect("a file can be read")));
+                }
+            }
+        }
+        Self(files)
+    }
+
+    /// A copy of it, in a directory that ends with what is given.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn copy(&self) -> TempDir {
+        let home = directory();
+        for (place, content) in &self.0 {
+            let file = home.path().join(place);
+            fs::create_dir_all(file.parent().unwrap_or(home.path())).expect("it can be made");
+            fs::write(file, content).expect("there is room");
+        }
+        home
+    }
+}
+
+/// In memory, where there is such a place.
+fn directory() -> TempDir {
+    let shared = Path::new("/dev/shm");
+    let made = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
+    made.expect("a directory for a while")
+}
+
+/// Gives every input that a fuzzer has found worth keeping to what it fuzzes.
+///
+/// # Panics
+///
+/// When there is none, or one shows a fault; the panic is then told with the name of its file.
+pub fn corpus(target: &str, ask: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut files: Vec<PathBuf> =
+        entries.map(|entry| entry.expect("a folder can be read").path()).collect();
+    files.sort();
+    // An interpreter has no time for all of them.
+    let step = if cfg!(miri) { files.len().div_ceil(16).max(1) } else { 1 };
+    let mut asked = 0;
+    for file in files.into_iter().step_by(step) {
+        let bytes = fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        if std::panic::catch_unwind(|| ask(&bytes)).is_err() {
+            panic!("{} shows a fault", file.display());
+        }
+        asked += 1;
+    }
+    assert!(asked > 0, "{} is empty", folder.display());
 }
 
 fn capitalised(content: &[char]) -> Vec<Mention> {

@@ -184,7 +184,8 @@ impl Reader<'_> {
         limit: usize,
     ) -> Result<Vec<Node>> {
         let first = match after {
-            Some(id) => self.snapshot.require_node(self.namespace, id)?.0 + 1,
+            // No slot is the last number that there is.
+            Some(id) => self.snapshot.require_node(self.namespace, id)?.0.saturating_add(1),
             None => 0,
         };
         let mut out = Vec::new();

@@ -117,7 +117,7 @@ impl Transaction {
             times,
             sources: edge.sources()?,
             properties: merged(&old, &changes.properties),
-            version: edge.version()? + 1,
+            version: edge.version()?.saturating_add(1),
             derived: edge.derived()?,
         };
         draft.properties.check_size(id)?;

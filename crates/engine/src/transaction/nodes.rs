@@ -196,7 +196,7 @@ fn drafted(id: &str, node: &Node) -> Result<DraftNode> {
         created_at: node.created_at()?,
         updated_at: clock::now(),
         expires_at: node.expires_at()?,
-        version: node.version()? + 1,
+        version: node.version()?.saturating_add(1),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Edges, those of users and those that the database makes.
 
-use embedded_db_common::{Draft, Error, Result, Slot, Symbol, clock, names};
+use embedded_db_common::{Draft, Result, Slot, Symbol, clock, names};
 use embedded_db_storage::{EdgeFields, EdgeTimes, Kind, ReadTxn};
 
 use super::{EdgeChanges, EdgeDraft, EdgeSuccessor, GraphWriter, of_draft};
@@ -86,8 +86,8 @@ impl GraphWriter<'_, '_> {
         step: u64,
         sources: Option<Vec<String>>,
     ) -> Result<()> {
-        let edge = self.txn.edge(self.namespace, slot)?.ok_or_else(|| gone(slot))?;
-        let (id, version) = (edge.id.to_owned(), edge.version + step);
+        let edge = self.txn.stored_edge(self.namespace, slot)?;
+        let (id, version) = (edge.id.to_owned(), edge.version.saturating_add(step));
         let (source, target, edge_type) = (edge.source, edge.target, edge.edge_type);
         let derived = edge.derived;
         let weight = changes.weight.unwrap_or(edge.weight);
@@ -115,7 +115,7 @@ impl GraphWriter<'_, '_> {
     /// Makes the edge that is true from the end of another on. That one stays, with this end, unless it
     /// has ended before. Returns the id of the new edge.
     pub fn supersede_edge(&mut self, slot: Slot, successor: &EdgeSuccessor) -> Result<String> {
-        let edge = self.txn.edge(self.namespace, slot)?.ok_or_else(|| gone(slot))?;
+        let edge = self.txn.stored_edge(self.namespace, slot)?;
         let (times, edge_type) = (edge.times, edge.edge_type);
         let id_of = |slot| -> Result<String> { Ok(self.node(slot)?.id.to_owned()) };
         let (source, target) = (id_of(edge.source)?, id_of(edge.target)?);
@@ -162,8 +162,4 @@ impl GraphWriter<'_, '_> {
         }
         go(self)
     }
-}
-
-fn gone(slot: Slot) -> Error {
-    Error::Internal(format!("edge {slot:?} was resolved in this transaction but is gone"))
 }

@@ -154,7 +154,8 @@ impl GraphWriter<'_, '_> {
     pub(super) fn count_mention(&mut self, entity: Slot, by: i64) -> Result<()> {
         let node = self.node(entity)?;
         let count = match node.properties.get(self.names.mention_count)? {
-            Some(ValueRef::Int(count)) => count + by,
+            // Users may have set it to any number.
+            Some(ValueRef::Int(count)) => count.saturating_add(by),
             _ => by.max(0),
         };
         let old = node.properties.as_bytes().to_vec();

@@ -66,9 +66,7 @@ impl<'t, 'e> GraphWriter<'t, 'e> {
     }
 
     fn node(&self, slot: Slot) -> Result<NodeRecord<'_>> {
-        self.txn.node(self.namespace, slot)?.ok_or_else(|| {
-            Error::Internal(format!("{slot:?} was resolved in this transaction but is not there"))
-        })
+        self.txn.stored_node(self.namespace, slot)
     }
 
     pub(crate) fn look(&self) -> Look<'_, WriteTxn<'e>> {

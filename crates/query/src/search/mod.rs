@@ -6,6 +6,8 @@
 //! chat of many is answered as if the chat were alone.
 
 mod dates;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod lexical;
 mod profile;
 mod question;

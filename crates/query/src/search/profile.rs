@@ -2,6 +2,8 @@
 
 use embedded_db_common::{Error, Result};
 
+use crate::fuse::check_weight;
+
 /// A way to rank; what each computes is in `score`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
@@ -121,12 +123,7 @@ impl Weights {
                 format!("{name:?} is no part of a score; there are {}", known.join(", ")),
             ));
         };
-        if !weight.is_finite() || weight < 0.0 {
-            return Err(Error::query(
-                format!("weights.{name}"),
-                format!("{weight} is no weight; give a finite number of at least 0"),
-            ));
-        }
+        check_weight(format!("weights.{name}"), weight)?;
         self.0[part as usize] = weight;
         Ok(())
     }

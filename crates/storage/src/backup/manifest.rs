@@ -4,7 +4,7 @@ use std::path::Path;
 
 use embedded_db_common::{Error, Result, Sha256};
 
-use crate::format::{FORMAT, read_start, with_sum, without_sum};
+use crate::format::{FORMAT, decimal, is_identity, read_start, with_sum, without_sum};
 use crate::platform::{io_error, write_atomically};
 
 /// The version of backups that is written, and the newest that is read.
@@ -78,7 +78,7 @@ impl Manifest {
         Self::parse(directory, &text)
     }
 
-    fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let Counts { namespaces, nodes, edges, embeddings } = self.counts;
         with_sum(format!(
             "{MAGIC}{VERSION}\nformat {FORMAT}\nidentity {}\nlsn {}\nwritten {}\nnamespaces \
@@ -88,10 +88,10 @@ impl Manifest {
         ))
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self> {
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self> {
         let damaged = |detail: &str| damaged(path, detail);
         let first = text.lines().next().unwrap_or_default();
-        let version = first.strip_prefix(MAGIC).and_then(|version| version.parse().ok());
+        let version = first.strip_prefix(MAGIC).and_then(decimal).filter(|version| *version > 0);
         let version: u32 = version.ok_or_else(|| damaged("it does not begin with its version"))?;
         let too_new =
             |found, supported| Error::FormatTooNew { path: path.to_owned(), found, supported };
@@ -109,26 +109,29 @@ impl Manifest {
             }
         };
         let number = |name: &str| -> Result<u64> {
-            field(name)?.parse().map_err(|_| damaged(&format!("{name} is no number")))
+            decimal(field(name)?).ok_or_else(|| damaged(&format!("{name} is no number")))
         };
         let format = number("format")?;
+        if format == 0 {
+            return Err(damaged("format is 0, which no version has"));
+        }
         if format > u64::from(FORMAT) {
             return Err(too_new(u32::try_from(format).unwrap_or(u32::MAX), FORMAT));
         }
         let identity = field("identity")?.to_owned();
-        if identity.len() != 32 || !identity.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if !is_identity(&identity) {
             return Err(damaged("the identity is not 32 hex digits"));
         }
         // No name is taken from it, so none can lead out of the directory.
         let file = field("file")?.strip_prefix(DATA).and_then(|rest| rest.strip_prefix(' '));
         let (length, sha256) = file
             .and_then(|file| file.split_once(" sha256 "))
-            .and_then(|(length, sum)| Some((length.parse().ok()?, Sha256::parse(sum)?)))
+            .and_then(|(length, sum)| Some((decimal(length)?, Sha256::parse(sum)?)))
             .ok_or_else(|| damaged("it does not list data.mdb with its length and SHA-256"))?;
         Ok(Self {
             identity,
             lsn: number("lsn")?,
-            written_at: field("written")?.parse().map_err(|_| damaged("written is no time"))?,
+            written_at: decimal(field("written")?).ok_or_else(|| damaged("written is no time"))?,
             counts: Counts {
                 namespaces: number("namespaces")?,
                 nodes: number("nodes")?,
@@ -200,6 +203,9 @@ mod tests {
             ("nodes 2\n", ""),
             ("nodes 2\n", "nodes 2\nnodes 2\n"),
             ("nodes 2\n", "nodes two\n"),
+            ("nodes 2\n", "nodes +2\n"),
+            ("nodes 2\n", "nodes 02\n"),
+            ("format 1", "format 0"),
             ("identity 01a1", "identity /etc"),
         ] {
             assert!(lines.contains(part), "{part}");

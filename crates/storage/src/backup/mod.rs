@@ -3,6 +3,7 @@
 //!
 //! A directory is a backup once it has a `MANIFEST`, which is written last: what was broken off has none.
 
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod manifest;
 mod restore;
 
@@ -11,11 +12,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use embedded_db_common::record::Damaged;
 use embedded_db_common::{Digest, Error, Result, Sha256, clock};
 
 pub use self::manifest::Counts;
-use self::manifest::{DATA, Manifest};
+use self::manifest::DATA;
+pub(crate) use self::manifest::Manifest;
 pub use self::restore::{Restored, Restoring};
+use crate::keys::{self, Table};
 use crate::new_file::{NewFile, Progress, copy_all};
 use crate::platform::{io_error, real_path, sync_directory};
 use crate::read::ReadTxn;
@@ -66,10 +70,17 @@ impl Counts {
         let mut counts = Self::default();
         for (_, namespace) in snapshot.namespaces()? {
             let of = snapshot.namespace_counters(namespace)?;
-            counts.namespaces += 1;
-            counts.nodes += of.nodes;
-            counts.edges += of.edges;
-            counts.embeddings += of.embeddings;
+            counts.namespaces = counts.namespaces.saturating_add(1);
+            let sums = [
+                (&mut counts.nodes, of.nodes),
+                (&mut counts.edges, of.edges),
+                (&mut counts.embeddings, of.embeddings),
+            ];
+            for (sum, of) in sums {
+                let more = sum.checked_add(of).ok_or(Damaged("has counted more than there can be"));
+                let key = keys::counters(namespace);
+                *sum = snapshot.located(Table::Meta, &key, more)?;
+            }
         }
         Ok(counts)
     }
@@ -168,7 +179,8 @@ fn digest(path: &Path, interrupted: &mut dyn FnMut() -> Result<()>) -> Result<Sh
         if read == 0 {
             return Ok(digest.finish());
         }
-        digest.update(&buffer[..read]);
+        let (filled, _) = buffer.split_at(read);
+        digest.update(filled);
         interrupted()?;
     }
 }

@@ -164,8 +164,9 @@ fn copied(
         if read == 0 {
             return Ok(digest);
         }
-        digest.update(&buffer[..read]);
-        target.write_all(&buffer[..read]).map_err(|e| write_error(to, "write", &e))?;
+        let (filled, _) = buffer.split_at(read);
+        digest.update(filled);
+        target.write_all(filled).map_err(|e| write_error(to, "write", &e))?;
         done += read as u64;
     }
 }

@@ -17,6 +17,7 @@ use crate::keys::{self, Kind, Table, parse_expiry, symbols};
 use crate::postings::{Container, IndexId};
 use crate::read::{ReadEmbeddings, ReadTxn, ReadWork, Resolved};
 use crate::records::{EdgeRecord, NodeRecord};
+use crate::touched::pack;
 
 /// Rows between two looks at whether the caller wants the work to end.
 const ROWS: u32 = 1024;
@@ -262,7 +263,7 @@ impl<T: ReadTxn> Check<'_, T> {
                 self.report(namespace, "a chunk of neighbours has a key of the wrong length");
                 continue;
             };
-            let (list, node) = (&key[..13], Slot(node));
+            let (list, node) = (pack(Table::Adjacency, key), Slot(node));
             if !self.has_node(namespace, node) {
                 self.report(namespace, &format!("{node:?} has neighbours but is no node"));
             }
@@ -270,7 +271,7 @@ impl<T: ReadTxn> Check<'_, T> {
             let entries = self.txn.located(Table::Adjacency, key, entries)?;
             let edges: Vec<Slot> = entries.map(|entry| entry.edge).collect();
             let before = last.take().filter(|(of, _)| of == list).map(|(_, edge)| edge);
-            let ascending = edges.windows(2).all(|pair| pair[0] < pair[1])
+            let ascending = edges.is_sorted_by(|one, next| one < next)
                 && edges.first().is_some_and(|first| {
                     first.0 >= bound && before.is_none_or(|before| before.0 < bound)
                 });
@@ -317,7 +318,7 @@ impl<T: ReadTxn> Check<'_, T> {
                 continue;
             }
             let slots: Vec<u32> = container.slots().collect();
-            if slots.is_empty() || slots.windows(2).any(|pair| pair[0] >= pair[1]) {
+            if slots.is_empty() {
                 self.report(namespace, &format!("a container of {index:?} is not in its form"));
             }
             let gone = slots.iter().filter(|slot| !self.has_node(namespace, Slot(**slot))).count();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use embedded_db_common::{ContentHash, Options, ValueRef, clock};
+use embedded_db_common::{ContentHash, Error, Options, ValueRef, clock};
 
 use super::*;
 use crate::adjacency::Neighbor;
@@ -80,6 +80,15 @@ fn after(damage: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static) -
     assert_eq!(problems(&store), Vec::<String>::new());
     store.write(damage).unwrap();
     problems(&store)
+}
+
+/// The damage that ends the check after `damage`.
+fn told(damage: impl FnMut(&mut WriteTxn<'_>) -> Result<()> + Send + 'static) -> String {
+    let store = sound();
+    store.write(damage).unwrap();
+    let told = check_invariants(&store.read().unwrap(), &|| Ok(()), &mut |_| {}).unwrap_err();
+    assert!(matches!(told, Error::Corruption { .. }), "{told}");
+    told.to_string()
 }
 
 #[track_caller]
@@ -283,17 +292,13 @@ fn postings_that_list_the_wrong_nodes() {
 
 #[test]
 fn a_container_out_of_form() {
-    for offsets in [&[][..], &[1, 0], &[0, 0]] {
-        let found = after(move |txn| {
-            let mut payload = vec![0u8];
-            payload.extend(offsets.iter().flat_map(|offset: &u16| offset.to_le_bytes()));
-            txn.put(
-                Table::Postings,
-                &container_key(NS, IndexId::ROLE, b"\x04x\0", Slot(0)),
-                payload,
-            )
-        });
-        assert_only(&found, "is not in its form");
+    let key = container_key(NS, IndexId::ROLE, b"\x04x\0", Slot(0));
+    let found = after(move |txn| txn.put(Table::Postings, &key, vec![0]));
+    assert_only(&found, "is not in its form");
+    for offsets in [[1_u8, 0, 0, 0], [0, 0, 0, 0]] {
+        let payload = [&[0][..], &offsets].concat();
+        let told = told(move |txn| txn.put(Table::Postings, &key, payload.clone()));
+        assert!(told.contains("is no container"), "{told}");
     }
     assert_eq!(value_key(NS, IndexId::ROLE, b"").len(), 8);
 }
@@ -313,20 +318,20 @@ fn cells_of_nodes_that_are_gone_or_of_no_index() {
 #[test]
 fn rows_of_columns_out_of_form() {
     let zeros = [0; 8];
-    let rows: [&[u8]; 5] = [
+    let rows: [&[u8]; 4] = [
         &[0],
         &[&[1, 0][..], &zeros].concat(),
         &[&[1, 1][..], &[1, 0, 0, 0, 0, 0, 0, 0]].concat(),
         &[&[1, 3][..], &zeros].concat(),
-        &[&[1, 7][..], &zeros].concat(),
     ];
+    let key = row_key(NS, IndexId::TIMESTAMP, Slot(0));
     for payload in rows.map(<[u8]>::to_vec) {
-        let found = after(move |txn| {
-            let key = row_key(NS, IndexId::TIMESTAMP, Slot(0));
-            txn.put(Table::Columns, &key, payload.clone())
-        });
+        let found = after(move |txn| txn.put(Table::Columns, &key, payload.clone()));
         assert_only(&found, "is not in its form");
     }
+    let text = [&[1, 7][..], &zeros].concat();
+    let told = told(move |txn| txn.put(Table::Columns, &key, text.clone()));
+    assert!(told.contains("has an unknown type"), "{told}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use embedded_db_common::record::{Cursor, Damaged, Read, put_bytes, put_varint};
 
-use crate::keys::Table;
+use crate::keys::{MAX_KEY, Table};
 use crate::touched::is_packed;
 
 /// More bytes of changes than that are not kept: such a commit reaches the disk by itself.
@@ -36,29 +36,19 @@ impl Changes {
 
     /// A value was stored; both values are sealed.
     pub(crate) fn put(&mut self, table: Table, key: &[u8], sealed: &[u8], before: Option<&[u8]>) {
-        let Some(patch) = before.and_then(|before| Patch::between(before, sealed)) else {
-            self.begin(op::PUT, table, key);
-            put_bytes(&mut self.bytes, sealed);
-            return self.end();
-        };
-        self.begin(op::PATCH, table, key);
-        put_varint(&mut self.bytes, patch.first as u64);
-        put_varint(&mut self.bytes, patch.last as u64);
-        put_bytes(&mut self.bytes, patch.middle);
-        self.bytes.extend_from_slice(&patch.seal);
-        self.end();
+        self.push(match before.and_then(|before| Patch::between(before, sealed)) {
+            Some(patch) => Change::Patch { table, key, patch },
+            None => Change::Put { table, key, sealed },
+        });
     }
 
     pub(crate) fn delete(&mut self, table: Table, key: &[u8]) {
-        self.begin(op::DELETE, table, key);
-        self.end();
+        self.push(Change::Delete { table, key });
     }
 
     /// The rows from a key up to another were removed.
     pub(crate) fn delete_between(&mut self, table: Table, from: &[u8], end: &[u8]) {
-        self.begin(op::DELETE_BETWEEN, table, from);
-        put_bytes(&mut self.bytes, end);
-        self.end();
+        self.push(Change::DeleteBetween { table, from, end });
     }
 
     /// What was changed after that; nothing was kept of it where it is missing.
@@ -74,9 +64,9 @@ impl Changes {
         (!self.too_many).then_some(&self.bytes)
     }
 
-    fn begin(&mut self, op: u8, table: Table, key: &[u8]) {
-        self.bytes.extend_from_slice(&[op, table as u8]);
-        put_bytes(&mut self.bytes, key);
+    pub(super) fn push(&mut self, change: Change<'_>) {
+        change.write(&mut self.bytes);
+        self.end();
     }
 
     fn end(&mut self) {
@@ -97,15 +87,20 @@ pub(crate) struct Patch<'a> {
 }
 
 impl<'a> Patch<'a> {
-    fn between(before: &[u8], after: &'a [u8]) -> Option<Self> {
+    pub(super) fn between(before: &[u8], after: &'a [u8]) -> Option<Self> {
         let (before, _) = before.split_last_chunk::<SEAL>()?;
         let (after, seal) = after.split_last_chunk::<SEAL>()?;
         let first = before.iter().zip(after).take_while(|(one, two)| one == two).count();
-        let (before, rest) = (&before[first..], &after[first..]);
+        let (before, rest) = (before.get(first..)?, after.get(first..)?);
         let ends = before.iter().rev().zip(rest.iter().rev());
         let last = ends.take_while(|(one, two)| one == two).count();
-        let middle = &rest[..rest.len() - last];
-        (first + last > middle.len()).then_some(Self { first, last, middle, seal: *seal })
+        let (middle, _) = rest.split_at_checked(rest.len().saturating_sub(last))?;
+        (first.saturating_add(last) > middle.len()).then_some(Self {
+            first,
+            last,
+            middle,
+            seal: *seal,
+        })
     }
 
     /// The sealed value, made of the one before.
@@ -114,7 +109,7 @@ impl<'a> Patch<'a> {
         let (before, _) = before.split_last_chunk::<SEAL>().ok_or(misfit)?;
         let begin = before.get(..self.first).ok_or(misfit)?;
         let end = before.len().checked_sub(self.last).filter(|end| *end >= self.first);
-        let end = &before[end.ok_or(misfit)?..];
+        let end = end.and_then(|end| before.get(end..)).ok_or(misfit)?;
         Ok([begin, self.middle, end, &self.seal].concat())
     }
 }
@@ -128,6 +123,33 @@ pub(crate) enum Change<'a> {
     DeleteBetween { table: Table, from: &'a [u8], end: &'a [u8] },
 }
 
+impl Change<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut begin = |op: u8, table: Table, key: &[u8]| {
+            out.extend_from_slice(&[op, table as u8]);
+            put_bytes(out, key);
+        };
+        match *self {
+            Self::Put { table, key, sealed } => {
+                begin(op::PUT, table, key);
+                put_bytes(out, sealed);
+            }
+            Self::Patch { table, key, patch } => {
+                begin(op::PATCH, table, key);
+                put_varint(out, patch.first as u64);
+                put_varint(out, patch.last as u64);
+                put_bytes(out, patch.middle);
+                out.extend_from_slice(&patch.seal);
+            }
+            Self::Delete { table, key } => begin(op::DELETE, table, key),
+            Self::DeleteBetween { table, from, end } => {
+                begin(op::DELETE_BETWEEN, table, from);
+                put_bytes(out, end);
+            }
+        }
+    }
+}
+
 /// The changes that some bytes tell.
 pub(crate) fn read(bytes: &[u8]) -> impl Iterator<Item = Read<Change<'_>>> {
     let mut cursor = Cursor::new(bytes);
@@ -138,7 +160,7 @@ fn read_one<'a>(cursor: &mut Cursor<'a>) -> Read<Change<'a>> {
     let (op, number) = (cursor.u8()?, cursor.u8()?);
     let table = Table::ALL.into_iter().find(|table| *table as u8 == number);
     let table = table.ok_or(Damaged("is of an unknown table"))?;
-    let key = cursor.bytes()?;
+    let key = key(cursor)?;
     match op {
         op::PUT => Ok(Change::Put { table, key, sealed: cursor.bytes()? }),
         op::PATCH => {
@@ -151,8 +173,21 @@ fn read_one<'a>(cursor: &mut Cursor<'a>) -> Read<Change<'a>> {
             Ok(Change::Patch { table, key, patch: Patch { first, last, middle, seal } })
         }
         op::DELETE => Ok(Change::Delete { table, key }),
-        op::DELETE_BETWEEN => Ok(Change::DeleteBetween { table, from: key, end: cursor.bytes()? }),
+        op::DELETE_BETWEEN => {
+            Ok(Change::DeleteBetween { table, from: key, end: self::key(cursor)? })
+        }
         _ => Err(Damaged("is of an unknown kind")),
+    }
+}
+
+/// A key of any row: LMDB takes no others.
+fn key<'a>(cursor: &mut Cursor<'a>) -> Read<&'a [u8]> {
+    let key = cursor.bytes()?;
+    let length = 1..=MAX_KEY;
+    if length.contains(&key.len()) {
+        Ok(key)
+    } else {
+        Err(Damaged("has a key of the wrong length"))
     }
 }
 

@@ -6,8 +6,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use embedded_db_common::Result;
 use embedded_db_common::record::Cursor;
+use embedded_db_common::{Error, Result};
 
 use crate::pages::Meta;
 use crate::platform::{self, io_error, sync_error, write_error};
@@ -15,7 +15,7 @@ use crate::platform::{self, io_error, sync_error, write_error};
 const MAGIC: &[u8; 8] = b"edb ckpt";
 const VERSION: u32 = 1;
 /// Bytes of a place; it lies in one sector.
-const SIZE: usize = 512;
+pub(super) const SIZE: usize = 512;
 /// From one place to the other.
 const DISTANCE: u64 = 4096;
 
@@ -40,7 +40,7 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    fn encode(&self) -> [u8; SIZE] {
+    pub(super) fn encode(&self) -> [u8; SIZE] {
         let mut out = Vec::with_capacity(SIZE);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
@@ -59,7 +59,7 @@ impl Checkpoint {
         place
     }
 
-    fn parse(bytes: &[u8; SIZE]) -> Option<Self> {
+    pub(super) fn parse(bytes: &[u8; SIZE]) -> Option<Self> {
         let (told, sum) = bytes.split_last_chunk::<4>()?;
         if u32::from_le_bytes(*sum) != crc32c::crc32c(told) {
             return None;
@@ -84,6 +84,22 @@ impl Checkpoint {
     }
 }
 
+impl Checkpoint {
+    /// Numbers are counted up from 1; nobody has come that far.
+    fn cannot_be_followed(&self) -> bool {
+        [self.number, self.transaction, self.stretch].iter().any(|number| *number > u64::MAX / 2)
+    }
+}
+
+/// Makes the checksum of a place, and what it begins with, right.
+#[cfg(any(test, fuzzing))]
+pub(super) fn seal(place: &mut [u8; SIZE]) {
+    let (told, sum) = place.split_last_chunk_mut::<4>().expect("it is as long");
+    told[..8].copy_from_slice(MAGIC);
+    told[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    *sum = crc32c::crc32c(told).to_le_bytes();
+}
+
 /// The file, open for writing.
 pub(crate) struct CheckpointFile {
     path: PathBuf,
@@ -99,11 +115,19 @@ pub(crate) fn path_of(directory: &Path) -> PathBuf {
 /// The newest checkpoint; `None` if there never was one.
 pub(crate) fn newest(directory: &Path) -> Result<Option<Checkpoint>> {
     let path = path_of(directory);
-    match File::open(&path) {
-        Ok(mut file) => read(&mut file).map_err(|error| io_error(&path, "read it", &error)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io_error(&path, "open it", &error)),
+    let found = match File::open(&path) {
+        Ok(mut file) => read(&mut file).map_err(|error| io_error(&path, "read it", &error))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(io_error(&path, "open it", &error)),
+    };
+    if found.as_ref().is_some_and(Checkpoint::cannot_be_followed) {
+        return Err(Error::Corruption {
+            path,
+            object: "the last checkpoint".into(),
+            detail: "has a number that none can have".into(),
+        });
     }
+    Ok(found)
 }
 
 fn read(file: &mut File) -> std::io::Result<Option<Checkpoint>> {
@@ -155,7 +179,7 @@ mod tests {
             number,
             in_use: true,
             place: [1, 2, 3, 4, 5],
-            transaction: 10 * number,
+            transaction: number,
             stretch: 7,
             salt: 12,
             metas: [[8; Meta::SIZE], [9; Meta::SIZE]],
@@ -173,6 +197,15 @@ mod tests {
             file.write(&checkpoint(number)).unwrap();
             assert_eq!(newest(directory.path()).unwrap(), Some(checkpoint(number)));
         }
+        for wrong in [
+            Checkpoint { transaction: u64::MAX, ..checkpoint(5) },
+            Checkpoint { stretch: u64::MAX, ..checkpoint(5) },
+            checkpoint(u64::MAX),
+        ] {
+            file.write(&wrong).unwrap();
+            assert!(matches!(newest(directory.path()), Err(Error::Corruption { .. })));
+        }
+        file.write(&checkpoint(3)).unwrap();
         // The last one was torn.
         let path = path_of(directory.path());
         let whole = std::fs::read(&path).unwrap();

@@ -14,20 +14,17 @@ use super::frame::{ALIGNMENT, Frame};
 use crate::platform::{self, io_error, sync_error, write_error};
 
 /// What a file begins with: a name and a version.
-const HEADER: [u8; ALIGNMENT] = {
+pub(super) const HEADER: [u8; ALIGNMENT] = {
     let mut header = [0; ALIGNMENT];
-    let name = b"edb log\n\x01";
-    let mut at = 0;
-    while at < name.len() {
-        header[at] = name[at];
-        at += 1;
+    if let Some(begin) = header.first_chunk_mut() {
+        *begin = *b"edb log\n\x01";
     }
     header
 };
 const FIRST_LENGTH: u64 = 64 << 10;
 
 /// The file in which a stretch of the log lies.
-fn path_of(directory: &Path, stretch: u64) -> PathBuf {
+pub(super) fn path_of(directory: &Path, stretch: u64) -> PathBuf {
     directory.join(format!("log.{}", stretch & 1))
 }
 
@@ -114,12 +111,12 @@ impl LogFile {
 
     fn lengthen(&mut self, length: u64) -> Result<()> {
         const STEP: u64 = 1 << 20;
-        let zeros = vec![0; (length - self.length).min(STEP) as usize];
+        let mut zeros = vec![0; length.saturating_sub(self.length).min(STEP) as usize];
         while self.length < length {
-            let more = (length - self.length).min(STEP);
-            platform::write_at(&self.file, &zeros[..more as usize], self.length)
+            zeros.truncate((length - self.length) as usize);
+            platform::write_at(&self.file, &zeros, self.length)
                 .map_err(|error| write_error(&self.path, "lengthen the log", &error))?;
-            self.length += more;
+            self.length += zeros.len() as u64;
         }
         Ok(())
     }
@@ -157,7 +154,7 @@ impl Stretch {
     pub(super) fn proves(&self, missing: u64) -> bool {
         let places = (HEADER.len()..self.bytes.len()).step_by(ALIGNMENT);
         places
-            .filter_map(|at| Frame::parse(&self.bytes[at..], self.salt))
+            .filter_map(|at| Frame::parse(self.bytes.get(at..)?, self.salt))
             .any(|(frame, _)| frame.transaction > missing && frame.synced >= missing)
     }
 }

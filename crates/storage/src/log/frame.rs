@@ -6,9 +6,8 @@ use embedded_db_common::record::{Cursor, Read};
 
 /// Frames begin at multiples of that.
 pub(super) const ALIGNMENT: usize = 64;
-/// Bytes before the changes.
+/// Bytes before the changes, of which the last are the checksum.
 const HEADER: usize = 48;
-const SUM_AT: usize = 44;
 
 /// A frame that is whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +30,10 @@ impl<'a> Frame<'a> {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&(self.changes.len() as u64).to_le_bytes());
-        out.resize(HEADER, 0);
+        out.extend_from_slice(&[0; 4]);
+        let sum = sum_of(&out, self.changes);
+        out.extend_from_slice(&sum.to_le_bytes());
         out.extend_from_slice(self.changes);
-        let sum = sum_of(&out);
-        out[SUM_AT..HEADER].copy_from_slice(&sum.to_le_bytes());
         out.resize(room(self.changes.len()), 0);
         out
     }
@@ -49,25 +48,38 @@ impl<'a> Frame<'a> {
             return None;
         }
         let end = usize::try_from(length).ok()?.checked_add(HEADER)?;
-        let whole = bytes.get(..end)?;
-        let sum = u32::from_le_bytes(*whole.get(SUM_AT..)?.first_chunk()?);
-        if sum_of(whole) != sum {
+        let (header, changes) = bytes.get(..end)?.split_at_checked(HEADER)?;
+        let (numbers, sum) = header.split_last_chunk::<4>()?;
+        if sum_of(numbers, changes) != u32::from_le_bytes(*sum) {
             return None;
         }
-        let changes = &whole[HEADER..];
         Some((Self { transaction, synced, lsn, changes }, end.next_multiple_of(ALIGNMENT)))
     }
 }
 
+/// Makes the checksum of the frame right with which some bytes begin, if they have all of it.
+#[cfg(any(test, fuzzing))]
+pub(super) fn seal(bytes: &mut [u8]) -> bool {
+    let mut sealed = || {
+        let (header, rest) = bytes.split_first_chunk_mut::<HEADER>()?;
+        let (numbers, sum) = header.split_last_chunk_mut::<4>()?;
+        let length = u64::from_le_bytes(*numbers.get(32..)?.first_chunk()?);
+        let changes = rest.get(..usize::try_from(length).ok()?)?;
+        *sum = sum_of(numbers, changes).to_le_bytes();
+        Some(())
+    };
+    sealed().is_some()
+}
+
 /// Bytes of a frame with so many bytes of changes.
 fn room(changes: usize) -> usize {
-    (HEADER + changes).next_multiple_of(ALIGNMENT)
+    HEADER.saturating_add(changes).next_multiple_of(ALIGNMENT)
 }
 
 /// The checksum of a frame, in which the place of the checksum itself counts as zeros.
-fn sum_of(frame: &[u8]) -> u32 {
-    let sum = crc32c::crc32c(&frame[..SUM_AT]);
-    crc32c::crc32c_append(crc32c::crc32c_append(sum, &[0; HEADER - SUM_AT]), &frame[HEADER..])
+fn sum_of(numbers: &[u8], changes: &[u8]) -> u32 {
+    let sum = crc32c::crc32c_append(crc32c::crc32c(numbers), &[0; 4]);
+    crc32c::crc32c_append(sum, changes)
 }
 
 #[cfg(test)]

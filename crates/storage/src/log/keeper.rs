@@ -92,7 +92,11 @@ impl Keeper {
     /// Whether the thread is there; begins it.
     fn is_running(&self, duty: Duty) -> bool {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        let thread = &mut threads[duty as usize];
+        let [checkpoints, syncs] = &mut *threads;
+        let thread = match duty {
+            Duty::Checkpoints => checkpoints,
+            Duty::Syncs => syncs,
+        };
         if thread.is_none() && !self.shared.lock().stop {
             let (shared, store) = (Arc::clone(&self.shared), Weak::clone(&self.store));
             let begin = std::thread::Builder::new().name(duty.name().into());

@@ -19,6 +19,8 @@ mod changes;
 mod checkpoint;
 mod file;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod keeper;
 mod recovery;
 #[cfg(test)]
@@ -45,11 +47,12 @@ use crate::store::Generation;
 
 /// Bytes that commits write before a checkpoint is due: a quarter of the file, within these bounds. Until
 /// then their pages are not used again. The unit tests say by themselves when there is one.
-const DUE: [u64; 2] = if cfg!(test) { [64 << 20; 2] } else { [2 << 20, 64 << 20] };
+const DUE: [u64; 2] = if cfg!(any(test, fuzzing)) { [64 << 20; 2] } else { [2 << 20, 64 << 20] };
 /// So many times as much makes writers wait for the checkpoint.
 const TOO_MUCH: u64 = 4;
 /// After the first commit that a checkpoint does not have.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(if cfg!(test) { 3600 } else { 1 });
+const CHECKPOINT_EVERY: Duration =
+    Duration::from_secs(if cfg!(any(test, fuzzing)) { 3600 } else { 1 });
 /// With less room than that beside what is written until two checkpoints have passed, nothing is logged:
 /// a full disk then fails a commit as a whole, before it is acknowledged.
 const LEAST_ROOM: u64 = 8 << 20;
@@ -495,14 +498,14 @@ impl State {
     /// While commits are logged, with the file that takes them.
     fn in_use(&mut self) -> Option<(&mut Logged, &mut LogFile)> {
         let (logged, files) = (self.logged.as_mut()?, self.files.as_mut()?);
-        let file = &mut files[logged.file?];
+        let file = files.get_mut(logged.file?)?;
         Some((logged, file))
     }
 
     /// Begins a stretch; which file takes it.
     fn begin_stretch(&mut self, stretch: u64, salt: u64) -> Option<usize> {
         let which = (stretch & 1) as usize;
-        self.files.as_mut()?[which].begin(stretch, salt);
+        self.files.as_mut()?.get_mut(which)?.begin(stretch, salt);
         Some(which)
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use embedded_db_common::{Durability, Error, Lsn, NamespaceId, Options};
+use embedded_db_common::{Durability, Error, Lsn, NamespaceId, Options, value};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -29,15 +29,22 @@ fn open(path: &Path) -> Arc<Store> {
     Store::open(path, &options()).unwrap()
 }
 
-/// What is stored, in plain words: sizes of properties by id.
+/// What is stored, in plain words: sizes of values by id.
 type Model = BTreeMap<String, usize>;
+
+/// One property, whose value takes so many bytes.
+fn properties(size: usize) -> Vec<u8> {
+    let mut out = vec![1, 1];
+    value::write::bytes(&mut out, &vec![1; size]);
+    out
+}
 
 fn put(store: &Arc<Store>, id: &str, size: usize) {
     let id = id.to_owned();
     store
         .write(move |txn| {
             let label = txn.intern("Thing")?;
-            txn.insert_node(NS, &id, &[label], &vec![1; size], false, None).map(drop)
+            txn.insert_node(NS, &id, &[label], &properties(size), false, None).map(drop)
         })
         .unwrap();
 }
@@ -58,7 +65,7 @@ fn check(store: &Arc<Store>, model: &Model) {
     for (id, size) in model {
         let slot = snapshot.node_slot(NS, id).unwrap().unwrap_or_else(|| panic!("{id} is lost"));
         let node = snapshot.node(NS, slot).unwrap().unwrap();
-        assert_eq!(node.properties.as_bytes(), vec![1; *size]);
+        assert_eq!(node.properties.as_bytes(), properties(*size));
     }
     check_invariants(&snapshot, &|| Ok(()), &mut |text| panic!("{text}")).unwrap();
     let mut numbers = Vec::new();
@@ -318,7 +325,7 @@ fn what_is_too_large_for_a_frame_is_stored_as_well() {
             let label = txn.intern("Thing")?;
             for n in 0..600 {
                 let id = format!("large {n}");
-                txn.insert_node(NS, &id, &[label], &vec![1; 9000], false, None)?;
+                txn.insert_node(NS, &id, &[label], &properties(9000), false, None)?;
             }
             Ok(())
         })

@@ -14,7 +14,7 @@ use super::guard::check_writer;
 use super::layout::Tree;
 use super::sums::{Sums, sum_of};
 use super::written::{all_pages, written_pages};
-use super::{Cursor, Meta, PATIENCE, Pages, View};
+use super::{Cursor, Meta, Pages, View, patience};
 use crate::keys::Table;
 use crate::platform::{self, io_error};
 
@@ -132,7 +132,7 @@ impl PageFile {
             if let Some(view) = self.view(meta.transaction)? {
                 return Ok(view);
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > patience() {
                 return Err(self.damaged(meta.transaction & 1, Damaged("changes all the time")));
             }
         }
@@ -154,8 +154,8 @@ impl PageFile {
     /// Before a commit on top of a state: there is room for the sums of what it writes.
     pub(crate) fn prepare(&self, state: &View) -> Result<()> {
         let sums = state.pages.sums()?;
-        sums.reserve(state.meta.last_page + AHEAD)?;
-        sums.intend(state.meta.transaction + 1);
+        sums.reserve(state.meta.last_page.saturating_add(AHEAD))?;
+        sums.intend(state.meta.transaction.saturating_add(1));
         Ok(())
     }
 
@@ -185,9 +185,18 @@ impl PageFile {
     }
 }
 
+/// What can be read, as long as it lives.
+enum Bytes {
+    /// A file.
+    Mapped(MmapRaw),
+    /// Bytes of which a fuzzer has thought.
+    #[cfg(any(test, fuzzing))]
+    Owned(Box<[std::sync::atomic::AtomicU64]>),
+}
+
 /// A file that is mapped, further than it reaches yet.
 pub(super) struct Map {
-    map: MmapRaw,
+    map: Bytes,
     /// Bytes that the file was seen to have: nothing beyond may be touched.
     length: AtomicUsize,
 }
@@ -205,15 +214,31 @@ impl Map {
         let map = MmapOptions::new().len(reach as usize).map_raw_read_only(file).map_err(failed)?;
         #[cfg(unix)]
         map.advise(memmap2::Advice::Random).map_err(failed)?;
-        Ok(Self { map, length: AtomicUsize::new(length as usize) })
+        Ok(Self { map: Bytes::Mapped(map), length: AtomicUsize::new(length as usize) })
+    }
+
+    /// The bytes of a file that nobody else has.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
+        let words = bytes.chunks(8).map(|chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            std::sync::atomic::AtomicU64::new(u64::from_ne_bytes(word))
+        });
+        Self { map: Bytes::Owned(words.collect()), length: AtomicUsize::new(bytes.len()) }
     }
 
     /// The file may have grown; whether all of it is mapped.
     fn follow(&self, file: &File, path: &Path) -> Result<bool> {
         let length = platform::file_length(file);
         let length = length.map_err(|error| io_error(path, "read the size", &error))? as usize;
-        self.length.store(length.min(self.map.len()), Ordering::Release);
-        Ok(length <= self.map.len())
+        let reach = match &self.map {
+            Bytes::Mapped(map) => map.len(),
+            #[cfg(any(test, fuzzing))]
+            Bytes::Owned(words) => size_of_val(&**words),
+        };
+        self.length.store(length.min(reach), Ordering::Release);
+        Ok(length <= reach)
     }
 
     pub(super) fn length(&self) -> usize {
@@ -221,16 +246,29 @@ impl Map {
     }
 
     pub(super) fn as_ptr(&self) -> *const u8 {
-        self.map.as_ptr()
+        match &self.map {
+            Bytes::Mapped(map) => map.as_ptr(),
+            #[cfg(any(test, fuzzing))]
+            Bytes::Owned(words) => words.as_ptr().cast(),
+        }
     }
 }
 
 impl Pages {
-    fn reaches(&self, page: u64) -> bool {
+    /// Of bytes in memory, without sums; `None` when they are those of no data file.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        let map = Arc::new(Map::of_bytes(bytes));
+        let mut pages = Self { map, page_size: 256, path: Path::new("bytes").into(), sums: None };
+        pages.page_size = Meta::parse(&pages.meta_bytes(0)?)?.page_size;
+        Some(pages)
+    }
+
+    pub(super) fn reaches(&self, page: u64) -> bool {
         page.saturating_add(1).saturating_mul(self.page_size as u64) <= self.map.length() as u64
     }
 
-    fn newest(&self) -> Option<Meta> {
+    pub(super) fn newest(&self) -> Option<Meta> {
         Meta::newest([0, 1].map(|page| self.meta_bytes(page).as_ref().and_then(Meta::parse)))
     }
 
@@ -269,12 +307,13 @@ impl Pages {
         check_writer(self, &newest)?;
         if newest.main == Tree::EMPTY {
             // LMDB makes the tables when it opens the file.
-            sums.intend(newest.transaction + 1);
+            sums.intend(newest.transaction.saturating_add(1));
         }
         Ok(())
     }
 
     /// The meta pages are those that the sums were made of, or one commit later.
+    #[expect(clippy::indexing_slicing, reason = "there are two meta pages, 0 and 1")]
     fn check_metas(&self) -> Result<()> {
         let Some(sums) = &self.sums else { return Ok(()) };
         let begun = Instant::now();
@@ -286,15 +325,16 @@ impl Pages {
             let found = self.meta_sums();
             let is_right = |page: usize| found[page] == sums.meta(page);
             // A commit that was begun may have left the other one in any way.
-            let begun_next = sums.intent() == covered + 1;
+            let next = covered.checked_add(1);
+            let begun_next = next == Some(sums.intent());
             let agrees = is_right(page)
                 && (newest.transaction == covered && (begun_next || is_right(1 - page))
-                    || newest.transaction == covered + 1 && begun_next);
+                    || next == Some(newest.transaction) && begun_next);
             if agrees {
                 return Ok(());
             }
             // A writer may be between a commit and its sums.
-            if begun.elapsed() >= PATIENCE {
+            if begun.elapsed() >= patience() {
                 return Err(self.foreign_sums(covered, &newest));
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
@@ -330,7 +370,7 @@ impl Pages {
 impl View {
     /// Looks at every row of a table: its checksum, its place in the order, how many there are. What no
     /// checksum of a page tells shows there.
-    fn check_rows(&self, table: Table) -> Result<()> {
+    pub(super) fn check_rows(&self, table: Table) -> Result<()> {
         // A file that was just made has no tables yet.
         if self.meta.main == Tree::EMPTY {
             return Ok(());

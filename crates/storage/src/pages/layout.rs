@@ -157,7 +157,7 @@ impl<'a> Page<'a> {
         if lower < HEADER || !lower.is_multiple_of(2) || lower > upper || upper > bytes.len() {
             return Err(Damaged("has free space where none can be"));
         }
-        Ok(Self { bytes, leaf, count: (lower - HEADER) / 2 })
+        Ok(Self { bytes, leaf, count: lower.saturating_sub(HEADER) / 2 })
     }
 
     pub(super) fn is_leaf(&self) -> bool {
@@ -170,16 +170,17 @@ impl<'a> Page<'a> {
         let upper = u16_at(self.bytes, 14).map_or(0, usize::from);
         let mut used = 0;
         for index in 0..self.count {
-            let at = u16_at(self.bytes, HEADER + 2 * index).map_or(0, usize::from);
+            let at = u16_at(self.bytes, pointer(index)).map_or(0, usize::from);
             let Some(entry) = self.entry(index).filter(|_| at >= upper) else { return false };
             let inside = match (self.leaf, entry.flags) {
                 (false, _) => 0,
                 (true, BIG) => size_of::<u64>(),
                 (true, _) => entry.low as usize,
             };
-            used += (ENTRY_HEADER + entry.key.len() + inside).next_multiple_of(2);
+            let length = inside.saturating_add(entry.key.len()).saturating_add(ENTRY_HEADER);
+            used = usize::saturating_add(used, length.saturating_add(length % 2));
         }
-        upper + used == self.bytes.len()
+        upper.saturating_add(used) == self.bytes.len()
     }
 
     /// Entries in it.
@@ -188,7 +189,7 @@ impl<'a> Page<'a> {
     }
 
     fn entry(&self, index: usize) -> Option<Entry<'a>> {
-        let at = usize::from(u16_at(self.bytes, HEADER + 2 * index)?);
+        let at = usize::from(u16_at(self.bytes, pointer(index))?);
         let header = self.bytes.get(at..)?;
         let key_length = usize::from(u16_at(header, 6)?);
         let (key, rest) = header.get(ENTRY_HEADER..)?.split_at_checked(key_length)?;
@@ -208,8 +209,8 @@ impl<'a> Page<'a> {
 
     /// Whether the value of an entry of a leaf lies in the leaf.
     pub(crate) fn is_plain(&self, index: usize) -> bool {
-        let at = u16_at(self.bytes, HEADER + 2 * index).map(usize::from);
-        at.and_then(|at| u16_at(self.bytes, at + 4)) == Some(0)
+        let at = u16_at(self.bytes, pointer(index)).map(usize::from);
+        at.and_then(|at| u16_at(self.bytes, at.saturating_add(4))) == Some(0)
     }
 
     /// The key and value of an entry of a leaf.
@@ -235,20 +236,26 @@ impl<'a> Page<'a> {
         while low < high {
             let middle = low.midpoint(high);
             match self.key(middle)?.cmp(key) {
-                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Less => low = middle.saturating_add(1),
                 std::cmp::Ordering::Equal => return Ok((middle, true)),
                 std::cmp::Ordering::Greater => high = middle,
             }
         }
-        Ok((if self.leaf { low } else { low - 1 }, false))
+        Ok((if self.leaf { low } else { low.saturating_sub(1) }, false))
     }
 }
 
 const OUTSIDE: Damaged = Damaged("has an entry that lies outside of it");
 
+/// Where a page says where an entry stands.
+fn pointer(index: usize) -> usize {
+    index.saturating_mul(2).saturating_add(HEADER)
+}
+
 /// Pages that a value of this length takes.
 pub(crate) fn big_pages(length: usize, page_size: usize) -> u64 {
-    ((HEADER - 1 + length) / page_size + 1) as u64
+    let bytes = length.saturating_add(const { HEADER - 1 });
+    (bytes.checked_div(page_size).unwrap_or(0) as u64).saturating_add(1)
 }
 
 /// How many pages the run of pages that begins here has.

@@ -13,7 +13,7 @@
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use embedded_db_common::Result;
 use memmap2::{MmapOptions, MmapRaw};
@@ -34,13 +34,14 @@ mod at {
     pub(super) const VERSION: usize = 8;
     pub(super) const PAGE_SIZE: usize = 12;
     pub(super) const COVERED: usize = 16;
-    /// Sums of the two meta pages.
-    pub(super) const METAS: usize = 24;
     pub(super) const IN_USE: usize = 32;
-    /// What `platform::mounted_file` says, five numbers.
-    pub(super) const MOUNTED_FILE: usize = 40;
     pub(super) const INTENT: usize = 80;
 }
+
+/// Places of the sums of the two meta pages.
+const METAS: [usize; 2] = [24, 28];
+/// Places of what `platform::mounted_file` says.
+const MOUNTED_FILE: [usize; 5] = [40, 48, 56, 64, 72];
 
 /// The sum of a page; never 0, which stands for none.
 pub(super) fn sum_of(page: &[u8]) -> u32 {
@@ -158,30 +159,25 @@ impl Sums {
     }
 
     fn is_of(&self, page_size: usize) -> bool {
-        let loaded = |at| u32::from_le(self.number(at).load(Ordering::Relaxed));
-        self.long(at::MAGIC).load(Ordering::Acquire) == MAGIC.to_le()
-            && loaded(at::VERSION) == VERSION
-            && loaded(at::PAGE_SIZE) as usize == page_size
+        self.loaded_long(at::MAGIC) == MAGIC
+            && self.loaded(at::VERSION) == VERSION
+            && self.loaded(at::PAGE_SIZE) as usize == page_size
     }
 
     /// What it holds. A power cut, a disk that was lost or a snapshot of one may have left it behind
     /// the data file, and each page of it at another time.
     pub(super) fn found(&self) -> Found {
-        let in_use = self.number(at::IN_USE).load(Ordering::Acquire) != 0;
-        let there = self.mounted_file().map(|part| u64::from_le(part.load(Ordering::Acquire)));
+        let in_use = self.loaded(at::IN_USE) != 0;
+        let there = MOUNTED_FILE.map(|at| self.loaded_long(at));
         let same = platform::mounted_file(&self.file) == Some(there);
         Found { covered: self.covered(), whole: !in_use || same }
-    }
-
-    fn mounted_file(&self) -> [&AtomicU64; 5] {
-        [0, 1, 2, 3, 4].map(|part| self.long(at::MOUNTED_FILE + 8 * part))
     }
 
     /// From here on the file may lag behind what the system has been told.
     pub(super) fn begin_use(&self) -> Result<()> {
         let here = platform::mounted_file(&self.file).unwrap_or_default();
-        for (part, value) in self.mounted_file().into_iter().zip(here) {
-            part.store(value.to_le(), Ordering::Relaxed);
+        for (at, value) in MOUNTED_FILE.into_iter().zip(here) {
+            self.long(at).store(value.to_le(), Ordering::Relaxed);
         }
         self.number(at::IN_USE).store(1u32.to_le(), Ordering::Release);
         self.sync()
@@ -206,12 +202,12 @@ impl Sums {
 
     /// The transaction whose pages the sums cover.
     pub(super) fn covered(&self) -> u64 {
-        u64::from_le(self.long(at::COVERED).load(Ordering::Acquire))
+        self.loaded_long(at::COVERED)
     }
 
     /// The transaction that was last begun to be committed.
     pub(super) fn intent(&self) -> u64 {
-        u64::from_le(self.long(at::INTENT).load(Ordering::Acquire))
+        self.loaded_long(at::INTENT)
     }
 
     /// This transaction may be committed from here on.
@@ -221,18 +217,20 @@ impl Sums {
 
     /// The sum of a meta page, 0 or 1.
     pub(super) fn meta(&self, page: usize) -> u32 {
-        u32::from_le(self.number(at::METAS + 4 * page).load(Ordering::Acquire))
+        let [first, second] = METAS;
+        self.loaded(if page == 0 { first } else { second })
     }
 
     /// The sums are those of this transaction, whose meta pages have these.
     pub(super) fn cover(&self, transaction: u64, metas: [u32; 2]) {
-        for (page, sum) in metas.into_iter().enumerate() {
-            self.number(at::METAS + 4 * page).store(sum.to_le(), Ordering::Relaxed);
+        for (at, sum) in METAS.into_iter().zip(metas) {
+            self.number(at).store(sum.to_le(), Ordering::Relaxed);
         }
         self.long(at::COVERED).store(transaction.to_le(), Ordering::Release);
     }
 
     /// Whether a page is as its sum says. `None` while there is no sum for it.
+    #[expect(clippy::indexing_slicing, reason = "a remainder is a place of the chunk")]
     pub(super) fn holds(&self, page: u64, bytes: &[u8]) -> Result<Option<bool>> {
         let Some(chunk) = self.chunk(page)? else { return Ok(None) };
         let place = page as usize % CHUNK;
@@ -268,6 +266,7 @@ impl Sums {
     }
 
     /// Notes the sum of a page that this process has written.
+    #[expect(clippy::indexing_slicing, reason = "a remainder is a place of the chunk")]
     pub(super) fn set(&self, page: u64, bytes: &[u8]) -> Result<()> {
         let chunk = match self.chunk(page)? {
             Some(chunk) => chunk,
@@ -298,10 +297,24 @@ impl Sums {
         Ok(Some(place.get_or_init(|| Box::new(Chunk { sums, seen }))))
     }
 
+    /// A number of the header, with what was stored before it was.
+    fn loaded(&self, at: usize) -> u32 {
+        let loaded = u32::from_le(self.number(at).load(Ordering::Relaxed));
+        fence(Ordering::Acquire);
+        loaded
+    }
+
+    fn loaded_long(&self, at: usize) -> u64 {
+        let loaded = u64::from_le(self.long(at).load(Ordering::Relaxed));
+        fence(Ordering::Acquire);
+        loaded
+    }
+
     fn number(&self, at: usize) -> &AtomicU32 {
-        assert!(at + 4 <= HEADER as usize && at.is_multiple_of(4));
+        assert!(at < HEADER as usize && at.is_multiple_of(4));
         // SAFETY: the place lies in the header, which is mapped as long as `self` lives, and is aligned.
-        // Other processes change it by atomic stores as well.
+        // Other processes change it by atomic stores as well. A reader, whose map cannot be written, only
+        // loads, and relaxed: nothing else is allowed there.
         #[allow(unsafe_code)]
         unsafe {
             &*self.header.as_mut_ptr().add(at).cast()
@@ -309,7 +322,7 @@ impl Sums {
     }
 
     fn long(&self, at: usize) -> &AtomicU64 {
-        assert!(at + 8 <= HEADER as usize && at.is_multiple_of(8));
+        assert!(at < HEADER as usize && at.is_multiple_of(8));
         // SAFETY: as above.
         #[allow(unsafe_code)]
         unsafe {
@@ -322,7 +335,7 @@ impl Chunk {
     fn sum(&self, place: usize) -> &AtomicU32 {
         assert!(place < CHUNK);
         // SAFETY: the place lies in the chunk, which is mapped as long as `self` lives, and is aligned.
-        // Other processes change it by atomic stores as well.
+        // For the rest, as above.
         #[allow(unsafe_code)]
         unsafe {
             &*self.sums.as_mut_ptr().cast::<AtomicU32>().add(place)

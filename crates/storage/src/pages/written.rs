@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use embedded_db_common::Result;
+use embedded_db_common::record::Damaged;
 
 use super::Pages;
 use super::layout::{Meta, Page, Tree, Value, run_length};
@@ -15,15 +16,18 @@ type Visit<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<()>;
 
 /// Calls `visit` with each page that `new` has and `old` has not, and what is in it.
 pub(super) fn written_pages(pages: &Pages, old: &Meta, new: &Meta, visit: Visit<'_>) -> Result<()> {
-    trees(pages, old.free, new.free, false, visit)?;
-    trees(pages, old.main, new.main, true, visit)
+    let mut walk = Walk::through(pages, new, visit);
+    walk.trees(old.free, new.free, false)?;
+    walk.trees(old.main, new.main, true)
 }
 
 /// Calls `visit` with each page of a state.
 pub(super) fn all_pages(pages: &Pages, meta: &Meta, visit: Visit<'_>) -> Result<()> {
-    trees(pages, Tree::EMPTY, meta.free, false, visit)?;
-    trees(pages, Tree::EMPTY, meta.main, true, visit)
+    let nothing = Meta { free: Tree::EMPTY, main: Tree::EMPTY, ..*meta };
+    written_pages(pages, &nothing, meta, visit)
 }
+
+const USED_TWICE: Damaged = Damaged("is used twice");
 
 /// What lies below some pages of one level.
 #[derive(Default)]
@@ -35,13 +39,35 @@ struct Below {
     trees: Vec<(Vec<u8>, Tree)>,
 }
 
-impl Below {
-    fn of(pages: &Pages, numbers: &[u64], level: u16) -> Result<Self> {
-        let mut below = Self::default();
+struct Walk<'a> {
+    pages: &'a Pages,
+    /// The pages that the state has.
+    most: u64,
+    /// Those that were visited.
+    met: u64,
+    visit: Visit<'a>,
+}
+
+impl<'a> Walk<'a> {
+    fn through(pages: &'a Pages, meta: &Meta, visit: Visit<'a>) -> Self {
+        Self { pages, most: meta.last_page, met: 0, visit }
+    }
+
+    /// Visits a page; pages that lead to each other in a circle come to an end.
+    fn visit(&mut self, number: u64) -> Result<()> {
+        self.met = self.met.saturating_add(1);
+        if self.met > self.most {
+            return Err(self.pages.damaged(number, USED_TWICE));
+        }
+        (self.visit)(number, self.pages.raw(number)?)
+    }
+
+    fn below(&self, numbers: &[u64], level: u16) -> Result<Below> {
+        let mut below = Below::default();
         for &number in numbers {
-            let page = page(pages, number, level)?;
+            let told = |damaged| self.pages.damaged(number, damaged);
+            let page = Page::parse(self.pages.raw(number)?, number, level).map_err(told)?;
             for index in 0..page.len() {
-                let told = |damaged| pages.damaged(number, damaged);
                 if level > 1 {
                     below.children.push(page.child(index).map_err(told)?);
                     continue;
@@ -55,13 +81,65 @@ impl Below {
                     (name, Value::Tree(tree)) => below.trees.push((name.to_vec(), tree)),
                 }
             }
+            let found = below.children.len().max(below.runs.len());
+            if found as u64 > self.most {
+                return Err(told(USED_TWICE));
+            }
         }
         Ok(below)
     }
-}
 
-fn page(pages: &Pages, number: u64, level: u16) -> Result<Page<'_>> {
-    Page::parse(pages.raw(number)?, number, level).map_err(|damaged| pages.damaged(number, damaged))
+    fn trees(&mut self, old: Tree, new: Tree, names: bool) -> Result<()> {
+        if old == new {
+            return Ok(());
+        }
+        let root = |tree: Tree| if tree.depth == 0 { Vec::new() } else { vec![tree.root] };
+        let (mut olds, mut news) = (root(old), root(new));
+        for level in (1..=old.depth.max(new.depth)).rev() {
+            // The higher tree comes down to the other's root first.
+            let (of_old, of_new) = (level <= old.depth, level <= new.depth);
+            if of_old && of_new {
+                (olds, news) = differences(&olds, &news);
+            }
+            if of_new {
+                news.iter().try_for_each(|number| self.visit(*number))?;
+            }
+            let of = |is: bool, numbers: &[u64]| {
+                if is { self.below(numbers, level) } else { Ok(Below::default()) }
+            };
+            let after = of(of_new, &news)?;
+            if level == 1 && after.runs.is_empty() && after.trees.is_empty() {
+                return Ok(());
+            }
+            let before = of(of_old, &olds)?;
+            if level == 1 {
+                for first in differences(&before.runs, &after.runs).1 {
+                    self.run(first)?;
+                }
+                if names {
+                    for (name, tree) in after.trees {
+                        let same = before.trees.iter().find(|(other, _)| *other == name);
+                        self.trees(same.map_or(Tree::EMPTY, |(_, tree)| *tree), tree, false)?;
+                    }
+                }
+                return Ok(());
+            }
+            if of_old {
+                olds = before.children;
+            }
+            if of_new {
+                news = after.children;
+            }
+        }
+        Ok(())
+    }
+
+    /// The pages of a value that has pages of its own.
+    fn run(&mut self, first: u64) -> Result<()> {
+        let length = run_length(self.pages.raw(first)?, first);
+        let length = length.map_err(|damaged| self.pages.damaged(first, damaged))?;
+        (first..first.saturating_add(length)).try_for_each(|number| self.visit(number))
+    }
 }
 
 /// What only the first and what only the second has; neither names a page twice. They mostly agree but
@@ -76,11 +154,13 @@ fn differences(first: &[u64], second: &[u64]) -> (Vec<u64>, Vec<u64>) {
         if a == b {
             (one, two) = (rest_one, rest_two);
         } else if let Some(ahead) = near(rest_two, a) {
-            only_second.extend_from_slice(&two[..=ahead]);
-            two = &two[ahead + 1..];
+            let (before, behind) = two.split_at(ahead.saturating_add(1));
+            only_second.extend_from_slice(before);
+            two = behind;
         } else if let Some(ahead) = near(rest_one, b) {
-            only_first.extend_from_slice(&one[..=ahead]);
-            one = &one[ahead + 1..];
+            let (before, behind) = one.split_at(ahead.saturating_add(1));
+            only_first.extend_from_slice(before);
+            one = behind;
         } else {
             only_first.push(*a);
             only_second.push(*b);
@@ -90,7 +170,7 @@ fn differences(first: &[u64], second: &[u64]) -> (Vec<u64>, Vec<u64>) {
     only_first.extend_from_slice(one);
     only_second.extend_from_slice(two);
     // What has moved further than that is in both.
-    let moved: HashSet<u64> = if only_first.len() * only_second.len() <= 64 {
+    let moved: HashSet<u64> = if only_first.len().saturating_mul(only_second.len()) <= 64 {
         only_first.iter().copied().filter(|page| only_second.contains(page)).collect()
     } else {
         let seconds: HashSet<u64> = only_second.iter().copied().collect();
@@ -101,60 +181,4 @@ fn differences(first: &[u64], second: &[u64]) -> (Vec<u64>, Vec<u64>) {
         only_second.retain(|page| !moved.contains(page));
     }
     (only_first, only_second)
-}
-
-fn trees(pages: &Pages, old: Tree, new: Tree, names: bool, visit: Visit<'_>) -> Result<()> {
-    if old == new {
-        return Ok(());
-    }
-    let root = |tree: Tree| if tree.depth == 0 { Vec::new() } else { vec![tree.root] };
-    let (mut olds, mut news) = (root(old), root(new));
-    for level in (1..=old.depth.max(new.depth)).rev() {
-        // The higher tree comes down to the other's root first.
-        let (of_old, of_new) = (level <= old.depth, level <= new.depth);
-        if of_old && of_new {
-            (olds, news) = differences(&olds, &news);
-        }
-        if of_new {
-            for &number in &news {
-                visit(number, pages.raw(number)?)?;
-            }
-        }
-        let of = |is: bool, numbers: &[u64]| {
-            if is { Below::of(pages, numbers, level) } else { Ok(Below::default()) }
-        };
-        let after = of(of_new, &news)?;
-        if level == 1 && after.runs.is_empty() && after.trees.is_empty() {
-            return Ok(());
-        }
-        let before = of(of_old, &olds)?;
-        if level == 1 {
-            for first in differences(&before.runs, &after.runs).1 {
-                run(pages, first, visit)?;
-            }
-            if names {
-                for (name, tree) in after.trees {
-                    let same = before.trees.iter().find(|(other, _)| *other == name);
-                    trees(pages, same.map_or(Tree::EMPTY, |(_, tree)| *tree), tree, false, visit)?;
-                }
-            }
-            return Ok(());
-        }
-        if of_old {
-            olds = before.children;
-        }
-        if of_new {
-            news = after.children;
-        }
-    }
-    Ok(())
-}
-
-fn run(pages: &Pages, first: u64, visit: Visit<'_>) -> Result<()> {
-    let length = run_length(pages.raw(first)?, first);
-    let length = length.map_err(|damaged| pages.damaged(first, damaged))?;
-    for number in first..first.saturating_add(length) {
-        visit(number, pages.raw(number)?)?;
-    }
-    Ok(())
 }

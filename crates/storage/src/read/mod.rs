@@ -15,7 +15,7 @@ use crate::hidden::Hidden;
 use crate::keys::{self, Direction, Key, Kind, Table};
 use crate::records::{ChangeRecord, DatabaseCounters, EdgeRecord, NamespaceCounters, NodeRecord};
 use crate::rows::{Rows, after_prefix};
-use crate::store::{Generation, Store};
+use crate::store::{Generation, Store, stored_name};
 
 pub use embeddings::ReadEmbeddings;
 pub use expiries::ReadExpiries;
@@ -173,9 +173,8 @@ pub trait ReadTxn {
         let mut out = Vec::new();
         for row in self.prefix(Table::Meta, &prefix)? {
             let (key, payload) = row?;
-            let name = std::str::from_utf8(&key[prefix.len()..]);
-            let name = self.located(Table::Meta, key, name.map_err(|_| Damaged("is no name")))?;
-            let name = name.to_owned();
+            let name = stored_name(key.get(prefix.len()..).unwrap_or_default());
+            let name = self.located(Table::Meta, key, name)?.to_owned();
             let id = payload.try_into().map_err(|_| Damaged("has no number"));
             out.push((name, NamespaceId(u32::from_be_bytes(self.located(Table::Meta, key, id)?))));
         }
@@ -214,7 +213,7 @@ pub trait ReadTxn {
         let prefix = keys::id(namespace, kind, "");
         for row in self.prefix(Table::Ids, &prefix)? {
             let (key, payload) = row?;
-            let id = std::str::from_utf8(&key[prefix.len()..]).map_err(|_| Damaged("is no id"));
+            let id = stored_name(key.get(prefix.len()..).unwrap_or_default());
             let id = self.located(Table::Ids, key, id)?;
             visit(id, self.located(Table::Ids, key, Resolved::parse(payload))?)?;
         }
@@ -256,6 +255,12 @@ pub trait ReadTxn {
         let key = keys::slot(namespace, slot);
         let Some(payload) = self.node_payload(namespace, slot)? else { return Ok(None) };
         self.located(Table::Nodes, &key, NodeRecord::parse(payload)).map(Some)
+    }
+
+    /// The node in a slot that something stored names: its absence is damage.
+    fn stored_node(&self, namespace: NamespaceId, slot: Slot) -> Result<NodeRecord<'_>> {
+        let node = self.node(namespace, slot)?.ok_or(Damaged("is missing"));
+        self.located(Table::Nodes, &keys::slot(namespace, slot), node)
     }
 
     /// Calls `visit` with the nodes from a slot on, by slot, until it returns false.
@@ -323,6 +328,12 @@ pub trait ReadTxn {
         let key = keys::slot(namespace, slot);
         let Some(payload) = self.get(Table::Edges, &key)? else { return Ok(None) };
         self.located(Table::Edges, &key, EdgeRecord::parse(payload)).map(Some)
+    }
+
+    /// The edge in a slot that something stored names: its absence is damage.
+    fn stored_edge(&self, namespace: NamespaceId, slot: Slot) -> Result<EdgeRecord<'_>> {
+        let edge = self.edge(namespace, slot)?.ok_or(Damaged("is missing"));
+        self.located(Table::Edges, &keys::slot(namespace, slot), edge)
     }
 
     /// Calls `visit` with the neighbours of one type, or of all, until it returns false. Within a
@@ -484,7 +495,9 @@ pub trait ReadTxn {
         Self: Sized,
     {
         let prefix = Key::new(NamespaceId::SYSTEM);
-        let start = keys::change(Lsn(after.0 + 1));
+        // Nothing comes after the last number that there is.
+        let Some(first) = after.0.checked_add(1) else { return Ok(()) };
+        let start = keys::change(Lsn(first));
         for row in self.prefix_from(Table::Changes, prefix, &start)? {
             let (key, payload) = row?;
             let lsn = key.last_chunk::<8>().ok_or(Damaged("has a short key"));
@@ -525,6 +538,8 @@ impl Resolved {
                 space: SpaceId(0),
                 part: 0,
             }),
+            // 0 is no space.
+            [_, _, _, _, 0, 0, _, _] => Err(Damaged("names no space")),
             [a, b, c, d, e, f, g, h] => Ok(Self {
                 slot: Slot(u32::from_be_bytes([a, b, c, d])),
                 space: SpaceId(u16::from_be_bytes([e, f])),

@@ -1,6 +1,5 @@
 //! Reading the postings of an index.
 
-use embedded_db_common::record::Damaged;
 use embedded_db_common::{NamespaceId, Result, Slot};
 
 use crate::keys::Table;
@@ -34,7 +33,7 @@ pub trait ReadPostings: ReadTxn + Sized {
         for row in self.prefix_from(Table::Postings, prefix, &start)? {
             let (key, payload) = row?;
             // A longer key belongs to another value that begins alike.
-            if key.len() != prefix.len() + 4 {
+            if key.len() != prefix.len().saturating_add(4) {
                 continue;
             }
             if !visit(self.located(Table::Postings, key, Container::parse(key, payload))?) {
@@ -55,8 +54,8 @@ pub trait ReadPostings: ReadTxn + Sized {
         for row in self.prefix(Table::Postings, &prefix)? {
             let (key, payload) = row?;
             let container = self.located(Table::Postings, key, Container::parse(key, payload))?;
-            let value = key.get(prefix.len()..key.len() - 4).ok_or(Damaged("has a short key"));
-            if !visit(self.located(Table::Postings, key, value)?, container) {
+            let value = self.located(Table::Postings, key, postings::value_in(key))?;
+            if !visit(value, container) {
                 break;
             }
         }

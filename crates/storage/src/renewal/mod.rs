@@ -9,7 +9,9 @@
 //! 5. The files of the old generation are removed.
 
 mod packs;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod rows;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod slots;
 #[cfg(test)]
 mod tests;

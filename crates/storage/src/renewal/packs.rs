@@ -30,7 +30,7 @@ pub(super) struct OpenPack {
 enum Content {
     Neighbors(Vec<Neighbor>),
     Offsets(Vec<u16>),
-    Cells(Vec<(usize, Cell)>),
+    Cells(Vec<(u32, Cell)>),
 }
 
 impl OpenPack {
@@ -72,7 +72,7 @@ impl OpenPack {
         let slot = known(slots.nodes.of(slot))?.0;
         let full = self.turn_to(slot / COLUMN_SLOTS);
         if let Content::Cells(cells) = &mut self.content {
-            cells.push(((slot % COLUMN_SLOTS) as usize, cell));
+            cells.push((slot % COLUMN_SLOTS, cell));
         }
         Ok(full)
     }

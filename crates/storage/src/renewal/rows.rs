@@ -52,7 +52,7 @@ fn namespace_of(key: &[u8]) -> Read<NamespaceId> {
 
 /// Replaces a little-endian number of a payload.
 fn replace_le(payload: &mut [u8], at: usize, with: impl FnOnce(u32) -> Read<u32>) -> Read<()> {
-    let place = payload.get_mut(at..at + 4).and_then(|place| place.first_chunk_mut::<4>());
+    let place = payload.get_mut(at..).and_then(|place| place.first_chunk_mut::<4>());
     let place = place.ok_or(Damaged("ends early"))?;
     *place = with(u32::from_le_bytes(*place))?.to_le_bytes();
     Ok(())
@@ -265,7 +265,8 @@ impl Copyist {
         let slots = self.renumbering.slots(namespace_of(key)?);
         let mut replace = |at: usize, of: &dyn Fn(Slot) -> Option<Slot>| -> Read<bool> {
             let Some(slot) = of(Slot(u32_at(key, at)?)) else { return Ok(false) };
-            new[at..at + 4].copy_from_slice(&slot.0.to_be_bytes());
+            let place = new.get_mut(at..).and_then(|place| place.first_chunk_mut::<4>());
+            *place.ok_or(Damaged("has a short key"))? = slot.0.to_be_bytes();
             Ok(true)
         };
         let node = |slot| slots.nodes.of(slot);
@@ -319,7 +320,8 @@ impl Copyist {
                     Some(Kind::Edge) => known(slots.edges.of(slot))?,
                     _ => return Err(Damaged("is of an unknown kind")),
                 };
-                payload[..4].copy_from_slice(&new.0.to_be_bytes());
+                let place = payload.first_chunk_mut::<4>().ok_or(Damaged("ends early"))?;
+                *place = new.0.to_be_bytes();
                 Ok(())
             }
             // Behind version, kind, operation and namespace; only the newer ones are looked up.

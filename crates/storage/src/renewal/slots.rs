@@ -26,36 +26,45 @@ pub(crate) struct SlotMap {
 impl SlotMap {
     /// Of `given` slots, with those that are taken, ascending.
     fn new(given: u32, taken: impl Iterator<Item = u32>) -> Self {
-        let mut words = vec![0_u64; given.div_ceil(WORD) as usize];
-        for slot in taken {
-            if let Some(word) = words.get_mut((slot / WORD) as usize) {
+        // As many as are needed: a counter that is wrong asks for no memory.
+        let mut words: Vec<u64> = Vec::new();
+        for slot in taken.filter(|slot| *slot < given) {
+            let at = (slot / WORD) as usize;
+            if words.len() <= at {
+                words.resize(at.saturating_add(1), 0);
+            }
+            if let Some(word) = words.get_mut(at) {
                 *word |= 1 << (slot % WORD);
             }
         }
-        let mut total = 0;
+        let mut total = 0_u32;
         let mut before = Vec::with_capacity(words.len());
         for word in &words {
             before.push(total);
-            total += word.count_ones();
+            total = total.saturating_add(word.count_ones());
         }
         Self { words, before, given, taken: total }
     }
 
     /// How many slots before this one are taken, which is where it, or the next one, comes to lie.
     pub(crate) fn rank(&self, slot: Slot) -> Slot {
-        let (at, bit) = ((slot.0 / WORD) as usize, slot.0 % WORD);
-        if slot.0 >= self.given {
-            return Slot(self.taken + (slot.0 - self.given));
+        // No more are taken than were given.
+        if let Some(later) = slot.0.checked_sub(self.given) {
+            return Slot(self.taken.saturating_add(later));
         }
-        let below = self.words[at] & ((1 << bit) - 1);
-        Slot(self.before[at] + below.count_ones())
+        let at = (slot.0 / WORD) as usize;
+        let (Some(word), Some(before)) = (self.words.get(at), self.before.get(at)) else {
+            return Slot(self.taken);
+        };
+        let below = word & !(u64::MAX << (slot.0 % WORD));
+        Slot(before.saturating_add(below.count_ones()))
     }
 
     /// The new number of a slot; `None` when it is not taken.
     pub(crate) fn of(&self, slot: Slot) -> Option<Slot> {
-        let (at, bit) = ((slot.0 / WORD) as usize, slot.0 % WORD);
-        let taken = slot.0 >= self.given || self.words[at] >> bit & 1 == 1;
-        taken.then(|| self.rank(slot))
+        let word = self.words.get((slot.0 / WORD) as usize);
+        let is_taken = word.is_some_and(|word| word >> (slot.0 % WORD) & 1 == 1);
+        (is_taken || slot.0 >= self.given).then(|| self.rank(slot))
     }
 }
 

@@ -70,7 +70,7 @@ impl Generation {
     }
 
     pub(crate) fn table(&self, table: Table) -> &Database {
-        &self.tables[table as usize - 1]
+        table.of(&self.tables)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -120,13 +120,14 @@ impl Generation {
         Ok((inside, txn.map_err(|error| self.lmdb_error(error))?))
     }
 
-    /// No page of the newest commit lies beyond the end of the file; looked at now and then.
+    /// No page of the newest commit lies beyond the end of the file; looked at now and then, inside the
+    /// gate.
     pub(crate) fn require_whole_file(&self) -> Result<()> {
         self.data_file.require_pages(Instant::now(), || self.env.info().last_page_number)
     }
 
-    /// After a commit: no page of it lies beyond the end of the file, and the sums cover what it wrote.
-    /// The state that it left.
+    /// After a commit, still inside the gate: no page of it lies beyond the end of the file, and the sums
+    /// cover what it wrote. The state that it left.
     /// With how many bytes it wrote.
     pub(crate) fn cover(&self, before: &View, durability: Durability) -> Result<(Arc<View>, u64)> {
         self.data_file.complete_pages(self.env.info().last_page_number, durability)?;
@@ -155,7 +156,7 @@ impl Generation {
 
     /// Doubles the map after a write found it full.
     pub(crate) fn grow(&self, most: usize, lost: &AtomicBool) -> Result<()> {
-        let size = self.env.info().map_size;
+        let size = self.map_size();
         let larger = size.saturating_mul(2).min(most);
         if larger <= size {
             return Err(Error::StorageFull {
@@ -168,7 +169,7 @@ impl Generation {
 
     fn adopt_map_size(&self, lost: &AtomicBool) -> Result<()> {
         let file = self.data_file.length()? as usize;
-        let mut size = self.env.info().map_size;
+        let mut size = self.map_size();
         while size < file {
             size = size.saturating_mul(2);
         }
@@ -176,10 +177,16 @@ impl Generation {
         self.resize(size.saturating_mul(2), lost)
     }
 
+    /// The library looks into the map for it, which nobody may be moving.
+    fn map_size(&self) -> usize {
+        let _inside = Inside::enter(self);
+        self.env.info().map_size
+    }
+
     /// Moves the map. When it is gone after that, `lost` becomes true, and nothing may be read or written.
     pub(crate) fn resize(&self, size: usize, lost: &AtomicBool) -> Result<()> {
         // LMDB gives the old map up before it asks for the new one: it must not fail then.
-        let more = size.saturating_sub(self.env.info().map_size);
+        let more = size.saturating_sub(self.map_size());
         if !platform::has_address_space(more) {
             return Err(Error::StorageError {
                 path: self.path().to_owned(),
@@ -195,7 +202,8 @@ impl Generation {
                 detail: "the map must grow, but a snapshot is held for over 10 s; close it".into(),
             });
         };
-        // SAFETY: the closed gate proves that no transaction of this process is alive.
+        // SAFETY: the closed gate proves that no transaction of this process is alive, and that nobody asks
+        // for what the map says: that is done inside the gate only.
         #[allow(unsafe_code)]
         let resized = unsafe { self.env.resize(size) };
         if resized.is_err() {

@@ -13,7 +13,10 @@ use embedded_db_common::record::Damaged;
 use embedded_db_common::{Durability, Error, NamespaceId, Options, Result, Symbol};
 use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, MdbError};
 
-use super::{Env, Generation, IN_MEMORY, MAX_READERS, Snapshot, Store, Symbols, Tables, map_lmdb};
+use super::{
+    Env, Generation, IN_MEMORY, MAX_READERS, Snapshot, Store, Symbols, Tables, map_lmdb,
+    stored_name,
+};
 use crate::data_file::{self, DataFile};
 use crate::format::Current;
 use crate::keys::{Key, Table, symbols};
@@ -162,8 +165,8 @@ pub(crate) fn names_but(
         let number = key.last_chunk::<4>().ok_or(Damaged("has a short key"));
         let symbol = Symbol(u32::from_be_bytes(*snapshot.located(Table::Symbols, key, number)?));
         if !kept.contains(&symbol) {
-            let name = std::str::from_utf8(name).map_err(|_| Damaged("is not UTF-8"));
-            out.push((symbol, Arc::from(snapshot.located(Table::Symbols, key, name)?)));
+            let name = snapshot.located(Table::Symbols, key, stored_name(name))?;
+            out.push((symbol, Arc::from(name)));
         }
     }
     Ok(out)
@@ -226,8 +229,9 @@ fn open_for_writing(
         data_file::require_data(&data_file)?;
     }
     let recovery = Recovery::begin(path, &directory, options, interrupted)?;
-    data_file::complete(&data_file)?;
     let pages = open_pages(path, &directory, options)?;
+    // Not before the meta pages were checked: one that is damaged may speak of any length.
+    data_file::complete(&data_file)?;
     let env = open_env(&directory, options, EnvFlags::empty(), interrupted)?;
     let generation = opened(path, env, pages, current, options, Opener::Writer(&recovery))?;
     if !current.is_published() && has_data(&generation)? {
@@ -381,8 +385,8 @@ fn open_env(
     }
     let begun = Instant::now();
     loop {
-        // SAFETY: the file belongs to this database alone and lies in its own generation directory;
-        // it is changed by LMDB only.
+        // SAFETY: the file belongs to this database alone and lies in its own generation directory; LMDB
+        // alone changes what is in it, and its length only grows. Who cuts it off from outside kills us.
         #[allow(unsafe_code)]
         let env = platform::unforked(|| unsafe { open.open(directory) });
         match env {

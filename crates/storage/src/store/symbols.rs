@@ -26,6 +26,8 @@ struct SymbolMaps {
     by_name: HashMap<Arc<str>, Symbol>,
     /// No number is ever given to another name.
     by_number: Vec<Option<Arc<str>>>,
+    /// The same of numbers so high that a file with few names would take much memory.
+    by_high_number: HashMap<Symbol, Arc<str>>,
     /// Numbers that names have had, which objects that were read then still hold.
     former: HashMap<Arc<str>, Vec<Symbol>>,
 }
@@ -80,7 +82,10 @@ impl Symbols {
 
     pub(crate) fn name(&self, symbol: Symbol) -> Option<Arc<str>> {
         let maps = self.maps.read().unwrap_or_else(PoisonError::into_inner);
-        maps.by_number.get(symbol.0 as usize)?.clone()
+        match maps.by_number.get(symbol.0 as usize) {
+            Some(name) => name.clone(),
+            None => maps.by_high_number.get(&symbol).cloned(),
+        }
     }
 
     pub(crate) fn insert(&self, generation: u64, symbol: Symbol, name: &Arc<str>) {
@@ -108,11 +113,15 @@ impl Symbols {
 
 impl SymbolMaps {
     fn insert_number(&mut self, symbol: Symbol, name: &Arc<str>) {
+        const HIGH: usize = 1 << 16;
         let at = symbol.0 as usize;
-        if self.by_number.len() <= at {
-            self.by_number.resize(at + 1, None);
+        if at < HIGH && self.by_number.len() <= at {
+            self.by_number.resize(at.saturating_add(1), None);
         }
-        self.by_number[at] = Some(Arc::clone(name));
+        match self.by_number.get_mut(at) {
+            Some(place) => *place = Some(Arc::clone(name)),
+            None => drop(self.by_high_number.insert(symbol, Arc::clone(name))),
+        }
     }
 }
 
@@ -138,6 +147,12 @@ pub(crate) fn stored_symbol_name(txn: &impl ReadTxn, symbol: Symbol) -> Result<A
     let key = symbol_name_key(symbol);
     let payload = txn.get(Table::Symbols, &key)?;
     let payload = txn.located(Table::Symbols, &key, payload.ok_or(Damaged("is missing")))?;
-    let name = std::str::from_utf8(payload).map_err(|_| Damaged("is not UTF-8"));
-    Ok(txn.located(Table::Symbols, &key, name)?.into())
+    Ok(txn.located(Table::Symbols, &key, stored_name(payload))?.into())
+}
+
+/// A name as it is stored.
+pub(crate) fn stored_name(payload: &[u8]) -> Read<&str> {
+    let name = std::str::from_utf8(payload).map_err(|_| Damaged("is not UTF-8"))?;
+    let length = 1..=MAX_NAME;
+    if length.contains(&name.len()) { Ok(name) } else { Err(Damaged("has the wrong length")) }
 }

@@ -5,7 +5,7 @@ use embedded_db_common::{
     Error, Lsn, NamespaceId, Result, Slot, SpaceId, Symbol, check_properties,
 };
 
-use super::{WriteTxn, slots_used_up};
+use super::{WriteTxn, counted, slots_used_up};
 use crate::adjacency::{self, CHUNK_ENTRIES, Neighbor};
 use crate::history::ReadHistory;
 use crate::keys::{self, Direction, Kind, Table};
@@ -67,7 +67,7 @@ impl WriteTxn<'_> {
         let counters = self.namespace_state(namespace)?;
         let slot = Slot(counters.edge_slots);
         counters.edge_slots = counters.edge_slots.checked_add(1).ok_or_else(slots_used_up)?;
-        counters.edges += 1;
+        self.count(namespace, |counters| counted(&mut counters.edges, 1, 0))?;
         self.put_id(namespace, Kind::Edge, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
         self.put_edge(namespace, slot, version, id, fields)?;
         Ok(slot)
@@ -127,7 +127,7 @@ impl WriteTxn<'_> {
         fields: &EdgeFields<'_>,
     ) -> Result<()> {
         check_properties(id, fields.properties.len())?;
-        let edge = self.existing_edge(namespace, slot)?;
+        let edge = self.stored_edge(namespace, slot)?;
         let (version, times) = (edge.version, edge.times);
         let fields = EdgeFields { times, ..fields.clone() };
         self.put_edge(namespace, slot, version, id, &fields)
@@ -150,7 +150,7 @@ impl WriteTxn<'_> {
     /// Removes an edge with its history.
     pub fn delete_edge(&mut self, namespace: NamespaceId, slot: Slot) -> Result<()> {
         let key = keys::slot(namespace, slot);
-        let edge = self.existing_edge(namespace, slot)?;
+        let edge = self.stored_edge(namespace, slot)?;
         let (id, version) = (edge.id.to_owned(), edge.version);
         let (edge_type, retracted) = (edge.edge_type, edge.times.retracted_at.is_some());
         for (node, direction, _) in ends(edge.source, edge.target) {
@@ -164,10 +164,10 @@ impl WriteTxn<'_> {
         self.delete_versions(namespace, slot)?;
         self.delete_record(namespace, Table::Edges, &key)?;
         self.delete(Table::Ids, &keys::id(namespace, Kind::Edge, &id))?;
-        self.namespace_state(namespace)?.edges -= 1;
-        self.next_lsn();
+        self.count(namespace, |counters| counted(&mut counters.edges, 0, 1))?;
+        self.next_lsn()?;
         let (kind, op, space) = (Kind::Edge, ChangeOp::Delete, SpaceId(0));
-        let (id, names) = (&id[..], ChangeNames::Given(&[edge_type]));
+        let (id, names) = (id.as_str(), ChangeNames::Given(&[edge_type]));
         self.change(ChangeRecord { namespace, kind, op, slot, space, version, id, names })
     }
 
@@ -185,15 +185,9 @@ impl WriteTxn<'_> {
         Ok(edges)
     }
 
-    fn existing_edge(&self, namespace: NamespaceId, slot: Slot) -> Result<EdgeRecord<'_>> {
-        let edge = self.edge(namespace, slot)?;
-        let key = keys::slot(namespace, slot);
-        self.located(Table::Edges, &key, edge.ok_or(Damaged("is missing")))
-    }
-
     /// Keeps an edge as it is now, unless it was recorded in this very microsecond.
     fn keep_version(&mut self, namespace: NamespaceId, slot: Slot) -> Result<()> {
-        let edge = self.existing_edge(namespace, slot)?;
+        let edge = self.stored_edge(namespace, slot)?;
         let (now, recorded_at) = (self.now(), edge.times.recorded_at);
         if recorded_at >= now {
             return Ok(());
@@ -223,8 +217,9 @@ impl WriteTxn<'_> {
         id: &str,
         fields: &EdgeFields<'_>,
     ) -> Result<()> {
-        let lsn = self.next_lsn();
-        let mut payload = Vec::with_capacity(96 + id.len() + fields.properties.len());
+        let lsn = self.next_lsn()?;
+        let mut payload =
+            Vec::with_capacity(fields.properties.len().saturating_add(96).saturating_add(id.len()));
         fields.encode(&mut payload, lsn, version, id);
         self.put_record(namespace, Table::Edges, &keys::slot(namespace, slot), payload)?;
         let (kind, op, space) = (Kind::Edge, ChangeOp::Put, SpaceId(0));
@@ -246,7 +241,7 @@ impl WriteTxn<'_> {
         match self.rows().at_or_before(Table::Adjacency, &at)? {
             Some((key, sealed)) if key.starts_with(&prefix) => {
                 let payload = self.opened(Table::Adjacency, key, sealed)?;
-                let mut content = Vec::with_capacity(payload.len() + 16);
+                let mut content = Vec::with_capacity(payload.len().saturating_add(16));
                 content.extend_from_slice(payload);
                 Ok(Some((key.to_vec(), content)))
             }

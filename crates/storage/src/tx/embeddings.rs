@@ -2,7 +2,7 @@
 
 use embedded_db_common::{ContentHash, Error, NamespaceId, Result, Slot, SpaceId};
 
-use super::WriteTxn;
+use super::{WriteTxn, counted};
 use crate::keys::{self, Kind, Table};
 use crate::read::{ReadEmbeddings, ReadTxn, Resolved};
 use crate::records::{ChangeNames, ChangeOp, ChangeRecord, EmbeddingRecord};
@@ -54,11 +54,12 @@ impl WriteTxn<'_> {
                     self.delete(Table::Hashes, &keys::hash(namespace, space, of, node))?;
                 }
             }
-            None => self.namespace_state(namespace)?.embeddings += 1,
+            None => self.count(namespace, |counters| counted(&mut counters.embeddings, 1, 0))?,
         }
         self.put_id(namespace, Kind::Embedding, id, mine)?;
-        let lsn = self.next_lsn();
-        let mut payload = Vec::with_capacity(48 + id.len() + vector.len() * 4);
+        let lsn = self.next_lsn()?;
+        let mut payload =
+            Vec::with_capacity(size_of_val(vector).saturating_add(48).saturating_add(id.len()));
         EmbeddingRecord::encode(&mut payload, lsn, set_by_user, created_at, content, id, vector);
         let key = keys::embedding(namespace, space, node, part);
         self.put_record(namespace, Table::Embeddings, &key, payload)?;
@@ -84,12 +85,13 @@ impl WriteTxn<'_> {
             self.delete_record(namespace, Table::Embeddings, &key)?;
             self.delete(Table::Ids, &keys::id(namespace, Kind::Embedding, id))?;
             self.delete(Table::Hashes, &keys::hash(namespace, space, *content, node))?;
-            self.next_lsn();
+            self.next_lsn()?;
             let (kind, op, slot, version) = (Kind::Embedding, ChangeOp::Delete, node, 1);
             let names = ChangeNames::Given(&[]);
             self.change(ChangeRecord { namespace, kind, op, slot, space, version, id, names })?;
         }
-        self.namespace_state(namespace)?.embeddings -= found.len() as u64;
+        let gone = found.len() as u64;
+        self.count(namespace, |counters| counted(&mut counters.embeddings, 0, gone))?;
         Ok(found.len())
     }
 
@@ -107,8 +109,9 @@ impl WriteTxn<'_> {
 
     /// Counts vectors that the weaver has stored.
     pub fn count_vectors(&mut self, computed: u64, reused: u64) {
-        self.state.counters.vectors_computed += computed;
-        self.state.counters.vectors_reused += reused;
+        let counters = &mut self.state.counters;
+        counters.vectors_computed = counters.vectors_computed.saturating_add(computed);
+        counters.vectors_reused = counters.vectors_reused.saturating_add(reused);
         self.state.dirty = true;
     }
 }

@@ -1,6 +1,6 @@
 //! Postings, definitions of indexes, work.
 
-use embedded_db_common::{NamespaceId, Result, Slot};
+use embedded_db_common::{Error, NamespaceId, Result, Slot};
 
 use super::WriteTxn;
 use crate::columns::{Cell, Cells, column_key, column_row, row_key};
@@ -81,8 +81,12 @@ impl WriteTxn<'_> {
         namespace: NamespaceId,
         definition: &IndexRecord,
     ) -> Result<IndexId> {
-        let last = index_definitions(self, namespace)?.last().map(|(index, _)| index.0 + 1);
-        let index = IndexId(last.unwrap_or(IndexId::ON_DEMAND.0));
+        let index = match index_definitions(self, namespace)?.last() {
+            Some((last, _)) => last.0.checked_add(1).map(IndexId).ok_or_else(|| {
+                Error::InvalidInput("the namespace has no number left for an index".into())
+            })?,
+            None => IndexId::ON_DEMAND,
+        };
         self.put_index(namespace, index, definition)?;
         Ok(index)
     }
@@ -110,7 +114,7 @@ impl WriteTxn<'_> {
             (Table::Postings, postings::value_key(namespace, index, &[])),
             (Table::Columns, column_key(namespace, index)),
         ] {
-            for row in self.prefix(table, &prefix)?.take(most - keys.len()) {
+            for row in self.prefix(table, &prefix)?.take(most.saturating_sub(keys.len())) {
                 keys.push((table, row?.0.to_vec()));
             }
         }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use embedded_db_common::record::seal;
+use embedded_db_common::record::{Damaged, Read, seal};
 use embedded_db_common::{Durability, Error, Lsn, NamespaceId, Result, Symbol};
 use heed::RwTxn;
 
@@ -161,6 +161,29 @@ impl<'e> WriteTxn<'e> {
         self.state.expires = self.state.expires.min(at);
     }
 
+    /// Writes a row anew, with its checksum, as a file may have it that nobody of ours has written: for
+    /// tests. The table is told by its place, the row by its own; nothing is done where there is none.
+    #[doc(hidden)]
+    pub fn replace_row(
+        &mut self,
+        table: u8,
+        nth: usize,
+        change: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>),
+    ) -> Result<()> {
+        let Some(table) = Table::ALL.get(usize::from(table)).copied() else { return Ok(()) };
+        let row = self.prefix(table, &[])?.nth(nth).transpose()?;
+        let Some((mut key, mut payload)) = row.map(|(key, row)| (key.to_vec(), row.to_vec()))
+        else {
+            return Ok(());
+        };
+        self.delete(table, &key)?;
+        change(&mut key, &mut payload);
+        if (1..=keys::MAX_KEY).contains(&key.len()) {
+            self.put(table, &key, payload)?;
+        }
+        Ok(())
+    }
+
     fn failed(&mut self, error: heed::Error) -> Error {
         if matches!(error, heed::Error::Mdb(heed::MdbError::MapFull)) {
             self.map_full = true;
@@ -229,6 +252,16 @@ impl<'e> WriteTxn<'e> {
         self.put(Table::Changes, &key, payload)
     }
 
+    /// Changes what is counted of a namespace.
+    fn count(
+        &mut self,
+        namespace: NamespaceId,
+        change: impl FnOnce(&mut NamespaceCounters) -> Read<()>,
+    ) -> Result<()> {
+        let changed = change(self.namespace_state(namespace)?);
+        self.located(Table::Meta, &keys::counters(namespace), changed)
+    }
+
     /// Stores a record whose bytes count.
     fn put_record(
         &mut self,
@@ -240,23 +273,39 @@ impl<'e> WriteTxn<'e> {
         let before = self.get(table, key)?.map_or(0, <[u8]>::len) as u64;
         let after = payload.len() as u64;
         self.put(table, key, payload)?;
-        let counters = self.namespace_state(namespace)?;
-        counters.bytes = counters.bytes + after - before;
-        Ok(())
+        self.count(namespace, |counters| counted(&mut counters.bytes, after, before))
     }
 
     /// Removes a record whose bytes count.
     fn delete_record(&mut self, namespace: NamespaceId, table: Table, key: &[u8]) -> Result<()> {
         let before = self.get(table, key)?.map_or(0, <[u8]>::len) as u64;
         self.delete(table, key)?;
-        self.namespace_state(namespace)?.bytes -= before;
-        Ok(())
+        self.count(namespace, |counters| counted(&mut counters.bytes, 0, before))
     }
 
-    fn next_lsn(&mut self) -> Lsn {
-        self.state.counters.lsn += 1;
-        Lsn(self.state.counters.lsn)
+    fn next_lsn(&mut self) -> Result<Lsn> {
+        let counted = counted(&mut self.state.counters.lsn, 1, 0);
+        self.located(Table::Meta, &keys::counters(NamespaceId::SYSTEM), counted)?;
+        Ok(Lsn(self.state.counters.lsn))
     }
+}
+
+/// A counter with so many more, and then so many fewer.
+fn counted(counter: &mut u64, more: u64, fewer: u64) -> Read<()> {
+    let changed = counter.checked_add(more).and_then(|sum| sum.checked_sub(fewer));
+    *counter = changed.ok_or(Damaged("has counted something else than there is"))?;
+    Ok(())
+}
+
+/// The next of the numbers that are given once.
+fn given(last: &mut u32, what: &str) -> Result<u32> {
+    *last = last.checked_add(1).ok_or_else(|| {
+        Error::InvalidInput(format!(
+            "the database has given out all its 4,294,967,295 numbers of {what}; export it into a \
+             new one"
+        ))
+    })?;
+    Ok(*last)
 }
 
 fn slots_used_up() -> Error {

@@ -1,12 +1,14 @@
 //! Names, namespaces, spaces.
 
+use embedded_db_common::record::Damaged;
 use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol};
 
-use super::WriteTxn;
+use super::{WriteTxn, given};
 use crate::keys::{self, Key, Kind, Table};
 use crate::postings::IndexId;
 use crate::read::ReadTxn;
 use crate::records::{ChangeNames, ChangeOp, ChangeRecord, SpaceRecord};
+use crate::rows::after_prefix;
 use crate::store::{symbol_key, symbol_name_key};
 use crate::touched::Touched;
 
@@ -16,8 +18,7 @@ impl WriteTxn<'_> {
         if let Some(symbol) = self.symbol(name)? {
             return Ok(symbol);
         }
-        self.state.counters.symbols += 1;
-        let symbol = Symbol(self.state.counters.symbols);
+        let symbol = Symbol(given(&mut self.state.counters.symbols, "names")?);
         self.put(Table::Symbols, &symbol_key(name), symbol.0.to_be_bytes().to_vec())?;
         self.put(Table::Symbols, &symbol_name_key(symbol), name.as_bytes().to_vec())?;
         self.state.new_symbols.push((symbol, name.into()));
@@ -29,8 +30,7 @@ impl WriteTxn<'_> {
         if let Some(found) = self.namespace(name)? {
             return Ok(found);
         }
-        self.state.counters.namespaces += 1;
-        let id = NamespaceId(self.state.counters.namespaces);
+        let id = NamespaceId(given(&mut self.state.counters.namespaces, "namespaces")?);
         self.put(Table::Meta, &keys::namespace_number(name), id.0.to_be_bytes().to_vec())?;
         self.put(Table::Meta, &keys::namespace_name(id), name.as_bytes().to_vec())?;
         Ok(id)
@@ -39,8 +39,11 @@ impl WriteTxn<'_> {
     /// Removes a namespace and all that is in it.
     pub fn drop_namespace(&mut self, name: &str) -> Result<bool> {
         let Some(id) = self.namespace(name)? else { return Ok(false) };
-        self.delete(Table::Meta, &keys::namespace_number(name))?;
-        let (first, end) = (Key::new(id), Key::new(NamespaceId(id.0 + 1)));
+        let name_key = keys::namespace_number(name);
+        self.delete(Table::Meta, &name_key)?;
+        let first = Key::new(id);
+        let end = after_prefix(&first).ok_or(Damaged("has a number that none can have"));
+        let end = self.located(Table::Meta, &name_key, end)?;
         self.touch(|| Touched::Namespace(id));
         for table in Table::ALL {
             self.delete_between(table, &first, &end)?;
@@ -58,7 +61,7 @@ impl WriteTxn<'_> {
         }
         self.state.namespaces.remove(&id);
         self.state.dirty = true;
-        self.next_lsn();
+        self.next_lsn()?;
         let change = ChangeRecord {
             namespace: id,
             kind: Kind::Namespace,
@@ -75,8 +78,7 @@ impl WriteTxn<'_> {
 
     /// A new embedding space.
     pub fn create_space(&mut self, space: &SpaceRecord) -> Result<SpaceId> {
-        self.state.counters.spaces += 1;
-        let id = u16::try_from(self.state.counters.spaces)
+        let id = u16::try_from(given(&mut self.state.counters.spaces, "spaces")?)
             .map(SpaceId)
             .map_err(|_| Error::InvalidInput("65,535 spaces were made; no more fit".into()))?;
         let mut payload = Vec::new();

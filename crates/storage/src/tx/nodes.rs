@@ -1,9 +1,8 @@
 //! Nodes.
 
-use embedded_db_common::record::Damaged;
 use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Symbol, check_properties};
 
-use super::{WriteTxn, slots_used_up};
+use super::{WriteTxn, counted, slots_used_up};
 use crate::keys::{self, Kind, Table};
 use crate::postings::IndexId;
 use crate::read::{ReadEmbeddings, ReadTxn, Resolved};
@@ -51,7 +50,7 @@ impl WriteTxn<'_> {
         let counters = self.namespace_state(namespace)?;
         let slot = Slot(counters.node_slots);
         counters.node_slots = counters.node_slots.checked_add(1).ok_or_else(slots_used_up)?;
-        counters.nodes += 1;
+        self.count(namespace, |counters| counted(&mut counters.nodes, 1, 0))?;
         self.put_id(namespace, Kind::Node, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
         self.put_node(namespace, slot, derived, version, times, id, labels, properties)?;
         self.move_expiry(namespace, slot, None, times.expires_at)?;
@@ -109,10 +108,12 @@ impl WriteTxn<'_> {
         by_user: bool,
         change: Rewrite<'_>,
     ) -> Result<()> {
-        let node = self.existing_node(namespace, slot)?;
+        let node = self.stored_node(namespace, slot)?;
         let (id, derived) = (node.id.to_owned(), node.derived);
         let labels: Vec<Symbol> = node.labels().collect();
-        let (version, before) = (node.version + u64::from(by_user), node.times());
+        let (mut version, before) = (node.version, node.times());
+        let next = counted(&mut version, u64::from(by_user), 0);
+        self.located(Table::Nodes, &keys::slot(namespace, slot), next)?;
         let mut times = before;
         if by_user {
             times.updated_at = self.now();
@@ -157,7 +158,7 @@ impl WriteTxn<'_> {
     /// Removes a node with its edges, vectors and work. Properties in postings of their own are the
     /// caller's to remove.
     pub fn delete_node(&mut self, namespace: NamespaceId, slot: Slot) -> Result<()> {
-        let node = self.existing_node(namespace, slot)?;
+        let node = self.stored_node(namespace, slot)?;
         let (id, version) = (node.id.to_owned(), node.version);
         let expires_at = node.expires_at;
         let labels: Vec<Symbol> = node.labels().collect();
@@ -174,17 +175,11 @@ impl WriteTxn<'_> {
         self.move_expiry(namespace, slot, expires_at, None)?;
         self.delete_record(namespace, Table::Nodes, &keys::slot(namespace, slot))?;
         self.delete(Table::Ids, &keys::id(namespace, Kind::Node, &id))?;
-        self.namespace_state(namespace)?.nodes -= 1;
-        self.next_lsn();
+        self.count(namespace, |counters| counted(&mut counters.nodes, 0, 1))?;
+        self.next_lsn()?;
         let (kind, op, space) = (Kind::Node, ChangeOp::Delete, SpaceId(0));
-        let (id, names) = (&id[..], ChangeNames::Given(&labels));
+        let (id, names) = (id.as_str(), ChangeNames::Given(&labels));
         self.change(ChangeRecord { namespace, kind, op, slot, space, version, id, names })
-    }
-
-    fn existing_node(&self, namespace: NamespaceId, slot: Slot) -> Result<NodeRecord<'_>> {
-        let node = self.node(namespace, slot)?;
-        let key = keys::slot(namespace, slot);
-        self.located(Table::Nodes, &key, node.ok_or(Damaged("is missing")))
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -199,8 +194,9 @@ impl WriteTxn<'_> {
         labels: &[Symbol],
         properties: &[u8],
     ) -> Result<()> {
-        let lsn = self.next_lsn();
-        let mut payload = Vec::with_capacity(64 + id.len() + properties.len());
+        let lsn = self.next_lsn()?;
+        let mut payload =
+            Vec::with_capacity(properties.len().saturating_add(64).saturating_add(id.len()));
         NodeRecord::encode(&mut payload, derived, lsn, version, times, id, labels, properties);
         self.put_record(namespace, Table::Nodes, &keys::slot(namespace, slot), payload)?;
         let (kind, op, space) = (Kind::Node, ChangeOp::Put, SpaceId(0));

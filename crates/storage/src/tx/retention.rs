@@ -35,7 +35,8 @@ impl WriteTxn<'_> {
         let Some(first) = self.oldest_change()? else { return Ok(()) };
         let last = self.lsn()?.0;
         let keep_from = self.too_old(&notes).max(self.too_many(first.0, last)?);
-        let end = keep_from.min(first.0 + REMOVED_AT_ONCE + 2 * came_in).min(last);
+        let at_once = REMOVED_AT_ONCE.saturating_add(came_in.saturating_mul(2));
+        let end = keep_from.min(first.0.saturating_add(at_once)).min(last);
         if end <= first.0 {
             return Ok(());
         }
@@ -64,17 +65,18 @@ impl WriteTxn<'_> {
         let kept = self.store.options.changes_retention.as_micros();
         let since = self.state.now.saturating_sub(i64::try_from(kept).unwrap_or(i64::MAX));
         let old = notes.iter().take_while(|(_, at)| *at < since).last();
-        old.map_or(0, |(lsn, _)| lsn.0 + 1)
+        old.map_or(0, |(lsn, _)| lsn.0.saturating_add(1))
     }
 
     /// The first change of those that fit into the bytes that they may take.
     fn too_many(&self, first: u64, last: u64) -> Result<u64> {
         let stat = self.generation.table(Table::Changes).stat(&self.txn);
         let stat = stat.map_err(|error| self.generation.lmdb_error(error))?;
-        let pages = (stat.branch_pages + stat.leaf_pages) as u64;
-        let most = self.store.options.changes_retention_bytes as u64 / u64::from(stat.page_size);
-        let rows = last + 1 - first;
-        let excess = rows.saturating_mul(pages.saturating_sub(most)) / pages.max(1);
-        Ok(first + excess)
+        let pages = stat.branch_pages.saturating_add(stat.leaf_pages) as u64;
+        let most = self.store.options.changes_retention_bytes as u64;
+        let most = most.checked_div(stat.page_size.into()).unwrap_or_default();
+        let rows = last.saturating_add(1).saturating_sub(first);
+        let excess = rows.saturating_mul(pages.saturating_sub(most)).checked_div(pages);
+        Ok(first.saturating_add(excess.unwrap_or_default()))
     }
 }

@@ -33,7 +33,10 @@ pub(crate) fn check_file(path: &Path, interrupted: &dyn Fn() -> Result<()>) -> R
     check_pages(&file, &meta, interrupted, &mut |problem| problems.push(problem))?;
     match problems.first() {
         None => Ok(()),
-        Some(first) => Err(damaged(format!("{first}, and {} more", problems.len() - 1))),
+        Some(first) => {
+            let more = problems.len().saturating_sub(1);
+            Err(damaged(format!("{first}, and {more} more")))
+        }
     }
 }
 
@@ -49,7 +52,7 @@ impl Store {
         let meta = snapshot.view().meta;
         let file = UnmappedFile::open(snapshot.generation().path(), meta.page_size)?;
         check_pages(&file, &meta, interrupted, problem)?;
-        Ok(meta.last_page + 1)
+        Ok(meta.last_page.saturating_add(1))
     }
 }
 

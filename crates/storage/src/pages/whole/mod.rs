@@ -68,15 +68,17 @@ impl UnmappedFile {
     /// The bytes of pages that follow each other; where the file is cut off, zeros. `None` when it ends
     /// before the first of them.
     pub(crate) fn read(&self, number: u64, count: u64) -> Result<Option<Vec<u8>>> {
-        if number >= self.pages() || count > self.pages() - number {
+        if number >= self.pages() || count > self.pages().saturating_sub(number) {
             return Ok(None);
         }
-        let at = number * self.page_size as u64;
-        let mut bytes = vec![0; count as usize * self.page_size];
-        let there = usize::try_from(self.length - at).unwrap_or(usize::MAX).min(bytes.len());
+        let at = number.saturating_mul(self.page_size as u64);
+        let mut bytes = vec![0; (count as usize).saturating_mul(self.page_size)];
+        let there = usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX);
+        let there = there.min(bytes.len());
+        let (there, _) = bytes.split_at_mut(there);
         let mut file = &self.file;
         file.seek(SeekFrom::Start(at))
-            .and_then(|_| file.read_exact(&mut bytes[..there]))
+            .and_then(|_| file.read_exact(there))
             .map_err(|e| io_error(&self.path, "read", &e))?;
         Ok(Some(bytes))
     }

@@ -7,6 +7,7 @@ use roaring::RoaringTreemap;
 
 use super::super::layout::MAX_DEPTH;
 use super::{NO_PAGE, Page, Tree, UnmappedFile, Value, big_pages, run_length};
+use crate::keys::MAX_KEY;
 
 /// Pages between two looks at whether the caller wants the work to end.
 const PAGES: u64 = 256;
@@ -32,8 +33,7 @@ impl Order {
     }
 
     fn allows(self, key: &[u8]) -> bool {
-        const LONGEST: usize = 511;
-        let length = 1..=LONGEST;
+        let length = 1..=MAX_KEY;
         if self == Self::Bytes { length.contains(&key.len()) } else { key.len() == 8 }
     }
 }
@@ -139,7 +139,7 @@ impl<'f> Walk<'f> {
 
     /// Notes pages; false when they cannot be, or were met before.
     fn meet(&mut self, first: u64, count: u64) -> bool {
-        let last = first.saturating_add(count - 1);
+        let last = first.saturating_add(count.saturating_sub(1));
         if first < 2 || last > self.last_page {
             self.problem(first, "is named, but no page of the state");
             return false;
@@ -219,6 +219,11 @@ impl<'f> Walk<'f> {
     /// Whether the overflow pages of a value are there.
     fn overflow(&mut self, first: u64, length: usize) -> Result<bool> {
         let count = big_pages(length, self.file.page_size);
+        // Before they are noted: a length that is wrong asks for no time.
+        if first < self.file.pages() && first.saturating_add(count) > self.file.pages() {
+            self.problem(first, "holds a value that ends behind the end of the file");
+            return Ok(false);
+        }
         if !self.meet(first, count) {
             return Ok(false);
         }
@@ -229,10 +234,6 @@ impl<'f> Walk<'f> {
         let right = run_length(&bytes, first).is_ok_and(|length| length == count);
         if !right {
             self.problem(first, "is no overflow page of its value");
-        }
-        if first + count > self.file.pages() {
-            self.problem(first, "holds a value that ends behind the end of the file");
-            return Ok(false);
         }
         Ok(right)
     }
