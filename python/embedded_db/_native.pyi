@@ -24,6 +24,8 @@ __all__ = [
     "_Reads",
     "__version__",
     "_shift_clock",
+    "doctor",
+    "repair",
     "restore_backup",
 ]
 
@@ -35,6 +37,8 @@ def _shift_clock(by: int) -> None:
 def restore_backup(
     backup: str, directory: str, progress: Callable[[int, int], None] | None
 ) -> dict[str, Any]: ...
+def repair(path: str, to: str, progress: Callable[[int, int], None] | None) -> dict[str, Any]: ...
+def doctor(path: str) -> list[tuple[str, str, str, str, dict[str, Any]]]: ...
 
 @final
 class Node:

@@ -25,6 +25,7 @@ from .guesses import DATABASE, Guessing
 from .indexes import Indexes
 from .models import Artefact, IdLike, Status, id_of
 from .objects import Objects, store_in_database
+from .rescue import Rescue
 from .snapshot import Snapshot
 from .transaction import Transaction
 from .transfers import Transfers
@@ -60,7 +61,9 @@ class _Closed:
         )
 
 
-class EmbeddedDB(Objects, Chats, Feed, Forgetting, Indexes, Transfers, Upkeep, Writes, Guessing):
+class EmbeddedDB(
+    Objects, Chats, Feed, Forgetting, Indexes, Transfers, Upkeep, Rescue, Writes, Guessing
+):
     """A handle on one namespace of a memory database.
 
     Nodes, edges, vectors and text live in one directory; what is written is enriched in the

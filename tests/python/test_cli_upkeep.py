@@ -64,6 +64,67 @@ def test_backup_and_restore(run, path, filled, tmp_path):
     assert not (tmp_path / "third.db").exists()
 
 
+def test_repair(run, path, filled, tmp_path):
+    done = run("repair", path, "--to", "again.db", "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert (report["complete"], report["state"], report["saved"]["nodes"]) == (True, "newest", 21)
+    assert held(tmp_path / "again.db") == filled
+    refused = run("repair", path, "--to", "again.db")
+    assert (refused.exit_code, "is not empty" in refused.stderr) == (13, True)
+    with EmbeddedDB(path, ml=None):
+        used = run("repair", path, "--to", "third.db", "--json")
+    assert json.loads(used.stderr)["error"]["code"] == "DatabaseLocked"
+    assert not (tmp_path / "third.db").exists()
+
+
+def test_a_repair_that_loses_something_says_what(run, path, filled, tmp_path):
+    data = path / "gen-0000000001" / "data.mdb"
+    sound = data.read_bytes()
+    for page in range(len(sound) // 4096 - 1, 2, -1):
+        if b"Message 7" not in sound[page * 4096 : (page + 1) * 4096]:
+            continue
+        data.write_bytes(sound[: page * 4096] + bytes(4096) + sound[(page + 1) * 4096 :])
+        done = run("repair", path, "--to", f"repaired-{page}.db")
+        if done.exit_code == 1:
+            break
+    else:
+        pytest.fail("no page was missed")
+    assert "lost: node default/m7: " in done.stderr
+    lost = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if "nodes" in line)
+    saved, missed = map(int, lost["nodes"].split())
+    assert (saved + missed, missed > 0) == (21, True)
+    with EmbeddedDB(tmp_path / f"repaired-{page}.db", ml=None) as db:
+        assert db.verify(deep=True)["ok"]
+        assert db.stats()["nodes"] == saved
+    for file in path.glob("gen-*/*"):
+        file.write_bytes(b"")
+    nothing = run("repair", path, "--to", "nothing.db", "--json")
+    assert nothing.exit_code == CORRUPTION
+    assert json.loads(nothing.stderr)["error"]["code"] == "Corruption"
+    assert not (tmp_path / "nothing.db").exists()
+
+
+def test_doctor(run, path, filled, tmp_path):
+    found = run("doctor", path, "--json")
+    facts = json.loads(found.stdout)
+    levels = {finding["about"]: finding["level"] for finding in facts["findings"]}
+    assert found.exit_code == ["ok", "warning", "error"].index(facts["level"])
+    assert {levels[about] for about in ("database", "data", "sums", "lock", "readers")} == {"ok"}
+    heads = run("doctor", path).stdout.splitlines()[0].split()
+    assert heads == ["level", "about", "found", "what", "to", "do"]
+    next(path.glob("gen-*/data.sums")).unlink()
+    found = run("doctor", path)
+    assert found.exit_code == 1
+    assert "open the database once for writing, which makes it anew" in found.stdout
+    (path / "CURRENT").write_bytes(b"garbage")
+    found = run("doctor", path)
+    assert found.exit_code == 2
+    assert "restore a backup that is whole, or save what reads with" in found.stdout
+    missing = run("doctor", tmp_path / "no.db", "--json")
+    assert (missing.exit_code, json.loads(missing.stdout)["level"]) == (2, "error")
+
+
 PROGRAM = """
 import os, signal
 from embedded_db.cli import app, main, upkeep
@@ -77,9 +138,12 @@ main()
 """
 
 
-def test_ctrl_c_while_rows_are_copied(path, filled, tmp_path):
+@pytest.mark.parametrize(
+    "command", [("backup", "part", "--db"), ("repair", "--to", "part")], ids=lambda it: it[0]
+)
+def test_ctrl_c_while_rows_are_copied(path, filled, tmp_path, command):
     child = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "backup", "part", "--db", path],
+        [sys.executable, "-c", PROGRAM, *command, path],
         capture_output=True,
         text=True,
         cwd=tmp_path,

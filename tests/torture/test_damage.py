@@ -11,57 +11,31 @@ reading or for writing, and reads everything, piece by piece. What came of it is
 Full length is two thousand bits in `data.mdb` and a hundred of everything else.
 """
 
-import random
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness.base import MODEL
 from harness.child import Done, Refused
+from harness.damages import (
+    Damage,
+    double_a_page,
+    flip_a_bit,
+    lose_half_a_page,
+    swap_two_pages,
+    zero_a_page,
+)
 from harness.lengths import length
 from harness.operations import CreateNode
 from harness.processes import Child, Dead
 
-PAGE = 4096
 DATA = Path("gen-0000000001") / "data.mdb"
 SUMS = DATA.with_name("data.sums")
 PATIENCE = 20.0
 TOLD = {"Corruption", "FormatTooNew", "InvalidInput", "StorageError"}
 OUTCOMES = ["right", "told", "wrong", "dead"]
-
-
-def flip_a_bit(data: bytearray, rng: random.Random) -> None:
-    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-
-
-def zero_a_page(data: bytearray, rng: random.Random) -> None:
-    at = rng.randrange(len(data) // PAGE) * PAGE
-    data[at : at + PAGE] = bytes(PAGE)
-
-
-def swap_two_pages(data: bytearray, rng: random.Random) -> None:
-    one, other = (page * PAGE for page in rng.sample(range(2, len(data) // PAGE), 2))
-    data[one : one + PAGE], data[other : other + PAGE] = (
-        data[other : other + PAGE],
-        data[one : one + PAGE],
-    )
-
-
-def double_a_page(data: bytearray, rng: random.Random) -> None:
-    """As if a write had gone to another place: one page is lost, another is there twice."""
-    one, other = (page * PAGE for page in rng.sample(range(2, len(data) // PAGE), 2))
-    data[one : one + PAGE] = data[other : other + PAGE]
-
-
-def lose_half_a_page(data: bytearray, rng: random.Random) -> None:
-    at = rng.randrange(len(data) // PAGE) * PAGE + rng.randrange(1, PAGE // 512) * 512
-    data[at : (at // PAGE + 1) * PAGE] = bytes(PAGE - at % PAGE)
-
-
-Damage = Callable[[bytearray, random.Random], None]
 SOME = length(4, 30, 100)
 DAMAGES: dict[str, tuple[Path, Damage, int]] = {
     "a bit of data.mdb": (DATA, flip_a_bit, length(10, 100, 2_000)),

@@ -47,6 +47,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(_shift_clock, module)?)?;
     module.add_function(wrap_pyfunction!(upkeep::restore_backup, module)?)?;
+    module.add_function(wrap_pyfunction!(upkeep::repair, module)?)?;
+    module.add_function(wrap_pyfunction!(upkeep::doctor, module)?)?;
     module.add_class::<reads::Reads>()?;
     module.add_class::<database::Database>()?;
     module.add_class::<snapshot::Snapshot>()?;

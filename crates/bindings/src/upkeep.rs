@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use embedded_db_engine as engine;
 use embedded_db_engine::common::{Error, Result};
 use embedded_db_ml_bridge::raised;
-use engine::Counts;
+use engine::{Counts, Fact, Item, ObjectName, Origin};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -100,4 +100,70 @@ pub(crate) fn restore_backup<'py>(
     let made =
         detached(py, || engine::Database::restore(from, to, &mut teller(progress.as_ref())))?;
     copied(py, &made.path, made.lsn, made.counts, made.bytes)
+}
+
+fn names_of<'py>(py: Python<'py>, objects: &[ObjectName]) -> PyResult<Bound<'py, PyList>> {
+    let all = objects.iter().map(|it| (it.kind, &it.namespace, &it.id, it.why));
+    PyList::new(py, all)
+}
+
+/// Saves what reads of a damaged database in a new one.
+#[pyfunction]
+pub(crate) fn repair<'py>(
+    py: Python<'py>,
+    path: GivenPath,
+    to: GivenPath,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let (from, target) = (path.0.as_ref(), to.0.as_ref());
+    let made =
+        detached(py, || engine::Database::repair(from, target, &mut teller(progress.as_ref())))?;
+    let salvaged = &made.salvaged;
+    let (saved, lost) = (PyDict::new(py), PyDict::new(py));
+    for item in Item::ALL {
+        saved.set_item(item.name(), salvaged.saved[item])?;
+        lost.set_item(item.name(), salvaged.lost[item])?;
+    }
+    let state = match salvaged.origin {
+        Origin::Newest => "newest",
+        Origin::Found => "found",
+        Origin::Older => "older",
+        Origin::Scanned => "scanned",
+    };
+    let out = PyDict::new(py);
+    out.set_item("path", made.path.as_os_str())?;
+    out.set_item("lsn", salvaged.lsn)?;
+    out.set_item("generation", salvaged.generation)?;
+    out.set_item("state", state)?;
+    out.set_item("complete", salvaged.is_complete())?;
+    out.set_item("saved", saved)?;
+    out.set_item("lost", lost)?;
+    out.set_item("missing", names_of(py, &salvaged.lost_objects)?)?;
+    out.set_item("doubtful", names_of(py, &salvaged.doubtful)?)?;
+    out.set_item("remarks", PyList::new(py, &salvaged.remarks)?)?;
+    out.set_item("pages", salvaged.pages)?;
+    out.set_item("damaged_pages", salvaged.damaged_pages)?;
+    out.set_item("bytes", made.bytes)?;
+    Ok(out)
+}
+
+/// What a database lies on and how it is: about, level, text, remedy and facts of each finding.
+#[pyfunction]
+pub(crate) fn doctor<'py>(py: Python<'py>, path: GivenPath) -> PyResult<Bound<'py, PyList>> {
+    let place = path.0.as_ref();
+    let findings = detached(py, || engine::Database::doctor(place, &interrupted))?;
+    let out = PyList::empty(py);
+    for found in findings {
+        let facts = PyDict::new(py);
+        for (name, fact) in found.facts {
+            match fact {
+                Fact::Text(text) => facts.set_item(name, text)?,
+                Fact::Number(number) => facts.set_item(name, number)?,
+                Fact::Flag(flag) => facts.set_item(name, flag)?,
+                Fact::Unknown => facts.set_item(name, py.None())?,
+            }
+        }
+        out.append((found.about, found.level.name(), found.text, found.remedy, facts))?;
+    }
+    Ok(out)
 }

@@ -197,7 +197,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// What is stored is damaged.
-    #[error("{path:?}: {object} is damaged: {detail}; restore a backup, or salvage what reads")]
+    #[error(
+        "{path:?}: {object} is damaged: {detail}; restore a backup, or save what reads with EmbeddedDB.repair"
+    )]
     Corruption {
         /// The database.
         path: PathBuf,

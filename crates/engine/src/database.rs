@@ -24,7 +24,7 @@ use crate::worker::Worker;
 pub type SharedModels = Arc<dyn Models>;
 
 /// Name of the namespace used when none is named.
-const DEFAULT_NAMESPACE: &str = "default";
+pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 
 /// Between two looks at whether another thread has opened the path.
 const WAIT: Duration = Duration::from_millis(2);

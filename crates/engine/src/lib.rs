@@ -3,6 +3,7 @@
 mod backup;
 mod chats;
 mod database;
+mod doctor;
 mod ends;
 mod expiry;
 mod feed;
@@ -16,6 +17,7 @@ mod operations;
 mod pins;
 mod queries;
 mod reads;
+mod repair;
 mod restore;
 mod search;
 mod transaction;
@@ -36,7 +38,8 @@ pub use embedded_db_query::{
     Step,
 };
 pub use embedded_db_storage::{
-    Backup, Counts, EdgeTimes, Progress, Renewed, Restored, SpaceRecord, panic_text, watch_forks,
+    Amounts, Backup, Counts, EdgeTimes, Fact, Finding, Item, Level, ObjectName, Origin, Progress,
+    Renewed, Restored, Salvaged, SpaceRecord, panic_text, watch_forks,
 };
 pub use embedded_db_weaver::{
     ArtefactState, Enriched, Failure, JobCounts, Mention, ModelSpace, Models, Status, TextToEnrich,
@@ -47,6 +50,7 @@ pub use objects::{Edge, Embedding, Node, Path};
 pub use operations::Stats;
 pub use queries::{Answer, AnsweredHit, Cursor, Query, SemanticLeg};
 pub use reads::{Page, PinnedReads};
+pub use repair::Repaired;
 pub use search::{Found, Search};
 pub use transaction::{Committed, Transaction};
 pub use verify::Report;

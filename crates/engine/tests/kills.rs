@@ -15,9 +15,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use common::{assert_sound, everything, fast, hash, quiet};
+use common::{assert_sound, everything, fast, go_on, hash, quiet};
 use embedded_db_common::{Durability, Options};
-use embedded_db_engine::Database;
+use embedded_db_engine::{Database, Level};
 use tempfile::TempDir;
 
 const PATH: &str = "EMBEDDED_DB_TEST_PATH";
@@ -78,6 +78,7 @@ fn another_process() {
             db.close();
         }
         "restore" => drop(Database::restore(&at("copy"), &at("again"), &mut quiet).unwrap()),
+        "repair" => drop(Database::repair(&at("db"), &at("again"), &mut quiet).unwrap()),
         role => panic!("there is no role {role}"),
     }
 }
@@ -212,18 +213,58 @@ fn a_restored_database() {
     assert!(parts > whole || whole + parts == 0, "{whole} were whole, {parts} were not");
 }
 
+#[test]
+fn a_repaired_database() {
+    let (scratch, held) = scratch();
+    let again = scratch.at("again");
+    let (mut whole, mut parts) = (0, 0);
+    let clean = || remove(&again);
+    killed_everywhere("repair", &scratch, clean, |point| {
+        if again.exists() {
+            whole += 1;
+        } else {
+            parts += 1;
+            Database::repair(&scratch.at("db"), &again, &mut quiet).unwrap();
+        }
+        let db = open(&again);
+        assert_eq!(hash(&db), held, "{point}");
+        assert_sound(&db);
+        db.close();
+        let names = fs::read_dir(scratch.0.path()).unwrap().count();
+        assert!(names <= 3, "{point}: what was begun is removed by the next one");
+    });
+    assert!(parts > whole || whole + parts == 0, "{whole} were whole, {parts} were not");
+}
+
 /// The database is what it was at each point, in the old generation or the new one.
 fn renewal(role: &str) {
     let (scratch, held) = scratch();
     let (path, kept) = (scratch.at("db"), scratch.at("kept"));
     copy(&path, &kept);
-    let (mut old, mut new) = (0, 0);
+    let (mut old, mut new, mut points) = (0, 0, 0);
     let clean = || {
         remove(&path);
         copy(&kept, &path);
     };
     killed_everywhere(role, &scratch, clean, |point| {
         let before = generations(&path);
+        let found = Database::doctor(&path, &go_on).unwrap();
+        assert!(found.iter().all(|it| it.level != Level::Error), "{point}: {found:#?}");
+        let leftovers = found.iter().find(|it| it.about == "leftovers").unwrap();
+        assert_eq!(leftovers.level == Level::Warning, before.len() > 1, "{point}: {leftovers:?}");
+        points += 1;
+        if points % 8 == 0 {
+            // Which of two was in use, nobody says any more.
+            let (bare, new) = (scratch.at("bare"), scratch.at("new"));
+            copy(&path, &bare);
+            fs::remove_file(bare.join("CURRENT")).unwrap();
+            Database::repair(&bare, &new, &mut quiet).unwrap();
+            let db = open(&new);
+            assert_eq!(hash(&db), held, "{point}: without CURRENT");
+            db.close();
+            remove(&bare);
+            remove(&new);
+        }
         let reader = Database::open(&path, &Options { read_only: true, ..fast() }, None).unwrap();
         assert_eq!(hash(&reader), held, "{point}: whoever reads");
         reader.close();

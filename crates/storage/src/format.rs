@@ -81,6 +81,32 @@ impl Current {
         Self::parse(path, &text)
     }
 
+    /// The same of a file that may be damaged: what is wrong with it, instead. A later format is an error
+    /// all the same, unless the file is one of this format with a wrong checksum.
+    pub(crate) fn read_damaged(path: &Path) -> Result<std::result::Result<Self, String>> {
+        match Self::read(path) {
+            Ok(current) => Ok(Ok(current)),
+            Err(error @ Error::FormatTooNew { .. }) => {
+                let text = read_start(&path.join(FILE));
+                let text = text.map_err(|e| io_error(path, "read", &e))?;
+                let text = String::from_utf8_lossy(&text);
+                let ours = ["\ngeneration ", "\nidentity ", "\ncrc32c "];
+                let is_of_this_format = text.lines().count() == 4
+                    && ours.into_iter().all(|part| text.contains(part))
+                    && without_sum(&text).is_err();
+                if is_of_this_format { Ok(Err("checksum mismatch".into())) } else { Err(error) }
+            }
+            Err(Error::Corruption { detail, .. } | Error::StorageError { detail, .. }) => {
+                Ok(Err(detail))
+            }
+            Err(Error::InvalidInput(_)) if !path.join(FILE).exists() => {
+                Ok(Err("it is missing".into()))
+            }
+            Err(Error::InvalidInput(_)) => Ok(Err("it is no file of a database".into())),
+            Err(other) => Err(other),
+        }
+    }
+
     /// Of a new database.
     pub(crate) fn first() -> Self {
         Self { generation: 1, identity: clock::new_identity(), published: false }

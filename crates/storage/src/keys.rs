@@ -75,6 +75,12 @@ impl Table {
         &all[(self as usize).saturating_sub(1)]
     }
 
+    /// The same, to change it.
+    #[expect(clippy::indexing_slicing, reason = "tables are numbered from 1 to their number")]
+    pub(crate) fn of_mut<T>(self, all: &mut [T; Self::ALL.len()]) -> &mut T {
+        &mut all[(self as usize).saturating_sub(1)]
+    }
+
     /// Name of the LMDB database.
     pub fn name(self) -> &'static str {
         match self {
@@ -101,7 +107,7 @@ impl Table {
 }
 
 /// What a user id names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Kind {
     /// A node.

@@ -15,6 +15,7 @@ mod backup;
 #[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod columns;
 mod data_file;
+mod examine;
 #[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod format;
 #[cfg(any(test, fuzzing))]
@@ -41,7 +42,9 @@ mod recipes;
 #[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod records;
 mod renewal;
+mod repair;
 mod rows;
+mod staging;
 mod store;
 mod touched;
 #[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
@@ -51,6 +54,7 @@ mod writer;
 pub use adjacency::Neighbor;
 pub use backup::{Backup, Counts, Restored, Restoring};
 pub use columns::{COLUMN_SLOTS, Cell, CellRange, Cells, Place, column_row, column_rows};
+pub use examine::{Examined, Fact, Finding, Level, WorkCount, examine};
 pub use format::FORMAT;
 pub use hidden::{Hidden, Visible};
 pub use history::ReadHistory;
@@ -61,6 +65,7 @@ pub use indexes::{
 pub use invariants::check_invariants;
 pub use keys::{Direction, Kind};
 pub use new_file::Progress;
+pub use pages::Origin;
 pub use platform::{fork_generation, real_path, unforked, watch_forks};
 pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX};
 pub use read::{ReadEmbeddings, ReadExpiries, ReadPostings, ReadTxn, ReadWork, Resolved};
@@ -70,6 +75,7 @@ pub use records::{
     EmbeddingRecord, NamespaceCounters, NodeRecord, NodeTimes, SpaceRecord, WorkRecord, WorkState,
 };
 pub use renewal::Renewed;
+pub use repair::{Amounts, Item, ObjectName, Repairing, Salvaged};
 pub use rows::Rows;
 pub use store::{Generation, IN_MEMORY, Sight, Snapshot, State, Store, Symbols, row_counts};
 pub use tx::WriteTxn;

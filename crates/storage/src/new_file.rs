@@ -109,6 +109,27 @@ impl<'f> Rows<'f> {
         put.map_err(|error| file.failed(error))
     }
 
+    /// Puts a sealed row in its place, unless a row is there; whether none was.
+    pub(crate) fn put_new(&mut self, table: Table, key: &[u8], sealed: &[u8]) -> Result<bool> {
+        let file = self.file;
+        let txn = self.txn(key.len() + sealed.len())?;
+        match table.of(&file.tables).put_with_flags(txn, PutFlags::NO_OVERWRITE, key, sealed) {
+            Ok(()) => Ok(true),
+            Err(heed::Error::Mdb(heed::MdbError::KeyExist)) => Ok(false),
+            Err(error) => Err(file.failed(error)),
+        }
+    }
+
+    /// The payload of a row that was put.
+    pub(crate) fn get(&mut self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let file = self.file;
+        let found = table.of(&file.tables).get(self.txn(0)?, key);
+        let found = found.map_err(|error| file.failed(error))?;
+        let payload =
+            found.map(|sealed| record::open(table as u8, key, sealed).map(<[u8]>::to_vec));
+        Ok(payload.transpose()?)
+    }
+
     /// Removes rows that are packed together, or one row.
     pub(crate) fn remove_pack(&mut self, table: Table, which: &[u8]) -> Result<()> {
         if is_packed(table) {

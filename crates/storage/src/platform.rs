@@ -8,6 +8,12 @@ use std::time::{Duration, Instant};
 
 use embedded_db_common::{Error, Result};
 
+mod facts;
+
+pub(crate) use self::facts::{
+    FileSystem, Limits, file_system, is_alive, kernel, limits, mutex_bytes,
+};
+
 /// Between two looks at whether a wait may end.
 pub(crate) const WAIT: Duration = Duration::from_millis(5);
 
@@ -61,7 +67,7 @@ impl Lock {
         timeout: Duration,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Option<Self>> {
-        let lock = match unforked(|| File::open(path).map(Self::guarded)) {
+        let lock = match unforked(|| open_to_lock(path).map(Self::guarded)) {
             Ok(lock) => lock,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error(path, "open it", &error)),
@@ -78,14 +84,14 @@ impl Lock {
         timeout: Duration,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Option<Self>> {
-        let lock = unforked(|| File::open(path).map(Self::guarded));
+        let lock = unforked(|| open_to_lock(path).map(Self::guarded));
         let lock = lock.map_err(|error| io_error(path, "open it", &error))?;
         Ok(lock.wait(path, File::try_lock, timeout, interrupted)?.then_some(lock))
     }
 
     /// Whether anybody holds the lock of a file alone.
     fn is_held(path: &Path) -> bool {
-        let lock = unforked(|| File::open(path).map(Self::guarded));
+        let lock = unforked(|| open_to_lock(path).map(Self::guarded));
         lock.is_ok_and(|lock| matches!(lock.file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
@@ -189,7 +195,7 @@ impl WriterLock {
                  and {why}; give write permission to lock.mdb, or read a copy"
             ),
         };
-        let opened = unforked(|| File::open(&path).map(Lock::guarded));
+        let opened = unforked(|| open_to_lock(&path).map(Lock::guarded));
         let lock =
             opened.map_err(|e| refused(&format!("cannot keep writers out by writer.lock: {e}")))?;
         if lock.wait(&path, File::try_lock_shared, timeout, interrupted)? {
@@ -201,6 +207,31 @@ impl WriterLock {
     /// Whether a process holds it that writes.
     pub(crate) fn is_held(database: &Path) -> bool {
         Lock::is_held(&database.join(Self::FILE))
+    }
+
+    /// Keeps writers out of a database to which nothing is written, not even that; `None` where nobody has
+    /// ever written.
+    pub(crate) fn share(database: &Path) -> Result<Option<Self>> {
+        let path = database.join(Self::FILE);
+        let opened = unforked(|| open_to_lock(&path).map(Lock::guarded));
+        let lock = match opened {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error(&path, "open the lock file", &error)),
+        };
+        if lock.wait(&path, File::try_lock_shared, Duration::ZERO, &|| Ok(()))? {
+            return Ok(Some(Self(lock)));
+        }
+        Err(Self(lock).held_by(database))
+    }
+
+    /// Who holds the right to write, with the host, as far as the file says; `None` when nobody does.
+    pub(crate) fn holder(database: &Path) -> Result<Option<(u32, String)>> {
+        match Self::share(database) {
+            Ok(_) => Ok(None),
+            Err(Error::DatabaseLocked { pid, host, .. }) => Ok(Some((pid, host))),
+            Err(other) => Err(other),
+        }
     }
 
     fn held_by(&mut self, database: &Path) -> Error {
@@ -215,6 +246,11 @@ impl WriterLock {
         let host = words.next().unwrap_or("an unknown host").to_owned();
         Error::DatabaseLocked { path: database.to_owned(), pid, host }
     }
+}
+
+/// Whether a process on the host of this name is one of this machine.
+pub(crate) fn has_holder(host: &str) -> bool {
+    host == host_name()
 }
 
 fn host_name() -> String {
@@ -503,17 +539,7 @@ pub(crate) fn file_length(file: &File) -> std::io::Result<u64> {
 pub(crate) fn free_space(path: &Path) -> Option<u64> {
     #[cfg(unix)]
     {
-        use std::os::unix::ffi::OsStrExt;
-        let path = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
-        let mut told = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-        // SAFETY: the path ends with a NUL, the struct is only read after the call has filled it.
-        #[allow(unsafe_code)]
-        let told = unsafe {
-            if libc::statvfs(path.as_ptr(), told.as_mut_ptr()) != 0 {
-                return None;
-            }
-            told.assume_init()
-        };
+        let told = statvfs(path)?;
         #[allow(clippy::unnecessary_cast)]
         return Some((told.f_bavail as u64).saturating_mul(told.f_frsize as u64));
     }
@@ -522,6 +548,31 @@ pub(crate) fn free_space(path: &Path) -> Option<u64> {
         let _the_system_says_storage_full_by_itself = path;
         None
     }
+}
+
+/// What a system tells of the file system of a path.
+#[cfg(unix)]
+fn statvfs(path: &Path) -> Option<libc::statvfs> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
+    let mut told = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the path ends with a NUL, the struct is only read after the call has filled it.
+    #[allow(unsafe_code)]
+    unsafe {
+        (libc::statvfs(path.as_ptr(), told.as_mut_ptr()) == 0).then(|| told.assume_init())
+    }
+}
+
+/// Opens a file for its lock. Of a pipe that lies in its place, nobody waits for the other end.
+fn open_to_lock(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(libc::O_NONBLOCK);
+    }
+    options.open(path)
 }
 
 /// The kind of the file system in which a path lies, or will, if its files lie on another machine: locks and
@@ -585,22 +636,7 @@ pub(crate) fn sync_file(path: &Path) -> std::io::Result<u64> {
 
 /// The length beyond which this process may let no file grow, where there is such a limit.
 pub(crate) fn file_size_limit() -> Option<u64> {
-    #[cfg(unix)]
-    {
-        let mut limit = std::mem::MaybeUninit::<libc::rlimit>::uninit();
-        // SAFETY: the struct is only read after the call has filled it.
-        #[allow(unsafe_code)]
-        let limit = unsafe {
-            if libc::getrlimit(libc::RLIMIT_FSIZE, limit.as_mut_ptr()) != 0 {
-                return None;
-            }
-            limit.assume_init()
-        };
-        #[allow(clippy::unnecessary_cast)]
-        return (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as u64);
-    }
-    #[cfg(not(unix))]
-    None
+    limits()?.file_size
 }
 
 /// Makes new and renamed entries of a directory durable.

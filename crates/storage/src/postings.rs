@@ -61,7 +61,8 @@ pub(crate) fn container_key(
 
 /// The value in the key of a container; no index has a longer one.
 pub(crate) fn value_in(key: &[u8]) -> Read<&[u8]> {
-    const LONGEST: usize = TEXT_PREFIX + 3;
+    // The type, the bytes that are kept, the last of which may be escaped, and one behind them.
+    const LONGEST: usize = 1 + TEXT_PREFIX + 2 + 1;
     let value = key.get(8..).and_then(|rest| rest.split_last_chunk::<4>());
     let (value, _) = value.ok_or(Damaged("has a short key"))?;
     if value.len() <= LONGEST { Ok(value) } else { Err(Damaged("has too long a key")) }

@@ -4,11 +4,13 @@ from typing import Final
 
 from ..errors import DbError
 
-__all__ = ["DONE", "ERRORS", "FINDINGS", "INTERRUPTED", "UNREAD", "USAGE", "of"]
+__all__ = ["DONE", "ERRORS", "FINDINGS", "INTERRUPTED", "UNREAD", "USAGE", "WRONG", "of"]
 
 DONE: Final = 0
 FINDINGS: Final = 1
 USAGE: Final = 2
+WRONG: Final = 2
+"""Of `doctor`, when something does not work; a usage that is wrong prints no findings."""
 INTERRUPTED: Final = 130
 UNREAD: Final = 141
 

@@ -1,20 +1,31 @@
-"""The commands ``verify``, ``backup``, ``restore``, ``compact`` and ``scrub``."""
+"""The commands that keep a database whole: from ``verify`` and ``backup`` to ``doctor``."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from ..database import EmbeddedDB
 from ..progress import ProgressBar
+from ..rescue import DoctorReport, Level, RepairReport
 from ..upkeep import BackupReport, CompactReport, Progress, RestoreReport
 from . import exit_codes, output
 from .base import EPILOG, AsJson, ConfigFile, Db, app, command, opened
 
 __all__: list[str] = []
+
+LISTED: Final = 20
+"""Objects that are listed by their ids, of each kind of finding."""
+
+DIAGNOSES: Final[dict[Level, int]] = {
+    "ok": exit_codes.DONE,
+    "warning": exit_codes.FINDINGS,
+    "error": exit_codes.WRONG,
+}
+"""Exit codes of `doctor`, by the gravest of its findings."""
 
 
 @app.command(epilog=EPILOG)
@@ -83,6 +94,63 @@ def scrub(db: Db, config: ConfigFile = None, as_json: AsJson = False) -> None:
     with _renewed(db, config) as database, _bar("scrubbing", "rows") as drawn:
         report = database.scrub(progress=drawn)
     _print_sizes(report, as_json)
+
+
+@app.command(epilog=EPILOG)
+@command
+def repair(
+    path: Annotated[Path, typer.Argument(help="The damaged database, or backup.")],
+    to: Annotated[Path, typer.Option("--to", help="Where to; it must not exist, or be empty.")],
+    as_json: AsJson = False,
+) -> None:
+    """Save what reads of a damaged database in a new one; exit code 1 when that is not all."""
+    with _bar("repairing", "") as drawn:
+        report = EmbeddedDB.repair(path, to, progress=drawn)
+    _print_repaired(report, as_json)
+    if not report.complete:
+        raise typer.Exit(exit_codes.FINDINGS)
+
+
+@app.command(epilog=EPILOG)
+@command
+def doctor(
+    path: Annotated[Path, typer.Argument(help="The database, whatever state it is in.")],
+    as_json: AsJson = False,
+) -> None:
+    """Look at a database and what it lies on; exit code 1 with a warning, 2 with an error."""
+    report = EmbeddedDB.doctor(path)
+    _print_findings(report, as_json)
+    raise typer.Exit(DIAGNOSES[report.level])
+
+
+def _print_repaired(report: RepairReport, as_json: bool) -> None:
+    facts: dict[str, Any] = {**asdict(report), "seconds": round(report.seconds, 3)}
+    if as_json:
+        output.as_json(facts)
+        return
+    saved, lost = facts.pop("saved"), facts.pop("lost")
+    listed = {name: facts.pop(name) for name in ("missing", "doubtful", "remarks")}
+    output.facts({**facts, "bytes": output.size(report.bytes)}, machine=False)
+    output.table(
+        ("", "saved", "lost"),
+        [(kind, saved[kind], "unknown" if lost[kind] is None else lost[kind]) for kind in saved],
+    )
+    for remark in listed["remarks"]:
+        output.note(remark)
+    for what, title in (("missing", "lost"), ("doubtful", "in doubt")):
+        for found in listed[what][:LISTED]:
+            where = f"{found['kind']} {found['namespace']}/{found['id']}"
+            output.note(f"{title}: {where}: {found['why']}")
+        if (more := len(listed[what]) - LISTED) > 0:
+            output.note(f"{title}: {more} more, which --json lists")
+
+
+def _print_findings(report: DoctorReport, as_json: bool) -> None:
+    if as_json:
+        output.as_json({"level": report.level, **asdict(report)})
+        return
+    rows = [(it.level, it.about, it.text, it.remedy) for it in report.findings]
+    output.table(("level", "about", "found", "what to do"), rows)
 
 
 def _renewed(db: Path, config: Path | None) -> AbstractContextManager[EmbeddedDB]:

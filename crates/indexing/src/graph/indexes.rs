@@ -125,7 +125,7 @@ impl GraphWriter<'_, '_> {
     }
 
     /// The indexes that follow changes.
-    fn kept(&mut self) -> Result<Arc<[DeclaredIndex]>> {
+    pub(super) fn kept(&mut self) -> Result<Arc<[DeclaredIndex]>> {
         if let Some(known) = &self.indexes {
             return Ok(Arc::clone(known));
         }

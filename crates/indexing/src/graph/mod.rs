@@ -1,6 +1,7 @@
 //! Changes of the graph with everything that follows from them in the same transaction: property
 //! postings, the edges of chats, the work that is now due, and what derived data loses its ground.
 
+mod again;
 mod chats;
 mod drafts;
 mod duplicates;

@@ -213,6 +213,17 @@ impl GraphWriter<'_, '_> {
         before: Option<&[u8]>,
         after: Option<&[u8]>,
     ) -> Result<()> {
+        self.post_known(slot, before, after)?;
+        self.reindex(slot, before, after)
+    }
+
+    /// The same for the indexes that exist from the start.
+    pub(super) fn post_known(
+        &mut self,
+        slot: Slot,
+        before: Option<&[u8]>,
+        after: Option<&[u8]>,
+    ) -> Result<()> {
         for index in self.names.indexes() {
             let value = |properties: Option<&[u8]>| match properties {
                 Some(properties) => {
@@ -234,6 +245,6 @@ impl GraphWriter<'_, '_> {
         if cell(before)? != time {
             self.txn.put_cell(self.namespace, IndexId::TIMESTAMP, slot, time)?;
         }
-        self.reindex(slot, before, after)
+        Ok(())
     }
 }

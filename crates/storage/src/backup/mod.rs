@@ -23,6 +23,7 @@ use crate::keys::{self, Table};
 use crate::new_file::{NewFile, Progress, copy_all};
 use crate::platform::{io_error, real_path, sync_directory};
 use crate::read::ReadTxn;
+use crate::staging::check_free;
 use crate::store::{Snapshot, Store};
 
 /// Bytes that are read at a time.
@@ -146,26 +147,6 @@ impl Drop for Place {
         for path in self.made.iter().rev() {
             drop(fs::remove_dir(path));
         }
-    }
-}
-
-/// Refuses a path at which anything is but an empty directory.
-fn check_free(path: &Path) -> Result<()> {
-    let refused = |why: &str| {
-        Err(Error::InvalidInput(format!(
-            "{path:?} {why}; choose a directory that does not exist, or an empty one"
-        )))
-    };
-    match fs::read_dir(path).map(|mut entries| entries.next()) {
-        Ok(None) => Ok(()),
-        Ok(_) if path.join(Manifest::FILE).exists() => refused("holds a backup"),
-        Ok(_) => refused("is not empty"),
-        Err(_) if fs::symlink_metadata(path).is_err() => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => refused("is a file"),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            refused("is a link to nowhere")
-        }
-        Err(error) => Err(io_error(path, "read the directory", &error)),
     }
 }
 

@@ -4,16 +4,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use embedded_db_common::{Digest, Error, Result, clock};
+use embedded_db_common::{Digest, Error, Result};
 
+use super::CHUNK;
 use super::manifest::{Counts, DATA, Manifest};
-use super::{CHUNK, check_free};
 use crate::format::Current;
 use crate::new_file::Progress;
 use crate::pages::check_file;
-use crate::platform::{
-    WriterLock, io_error, open_plain_file, remove_abandoned, sync_directory, write_error,
-};
+use crate::platform::{io_error, open_plain_file, sync_directory, write_error};
+use crate::staging::Staging;
 
 /// How directories in the making begin.
 const STAGING: &str = ".embedded-db-restoring";
@@ -33,11 +32,8 @@ pub struct Restored {
 
 /// A database beside the place that it is for. It goes away unless it is put there.
 pub struct Restoring {
-    staging: PathBuf,
-    target: PathBuf,
+    staging: Staging,
     manifest: Manifest,
-    /// Shows others that somebody is at work here.
-    lock: Option<WriterLock>,
 }
 
 impl Restoring {
@@ -45,26 +41,14 @@ impl Restoring {
     /// of its own, with an identity of its own: what is written to it is written to no other.
     pub fn begin(backup: &Path, target: &Path, progress: &mut Progress<'_>) -> Result<Self> {
         let manifest = Manifest::read(backup)?;
-        let target = std::path::absolute(target)
-            .map_err(|e| Error::InvalidInput(format!("{target:?}: {e}; name a directory")))?;
-        check_free(&target)?;
-        let parent = target.parent().ok_or_else(|| {
-            Error::InvalidInput(format!("{target:?} has no name; name a new directory"))
-        })?;
-        fs::create_dir_all(parent).map_err(|e| write_error(parent, "create", &e))?;
-        remove_abandoned(parent, STAGING, WriterLock::FILE);
-        // Beside it, so that one rename puts it there.
-        let staging = parent.join(clock::new_id(STAGING));
-        fs::create_dir(&staging).map_err(|e| write_error(&staging, "create", &e))?;
-        let mut restoring = Self { staging, target, manifest, lock: None };
-        restoring.lock = Some(WriterLock::create(&restoring.staging)?);
+        let restoring = Self { staging: Staging::begin(target, STAGING)?, manifest };
         restoring.fill(backup, progress)?;
         Ok(restoring)
     }
 
     /// Where it lies until then.
     pub fn staging(&self) -> &Path {
-        &self.staging
+        self.staging.directory()
     }
 
     /// Bytes of its data file.
@@ -74,14 +58,14 @@ impl Restoring {
 
     fn fill(&self, backup: &Path, progress: &mut Progress<'_>) -> Result<()> {
         let current = Current::first();
-        let directory = current.directory(&self.staging);
+        let directory = current.directory(self.staging());
         fs::create_dir(&directory).map_err(|e| write_error(&directory, "create", &e))?;
         self.copy(&backup.join(DATA), &directory.join(DATA), progress)?;
         let interrupted = std::cell::RefCell::new(progress);
         let length = self.bytes();
         check_file(&directory.join(DATA), &|| interrupted.borrow_mut()(length, length))?;
         sync_directory(&directory).map_err(|e| io_error(&directory, "sync", &e))?;
-        current.publish(&self.staging)
+        current.publish(self.staging())
     }
 
     fn copy(&self, from: &Path, to: &Path, progress: &mut Progress<'_>) -> Result<()> {
@@ -116,33 +100,10 @@ impl Restoring {
     }
 
     /// Puts it in its place, in one step.
-    pub fn publish(mut self) -> Result<Restored> {
-        let failed = |e: std::io::Error| match e.kind() {
-            std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists => {
-                Error::InvalidInput(format!(
-                    "{:?} came into being while the backup was restored; choose another directory",
-                    self.target
-                ))
-            }
-            _ => write_error(&self.target, "put the restored database there", &e),
-        };
-        sync_directory(&self.staging).map_err(failed)?;
-        fs::rename(&self.staging, &self.target).map_err(failed)?;
-        let parent = self.target.parent().unwrap_or(Path::new("/"));
-        sync_directory(parent).map_err(|e| io_error(parent, "sync", &e))?;
-        self.staging = PathBuf::new();
+    pub fn publish(self) -> Result<Restored> {
+        let path = self.staging.publish("the backup was restored")?;
         let Manifest { lsn, counts, length, .. } = self.manifest;
-        Ok(Restored { path: self.target.clone(), lsn, counts, bytes: length })
-    }
-}
-
-impl Drop for Restoring {
-    fn drop(&mut self) {
-        self.lock.take();
-        if self.staging != Path::new("") {
-            // At worst the next one removes it.
-            drop(fs::remove_dir_all(&self.staging));
-        }
+        Ok(Restored { path, lsn, counts, bytes: length })
     }
 }
 

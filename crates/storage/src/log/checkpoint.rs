@@ -86,7 +86,7 @@ impl Checkpoint {
 
 impl Checkpoint {
     /// Numbers are counted up from 1; nobody has come that far.
-    fn cannot_be_followed(&self) -> bool {
+    pub(super) fn cannot_be_followed(&self) -> bool {
         [self.number, self.transaction, self.stretch].iter().any(|number| *number > u64::MAX / 2)
     }
 }
@@ -114,15 +114,10 @@ pub(crate) fn path_of(directory: &Path) -> PathBuf {
 
 /// The newest checkpoint; `None` if there never was one.
 pub(crate) fn newest(directory: &Path) -> Result<Option<Checkpoint>> {
-    let path = path_of(directory);
-    let found = match File::open(&path) {
-        Ok(mut file) => read(&mut file).map_err(|error| io_error(&path, "read it", &error))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(io_error(&path, "open it", &error)),
-    };
+    let found = both(directory)?.into_iter().flatten().max_by_key(|found| found.number);
     if found.as_ref().is_some_and(Checkpoint::cannot_be_followed) {
         return Err(Error::Corruption {
-            path,
+            path: path_of(directory),
             object: "the last checkpoint".into(),
             detail: "has a number that none can have".into(),
         });
@@ -130,9 +125,19 @@ pub(crate) fn newest(directory: &Path) -> Result<Option<Checkpoint>> {
     Ok(found)
 }
 
-fn read(file: &mut File) -> std::io::Result<Option<Checkpoint>> {
-    let mut newest: Option<Checkpoint> = None;
-    for place in [0, DISTANCE] {
+/// What reads in either place.
+pub(crate) fn both(directory: &Path) -> Result<[Option<Checkpoint>; 2]> {
+    let path = path_of(directory);
+    match File::open(&path) {
+        Ok(mut file) => read(&mut file).map_err(|error| io_error(&path, "read it", &error)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok([None, None]),
+        Err(error) => Err(io_error(&path, "open it", &error)),
+    }
+}
+
+fn read(file: &mut File) -> std::io::Result<[Option<Checkpoint>; 2]> {
+    let mut both = [None, None];
+    for (found, place) in both.iter_mut().zip([0, DISTANCE]) {
         let mut bytes = [0; SIZE];
         file.seek(SeekFrom::Start(place))?;
         match file.read_exact(&mut bytes) {
@@ -140,11 +145,9 @@ fn read(file: &mut File) -> std::io::Result<Option<Checkpoint>> {
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => continue,
             Err(error) => return Err(error),
         }
-        let found = Checkpoint::parse(&bytes);
-        let before = newest.as_ref().map_or(0, |newest| newest.number);
-        newest = found.filter(|found| found.number > before).or(newest);
+        *found = Checkpoint::parse(&bytes);
     }
-    Ok(newest)
+    Ok(both)
 }
 
 impl CheckpointFile {

@@ -140,6 +140,12 @@ impl Stretch {
         }
     }
 
+    /// Whether the file begins and ends as such files do.
+    pub(super) fn is_whole(&self) -> bool {
+        let length = self.bytes.len() as u64;
+        length >= FIRST_LENGTH && length.is_power_of_two() && self.bytes.starts_with(&HEADER)
+    }
+
     /// Its frames in their order, up to where none follows.
     pub(super) fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
         let mut at = HEADER.len();

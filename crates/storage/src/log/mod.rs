@@ -18,6 +18,7 @@
 mod changes;
 mod checkpoint;
 mod file;
+mod found;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -35,9 +36,10 @@ use std::time::{Duration, Instant};
 use embedded_db_common::{Durability, Error, Result};
 use heed::{EnvFlags, FlagSetMode, RoTxn, WithoutTls};
 
-pub(crate) use self::changes::Changes;
+pub(crate) use self::changes::{Change, Changes, read as read_changes};
 use self::checkpoint::{Checkpoint, CheckpointFile};
 use self::file::LogFile;
+pub(crate) use self::found::FoundLog;
 use self::frame::Frame;
 pub(crate) use self::keeper::Keeper;
 pub(crate) use self::recovery::{Recovery, require_recovered};

@@ -51,7 +51,7 @@ pub(crate) fn require_recovered(
 
 /// Where the data file lies, of which a checkpoint tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whereabouts {
+pub(super) enum Whereabouts {
     /// Where the system has what was written to it.
     There,
     /// In the same boot, but seen through another mount: from a container, or after it was mounted anew.
@@ -60,7 +60,7 @@ enum Whereabouts {
 }
 
 impl Whereabouts {
-    fn of(checkpoint: &Checkpoint, directory: &Path) -> Result<Self> {
+    pub(super) fn of(checkpoint: &Checkpoint, directory: &Path) -> Result<Self> {
         let path = directory.join("data.mdb");
         let file = File::open(&path).map_err(|error| io_error(&path, "open it", &error))?;
         Ok(match platform::file_place(&file) {

@@ -33,19 +33,41 @@ fn is_page(bytes: &[u8], number: u64, kind: u16) -> bool {
     u64_at(bytes, 0) == Some(number) && u16_at(bytes, 10).map(|flags| flags & KINDS) == Some(kind)
 }
 
+/// The kinds of pages that a state has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PageKind {
+    Branch,
+    Leaf,
+    /// The first page of a value in pages of its own.
+    Run,
+}
+
+/// The number and the kind that a page says of itself; `None` if it is none.
+pub(super) fn kind_of(bytes: &[u8]) -> Option<(u64, PageKind)> {
+    let kind = match u16_at(bytes, 10)? & KINDS {
+        BRANCH => PageKind::Branch,
+        LEAF => PageKind::Leaf,
+        OVERFLOW => PageKind::Run,
+        _ => return None,
+    };
+    Some((u64_at(bytes, 0)?, kind))
+}
+
 /// A tree: one named database, the one that names them, or the one of free pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tree {
     pub(crate) flags: u16,
     /// Levels: 0 without a page, 1 for a single leaf.
     pub(crate) depth: u16,
+    /// Pages of all kinds.
+    pub(crate) pages: u64,
     /// Rows.
     pub(crate) rows: u64,
     pub(crate) root: u64,
 }
 
 impl Tree {
-    pub(crate) const EMPTY: Self = Self { flags: 0, depth: 0, rows: 0, root: u64::MAX };
+    pub(crate) const EMPTY: Self = Self { flags: 0, depth: 0, pages: 0, rows: 0, root: u64::MAX };
     const SIZE: usize = 48;
 
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
@@ -54,7 +76,9 @@ impl Tree {
             return Some(Self { flags, ..Self::EMPTY });
         }
         let depth = u16_at(bytes, 6).filter(|depth| (1..=MAX_DEPTH as u16).contains(depth))?;
-        Some(Self { flags, depth, rows: u64_at(bytes, 32)?, root })
+        let pages = [8, 16, 24].map(|at| u64_at(bytes, at).unwrap_or(0));
+        let pages = pages.into_iter().fold(0, u64::saturating_add);
+        Some(Self { flags, depth, pages, rows: u64_at(bytes, 32)?, root })
     }
 }
 

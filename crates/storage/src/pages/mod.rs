@@ -37,7 +37,10 @@ pub(crate) use self::layout::Meta;
 use self::layout::{HEADER, MAX_DEPTH, Page, Tree, Value, big_pages, run_length};
 pub(crate) use self::sums::Sums as SumsFile;
 use self::sums::{Sums, sum_of};
-pub(crate) use self::whole::{check_file, newest_meta};
+pub use self::whole::Origin;
+pub(crate) use self::whole::{
+    DamagedFile, Depth, Found, Glance, RowPlace, check_file, newest_meta,
+};
 use self::written::written_pages;
 use crate::keys::Table;
 

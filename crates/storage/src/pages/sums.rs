@@ -11,6 +11,7 @@
 //!   next finds from them which pages the commit wrote.
 
 use std::fs::{File, OpenOptions};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -341,6 +342,111 @@ impl Chunk {
             &*self.sums.as_mut_ptr().cast::<AtomicU32>().add(place)
         }
     }
+}
+
+/// What is known of the sums of a file that is read by itself.
+pub(crate) enum FoundSums {
+    /// There are none.
+    Missing,
+    /// They say nothing of the data file; why.
+    Unusable(&'static str),
+    Usable(StoredSums),
+}
+
+/// Sums as they are stored, read without a map.
+pub(crate) struct StoredSums {
+    bytes: Vec<u8>,
+    covered: u64,
+}
+
+impl FoundSums {
+    /// Reads those of a data file of so many pages, if they are of pages of this size. With a transaction that
+    /// is put back, and the sums of its meta pages, what is stored is right for its pages.
+    pub(super) fn read(
+        directory: &Path,
+        page_size: usize,
+        pages: u64,
+        put_back: Option<(u64, [u32; 2])>,
+    ) -> Self {
+        let path = file_path(directory);
+        let most = pages.saturating_mul(4).saturating_add(HEADER);
+        let file = match std::fs::metadata(&path).map(|told| told.is_file()) {
+            Ok(true) => File::open(&path),
+            Ok(false) => return Self::Unusable("is no file"),
+            Err(error) => Err(error),
+        };
+        let mut bytes = Vec::new();
+        let read = file.and_then(|file| {
+            (&file).take(most).read_to_end(&mut bytes)?;
+            Ok(platform::mounted_file(&file))
+        });
+        match read {
+            Ok(here) => Self::parse(bytes, page_size, here, put_back),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::Missing,
+            Err(_) => Self::Unusable("cannot be read"),
+        }
+    }
+
+    fn parse(
+        mut bytes: Vec<u8>,
+        page_size: usize,
+        here: Option<[u64; 5]>,
+        put_back: Option<(u64, [u32; 2])>,
+    ) -> Self {
+        if (bytes.len() as u64) < HEADER {
+            return Self::Unusable("is cut off");
+        }
+        if long_at(&bytes, at::MAGIC) != MAGIC || number_at(&bytes, at::VERSION) != VERSION {
+            return Self::Unusable("does not begin as it must");
+        }
+        if number_at(&bytes, at::PAGE_SIZE) as usize != page_size {
+            return Self::Unusable("is of pages of another size");
+        }
+        if let Some((covered, metas)) = put_back {
+            for (at, sum) in METAS.into_iter().zip(metas) {
+                if let Some(place) = bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+                    *place = sum.to_le_bytes();
+                }
+            }
+            return Self::Usable(StoredSums { bytes, covered });
+        }
+        let covered = long_at(&bytes, at::COVERED);
+        if covered == 0 {
+            return Self::Unusable("was only begun");
+        }
+        let there = MOUNTED_FILE.map(|at| long_at(&bytes, at));
+        if number_at(&bytes, at::IN_USE) != 0 && here != Some(there) {
+            return Self::Unusable("may be older than the data: it was in use, and not here");
+        }
+        Self::Usable(StoredSums { bytes, covered })
+    }
+}
+
+impl StoredSums {
+    /// The transaction whose pages the sums cover.
+    pub(super) fn covered(&self) -> u64 {
+        self.covered
+    }
+
+    /// Whether a meta page is as its sum says.
+    pub(super) fn holds_meta(&self, page: usize, bytes: &[u8]) -> bool {
+        METAS.get(page).is_some_and(|at| number_at(&self.bytes, *at) == sum_of(bytes))
+    }
+
+    /// Whether a page is as its sum says. `None` when there is no sum for it.
+    pub(super) fn holds(&self, page: u64, bytes: &[u8]) -> Option<bool> {
+        let place = usize::try_from(page).ok()?.checked_mul(4)?.checked_add(HEADER as usize)?;
+        let sum = self.bytes.get(place..)?.first_chunk().map(|sum| u32::from_le_bytes(*sum))?;
+        (sum != 0).then(|| sum == sum_of(bytes))
+    }
+}
+
+fn number_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |it| u32::from_le_bytes(*it))
+}
+
+fn long_at(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |it| u64::from_le_bytes(*it))
 }
 
 /// Where the sums of a generation lie.

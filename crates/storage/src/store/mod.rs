@@ -20,7 +20,7 @@ use heed::types::Bytes;
 pub use self::generation::Generation;
 pub(crate) use self::generation::Inside;
 pub(crate) use self::opening::{
-    Environment, names_but, open_generation, open_new, remove_generation,
+    Environment, names_but, open_generation, open_new, remove_generation, reserve_readers,
 };
 pub use self::snapshot::{Sight, Snapshot, State};
 pub use self::symbols::Symbols;

@@ -72,6 +72,18 @@ impl Store {
         Self::open_in(path, &options, Some(directory), &|| Ok(()))
     }
 
+    /// Opens a database for writing to which the right to write was had before.
+    pub(crate) fn open_locked(
+        path: &Path,
+        options: &Options,
+        lock: Arc<WriterLock>,
+    ) -> Result<Arc<Self>> {
+        let current = Current::read(path)?;
+        let generation = open_for_writing(path, &current, options, &|| Ok(()))?;
+        let opened = (current, generation, Some(lock));
+        Self::of(path.to_owned(), options, None, opened, platform::fork_generation())
+    }
+
     fn open_in(
         path: PathBuf,
         options: &Options,
@@ -97,6 +109,17 @@ impl Store {
             let generation = open_for_writing(&path, &current, options, interrupted)?;
             (current, generation, Some(lock))
         };
+        let opened = (current, generation, lock.map(Arc::new));
+        Self::of(path, options, temporary, opened, fork_generation)
+    }
+
+    fn of(
+        path: PathBuf,
+        options: &Options,
+        temporary: Option<TemporaryDirectory>,
+        (current, generation, lock): (Current, Arc<Generation>, Option<Arc<WriterLock>>),
+        fork_generation: u32,
+    ) -> Result<Arc<Self>> {
         let name = if temporary.is_some() { PathBuf::from(IN_MEMORY) } else { path.clone() };
         let store = Arc::new_cyclic(|store| Self {
             generation: RwLock::new(generation),
@@ -112,7 +135,7 @@ impl Store {
             closed: AtomicBool::new(false),
             opened_by: std::process::id(),
             fork_generation,
-            lock: Mutex::new(lock.map(Arc::new)),
+            lock: Mutex::new(lock),
             _temporary: temporary,
         });
         store.stay()?;
@@ -263,7 +286,7 @@ pub(crate) fn open_generation(
 
 /// LMDB stores into a map of its table of readers: the beginning of a new one must have its place on the
 /// disk by then, for what is stored into a map must not find the disk full.
-fn reserve_readers(directory: &Path) -> Result<()> {
+pub(crate) fn reserve_readers(directory: &Path) -> Result<()> {
     let path = directory.join("lock.mdb");
     fs::write(&path, vec![0; platform::page_size()])
         .map_err(|error| write_error(&path, "create", &error))

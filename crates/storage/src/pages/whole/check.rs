@@ -8,7 +8,7 @@ use std::sync::Arc;
 use embedded_db_common::{Error, Result};
 use roaring::RoaringTreemap;
 
-use super::{Meta, NO_PAGE, Order, UnmappedFile, Value, Walk, newest_meta};
+use super::{Meta, NO_PAGE, Order, Tree, UnmappedFile, Value, Walk, newest_meta};
 use crate::keys::Table;
 use crate::platform::io_error;
 use crate::read::ReadTxn;
@@ -91,7 +91,7 @@ fn check_pages(
             Ok(())
         })?;
     }
-    let free = free_pages(file, meta, &mut walk)?;
+    let free = free_pages(file, &meta.free, meta.last_page, &mut walk)?;
     let both = (&walk.seen & &free).len();
     if both > 0 {
         problem(format!("{both} pages are in use, but listed as free"));
@@ -108,11 +108,12 @@ fn check_pages(
 /// The pages that are listed as free.
 pub(crate) fn free_pages(
     file: &UnmappedFile,
-    meta: &Meta,
+    tree: &Tree,
+    last_page: u64,
     walk: &mut Walk<'_>,
 ) -> Result<RoaringTreemap> {
     let mut free = RoaringTreemap::new();
-    walk.rows(&meta.free, Order::Integers, &mut |walk, page, row| {
+    walk.rows(tree, Order::Integers, &mut |walk, page, row| {
         let list = match row.1 {
             Value::Here(bytes) => Some(bytes.to_vec()),
             Value::Big { page, length } => file.big(page, length)?,
@@ -128,7 +129,7 @@ pub(crate) fn free_pages(
             return Ok(());
         };
         for number in numbers.take(count) {
-            if !(2..=meta.last_page).contains(&number) {
+            if !(2..=last_page).contains(&number) {
                 walk.problems.push((page, format!("lists {number} as a free page")));
             } else if !free.insert(number) {
                 walk.problems

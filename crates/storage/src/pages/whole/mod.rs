@@ -2,10 +2,16 @@
 //! that are restored, and for files of which nothing is known. What is wrong is told, whatever the bytes are.
 
 mod check;
+mod damaged;
+mod glance;
+mod notes;
+mod state;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod walk;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -13,6 +19,9 @@ use std::path::{Path, PathBuf};
 use embedded_db_common::Result;
 
 pub(crate) use self::check::check_file;
+pub(crate) use self::damaged::{DamagedFile, Depth, Found, RowPlace};
+pub(crate) use self::glance::Glance;
+pub use self::state::Origin;
 pub(crate) use self::walk::{Order, Walk};
 use super::layout::{HEADER, Meta, Page, Tree, Value, big_pages, run_length};
 use crate::platform::io_error;
@@ -46,6 +55,10 @@ pub(crate) struct UnmappedFile {
     path: PathBuf,
     page_size: usize,
     length: u64,
+    /// Where pages lie that were written to the place of another one.
+    moved: HashMap<u64, u64>,
+    /// Whether a page that the disk does not give is as one behind the end.
+    forgiving: bool,
 }
 
 impl UnmappedFile {
@@ -53,7 +66,8 @@ impl UnmappedFile {
     pub(crate) fn open(path: &Path, page_size: usize) -> Result<Self> {
         let file = File::open(path).map_err(|e| io_error(path, "read", &e))?;
         let length = file.metadata().map_err(|e| io_error(path, "read the length", &e))?.len();
-        Ok(Self { file, path: path.to_owned(), page_size, length })
+        let (path, moved, forgiving) = (path.to_owned(), HashMap::new(), false);
+        Ok(Self { file, path, page_size, length, moved, forgiving })
     }
 
     pub(crate) fn length(&self) -> u64 {
@@ -71,16 +85,30 @@ impl UnmappedFile {
         if number >= self.pages() || count > self.pages().saturating_sub(number) {
             return Ok(None);
         }
-        let at = number.saturating_mul(self.page_size as u64);
         let mut bytes = vec![0; (count as usize).saturating_mul(self.page_size)];
-        let there = usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX);
-        let there = there.min(bytes.len());
-        let (there, _) = bytes.split_at_mut(there);
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(at))
-            .and_then(|_| file.read_exact(there))
-            .map_err(|e| io_error(&self.path, "read", &e))?;
+        if self.moved.is_empty() {
+            return Ok(self.read_at(number, &mut bytes)?.then_some(bytes));
+        }
+        for (number, page) in (number..).zip(bytes.chunks_exact_mut(self.page_size)) {
+            if !self.read_at(self.moved.get(&number).copied().unwrap_or(number), page)? {
+                return Ok(None);
+            }
+        }
         Ok(Some(bytes))
+    }
+
+    /// Fills `bytes` with what lies from the place of a page on; false when the disk does not give it.
+    fn read_at(&self, place: u64, bytes: &mut [u8]) -> Result<bool> {
+        let at = place.saturating_mul(self.page_size as u64);
+        let there = usize::try_from(self.length.saturating_sub(at)).unwrap_or(usize::MAX);
+        let (there, _) = bytes.split_at_mut(there.min(bytes.len()));
+        let mut file = &self.file;
+        let read = file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(there));
+        match read {
+            Ok(()) => Ok(true),
+            Err(_) if self.forgiving => Ok(false),
+            Err(error) => Err(io_error(&self.path, "read", &error)),
+        }
     }
 
     /// The bytes of a value that has pages of its own; `None` when they are not there.

@@ -76,7 +76,7 @@ impl Scratch {
         for tree in &trees {
             walk.rows(tree, Order::Bytes, &mut |_, _, _| Ok(())).unwrap();
         }
-        let free = free_pages(&file, &meta, &mut walk).unwrap();
+        let free = free_pages(&file, &meta.free, meta.last_page, &mut walk).unwrap();
         assert_eq!(walk.problems, []);
         (walk.seen, free)
     }

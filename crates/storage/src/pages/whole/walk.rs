@@ -52,6 +52,14 @@ pub(crate) struct Walk<'f> {
     interrupted: &'f dyn Fn() -> Result<()>,
     /// What was wrong, with the page.
     pub(crate) problems: Vec<(u64, String)>,
+    /// Pages that are not to be read: they are not what they were.
+    refused: Option<&'f RoaringTreemap>,
+    /// Of who refuses pages, the pages with problems, and of those the ones with keys that do not belong
+    /// there.
+    pub(super) wrong: RoaringTreemap,
+    pub(super) disordered: RoaringTreemap,
+    /// Pages of values that have pages of their own.
+    pub(super) runs: RoaringTreemap,
 }
 
 /// A page that is still to be visited.
@@ -70,12 +78,24 @@ impl<'f> Walk<'f> {
         last_page: u64,
         interrupted: &'f dyn Fn() -> Result<()>,
     ) -> Self {
-        let (seen, problems) = Default::default();
-        Self { file, last_page, seen, interrupted, problems }
+        let (seen, problems, wrong, disordered, runs) = Default::default();
+        let refused = None;
+        Self { file, last_page, seen, interrupted, problems, refused, wrong, disordered, runs }
+    }
+
+    /// The same; what lies on or below some pages is left out.
+    pub(super) fn refusing(mut self, refused: &'f RoaringTreemap) -> Self {
+        self.refused = Some(refused);
+        self
     }
 
     fn problem(&mut self, page: u64, what: impl Into<String>) {
-        self.problems.push((page, what.into()));
+        // Whoever refuses pages wants to know how many are wrong, however much is.
+        if self.refused.is_none() {
+            self.problems.push((page, what.into()));
+        } else {
+            self.wrong.insert(page);
+        }
     }
 
     /// Calls `visit` with page, place in it and row of every row of a tree that can be reached, in their
@@ -87,7 +107,7 @@ impl<'f> Walk<'f> {
         visit: &mut dyn FnMut(&mut Self, u64, Row<'_>) -> Result<()>,
     ) -> Result<()> {
         if tree.root == NO_PAGE {
-            if tree.rows > 0 {
+            if tree.rows > 0 && self.refused.is_none() {
                 self.problem(NO_PAGE, "a tree with rows has no root");
             }
             return Ok(());
@@ -111,11 +131,12 @@ impl<'f> Walk<'f> {
             }
             if page.is_leaf() {
                 rows += self.leaf(&next, &page, order, visit)?;
-            } else {
+            } else if self.refused.is_none() || page.is_packed() {
+                // Cells that overlap can be as many as anybody likes.
                 self.branch(&next, &page, order, &mut ahead);
             }
         }
-        if rows != tree.rows {
+        if rows != tree.rows && self.refused.is_none() {
             let text = format!("its tree has {rows} rows, not {}", tree.rows);
             self.problem(tree.root, text);
         }
@@ -124,6 +145,10 @@ impl<'f> Walk<'f> {
 
     /// A branch or leaf that was not met before.
     fn bytes(&mut self, number: u64) -> Result<Option<Vec<u8>>> {
+        if self.refused.is_some_and(|refused| refused.contains(number)) {
+            self.problem(number, "has a checksum mismatch");
+            return Ok(None);
+        }
         if !self.meet(number, 1) {
             return Ok(None);
         }
@@ -182,6 +207,7 @@ impl<'f> Walk<'f> {
             && at.from.as_ref().is_none_or(|from| order.compare(from, key).is_le())
             && before.is_none_or(|before| order.compare(key, before).is_lt());
         if !right {
+            self.disordered.insert(at.page);
             self.problem(at.page, "has a key that does not belong there");
         }
     }
@@ -227,6 +253,7 @@ impl<'f> Walk<'f> {
         if !self.meet(first, count) {
             return Ok(false);
         }
+        self.runs.insert_range(first..first + count);
         let Some(bytes) = self.file.read(first, 1)? else {
             self.problem(first, "lies behind the end of the file");
             return Ok(false);

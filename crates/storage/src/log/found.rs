@@ -1,0 +1,161 @@
+//! What the log of a generation tells, where nothing is to be recovered: for whoever reads the files by
+//! themselves.
+
+use std::fs;
+use std::path::Path;
+
+use super::checkpoint::{self, Checkpoint};
+use super::file::Stretch;
+use super::recovery::Whereabouts;
+use crate::format;
+use crate::pages::Meta;
+use crate::platform::WriterLock;
+
+/// A log that is in use: the data file alone may not be the last state.
+pub(crate) struct FoundLog {
+    checkpoint: Checkpoint,
+    /// The data file is not where it was written to, after a power cut or in a copy: the next writer puts the
+    /// checkpoint back.
+    pub(crate) is_put_back: bool,
+    /// Bytes of its files.
+    pub(crate) bytes: u64,
+    /// There may have been a later checkpoint.
+    is_doubted: bool,
+}
+
+const DOUBTED: &str =
+    "a checkpoint in ckpt does not read, and nobody can tell whether it was the last";
+
+/// The names of its files.
+const FILES: [&str; 2] = ["log.0", "log.1"];
+
+/// The frames behind a checkpoint that follow each other.
+pub(crate) struct FoundFrames {
+    stretches: Vec<Stretch>,
+    first: u64,
+    /// They alone have what is later than the checkpoint.
+    are_needed: bool,
+    is_doubted: bool,
+}
+
+impl FoundLog {
+    /// Of a generation of a database. `None` where the data file stands for itself; what is wrong, where
+    /// that cannot be told.
+    pub(crate) fn read(database: &Path, directory: &Path) -> Result<Option<Self>, String> {
+        let path = checkpoint::path_of(directory);
+        let told = match fs::metadata(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let had_log = FILES.iter().any(|name| directory.join(name).exists());
+                return if had_log { Err("ckpt is missing".into()) } else { Ok(None) };
+            }
+            told => told.map_err(|error| format!("ckpt cannot be read: {error}"))?,
+        };
+        if !told.is_file() {
+            return Err("ckpt is no file".into());
+        }
+        let both = checkpoint::both(directory).map_err(|error| format!("ckpt: {error}"))?;
+        let are_both = both.iter().all(Option::is_some);
+        let newest = both.into_iter().flatten().max_by_key(|found| found.number);
+        let Some(checkpoint) = newest else {
+            // One that was never written to is all zeros.
+            let content = format::read_start(&path).unwrap_or_default();
+            let is_new = content.iter().all(|byte| *byte == 0);
+            return if is_new { Ok(None) } else { Err("ckpt has no checkpoint that reads".into()) };
+        };
+        if checkpoint.cannot_be_followed() {
+            return Err("ckpt has a number that none can have".into());
+        }
+        // They are written in turn, each in one sector.
+        let is_doubted = checkpoint.number > 1 && !are_both;
+        if !checkpoint.in_use {
+            return if is_doubted { Err(DOUBTED.into()) } else { Ok(None) };
+        }
+        let is_put_back = match Whereabouts::of(&checkpoint, directory) {
+            Ok(Whereabouts::There) => false,
+            Ok(Whereabouts::OtherMount) => !WriterLock::is_held(database),
+            Ok(Whereabouts::Elsewhere) | Err(_) => true,
+        };
+        let files = FILES.map(|name| fs::metadata(directory.join(name)));
+        let bytes = files.into_iter().flatten().map(|told| told.len()).sum();
+        Ok(Some(Self { checkpoint, is_put_back, bytes, is_doubted }))
+    }
+
+    /// The meta pages of the state that it goes on from.
+    pub(crate) fn metas(&self) -> &[[u8; Meta::SIZE]; 2] {
+        &self.checkpoint.metas
+    }
+
+    /// Their sums.
+    pub(crate) fn sums(&self) -> [u32; 2] {
+        self.checkpoint.sums
+    }
+
+    /// The transaction of that state.
+    pub(crate) fn transaction(&self) -> u64 {
+        self.checkpoint.transaction
+    }
+
+    pub(crate) fn frames(&self, directory: &Path) -> FoundFrames {
+        let Checkpoint { stretch, salt, transaction, .. } = self.checkpoint;
+        let mut stretches = Vec::new();
+        for number in [stretch, stretch.wrapping_add(1)] {
+            let is_file = |name: &str| directory.join(name).is_file();
+            let [even, odd] = FILES;
+            if is_file(if number & 1 == 0 { even } else { odd }) {
+                stretches.extend(Stretch::read(directory, number, salt).ok().flatten());
+            }
+        }
+        let first = transaction.wrapping_add(1);
+        let (are_needed, is_doubted) = (self.is_put_back, self.is_doubted);
+        FoundFrames { stretches, first, are_needed, is_doubted }
+    }
+}
+
+impl FoundFrames {
+    /// Transaction and changes of each, in their order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let mut wanted = self.first;
+        let all = self.stretches.iter().flat_map(Stretch::frames);
+        all.filter_map(move |frame| {
+            let follows = frame.transaction == wanted;
+            wanted += u64::from(follows);
+            follows.then_some((frame.transaction, frame.changes))
+        })
+    }
+
+    /// Why commits are missing behind the state of a transaction and these frames, or may be. The data file
+    /// itself tells of the transaction `written`, if both of its meta pages read: no commit is in it whose
+    /// frame was not written before.
+    pub(crate) fn missing_after(&self, transaction: u64, written: Option<u64>) -> Option<String> {
+        let wanted = self.end().max(transaction.saturating_add(1));
+        if self.stretches.iter().any(|stretch| stretch.proves(wanted)) {
+            return Some(format!("the log has lost the commit {wanted}, and has later ones"));
+        }
+        if !self.are_needed && transaction >= self.first {
+            return None;
+        }
+        if self.is_doubted {
+            return Some(DOUBTED.into());
+        }
+        let are_whole = self.stretches.len() == 2 && self.stretches.iter().all(Stretch::is_whole);
+        match written {
+            _ if !are_whole => Some(
+                "a file of the log is missing or damaged, and nobody can tell what it ended with".into(),
+            ),
+            None => Some(
+                "a meta page of the data file is damaged, and nobody can tell whether the log ends with \
+                 the last commit"
+                    .into(),
+            ),
+            Some(written) if written >= wanted => {
+                Some(format!("the log has lost the commit {wanted}, of which the data file tells"))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// The transaction behind the last of them.
+    pub(crate) fn end(&self) -> u64 {
+        self.iter().last().map_or(self.first, |(transaction, _)| transaction + 1)
+    }
+}
