@@ -250,7 +250,7 @@ class Columns(RuleBasedStateMachine):
 def test_a_column_changes_no_result(thorough: bool) -> None:
     run_state_machine_as_test(
         Columns,
-        settings=settings(max_examples=100 if thorough else 15, stateful_step_count=20),
+        settings=settings(max_examples=100 if thorough else 8, stateful_step_count=20),
     )
 
 

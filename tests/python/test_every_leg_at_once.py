@@ -432,7 +432,7 @@ def paged(source, query, size):
     raise AssertionError("the pages have no end")
 
 
-@settings(max_examples=3 * settings.default.max_examples)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(messages, ties, st.lists(questions, min_size=1, max_size=6), st.integers(1, SIZE))
 def test_every_leg_at_once(drafts, ties, asked_for, limit):
     with EmbeddedDB(":memory:", ml=None) as db:

@@ -7,6 +7,7 @@ import pytest
 
 from embedded_db import InvalidInput, ValueTooLarge
 from embedded_db.importers import detect, import_file, whatsapp
+from harness.lengths import longer
 
 LRM, NNBSP = "\u200e", "\u202f"
 
@@ -244,6 +245,7 @@ def test_a_message_is_no_larger_than_one_can_be(db, tmp_path, monkeypatch):
     assert last.content == "\n".join(["b", *lines[:9]])
 
 
+@longer
 def test_what_the_database_finds_too_large_says_where(db, tmp_path):
     file = tmp_path / "WhatsApp Chat with Ann Ox.txt"
     with open(file, "w", encoding="utf-8") as out:

@@ -62,7 +62,9 @@ print("refused")
 """
 
 
-@pytest.mark.parametrize("kind", ["text", more("wide text"), more("bytes"), "list", more("nested")])
+@pytest.mark.parametrize(
+    "kind", ["text", more("wide text"), more("bytes"), more("list"), more("nested")]
+)
 def test_a_huge_value_is_refused_in_little_memory(run_python, path, thorough, kind):
     run = run_python(PROGRAM, path, kind, 1_000_000_000 if thorough else 500_000_000)
     assert run.stdout == "refused\n", run.stderr

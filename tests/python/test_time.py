@@ -357,7 +357,7 @@ def distances(start, edges):
 
 
 TestEdgesInTime = EdgesInTime.TestCase
-TestEdgesInTime.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestEdgesInTime.settings = settings(stateful_step_count=30, deadline=None)
 
 
 @pytest.fixture

@@ -246,10 +246,10 @@ def test_a_snapshot_shows_one_instant(accounts):
         snapshot.get_node("a")
 
 
-def test_a_long_chat_is_deleted_with_its_own_edges(db):
+def test_a_long_chat_is_deleted_with_its_own_edges(db, thorough):
     """The whole of it is gone for the transaction, what was tied to it meanwhile included."""
-    chat = db.create_chat(id="chat")
-    made = chat.add_messages([{"content": f"text {n}"} for n in range(20_000)])
+    chat, length = db.create_chat(id="chat"), 20_000 if thorough else 5_000
+    made = chat.add_messages([{"content": f"text {n}"} for n in range(length)])
     db.create_node({"id": "user", "label": "User"})
     db.create_edge({"id": "read", "source": "user", "target": made[7].id, "type": "READ"})
     with db.transaction() as tx:
@@ -257,7 +257,7 @@ def test_a_long_chat_is_deleted_with_its_own_edges(db):
         kept = tx.create_edge({"source": "user", "target": "user", "type": "LIKES"})
         tx.delete_node("chat")
         assert tx.get_node("chat") is None
-        assert tx.get_node(made[19_999].id) is None
+        assert tx.get_node(made[-1].id) is None
         assert [tx.get_edge(id) for id in ("read", own)] == [None, None]
         assert tx.get_edge(kept) is not None
         assert [node.id for node in tx.neighbors("user")] == ["user"]

@@ -229,7 +229,7 @@ fn whatever_was_damaged() {
         counts[at] += 1;
         seen.set(counts);
     };
-    let mut runner = TestRunner::new(seeded(0x5a1d, cases(24, 2_000)));
+    let mut runner = TestRunner::new(seeded(0x5a1d, cases(12, 2_000)));
     let outcome = runner.run(&case(), |(scrubbed, data, sums, current)| {
         let base: &Base = if scrubbed { &SCRUBBED } else { &BASE };
         let home = tempfile::tempdir().unwrap();
