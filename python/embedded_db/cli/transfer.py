@@ -29,7 +29,7 @@ __all__: list[str] = []
 EXPORT: Final = "export"
 """What ``--format`` calls a directory that ``export`` has written."""
 SHOWN: Final = 10
-PATIENT: Final = {"max_snapshot_age": 86_400.0, "max_snapshot_growth": 1 << 46}
+PATIENT: Final[dict[str, Any]] = {"max_snapshot_age": 86_400.0, "max_snapshot_growth": 1 << 46}
 """For a snapshot that is held on purpose, and goes with the process."""
 
 
