@@ -68,10 +68,14 @@ impl GraphWriter<'_, '_> {
                 labels.push(symbol);
             }
         }
-        let made = || clock::new_id(&names::snake_case(&draft.labels[0]));
-        let id = draft.id.clone().unwrap_or_else(made);
-        // What has the id may have expired.
-        self.resolve(Kind::Node, &id)?;
+        let id = match &draft.id {
+            Some(id) => {
+                // What has the id may have expired.
+                self.resolve(Kind::Node, id)?;
+                id.clone()
+            }
+            None => clock::new_id(&names::snake_case(&draft.labels[0])),
+        };
         let properties = self.encode(&draft.properties)?;
         let (created_at, updated_at) = times;
         let times =
