@@ -30,7 +30,7 @@ CHANGES = (
 """Whatever changes files, and the acknowledgement."""
 
 CALL = re.compile(r"^(\d+) +(\w+)\(")
-LONGEST = 20.0
+LONGEST = 60.0
 
 
 @dataclass
