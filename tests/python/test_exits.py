@@ -83,7 +83,7 @@ def run_busy(path, end: str, turns: int) -> tuple[int, list[str], str]:
         [sys.executable, "-X", "faulthandler", "-c", program, str(path), str(turns)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     return done.returncode, done.stdout.split(), done.stderr
