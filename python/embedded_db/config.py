@@ -81,6 +81,7 @@ class ConfigOptions(TypedDict, total=False):
     lock_timeout: float
     map_size_max: int
     max_snapshot_age: float
+    max_snapshot_growth: int
     changes_retention: float
     changes_retention_bytes: int
     warm_up: bool
@@ -146,6 +147,8 @@ class Config:
         lock_timeout: seconds to wait for another process that is writing.
         map_size_max: bytes of address space the store may take at most.
         max_snapshot_age: seconds a snapshot may be held before it expires.
+        max_snapshot_growth: bytes by which the file may grow while a snapshot is held, before that
+            expires: what it sees is kept, beside all that is written meanwhile.
         changes_retention: seconds that `EmbeddedDB.changes` reaches back, unless that takes more
             room than ``changes_retention_bytes``.
         changes_retention_bytes: bytes on the disk that the changes may take.
@@ -173,6 +176,7 @@ class Config:
     lock_timeout: float = 5.0
     map_size_max: int = 1 << 40
     max_snapshot_age: float = 300.0
+    max_snapshot_growth: int = 4 << 30
     changes_retention: float = 7 * 86400.0
     changes_retention_bytes: int = 64 << 20
     warm_up: bool = True
@@ -187,6 +191,7 @@ class Config:
         _seconds("lock_timeout", self.lock_timeout)
         _whole("map_size_max", self.map_size_max, least=1 << 20, most=1 << 46)
         _seconds("max_snapshot_age", self.max_snapshot_age)
+        _whole("max_snapshot_growth", self.max_snapshot_growth, least=1 << 20, most=1 << 46)
         _seconds("changes_retention", self.changes_retention)
         _whole("changes_retention_bytes", self.changes_retention_bytes, least=1 << 16, most=1 << 46)
         _kind("warm_up", self.warm_up, bool)
@@ -295,6 +300,7 @@ class Config:
             "lock_timeout": float(self.lock_timeout),
             "map_size_max": self.map_size_max,
             "max_snapshot_age": float(self.max_snapshot_age),
+            "max_snapshot_growth": self.max_snapshot_growth,
             "changes_retention": float(self.changes_retention),
             "changes_retention_bytes": self.changes_retention_bytes,
             "warm_up": self.warm_up,

@@ -220,7 +220,11 @@ class ChangesTrimmed(DbError):
 
 
 class SnapshotExpired(DbError):
-    """A snapshot older than ``max_snapshot_age``, or a cursor that gave way; take a new one."""
+    """A snapshot held for too long; take a new one.
+
+    It is older than ``max_snapshot_age``, or the file has grown by ``max_snapshot_growth`` while it
+    was held, or it is a cursor that gave way to newer ones.
+    """
 
     retryable = True
 

@@ -64,6 +64,7 @@ def test_a_configuration_does_not_change():
         ({"lock_timeout": float("nan")}, "lock_timeout is nan"),
         ({"map_size_max": 10}, "map_size_max is 10"),
         ({"max_snapshot_age": "long"}, "max_snapshot_age is 'long'"),
+        ({"max_snapshot_growth": 4096}, "max_snapshot_growth is 4096"),
         ({"warm_up": 1}, "warm_up is 1"),
         ({"language": "klingon"}, "klingon.*'english'"),
         ({"ml": 7}, "ml is 7.*MLConfig"),

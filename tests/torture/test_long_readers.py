@@ -11,6 +11,7 @@ import pytest
 from embedded_db import EmbeddedDB, SnapshotExpired
 from harness.child import Done, Refused
 from harness.lengths import length, longer
+from harness.waiting import eventually
 
 ROUNDS = length(100, 300, 3_000)
 SIZE = 20_000
@@ -57,6 +58,36 @@ def test_a_snapshot_that_is_too_old_is_refused_and_its_pages_are_free(path, nurs
     with EmbeddedDB(path, ml=None, durability="memory") as db:
         rewrite(db, 10)
         assert rewrite(db, ROUNDS) <= ROUNDS // 4, "nobody keeps anything"
+
+
+@pytest.mark.parametrize("whose", ["its own", "another process"])
+@pytest.mark.parametrize(
+    "limit",
+    [{"max_snapshot_growth": 1 << 20}, {"max_snapshot_age": 0.3}],
+    ids=lambda it: next(iter(it)),
+)
+def test_a_forgotten_snapshot_ends_though_nobody_reads_it(path, nursery, whose, limit):
+    with large(path, **limit) as db:
+        if whose == "its own":
+            forgotten = db.snapshot()
+        else:
+            reader = nursery.child()
+            reader.open(path, read_only=True, **limit)
+            reader.run("kept = db.snapshot()\nresult = kept.count()")
+        grown = rewrite(db, ROUNDS) * SIZE
+        assert grown >= limit.get("max_snapshot_growth", 0) * 0.9, (
+            "until then it keeps what it sees"
+        )
+        eventually(lambda: rewrite(db, ROUNDS) <= ROUNDS // 4, "nothing is kept any more")
+        if whose == "its own":
+            with pytest.raises(SnapshotExpired, match=next(iter(limit))) as caught:
+                forgotten.count()
+            assert caught.value.retryable
+        else:
+            refused = reader.ask("run", "kept.count()", {})
+            assert isinstance(refused, Refused)
+            assert refused.code == "SnapshotExpired"
+            assert next(iter(limit)) in refused.message
 
 
 def test_a_forgotten_snapshot_costs_as_much_as_its_age_allows(path):

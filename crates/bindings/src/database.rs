@@ -69,6 +69,7 @@ fn options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
             "max_snapshot_age" => {
                 out.max_snapshot_age = duration(py, "max_snapshot_age", item.extract()?)?;
             }
+            "max_snapshot_growth" => out.max_snapshot_growth = item.extract()?,
             "changes_retention" => {
                 out.changes_retention = duration(py, "changes_retention", item.extract()?)?;
             }

@@ -113,6 +113,8 @@ pub struct Options {
     pub map_size_max: usize,
     /// How long a snapshot may be held.
     pub max_snapshot_age: Duration,
+    /// By how many bytes the file may grow while a snapshot is held.
+    pub max_snapshot_growth: u64,
     /// How long the feed of changes reaches back at least, unless it takes more than its bytes.
     pub changes_retention: Duration,
     /// Bytes that the feed of changes takes on the disk before its oldest rows go.
@@ -134,6 +136,7 @@ impl Default for Options {
             lock_timeout: Duration::from_secs(5),
             map_size_max: 1 << 40,
             max_snapshot_age: Duration::from_secs(300),
+            max_snapshot_growth: 4 << 30,
             changes_retention: Duration::from_secs(7 * 24 * 3600),
             changes_retention_bytes: 64 << 20,
             warm_up: true,

@@ -139,6 +139,17 @@ pub enum Error {
         /// The limit.
         limit_seconds: u64,
     },
+    /// The file grew too much for a snapshot.
+    #[error(
+        "the file has grown by {grown} bytes since the snapshot was taken, for what it sees is kept; the \
+         limit is {limit}; take a new one, or raise max_snapshot_growth"
+    )]
+    SnapshotOutgrown {
+        /// By how many bytes.
+        grown: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// The feed of changes does not reach back so far.
     #[error(
         "changes after {since} were asked for, but those before {oldest} are gone; read what is stored \
@@ -339,7 +350,9 @@ impl Error {
             Self::DatabaseClosed { .. } => "DatabaseClosed",
             Self::ForkedHandle { .. } => "ForkedHandle",
             Self::ReadOnly { .. } => "ReadOnly",
-            Self::SnapshotExpired { .. } | Self::CursorGaveWay { .. } => "SnapshotExpired",
+            Self::SnapshotExpired { .. }
+            | Self::SnapshotOutgrown { .. }
+            | Self::CursorGaveWay { .. } => "SnapshotExpired",
             Self::TooManySnapshots { .. } => "QuotaExceeded",
             Self::ChangesTrimmed { .. } => "ChangesTrimmed",
             Self::StorageFull { .. } => "StorageFull",

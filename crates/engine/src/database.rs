@@ -125,7 +125,7 @@ pub(crate) struct Engine {
     pub(crate) index_worker: Arc<Worker<IndexWork>>,
     pub(crate) expiry_worker: Arc<Worker<ExpiryWork>>,
     /// Snapshots that users hold.
-    pub(crate) pins: Pins,
+    pub(crate) pins: Arc<Worker<Pins>>,
     options: Options,
     handles: Mutex<usize>,
 }
@@ -366,8 +366,6 @@ impl Database {
     ) -> Result<T> {
         let engine = self.engine()?;
         self.check_writable()?;
-        // What they see must not be overwritten, so the file would grow for them.
-        engine.pins.end_expired(&engine.store);
         let names = engine.names;
         let value = engine.store.write(move |txn| job(txn, &names))?;
         engine.expiry_worker.notify();
@@ -408,7 +406,8 @@ impl Engine {
             }
             _ => None,
         };
-        let (pins, options, handles) = (Pins::default(), options.clone(), Mutex::new(1));
+        let (options, handles) = (options.clone(), Mutex::new(1));
+        let pins = Worker::new(Pins::new(Arc::clone(&store)));
         let index_worker = Worker::new(IndexWork::new(Arc::clone(&store), names));
         let expiry_worker = Worker::new(ExpiryWork::new(Arc::clone(&store), names));
         let engine = Self {
@@ -437,7 +436,8 @@ impl Engine {
         self.index_worker.stop();
         self.expiry_worker.stop();
         self.store.close();
-        self.pins.end();
+        self.pins.work.end();
+        self.pins.stop();
     }
 }
 

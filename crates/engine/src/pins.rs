@@ -5,17 +5,22 @@
 //! at that moment is not waited for: its reader lets go of it at the end of the read.
 //!
 //! Each transaction of LMDB takes a place in a table that all processes share. So holders of one state
-//! share a few transactions, a process holds at most [`MOST`] of them, and what is too old to be read
-//! gives its place back: when it is read, with the next snapshot or cursor, or with the next write. Cursors, which nobody asked for by name, give way to newer ones; a snapshot
-//! for which there is no place is refused.
+//! share a few transactions, and a process holds at most [`MOST`] of them. Cursors, which nobody asked for
+//! by name, give way to newer ones; a snapshot for which there is no place is refused.
+//!
+//! What a snapshot sees is not overwritten, so that the file grows while others write. A thread that is
+//! there while anything is held ends what is too old, or has cost too much: in every process, also where
+//! nobody reads or writes any more.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
+use std::time::Duration;
 
 use embedded_db_common::{Error, Result};
 use embedded_db_indexing::Pin;
-use embedded_db_storage::{Sight, Store};
+use embedded_db_storage::{Sight, Store, Taken};
+
+use crate::worker::{Next, PAUSE, Work, Worker};
 
 /// Transactions that one process holds. The table has room for those of several, and for reads.
 const MOST: usize = 1_000;
@@ -24,9 +29,14 @@ const MOST: usize = 1_000;
 /// snapshots of a state that does not change must not all wait for the same one.
 const OF_ONE_STATE: usize = 16;
 
+/// Between two looks at what the snapshots that are held cost.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// All snapshots of one database that are held.
-#[derive(Default)]
-pub(crate) struct Pins(Mutex<Held>);
+pub(crate) struct Pins {
+    store: Arc<Store>,
+    held: Mutex<Held>,
+}
 
 #[derive(Default)]
 struct Held {
@@ -42,7 +52,7 @@ struct Shared(Mutex<Pin>);
 /// A snapshot that one user holds and the end of the database takes, or why it is gone.
 pub(crate) struct HeldPin {
     shared: Mutex<std::result::Result<Arc<Shared>, Gone>>,
-    taken: Instant,
+    taken: Taken,
     holder: Holder,
 }
 
@@ -59,15 +69,48 @@ pub(crate) enum Holder {
 enum Gone {
     /// The database was closed.
     Closed,
-    /// It was too old to be read, or its place was needed.
+    /// It was too old, had cost too much, or its place was needed.
     Ended(Error),
 }
 
-impl Pins {
+impl Worker<Pins> {
     /// Holds a snapshot until it is dropped or all are ended. A cursor for which there is no place
     /// says so when it is used, for the results that it came with are there.
-    pub(crate) fn hold(&self, pin: Pin, holder: Holder) -> Result<Arc<HeldPin>> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn hold(self: &Arc<Self>, pin: Pin, holder: Holder) -> Result<Arc<HeldPin>> {
+        let held = self.work.hold(pin, holder)?;
+        self.attend()?;
+        Ok(held)
+    }
+}
+
+impl Work for Pins {
+    const NAME: &'static str = "pins";
+    const LONGEST_PAUSE: Duration = PAUSE;
+
+    fn step(&self) -> Result<Next> {
+        self.end_expired();
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(oldest) = held.holders.iter().find_map(Weak::upgrade) else {
+            return Ok(Next::Nothing);
+        };
+        drop(held);
+        let left = self.store.max_snapshot_age().saturating_sub(oldest.taken.at().elapsed());
+        Ok(Next::After(left.min(LOOK)))
+    }
+
+    fn ends_the_wait(_error: &Error) -> bool {
+        true
+    }
+}
+
+impl Pins {
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        Self { store, held: Mutex::default() }
+    }
+
+    fn hold(&self, pin: Pin, holder: Holder) -> Result<Arc<HeldPin>> {
+        let taken = pin.snapshot().taken()?;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         // Dropped when the lock is released: the end of a pin takes locks of the views.
         let (mut spare, mut ended) = (None, Vec::new());
         held.transactions.retain(|(_, shared)| shared.strong_count() > 0);
@@ -94,7 +137,6 @@ impl Pins {
             (Ok(shared), _) => Ok(Ok(shared)),
         };
         let new = shared.map(|shared| {
-            let taken = Instant::now();
             let new = Arc::new(HeldPin { shared: Mutex::new(shared), taken, holder });
             if held.holders.len() == held.holders.capacity() {
                 held.holders.retain(|held| held.strong_count() > 0);
@@ -107,14 +149,17 @@ impl Pins {
         new
     }
 
-    /// Lets go of those that are too old to be read; whether there were any.
-    pub(crate) fn end_expired(&self, store: &Store) -> bool {
+    /// Lets go of those that are too old, or have cost too much; whether there were any.
+    pub(crate) fn end_expired(&self) -> bool {
         let mut expired = Vec::new();
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(oldest) = held.holders.front() {
             let oldest = oldest.upgrade();
-            match oldest.as_ref().map(|holder| store.check_age(holder.taken)) {
-                Some(Err(error @ Error::SnapshotExpired { .. })) => {
+            // The oldest one has cost the most.
+            match oldest.as_ref().map(|holder| self.store.check_held(&holder.taken)) {
+                Some(Err(
+                    error @ (Error::SnapshotExpired { .. } | Error::SnapshotOutgrown { .. }),
+                )) => {
                     expired.extend(oldest.map(|holder| (holder, error)));
                 }
                 Some(_) => break,
@@ -130,7 +175,7 @@ impl Pins {
 
     /// Ends them all. The store must be closed: who begins to hold one looks at that.
     pub(crate) fn end(&self) {
-        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
         all.holders.iter().filter_map(Weak::upgrade).for_each(|holder| holder.end());
     }
 }
@@ -164,7 +209,7 @@ impl HeldPin {
             }
             Err(Gone::Ended(error)) => return Err(error.clone()),
         };
-        if let Err(error) = store.check_age(self.taken) {
+        if let Err(error) = store.check_age(self.taken.at()) {
             if matches!(error, Error::SnapshotExpired { .. }) {
                 drop((shared, self.take(Gone::Ended(error.clone()))));
             }

@@ -190,7 +190,6 @@ impl Database {
 
     fn first_page(&self, query: &Query, interrupted: &dyn Fn() -> Result<()>) -> Result<Answer> {
         let engine = self.engine()?;
-        engine.pins.end_expired(&engine.store);
         let guard = Guard::new(query.timeout, interrupted);
         if let Some(weaver) = &engine.weaver {
             weaver.touch();

@@ -85,12 +85,22 @@ impl<W: Work> Worker<W> {
     /// Has a look at what there is to do, from the thread.
     pub(crate) fn wake(self: &Arc<Self>) -> Result<()> {
         let mut state = self.state();
-        if state.stop {
-            return Ok(());
-        }
         (state.again, state.idle) = (true, false);
         if state.running {
             self.changed.notify_all();
+        }
+        self.run_in_thread(state)
+    }
+
+    /// Has the thread look at what there is to do when it next looks by itself.
+    pub(crate) fn attend(self: &Arc<Self>) -> Result<()> {
+        let mut state = self.state();
+        state.again = true;
+        self.run_in_thread(state)
+    }
+
+    fn run_in_thread(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> Result<()> {
+        if state.stop || state.running {
             return Ok(());
         }
         let worker = Arc::clone(self);

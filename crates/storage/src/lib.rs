@@ -77,6 +77,6 @@ pub use records::{
 pub use renewal::Renewed;
 pub use repair::{Amounts, Item, ObjectName, Repairing, Salvaged};
 pub use rows::Rows;
-pub use store::{Generation, IN_MEMORY, Sight, Snapshot, State, Store, Symbols, row_counts};
+pub use store::{Generation, IN_MEMORY, Sight, Snapshot, State, Store, Symbols, Taken, row_counts};
 pub use tx::WriteTxn;
 pub use writer::panic_text;

@@ -29,7 +29,8 @@ __all__: list[str] = []
 EXPORT: Final = "export"
 """What ``--format`` calls a directory that ``export`` has written."""
 SHOWN: Final = 10
-DAY: Final = 86_400.0
+PATIENT: Final[dict[str, Any]] = {"max_snapshot_age": 86_400.0, "max_snapshot_growth": 1 << 46}
+"""For a snapshot that is held on purpose, and goes with the process."""
 
 
 class OnConflictChoice(StrEnum):
@@ -223,7 +224,7 @@ def export(
     """Write one instant of the database as JSON Lines and .npy files."""
     # Nobody else holds the snapshot of this process, and it goes with it.
     with (
-        opened(db, None, config, read_only=True, max_snapshot_age=DAY) as database,
+        opened(db, None, config, read_only=True, **PATIENT) as database,
         ProgressBar("exporting") as bar,
     ):
         report = database.export(

@@ -28,7 +28,7 @@ impl Database {
         let read = || engine.views.read(&engine.store, self.namespace_id());
         let snapshot = read().or_else(|error| {
             // The table of readers may be full of snapshots that are too old to be read.
-            if engine.pins.end_expired(&engine.store) { read() } else { Err(error) }
+            if engine.pins.work.end_expired() { read() } else { Err(error) }
         })?;
         self.check_namespace(&snapshot)?;
         Ok(snapshot)
@@ -46,7 +46,6 @@ impl Database {
     /// Many reads of one instant.
     pub fn snapshot(&self) -> Result<PinnedReads> {
         let engine = self.engine()?;
-        engine.pins.end_expired(&engine.store);
         let pin = engine.views.pin(&engine.store, self.namespace_id())?;
         self.hold(&engine, pin, Holder::User)
     }

@@ -165,6 +165,17 @@ impl Stretch {
     }
 }
 
+/// The frames that follow each other from that of a transaction on. The data file may have had the first of
+/// them when it was last found.
+pub(super) fn following(stretches: &[Stretch], first: u64) -> impl Iterator<Item = Frame<'_>> {
+    let mut wanted = first;
+    stretches.iter().flat_map(Stretch::frames).filter(move |frame| {
+        let follows = frame.transaction == wanted;
+        wanted += u64::from(follows);
+        follows
+    })
+}
+
 /// The frame of a transaction is missing.
 pub(super) fn missing(database: &Path, stretch: &Stretch, transaction: u64) -> Error {
     let name = stretch.path.file_name().unwrap_or_default().to_string_lossy().into_owned();

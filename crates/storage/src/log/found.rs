@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::checkpoint::{self, Checkpoint};
-use super::file::Stretch;
+use super::file::{self, Stretch};
 use super::recovery::Whereabouts;
 use crate::format;
 use crate::pages::Meta;
@@ -26,9 +26,6 @@ pub(crate) struct FoundLog {
 const DOUBTED: &str =
     "a checkpoint in ckpt does not read, and nobody can tell whether it was the last";
 
-/// The names of its files.
-const FILES: [&str; 2] = ["log.0", "log.1"];
-
 /// The frames behind a checkpoint that follow each other.
 pub(crate) struct FoundFrames {
     stretches: Vec<Stretch>,
@@ -45,7 +42,8 @@ impl FoundLog {
         let path = checkpoint::path_of(directory);
         let told = match fs::metadata(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let had_log = FILES.iter().any(|name| directory.join(name).exists());
+                let had_log =
+                    [0, 1].iter().any(|stretch| file::path_of(directory, *stretch).exists());
                 return if had_log { Err("ckpt is missing".into()) } else { Ok(None) };
             }
             told => told.map_err(|error| format!("ckpt cannot be read: {error}"))?,
@@ -75,7 +73,7 @@ impl FoundLog {
             Ok(Whereabouts::OtherMount) => !WriterLock::is_held(database),
             Ok(Whereabouts::Elsewhere) | Err(_) => true,
         };
-        let files = FILES.map(|name| fs::metadata(directory.join(name)));
+        let files = [0, 1].map(|stretch| fs::metadata(file::path_of(directory, stretch)));
         let bytes = files.into_iter().flatten().map(|told| told.len()).sum();
         Ok(Some(Self { checkpoint, is_put_back, bytes, is_doubted }))
     }
@@ -99,9 +97,7 @@ impl FoundLog {
         let Checkpoint { stretch, salt, transaction, .. } = self.checkpoint;
         let mut stretches = Vec::new();
         for number in [stretch, stretch.wrapping_add(1)] {
-            let is_file = |name: &str| directory.join(name).is_file();
-            let [even, odd] = FILES;
-            if is_file(if number & 1 == 0 { even } else { odd }) {
+            if file::path_of(directory, number).is_file() {
                 stretches.extend(Stretch::read(directory, number, salt).ok().flatten());
             }
         }
@@ -114,13 +110,8 @@ impl FoundLog {
 impl FoundFrames {
     /// Transaction and changes of each, in their order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        let mut wanted = self.first;
-        let all = self.stretches.iter().flat_map(Stretch::frames);
-        all.filter_map(move |frame| {
-            let follows = frame.transaction == wanted;
-            wanted += u64::from(follows);
-            follows.then_some((frame.transaction, frame.changes))
-        })
+        let frames = file::following(&self.stretches, self.first);
+        frames.map(|frame| (frame.transaction, frame.changes))
     }
 
     /// Why commits are missing behind the state of a transaction and these frames, or may be. The data file

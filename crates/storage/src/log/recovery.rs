@@ -177,18 +177,10 @@ fn missing_frames<'s>(
     last: &Checkpoint,
     newest: u64,
 ) -> Result<Vec<Frame<'s>>> {
-    let (mut frames, mut wanted) = (Vec::new(), last.transaction + 1);
-    for stretch in stretches {
-        for frame in stretch.frames() {
-            // The data file may have had the first of them when it was last found.
-            if frame.transaction == wanted {
-                wanted += 1;
-                frames.push(frame);
-            }
-        }
-    }
+    let first = last.transaction + 1;
+    let mut frames: Vec<_> = file::following(stretches, first).collect();
     // What is newer than the last frame does not need it.
-    wanted = wanted.max(newest + 1);
+    let wanted = frames.last().map_or(first, |frame| frame.transaction + 1).max(newest + 1);
     if let Some(stretch) = stretches.iter().find(|stretch| stretch.proves(wanted)) {
         return Err(file::missing(database, stretch, wanted));
     }

@@ -9,7 +9,7 @@ mod symbols;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use embedded_db_common::clock::StoreTime;
 use embedded_db_common::record::Damaged;
@@ -22,7 +22,7 @@ pub(crate) use self::generation::Inside;
 pub(crate) use self::opening::{
     Environment, names_but, open_generation, open_new, remove_generation, reserve_readers,
 };
-pub use self::snapshot::{Sight, Snapshot, State};
+pub use self::snapshot::{Sight, Snapshot, State, Taken};
 pub use self::symbols::Symbols;
 pub(crate) use self::symbols::{
     stored_name, stored_symbol, stored_symbol_name, symbol_key, symbol_name_key,
@@ -103,6 +103,11 @@ impl Store {
         self.generation().data_file.length()
     }
 
+    /// How long a snapshot may be held.
+    pub fn max_snapshot_age(&self) -> Duration {
+        self.options.max_snapshot_age
+    }
+
     /// Whether this handle may only read.
     pub fn read_only(&self) -> bool {
         self.options.read_only
@@ -139,6 +144,18 @@ impl Store {
             return Err(Error::DatabaseClosed { path: self.name().to_owned() });
         }
         Ok(())
+    }
+
+    /// Fails once what is held is too old, or costs too much.
+    pub fn check_held(&self, held: &Taken) -> Result<()> {
+        self.check_age(held.at)?;
+        let (generation, limit) = (self.generation(), self.options.max_snapshot_growth);
+        // A file that another one has taken the place of does not grow any more.
+        if generation.number() != held.generation {
+            return Ok(());
+        }
+        let grown = generation.data_file.length()?.saturating_sub(held.length);
+        if grown > limit { Err(Error::SnapshotOutgrown { grown, limit }) } else { Ok(()) }
     }
 
     /// Fails once what was taken then is older than a snapshot may be.
@@ -268,7 +285,6 @@ const _: () = assert!(4 + 1 + embedded_db_common::MAX_NAME <= 288 && Kind::Node 
 #[cfg(test)]
 mod tests {
     use std::thread;
-    use std::time::Duration;
 
     use embedded_db_common::{NamespaceId, Options, Slot, Value};
 

@@ -40,7 +40,28 @@ pub struct Sight {
     hidden: Option<(NamespaceId, usize)>,
 }
 
+/// When a snapshot was taken that is going to be held, and how long the file was.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken {
+    pub(super) at: Instant,
+    pub(super) generation: u64,
+    pub(super) length: u64,
+}
+
+impl Taken {
+    /// When it was.
+    pub fn at(&self) -> Instant {
+        self.at
+    }
+}
+
 impl Snapshot {
+    /// What it costs to hold it is counted from now on.
+    pub fn taken(&self) -> Result<Taken> {
+        let (generation, length) = (self.generation.number(), self.generation.data_file.length()?);
+        Ok(Taken { at: Instant::now(), generation, length })
+    }
+
     /// Fails once the snapshot is older than allowed.
     pub fn check_age(&self) -> Result<()> {
         self.store.check_age(self.taken)

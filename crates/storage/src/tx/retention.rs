@@ -24,17 +24,15 @@ impl WriteTxn<'_> {
     /// Removes changes that need not be kept any more, the oldest first, and notes when the last one before
     /// was committed. So many have come in since it was last done.
     pub(crate) fn trim_changes(&mut self, came_in: u64) -> Result<()> {
-        let mut notes = self.notes()?;
-        let noted = notes.last().map_or((Lsn(0), i64::MIN), |last| *last);
+        let noted = self.last_note()?.unwrap_or((Lsn(0), i64::MIN));
         let (before, at) = self.state.before;
         let is_due = self.state.now.saturating_sub(noted.1) >= NOTE_EVERY.as_micros() as i64;
         if before > noted.0 && is_due {
             self.put(Table::Meta, &keys::committed(before), at.to_le_bytes().to_vec())?;
-            notes.push((before, at));
         }
         let Some(first) = self.oldest_change()? else { return Ok(()) };
         let last = self.lsn()?.0;
-        let keep_from = self.too_old(&notes).max(self.too_many(first.0, last)?);
+        let keep_from = self.too_old()?.max(self.too_many(first.0, last)?);
         let at_once = REMOVED_AT_ONCE.saturating_add(came_in.saturating_mul(2));
         let end = keep_from.min(first.0.saturating_add(at_once)).min(last);
         if end <= first.0 {
@@ -45,27 +43,39 @@ impl WriteTxn<'_> {
         self.delete_between(Table::Meta, &from, &end)
     }
 
-    /// Numbers of changes with the times at which they were committed, ascending.
-    fn notes(&self) -> Result<Vec<(Lsn, i64)>> {
-        let mut notes = Vec::new();
-        for row in self.prefix(Table::Meta, &keys::all_committed())? {
-            let (key, payload) = row?;
-            let note = || {
-                let (lsn, at) = (key.last_chunk::<8>()?, payload.as_array::<8>()?);
-                Some((Lsn(u64::from_be_bytes(*lsn)), i64::from_le_bytes(*at)))
-            };
-            let note = note().ok_or(Damaged("has the wrong length"));
-            notes.push(self.located(Table::Meta, key, note)?);
-        }
-        Ok(notes)
+    /// Number and time of the last change that was noted.
+    fn last_note(&self) -> Result<Option<(Lsn, i64)>> {
+        let all = (&*keys::committed(Lsn(0)), &*keys::committed(Lsn(u64::MAX)));
+        let mut last = None;
+        self.rows_between(Table::Meta, all, true, |key, payload| {
+            last = Some(self.note(key, payload)?);
+            Ok(false)
+        })?;
+        Ok(last)
     }
 
     /// The first change that is not known to be older than what is kept.
-    fn too_old(&self, notes: &[(Lsn, i64)]) -> u64 {
+    fn too_old(&self) -> Result<u64> {
         let kept = self.store.options.changes_retention.as_micros();
         let since = self.state.now.saturating_sub(i64::try_from(kept).unwrap_or(i64::MAX));
-        let old = notes.iter().take_while(|(_, at)| *at < since).last();
-        old.map_or(0, |(lsn, _)| lsn.0.saturating_add(1))
+        let mut first = 0;
+        for row in self.prefix(Table::Meta, &keys::all_committed())? {
+            let (key, payload) = row?;
+            let (lsn, at) = self.note(key, payload)?;
+            if at >= since {
+                break;
+            }
+            first = lsn.0.saturating_add(1);
+        }
+        Ok(first)
+    }
+
+    fn note(&self, key: &[u8], payload: &[u8]) -> Result<(Lsn, i64)> {
+        let note = || {
+            let (lsn, at) = (key.last_chunk::<8>()?, payload.as_array::<8>()?);
+            Some((Lsn(u64::from_be_bytes(*lsn)), i64::from_le_bytes(*at)))
+        };
+        self.located(Table::Meta, key, note().ok_or(Damaged("has the wrong length")))
     }
 
     /// The first change of those that fit into the bytes that they may take.
