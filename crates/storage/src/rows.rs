@@ -5,7 +5,7 @@ use heed::types::Bytes;
 use heed::{RoRange, RoRevRange, RoTxn};
 
 use crate::keys::Table;
-use crate::pages::{Ahead, Cursor, View, of_table};
+use crate::pages::{Ahead, CheckWay, Cursor, View, of_table};
 use crate::store::Generation;
 
 /// A key and its sealed value.
@@ -21,7 +21,12 @@ enum State<'t> {
     Committed(&'t View),
     /// Read by LMDB, which knows what the transaction has written. The state before it tells which
     /// pages LMDB comes to, so that they are checked first.
-    Writing { generation: &'t Generation, txn: &'t RoTxn<'t>, base: &'t View },
+    Writing {
+        generation: &'t Generation,
+        txn: &'t RoTxn<'t>,
+        base: &'t View,
+        ways: &'t dyn CheckWay,
+    },
 }
 
 use State::{Committed, Writing};
@@ -31,15 +36,20 @@ impl<'t> Rows<'t> {
         Self(Committed(view))
     }
 
-    pub(crate) fn writing(generation: &'t Generation, txn: &'t RoTxn<'t>, base: &'t View) -> Self {
-        Self(Writing { generation, txn, base })
+    pub(crate) fn writing(
+        generation: &'t Generation,
+        txn: &'t RoTxn<'t>,
+        base: &'t View,
+        ways: &'t dyn CheckWay,
+    ) -> Self {
+        Self(Writing { generation, txn, base, ways })
     }
 
     pub(crate) fn get(self, table: Table, key: &[u8]) -> Result<Option<&'t [u8]>> {
         match self.0 {
             Committed(view) => view.get(table, key),
-            Writing { generation, txn, base } => {
-                base.check_way(table, key)?;
+            Writing { generation, txn, ways, .. } => {
+                ways.check_way(table, key)?;
                 generation.table(table).get(txn, key).map_err(|error| generation.lmdb_error(error))
             }
         }
@@ -58,7 +68,7 @@ impl<'t> Rows<'t> {
                 let cursor = cursor().map_err(|error| of_table(table, error))?;
                 Ascending::Committed { table, cursor, end: end.map(Into::into) }
             }
-            Writing { generation, txn, base } => {
+            Writing { generation, txn, base, .. } => {
                 let ahead = Ahead::of(base, table, from)?;
                 let rows = generation.table(table).range(txn, &range(from, end));
                 let rows = rows.map_err(|error| generation.lmdb_error(error))?;
@@ -83,7 +93,7 @@ impl<'t> Rows<'t> {
                 let cursor = cursor().map_err(|error| of_table(table, error))?;
                 Descending::Committed { table, cursor, from: from.into() }
             }
-            Writing { generation, txn, base } => {
+            Writing { generation, txn, base, .. } => {
                 // It looks for the end first: the last row before it may be in another leaf.
                 match end {
                     Some(end) => base.check_before(table, end)?,
@@ -103,7 +113,7 @@ impl<'t> Rows<'t> {
                 let find = || Cursor::behind(view, view.tree(table)?, key)?.previous();
                 find().map_err(|error| of_table(table, error))
             }
-            Writing { generation, txn, base } => {
+            Writing { generation, txn, base, .. } => {
                 base.check_before(table, key)?;
                 let found = generation.table(table).get_lower_than_or_equal_to(txn, key);
                 found.map_err(|error| generation.lmdb_error(error))

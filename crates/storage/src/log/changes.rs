@@ -90,10 +90,9 @@ impl<'a> Patch<'a> {
     pub(super) fn between(before: &[u8], after: &'a [u8]) -> Option<Self> {
         let (before, _) = before.split_last_chunk::<SEAL>()?;
         let (after, seal) = after.split_last_chunk::<SEAL>()?;
-        let first = before.iter().zip(after).take_while(|(one, two)| one == two).count();
+        let first = same_begin(before, after);
         let (before, rest) = (before.get(first..)?, after.get(first..)?);
-        let ends = before.iter().rev().zip(rest.iter().rev());
-        let last = ends.take_while(|(one, two)| one == two).count();
+        let last = same_end(before, rest);
         let (middle, _) = rest.split_at_checked(rest.len().saturating_sub(last))?;
         (first.saturating_add(last) > middle.len()).then_some(Self {
             first,
@@ -112,6 +111,25 @@ impl<'a> Patch<'a> {
         let end = end.and_then(|end| before.get(end..)).ok_or(misfit)?;
         Ok([begin, self.middle, end, &self.seal].concat())
     }
+}
+
+/// Bytes that are compared at once.
+const WORD: usize = 16;
+
+/// How many first bytes are the same.
+fn same_begin(one: &[u8], two: &[u8]) -> usize {
+    let words = one.chunks_exact(WORD).zip(two.chunks_exact(WORD));
+    let same = words.take_while(|(one, two)| one == two).count().saturating_mul(WORD);
+    let rest = one.iter().skip(same).zip(two.iter().skip(same));
+    rest.take_while(|(one, two)| one == two).count().saturating_add(same)
+}
+
+/// How many last bytes are the same.
+fn same_end(one: &[u8], two: &[u8]) -> usize {
+    let words = one.rchunks_exact(WORD).zip(two.rchunks_exact(WORD));
+    let same = words.take_while(|(one, two)| one == two).count().saturating_mul(WORD);
+    let rest = one.iter().rev().skip(same).zip(two.iter().rev().skip(same));
+    rest.take_while(|(one, two)| one == two).count().saturating_add(same)
 }
 
 /// One change, as it is read from the log.

@@ -9,9 +9,11 @@
 //! - when it goes on to the next or the previous row;
 //! - at the opening, the commit and the choice of free pages: to the trees of names and of free pages.
 
+use std::cell::Cell;
+
 use embedded_db_common::Result;
 
-use super::layout::Tree;
+use super::layout::{Page, Tree};
 use super::written::all_pages;
 use super::{Cursor, Meta, Pages, View, of_table};
 use crate::keys::Table;
@@ -96,6 +98,83 @@ impl View {
     /// Checks the way to the last row whose key is not above `key`.
     pub(crate) fn check_before(&self, table: Table, key: &[u8]) -> Result<()> {
         let check = || Cursor::before(self, self.tree(table)?, key)?.previous().map(drop);
+        check().map_err(|error| of_table(table, error))
+    }
+}
+
+/// Checks the ways to keys, one after the other.
+pub(crate) trait CheckWay {
+    /// Checks the way to a key, and its value.
+    fn check_way(&self, table: Table, key: &[u8]) -> Result<()>;
+}
+
+/// The leaves that a writer came to last: the next key is often in the same one.
+pub(crate) struct Ways<'v> {
+    base: &'v View,
+    last: [Cell<Option<Leaf<'v>>>; Table::ALL.len()],
+}
+
+/// A leaf the way to which is checked, and the keys to which that way leads.
+#[derive(Clone, Copy)]
+struct Leaf<'v> {
+    number: u64,
+    page: Page<'v>,
+    /// From the lowest up to another; without end, if there is none.
+    from: Option<&'v [u8]>,
+    end: Option<&'v [u8]>,
+}
+
+impl<'v> Ways<'v> {
+    pub(crate) fn of(base: &'v View) -> Self {
+        Self { base, last: Default::default() }
+    }
+
+    /// The leaf where a key is or would be; `None` if the table is empty.
+    fn leaf(&self, table: Table, key: &[u8]) -> Result<Option<Leaf<'v>>> {
+        let last = table.of(&self.last);
+        if let Some(leaf) = last.get().filter(|leaf| leaf.may_have(key)) {
+            return Ok(Some(leaf));
+        }
+        let (view, tree) = (self.base, self.base.tree(table)?);
+        let (mut number, mut level, mut from, mut end) = (tree.root, tree.depth, None, None);
+        while level > 0 {
+            let page = view.page(number, level)?;
+            if level == 1 {
+                last.set(Some(Leaf { number, page, from, end }));
+                return Ok(last.get());
+            }
+            let (index, _) = view.told(number, page.search(key))?;
+            if index > 0 {
+                from = Some(view.told(number, page.key(index))?);
+            }
+            if index + 1 < page.len() {
+                end = Some(view.told(number, page.key(index + 1))?);
+            }
+            number = view.told(number, page.child(index))?;
+            level -= 1;
+        }
+        Ok(None)
+    }
+}
+
+impl Leaf<'_> {
+    fn may_have(&self, key: &[u8]) -> bool {
+        self.from.is_none_or(|from| from <= key) && self.end.is_none_or(|end| key < end)
+    }
+}
+
+impl CheckWay for Ways<'_> {
+    fn check_way(&self, table: Table, key: &[u8]) -> Result<()> {
+        let check = || {
+            let Some(leaf) = self.leaf(table, key)? else { return Ok(()) };
+            let (view, number) = (self.base, leaf.number);
+            let (index, found) = view.told(number, leaf.page.search(key))?;
+            if !found {
+                return Ok(());
+            }
+            let (_, value) = view.told(number, leaf.page.row(index))?;
+            view.value(number, value).map(drop)
+        };
         check().map_err(|error| of_table(table, error))
     }
 }

@@ -32,7 +32,7 @@ use embedded_db_common::{Error, Result};
 pub(crate) use self::cursor::Cursor;
 use self::file::Map;
 pub(crate) use self::file::{PageFile, Use};
-pub(crate) use self::guard::Ahead;
+pub(crate) use self::guard::{Ahead, CheckWay, Ways};
 pub(crate) use self::layout::Meta;
 use self::layout::{HEADER, MAX_DEPTH, Page, Tree, Value, big_pages, run_length};
 pub(crate) use self::sums::Sums as SumsFile;

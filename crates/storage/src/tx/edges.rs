@@ -69,7 +69,7 @@ impl WriteTxn<'_> {
         counters.edge_slots = counters.edge_slots.checked_add(1).ok_or_else(slots_used_up)?;
         self.count(namespace, |counters| counted(&mut counters.edges, 1, 0))?;
         self.put_id(namespace, Kind::Edge, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
-        self.put_edge(namespace, slot, version, id, fields)?;
+        self.put_edge(namespace, slot, version, id, fields, 0)?;
         Ok(slot)
     }
 
@@ -115,7 +115,7 @@ impl WriteTxn<'_> {
         self.keep_version(namespace, slot)?;
         let times = EdgeTimes { recorded_at: self.now(), ..fields.times };
         let fields = EdgeFields { times, ..fields.clone() };
-        self.put_edge(namespace, slot, version, id, &fields)
+        self.replace_edge(namespace, slot, version, id, &fields)
     }
 
     /// Replaces what the database counts by itself: neither version, times nor history of an edge.
@@ -130,7 +130,7 @@ impl WriteTxn<'_> {
         let edge = self.stored_edge(namespace, slot)?;
         let (version, times) = (edge.version, edge.times);
         let fields = EdgeFields { times, ..fields.clone() };
-        self.put_edge(namespace, slot, version, id, &fields)
+        self.replace_edge(namespace, slot, version, id, &fields)
     }
 
     /// Ends the belief in an edge: it leaves its neighbours, its record and id stay.
@@ -144,7 +144,7 @@ impl WriteTxn<'_> {
             self.remove_neighbor(namespace, node, direction, edge.edge_type, slot)?;
         }
         self.keep_former_ends(namespace, slot, &fields)?;
-        self.put_edge(namespace, slot, edge.version, edge.id, &fields)
+        self.replace_edge(namespace, slot, edge.version, edge.id, &fields)
     }
 
     /// Removes an edge with its history.
@@ -209,7 +209,7 @@ impl WriteTxn<'_> {
         Ok(())
     }
 
-    fn put_edge(
+    fn replace_edge(
         &mut self,
         namespace: NamespaceId,
         slot: Slot,
@@ -217,11 +217,25 @@ impl WriteTxn<'_> {
         id: &str,
         fields: &EdgeFields<'_>,
     ) -> Result<()> {
+        let old = self.record_length(Table::Edges, &keys::slot(namespace, slot))?;
+        self.put_edge(namespace, slot, version, id, fields, old)
+    }
+
+    /// Writes a record in the place of one of so many bytes.
+    fn put_edge(
+        &mut self,
+        namespace: NamespaceId,
+        slot: Slot,
+        version: u64,
+        id: &str,
+        fields: &EdgeFields<'_>,
+        old: usize,
+    ) -> Result<()> {
         let lsn = self.next_lsn()?;
         let mut payload =
             Vec::with_capacity(fields.properties.len().saturating_add(96).saturating_add(id.len()));
         fields.encode(&mut payload, lsn, version, id);
-        self.put_record(namespace, Table::Edges, &keys::slot(namespace, slot), payload)?;
+        self.put_record(namespace, Table::Edges, &keys::slot(namespace, slot), payload, old)?;
         let (kind, op, space) = (Kind::Edge, ChangeOp::Put, SpaceId(0));
         let names = ChangeNames::Given(&[fields.edge_type]);
         self.change(ChangeRecord { namespace, kind, op, slot, space, version, id, names })

@@ -62,7 +62,8 @@ impl WriteTxn<'_> {
             Vec::with_capacity(size_of_val(vector).saturating_add(48).saturating_add(id.len()));
         EmbeddingRecord::encode(&mut payload, lsn, set_by_user, created_at, content, id, vector);
         let key = keys::embedding(namespace, space, node, part);
-        self.put_record(namespace, Table::Embeddings, &key, payload)?;
+        let old = self.record_length(Table::Embeddings, &key)?;
+        self.put_record(namespace, Table::Embeddings, &key, payload, old)?;
         let (kind, op, slot, version) = (Kind::Embedding, ChangeOp::Put, node, 1);
         let names = ChangeNames::Given(&[]);
         self.change(ChangeRecord { namespace, kind, op, slot, space, version, id, names })

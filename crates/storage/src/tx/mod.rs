@@ -18,7 +18,7 @@ use heed::RwTxn;
 
 use crate::keys::{self, Key, Table};
 use crate::log::Changes;
-use crate::pages::View;
+use crate::pages::{CheckWay, View, Ways};
 use crate::read::ReadTxn;
 use crate::records::{ChangeRecord, DatabaseCounters, NamespaceCounters};
 use crate::rows::Rows;
@@ -99,6 +99,7 @@ pub struct WriteTxn<'e> {
     generation: &'e Generation,
     /// The state before the transaction.
     base: &'e View,
+    ways: Ways<'e>,
     txn: RwTxn<'e>,
     state: GroupState,
     map_full: bool,
@@ -126,7 +127,8 @@ impl<'e> WriteTxn<'e> {
     ) -> Self {
         let touched = store.writer.touched.is_wanted().then(Vec::new);
         let changes = (store.options.durability != Durability::Memory).then(Changes::default);
-        Self { store, generation, base, txn, state, map_full: false, touched, changes }
+        let ways = Ways::of(base);
+        Self { store, generation, base, ways, txn, state, map_full: false, touched, changes }
     }
 
     pub(crate) fn map_full(&self) -> bool {
@@ -192,7 +194,7 @@ impl<'e> WriteTxn<'e> {
     }
 
     pub(crate) fn put(&mut self, table: Table, key: &[u8], mut payload: Vec<u8>) -> Result<()> {
-        self.base.check_way(table, key)?;
+        self.ways.check_way(table, key)?;
         seal(table as u8, key, &mut payload);
         self.state.dirty = true;
         self.touch(|| Touched::row(table, key));
@@ -262,23 +264,28 @@ impl<'e> WriteTxn<'e> {
         self.located(Table::Meta, &keys::counters(namespace), changed)
     }
 
-    /// Stores a record whose bytes count.
+    /// Stores a record whose bytes count, in the place of one of so many bytes.
     fn put_record(
         &mut self,
         namespace: NamespaceId,
         table: Table,
         key: &[u8],
         payload: Vec<u8>,
+        before: usize,
     ) -> Result<()> {
-        let before = self.get(table, key)?.map_or(0, <[u8]>::len) as u64;
-        let after = payload.len() as u64;
+        let (before, after) = (before as u64, payload.len() as u64);
         self.put(table, key, payload)?;
         self.count(namespace, |counters| counted(&mut counters.bytes, after, before))
     }
 
+    /// How many bytes a record has; 0 if there is none.
+    fn record_length(&self, table: Table, key: &[u8]) -> Result<usize> {
+        Ok(self.get(table, key)?.map_or(0, <[u8]>::len))
+    }
+
     /// Removes a record whose bytes count.
     fn delete_record(&mut self, namespace: NamespaceId, table: Table, key: &[u8]) -> Result<()> {
-        let before = self.get(table, key)?.map_or(0, <[u8]>::len) as u64;
+        let before = self.record_length(table, key)? as u64;
         self.delete(table, key)?;
         self.count(namespace, |counters| counted(&mut counters.bytes, 0, before))
     }
@@ -324,7 +331,7 @@ impl ReadTxn for WriteTxn<'_> {
     }
 
     fn rows(&self) -> Rows<'_> {
-        Rows::writing(self.generation, &self.txn, self.base)
+        Rows::writing(self.generation, &self.txn, self.base, &self.ways)
     }
 
     fn symbol(&self, name: &str) -> Result<Option<Symbol>> {

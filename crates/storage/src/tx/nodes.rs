@@ -52,7 +52,7 @@ impl WriteTxn<'_> {
         counters.node_slots = counters.node_slots.checked_add(1).ok_or_else(slots_used_up)?;
         self.count(namespace, |counters| counted(&mut counters.nodes, 1, 0))?;
         self.put_id(namespace, Kind::Node, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
-        self.put_node(namespace, slot, derived, version, times, id, labels, properties)?;
+        self.put_node(namespace, slot, derived, version, times, id, labels, properties, 0)?;
         self.move_expiry(namespace, slot, None, times.expires_at)?;
         for label in labels {
             self.post(namespace, IndexId::LABEL, &label.0.to_be_bytes(), slot)?;
@@ -130,7 +130,8 @@ impl WriteTxn<'_> {
         if by_user {
             check_properties(&id, properties.len())?;
         }
-        self.put_node(namespace, slot, derived, version, times, &id, &labels, properties)?;
+        let old = self.record_length(Table::Nodes, &keys::slot(namespace, slot))?;
+        self.put_node(namespace, slot, derived, version, times, &id, &labels, properties, old)?;
         self.move_expiry(namespace, slot, before.expires_at, times.expires_at)
     }
 
@@ -182,6 +183,7 @@ impl WriteTxn<'_> {
         self.change(ChangeRecord { namespace, kind, op, slot, space, version, id, names })
     }
 
+    /// Writes a record in the place of one of so many bytes.
     #[allow(clippy::too_many_arguments)]
     fn put_node(
         &mut self,
@@ -193,12 +195,13 @@ impl WriteTxn<'_> {
         id: &str,
         labels: &[Symbol],
         properties: &[u8],
+        old: usize,
     ) -> Result<()> {
         let lsn = self.next_lsn()?;
         let mut payload =
             Vec::with_capacity(properties.len().saturating_add(64).saturating_add(id.len()));
         NodeRecord::encode(&mut payload, derived, lsn, version, times, id, labels, properties);
-        self.put_record(namespace, Table::Nodes, &keys::slot(namespace, slot), payload)?;
+        self.put_record(namespace, Table::Nodes, &keys::slot(namespace, slot), payload, old)?;
         let (kind, op, space) = (Kind::Node, ChangeOp::Put, SpaceId(0));
         let names = ChangeNames::Given(labels);
         self.change(ChangeRecord { namespace, kind, op, slot, space, version, id, names })
