@@ -103,7 +103,7 @@ def in_threads() -> Callable[..., None]:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(timeout=100)
+            thread.join(timeout=300)
             assert not thread.is_alive(), "no thread waits for ever"
         if errors:
             raise errors[0]
@@ -142,7 +142,7 @@ def run_python(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str
             [sys.executable, "-c", textwrap.dedent(code), *map(str, args)],
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,
             cwd=tmp_path,
             check=False,
         )

@@ -213,7 +213,7 @@ def test_what_enrichment_adds(woven):
     m1 = chat.add_message("Alice met Bob in Paris", sender="Carol")
     m2 = chat.add_message("Bob likes Paris", sender="Dave")
     m3 = chat.add_message("Something else entirely", sender="Dave")
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     for message in (m1, m2, m3):
         assert message.status.to_dict() == {
             "embedding": "ready",
@@ -249,10 +249,10 @@ def test_deleting_a_message_takes_what_was_derived_from_it(woven):
     chat = woven.create_chat()
     m1 = chat.add_message("Alice met Bob")
     m2 = chat.add_message("Bob slept")
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     alice, bob = sorted(m1.entities(), key=lambda e: e.label)
     m1.delete()
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert woven.get_node(alice.id) is None, "an entity that no one mentions goes"
     assert woven.get_node(bob.id).mention_count == 1
     assert [message.id for message in bob.messages()] == [m2.id]
@@ -262,7 +262,7 @@ def test_deleting_a_message_takes_what_was_derived_from_it(woven):
 
 def test_changing_a_text_makes_what_was_derived_stale(woven, model):
     message = woven.create_message("chat", "Alice met Bob")
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     old = message.embedding().vector.copy()
     model.hold()
     message.content = "Carol went to Paris"
@@ -271,7 +271,7 @@ def test_changing_a_text_makes_what_was_derived_stale(woven, model):
     assert message.embedding() is None, "an old vector is not shown"
     assert message.entities() == []
     model.release()
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert {e.label for e in message.entities()} == {"Carol", "Paris"}
     assert (message.embedding().vector != old).any()
 
@@ -284,13 +284,13 @@ def test_a_message_without_embedding_is_similar_to_nothing_yet(db):
 
 def test_a_vector_set_by_hand_is_never_overwritten(woven):
     message = woven.create_message("chat", "Alice")
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     space = message.embedding().space
     mine = [1.0] * 256
     woven.create_embedding({"node_id": message.id, "vector": mine, "space": space})
     message["note"] = "changed"
     message.save()
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert message.embedding().vector.tolist() == mine
 
 
@@ -303,7 +303,7 @@ def test_times(db):
 
 def test_a_status_says_what_pending_work_waits_for(db, path, model):
     message = db.create_message("chat", "Alice in Paris")
-    db.flush(timeout=1)
+    db.flush(timeout=60)
     status = message.status
     assert (status.embedding, status.waits_for) == (
         "pending",
@@ -319,7 +319,7 @@ def test_a_status_says_what_pending_work_waits_for(db, path, model):
         assert "only reads" in reader.get_node(message.id).status.waits_for
     with EmbeddedDB(path, ml=model) as woven:
         assert woven.get_node(message.id).status.waits_for is None
-        woven.flush(timeout=30)
+        woven.flush(timeout=60)
         assert woven.get_node(message.id).status.embedding == "ready"
     with EmbeddedDB(path, ml=None) as later:
         done = later.get_node(message.id).status

@@ -108,7 +108,7 @@ def test_the_text_parts_are_the_content(woven):
     )
     assert message.content == "Who met\nAlice in Paris?"
     assert message.parts[1] == image
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert {entity.label for entity in message.entities()} == {"Alice", "Paris"}
     [found] = woven.query(text_query={"text": "paris"}, labels=["Message"])
     assert found.node == message
@@ -182,10 +182,10 @@ def test_an_answer_grows_in_place(woven):
         answer.append(piece)
     assert answer.content == woven.get_node(answer.id).content == "Alice met Bob"
     assert answer.version == 4, "nothing appended is no write"
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert {entity.label for entity in answer.entities()} == {"Alice", "Bob"}
     answer.append(" in Paris")
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert {entity.label for entity in answer.entities()} == {"Alice", "Bob", "Paris"}
     answer["mood"] = "glad"
     answer.append(".")
@@ -301,7 +301,7 @@ def test_a_context_holds_instructions_summary_relevant_and_newest(woven):
     chat.add_message("Answer in one sentence", role="system")
     chat.add_message("Alice keeps her bicycle in Berlin", sender="Bob")
     chat.add_messages([{"content": f"small talk number {n}"} for n in range(40)])
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     context = chat.context("where is the bicycle of Alice", 80, count_tokens=words)
     contents = [message["content"] for message in context]
     assert cost(context) <= 80
@@ -360,7 +360,7 @@ def test_what_failed_is_shown_and_escaped(path):
         model.fail("raise")
         message = db.create_chat().add_message("<b>Alice</b>")
         with pytest.raises(EnrichmentFailed):
-            db.flush(timeout=30)
+            db.flush(timeout=60)
         assert "embedding</th><td>&#x27;failed: ModelFailure" in message.status._repr_html_()
         assert "&lt;b&gt;" in message._repr_html_()
         assert len(repr(db.create_chat().add_message("x" * 10_000))) < 400
@@ -394,7 +394,7 @@ def test_meaning_helps_to_choose(path):
         chat = db.create_chat()
         chat.add_message("zebra stripes")
         chat.add_messages([{"content": f"filler {n}"} for n in range(30)])
-        db.flush(timeout=30)
+        db.flush(timeout=60)
         context = chat.context("zebra", 10, count_tokens=words)
         assert context[0]["content"] == "zebra stripes"
 

@@ -160,7 +160,7 @@ def test_ctrl_c_removes_what_was_begun(filled, tmp_path, spawn, call):
     assert child.stdout.readline() == "begun\n"
     child.send_signal(signal.SIGINT)
     assert child.stdout.readline() == "interrupted\n"
-    assert child.wait(timeout=30) == 0
+    assert child.wait(timeout=60) == 0
     assert sorted(os.listdir(tmp_path)) == ["memory.db", "whole"]
 
 

@@ -73,7 +73,7 @@ def child(tmp_path, config, path):
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 
@@ -365,7 +365,7 @@ def test_without_the_model_what_is_stored_is_told_and_why_the_rest_waits(tmp_pat
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert result.returncode == 32, result.stderr

@@ -147,7 +147,7 @@ def test_ctrl_c_while_rows_are_copied(path, filled, tmp_path, command):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (child.returncode, child.stdout) == (130, "")

@@ -11,6 +11,7 @@ import pytest
 
 from embedded_db import Conflict, EmbeddedDB, InvalidInput, ReadOnly
 from embedded_db.testing import FakeModel
+from harness.waiting import eventually
 
 READER = """
     import json, sys
@@ -89,16 +90,20 @@ def test_a_reader_that_is_opened_while_the_files_change(filled, tmp_path, spawn,
         for n in itertools.count():
             with EmbeddedDB(sys.argv[1], read_only=True, ml=None) as db:
                 assert db.count("Thing") == 120
+            with open(sys.argv[3], "a") as opened:
+                opened.write("x")
             print(n, flush=True)
             if Path(sys.argv[2]).exists():
                 break
     """
-    enough = tmp_path / "enough"
-    reader = spawn(program, filled.path, enough)
+    enough, opened = tmp_path / "enough", tmp_path / "opened"
+    reader = spawn(program, filled.path, enough, opened)
     assert reader.stdout.readline() == "0\n"
     for _ in range(60 if thorough else 10):
         filled.compact()
         assert reader.poll() is None
+    # However slow it is: some of its rounds were beside compactions.
+    eventually(lambda: filled.compact() and opened.stat().st_size > 3, "three more openings")
     enough.touch()
     rounds = len(reader.stdout.read().split())
     assert reader.wait() == 0

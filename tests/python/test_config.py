@@ -110,10 +110,10 @@ def test_models_load_when_the_database_is_opened():
     model = FakeModel()
     with EmbeddedDB(":memory:", ml=model) as db:
         db.create_message("chat", "Alice")
-        db.flush(timeout=30)
+        db.flush(timeout=60)
         assert model.calls["warm_up"] == 1
     cold = FakeModel()
     with EmbeddedDB(":memory:", ml=cold, warm_up=False) as db:
         db.create_message("chat", "Alice")
-        db.flush(timeout=30)
+        db.flush(timeout=60)
         assert cold.calls["warm_up"] == 0

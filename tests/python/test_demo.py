@@ -21,7 +21,7 @@ def demo(tmp_path, *args):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=110,
+        timeout=300,
         check=False,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )

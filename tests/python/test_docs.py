@@ -43,7 +43,7 @@ def test_the_examples_run(document, tmp_path):
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert run.returncode == 0, run.stderr

@@ -135,7 +135,7 @@ def test_a_document_is_found_by_its_parts(woven):
     assert [part.next for part in parts] == [*parts[1:], None]
     assert parts[2].previous == parts[1]
     assert parts[0].document == parts[0].chat == document
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert [part.status.embedding for part in parts] == ["ready"] * 3
     assert {entity.label for entity in parts[1].entities()} == {"Bob", "London"}
     assert parts[0].similar(limit=1)[0].node.id in {part.id for part in parts[1:]}
@@ -144,7 +144,7 @@ def test_a_document_is_found_by_its_parts(woven):
     assert "Alice" in document.summary().text
     assert [part.id for part in Part.where(Part.chat_id == document.id)]
     document.delete()
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert woven.count() == 0, "parts, entities and the summary go with it"
     assert woven.verify()["ok"]
 
@@ -195,7 +195,7 @@ def test_a_fact_knows_where_it_is_from_and_what_it_is_about(woven):
     assert [node.id for node in fact.about()] == [ann, firm]
     assert fact["certain"] == 0.9
     assert fact.current
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert {entity.label for entity in fact.entities()} == {"Alice", "Berlin"}
     assert fact.status.embedding == "ready"
     assert Fact.where(Fact.source == message.id).first() == fact
@@ -371,15 +371,15 @@ def test_forgetting_takes_what_was_derived(woven):
     woven.remember("Alice met Bob", source=letter)
     woven.add_document("Alice and Carol went to Paris.", source=letter, count_tokens=words)
     kept = woven.remember("Bob met Dave", source="other")
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert woven.forget(source=letter) == 3, "a fact, a document and its part"
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert {entity.label for entity in kept.entities()} == {"Bob", "Dave"}
     assert woven.count("Entity") == 2
     assert woven.count("Message") == 1
     assert woven.forget(source=letter) == 0
     assert woven.forget(kept) == 1
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert woven.count() == 0
     with pytest.raises(NotFound):
         woven.forget(kept.id)

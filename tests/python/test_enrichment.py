@@ -13,6 +13,7 @@ import pytest
 
 from embedded_db import EmbeddedDB, EnrichmentFailed, MLConfig, Timeout
 from embedded_db.testing import FakeModel
+from harness.waiting import eventually
 
 QUICK = {"max_attempts": 3, "first_delay": 0.01, "max_delay": 0.02}
 
@@ -34,7 +35,7 @@ def test_adding_a_message_does_not_wait_for_the_model(woven, model):
     assert (len(found), found.pending) == (0, 20)
     assert woven.weaver_status()["queue_size"] > 0
     model.release()
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert {message.status.embedding for message in messages} == {"ready"}
     assert woven.weaver_status()["queue_size"] == 0
 
@@ -49,10 +50,10 @@ def test_a_query_can_wait_for_what_was_just_written(woven):
 def test_waiting_for_one_message(woven):
     message = woven.create_message("chat", "Alice met Bob in Paris")
     for artefact in ("embedding", "entities", "links"):
-        status = woven.wait_for(message, artefact, timeout=30)
+        status = woven.wait_for(message, artefact, timeout=60)
         assert status.to_dict()[artefact] == "ready"
     assert woven.wait_for(message.id, "embedding") == message.status
-    assert woven.wait_for(message.chat_id, "summary", timeout=30).summary == "ready"
+    assert woven.wait_for(message.chat_id, "summary", timeout=60).summary == "ready"
 
 
 def test_the_text_with_its_sender_is_embedded_once(woven, model):
@@ -60,14 +61,14 @@ def test_the_text_with_its_sender_is_embedded_once(woven, model):
     messages = chat.add_messages(
         [{"content": f"text {n} of Alice", "sender": "Bob"} for n in range(100)]
     )
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert texts_of(model) == {f"Bob: text {n} of Alice": 1 for n in range(100)}
     messages[0]["mood"] = "glad"
     messages[0].save()
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert sum(texts_of(model).values()) == 100, "an unchanged text is not embedded again"
     same = woven.create_message("other", "text 1 of Alice", sender="Bob")
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert same.status.embedding == "ready"
     assert sum(texts_of(model).values()) == 100, "nor is the same text elsewhere"
 
@@ -75,7 +76,7 @@ def test_the_text_with_its_sender_is_embedded_once(woven, model):
 def test_a_passing_failure_is_retried(woven, model):
     model.fail("raise", times=2)
     message = woven.create_message("chat", "Alice")
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert message.status.embedding == "ready"
     assert woven.weaver.dead_letters() == []
 
@@ -86,7 +87,7 @@ def test_a_lasting_failure_is_given_up_and_shown(woven, model, how):
     good = woven.create_message("chat", "Alice in Paris")
     bad = woven.create_message("chat", "poison for Bob")
     with pytest.raises(EnrichmentFailed) as caught:
-        woven.flush(timeout=30)
+        woven.flush(timeout=60)
     assert {failure["id"] for failure in caught.value.failures} >= {bad.id}
     assert bad.status.embedding == "failed"
     assert bad.status.error("embedding")
@@ -104,7 +105,7 @@ def test_a_lasting_failure_is_given_up_and_shown(woven, model, how):
     assert [result.node.id for result in found] == [bad.id], "it can be found by its words"
     model.recover()
     assert woven.weaver.retry_failed() >= 1
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert bad.status.to_dict() == {"embedding": "ready", "entities": "ready", "links": "ready"}
     assert woven.weaver.dead_letters() == []
     assert {entity.label for entity in bad.entities()} == {"Bob"}
@@ -115,7 +116,7 @@ def test_entities_that_are_not_in_the_text_are_rejected(woven, model):
     model.fail("bad_entities")
     message = woven.create_message("chat", "Alice")
     with pytest.raises(EnrichmentFailed):
-        woven.flush(timeout=30)
+        woven.flush(timeout=60)
     assert message.status.entities == "failed"
     assert message.entities() == []
     assert woven.count("Entity") == 0
@@ -135,14 +136,14 @@ class Talkative(FakeModel):
 def test_entities_that_nobody_asked_for_are_not_read(path):
     with EmbeddedDB(path, ml=Talkative(), weaver=QUICK) as db:
         message = db.create_message("chat", "Alice met Bob")
-        db.flush(timeout=30)
+        db.flush(timeout=60)
         for others in (0, 3):
             db.weaver.pause()
             db.delete_embedding(message.embedding().id)
             for number in range(others):
                 db.create_message("chat", f"Carol {number}")
             db.weaver.resume()
-            db.flush(timeout=30)
+            db.flush(timeout=60)
             assert message.status.embedding == "ready"
         assert {entity.label for entity in message.entities()} == {"Alice", "Bob"}
 
@@ -153,13 +154,13 @@ def test_failures_survive_a_reopening(path):
     with EmbeddedDB(path, ml=model, weaver=QUICK) as db:
         message = db.create_message("chat", "Alice")
         with pytest.raises(EnrichmentFailed):
-            db.flush(timeout=30)
+            db.flush(timeout=60)
     model.recover()
     with EmbeddedDB(path, ml=model, weaver=QUICK) as db:
         assert db.get_node(message.id).status.embedding == "failed"
         assert len(db.weaver.dead_letters()) >= 1
         db.weaver.retry_failed()
-        db.flush(timeout=30)
+        db.flush(timeout=60)
         assert db.get_node(message.id).status.embedding == "ready"
 
 
@@ -171,7 +172,7 @@ def test_a_paused_weaver_takes_up_nothing(woven, model):
     assert texts_of(model) == {}
     assert message.status.embedding == "pending"
     woven.weaver.resume()
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert message.status.embedding == "ready"
 
 
@@ -188,7 +189,7 @@ def test_a_model_call_holds_no_lock(woven, model):
 
     thread = threading.Thread(target=write_and_read)
     thread.start()
-    assert done.wait(timeout=30), "a write waits for the model"
+    assert done.wait(timeout=60), "a write waits for the model"
     thread.join()
 
 
@@ -205,7 +206,7 @@ def test_a_model_function_may_call_the_database(path):
     with EmbeddedDB(path, ml=model) as db:
         model.db = db
         db.create_message("chat", "Alice")
-        db.flush(timeout=30)
+        db.flush(timeout=60)
         assert db.count("Seen") >= 1
 
 
@@ -217,7 +218,7 @@ def test_without_a_model_everything_else_works_and_a_model_back_fills(path):
         assert message.embedding() is None
         assert len(db.query(text_query={"text": "Paris"})) == 1
     with EmbeddedDB(path, ml=FakeModel()) as db:
-        db.flush(timeout=30)
+        db.flush(timeout=60)
         message = db.get_node(message.id)
         assert message.status.embedding == "ready"
         assert {e.label for e in message.entities()} == {"Alice", "Bob", "Paris"}
@@ -242,18 +243,18 @@ def test_a_missing_model_is_a_failed_status_with_its_reason(path):
     with EmbeddedDB(path, ml=Missing(), weaver=QUICK) as db:
         message = db.create_message("chat", "Alice met Bob in Paris")
         with pytest.raises(EnrichmentFailed, match="not installed"):
-            db.flush(timeout=30)
+            db.flush(timeout=60)
         assert message.status.embedding == "failed"
         assert "embedded-db[local]" in message.status.error("embedding")
         assert len(db.query(text_query={"text": "Paris"})) == 1
     with EmbeddedDB(path, ml=FakeModel(), weaver=QUICK) as db:
-        db.flush(timeout=30)
+        db.flush(timeout=60)
         assert db.get_node(message.id).status.embedding == "ready", "installing it back-fills"
 
 
 def test_the_status_of_the_weaver(woven):
     woven.create_message("chat", "Alice met Bob in Paris")
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     status = woven.weaver_status()
     assert set(status) >= {
         "active_workers",
@@ -278,7 +279,7 @@ def test_a_summary_tells_what_was_said(woven):
     """Instructions and what tools are asked and give back are no part of it, and of all else."""
     chat = woven.create_chat()
     told = chat.add_message("Speak like a pirate of Alice", role="system")
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert (chat.summary(), chat.status.summary) == (None, "ready")
     call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"of": 1}'}}
     chat.add_messages(
@@ -289,7 +290,7 @@ def test_a_summary_tells_what_was_said(woven):
             {"content": "In Paris.", "role": "assistant"},
         ]
     )
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert chat.summary().text.splitlines() == ["Carol: Where is Bob?", "In Paris."]
     assert chat.context(token_budget=500, count_tokens=len)[0]["content"] == told.content
     assert [entity.label for entity in told.entities()] == ["Alice"]
@@ -308,7 +309,7 @@ def test_a_summary_tells_what_was_said(woven):
     assert chat.summary() == summary, "it says nothing of that"
     next(chat.messages(after=told)).delete()
     assert chat.summary() is None
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert chat.summary().text == "In Paris."
 
 
@@ -316,16 +317,16 @@ def test_summaries_wait_while_there_is_much_to_do(woven):
     woven.set_activity_level("HighActivity")
     chat = woven.create_chat()
     message = chat.add_message("Alice met Bob in Paris")
-    woven.wait_for(message, "embedding", timeout=30)
+    woven.wait_for(message, "embedding", timeout=60)
     woven.set_activity_level("SleepMode")
-    woven.wait_for(chat, "summary", timeout=30)
+    woven.wait_for(chat, "summary", timeout=60)
     assert chat.summary().text == "Alice met Bob in Paris"
 
 
 def test_a_progress_bar(woven, monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     woven.create_message("chat", "Alice")
-    woven.flush(timeout=30, progress=True)
+    woven.flush(timeout=60, progress=True)
     assert "enriching [" in capsys.readouterr().err
 
 
@@ -338,19 +339,24 @@ def test_callables_are_models_too(path):
     config = MLConfig(embedding=embed, entities=None, summary=lambda messages: messages[0])
     with EmbeddedDB(path, ml=config) as db:
         message = db.create_message("chat", "four")
-        db.flush(timeout=30)
+        db.flush(timeout=60)
         assert message.embedding().vector.shape == (3,)
         assert message.chat.summary().text == "four"
 
 
 ENRICHER = """
-import sys
+import sys, threading
 from embedded_db import EmbeddedDB
 from embedded_db.testing import FakeModel
 
 
 class Logging(FakeModel):
+    wanted = 0
+
     def enrich(self, texts, starts, want_vectors, want_entities):
+        if self.wanted >= int(sys.argv[3]):
+            threading.Event().wait()  # for the kill: however late it comes, not all is done
+        self.wanted += sum(want_vectors)
         result = super().enrich(texts, starts, want_vectors, want_entities)
         with open(sys.argv[2], "a") as log:
             log.writelines(
@@ -412,11 +418,11 @@ def test_what_was_stored_before_a_kill_is_not_embedded_again(path, tmp_path, spa
 
     done: set[str] = set()
     for kill in range(3):
-        child = spawn(ENRICHER, path, log)
+        begun, enough = written(), 200 * (kill + 1)
+        child = spawn(ENRICHER, path, log, enough + 200)
         assert child.stdout.readline() == "open\n"
-        begun = written()
-        while written() < begun + 200 * (kill + 1):
-            assert child.poll() is None
+        eventually(lambda most=begun + enough: written() >= most, "its texts")
+        assert child.poll() is None
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
         logged = log.read_text().splitlines()
@@ -424,7 +430,7 @@ def test_what_was_stored_before_a_kill_is_not_embedded_again(path, tmp_path, spa
         done = stored()
         assert 0 < len(done) < total
     begun = written()
-    child = spawn(ENRICHER, path, log)
+    child = spawn(ENRICHER, path, log, total)
     assert [child.stdout.readline() for _ in range(2)] == ["open\n", "flushed\n"]
     logged = log.read_text().splitlines()
     assert not done & set(logged[begun:])

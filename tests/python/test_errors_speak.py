@@ -624,10 +624,10 @@ def test_failed_enrichment_lists_what_failed(woven, model):
     model.fail("raise", containing="poison")
     message = woven.create_message("chat", "poison")
     with pytest.raises(EnrichmentFailed, match="the test says so") as caught:
-        woven.flush(timeout=30)
+        woven.flush(timeout=60)
     assert message.id in {failure["id"] for failure in caught.value.failures}
     with pytest.raises(EnrichmentFailed, match=message.id):
-        woven.wait_for(message, "embedding", timeout=30)
+        woven.wait_for(message, "embedding", timeout=60)
     with pytest.raises(InvalidInput, match="embeding.*'embedding'"):
         woven.wait_for(message, "embeding")
 

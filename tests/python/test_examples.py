@@ -15,7 +15,7 @@ def assistant(*args, **options):
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=100,
+        timeout=300,
         check=False,
         **options,
     )

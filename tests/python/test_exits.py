@@ -32,7 +32,6 @@ def until_closed(work):
         while True:
             work(number)
             number += 1
-            moved.release()
     except DatabaseClosed:
         pass
 
@@ -40,11 +39,13 @@ def write(number):
     id = f"{os.getpid()}-{threading.get_ident()}-{number}"
     db.create_message("chat", f"Alice met Bob {number}", id=id)
     told(id)
+    moved.release()
 
 def add(number):
     ids = [f"{os.getpid()}-{threading.get_ident()}-{number}-{n}" for n in range(20)]
     db.create_nodes([{"id": id, "label": "X"} for id in ids])
     told("\\n".join(ids))
+    moved.release()
 
 def read(number):
     db.query(text_query={"text": "Alice"}, limit=5)
@@ -82,7 +83,7 @@ def run_busy(path, end: str, turns: int) -> tuple[int, list[str], str]:
         [sys.executable, "-X", "faulthandler", "-c", program, str(path), str(turns)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     return done.returncode, done.stdout.split(), done.stderr

@@ -5,8 +5,6 @@ only once a native call has returned; here the call itself has to end with it.
 """
 
 import os
-import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,40 +13,11 @@ import pytest
 
 from embedded_db import EmbeddedDB, EnrichmentFailed, MLConfig
 from embedded_db.testing import FakeModel
+from harness.waiting import interrupted
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals as on POSIX")
 
 LIMIT = 120.0
-
-
-@pytest.fixture
-def interrupted() -> Callable[[Callable[[], Any]], None]:
-    """Run a call, press Ctrl-C in a moment, and see that this is what ended it."""
-    main = threading.main_thread().ident
-    assert main is not None
-    broken_off: list[str] = []
-
-    def watch(frame: object, event: str, function: Any) -> None:
-        if event == "c_exception":
-            owner = type(getattr(function, "__self__", None))
-            # What is no method of an object is the opening.
-            if owner.__module__ == "embedded_db._native" or function.__name__ == "open":
-                broken_off.append(function.__name__)
-
-    def run(call: Callable[[], Any]) -> None:
-        broken_off.clear()
-        timer = threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT))
-        timer.start()
-        sys.setprofile(watch)
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                call()
-        finally:
-            sys.setprofile(None)
-            timer.cancel()
-        assert len(broken_off) == 1, "it was a native call that the interrupt ended"
-
-    return run
 
 
 @pytest.fixture
@@ -75,29 +44,36 @@ def large(db: EmbeddedDB) -> EmbeddedDB:
 SLOW = {"any": [{"property": "n", "operator": "Equals", "value": -n} for n in range(1, 5001)]}
 
 
+def for_ever(call: Callable[[], Any]) -> None:
+    """One call alone may be over before anybody presses a key."""
+    while True:
+        call()
+
+
 def waiting_query(db: EmbeddedDB, model: FakeModel) -> Any:
     vector = [1.0] + [0.0] * (model.dim - 1)
     return db.query(semantic_query={"vector": vector}, labels=["Message"], wait=LIMIT)
 
 
-def test_a_query_that_waits(held, model, interrupted):
+def test_a_query_that_waits(held, model):
     interrupted(lambda: waiting_query(held, model))
 
 
-def test_a_query_that_computes(large, interrupted):
-    interrupted(lambda: large.query(structural_filters=[SLOW], timeout=LIMIT))
+def test_a_query_that_computes(large):
+    interrupted(lambda: for_ever(lambda: large.query(structural_filters=[SLOW], timeout=LIMIT)))
     assert large.count("X") == 100_000
     with large.snapshot() as snapshot:
-        interrupted(lambda: snapshot.query(structural_filters=[SLOW], timeout=LIMIT))
+        asking = lambda: snapshot.query(structural_filters=[SLOW], timeout=LIMIT)  # noqa: E731
+        interrupted(lambda: for_ever(asking))
         assert snapshot.count("X") == 100_000
 
 
-def test_a_flush_and_a_wait_for_one_message(held, interrupted):
+def test_a_flush_and_a_wait_for_one_message(held):
     interrupted(lambda: held.flush(timeout=LIMIT))
     interrupted(lambda: held.wait_for("never", "embedding", timeout=LIMIT))
 
 
-def test_the_wait_for_another_writer(path, spawn, interrupted):
+def test_the_wait_for_another_writer(path, spawn):
     writer = spawn(
         """
         import sys
@@ -115,7 +91,7 @@ def test_the_wait_for_another_writer(path, spawn, interrupted):
         assert db.count() == 0
 
 
-def test_a_transaction_is_rolled_back(held, model, interrupted):
+def test_a_transaction_is_rolled_back(held, model):
     def write_and_wait():
         with held.transaction() as tx:
             tx.create_node({"id": "lost", "label": "X"})
@@ -168,7 +144,7 @@ def hanging_until(ended: threading.Event) -> Callable[[list[str]], Any]:
 
 
 @pytest.mark.parametrize("ask", ["query", "search"])
-def test_a_model_function_that_a_query_waits_for(path, interrupted, ask):
+def test_a_model_function_that_a_query_waits_for(path, ask):
     ended = threading.Event()
     ml = MLConfig(embedding=hanging_until(ended), entities=None, summary=None)
     with EmbeddedDB(path, ml=ml, warm_up=False) as db:
@@ -184,7 +160,7 @@ def test_a_model_function_that_a_query_waits_for(path, interrupted, ask):
         assert db.verify()["ok"]
 
 
-def test_a_model_function_that_opening_asks_for_its_dimension(path, interrupted):
+def test_a_model_function_that_opening_asks_for_its_dimension(path):
     ended = threading.Event()
     embed = hanging_until(ended)
     del embed.dim  # type: ignore[attr-defined]
@@ -217,10 +193,6 @@ def test_what_ends_a_program_is_no_failure_of_the_function_that_a_query_called(p
         db.query(semantic_query={"text": "Paris"})
 
 
-def test_a_long_verification(large, interrupted):
-    def verify_for_ever():
-        while True:
-            assert large.verify()["ok"]
-
-    interrupted(verify_for_ever)
+def test_a_long_verification(large):
+    interrupted(lambda: for_ever(large.verify))
     assert large.verify()["ok"]

@@ -65,7 +65,7 @@ def test_what_a_killed_process_left_is_swept_by_the_next(spawn):
         assert left.exists(), "a directory in use is not swept"
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
-    assert left.exists()
+    # It left the directory. Any process of this machine may sweep it now; the next one does.
     with EmbeddedDB(":memory:", ml=None):
         assert not left.exists()
 

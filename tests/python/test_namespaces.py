@@ -35,7 +35,7 @@ def test_a_namespace_is_enriched_apart(woven):
     one, two = woven.namespace("user-1"), woven.namespace("user-2")
     first = one.create_message("chat", "Alice met Bob in Paris")
     second = two.create_message("chat", "Alice stayed in London")
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert {e.label for e in first.entities()} == {"Alice", "Bob", "Paris"}
     assert {e.label for e in second.entities()} == {"Alice", "London"}
     alice = next(e for e in second.entities() if e.label == "Alice")

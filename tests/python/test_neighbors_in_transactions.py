@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedded_db import DbError, EmbeddedDB, InvalidInput
+from harness.waiting import moment
 
 FIRST = datetime(2020, 1, 1, tzinfo=UTC)
 YEARS = [FIRST + timedelta(days=365 * n) for n in range(4)]
@@ -95,7 +96,7 @@ def test_only_what_was_given_counts_as_read(cities):
 
 
 def test_own_writes_count_by_their_times(cities):
-    before = datetime.now(UTC)
+    before = moment()
     with cities.transaction() as tx:
         tx.update_edge("road-b", {"valid_from": YEARS[1]})
         tx.create_edge(
@@ -164,7 +165,7 @@ def test_the_transaction_sees_what_there_will_be(stored, own):
         db.create_nodes([{"id": id, "label": "City"} for id in "abc"])
         for step in enumerate(stored):
             do(db, step)
-        before = datetime.now(UTC)
+        before = moment()
         asked = [
             {"direction": way, "limit": limit, **times}
             for way in ("out", "in", "both")

@@ -441,7 +441,7 @@ def test_both_ranking_legs_are_fused_and_shown(woven):
         "Nothing of interest",
     ]
     made = [message.id for message in chat.add_messages([{"content": text} for text in texts])]
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     found = woven.query(
         text_query={"text": "Rust database"},
         semantic_query={"text": "Rust database"},

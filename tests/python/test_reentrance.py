@@ -62,7 +62,7 @@ CALLS: dict[str, Callable[[EmbeddedDB], Any]] = {
 def other_database() -> int:
     with EmbeddedDB(":memory:", ml=FakeModel()) as other:
         other.create_message("chat", "Alice")
-        other.flush(timeout=30)
+        other.flush(timeout=60)
         return other.count("Entity")
 
 

@@ -193,7 +193,7 @@ def test_nobody_may_write_to_it(filled, tmp_path, spawn):
     with pytest.raises(DatabaseLocked, match=str(writer.pid)):
         EmbeddedDB.repair(filled, tmp_path / "new.db")
     writer.kill()
-    writer.wait(timeout=30)
+    writer.wait(timeout=60)
     assert EmbeddedDB.repair(filled, tmp_path / "new.db").saved.nodes == 302
 
 
@@ -233,12 +233,12 @@ def test_ctrl_c_and_a_kill_leave_nothing_that_could_be_taken_for_it(filled, tmp_
     assert child.stdout.readline() == "begun\n"
     child.send_signal(signal.SIGINT)
     assert child.stdout.readline() == "interrupted\n"
-    assert child.wait(timeout=30) == 0
+    assert child.wait(timeout=60) == 0
     assert os.listdir(tmp_path) == ["memory.db"]
     child = spawn(PROGRAM, filled, tmp_path / "new.db", "told")
     assert child.stdout.readline() == "begun\n"
     child.kill()
-    child.wait(timeout=30)
+    child.wait(timeout=60)
     assert not (tmp_path / "new.db").exists()
     left = [name for name in os.listdir(tmp_path) if name != "memory.db"]
     assert [name.startswith(".embedded-db-repairing_") for name in left] == [True]
@@ -256,7 +256,7 @@ def test_where_there_is_no_room(filled, tmp_path, spawn, share):
     shutil.rmtree(tmp_path / "whole.db")
     child = spawn(PROGRAM, filled, tmp_path / "new.db", needed // share)
     assert child.stdout.readline() == "StorageFull\n"
-    assert child.wait(timeout=30) == 0
+    assert child.wait(timeout=60) == 0
     assert os.listdir(tmp_path) == ["memory.db"]
 
 

@@ -43,7 +43,7 @@ def test_of_a_message_it_is_the_content(db):
 def test_of_entities_and_summaries(woven):
     chat = woven.create_chat()
     chat.add_messages([{"content": f"Alice met Bob {n} times."} for n in range(3)])
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert "Alice" in texts(woven.query(labels=["Entity"]))
     [summary] = woven.query(labels=["Summary"])
     assert summary.text == summary.node.text

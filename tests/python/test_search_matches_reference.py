@@ -293,7 +293,7 @@ def test_scores_are_those_of_the_formulas(messages, question, profile, chats, on
     with EmbeddedDB(":memory:", ml=model) as db:
         fill(db, messages)
         make_sure_of(db, chats or ())
-        db.flush(timeout=30)
+        db.flush(timeout=60)
         filters = []
         if only_sender:
             filters = [{"property": "sender", "operator": "In", "value": ["Bob", "Dave"]}]
@@ -402,7 +402,7 @@ def test_chats_of_many_answer_as_if_they_were_alone(messages, question, profile)
                 )
         make_sure_of(db, chats)
         make_sure_of(alone, chats)
-        db.flush(timeout=30)
+        db.flush(timeout=60)
         text, _ = put_into(question)
         asked = {"limit": 100, "profile": profile, "labels": ["Message"]}
         among = db.search(text, chats, **asked)

@@ -84,7 +84,10 @@ def test_databases_may_end_in_another_thread_while_their_model_works(
     done = threading.Event()
 
     def collect():
-        while not done.is_set():
+        ending = False
+        while not ending:
+            # Once more behind the last of them, in case none was there before.
+            ending = done.is_set()
             gc.collect()
 
     collector = threading.Thread(target=collect)
@@ -194,7 +197,8 @@ def test_indexes_come_and_go_under_load(db, in_threads):
 
     def change_indexes():
         try:
-            for _ in range(12):
+            # As long as it takes the others to have their turns, too.
+            while turns["index"] < 12 or min(turns.values()) <= 5:
                 db.create_index("X", "p")
                 db.create_index("X", "u", unique=True)
                 db.flush(timeout=60)
@@ -230,7 +234,7 @@ def test_indexes_come_and_go_under_load(db, in_threads):
             turns["query"] += 1
 
     in_threads(change_indexes, write, query)
-    assert turns["index"] == 12
+    assert turns["index"] >= 12
     assert min(turns.values()) > 5, turns
     db.create_index("X", "u", unique=True)
     db.flush(timeout=60)

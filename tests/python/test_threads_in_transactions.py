@@ -2,7 +2,6 @@
 
 # ruff: noqa: PT012 - what ends a block is the point
 
-import signal
 import threading
 from datetime import UTC, datetime, tzinfo
 
@@ -10,9 +9,8 @@ import pytest
 from pydantic import field_serializer
 
 from embedded_db import AlreadyExists, InvalidInput, NodeModel
-
-WAIT = 10
-"""Seconds after which a test would rather fail than go on waiting."""
+from harness.waiting import PATIENCE as WAIT
+from harness.waiting import interrupted
 
 
 class Pause:
@@ -150,13 +148,7 @@ def test_waiting_for_the_call_of_another_thread_ends_with_ctrl_c(shared):
     with shared.transaction() as tx:
         writer = Thread(lambda: tx.add_all([Slow(id="p0"), slow(pause.stop, id="p1")]))
         assert pause.reached.wait(WAIT)
-        press = threading.Timer(0.05, signal.raise_signal, [signal.SIGINT])
-        press.start()
-        with pytest.raises(KeyboardInterrupt):
-            try:
-                tx.get_node("p0")
-            finally:
-                press.cancel()
+        interrupted(lambda: tx.get_node("p0"))
         pause.ended.set()
         assert len(writer.end()) == 2
     assert shared.exists("p1")

@@ -150,7 +150,7 @@ def test_no_lock_is_held_while_python_runs(accounts):
         move(tx, 1)
         thread = threading.Thread(target=write)
         thread.start()
-        assert written.wait(timeout=30), "a write outside waits for the transaction"
+        assert written.wait(timeout=60), "a write outside waits for the transaction"
     thread.join()
     assert accounts.exists("other")
     assert sums(accounts) == (99, 101)

@@ -97,7 +97,7 @@ def test_whatever_the_clock_does(path, clock, child):
         for operation in steps:
             child.must("do", operation)
             operation.apply(model)
-        child.run("db.flush(timeout=30)")
+        child.run("db.flush(timeout=60)")
         seen.append(child.run(SEEN, id=name, message=name + "m", edge="e"))
         model = model.after()
         model.graphs["default"].things[name] = 0
@@ -135,7 +135,7 @@ def test_work_that_has_failed_does_not_wait_for_the_clock(path, clock, child, ju
         from embedded_db import EmbeddedDB
         from embedded_db.testing import FakeModel
         model = FakeModel()
-        weaver = {"first_delay": 0.1, "max_delay": 0.2, "max_attempts": 20}
+        weaver = {"first_delay": 0.1, "max_delay": 0.2, "max_attempts": 1000}
         options = {"ml": model, "weaver": weaver, "warm_up": False}
         """
     )
@@ -152,7 +152,7 @@ def test_work_that_has_failed_does_not_wait_for_the_clock(path, clock, child, ju
     clock.set(jump)
     if reopened:
         child.run("own.close()\nown = EmbeddedDB(path, **options)", path=str(path))
-    child.run("model.recover()\nown.flush(timeout=30)")
+    child.run("model.recover()\nown.flush(timeout=60)")
     assert child.run("result = own.get_node(message.id).status.embedding") == "ready"
     child.run("own.close()")
     assert child.end() == 0
@@ -161,7 +161,7 @@ def test_work_that_has_failed_does_not_wait_for_the_clock(path, clock, child, ju
 def test_nothing_spins_when_the_clock_is_wrong(path, clock, child):
     child.open(path, ml="fake", warm_up=False)
     child.run("db.create_node({'id': 'hour', 'label': 'Short'})\ndb.set_ttl('hour', 3600)")
-    child.run("db.create_message('chat', 'Alice')\ndb.flush(timeout=30)")
+    child.run("db.create_message('chat', 'Alice')\ndb.flush(timeout=60)")
     for jump in (-DAY, 10 * YEAR, -10 * YEAR):
         clock.set(jump)
         worked, passed = child.run(

@@ -12,7 +12,7 @@ from harness.child import Done, Refused
 from harness.operations import CreateNode
 from harness.strace import tracing
 
-pytestmark = [pytest.mark.usefixtures("needs_strace"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.usefixtures("needs_strace")
 
 KINDS = {"NFS": 0x6969, "SMB": 0xFE534D42, "AFS": 0x5346414F}
 LOCAL = {"ext4": 0xEF53, "tmpfs": 0x01021994, "FUSE": 0x65735546}

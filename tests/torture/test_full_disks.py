@@ -20,7 +20,7 @@ from harness.model import differences
 from harness.operations import AddMessages, CreateNode, CreateNodes, DeleteNode, Renew
 from harness.processes import Child
 
-pytestmark = [longer, pytest.mark.usefixtures("needs_mounts"), pytest.mark.timeout(300)]
+pytestmark = [longer, pytest.mark.usefixtures("needs_mounts"), pytest.mark.timeout(900)]
 
 
 def fill(child: Child, load: Load, most: int = 2_000) -> Refused:

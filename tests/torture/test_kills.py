@@ -10,6 +10,7 @@ import shutil
 import signal
 import threading
 import time
+from itertools import count
 
 import pytest
 
@@ -20,6 +21,7 @@ from harness.lengths import length
 from harness.load import Load
 
 KILLS = length(8, 100, 1000)
+MOST = 10 * KILLS
 LANES = 3
 ROUNDS = 50
 """After so many kills the database is a new one."""
@@ -30,11 +32,12 @@ def test_random_kills(tmp_path, nursery, rng):
     path = tmp_path / "memory.db"
     acknowledged = in_the_middle = unheard = 0
     slowest = 0.0
-    for kill in range(KILLS):
+    for kill in count():
         if kill % ROUNDS == 0:
             shutil.rmtree(path, ignore_errors=True)
             with EmbeddedDB(path, ml=None) as db:
                 load = Load.start(rng, LANES, db, renewing=True)
+        before = load.acknowledged
         child = nursery.child()
         child.open(path, ml=rng.choice([None, "fake"]), warm_up=False)
         killer = threading.Timer(rng.uniform(0, 0.06), os.kill, (child.pid, signal.SIGKILL))
@@ -48,12 +51,17 @@ def test_random_kills(tmp_path, nursery, rng):
             slowest = max(slowest, time.perf_counter() - begun)
             unheard += load.settle(db)
             check(db, load.model)
-        if kill % ROUNDS == ROUNDS - 1 or kill == KILLS - 1:
+        acknowledged += load.acknowledged - before
+        # On a machine that is busy with other things, more kills are needed to meet something.
+        met = acknowledged > KILLS and (KILLS < 100 or 0 < unheard < in_the_middle)
+        last = kill >= KILLS - 1 and (met or kill >= MOST)
+        if kill % ROUNDS == ROUNDS - 1 or last:
             with EmbeddedDB(path, ml=FakeModel()) as db:
                 check_woven(db, load.model)
-            acknowledged += load.acknowledged
+        if last:
+            break
     print(
-        f"{KILLS} kills, {acknowledged} acknowledged, {in_the_middle} in the middle, of which "
+        f"{kill + 1} kills, {acknowledged} acknowledged, {in_the_middle} in the middle, of which "
         f"{unheard} were done; the slowest opening took {slowest * 1000:.0f} ms"
     )
     assert acknowledged > KILLS

@@ -31,6 +31,7 @@ from harness.load import Load
 from harness.model import Model
 from harness.operations import CreateNode
 from harness.processes import Child, Nursery
+from harness.waiting import eventually
 
 pytestmark = [longer, pytest.mark.usefixtures("needs_mounts"), pytest.mark.timeout(1800)]
 
@@ -43,11 +44,16 @@ def stop(child: Child) -> None:
     """Stop a process, and wait until none of its threads runs."""
     child.kill(signal.SIGSTOP)
     tasks = Path(f"/proc/{child.pid}/task")
-    while any(
-        (task / "stat").read_text().rsplit(")", 1)[1].split()[0] not in "tT"
-        for task in tasks.iterdir()
-    ):
-        time.sleep(0.001)
+    eventually(lambda: all(map(is_at_rest, tasks.iterdir())), "all of its threads stand still")
+
+
+def is_at_rest(task: Path) -> bool:
+    """Whether a thread stands still, or has ended just now."""
+    try:
+        told = (task / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return told.rsplit(")", 1)[1].split()[0] in "tTXZ"
 
 
 def cut(disk: Path, image: Path, copy: Path) -> None:
@@ -76,7 +82,13 @@ def cuts(tmp_path: Path, nursery: Nursery, rng: random.Random, durability: str) 
         try:
             for _ in range(CUTS):
                 until = time.monotonic() + rng.uniform(0.005, 0.05)
-                load.run(child, lambda until=until: time.monotonic() > until)
+                enough = load.acknowledged + 2
+                load.run(
+                    child,
+                    lambda until=until, enough=enough: (
+                        time.monotonic() > until and load.acknowledged >= enough
+                    ),
+                )
                 stop(child)
                 drain(load, child)
                 cut(disk, image, copy)

@@ -150,11 +150,12 @@ fn writers_go_on_and_the_backup_is_one_state_of_theirs() {
     thread::scope(|scope| {
         // Two nodes of one write: whoever sees one sees both.
         scope.spawn(|| {
-            let mut n = 0;
-            while !done.load(Ordering::Acquire) {
+            for n in 0.. {
                 let pair = [node(&format!("a{n}"), "A", &[]), node(&format!("b{n}"), "B", &[])];
                 db.create_nodes(pair.into()).unwrap();
-                n += 1;
+                if done.load(Ordering::Acquire) {
+                    break;
+                }
             }
         });
         for round in 0..3 {

@@ -137,13 +137,16 @@ fn why_full(path: &Path) -> Option<String> {
 fn require(path: &Path, look: impl Fn() -> Result<(u64, u64)>) -> Result<()> {
     let mut since = None;
     loop {
+        // Before the look: it may be this thread that stands still, not the writer.
+        let late = since.is_some_and(|since: Instant| since.elapsed() >= PATIENCE);
         let (length, needed) = look()?;
         if length >= needed {
             return Ok(());
         }
-        if since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
+        if late {
             return Err(too_short(path, length, needed));
         }
+        since.get_or_insert_with(Instant::now);
         std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -29,6 +29,8 @@ MOST_NAMESPACES: Final = 900
 """Namespaces of one export: each needs a snapshot, of which 1,000 may be held."""
 PATIENCE: Final = 10.0
 """Seconds to look for an instant that all namespaces share."""
+TRIES: Final = 100
+"""How often to look for it at the least."""
 
 Progress = Callable[[int, int], None]
 
@@ -171,7 +173,7 @@ def _refused(target: str, error: OSError) -> StorageError:
 @contextmanager
 def _one_instant(db: "EmbeddedDB", names: Sequence[str] | None) -> Iterator[dict[str, Snapshot]]:
     """Pin the same instant in several namespaces."""
-    deadline = time.monotonic() + PATIENCE
+    deadline, tries = time.monotonic() + PATIENCE, 0
     pinned: dict[str, Snapshot] = {}
     try:
         while True:
@@ -184,7 +186,9 @@ def _one_instant(db: "EmbeddedDB", names: Sequence[str] | None) -> Iterator[dict
             if same and _wanted(db, names) == wanted:
                 break
             _close(pinned)
-            if time.monotonic() > deadline:
+            tries += 1
+            # A thread that stood still for as long has not tried.
+            if time.monotonic() > deadline and tries >= TRIES:
                 raise Timeout(
                     f"in {PATIENCE:.0f} s of steady writing no instant was found that the "
                     f"{len(wanted)} namespaces share",

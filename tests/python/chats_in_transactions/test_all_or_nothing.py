@@ -111,9 +111,9 @@ def test_unique_values_count_at_the_commit(db):
 def test_enrichment_begins_at_the_commit(woven):
     with woven.transaction() as tx:
         message = tx.create_message("chat", "Alice met Bob in Paris")
-        woven.flush(timeout=30)
+        woven.flush(timeout=60)
         assert woven.count("Entity") == 0
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert sorted(entity.label for entity in message.entities()) == ["Alice", "Bob", "Paris"]
     assert message.status.embedding == "ready"
     assert [entity.label for entity in Entity.where(Entity.label == "Paris").on(woven)] == ["Paris"]

@@ -104,7 +104,7 @@ def test_a_changed_text_has_no_embedding_in_its_transaction(woven):
     woven.declare_label("Book", embed=["title"])
     book = woven.create_node({"label": "Book", "properties": {"title": "Norway"}})
     message = woven.create_chat().add_message("Alice met Bob", sender="Carol")
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     with woven.transaction() as tx:
         mine = tx.get_node(message)
         mine["mood"] = "glad"
@@ -117,5 +117,5 @@ def test_a_changed_text_has_no_embedding_in_its_transaction(woven):
         tx.update_node(book, {"title": "Spain"})
         assert mine.embedding() is None
         assert tx.get_embedding_for_node(book) is None
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     assert message.embedding() is not None

@@ -1,10 +1,12 @@
 """Things expire by the clock, whoever reads, writes, sleeps or is killed meanwhile."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from embedded_db import EmbeddedDB, NotFound
+from harness.waiting import eventually
 
 from .shared import TTL, after_expiry, names
 
@@ -37,24 +39,21 @@ def test_what_was_set_while_the_clock_was_far_ahead_still_expires(path, clock):
     with EmbeddedDB(path, ml=None) as db:
         db.create_node({"id": "a", "label": "Note"})
         clock.move(-10 * 365 * 86_400)
+        begun = time.monotonic()
         db.create_node({"id": "b", "label": "Note", "ttl": 0.4})
-        assert db.exists("b")
-        limit = datetime.now(UTC) + timedelta(seconds=60)
-        while db.exists("b"):
-            assert datetime.now(UTC) < limit, "it should be gone within a second"
+        assert db.exists("b") or time.monotonic() >= begun + 0.4
+        eventually(lambda: not db.exists("b"), "it should be gone within a second")
         db.flush(timeout=60)
         assert db.stats()["tables"]["nodes"] == 1
 
 
 def test_a_short_time_to_live_ends_by_itself(db):
-    id = db.create_node({"label": "Note", "ttl": 0.2})
-    end = db.get_node(id).expires_at
-    while datetime.now(UTC) < end:
-        pass
+    end = datetime.now(UTC) + timedelta(seconds=0.2)
+    id = db.create_node({"label": "Note", "expires_at": end})
+    eventually(lambda: datetime.now(UTC) >= end, "its time")
     assert not db.exists(id)
-    limit = datetime.now(UTC) + timedelta(seconds=60)
-    while db.stats()["tables"]["nodes"]:
-        assert datetime.now(UTC) < limit, "nobody has to write or ask for it to be deleted"
+    rows = lambda: db.stats()["tables"]["nodes"]  # noqa: E731
+    eventually(lambda: rows() == 0, "nobody has to write or ask for it to be deleted")
 
 
 def test_threads_read_and_write_while_things_expire(path):
@@ -166,7 +165,9 @@ for n in range(10_000):
     )
     chat.add_message(f"Carol stays {n}", id=f"r{round}k{n}")
     print(n, flush=True)
-    shift(30_000_000)
+    # Not further than its killer goes, however late that comes.
+    if n < 20:
+        shift(30_000_000)
 """
 
 

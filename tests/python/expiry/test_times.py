@@ -117,7 +117,7 @@ def test_a_time_that_was_taken_away_or_moved_does_not_come(db, clock):
     db.set_ttl("later", 5 * TTL)
     after_expiry(clock)
     assert [node.id for node in db.nodes()] == ["kept", "later"]
-    db.flush(timeout=30)
+    db.flush(timeout=60)
     assert [node.id for node in db.nodes()] == ["kept", "later"]
     clock.move(5 * TTL)
     assert [node.id for node in db.nodes()] == ["kept"]
@@ -130,7 +130,7 @@ def test_times_come_back_from_an_export(path, tmp_path, clock):
             chat.add_message(f"message {n}", id=f"m{n}", ttl=None if n in (0, 3) else n * TTL)
         times = {node.id: node.expires_at for node in db.nodes()}
         db.export(tmp_path / "export")
-        db.set_ttl("m0", 5)
+        db.set_ttl("m0", 5 * TTL)
         db.set_ttl("m1", None)
         db.import_(tmp_path / "export", on_conflict="replace")
         assert {node.id: node.expires_at for node in db.nodes()} == times

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from embedded_db import EmbeddedDB, InvalidInput, NotFound
 from embedded_db.interchange import exporting, values
+from harness.waiting import eventually
 
 from .shared import NAMES, PROPERTIES, VALUES, content, fill
 
@@ -121,13 +122,15 @@ def test_one_instant_while_others_write(db, other, tmp_path):
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        while second.count() < 5:
-            pass
-        reports = [db.export(tmp_path / f"out{n}") for n in range(3)]
+        reports = []
+        for n in range(3):
+            before = second.count()
+            eventually(lambda least=before + 5: second.count() >= least, "five more writes")
+            reports.append(db.export(tmp_path / f"out{n}"))
     finally:
         stop.set()
         thread.join()
-    assert reports[0].lsn < reports[-1].lsn
+    assert reports[0].lsn < reports[1].lsn < reports[2].lsn, "they are of three instants"
     for number, report in enumerate(reports):
         with EmbeddedDB(":memory:", ml=None) as copy:
             copy.import_(report.path)

@@ -32,7 +32,7 @@ def test_importing_and_asking_load_nothing() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=300,
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.split("\n")[0] == "[] all-MiniLM-L6-v2 384 False"

@@ -27,12 +27,12 @@ def test_a_selection_is_lazy_and_can_be_kept(woven):
     chat.add_messages(
         [{"content": f"Rust and Paris {n}", "sender": "Ann" if n % 2 else "Bob"} for n in range(9)]
     )
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     by_ann = Message.where(Message.chat_id == chat.id).where(Message.sender == "Ann")
     assert len(list(by_ann)) == 4
     chat.add_message("Rust once more", sender="Ann")
     assert len(list(by_ann)) == 5, "each iteration asks anew"
-    woven.flush(timeout=30)
+    woven.flush(timeout=60)
     best = by_ann.matching("once rust").similar_to("Rust once more").limit(2)
     assert [type(message) for message in best] == [Message, Message]
     assert best.first().content == "Rust once more"

@@ -30,7 +30,7 @@ CHANGES = (
 """Whatever changes files, and the acknowledgement."""
 
 CALL = re.compile(r"^(\d+) +(\w+)\(")
-LONGEST = 20.0
+LONGEST = 60.0
 
 
 @dataclass
@@ -102,7 +102,9 @@ def tracing(
     strace = subprocess.Popen([*command, "-p", str(child.pid)], stderr=subprocess.PIPE, text=True)
     assert strace.stderr is not None
     said = strace.stderr.readline()
-    assert "attached" in said, said
+    if "attached" not in said:
+        strace.communicate()
+        raise AssertionError(said)
     try:
         yield Tracing(log)
     finally:

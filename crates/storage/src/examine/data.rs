@@ -14,8 +14,10 @@ use crate::pages::Glance;
 use crate::postings::{Container, IndexId};
 use crate::records::{DatabaseCounters, WorkRecord, WorkState};
 
-/// Times that a file is looked at again when a writer was quicker.
+/// Times that a file is looked at again that does not read.
 const TIMES: u32 = 20;
+/// Times that it is when a writer was quicker, which says nothing of the file.
+const OVERTAKEN: u32 = 1000;
 /// Between them.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Free room below which compacting makes little difference.
@@ -41,7 +43,7 @@ impl Data {
         interrupted: &dyn Fn() -> Result<()>,
         findings: &mut Vec<Finding>,
     ) -> Result<Option<Self>> {
-        let mut times = 0;
+        let (mut times, mut overtaken, mut newest) = (0, 0, None);
         let log = FoundLog::read(&place.path, &place.directory);
         let put_back = log.as_ref().ok().and_then(Option::as_ref).filter(|log| log.is_put_back);
         let (glance, read) = loop {
@@ -51,9 +53,15 @@ impl Data {
                 Ok(glance) => Self::read(glance, interrupted),
                 Err(failed) => Err(failed.clone()),
             };
-            times += 1;
             let is_settled = opened.as_ref().is_ok_and(|it| it.is_still_there() && read.is_ok());
-            if is_settled || times == TIMES || matches!(read, Err(Error::Interrupted)) {
+            let now = opened.as_ref().ok().and_then(Glance::newest);
+            // Beside a writer that goes on: this thread may have stood still for any time.
+            let is_overtaken =
+                opened.as_ref().is_ok_and(|it| !it.is_still_there()) && now != newest;
+            newest = now;
+            *(if is_overtaken { &mut overtaken } else { &mut times }) += 1;
+            let is_enough = times == TIMES || overtaken == OVERTAKEN;
+            if is_settled || is_enough || matches!(read, Err(Error::Interrupted)) {
                 break (opened, read);
             }
             // A writer may have been at it, or it is damaged.

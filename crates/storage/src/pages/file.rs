@@ -316,7 +316,7 @@ impl Pages {
     #[expect(clippy::indexing_slicing, reason = "there are two meta pages, 0 and 1")]
     fn check_metas(&self) -> Result<()> {
         let Some(sums) = &self.sums else { return Ok(()) };
-        let begun = Instant::now();
+        let (mut begun, mut last) = (Instant::now(), None);
         loop {
             let newest =
                 self.newest().ok_or_else(|| self.damaged(0, Damaged("is no meta page")))?;
@@ -325,17 +325,22 @@ impl Pages {
             let found = self.meta_sums();
             let is_right = |page: usize| found[page] == sums.meta(page);
             // A commit that was begun may have left the other one in any way.
-            let next = covered.checked_add(1);
-            let begun_next = next == Some(sums.intent());
+            let (next, intent) = (covered.checked_add(1), sums.intent());
+            let begun_next = next == Some(intent);
             let agrees = is_right(page)
                 && (newest.transaction == covered && (begun_next || is_right(1 - page))
                     || next == Some(newest.transaction) && begun_next);
             if agrees {
                 return Ok(());
             }
-            // A writer may be between a commit and its sums.
-            if begun.elapsed() >= patience() {
+            // A writer may be between a commit and its sums, or have gone on between two looks of ours,
+            // however long this thread stood still: only what stays as it is is wrong.
+            let told = (newest.transaction, covered, intent, found, [sums.meta(0), sums.meta(1)]);
+            if patience().is_zero() || last == Some(told) && begun.elapsed() >= patience() {
                 return Err(self.foreign_sums(covered, &newest));
+            }
+            if last != Some(told) {
+                (begun, last) = (Instant::now(), Some(told));
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
         }

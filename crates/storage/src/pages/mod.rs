@@ -148,26 +148,38 @@ impl View {
     /// Whether a page that is not as its sum says was written by a commit whose sums are not there yet.
     #[cold]
     fn is_unsummed(&self, sums: &Sums, number: u64, bytes: &[u8]) -> Result<bool> {
-        if let Some(unsummed) = self.unsummed.get() {
-            return Ok(unsummed.contains(&number));
-        }
         let begun = Instant::now();
         while sums.covered() < self.meta.transaction {
-            if begun.elapsed() >= patience() {
-                let before = self.meta.transaction.checked_sub(1);
-                let before = before.and_then(|before| self.pages.state(before));
-                let mut unsummed = HashSet::new();
-                if let Some(before) = before.filter(|it| it.transaction == sums.covered()) {
-                    written_pages(&self.pages, &before, &self.meta, &mut |page, _| {
-                        unsummed.insert(page);
-                        Ok(())
-                    })?;
-                }
+            if let Some(unsummed) = self.unsummed.get() {
+                return Ok(unsummed.contains(&number));
+            }
+            if begun.elapsed() < patience() {
+                std::thread::sleep(Duration::from_micros(20));
+            } else if let Some(unsummed) = self.find_unsummed(sums)? {
                 return Ok(self.unsummed.get_or_init(|| unsummed).contains(&number));
             }
-            std::thread::sleep(Duration::from_micros(20));
         }
         Ok(sums.holds(number, bytes)? == Some(true))
+    }
+
+    /// The pages of the commit whose sums are not there yet; `None` when its writer has written them after
+    /// all, however late: it may be this thread that stood still, not the writer.
+    fn find_unsummed(&self, sums: &Sums) -> Result<Option<HashSet<u64>>> {
+        let before = self.meta.transaction.checked_sub(1);
+        let before = before.and_then(|before| self.pages.state(before));
+        let before = before.filter(|it| it.transaction == sums.covered());
+        let mut found = HashSet::new();
+        let walked = before.map_or(Ok(()), |before| {
+            written_pages(&self.pages, &before, &self.meta, &mut |page, _| {
+                found.insert(page);
+                Ok(())
+            })
+        });
+        // From then on the pages of the state before may be used again.
+        if sums.covered() >= self.meta.transaction {
+            return Ok(None);
+        }
+        walked.map(|()| Some(found))
     }
 
     fn page(&self, number: u64, level: u16) -> Result<Page<'_>> {

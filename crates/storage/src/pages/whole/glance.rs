@@ -74,9 +74,13 @@ impl Glance {
         if self.put_back {
             return true;
         }
-        let now = Metas::read(&self.file, None, None).ok();
-        let now = now.and_then(|metas| metas.states.iter().filter_map(|it| it.transaction).max());
-        now.zip(self.state.transaction).is_some_and(|(now, then)| now <= then + 1)
+        self.newest().zip(self.state.transaction).is_some_and(|(now, then)| now <= then + 1)
+    }
+
+    /// The newest transaction that there is by now.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        let metas = Metas::read(&self.file, None, None).ok()?;
+        metas.states.iter().filter_map(|it| it.transaction).max()
     }
 
     /// The transaction that left it.
