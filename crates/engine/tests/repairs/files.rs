@@ -123,6 +123,21 @@ fn a_lost_meta_page_costs_nothing_or_the_last_commit() {
     assert_eq!(held, BASE.held, "all the same it is");
 }
 
+/// A state is later than another one only where both tell how far they have come.
+#[test]
+fn lost_counters_are_not_taken_for_an_earlier_state() {
+    let data = fs::read(BASE.path().join(DATA)).unwrap();
+    let (last, counters) = raw::last_state(&data);
+    let home = damaged(&BASE, |path| {
+        for page in [1 - last, counters] {
+            Damage::Zero(page).apply(&path.join(DATA));
+        }
+        Damage::Remove.apply(&path.join(SUMS));
+    });
+    let (repaired, _) = repaired(&BASE, home.path()).unwrap();
+    assert_eq!(repaired.salvaged.origin, Origin::Older);
+}
+
 #[test]
 fn current_and_the_sums_can_be_done_without() {
     for damage in [Damage::Remove, Damage::Empty, Damage::Other(7), Damage::Cut(30)] {

@@ -66,6 +66,20 @@ pub(crate) fn is_made_anew(row: &Row) -> bool {
     row.0 == 7 && row.1.get(4) == Some(&2)
 }
 
+/// The meta page of the last commit, and the root of the table that has the counters.
+pub(crate) fn last_state(file: &[u8]) -> (usize, usize) {
+    let told = |meta: usize, at: usize| number::<8>(file, meta * PAGE + at).unwrap();
+    let (transaction, root) = (144, 128);
+    let last = usize::from(told(1, transaction) > told(0, transaction));
+    let names = &file[told(last, root) * PAGE..][..PAGE];
+    let end = number::<2>(names, 12).unwrap();
+    let entry = (16..end).step_by(2).map(|place| number::<2>(names, place).unwrap());
+    let is_it =
+        |at: &usize| number::<2>(names, at + 6) == Some(4) && names[at + 8..].starts_with(b"meta");
+    let at = entry.into_iter().find(is_it).unwrap();
+    (last, number::<8>(names, at + 8 + 4 + 40).unwrap())
+}
+
 /// The checksum of a text.
 pub(crate) fn sum(bytes: &[u8]) -> u32 {
     crc(0, bytes)

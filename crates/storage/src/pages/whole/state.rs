@@ -203,9 +203,11 @@ impl State {
         Self { origin: Origin::Older, ..self }
     }
 
-    /// Whether more was committed in it than in another one, as far as either can be told.
+    /// Whether more was changed in it than in another one, for sure. Commits that change nothing that is
+    /// numbered tell nothing: the tables of an earlier state may lead to the counters of the last one.
     pub(super) fn is_after(&self, other: Option<&Self>) -> bool {
-        self.age.is_some() && other.is_none_or(|other| self.age > other.age)
+        let Some((lsn, _)) = self.age else { return false };
+        other.is_none_or(|other| other.age.is_some_and(|(before, _)| lsn > before))
     }
 
     pub(super) fn age(&self) -> Option<(u64, i64)> {
