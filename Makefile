@@ -4,6 +4,7 @@ PYTHON ?= python3
 FILE ?=
 ARGS ?=
 SECONDS ?= 600
+SEEDS ?= 1000
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,13 +27,14 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 unexport CONDA_PREFIX PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
 .DELETE_ON_ERROR:
-.PHONY: help build demo test test-rust test-python torture fuzz sanitize lint lint-rust lint-python lint-types cross bench docs wheel clean FORCE
+.PHONY: help build demo test test-rust test-python torture simulate fuzz sanitize lint lint-rust lint-python lint-types cross bench docs wheel clean FORCE
 
 help:
 	@echo 'make build           .venv with the package and its models'
 	@echo 'make demo [FILE=…]   import conversations, enrich them, query them'
 	@echo 'make test [ARGS=…]   every test; ARGS goes to pytest'
 	@echo 'make torture         faults of disks, processes and limits, at full length'
+	@echo 'make simulate [SEEDS=…] the store on a simulated machine, with so many seeds, 1000 by default'
 	@echo 'make fuzz [SECONDS=…] every fuzzer for so long, 600 s by default'
 	@echo 'make sanitize        the store in Miri and with AddressSanitizer'
 	@echo 'make lint            formatting, lints, types, other platforms'
@@ -64,9 +66,14 @@ test-rust:
 test-python:
 	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
-# Thousands of kills, failing calls and power cuts: the short lengths of the same tests are in `make test`.
+# Thousands of seeds, kills, failing calls and power cuts: the short lengths of the same tests are in `make test`.
 torture: build
+	$(MAKE) simulate SEEDS=20000
 	EMBEDDED_DB_TORTURE=1 $(BIN)/pytest --timeout 7200 tests/torture $(ARGS)
+
+# Each seed is a history of its own; docs/reliability.md tells of it.
+simulate:
+	cargo run $(PROFILE) --locked -p embedded-db-simulator -- --seeds 0..$(SEEDS) --jobs $$(nproc)
 
 # No other toolchain than the pinned one is needed; docs/reliability.md tells what is fuzzed.
 fuzz:

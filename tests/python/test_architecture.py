@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine": {"storage", "indexing", "query", "weaver"},
     "bindings": {"engine", "ml-bridge"},
     "testing": {"weaver"},
+    "simulator": {"engine", "testing"},
 }
 PYTHON_CRATES = {"ml-bridge", "bindings"}
 PYTHON_LIBRARY = re.compile(r"^(pyo3|numpy)(-|$)")
@@ -36,7 +37,7 @@ PYTHON_LIBRARY = re.compile(r"^(pyo3|numpy)(-|$)")
 FUZZERS = "cfg(fuzzing)"
 # libraries which open, lock, map or sync files
 FILE_LIBRARIES = {"heed", "libc", "lmdb-master-sys", "memmap2", "rustix", "tempfile", "windows-sys"}
-FILE_CRATES = {"storage", "testing"}
+FILE_CRATES = {"storage", "testing", "simulator"}
 FILE_CALL = re.compile(r"\b(std|tokio)::fs\b|\bfs::\w+\(|\bFile::|\bOpenOptions\b|\bmemmap2?::")
 
 

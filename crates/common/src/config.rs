@@ -109,6 +109,8 @@ pub struct Options {
     pub read_only: bool,
     /// How long to wait for another writer process.
     pub lock_timeout: Duration,
+    /// Address space that is taken at first, in bytes; it is doubled when it is full.
+    pub map_size_first: usize,
     /// Largest size of the store, in bytes of address space.
     pub map_size_max: usize,
     /// How long a snapshot may be held.
@@ -134,6 +136,7 @@ impl Default for Options {
             relaxed_window: Duration::from_millis(10),
             read_only: false,
             lock_timeout: Duration::from_secs(5),
+            map_size_first: 1 << 36,
             map_size_max: 1 << 40,
             max_snapshot_age: Duration::from_secs(300),
             max_snapshot_growth: 4 << 30,

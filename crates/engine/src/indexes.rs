@@ -243,8 +243,10 @@ impl Work for IndexWork {
         Ok(Next::AtOnce)
     }
 
+    /// What the disk refuses or has damaged may stay so.
     fn ends_the_wait(error: &Error) -> bool {
-        matches!(error, Error::StorageFull { .. })
+        use Error::{Corruption, StorageError, StorageFull};
+        matches!(error, StorageFull { .. } | StorageError { .. } | Corruption { .. })
     }
 }
 
@@ -296,4 +298,18 @@ impl IndexWork {
 /// Whether trying again would not help: the values themselves cannot be indexed.
 fn is_final(error: &Error) -> bool {
     matches!(error.bare(), Error::Taken { .. } | Error::InvalidInput(_) | Error::Corruption { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn one_who_waits_is_told_of_a_disk_that_has_failed() {
+        let (path, detail) = (PathBuf::from("db"), String::from("a sync has failed"));
+        assert!(IndexWork::ends_the_wait(&Error::StorageError { path, detail }));
+        assert!(!IndexWork::ends_the_wait(&Error::Internal("for once".into())));
+    }
 }

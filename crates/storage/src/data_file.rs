@@ -19,6 +19,9 @@ const MAX_MAP: u64 = 1 << 46;
 /// this long. It takes microseconds unless the writer's process is stopped in between.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// Pages that a file may have before its first row: two for the states, and few for the names of tables.
+const UNFINISHED: u64 = 8;
+
 /// Between two looks at the length of a file that has not grown.
 const LOOK_EVERY_MS: u64 = 10;
 
@@ -176,6 +179,26 @@ pub(crate) fn require_data(path: &Path) -> Result<()> {
         object: "the data file".into(),
         detail: if size == 0 { "it is missing or empty" } else { "it is cut off" }.into(),
     })
+}
+
+/// Before a file is made for a database that was not published: removes what is left of one whose making
+/// was broken off, for its first pages may be there in part. A file that holds anything is longer, or has a
+/// checkpoint.
+pub(crate) fn remove_unfinished(path: &Path) -> Result<()> {
+    let longest = UNFINISHED * platform::page_size() as u64;
+    match fs::metadata(path) {
+        Ok(told) if told.len() <= longest => {}
+        _ => return Ok(()),
+    }
+    for path in [path.to_owned(), path.with_extension("sums")] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(write_error(&path, "remove what was left of its making", &error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Before a reader maps the file: it is as long as its newest meta page says.

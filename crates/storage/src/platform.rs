@@ -650,6 +650,23 @@ pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
     }
 }
 
+/// Makes a directory and those above it that are missing.
+pub(crate) fn create_directory(path: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|above| !above.exists()).collect();
+    fs::create_dir_all(path)?;
+    missing.into_iter().try_for_each(sync_name)
+}
+
+/// Makes the name of a file or directory durable. Who may not read the directory that has the name
+/// cannot do that, and goes on without.
+pub(crate) fn sync_name(path: &Path) -> std::io::Result<()> {
+    let directory = path.parent().filter(|above| *above != Path::new(""));
+    match sync_directory(directory.unwrap_or(Path::new("."))) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
+}
+
 /// The size of a memory page.
 pub(crate) fn page_size() -> usize {
     #[cfg(unix)]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use embedded_db_common::{Error, Result, clock};
 
-use crate::platform::{WriterLock, io_error, remove_abandoned, sync_directory, write_error};
+use crate::platform::{
+    WriterLock, create_directory, io_error, remove_abandoned, sync_directory, write_error,
+};
 
 /// It goes away unless it is put into its place.
 pub(crate) struct Staging {
@@ -25,7 +27,7 @@ impl Staging {
         let parent = target.parent().ok_or_else(|| {
             Error::InvalidInput(format!("{target:?} has no name; name a new directory"))
         })?;
-        fs::create_dir_all(parent).map_err(|e| write_error(parent, "create", &e))?;
+        create_directory(parent).map_err(|e| write_error(parent, "create", &e))?;
         remove_abandoned(parent, prefix, WriterLock::FILE);
         // Beside it, so that one rename puts it there.
         let directory = parent.join(clock::new_id(prefix));

@@ -120,6 +120,8 @@ impl Sums {
         made.durable = durable;
         made.number(at::VERSION).store(VERSION.to_le(), Ordering::Relaxed);
         made.number(at::PAGE_SIZE).store((page_size as u32).to_le(), Ordering::Relaxed);
+        // Until they are in use in some place they are whole in none.
+        made.number(at::IN_USE).store(1u32.to_le(), Ordering::Relaxed);
         made.long(at::MAGIC).store(MAGIC.to_le(), Ordering::Release);
         Ok(made)
     }

@@ -26,9 +26,8 @@ use crate::platform::{self, Lock, TemporaryDirectory, WriterLock, io_error, writ
 use crate::read::ReadTxn;
 use crate::writer::GroupWriter;
 
-/// Address space taken at first; the file itself stays as small as its content. The unit tests begin
-/// so small that the map must grow.
-pub(super) const FIRST_MAP_SIZE: usize = if cfg!(test) { 1 << 20 } else { 1 << 36 };
+/// The unit tests begin with so little address space that the map must grow.
+pub(super) const MOST_AT_FIRST: usize = if cfg!(test) { 1 << 20 } else { 1 << 46 };
 
 /// The LMDB environment. Opening and closing one take process-wide locks of the library.
 pub(crate) struct Environment(ManuallyDrop<Env>);
@@ -103,7 +102,8 @@ impl Store {
             open_for_reading(&path, options, interrupted)?
         } else {
             Current::check_directory(&path)?;
-            fs::create_dir_all(&path).map_err(|e| io_error(&path, "create the database", &e))?;
+            platform::create_directory(&path)
+                .map_err(|e| io_error(&path, "create the database", &e))?;
             let lock = WriterLock::acquire(&path, options.lock_timeout, interrupted)?;
             let current = Current::read_or_create(&path)?;
             let generation = open_for_writing(&path, &current, options, interrupted)?;
@@ -252,6 +252,9 @@ fn open_for_writing(
         data_file::require_data(&data_file)?;
     }
     let recovery = Recovery::begin(path, &directory, options, interrupted)?;
+    if !current.is_published() && recovery.last().is_none() {
+        data_file::remove_unfinished(&data_file)?;
+    }
     let pages = open_pages(path, &directory, options)?;
     // Not before the meta pages were checked: one that is damaged may speak of any length.
     data_file::complete(&data_file)?;
@@ -261,11 +264,36 @@ fn open_for_writing(
         let name = directory.file_name().unwrap_or_default().to_string_lossy();
         return Err(Current::lost(path, &name));
     }
-    current.publish(path)?;
+    if current.is_published() {
+        sync_found(path, &data_file, options)?;
+    } else {
+        sync_names(path, options)?;
+        current.publish(path)?;
+    }
     generation.page_file.begin_use()?;
     recovery.complete(path, &generation, options)?;
     remove_others(path, current);
     Ok(generation)
+}
+
+/// What is seen from now on is on the disk: whoever wrote it may have been killed before it was, or his
+/// synchronisation has failed.
+fn sync_found(path: &Path, data_file: &Path, options: &Options) -> Result<()> {
+    if options.durability != Durability::Memory {
+        platform::sync_file(data_file).map_err(|e| io_error(data_file, "sync", &e))?;
+        platform::sync_directory(path).map_err(|e| io_error(path, "sync", &e))?;
+    }
+    Ok(())
+}
+
+/// Makes the names of a new database durable, before that of `CURRENT`: a file that was synced is lost with
+/// its name. Whoever made the directory may have been killed before he did it.
+fn sync_names(path: &Path, options: &Options) -> Result<()> {
+    if options.durability != Durability::Memory {
+        platform::sync_directory(path).map_err(|e| io_error(path, "sync", &e))?;
+        platform::sync_name(path).map_err(|e| io_error(path, "sync the directory above", &e))?;
+    }
+    Ok(())
 }
 
 /// Opens a generation that is complete for writing, though `CURRENT` may name another.
@@ -379,7 +407,8 @@ fn cannot_open(data_file: &Path, size: usize, read_only: bool, error: heed::Erro
 
 fn first_map_size(data_file: &Path, options: &Options) -> usize {
     let on_disk = fs::metadata(data_file).map_or(0, |m| m.len() as usize);
-    let wanted = FIRST_MAP_SIZE.min(options.map_size_max).max(on_disk.saturating_mul(2));
+    let first = options.map_size_first.min(options.map_size_max).min(MOST_AT_FIRST);
+    let wanted = first.max(on_disk.saturating_mul(2));
     wanted.next_multiple_of(platform::page_size())
 }
 

@@ -13,6 +13,7 @@ use super::*;
 use crate::keys::Table;
 use crate::read::ReadTxn;
 use crate::store::Store;
+use crate::tx::WriteTxn;
 
 const NS: NamespaceId = NamespaceId::DEFAULT;
 const PAGE: usize = 4096;
@@ -134,6 +135,24 @@ fn a_sound_file_has_nothing_to_tell_and_every_page_is_accounted_for() {
     assert!(used.is_disjoint(&free));
     let all = RoaringTreemap::from_iter(2..=scratch.newest().last_page);
     assert_eq!(used | free, all, "no page is lost");
+}
+
+/// LMDB leaves it the pages that it had.
+#[test]
+fn a_value_that_has_become_shorter_in_its_transaction_is_sound() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { durability: Durability::Memory, ..Options::default() };
+    let store = Store::open(directory.path(), &options).unwrap();
+    let grow_and_shrink = |txn: &mut WriteTxn<'_>| {
+        txn.create_namespace("default")?;
+        let label = txn.intern("Thing")?;
+        let slot = txn.insert_node(NS, "n", &[label], &vec![1; 30_000], false, None)?;
+        txn.update_node(NS, slot, &vec![1; 9_000])
+    };
+    store.write(move |txn| grow_and_shrink(txn)).unwrap();
+    let mut problems = Vec::new();
+    store.check_pages(&go_on, &mut |problem| problems.push(problem)).unwrap();
+    assert_eq!(problems, Vec::<String>::new());
 }
 
 #[test]

@@ -242,26 +242,29 @@ impl<'f> Walk<'f> {
         Ok(rows)
     }
 
-    /// Whether the overflow pages of a value are there.
+    /// Whether the overflow pages of a value are there. There are more than it needs when it has become
+    /// shorter in the transaction that made them.
     fn overflow(&mut self, first: u64, length: usize) -> Result<bool> {
-        let count = big_pages(length, self.file.page_size);
+        let needed = big_pages(length, self.file.page_size);
+        let ends_behind = |count: u64| first.saturating_add(count) > self.file.pages();
         // Before they are noted: a length that is wrong asks for no time.
-        if first < self.file.pages() && first.saturating_add(count) > self.file.pages() {
+        if first < self.file.pages() && ends_behind(needed) {
             self.problem(first, "holds a value that ends behind the end of the file");
             return Ok(false);
         }
-        if !self.meet(first, count) {
-            return Ok(false);
-        }
-        self.runs.insert_range(first..first + count);
         let Some(bytes) = self.file.read(first, 1)? else {
             self.problem(first, "lies behind the end of the file");
             return Ok(false);
         };
-        let right = run_length(&bytes, first).is_ok_and(|length| length == count);
-        if !right {
+        let told = run_length(&bytes, first).ok();
+        let Some(count) = told.filter(|count| *count >= needed && !ends_behind(*count)) else {
             self.problem(first, "is no overflow page of its value");
+            return Ok(false);
+        };
+        if !self.meet(first, count) {
+            return Ok(false);
         }
-        Ok(right)
+        self.runs.insert_range(first..first + count);
+        Ok(true)
     }
 }

@@ -1,0 +1,139 @@
+//! What once went wrong, one scenario after the other for each.
+
+use embedded_db_engine::common::{Durability, Value};
+
+use crate::faults::{Fault, Moment, Planned};
+use crate::life::{How, Plan};
+use crate::log::Fate;
+use crate::operation::{Change, Operation};
+use crate::scenario::{CutAt, Life, Scenario, Then};
+use crate::world::{NOTE, Values};
+
+/// Ways in which the disk may be at work at a power cut.
+const WAYS: u64 = 12;
+
+/// Promises, each with the scenarios in which it was broken.
+pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
+    vec![
+        ("the names of a new database are on the disk", names_of_a_new_database()),
+        ("a database whose making was broken off can be made", making_that_is_broken_off()),
+        ("a database that is killed while it is made loses nothing later", kills_while_made()),
+        ("what is seen after a failed synchronisation stays so", failed_synchronisations()),
+        ("a value that has become shorter is sound", vec![shorter_value()]),
+        ("a checkpoint that the disk loses takes nothing with it", lost_checkpoints()),
+        ("who waits for the background is told of a disk that fails", vec![failing_background()]),
+    ]
+}
+
+fn life(operations: Vec<Operation>) -> Life {
+    let (durability, models, live, map_size) = (Durability::Durable, false, false, 1 << 20);
+    let (window, pace, room) = (10_000, 1_000, 1 << 40);
+    Life {
+        plan: Plan {
+            operations: (1..).zip(operations).collect(),
+            how: How { durability, models, live, map_size, window, pace, room },
+            closes: false,
+            is_read: false,
+        },
+        faults: Vec::new(),
+        cuts: Vec::new(),
+        then: Then::Same,
+        number: 1,
+    }
+}
+
+fn scenario(lives: impl Into<Vec<Life>>) -> Scenario {
+    Scenario { lives: lives.into() }
+}
+
+fn create(id: &str, name: &str, value: Value) -> Change {
+    let values = Values::from([(name.to_owned(), value)]);
+    Change::CreateNode { id: id.to_owned(), values, expires: false }
+}
+
+fn update(id: &str, name: &str, value: Value) -> Change {
+    let set = Values::from([(name.to_owned(), value)]);
+    Change::UpdateNode { id: id.to_owned(), set, remove: Vec::new() }
+}
+
+/// The power is cut when this operation begins, the disk being at work in every way.
+fn cuts(operation: u32, events: u32) -> impl Iterator<Item = CutAt> {
+    (0..WAYS).map(move |number| CutAt { operation, events, number })
+}
+
+fn one_node() -> Operation {
+    Operation::Do(create("n1", "p", Value::Int(1)))
+}
+
+fn names_of_a_new_database() -> Vec<Scenario> {
+    let mut life = life(vec![one_node(), Operation::Rest { milliseconds: 3_000 }]);
+    life.cuts.extend(cuts(2, 0));
+    vec![scenario([life])]
+}
+
+/// By a write that is short, or by a power cut.
+fn making_that_is_broken_off() -> Vec<Scenario> {
+    let mut cut = life(vec![one_node()]);
+    cut.cuts.extend((0..30).step_by(2).flat_map(|events| cuts(0, events)));
+    let mut out = vec![scenario([cut])];
+    out.extend((0..8).map(|skip| {
+        let mut life = life(vec![one_node()]);
+        life.faults.push(Planned { operation: 0, skip, fault: Fault::ShortWrite });
+        scenario([life])
+    }));
+    out
+}
+
+fn kills_while_made() -> Vec<Scenario> {
+    let killed = |skip| {
+        let mut killed = life(Vec::new());
+        killed.faults.push(Planned { operation: 0, skip, fault: Fault::Killed(Moment::After) });
+        let mut next = life(vec![one_node(), Operation::Rest { milliseconds: 3_000 }]);
+        next.cuts.extend(cuts(2, 0).take(6));
+        scenario([killed, next])
+    };
+    (0..24).map(killed).collect()
+}
+
+fn failed_synchronisations() -> Vec<Scenario> {
+    let failed = |skip| {
+        let second = Operation::Do(update("n1", "p", Value::Int(2)));
+        let mut life = life(vec![
+            one_node(),
+            second,
+            Operation::Rest { milliseconds: 3_000 },
+            Operation::Rest { milliseconds: 3_000 },
+        ]);
+        life.faults.push(Planned { operation: 2, skip, fault: Fault::SyncFails });
+        life.cuts.extend(cuts(4, 0));
+        scenario([life])
+    };
+    (0..2).map(failed).collect()
+}
+
+fn shorter_value() -> Scenario {
+    let bytes = |size| Value::Bytes(vec![1; size]);
+    let changes = vec![create("n1", "big", bytes(30_000)), update("n1", "big", bytes(9_000))];
+    let transaction = Operation::Transaction { changes, commit: true };
+    scenario([life(vec![transaction, Operation::Verify])])
+}
+
+/// The last one, of a database that was closed: what it held was relaxed, and never synced by itself.
+fn lost_checkpoints() -> Vec<Scenario> {
+    let lost = |number| {
+        let mut life = life(vec![one_node(), Operation::LetGo]);
+        life.plan.how.durability = Durability::Relaxed;
+        let fault = Fault::OfTheDisk(Fate::Lost);
+        life.faults.push(Planned { operation: 2, skip: 0, fault });
+        (life.plan.closes, life.then, life.number) = (true, Then::Restart, number);
+        scenario([life])
+    };
+    (0..WAYS).map(lost).collect()
+}
+
+fn failing_background() -> Scenario {
+    let noted = Operation::Do(create("n1", NOTE, Value::Str("tea".into())));
+    let mut life = life(vec![noted, Operation::Declare, Operation::Drain, one_node()]);
+    life.faults.push(Planned { operation: 3, skip: 0, fault: Fault::SyncFails });
+    scenario([life])
+}
