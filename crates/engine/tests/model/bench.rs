@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use embedded_db_common::{Error, Value};
 use embedded_db_engine::{
@@ -266,6 +267,12 @@ fn open(directory: &TempDir, models: &Arc<FakeModels>, live: bool) -> Database {
     let db = Database::open(path.to_str().unwrap(), &fast(), Some(models)).unwrap();
     if !live {
         db.pause_weaver().unwrap();
+        // It may have begun to work in between.
+        let until = Instant::now() + PATIENCE;
+        while db.weaver_status().unwrap().active_workers > 0 {
+            assert!(Instant::now() < until, "the weaver does not end its batch");
+            std::thread::yield_now();
+        }
     }
     db
 }

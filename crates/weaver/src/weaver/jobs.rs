@@ -21,7 +21,9 @@ impl Weaver {
     /// artefact, so that only what really fails waits or is given up.
     pub(super) fn enrich(&self, batch: &Batch, slots: &[Slot]) -> Result<()> {
         let kinds = [Artefact::Embedding, Artefact::Entities];
-        let begun = self.begin(kinds.map(|kind| (kind, batch.count(kind))));
+        let Some(begun) = self.begin(kinds.map(|kind| (kind, batch.count(kind)))) else {
+            return Ok(());
+        };
         if batch.items.len() < slots.len() {
             self.forget_textless(batch, slots)?;
         }
@@ -145,7 +147,7 @@ impl Weaver {
         namespace: NamespaceId,
         slots: &[Slot],
     ) -> Result<()> {
-        let begun = self.begin([(Artefact::Links, slots.len())]);
+        let Some(begun) = self.begin([(Artefact::Links, slots.len())]) else { return Ok(()) };
         let mut count = slots.len() as u64;
         if self.store_links(generation, namespace, slots).is_err() {
             for slot in slots {
@@ -191,7 +193,7 @@ impl Weaver {
         namespace: NamespaceId,
         chat: Slot,
     ) -> Result<()> {
-        let begun = self.begin([(Artefact::Summary, 1)]);
+        let Some(begun) = self.begin([(Artefact::Summary, 1)]) else { return Ok(()) };
         let (store, names, models) = (&self.store, &self.names, &*self.models);
         let work = || summary::work(store, names, generation, namespace, chat, self.space, models);
         match caught(work) {
@@ -210,12 +212,15 @@ impl Weaver {
         Ok(())
     }
 
-    /// Begins a batch of so much work of each kind.
-    fn begin(&self, running: impl IntoIterator<Item = (Artefact, usize)>) -> Instant {
+    /// Begins a batch of so much work of each kind; `None` if nothing more is to be begun.
+    fn begin(&self, running: impl IntoIterator<Item = (Artefact, usize)>) -> Option<Instant> {
         let mut state = self.state();
+        if state.paused {
+            return None;
+        }
         state.working = true;
         state.running = running.into_iter().map(|(kind, count)| (kind, count as u64)).collect();
-        Instant::now()
+        Some(Instant::now())
     }
 
     fn end(&self, begun: Instant) {
