@@ -128,7 +128,8 @@ pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> std::io::Resul
     #[cfg(not(unix))]
     {
         let mut file = file;
-        file.seek(std::io::SeekFrom::Start(offset))?;
+        use std::io::{Seek, SeekFrom};
+        file.seek(SeekFrom::Start(offset))?;
         file.write_all(bytes)
     }
 }
