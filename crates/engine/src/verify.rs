@@ -12,11 +12,17 @@ use embedded_db_storage::{
     Cell, Direction, EdgeRecord, IndexId, IndexState, Kind, NodeRecord, ReadEmbeddings,
     ReadPostings, ReadTxn, ReadWork, Snapshot, check_invariants, column_rows, text_value,
 };
+use roaring::RoaringBitmap;
 
 use crate::database::Database;
 
 /// Most problems that are listed.
 const MOST: usize = 100;
+/// Records that are held at once.
+const BATCH: usize = 1_000;
+
+/// Calls its last argument with the records of a table from a slot on, until that returns false.
+type Records<'a> = &'a dyn Fn(&Snapshot, Slot, &mut dyn FnMut(Slot, &[u8]) -> bool) -> Result<()>;
 
 /// What a verification found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,13 +83,19 @@ impl Database {
     }
 }
 
+/// Is called with each record.
+type Visit<'v, 'a> = &'v mut dyn FnMut(&mut Check<'a>, Slot, &[u8]) -> Result<()>;
+
+/// A neighbour as it is listed: the node, the direction, the type, the other node and the edge.
+type Listed = (Slot, u8, Symbol, Slot, Slot);
+
 struct Check<'a> {
     snapshot: &'a Snapshot,
     names: &'a Names,
     report: Report,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
     fn problem(&mut self, text: String) {
         if self.report.problems.len() < MOST {
             self.report.problems.push(text);
@@ -97,48 +109,42 @@ impl Check<'_> {
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<()> {
         let counters = self.snapshot.namespace_counters(namespace)?;
-        let mut labels: HashMap<Symbol, u64> = HashMap::new();
-        let mut posted: HashMap<(IndexId, Vec<u8>), HashSet<u32>> = HashMap::new();
-        let mut found: HashMap<(IndexId, Vec<u8>), HashSet<u32>> = HashMap::new();
-        let (mut slots, mut payloads) = (HashSet::new(), Vec::new());
+        let mut labels: HashMap<Symbol, RoaringBitmap> = HashMap::new();
+        let mut posted: HashMap<(IndexId, Vec<u8>), RoaringBitmap> = HashMap::new();
+        let mut found: HashMap<(IndexId, Vec<u8>), RoaringBitmap> = HashMap::new();
+        let mut slots = RoaringBitmap::new();
         let mut times = self.cells(namespace, IndexId::TIMESTAMP)?;
         let mut wrong = 0;
-        self.snapshot.nodes_from(namespace, Slot(0), |slot, payload| {
-            payloads.push((slot, payload.to_vec()));
-            true
-        })?;
-        for (slot, payload) in &payloads {
-            interrupted()?;
+        self.each_node(namespace, interrupted, &mut |check, slot, payload| {
             let Ok(node) = NodeRecord::parse(payload) else {
-                self.problem(format!("{name}: the node in {slot:?} cannot be read"));
-                continue;
+                check.problem(format!("{name}: the node in {slot:?} cannot be read"));
+                return Ok(());
             };
-            slots.insert(*slot);
-            self.report.nodes += 1;
-            if self.snapshot.node_slot(namespace, node.id)? != Some(*slot) {
-                self.problem(format!("{name}: the id {:?} does not lead to its node", node.id));
+            slots.insert(slot.0);
+            check.report.nodes += 1;
+            if check.snapshot.node_slot(namespace, node.id)? != Some(slot) {
+                check.problem(format!("{name}: the id {:?} does not lead to its node", node.id));
             }
             for label in node.labels() {
-                *labels.entry(label).or_default() += 1;
-                if !self.snapshot.posted(
-                    namespace,
-                    IndexId::LABEL,
-                    &label.0.to_be_bytes(),
-                    *slot,
-                )? {
-                    self.problem(format!("{name}: {:?} is missing under a label", node.id));
-                }
+                labels.entry(label).or_default().insert(slot.0);
             }
-            let time = node.properties.get(self.names.timestamp)?.as_ref().and_then(Cell::of);
-            wrong += u64::from(times.remove(slot) != time);
-            for index in self.names.indexes() {
+            let time = node.properties.get(check.names.timestamp)?.as_ref().and_then(Cell::of);
+            wrong += u64::from(times.remove(&slot) != time);
+            for index in check.names.indexes() {
                 if let Some(ValueRef::Str(text)) = node.properties.get(index.property)? {
                     posted.entry((index.index, text_value(text))).or_default().insert(slot.0);
                 }
             }
-        }
-        for (label, count) in labels {
-            if labelled(self.snapshot, namespace, label)?.len() != count {
+            Ok(())
+        })?;
+        for (label, of) in labels {
+            let listed = labelled(self.snapshot, namespace, label)?;
+            for slot in &of - &listed {
+                let node = self.snapshot.node(namespace, Slot(slot))?;
+                let id = node.map(|node| node.id.to_owned()).unwrap_or_default();
+                self.problem(format!("{name}: {id:?} is missing under a label"));
+            }
+            if !listed.is_subset(&of) {
                 self.problem(format!("{name}: a label lists nodes that do not have it"));
             }
         }
@@ -148,7 +154,7 @@ impl Check<'_> {
                 times.len()
             ));
         }
-        self.declared_indexes(name, namespace, &payloads, interrupted)?;
+        self.declared_indexes(name, namespace, interrupted)?;
         for index in self.names.indexes() {
             self.snapshot.index_values(namespace, index.index, |value, container| {
                 let found = found.entry((index.index, value.to_vec())).or_default();
@@ -167,8 +173,51 @@ impl Check<'_> {
         self.edges(name, namespace, &slots, interrupted)?;
         self.embeddings(name, namespace, &slots)?;
         self.pending(name, namespace)?;
-        if counters.nodes != slots.len() as u64 {
+        if counters.nodes != slots.len() {
             self.problem(format!("{name}: {} nodes, counted {}", slots.len(), counters.nodes));
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with each node.
+    fn each_node(
+        &mut self,
+        namespace: NamespaceId,
+        interrupted: &dyn Fn() -> Result<()>,
+        visit: Visit<'_, 'a>,
+    ) -> Result<()> {
+        self.each(&|all, first, see| all.nodes_from(namespace, first, see), interrupted, visit)
+    }
+
+    fn each_edge(
+        &mut self,
+        namespace: NamespaceId,
+        interrupted: &dyn Fn() -> Result<()>,
+        visit: Visit<'_, 'a>,
+    ) -> Result<()> {
+        self.each(&|all, first, see| all.edges_from(namespace, first, see), interrupted, visit)
+    }
+
+    /// Calls `visit` with each record, of which a few are held at once.
+    fn each(
+        &mut self,
+        records: Records<'_>,
+        interrupted: &dyn Fn() -> Result<()>,
+        visit: Visit<'_, 'a>,
+    ) -> Result<()> {
+        let mut next = Some(Slot(0));
+        while let Some(first) = next {
+            let mut batch: Vec<(Slot, Vec<u8>)> = Vec::with_capacity(BATCH);
+            records(self.snapshot, first, &mut |slot, payload| {
+                batch.push((slot, payload.to_vec()));
+                batch.len() < BATCH
+            })?;
+            for (slot, payload) in &batch {
+                interrupted()?;
+                visit(self, *slot, payload)?;
+            }
+            let last = batch.last().filter(|_| batch.len() == BATCH);
+            next = last.and_then(|(last, _)| last.0.checked_add(1)).map(Slot);
         }
         Ok(())
     }
@@ -212,7 +261,6 @@ impl Check<'_> {
         &mut self,
         name: &str,
         namespace: NamespaceId,
-        nodes: &[(Slot, Vec<u8>)],
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<()> {
         for index in declared_indexes(self.snapshot, namespace)? {
@@ -230,17 +278,16 @@ impl Check<'_> {
             let (mut missing, mut holders) = (0, HashMap::<Vec<u8>, Vec<Value>>::new());
             let (mut shared, mut wrong) = (0, 0);
             let mut cells = self.cells(namespace, index.id)?;
-            for (slot, payload) in nodes {
-                interrupted()?;
-                let Ok(node) = NodeRecord::parse(payload) else { continue };
+            self.each_node(namespace, interrupted, &mut |_, slot, payload| {
+                let Ok(node) = NodeRecord::parse(payload) else { return Ok(()) };
                 let labels: Vec<Symbol> = node.labels().collect();
-                let cell = cells.remove(slot);
-                if cell.is_some() || built(*slot) {
+                let cell = cells.remove(&slot);
+                if cell.is_some() || built(slot) {
                     wrong += u64::from(cell != index.cell(&labels, node.properties)?);
                 }
-                let Some(key) = index.key(&labels, node.properties)? else { continue };
+                let Some(key) = index.key(&labels, node.properties)? else { return Ok(()) };
                 let there = listed.remove(&(key.clone(), slot.0));
-                missing += u64::from(!there && built(*slot));
+                missing += u64::from(!there && built(slot));
                 if let (true, true, Some(value)) =
                     (there, index.record.unique, index.value(node.properties)?)
                 {
@@ -250,7 +297,8 @@ impl Check<'_> {
                     shared += u64::from(equal && value != Value::Null);
                     others.push(value);
                 }
-            }
+                Ok(())
+            })?;
             for (count, what) in [
                 (missing, "nodes are missing in the index"),
                 (listed.len() as u64, "entries that no node has are in the index"),
@@ -270,54 +318,54 @@ impl Check<'_> {
         &mut self,
         name: &str,
         namespace: NamespaceId,
-        nodes: &HashSet<Slot>,
+        nodes: &RoaringBitmap,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<()> {
-        let mut expected: HashSet<(Slot, u8, Symbol, Slot, Slot)> = HashSet::new();
-        let mut payloads = Vec::new();
-        self.snapshot.edges_from(namespace, Slot(0), |slot, payload| {
-            payloads.push((slot, payload.to_vec()));
-            true
-        })?;
-        let mut count = 0;
-        for (slot, payload) in &payloads {
-            interrupted()?;
+        let (mut expected, mut found, mut count) = (Vec::new(), Vec::new(), 0);
+        self.each_edge(namespace, interrupted, &mut |check, slot, payload| {
             let Ok(edge) = EdgeRecord::parse(payload) else {
-                self.problem(format!("{name}: the edge in {slot:?} cannot be read"));
-                continue;
+                check.problem(format!("{name}: the edge in {slot:?} cannot be read"));
+                return Ok(());
             };
             count += 1;
-            let found = self.snapshot.resolve(namespace, Kind::Edge, edge.id)?;
-            if found.is_none_or(|found| found.slot != *slot) {
-                self.problem(format!("{name}: the id {:?} does not lead to its edge", edge.id));
+            let found = check.snapshot.resolve(namespace, Kind::Edge, edge.id)?;
+            if found.is_none_or(|found| found.slot != slot) {
+                check.problem(format!("{name}: the id {:?} does not lead to its edge", edge.id));
             }
             for node in [edge.source, edge.target] {
-                if !nodes.contains(&node) {
-                    self.problem(format!("{name}: the edge {:?} ends at no node", edge.id));
+                if !nodes.contains(node.0) {
+                    check.problem(format!("{name}: the edge {:?} ends at no node", edge.id));
                 }
             }
-            if edge.times.retracted_at.is_some() {
-                continue;
+            if edge.times.retracted_at.is_none() {
+                let (from, to, of) = (edge.source, edge.target, edge.edge_type);
+                expected.push((from, Direction::Out as u8, of, to, slot));
+                expected.push((to, Direction::In as u8, of, from, slot));
             }
-            let (from, to, of) = (edge.source, edge.target, edge.edge_type);
-            expected.insert((from, Direction::Out as u8, of, to, *slot));
-            expected.insert((to, Direction::In as u8, of, from, *slot));
-        }
+            Ok(())
+        })?;
         self.report.edges += count;
-        let mut found = HashSet::new();
-        for node in nodes {
+        for node in nodes.iter().map(Slot) {
+            interrupted()?;
             for direction in [Direction::Out, Direction::In] {
-                self.snapshot.neighbors(namespace, *node, direction, None, |of, neighbor| {
-                    found.insert((*node, direction as u8, of, neighbor.node, neighbor.edge));
+                self.snapshot.neighbors(namespace, node, direction, None, |of, neighbor| {
+                    found.push((node, direction as u8, of, neighbor.node, neighbor.edge));
                     true
                 })?;
             }
         }
+        for all in [&mut expected, &mut found] {
+            all.sort_unstable();
+            all.dedup();
+        }
         if found != expected {
+            let only = |of: &[Listed], other: &[Listed]| {
+                of.iter().filter(|it| other.binary_search(it).is_err()).count()
+            };
             self.problem(format!(
                 "{name}: {} neighbours are listed without an edge, {} edges are not listed",
-                found.difference(&expected).count(),
-                expected.difference(&found).count()
+                only(&found, &expected),
+                only(&expected, &found)
             ));
         }
         let counted = self.snapshot.namespace_counters(namespace)?.edges;
@@ -331,7 +379,7 @@ impl Check<'_> {
         &mut self,
         name: &str,
         namespace: NamespaceId,
-        nodes: &HashSet<Slot>,
+        nodes: &RoaringBitmap,
     ) -> Result<()> {
         let recipes = Recipes::read(self.snapshot, namespace)?;
         let mut problems = Vec::new();
@@ -339,7 +387,7 @@ impl Check<'_> {
         for (space, record) in self.snapshot.spaces()? {
             self.snapshot.scan_embeddings(namespace, space, |slot, part, embedding| {
                 count += 1;
-                if !nodes.contains(&slot) {
+                if !nodes.contains(slot.0) {
                     problems.push(format!("{name}: {:?} is the vector of no node", embedding.id));
                 }
                 if embedding.dimension() != record.dimension as usize {
