@@ -9,11 +9,8 @@ import argparse
 import os
 import platform
 import resource
-import signal
 import statistics
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from measuring import Row, processor, scratch
-from writing import node, size
+from writing import kill_when_written, node, size
 
 from embedded_db import EmbeddedDB, SnapshotExpired
 
@@ -64,14 +61,8 @@ def memory() -> int:
 
 def killed_writer(path: Path, count: int) -> float:
     """Have a process write that is killed; the seconds until it had written what was missing."""
-    program = textwrap.dedent(WRITER)
-    given = [str(path), str(count), str(CHATS), str(VOCABULARY)]
     begun = time.perf_counter()
-    command = [sys.executable, "-c", program, *given]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "written\n"
-        os.kill(writer.pid, signal.SIGKILL)
+    kill_when_written(WRITER, path, count, CHATS, VOCABULARY)
     return time.perf_counter() - begun
 
 

@@ -141,6 +141,15 @@ def backups(directory: Path) -> Iterator[Row]:
     yield Row("a write beside a backup", 1e6 / beside, "≤ 1.15 ×", "alone", 1e6 / alone, note)
 
 
+def kill_when_written(program: str, *arguments: object) -> None:
+    """Run a program in a process of its own, and kill it when it says that it has written."""
+    command = [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "written\n"
+        os.kill(writer.pid, signal.SIGKILL)
+
+
 def reopening(directory: Path) -> Iterator[Row]:
     """Opening after the writer was killed, with 100,000 messages stored."""
     path = directory / "reopening.db"
@@ -161,15 +170,7 @@ def reopening(directory: Path) -> Iterator[Row]:
     """
     times = []
     for _ in range(7):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(program), str(path)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        with writer:
-            assert writer.stdout is not None
-            assert writer.stdout.readline() == "written\n"
-            os.kill(writer.pid, signal.SIGKILL)
+        kill_when_written(program, path)
         begun = time.perf_counter()
         with EmbeddedDB(path, ml=None) as db:
             assert db.get_node("c0") is not None

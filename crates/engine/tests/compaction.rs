@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use common::{
-    assert_sound, draft, drain, edge, everything, fast, go_on, hash, neighbors, node, quiet, say,
-    set, text, value, vector,
+    assert_sound, copy, draft, drain, edge, everything, fast, go_on, hash, neighbors, node, quiet,
+    say, set, text, value, vector,
 };
 use embedded_db_common::{Error, Options, Value};
 use embedded_db_engine::{
@@ -487,14 +487,6 @@ fn what_other_openings_left_is_cleared_away() {
     assert_eq!(generations(&path), ["gen-0000000002", "gen-mine"]);
     compact(&db);
     assert_eq!(generations(&path), ["gen-0000000003", "gen-mine"]);
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
 }
 
 #[test]

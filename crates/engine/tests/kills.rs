@@ -15,7 +15,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use common::{assert_sound, everything, fast, go_on, hash, quiet};
+use common::{assert_sound, copy, everything, fast, go_on, hash, quiet};
 use embedded_db_common::{Durability, Options};
 use embedded_db_engine::{Database, Level};
 use tempfile::TempDir;
@@ -301,17 +301,4 @@ fn generations(path: &Path) -> Vec<String> {
     let mut out: Vec<String> = names.filter(|name| name.starts_with("gen-")).collect();
     out.sort();
     out
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let place = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &place);
-        } else {
-            fs::copy(entry.path(), place).unwrap();
-        }
-    }
 }

@@ -7,8 +7,6 @@
 //!
 //! The machine's calls are those of Linux; elsewhere this program says so and ends.
 
-#![cfg_attr(not(target_os = "linux"), allow(dead_code))]
-
 #[cfg(target_os = "linux")]
 mod damage;
 #[cfg(target_os = "linux")]

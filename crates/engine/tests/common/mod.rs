@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each test file uses a part of it
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,20 @@ use proptest::test_runner::{Config, RngSeed};
 pub(crate) const MODEL: &str = "fake";
 /// Far more than anything here takes: a wait that ends by it is a failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Copies a directory and all in it to a place where nothing is.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let place = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &place);
+        } else {
+            fs::copy(entry.path(), place).unwrap();
+        }
+    }
+}
 
 pub(crate) fn go_on() -> Result<()> {
     Ok(())

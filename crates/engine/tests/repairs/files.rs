@@ -8,10 +8,10 @@ use embedded_db_common::{Durability, Error, Options};
 use embedded_db_engine::{Database, Item, ObjectName, Origin, Repaired};
 use tempfile::TempDir;
 
-use crate::common::{assert_sound, drain, fast, hash, node, quiet, say, set, text};
+use crate::common::{assert_sound, copy, drain, fast, hash, node, quiet, say, set, text};
 use crate::content::contents;
 use crate::damage::Damage;
-use crate::random::{BASE, Base, DATA, SCRUBBED, SUMS, cases, copy, repaired};
+use crate::random::{BASE, Base, DATA, SCRUBBED, SUMS, cases, repaired};
 use crate::raw;
 
 /// A copy of a database that may be damaged.

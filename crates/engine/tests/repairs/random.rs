@@ -11,7 +11,9 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tempfile::TempDir;
 
-use crate::common::{everything, fast, go_on, hash, node, quiet, say, seeded, set, text, vector};
+use crate::common::{
+    copy, everything, fast, go_on, hash, node, quiet, say, seeded, set, text, vector,
+};
 use crate::content::{Content, Contents, contents};
 use crate::damage::{Damage, to_data, to_other_file};
 use crate::raw;
@@ -77,19 +79,6 @@ fn rename_generation(path: &Path) {
     let lines = old.split("crc32c").next().unwrap().replace("generation 2", "generation 1");
     let sum = raw::sum(lines.as_bytes());
     fs::write(path.join("CURRENT"), format!("{lines}crc32c {sum:08x}\n")).unwrap();
-}
-
-pub(crate) fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let place = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &place);
-        } else {
-            fs::copy(entry.path(), place).unwrap();
-        }
-    }
 }
 
 /// Every file below a directory with its bytes.

@@ -315,11 +315,9 @@ impl Log {
         }
         // Should the disk lose this checkpoint, nothing is lost with it.
         let unsynced = state.in_use().filter(|(logged, _)| logged.synced < logged.appended);
-        let frames = unsynced.map(|(_, file)| file.shared());
+        let synced = unsynced.map_or(Ok(()), |(_, file)| file.sync());
         let end = || {
-            if let Some(frames) = frames {
-                frames.sync_data().map_err(|error| sync_error(&self.directory, &error))?;
-            }
+            synced?;
             self.sync_data()?;
             // A stretch may have been begun whose checkpoint came to nothing.
             let stretch = state.last.as_ref().map_or(0, |last| last.stretch) + 1;
