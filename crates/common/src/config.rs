@@ -121,6 +121,8 @@ pub struct Options {
     pub changes_retention: Duration,
     /// Bytes that the feed of changes takes on the disk before its oldest rows go.
     pub changes_retention_bytes: usize,
+    /// Texts that are worth a file of the text index; fewer are in memory only.
+    pub seal_after: u64,
     /// Load the models as soon as the database is open.
     pub warm_up: bool,
     /// Language of the full-text index: `english` or `none`.
@@ -142,6 +144,7 @@ impl Default for Options {
             max_snapshot_growth: 4 << 30,
             changes_retention: Duration::from_secs(7 * 24 * 3600),
             changes_retention_bytes: 64 << 20,
+            seal_after: 2048,
             warm_up: true,
             language: "english".into(),
             weaver: WeaverOptions::default(),

@@ -18,6 +18,7 @@ use embedded_db_weaver::{Models, Weaver};
 use crate::expiry::ExpiryWork;
 use crate::indexes::IndexWork;
 use crate::pins::Pins;
+use crate::sealing::SealWork;
 use crate::worker::Worker;
 
 /// Model functions shared by queries and the weaver.
@@ -124,6 +125,7 @@ pub(crate) struct Engine {
     pub(crate) weaver: Option<Arc<Weaver>>,
     pub(crate) index_worker: Arc<Worker<IndexWork>>,
     pub(crate) expiry_worker: Arc<Worker<ExpiryWork>>,
+    pub(crate) seal_worker: Arc<Worker<SealWork>>,
     /// Snapshots that users hold.
     pub(crate) pins: Arc<Worker<Pins>>,
     options: Options,
@@ -410,6 +412,8 @@ impl Engine {
         let pins = Worker::new(Pins::new(Arc::clone(&store)));
         let index_worker = Worker::new(IndexWork::new(Arc::clone(&store), names));
         let expiry_worker = Worker::new(ExpiryWork::new(Arc::clone(&store), names));
+        let seal_work = SealWork::new(Arc::clone(&store), Arc::clone(&views), options.seal_after);
+        let seal_worker = Worker::new(seal_work);
         let engine = Self {
             store,
             names,
@@ -419,6 +423,7 @@ impl Engine {
             weaver,
             index_worker,
             expiry_worker,
+            seal_worker,
             pins,
             options,
             handles,
@@ -426,6 +431,7 @@ impl Engine {
         // A process that was killed may have left some.
         engine.index_worker.resume()?;
         engine.expiry_worker.resume()?;
+        engine.seal_worker.begin()?;
         Ok(engine)
     }
 
@@ -435,6 +441,8 @@ impl Engine {
         }
         self.index_worker.stop();
         self.expiry_worker.stop();
+        self.seal_worker.work.end();
+        self.seal_worker.stop();
         self.store.close();
         self.pins.work.end();
         self.pins.stop();

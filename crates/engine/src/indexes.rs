@@ -137,7 +137,9 @@ impl Database {
     pub fn declare_label(&self, label: &str, text: Vec<String>, embed: Vec<String>) -> Result<()> {
         let of = label.to_owned();
         self.write(move |writer| writer.declare_label(&of, &text, &embed))?;
-        self.engine()?.index_worker.resume()
+        let engine = self.engine()?;
+        engine.seal_worker.look()?;
+        engine.index_worker.resume()
     }
 
     fn find_index(

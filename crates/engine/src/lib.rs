@@ -19,6 +19,7 @@ mod queries;
 mod reads;
 mod repair;
 mod restore;
+mod sealing;
 mod search;
 mod transaction;
 mod verify;

@@ -255,14 +255,18 @@ impl Database {
     pub fn compact(&self, progress: &mut Progress<'_>) -> Result<Renewed> {
         let engine = self.engine()?;
         self.check_writable()?;
-        engine.store.compact(progress)
+        let renewed = engine.store.compact(progress)?;
+        engine.seal_worker.look()?;
+        Ok(renewed)
     }
 
     /// The same, and nothing stays in any file of what was deleted before.
     pub fn scrub(&self, progress: &mut Progress<'_>) -> Result<Renewed> {
         let engine = self.engine()?;
         self.check_writable()?;
-        engine.store.scrub(engine.names.symbols(), progress)
+        let renewed = engine.store.scrub(engine.names.symbols(), progress)?;
+        engine.seal_worker.look()?;
+        Ok(renewed)
     }
 
     /// Figures of the namespace and the database.

@@ -386,8 +386,39 @@ impl Reader<'_> {
     }
 }
 
+/// What `read` makes of views; once more without files that turn out to be damaged while they are read.
+pub(crate) fn soundly<T>(
+    engine: &Engine,
+    pin: &Pin,
+    mut attached: Attached,
+    needs: &Needs,
+    read: impl Fn(Attached) -> Result<T>,
+) -> Result<T> {
+    loop {
+        let result = read(attached.clone());
+        if !attached.is_damaged() {
+            return result;
+        }
+        engine.views.distrust(needs.namespace, &attached);
+        engine.seal_worker.look()?;
+        attached = engine.views.attach(pin, needs)?;
+    }
+}
+
 /// One page of results; if there are more, with what was given up to its end.
 fn page(
+    engine: &Arc<Engine>,
+    pin: &Pin,
+    attached: Attached,
+    prepared: &Prepared,
+    given: &RoaringBitmap,
+    guard: &Guard<'_>,
+) -> Result<(Answer, Option<RoaringBitmap>)> {
+    let read = |attached| page_of(engine, pin, attached, prepared, given, guard);
+    soundly(engine, pin, attached, &prepared.needs, read)
+}
+
+fn page_of(
     engine: &Arc<Engine>,
     pin: &Pin,
     attached: Attached,

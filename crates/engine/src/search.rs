@@ -18,7 +18,7 @@ use embedded_db_query::{Context, Guard};
 use embedded_db_storage::ReadTxn;
 
 use crate::database::{Database, Engine, SharedModels};
-use crate::queries::{Answer, Query, answer, check_answer};
+use crate::queries::{Answer, Query, answer, check_answer, soundly};
 use crate::reads::{PinnedReads, Reader};
 
 /// A question as a handle takes it.
@@ -146,6 +146,19 @@ fn embed(
 }
 
 fn look(
+    engine: &Arc<Engine>,
+    pin: &Pin,
+    attached: Attached,
+    needs: &Needs,
+    search: &Search,
+    embedded: &Embedded,
+    guard: &Guard<'_>,
+) -> Result<Look> {
+    let read = |attached| look_with(engine, pin, attached, needs, search, embedded, guard);
+    soundly(engine, pin, attached, needs, read)
+}
+
+fn look_with(
     engine: &Arc<Engine>,
     pin: &Pin,
     attached: Attached,

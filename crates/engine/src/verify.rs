@@ -62,7 +62,8 @@ impl Database {
 
 impl Database {
     /// The same, and what costs more: every page of the data file is read by itself, whether it is used
-    /// once or free and its keys are in order, and every entity is looked for by its name.
+    /// once or free and its keys are in order, every file of an index too, and every entity is looked for by
+    /// its name.
     pub fn verify_deep(&self, interrupted: &dyn Fn() -> Result<()>) -> Result<Report> {
         let engine = self.engine()?;
         // LMDB takes pages at their word: what it must not meet is told before it is asked.
@@ -79,7 +80,9 @@ impl Database {
             interrupted()?;
             check.entities(&name, namespace)?;
         }
-        Ok(check.report)
+        let mut report = check.report;
+        snapshot.check_segments(interrupted, &mut |problem| report.problems.push(problem))?;
+        Ok(report)
     }
 }
 

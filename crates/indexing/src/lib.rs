@@ -10,6 +10,7 @@ pub mod graph;
 mod hashing;
 pub mod kernels;
 pub mod properties;
+mod published;
 pub mod recipes;
 pub mod schema;
 pub mod sessions;
@@ -19,4 +20,5 @@ mod views;
 
 pub use bitmaps::{labelled, posting};
 pub use expiry::hidden;
+pub use published::{MOST_CHANGES, Sealed};
 pub use views::{Attached, Needs, Pin, StoreRows, Views};

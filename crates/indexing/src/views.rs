@@ -9,7 +9,8 @@
 //!   among the candidates.
 //! * Slots mean something in one generation of the store only. When another takes its place, views are
 //!   loaded anew; a reader of the one before gets copies of its own.
-//! * Files and locks are never touched here: the store is read through the reader's snapshot.
+//! * Nothing is written here, and nothing locked: the store and published files are read through the reader's
+//!   snapshot.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -21,12 +22,15 @@ use roaring::RoaringBitmap;
 use crate::bitmaps::labelled;
 use crate::expiry::Expired;
 use crate::kernels::Kernels;
+use crate::published::Published;
 use crate::recipes::Recipes;
 use crate::schema::Names;
 use crate::sessions::{Message, Sessions};
-use crate::text::{Analyzer, Language, TextTail};
+use crate::text::{Analyzer, Language, TextIndex};
 use crate::vector::{Metric, RowSource, VectorTail};
 
+/// Fewer texts than these stay in memory, though they are in files.
+const REOPEN_AFTER: u64 = 4096;
 /// Old row versions are dropped every so many changes.
 const PRUNE_EVERY: u64 = 4096;
 
@@ -37,6 +41,7 @@ pub struct Views {
     kernels: Kernels,
     state: Mutex<State>,
     expired: Expired,
+    pub(crate) published: Published,
 }
 
 #[derive(Default)]
@@ -55,7 +60,9 @@ struct State {
 struct Loaded {
     /// What the texts of `text` were made by.
     recipes: Recipes,
-    text: Option<View<TextTail>>,
+    text: Option<View<TextIndex>>,
+    /// With so many texts in memory it is looked whether they are in files by now.
+    reopened_at: u64,
     /// Right at `followed` and nowhere else; there only beside the text, whose lengths it knows.
     sessions: Option<Arc<Sessions>>,
     vectors: HashMap<SpaceId, View<VectorTail>>,
@@ -75,11 +82,14 @@ impl<T> View<T> {
 
 /// The state that views are loaded from.
 struct Point<'a> {
+    state: &'a Snapshot,
     snapshot: Visible<'a, Snapshot>,
     namespace: NamespaceId,
     lsn: Lsn,
     /// Whether it is the one that all loaded views have followed to.
     newest: bool,
+    /// Whether no reader is older.
+    oldest: bool,
 }
 
 /// A snapshot whose LSN the views keep.
@@ -138,11 +148,18 @@ pub struct Needs {
 #[derive(Clone, Default)]
 pub struct Attached {
     /// Full text.
-    pub text: Option<Arc<RwLock<TextTail>>>,
+    pub text: Option<Arc<RwLock<TextIndex>>>,
     /// Chats, sessions and senders: exactly the state of the snapshot.
     pub sessions: Option<Arc<Sessions>>,
     /// Vectors of the wanted space.
     pub vectors: Option<Arc<RwLock<VectorTail>>>,
+}
+
+impl Attached {
+    /// Whether a file was met that is damaged: what was read since may be wrong.
+    pub fn is_damaged(&self) -> bool {
+        self.text.as_ref().is_some_and(|text| read(text).is_damaged())
+    }
 }
 
 impl Views {
@@ -159,7 +176,8 @@ impl Views {
         };
         let (kernels, state) = (Kernels::detect(), Mutex::default());
         let expired = Expired::new(names);
-        Ok(Arc::new(Self { names, language, kernels, state, expired }))
+        let published = Published::default();
+        Ok(Arc::new(Self { names, language, kernels, state, expired, published }))
     }
 
     /// The kernels in use.
@@ -170,6 +188,17 @@ impl Views {
     /// The analyzer of texts and queries.
     pub fn analyzer(&self) -> Analyzer {
         Analyzer::new(self.language)
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(crate) fn language_name(&self) -> &'static str {
+        match self.language {
+            Language::English => "english",
+            Language::None => "none",
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -263,8 +292,10 @@ impl Views {
         let same = state.generation == snapshot.generation().number();
         let newest = same && lsn.0 == state.followed;
         // Views hold what is stored: a reader who came earlier may see what this one does not.
-        let (snapshot, namespace) = (Visible::all(snapshot), needs.namespace);
-        let at = Point { snapshot, namespace, lsn, newest };
+        let oldest = state.readers.keys().next().is_none_or(|reader| *reader >= lsn);
+        let (state_of, namespace) = (snapshot, needs.namespace);
+        let snapshot = Visible::all(state_of);
+        let at = Point { state: state_of, snapshot, namespace, lsn, newest, oldest };
         let mut own = Loaded::default();
         let loaded = match same {
             true => state.namespaces.entry(namespace).or_default(),
@@ -283,11 +314,30 @@ impl Views {
         Ok(attached)
     }
 
-    fn attach_text(&self, loaded: &mut Loaded, at: &Point<'_>) -> Result<Arc<RwLock<TextTail>>> {
+    fn attach_text(&self, loaded: &mut Loaded, at: &Point<'_>) -> Result<Arc<RwLock<TextIndex>>> {
         let recipes = Recipes::read(&at.snapshot, at.namespace)?;
         let right = loaded.recipes.searches_like(&recipes);
         if let Some(view) = loaded.text.as_ref().filter(|view| right && view.base <= at.lsn) {
-            return Ok(Arc::clone(&view.tail));
+            let (damaged, unsealed) = {
+                let index = read(&view.tail);
+                (index.is_damaged() || !index.is_whole(), index.unsealed())
+            };
+            if damaged {
+                self.published.distrust(read(&view.tail).file_names());
+            } else if at.newest && at.oldest && unsealed >= loaded.reopened_at {
+                // What is in files by now need not be in memory.
+                loaded.reopened_at = unsealed.saturating_mul(2).max(REOPEN_AFTER);
+                if let Some((index, _)) = self.open_texts(at.state, at.namespace, &recipes)? {
+                    loaded.reopened_at = index.unsealed().saturating_mul(2).max(REOPEN_AFTER);
+                    let view = View::new(index, at.lsn);
+                    let tail = Arc::clone(&view.tail);
+                    loaded.text = Some(view);
+                    return Ok(tail);
+                }
+                return Ok(Arc::clone(&view.tail));
+            } else {
+                return Ok(Arc::clone(&view.tail));
+            }
         }
         let view = View::new(self.load_text(at, &recipes)?, at.lsn);
         let tail = Arc::clone(&view.tail);
@@ -304,7 +354,7 @@ impl Views {
         &self,
         loaded: &mut Loaded,
         at: &Point<'_>,
-        text: &RwLock<TextTail>,
+        text: &RwLock<TextIndex>,
     ) -> Result<Arc<Sessions>> {
         if let Some(sessions) = loaded.sessions.as_ref().filter(|_| at.newest) {
             return Ok(Arc::clone(sessions));
@@ -334,6 +384,18 @@ impl Views {
         Ok(tail)
     }
 
+    /// Says that files of these views were met damaged: what was read of them counts for nothing. They are
+    /// made of the records from now on.
+    pub fn distrust(&self, namespace: NamespaceId, damaged: &Attached) {
+        let Some(text) = &damaged.text else { return };
+        self.published.distrust(read(text).file_names());
+        let mut state = self.lock();
+        let Some(loaded) = state.namespaces.get_mut(&namespace) else { return };
+        if loaded.text.as_ref().is_some_and(|view| Arc::ptr_eq(&view.tail, text)) {
+            (loaded.text, loaded.sessions) = (None, None);
+        }
+    }
+
     /// Forgets the views of a namespace that was dropped.
     pub fn forget(&self, namespace: NamespaceId) {
         self.lock().namespaces.remove(&namespace);
@@ -342,7 +404,7 @@ impl Views {
     /// Bytes of memory held by all views.
     pub fn memory_bytes(&self) -> usize {
         let state = self.lock();
-        let text = |view: &View<TextTail>| read(&view.tail).memory_bytes();
+        let text = |view: &View<TextIndex>| read(&view.tail).memory_bytes();
         let vector = |view: &View<VectorTail>| read(&view.tail).memory_bytes();
         state
             .namespaces
@@ -355,9 +417,12 @@ impl Views {
             .sum()
     }
 
-    fn load_text(&self, at: &Point<'_>, recipes: &Recipes) -> Result<TextTail> {
+    fn load_text(&self, at: &Point<'_>, recipes: &Recipes) -> Result<TextIndex> {
         let Point { snapshot, namespace, lsn, .. } = at;
-        let mut tail = TextTail::new(self.analyzer());
+        if let Some((index, _)) = self.open_texts(at.state, *namespace, recipes)? {
+            return Ok(index);
+        }
+        let mut tail = TextIndex::new(self.analyzer());
         for label in recipes.text_labels(&self.names) {
             for slot in labelled(snapshot, *namespace, label)? {
                 let slot = Slot(slot);
@@ -371,7 +436,7 @@ impl Views {
         Ok(tail)
     }
 
-    fn load_sessions(&self, at: &Point<'_>, text: &TextTail) -> Result<Sessions> {
+    fn load_sessions(&self, at: &Point<'_>, text: &TextIndex) -> Result<Sessions> {
         let Point { snapshot, namespace, lsn, .. } = at;
         let recipes = Recipes::read(snapshot, *namespace)?;
         let mut slots = RoaringBitmap::new();

@@ -4,12 +4,16 @@
 //! Random writes, in two namespaces, go to a store. Views that were loaded at the beginning, in the
 //! middle or not at all are brought up to it step by step, while readers come and stay. Each reader is
 //! compared with views that nobody has used before, at the same state: those of its own time were
-//! written down when it came.
+//! written down when it came, from the records alone.
+//!
+//! Meanwhile texts are put into files, of which some are damaged or lost.
 
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 mod common;
 
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use embedded_db_common::{Draft, NamespaceId, Result, Slot, Value};
@@ -56,6 +60,17 @@ enum Step {
     LetGo {
         of: prop::sample::Index,
     },
+    /// Another process puts texts into files.
+    Publish {
+        namespace: usize,
+    },
+    /// A file is damaged, or lost.
+    Spoil {
+        file: prop::sample::Index,
+        byte: Option<prop::sample::Index>,
+    },
+    /// Slots get other numbers.
+    Compact,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -71,6 +86,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Pin),
         3 => any::<prop::sample::Index>().prop_map(|of| Step::Ask { of }),
         1 => any::<prop::sample::Index>().prop_map(|of| Step::LetGo { of }),
+        4 => (0..2usize).prop_map(|namespace| Step::Publish { namespace }),
+        1 => (any::<prop::sample::Index>(), any::<Option<prop::sample::Index>>())
+            .prop_map(|(file, byte)| Step::Spoil { file, byte }),
+        1 => Just(Step::Compact),
     ]
 }
 
@@ -150,8 +169,58 @@ impl Bench {
             Step::DropOther => {
                 self.store.write(|txn| txn.drop_namespace(NAMESPACES[1]).map(drop)).unwrap();
             }
+            Step::Publish { namespace } => self.publish(namespace),
+            Step::Spoil { file, byte } => self.spoil(&file, byte.as_ref()),
+            Step::Compact => {
+                self.store.compact(&mut |_, _| Ok(())).unwrap();
+            }
             Step::Look { .. } | Step::Pin | Step::Ask { .. } | Step::LetGo { .. } => {}
         }
+    }
+
+    /// The directory of published files, of the generation in use.
+    fn segments(&self) -> PathBuf {
+        let generation = self.store.read().unwrap().generation().number();
+        self.store.path().join(format!("gen-{generation:010}/segments"))
+    }
+
+    fn publish(&self, namespace: usize) {
+        let Some(needs) = self.needs(namespace) else { return };
+        let views = self.views();
+        let publish = || views.publish_texts(&self.store, needs.namespace, 1, &|| Ok(()));
+        // A damage that is met only then is an error once.
+        if publish().is_err() {
+            publish().unwrap();
+        }
+    }
+
+    fn spoil(&self, file: &prop::sample::Index, byte: Option<&prop::sample::Index>) {
+        let Ok(files) = fs::read_dir(self.segments()) else { return };
+        let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+        files.sort();
+        if files.is_empty() {
+            return;
+        }
+        let path = &files[file.index(files.len())];
+        let mut bytes = fs::read(path).unwrap();
+        // Who has it open keeps it as it was.
+        fs::remove_file(path).unwrap();
+        if let Some(byte) = byte {
+            let at = byte.index(bytes.len());
+            bytes[at] ^= 4;
+            fs::write(path, bytes).unwrap();
+        }
+    }
+
+    /// Without published files, from the records alone.
+    fn from_records<T>(&self, read: impl FnOnce() -> T) -> T {
+        let (place, aside) = (self.segments(), self.store.path().join("aside"));
+        let moved = fs::rename(&place, &aside).is_ok();
+        let read = read();
+        if moved {
+            fs::rename(&aside, &place).unwrap();
+        }
+        read
     }
 
     /// What there is to look into; nothing before a namespace has been made.
@@ -188,8 +257,22 @@ impl Bench {
 
     /// What views say that are loaded for this alone, at the newest state.
     fn told_anew(&self, needs: &Needs) -> Told {
-        let (pin, attached) = self.views().begin(&self.store, needs).unwrap();
-        self.told(&pin, &attached, needs)
+        self.from_records(|| {
+            let (pin, attached) = self.views().begin(&self.store, needs).unwrap();
+            self.told(&pin, &attached, needs)
+        })
+    }
+
+    /// What views say, asked as the engine asks: once more when a file turns out to be damaged.
+    fn ask(&self, views: &Views, pin: &Pin, mut attached: Attached, needs: &Needs) -> Told {
+        loop {
+            let told = self.told(pin, &attached, needs);
+            if !attached.is_damaged() {
+                return told;
+            }
+            views.distrust(needs.namespace, &attached);
+            attached = views.attach(pin, needs).unwrap();
+        }
     }
 }
 
@@ -203,7 +286,7 @@ impl Reader {
     fn check(&self, bench: &Bench, views: &Views) -> std::result::Result<(), TestCaseError> {
         for (needs, told) in &self.told {
             let attached = views.attach(&self.pin, needs).unwrap();
-            prop_assert_eq!(&bench.told(&self.pin, &attached, needs), told);
+            prop_assert_eq!(&bench.ask(views, &self.pin, attached, needs), told);
         }
         Ok(())
     }
@@ -219,7 +302,8 @@ fn run(steps: &[Step]) -> std::result::Result<(), TestCaseError> {
             Step::Look { namespace } => {
                 if let Some(needs) = bench.needs(*namespace) {
                     let (pin, attached) = views.begin(&bench.store, &needs).unwrap();
-                    prop_assert_eq!(bench.told(&pin, &attached, &needs), bench.told_anew(&needs));
+                    let told = bench.ask(&views, &pin, attached, &needs);
+                    prop_assert_eq!(told, bench.told_anew(&needs));
                 }
             }
             Step::Pin => {

@@ -4,7 +4,7 @@ use std::sync::RwLockReadGuard;
 
 use embedded_db_common::{Lsn, Result, Slot};
 use embedded_db_indexing::StoreRows;
-use embedded_db_indexing::text::{Bm25, TextQuery, TextScorer, TextTail};
+use embedded_db_indexing::text::{Bm25, TextQuery, TextScorer, TextIndex};
 use embedded_db_indexing::vector::VectorTail;
 use roaring::RoaringBitmap;
 
@@ -14,7 +14,7 @@ use crate::run::Context;
 
 /// The ranking legs of one query.
 pub(crate) struct Legs<'a> {
-    text: Option<(&'a TextTail, TextQuery, TextScorer<'a>)>,
+    text: Option<(&'a TextIndex, TextQuery, TextScorer<'a>)>,
     vectors: Option<(&'a VectorTail, &'a [f32])>,
     rows: StoreRows<'a>,
     at: Lsn,
@@ -26,11 +26,11 @@ impl<'a> Legs<'a> {
         context: &'a Context<'a>,
         query: &'a ConvergedQuery,
         guard: &'a Guard<'a>,
-        text: Option<&'a RwLockReadGuard<'_, TextTail>>,
+        text: Option<&'a RwLockReadGuard<'_, TextIndex>>,
         vectors: Option<&'a RwLockReadGuard<'_, VectorTail>>,
     ) -> Self {
         let text = text.zip(query.text.as_ref()).map(|(tail, text)| {
-            let tail: &TextTail = tail;
+            let tail: &TextIndex = tail;
             let query = TextQuery::parse(tail.analyzer(), text, true);
             let scorer = tail.scorer(&query, Bm25::default(), context.lsn);
             (tail, query, scorer)

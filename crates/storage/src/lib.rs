@@ -44,6 +44,7 @@ mod records;
 mod renewal;
 mod repair;
 mod rows;
+mod segments;
 mod staging;
 mod store;
 mod touched;
@@ -77,6 +78,7 @@ pub use records::{
 pub use renewal::Renewed;
 pub use repair::{Amounts, Item, ObjectName, Repairing, Salvaged};
 pub use rows::Rows;
+pub use segments::{Segment, SegmentFile, SegmentWriter, ViewKind, ViewRecord, views};
 pub use store::{Generation, IN_MEMORY, Sight, Snapshot, State, Store, Symbols, Taken, row_counts};
 pub use tx::WriteTxn;
 pub use writer::panic_text;

@@ -192,7 +192,8 @@ impl<'f> Rows<'f> {
     }
 }
 
-/// Copies every row of a state as it is, and tells how many there are. A damaged one ends it.
+/// Copies every row of a state as it is, but for those that name files beside it, and tells how many there
+/// are. A damaged one ends it.
 pub(crate) fn copy_all(
     txn: &impl ReadTxn,
     file: &NewFile,
@@ -205,7 +206,9 @@ pub(crate) fn copy_all(
         for row in txn.rows().between(table, &[], None)? {
             let (key, sealed) = row?;
             txn.located(table, key, record::open(table as u8, key, sealed))?;
-            rows.append(table, key, sealed)?;
+            if table != Table::Views {
+                rows.append(table, key, sealed)?;
+            }
             done += 1;
             if done.is_multiple_of(ROWS) {
                 progress(done, total)?;

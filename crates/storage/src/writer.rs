@@ -349,6 +349,7 @@ impl Store {
             *base = Some(after);
             state.publish_symbols(self, generation);
             state.publish_expiry(self);
+            self.watch.reached(state.lsn());
         } else {
             drop(outer);
             *base = Some(before);

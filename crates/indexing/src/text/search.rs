@@ -8,11 +8,16 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use embedded_db_common::Slot;
+use embedded_db_common::{Lsn, Slot};
 use roaring::RoaringBitmap;
 
-use super::postings::Ordinal;
+use super::bm25::Weighting;
+use super::documents::Documents;
+use super::part::Part;
+use super::postings::{Ordinal, Posting};
 use super::scorer::{QueryTerm, TextScorer};
+use super::segment::Cursor;
+use super::terms::TermId;
 
 /// One document found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,15 +46,29 @@ pub(super) fn search(
     if k == 0 || scorer.terms.is_empty() {
         return Some(Vec::new());
     }
-    let postings: usize = scorer.terms.iter().map(|term| term.postings.len()).sum();
+    let postings: usize = scorer.terms.iter().map(QueryTerm::postings).sum();
     let mut best = Best::new(k);
     let mut budget = Budget { interrupt, left: PATIENCE };
-    match allowed {
-        Some(few) if few.len().saturating_mul(DIRECT_COST) < postings as u64 => {
-            score_each(scorer, few, &mut best, &mut budget)?;
-        }
-        _ => Walk::new(scorer, allowed).run(&mut best, &mut budget)?,
+    if let Some(few) = allowed
+        && few.len().saturating_mul(DIRECT_COST) < postings as u64
+    {
+        score_each(scorer, few, &mut best, &mut budget)?;
+        return Some(best.into_hits());
     }
+    let (index, terms) = (scorer.index, &scorer.terms);
+    for (at, part) in index.parts.iter().enumerate() {
+        let legs = terms.iter().filter_map(|term| {
+            let (_, list, _) = term.sealed[at].as_ref()?;
+            Some(Leg::of(term, list.cursor()))
+        });
+        Walk::new(scorer, part, allowed, legs.collect()).run(&mut best, &mut budget)?;
+    }
+    let documents = index.tail.documents();
+    let legs = terms.iter().filter_map(|term| {
+        let (id, postings) = term.tail?;
+        Some(Leg::of(term, Places { documents, id, postings, next: 0 }))
+    });
+    Walk::new(scorer, documents, allowed, legs.collect()).run(&mut best, &mut budget)?;
     Some(best.into_hits())
 }
 
@@ -69,12 +88,92 @@ fn score_each(
     Some(())
 }
 
-struct Walk<'a> {
-    scorer: &'a TextScorer<'a>,
+/// Documents that are numbered together.
+trait Source {
+    fn length(&self, document: Ordinal) -> u32;
+    fn slot(&self, document: Ordinal) -> Slot;
+    fn has_ended(&self, document: Ordinal, at: Lsn) -> bool;
+}
+
+impl Source for Part {
+    #[inline]
+    fn length(&self, document: Ordinal) -> u32 {
+        self.segment.length(document)
+    }
+
+    fn slot(&self, document: Ordinal) -> Slot {
+        self.segment.slot(document)
+    }
+
+    fn has_ended(&self, document: Ordinal, at: Lsn) -> bool {
+        Part::has_ended(self, document, at)
+    }
+}
+
+impl Source for Documents {
+    #[inline]
+    fn length(&self, document: Ordinal) -> u32 {
+        self.lengths()[document as usize]
+    }
+
+    fn slot(&self, document: Ordinal) -> Slot {
+        Documents::slot(self, document)
+    }
+
+    fn has_ended(&self, document: Ordinal, at: Lsn) -> bool {
+        Documents::has_ended(self, document, at)
+    }
+}
+
+/// A place in a list of postings.
+trait Postings {
+    /// The document it stands at.
+    fn document(&self) -> Option<Ordinal>;
+
+    /// Calls `each` with every document before `end` and its count, and stands behind them; how many there
+    /// were.
+    fn walk(&mut self, end: u64, each: impl FnMut(Ordinal, u32)) -> usize;
+
+    /// Goes on to the first posting not before `document`; its count, if it is that document's.
+    fn seek(&mut self, document: Ordinal) -> Option<u32>;
+}
+
+impl Postings for Cursor<'_> {
+    #[inline]
+    fn document(&self) -> Option<Ordinal> {
+        self.posting().map(|(document, _)| document)
+    }
+
+    #[inline]
+    fn walk(&mut self, end: u64, each: impl FnMut(Ordinal, u32)) -> usize {
+        Cursor::walk(self, end, each)
+    }
+
+    fn seek(&mut self, document: Ordinal) -> Option<u32> {
+        Cursor::seek(self, document)
+    }
+}
+
+/// One term's part of the walk.
+struct Leg<C> {
+    postings: C,
+    weight: f32,
+    bound: f32,
+}
+
+impl<C> Leg<C> {
+    fn of(term: &QueryTerm<'_>, postings: C) -> Self {
+        Self { postings, weight: term.weight, bound: term.bound }
+    }
+}
+
+struct Walk<'a, S, C> {
+    source: &'a S,
+    weighting: Weighting,
+    at: Lsn,
     allowed: Option<&'a RoaringBitmap>,
-    lengths: &'a [u32],
     /// In the order of the scorer's terms.
-    cursors: Vec<Cursor<'a>>,
+    legs: Vec<Leg<C>>,
     /// `rest[i]`: no document gains more on the terms from `i` on.
     rest: Vec<f32>,
     scores: [f32; WINDOW],
@@ -82,17 +181,23 @@ struct Walk<'a> {
     touched: [u64; WINDOW / 64],
 }
 
-impl<'a> Walk<'a> {
-    fn new(scorer: &'a TextScorer<'a>, allowed: Option<&'a RoaringBitmap>) -> Self {
-        let mut rest = vec![0.0; scorer.terms.len() + 1];
-        for (i, term) in scorer.terms.iter().enumerate().rev() {
-            rest[i] = rest[i + 1] + term.bound;
+impl<'a, S: Source, C: Postings> Walk<'a, S, C> {
+    fn new(
+        scorer: &TextScorer<'_>,
+        source: &'a S,
+        allowed: Option<&'a RoaringBitmap>,
+        legs: Vec<Leg<C>>,
+    ) -> Self {
+        let mut rest = vec![0.0; legs.len() + 1];
+        for (i, leg) in legs.iter().enumerate().rev() {
+            rest[i] = rest[i + 1] + leg.bound;
         }
         Self {
-            scorer,
+            source,
+            weighting: scorer.weighting,
+            at: scorer.at,
             allowed,
-            lengths: scorer.tail.documents().lengths(),
-            cursors: scorer.terms.iter().map(|term| Cursor { term, next: 0 }).collect(),
+            legs,
             rest,
             scores: [0.0; WINDOW],
             touched: [0; WINDOW / 64],
@@ -103,14 +208,14 @@ impl<'a> Walk<'a> {
         loop {
             let bar = best.bar();
             let leading = self.rest.iter().take_while(|&&rest| rest * SLACK >= bar).count();
-            let leading = leading.min(self.cursors.len());
-            let next = self.cursors[..leading].iter().filter_map(Cursor::document).min();
+            let leading = leading.min(self.legs.len());
+            let next = self.legs[..leading].iter().filter_map(|leg| leg.postings.document()).min();
             let Some(next) = next else { return Some(()) };
             let start = next - next % WINDOW as Ordinal;
             for term in 0..leading {
                 budget.spend(self.add_all(term, start))?;
             }
-            for term in leading..self.cursors.len() {
+            for term in leading..self.legs.len() {
                 budget.spend(self.add_to_touched(term, start, bar))?;
             }
             self.collect(start, best);
@@ -119,33 +224,20 @@ impl<'a> Walk<'a> {
 
     /// Adds the term's postings in the window; returns how many there were.
     fn add_all(&mut self, term: usize, start: Ordinal) -> usize {
-        let cursor = &mut self.cursors[term];
-        let documents = self.scorer.tail.documents();
-        let (id, weight) = (cursor.term.id, cursor.term.weight);
-        let ahead = &cursor.term.postings[cursor.next..];
-        let end = u64::from(start) + WINDOW as u64;
-        let mut walked = 0;
-        for posting in ahead {
-            let document = posting.document;
-            if u64::from(document) >= end {
-                break;
-            }
-            walked += 1;
-            let count = documents.full_count(document, id, posting.count);
+        let Self { source, weighting, legs, scores, touched, .. } = self;
+        let (leg, end) = (&mut legs[term], u64::from(start) + WINDOW as u64);
+        let weight = leg.weight;
+        leg.postings.walk(end, |document, count| {
             let place = document as usize % WINDOW;
-            let length = self.lengths[document as usize];
-            self.scores[place] += self.scorer.weighting.score(weight, count, length);
-            self.touched[place / 64] |= 1 << (place % 64);
-        }
-        cursor.next += walked;
-        walked
+            scores[place] += weighting.score(weight, count, source.length(document));
+            touched[place / 64] |= 1 << (place % 64);
+        })
     }
 
     /// Adds the term to documents that have a score, and forgets those which cannot reach the bar any
     /// more; returns the number of lookups.
     fn add_to_touched(&mut self, term: usize, start: Ordinal, bar: f32) -> usize {
-        let cursor = &mut self.cursors[term];
-        let documents = self.scorer.tail.documents();
+        let leg = &mut self.legs[term];
         let mut lookups = 0;
         for block in 0..WINDOW / 64 {
             let mut left = self.touched[block];
@@ -160,11 +252,9 @@ impl<'a> Walk<'a> {
                 }
                 lookups += 1;
                 let document = start + place as Ordinal;
-                if let Some(stored) = cursor.seek(document) {
-                    let count = documents.full_count(document, cursor.term.id, stored);
-                    let length = self.lengths[document as usize];
-                    self.scores[place] +=
-                        self.scorer.weighting.score(cursor.term.weight, count, length);
+                if let Some(count) = leg.postings.seek(document) {
+                    let length = self.source.length(document);
+                    self.scores[place] += self.weighting.score(leg.weight, count, length);
                 }
             }
         }
@@ -173,7 +263,6 @@ impl<'a> Walk<'a> {
 
     /// Offers what the window holds and leaves it clean for the next one.
     fn collect(&mut self, start: Ordinal, best: &mut Best) {
-        let documents = self.scorer.tail.documents();
         for block in 0..WINDOW / 64 {
             let mut left = std::mem::take(&mut self.touched[block]);
             while left != 0 {
@@ -184,9 +273,9 @@ impl<'a> Walk<'a> {
                     continue;
                 }
                 let document = start + place as Ordinal;
-                let slot = documents.slot(document);
+                let slot = self.source.slot(document);
                 let is_allowed = || self.allowed.is_none_or(|allowed| allowed.contains(slot.0));
-                if !documents.has_ended(document, self.scorer.at) && is_allowed() {
+                if !self.source.has_ended(document, self.at) && is_allowed() {
                     best.offer(slot, score);
                 }
             }
@@ -194,29 +283,46 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A place in a posting list.
-struct Cursor<'a> {
-    term: &'a QueryTerm<'a>,
+/// A place in a list of the tail.
+struct Places<'a> {
+    documents: &'a Documents,
+    id: TermId,
+    postings: &'a [Posting],
     next: usize,
 }
 
-impl Cursor<'_> {
+impl Postings for Places<'_> {
     fn document(&self) -> Option<Ordinal> {
-        self.term.postings.get(self.next).map(|posting| posting.document)
+        self.postings.get(self.next).map(|posting| posting.document)
     }
 
-    /// Moves to the first posting not before `document`, by growing steps; its stored count if it is
-    /// that document's.
-    fn seek(&mut self, document: Ordinal) -> Option<u8> {
-        let ahead = &self.term.postings[self.next..];
+    #[inline]
+    fn walk(&mut self, end: u64, mut each: impl FnMut(Ordinal, u32)) -> usize {
+        let mut walked = 0;
+        for posting in &self.postings[self.next..] {
+            let document = posting.document;
+            if u64::from(document) >= end {
+                break;
+            }
+            walked += 1;
+            each(document, self.documents.full_count(document, self.id, posting.count));
+        }
+        self.next += walked;
+        walked
+    }
+
+    /// By growing steps.
+    fn seek(&mut self, document: Ordinal) -> Option<u32> {
+        let ahead = &self.postings[self.next..];
         let mut reach = 1;
         while ahead.get(reach - 1).is_some_and(|posting| posting.document < document) {
             reach *= 2;
         }
         let near = &ahead[reach / 2..reach.min(ahead.len())];
         self.next += reach / 2 + near.partition_point(|posting| posting.document < document);
-        let found = self.term.postings.get(self.next)?;
-        (found.document == document).then_some(found.count)
+        let found = self.postings.get(self.next)?;
+        let is_it = found.document == document;
+        is_it.then(|| self.documents.full_count(document, self.id, found.count))
     }
 }
 

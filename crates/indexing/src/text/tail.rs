@@ -1,36 +1,21 @@
-//! The exact in-memory index: what it holds and how it changes.
+//! The exact in-memory tail of the index: what it holds and how it changes.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use embedded_db_common::{Lsn, Slot};
-use roaring::RoaringBitmap;
 
 use super::analyzer::Analyzer;
-use super::bm25::Bm25;
 use super::documents::Documents;
+use super::index::Occurrence;
 use super::postings::{Ordinal, Posting, PostingList};
-use super::query::TextQuery;
-use super::scorer::TextScorer;
-use super::search::{TextHit, search};
 use super::terms::{TermId, TermTable};
 use crate::hashing::FastMap;
 
 /// Compaction waits until one part in this many is garbage, so that it costs a change little.
 const GARBAGE_SHARE: usize = 8;
 
-/// Texts of one namespace, searchable from the moment they are put in.
-///
-/// Changes come in the order of their LSN; one that claims to be earlier than [`TextTail::lsn`]
-/// counts as made there. Texts read from a snapshot of the store may be put in with any LSN up to the
-/// snapshot's, if no reader comes at an older one.
-///
-/// Readers name the LSN `at` which they see, from the last [`TextTail::prune`] up to
-/// [`TextTail::lsn`]. Rows and statistics (documents, holders of a term, average length) are exactly
-/// those of the documents visible then: what is known about now, corrected by the versions that began
-/// or ended since. An older `at` misses rows that were pruned, but never shows a wrong one.
-///
-/// A text without a single term is no document: it is neither found nor counted.
-pub struct TextTail {
+/// The texts that are in no segment, in memory; [`super::index::TextIndex`] says what it promises.
+pub(super) struct TextTail {
     analyzer: Analyzer,
     lsn: Lsn,
     pruned: Lsn,
@@ -48,17 +33,6 @@ pub struct TextTail {
     garbage: Garbage,
 }
 
-/// A document that holds a term.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Occurrence {
-    /// Whose text it is.
-    pub slot: Slot,
-    /// How often it holds the term.
-    pub count: u32,
-    /// Its number of words.
-    pub length: u32,
-}
-
 /// What the formula must know about a collection.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Totals {
@@ -74,7 +48,7 @@ struct Garbage {
 
 impl TextTail {
     /// An empty tail at LSN 0.
-    pub fn new(analyzer: Analyzer) -> Self {
+    pub(super) fn new(analyzer: Analyzer) -> Self {
         Self {
             analyzer,
             lsn: Lsn(0),
@@ -91,12 +65,12 @@ impl TextTail {
     }
 
     /// The analyzer, for queries of these texts.
-    pub fn analyzer(&self) -> &Analyzer {
+    pub(super) fn analyzer(&self) -> &Analyzer {
         &self.analyzer
     }
 
     /// The slot says `text` from `at` on. A text that holds the same words as before changes nothing.
-    pub fn upsert(&mut self, slot: Slot, at: Lsn, text: &str) {
+    pub(super) fn upsert(&mut self, slot: Slot, at: Lsn, text: &str) {
         self.advance(at);
         let words = self.sorted_words(text);
         if let Some(current) = self.live_version(slot) {
@@ -111,7 +85,7 @@ impl TextTail {
     }
 
     /// The slot says nothing from `at` on.
-    pub fn remove(&mut self, slot: Slot, at: Lsn) {
+    pub(super) fn remove(&mut self, slot: Slot, at: Lsn) {
         self.advance(at);
         if let Some(current) = self.live_version(slot) {
             self.end(current);
@@ -119,18 +93,18 @@ impl TextTail {
     }
 
     /// Every change up to here is in.
-    pub fn lsn(&self) -> Lsn {
+    pub(super) fn lsn(&self) -> Lsn {
         self.lsn
     }
 
     /// Nothing up to `to` changed these texts, beyond what was put in.
-    pub fn advance(&mut self, to: Lsn) {
+    pub(super) fn advance(&mut self, to: Lsn) {
         self.lsn = self.lsn.max(to);
     }
 
     /// No reader is or will be older than `oldest`: forgets the versions that ended by then. Their
     /// memory is given back as soon as they are an eighth of the tail.
-    pub fn prune(&mut self, oldest: Lsn) {
+    pub(super) fn prune(&mut self, oldest: Lsn) {
         self.pruned = self.pruned.max(oldest);
         while let Some(&document) = self.ended.front()
             && self.documents.has_ended(document, self.pruned)
@@ -147,25 +121,37 @@ impl TextTail {
         }
     }
 
-    /// How many documents a reader at `at` sees.
-    pub fn document_count(&self, at: Lsn) -> u64 {
-        let begun_later = self.documents.len() as u64 - u64::from(self.documents.begun(at));
-        self.live.documents + self.ended_after(at).count() as u64 - begun_later
+    /// Versions of documents that have not ended.
+    pub(super) fn versions(&self) -> u64 {
+        self.live.documents
     }
 
-    /// Number of words of the document of a slot; `None` when a reader at `at` sees none.
-    pub fn length(&self, slot: Slot, at: Lsn) -> Option<u32> {
-        Some(self.documents.length(self.version_at(slot, at)?))
+    /// The postings of a term that began by `at`, and how many of the documents are visible then.
+    pub(super) fn holders<'a>(
+        &self,
+        id: TermId,
+        list: &'a PostingList,
+        at: Lsn,
+    ) -> (&'a [Posting], u64) {
+        let postings = list.before(self.documents.begun(at));
+        let begun_later = list.len() - postings.len();
+        let ended_later = self.ended_after(at).filter(|&document| self.documents.holds(document, id));
+        let visible = list.live as usize + ended_later.count() - begun_later;
+        (postings, visible as u64)
     }
 
-    /// Number of documents that a reader at `at` sees, and of words in all of them.
-    pub fn collection(&self, at: Lsn) -> (u64, u64) {
-        let Totals { documents, words } = self.totals(at);
-        (documents, words)
+    /// The distinct terms of a text, with how often each occurs.
+    pub(super) fn counted_words(&self, text: &str) -> Vec<(Box<str>, u32)> {
+        let mut words: HashMap<Box<str>, u32> = HashMap::new();
+        self.analyzer.terms(text, &mut |term, _| match words.get_mut(term) {
+            Some(count) => *count += 1,
+            None => drop(words.insert(term.into(), 1)),
+        });
+        words.into_iter().collect()
     }
 
     /// Every document visible at `at` that holds the term, each once.
-    pub fn occurrences(&self, term: &str, at: Lsn) -> impl Iterator<Item = Occurrence> {
+    pub(super) fn occurrences(&self, term: &str, at: Lsn) -> impl Iterator<Item = Occurrence> {
         let begun = self.documents.begun(at);
         let found = self.postings(term).into_iter();
         found.flat_map(move |(id, list)| {
@@ -181,29 +167,8 @@ impl TextTail {
         })
     }
 
-    /// The best `k` documents which hold a term of the query, are visible at `at`, and are `allowed`,
-    /// if that is given; best first, equals by slot. `interrupt` is asked every few thousand postings;
-    /// `None` if it said yes.
-    pub fn search(
-        &self,
-        query: &TextQuery,
-        params: Bm25,
-        at: Lsn,
-        allowed: Option<&RoaringBitmap>,
-        k: usize,
-        interrupt: &mut dyn FnMut() -> bool,
-    ) -> Option<Vec<TextHit>> {
-        search(&self.scorer(query, params, at), allowed, k, interrupt)
-    }
-
-    /// Scores single slots, exactly as [`TextTail::search`] does. Making one costs time for each
-    /// version that ended since `at`; a score costs time for the terms of the query only.
-    pub fn scorer<'a>(&'a self, query: &TextQuery, params: Bm25, at: Lsn) -> TextScorer<'a> {
-        TextScorer::new(self, query, params, at)
-    }
-
     /// Bytes held, without the allocator's own.
-    pub fn memory_bytes(&self) -> usize {
+    pub(super) fn memory_bytes(&self) -> usize {
         size_of::<Self>()
             + self.analyzer.memory_bytes()
             + self.terms.memory_bytes()
@@ -216,6 +181,15 @@ impl TextTail {
 
     pub(super) fn documents(&self) -> &Documents {
         &self.documents
+    }
+
+    pub(super) fn term_table(&self) -> &TermTable {
+        &self.terms
+    }
+
+    /// All postings of a term, also of versions that have ended.
+    pub(super) fn list(&self, term: TermId) -> &[Posting] {
+        self.postings.get(term as usize).map_or(&[], |list| list.before(Ordinal::MAX))
     }
 
     pub(super) fn postings(&self, term: &str) -> Option<(TermId, &PostingList)> {

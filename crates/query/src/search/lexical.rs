@@ -6,7 +6,7 @@
 
 use embedded_db_common::{Lsn, Result};
 use embedded_db_indexing::sessions::{Layout, Place, SessionId, Totals};
-use embedded_db_indexing::text::{Bm25, TextQuery, TextTail, Weighting};
+use embedded_db_indexing::text::{Bm25, TextQuery, TextIndex, Weighting};
 
 use crate::guard::Guard;
 
@@ -33,7 +33,7 @@ pub(super) struct Wanted {
 impl Matches {
     pub(super) fn find(
         layout: &Layout,
-        tail: &TextTail,
+        tail: &TextIndex,
         at: Lsn,
         query: &TextQuery,
         wanted: Wanted,

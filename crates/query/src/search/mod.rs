@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use embedded_db_common::{Error, Lsn, Result, Slot, clock};
 use embedded_db_indexing::sessions::{Layout, Place, SessionId, Sessions};
-use embedded_db_indexing::text::{TextTail, Weighting};
+use embedded_db_indexing::text::{TextIndex, Weighting};
 use roaring::RoaringBitmap;
 
 pub use profile::{Part, Profile, Weights};
@@ -132,7 +132,7 @@ fn sessions<'a>(context: &'a Context<'_>) -> Result<&'a Sessions> {
     sessions.ok_or_else(|| Error::Internal("a search without sessions".into()))
 }
 
-fn texts<'a>(context: &'a Context<'_>) -> Result<RwLockReadGuard<'a, TextTail>> {
+fn texts<'a>(context: &'a Context<'_>) -> Result<RwLockReadGuard<'a, TextIndex>> {
     let tail = context.attached.text.as_ref();
     let tail = tail.ok_or_else(|| Error::Internal("a search without texts".into()))?;
     Ok(tail.read().unwrap_or_else(PoisonError::into_inner))
@@ -431,7 +431,7 @@ fn candidate(
 
 /// Documents and words of these nodes.
 fn of_nodes(
-    tail: &TextTail,
+    tail: &TextIndex,
     slots: &RoaringBitmap,
     at: Lsn,
     guard: &Guard<'_>,

@@ -17,6 +17,7 @@ use crate::keys::{self, Kind, Table, parse_expiry, symbols};
 use crate::postings::{Container, IndexId};
 use crate::read::{ReadEmbeddings, ReadTxn, ReadWork, Resolved};
 use crate::records::{EdgeRecord, NodeRecord};
+use crate::segments::views;
 use crate::touched::pack;
 
 /// Rows between two looks at whether the caller wants the work to end.
@@ -46,6 +47,7 @@ pub fn check_invariants<T: ReadTxn>(
     check.columns()?;
     check.work()?;
     check.expiries()?;
+    check.views()?;
     check.dropped_namespaces()
 }
 
@@ -427,6 +429,18 @@ impl<T: ReadTxn> Check<'_, T> {
         for ((namespace, slot), at) in std::mem::take(&mut self.expiring) {
             let text = format!("{slot:?} expires at {at} µs, but is not listed");
             self.report(namespace, &text);
+        }
+        Ok(())
+    }
+
+    /// No view is ahead of the records.
+    fn views(&mut self) -> Result<()> {
+        let lsn = self.txn.lsn()?;
+        for (namespace, view, _, record) in views(self.txn)? {
+            if record.lsn > lsn {
+                let text = format!("the files of its {} are ahead of what is stored", view.name());
+                self.report(namespace, &text);
+            }
         }
         Ok(())
     }

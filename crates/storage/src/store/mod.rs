@@ -5,6 +5,7 @@ mod generation;
 mod opening;
 mod snapshot;
 mod symbols;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -24,6 +25,7 @@ pub(crate) use self::opening::{
 };
 pub use self::snapshot::{Sight, Snapshot, State, Taken};
 pub use self::symbols::Symbols;
+use self::watch::Watch;
 pub(crate) use self::symbols::{
     stored_name, stored_symbol, stored_symbol_name, symbol_key, symbol_name_key,
 };
@@ -57,6 +59,8 @@ pub struct Store {
     pub(crate) time: StoreTime,
     /// The earliest time at which a node is to go, of those written since somebody asked.
     next_expiry: AtomicI64,
+    /// Who is told when so much was written.
+    pub(crate) watch: Watch,
     path: PathBuf,
     /// What tells it from every other database.
     identity: String,

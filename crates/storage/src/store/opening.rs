@@ -129,6 +129,7 @@ impl Store {
             symbols: Arc::new(Symbols::new(Weak::clone(store), name, current.generation())),
             time: StoreTime::new(),
             next_expiry: AtomicI64::new(i64::MAX),
+            watch: super::Watch::default(),
             path,
             identity: current.identity().to_owned(),
             options: options.clone(),

@@ -20,7 +20,7 @@ fn query_terms(text: &str, drop_stop_words: bool) -> Vec<String> {
 
 #[test]
 fn a_text_is_found_the_moment_it_is_put_in() {
-    let mut tail = TextTail::new(Analyzer::new(Language::English));
+    let mut tail = TextIndex::new(Analyzer::new(Language::English));
     assert_eq!(found(&tail, "support", 0), []);
     tail.upsert(Slot(7), Lsn(3), "I went to a support group yesterday");
     assert_eq!(found(&tail, "support", 3), [7]);
@@ -94,7 +94,7 @@ fn queries_are_bags_of_terms() {
 
 #[test]
 fn better_matches_come_first_and_equals_by_slot() {
-    let mut tail = TextTail::new(Analyzer::new(Language::English));
+    let mut tail = TextIndex::new(Analyzer::new(Language::English));
     for (slot, text) in
         [(9, "a cat"), (4, "a dog"), (2, "a cat"), (5, "a cat and a dog"), (1, "a bird")]
     {
@@ -106,7 +106,7 @@ fn better_matches_come_first_and_equals_by_slot() {
 
 #[test]
 fn readers_see_their_own_snapshot() {
-    let mut tail = TextTail::new(Analyzer::new(Language::English));
+    let mut tail = TextIndex::new(Analyzer::new(Language::English));
     tail.upsert(Slot(1), Lsn(10), "red apple");
     tail.upsert(Slot(2), Lsn(20), "red cherry");
     let before = search_all(&tail, "red apple", 20);
@@ -128,7 +128,7 @@ fn readers_see_their_own_snapshot() {
 
 #[test]
 fn a_removed_text_may_come_back() {
-    let mut tail = TextTail::new(Analyzer::new(Language::English));
+    let mut tail = TextIndex::new(Analyzer::new(Language::English));
     tail.upsert(Slot(1), Lsn(1), "lake");
     tail.remove(Slot(1), Lsn(2));
     tail.remove(Slot(1), Lsn(3));
@@ -152,7 +152,7 @@ fn the_same_words_make_no_new_version() {
 #[test]
 fn pruning_gives_memory_back() {
     let text = |i: u64| format!("number{i} of {} things that nobody else says {}", i % 7, i * 31);
-    let mut tail = TextTail::new(Analyzer::new(Language::English));
+    let mut tail = TextIndex::new(Analyzer::new(Language::English));
     tail.upsert(Slot(0), Lsn(1), "what stays");
     let empty = tail.memory_bytes();
     for i in 1..2000 {
@@ -195,7 +195,7 @@ fn the_end_of_time_is_a_snapshot_like_others() {
 
 #[test]
 fn a_search_can_be_interrupted() {
-    let mut tail = TextTail::new(Analyzer::new(Language::English));
+    let mut tail = TextIndex::new(Analyzer::new(Language::English));
     for i in 0..20_000 {
         tail.upsert(Slot(i), Lsn(1), "the same words again and again");
     }
@@ -232,6 +232,6 @@ fn senseless_constants_still_rank() {
 #[test]
 fn readers_share_a_tail() {
     fn is_shared<T: Send + Sync>() {}
-    is_shared::<TextTail>();
+    is_shared::<TextIndex>();
     is_shared::<Analyzer>();
 }

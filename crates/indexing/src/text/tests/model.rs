@@ -1,4 +1,4 @@
-//! The tail against the obvious program: keep every version of every text, filter by snapshot, count
+//! The index against the obvious program: keep every version of every text, filter by snapshot, count
 //! words, apply the formula.
 
 use proptest::prelude::*;
@@ -26,6 +26,8 @@ enum Step {
         slot: u32,
     },
     Advance,
+    /// Into a file, and on from there.
+    Seal,
     /// Share of the time since the last one.
     Prune {
         share: f64,
@@ -138,6 +140,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(first, count, words)| Step::Fill { first, count, words }),
         4 => (0..SLOTS).prop_map(|slot| Step::Remove { slot }),
         1 => Just(Step::Advance),
+        2 => Just(Step::Seal),
         2 => (0.0..=1.0).prop_map(|share| Step::Prune { share }),
         8 => check().prop_map(Step::Check),
     ]
@@ -145,7 +148,8 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn run(steps: Vec<(u64, Step)>) -> Result<(), TestCaseError> {
     let mut model = Model::default();
-    let mut tail = TextTail::new(Analyzer::new(Language::English));
+    let mut tail = TextIndex::new(Analyzer::new(Language::English));
+    let mut files = Files::new();
     for (pause, step) in steps {
         model.lsn += pause;
         let at = Lsn(model.lsn);
@@ -167,6 +171,11 @@ fn run(steps: Vec<(u64, Step)>) -> Result<(), TestCaseError> {
                 tail.remove(Slot(slot), at);
             }
             Step::Advance => tail.advance(at),
+            Step::Seal => {
+                tail.advance(at);
+                tail = files.seal(&tail);
+                model.pruned = model.lsn;
+            }
             Step::Prune { share } => {
                 model.pruned += ((model.lsn - model.pruned) as f64 * share) as u64;
                 tail.prune(Lsn(model.pruned));
@@ -182,7 +191,7 @@ fn run(steps: Vec<(u64, Step)>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn compare(model: &Model, tail: &TextTail, check: &Check, at: u64) -> Result<(), TestCaseError> {
+fn compare(model: &Model, tail: &TextIndex, check: &Check, at: u64) -> Result<(), TestCaseError> {
     prop_assert_eq!(tail.document_count(Lsn(at)), model.visible(at).len() as u64);
 
     let query = TextQuery::parse(tail.analyzer(), &text_of(&check.words), false);
@@ -232,7 +241,7 @@ fn is_close(score: f32, expected: f64) -> bool {
 
 proptest! {
     #[test]
-    fn the_tail_agrees_with_the_model(steps in prop::collection::vec((0u64..3, step()), 1..150)) {
+    fn the_index_agrees_with_the_model(steps in prop::collection::vec((0u64..3, step()), 1..150)) {
         run(steps)?;
     }
 }

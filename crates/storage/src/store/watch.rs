@@ -1,0 +1,47 @@
+//! Who wants to know that so much was written.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Store;
+
+/// Nobody waits.
+const NEVER: u64 = u64::MAX;
+
+/// What is called when an LSN is reached, once for each time that it is asked for.
+pub(crate) struct Watch {
+    lsn: AtomicU64,
+    call: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self { lsn: AtomicU64::new(NEVER), call: OnceLock::new() }
+    }
+}
+
+impl Watch {
+    /// A commit has left this as the last LSN.
+    pub(crate) fn reached(&self, lsn: u64) {
+        // Whoever asks for a later one asks after this.
+        if lsn >= self.lsn.load(Ordering::SeqCst)
+            && lsn >= self.lsn.swap(NEVER, Ordering::SeqCst)
+            && let Some(call) = self.call.get()
+        {
+            call();
+        }
+    }
+}
+
+impl Store {
+    /// What [`Store::call_at`] calls, in the thread of a writer: it must not write, nor wait. Set once.
+    pub fn watch_commits(&self, call: impl Fn() + Send + Sync + 'static) {
+        // Another one would never be called.
+        let _first = self.watch.call.set(Box::new(call));
+    }
+
+    /// Has the watcher called once by the first commit from now on whose last LSN is at least this.
+    pub fn call_at(&self, lsn: u64) {
+        self.watch.lsn.store(lsn, Ordering::SeqCst);
+    }
+}
