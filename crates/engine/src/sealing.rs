@@ -1,5 +1,5 @@
-//! Puts the texts that were written into files, in a thread that is there while there are enough of them: so
-//! that opening the database reads few texts, and a process holds few in memory.
+//! Puts the texts and messages that were written into files, in a thread that is there while there are enough of them: so
+//! that opening the database reads few of them, and a process holds few texts in memory.
 //!
 //! Nothing depends on it: what is in no file is found as well.
 
@@ -67,9 +67,8 @@ impl Work for SealWork {
         let Lsn(lsn) = snapshot.lsn()?;
         drop(snapshot);
         for namespace in due {
-            let sealed = self.views.publish_texts(&self.store, namespace, self.least, &|| {
-                self.going_on()
-            })?;
+            let sealed =
+                self.views.publish(&self.store, namespace, self.least, &|| self.going_on())?;
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             match sealed {
                 Sealed::Published => drop(seen.changed.insert(namespace, 0)),

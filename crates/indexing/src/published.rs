@@ -1,4 +1,4 @@
-//! Published files of the text view: opening what a snapshot names, and publishing more.
+//! Published files of the views of texts and sessions: opening what a snapshot names, and publishing more.
 //!
 //! Invariants:
 //! * Files hold all changes up to the LSN of their row, and what is read of them is what the records said
@@ -8,18 +8,22 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use embedded_db_common::{Lsn, NamespaceId, Result, Slot, SpaceId};
+use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId, Symbol};
 use embedded_db_storage::{
     Kind, ReadTxn, SegmentFile, Snapshot, Store, ViewKind, ViewRecord, Visible,
 };
 
+use roaring::RoaringBitmap;
+
 use crate::bitmaps::labelled;
 use crate::recipes::Recipes;
-use crate::text::{SEGMENT_VERSION, TextIndex, TextSegment, write_segment};
+use crate::sessions::file::{Draft, SessionFile, VERSION as SESSION_VERSION};
+use crate::sessions::{Message, Sessions};
+use crate::text::{MERGE_SHARE, SEGMENT_VERSION, TextIndex, TextSegment, write_segment};
 use crate::views::Views;
 
 /// Texts that are read at once when all are.
-const CHUNK: u64 = 100_000;
+const CHUNK: usize = 100_000;
 /// Changes after which a row is renewed though few texts are among them: who opens the files goes through all
 /// since, and they are not kept for ever.
 pub const MOST_CHANGES: u64 = 1 << 16;
@@ -106,6 +110,17 @@ fn recipe(language: &str, recipes: &Recipes) -> String {
     out
 }
 
+/// The same for the files of sessions.
+fn session_recipe(language: &str, recipes: &Recipes) -> String {
+    use std::fmt::Write;
+    let mut out = format!("{}/{SESSION_VERSION}", recipe(language, recipes));
+    for (label, _) in recipes.labels().iter().filter(|(_, recipe)| recipe.has_texts()) {
+        // Writing to a String cannot fail.
+        let _written = write!(out, " {}", label.0);
+    }
+    out
+}
+
 /// The nodes of a namespace that have changed between two LSNs, each with that of its last change; `None`
 /// when the changes no longer reach back.
 fn changed_nodes(
@@ -183,10 +198,87 @@ impl Views {
         }
     }
 
-    /// Seals the texts of a namespace that are in no file, if they are `least` or more, if the files have
-    /// fallen behind, or if some that should be there cannot be used. `going_on` is asked now and then, and
-    /// ends the work with its error. One thread at a time does this for a store.
-    pub fn publish_texts(
+    /// Chats and sessions as files and the changes since have them, with the lengths that an index of the same
+    /// state has; `None` when there are no files that can be used.
+    pub(crate) fn open_sessions(
+        &self,
+        snapshot: &Snapshot,
+        namespace: NamespaceId,
+        recipes: &Recipes,
+        index: &TextIndex,
+    ) -> Result<Option<Sessions>> {
+        let Some((record, files)) = self.session_files(snapshot, namespace, recipes)? else {
+            return Ok(None);
+        };
+        let Some(mut sessions) = Sessions::of_files(files.iter()) else {
+            self.published.distrust(record.files.into_iter().map(|file| file.name));
+            return Ok(None);
+        };
+        let lsn = snapshot.lsn()?;
+        let Some(changed) = changed_nodes(snapshot, namespace, record.lsn, lsn)? else {
+            return Ok(None);
+        };
+        for slot in changed.into_keys() {
+            self.with_message(
+                snapshot,
+                namespace,
+                slot,
+                recipes,
+                index,
+                |message| match message {
+                    Some(message) => sessions.upsert(slot, message),
+                    None => sessions.remove(slot),
+                },
+            )?;
+        }
+        Ok(Some(sessions))
+    }
+
+    fn session_files(
+        &self,
+        snapshot: &Snapshot,
+        namespace: NamespaceId,
+        recipes: &Recipes,
+    ) -> Result<Option<(ViewRecord, Vec<SessionFile>)>> {
+        let Some(record) = snapshot.view_record(namespace, ViewKind::Sessions, NO_SPACE)? else {
+            return Ok(None);
+        };
+        if record.recipe != session_recipe(self.language_name(), recipes) {
+            return Ok(None);
+        }
+        let open = |file: &SegmentFile| {
+            let known = !self.published.of(snapshot).distrusted.contains(&file.name);
+            SessionFile::open(known.then(|| snapshot.open_segment(file))??)
+        };
+        let files = record.files.iter().map(open).collect::<Option<Vec<_>>>();
+        Ok(files.map(|files| (record, files)))
+    }
+
+    /// What the view of sessions keeps of a slot.
+    fn with_message(
+        &self,
+        snapshot: &Snapshot,
+        namespace: NamespaceId,
+        slot: Slot,
+        recipes: &Recipes,
+        index: &TextIndex,
+        then: impl FnOnce(Option<Message<'_>>),
+    ) -> Result<()> {
+        let all = Visible::all(snapshot);
+        let node = all.node(namespace, slot)?;
+        let message = match &node {
+            Some(node) => recipes.session_message(self.names(), &all, node)?,
+            None => None,
+        };
+        let words = index.length(slot, index.lsn()).unwrap_or(0);
+        then(message.map(|message| Message { words, ..message }));
+        Ok(())
+    }
+
+    /// Seals what of a namespace's texts and messages is in no file, if these are `least` texts or more, if the
+    /// files have fallen behind, or if some that should be there cannot be used. `going_on` is asked now and
+    /// then, and ends the work with its error. One thread at a time does this for a store.
+    pub fn publish(
         &self,
         store: &Arc<Store>,
         namespace: NamespaceId,
@@ -195,81 +287,182 @@ impl Views {
     ) -> Result<Sealed> {
         let snapshot = store.read()?;
         let recipes = Recipes::read(&snapshot, namespace)?;
-        let before = snapshot.view_record(namespace, ViewKind::Text, NO_SPACE)?;
+        let seal =
+            Seal { views: self, snapshot: &snapshot, namespace, recipes: &recipes, going_on };
+        let before = |view| snapshot.view_record(namespace, view, NO_SPACE);
+        let (texts_before, sessions_before) =
+            (before(ViewKind::Text)?, before(ViewKind::Sessions)?);
         let lsn = snapshot.lsn()?;
-        let mut after = ViewRecord {
-            lsn,
-            recipe: recipe(self.language_name(), &recipes),
-            files: Vec::new(),
-        };
-        match self.open_texts(&snapshot, namespace, &recipes)? {
+        let opened = self.open_texts(&snapshot, namespace, &recipes)?;
+        let sessions = self.session_files(&snapshot, namespace, &recipes)?;
+        let (texts, index) = match opened {
             Some((index, record)) => {
-                let changes = lsn.0.saturating_sub(record.lsn.0);
-                let unsealed = index.unsealed();
-                if unsealed < least && changes < MOST_CHANGES {
-                    return Ok(Sealed::Enough { left: unsealed });
+                let behind = lsn.0.saturating_sub(record.lsn.0);
+                let left = index.unsealed();
+                if left < least && behind < MOST_CHANGES && sessions.is_some() {
+                    return Ok(Sealed::Enough { left });
                 }
-                after.files = record.files;
-                if unsealed > 0 {
-                    self.seal(&snapshot, namespace, &index, &mut after.files, going_on)?;
+                let mut files = record.files;
+                if left > 0 {
+                    seal.texts(&index, &mut files)?;
                 }
+                (files, index)
             }
             None => {
-                let labels = recipes.text_labels(self.names());
-                let mut slots = roaring::RoaringBitmap::new();
-                for label in labels {
-                    slots |= labelled(&Visible::all(&snapshot), namespace, label)?;
-                }
-                if slots.len() < least && before.is_none() {
+                let slots = seal.labelled(&recipes.text_labels(self.names()))?;
+                if slots.len() < least && texts_before.is_none() {
                     return Ok(Sealed::Enough { left: slots.len() });
                 }
-                let mut slots = slots.into_iter().peekable();
-                while slots.peek().is_some() {
-                    let mut index = TextIndex::new(self.analyzer());
-                    let all = Visible::all(&snapshot);
-                    for slot in slots.by_ref().take(CHUNK as usize) {
-                        if let Some(text) = self.text_of(&all, namespace, Slot(slot), &recipes)? {
-                            index.upsert(Slot(slot), Lsn(0), &text);
-                        }
-                        if slot % 4096 == 0 {
-                            going_on()?;
-                        }
-                    }
-                    let mut file = Vec::new();
-                    self.seal(&snapshot, namespace, &index, &mut file, going_on)?;
-                    after.files.append(&mut file);
-                }
+                seal.all_texts(&slots)?
             }
-        }
+        };
+        let changed = match &sessions {
+            Some((record, _)) => changed_nodes(&snapshot, namespace, record.lsn, lsn)?,
+            None => None,
+        };
+        let sessions = match (sessions, changed) {
+            (Some((record, files)), Some(changed)) => {
+                let mut draft = Draft::default();
+                for slot in changed.into_keys() {
+                    self.with_message(&snapshot, namespace, slot, &recipes, &index, |message| {
+                        draft.add(slot, message);
+                    })?;
+                }
+                let mut names = record.files;
+                if draft.len() > 0 {
+                    seal.sessions(draft, files, &mut names)?;
+                }
+                names
+            }
+            _ => seal.all_sessions(&index)?,
+        };
+        let texts =
+            ViewRecord { lsn, recipe: recipe(self.language_name(), &recipes), files: texts };
+        let recipe = session_recipe(self.language_name(), &recipes);
+        let sessions = ViewRecord { lsn, recipe, files: sessions };
         let generation = snapshot.generation().number();
         drop(snapshot);
-        let of = (namespace, ViewKind::Text, NO_SPACE);
         let published = store.write(move |txn| {
-            txn.publish_view(generation, of, before.as_ref(), &after)
+            let of = |view| (namespace, view, NO_SPACE);
+            let (text, session) = (of(ViewKind::Text), of(ViewKind::Sessions));
+            Ok(txn.publish_view(generation, text, texts_before.as_ref(), &texts)?
+                && txn.publish_view(generation, session, sessions_before.as_ref(), &sessions)?)
         })?;
         // If another generation has come, or the namespace has gone, what was written is named by nobody.
         store.read()?.remove_unnamed_segments()?;
         Ok(if published { Sealed::Published } else { Sealed::Overtaken })
     }
+}
+
+/// What is sealed, and of which state.
+struct Seal<'a> {
+    views: &'a Views,
+    snapshot: &'a Snapshot,
+    namespace: NamespaceId,
+    recipes: &'a Recipes,
+    going_on: &'a dyn Fn() -> Result<()>,
+}
+
+impl Seal<'_> {
+    fn labelled(&self, labels: &[Symbol]) -> Result<RoaringBitmap> {
+        let mut slots = RoaringBitmap::new();
+        for label in labels {
+            slots |= labelled(&Visible::all(self.snapshot), self.namespace, *label)?;
+        }
+        Ok(slots)
+    }
 
     /// Writes what is in no file of an index into one, with those that are to be merged with it.
-    fn seal(
-        &self,
-        snapshot: &Snapshot,
-        namespace: NamespaceId,
-        index: &TextIndex,
-        files: &mut Vec<SegmentFile>,
-        going_on: &dyn Fn() -> Result<()>,
-    ) -> Result<()> {
+    fn texts(&self, index: &TextIndex, files: &mut Vec<SegmentFile>) -> Result<()> {
         let from = index.merged_from();
-        let mut out = snapshot.begin_segment(ViewKind::Text, namespace)?;
-        let documents = write_segment(index, from, &mut out, going_on)?;
+        let mut out = self.snapshot.begin_segment(ViewKind::Text, self.namespace)?;
+        let documents = write_segment(index, from, &mut out, self.going_on)?;
         if index.is_damaged() {
-            self.published.distrust(index.file_names());
+            self.views.published.distrust(index.file_names());
             return Err(index.damage());
         }
         files.truncate(from);
         files.push(out.finish(documents)?);
         Ok(())
+    }
+
+    /// Writes all texts anew, piece by piece; the files, and the index over them.
+    fn all_texts(&self, slots: &RoaringBitmap) -> Result<(Vec<SegmentFile>, TextIndex)> {
+        let (mut files, mut slots) = (Vec::new(), slots.iter().peekable());
+        let all = Visible::all(self.snapshot);
+        while slots.peek().is_some() {
+            let mut index = TextIndex::new(self.views.analyzer());
+            for slot in slots.by_ref().take(CHUNK) {
+                let text = self.views.text_of(&all, self.namespace, Slot(slot), self.recipes)?;
+                if let Some(text) = text {
+                    index.upsert(Slot(slot), Lsn(0), &text);
+                }
+                if slot % 4096 == 0 {
+                    (self.going_on)()?;
+                }
+            }
+            let mut file = Vec::new();
+            self.texts(&index, &mut file)?;
+            files.append(&mut file);
+        }
+        let open = |file: &SegmentFile| self.views.published.open_one(self.snapshot, file);
+        let segments = files.iter().map(open).collect::<Option<Vec<_>>>();
+        let lsn = self.snapshot.lsn()?;
+        let index = segments
+            .and_then(|segments| TextIndex::over(self.views.analyzer(), segments, lsn))
+            .ok_or_else(|| Error::StorageError {
+                path: self.snapshot.shared_store().path().to_owned(),
+                detail: "a file of the text index does not read as it was written".into(),
+            })?;
+        Ok((files, index))
+    }
+
+    /// Writes what has changed into a file, with those that are to be merged with it.
+    fn sessions(
+        &self,
+        draft: Draft,
+        mut files: Vec<SessionFile>,
+        names: &mut Vec<SegmentFile>,
+    ) -> Result<()> {
+        let (mut from, mut rows) = (files.len(), draft.len() as u64);
+        while let Some(before) = from.checked_sub(1)
+            && files[before].rows() < rows.saturating_mul(MERGE_SHARE)
+        {
+            rows += files[before].rows();
+            from = before;
+        }
+        let merged = files.split_off(from);
+        let mut out = self.snapshot.begin_segment(ViewKind::Sessions, self.namespace)?;
+        let count = draft.write(&merged, from == 0, &mut out)?;
+        if merged.iter().any(SessionFile::is_damaged) {
+            let damaged = names.iter().skip(from).map(|file| file.name.clone());
+            self.views.published.distrust(damaged);
+            return Err(Error::Corruption {
+                path: self.snapshot.shared_store().path().to_owned(),
+                object: "a file of the index of sessions".into(),
+                detail: "it is not what was written; it is made anew of the records".into(),
+            });
+        }
+        names.truncate(from);
+        names.push(out.finish(count)?);
+        Ok(())
+    }
+
+    /// Writes all messages anew.
+    fn all_sessions(&self, index: &TextIndex) -> Result<Vec<SegmentFile>> {
+        let mut draft = Draft::default();
+        let (views, namespace) = (self.views, self.namespace);
+        for slot in self.labelled(&self.recipes.asked_labels(views.names()))? {
+            let slot = Slot(slot);
+            views.with_message(self.snapshot, namespace, slot, self.recipes, index, |message| {
+                draft.add(slot, message);
+            })?;
+            if slot.0 % 4096 == 0 {
+                (self.going_on)()?;
+            }
+        }
+        let mut names = Vec::new();
+        self.sessions(draft, Vec::new(), &mut names)?;
+        Ok(names)
     }
 }

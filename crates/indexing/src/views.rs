@@ -439,6 +439,11 @@ impl Views {
     fn load_sessions(&self, at: &Point<'_>, text: &TextIndex) -> Result<Sessions> {
         let Point { snapshot, namespace, lsn, .. } = at;
         let recipes = Recipes::read(snapshot, *namespace)?;
+        if text.lsn() == *lsn
+            && let Some(sessions) = self.open_sessions(at.state, *namespace, &recipes, text)?
+        {
+            return Ok(sessions);
+        }
         let mut slots = RoaringBitmap::new();
         for label in recipes.asked_labels(&self.names) {
             slots |= labelled(snapshot, *namespace, label)?;

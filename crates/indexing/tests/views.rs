@@ -19,12 +19,15 @@ use std::sync::Arc;
 use embedded_db_common::{Draft, NamespaceId, Result, Slot, Value};
 use embedded_db_indexing::graph::{Changes, EmbeddingDraft, GraphWriter, NodeDraft};
 use embedded_db_indexing::schema::Names;
+use embedded_db_indexing::sessions::SessionId;
 use embedded_db_indexing::text::{Bm25, TextQuery};
 use embedded_db_indexing::{Attached, Needs, Pin, StoreRows, Views};
 use embedded_db_storage::{ReadEmbeddings, ReadTxn, Store};
 use proptest::prelude::*;
 
 const WORDS: [&str; 6] = ["red", "lake", "dog", "wind", "fog", "tin"];
+const SENDERS: [&str; 3] = ["Ann", "Bob", ""];
+const HOUR: i64 = 3_600_000_000;
 const NAMESPACES: [&str; 2] = ["default", "other"];
 /// Messages that a step may mean.
 const IDS: usize = 12;
@@ -35,6 +38,8 @@ enum Step {
         namespace: usize,
         id: usize,
         words: Vec<usize>,
+        sender: usize,
+        hour: i64,
     },
     Delete {
         namespace: usize,
@@ -76,8 +81,9 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let words = prop::collection::vec(0..WORDS.len(), 0..5);
     prop_oneof![
-        8 => (0..2usize, 0..IDS, words)
-            .prop_map(|(namespace, id, words)| Step::Say { namespace, id, words }),
+        8 => (0..2usize, 0..IDS, words, 0..3usize, 0..6i64).prop_map(
+            |(namespace, id, words, sender, hour)| Step::Say { namespace, id, words, sender, hour }
+        ),
         3 => (0..2usize, 0..IDS).prop_map(|(namespace, id)| Step::Delete { namespace, id }),
         6 => (0..2usize, 0..IDS, -3i8..=3, -3i8..=3)
             .prop_map(|(namespace, id, x, y)| Step::Vector { namespace, id, x, y }),
@@ -105,6 +111,10 @@ struct Told {
     vectors: Vec<(Slot, u32)>,
     documents: u64,
     rows: u64,
+    /// Slots with their words, by session.
+    sessions: Vec<Vec<(u32, u32)>>,
+    /// Messages of each sender that has any.
+    senders: Vec<(String, u32)>,
 }
 
 impl Bench {
@@ -132,7 +142,7 @@ impl Bench {
 
     fn apply(&self, step: &Step) {
         match step.clone() {
-            Step::Say { namespace, id, words } => {
+            Step::Say { namespace, id, words, sender, hour } => {
                 self.write(namespace, move |writer, namespace| {
                     let words: Vec<&str> = words.iter().map(|word| WORDS[*word]).collect();
                     let content = Value::Str(words.join(" "));
@@ -140,13 +150,18 @@ impl Bench {
                     if let Some(slot) = writer.txn.node_slot(namespace, &id)? {
                         let mut changes = Changes::default();
                         changes.set.set("content", &content)?;
+                        changes.set.set("sender", &Value::Str(SENDERS[sender].into()))?;
+                        changes.set.set("timestamp", &Value::Time(hour * HOUR))?;
                         return writer.update_node(slot, &changes);
                     }
-                    let chat = writer.ensure_chat("chat")?;
+                    let of = format!("chat {}", hour % 2);
+                    let chat = writer.ensure_chat(&of)?;
                     let mut properties = Draft::new();
                     properties.set("content", &content)?;
+                    properties.set("sender", &Value::Str(SENDERS[sender].into()))?;
+                    properties.set("timestamp", &Value::Time(hour * HOUR))?;
                     let draft = NodeDraft::unlabelled(Some(id), properties);
-                    writer.add_message(chat, "chat", &draft).map(drop)
+                    writer.add_message(chat, &of, &draft).map(drop)
                 })
             }
             Step::Delete { namespace, id } => self.write(namespace, move |writer, namespace| {
@@ -187,7 +202,7 @@ impl Bench {
     fn publish(&self, namespace: usize) {
         let Some(needs) = self.needs(namespace) else { return };
         let views = self.views();
-        let publish = || views.publish_texts(&self.store, needs.namespace, 1, &|| Ok(()));
+        let publish = || views.publish(&self.store, needs.namespace, 1, &|| Ok(()));
         // A damage that is met only then is an error once.
         if publish().is_err() {
             publish().unwrap();
@@ -228,7 +243,7 @@ impl Bench {
         let snapshot = self.store.read().unwrap();
         let namespace = snapshot.namespace(NAMESPACES[namespace]).unwrap()?;
         let space = snapshot.spaces().unwrap().into_iter().next();
-        Some(Needs { namespace, text: true, sessions: false, space })
+        Some(Needs { namespace, text: true, sessions: true, space })
     }
 
     fn told(&self, pin: &Pin, attached: &Attached, needs: &Needs) -> Told {
@@ -252,7 +267,17 @@ impl Bench {
             vectors = hits.into_iter().map(|hit| (hit.slot, hit.score.to_bits())).collect();
             rows = tail.row_count(pin.lsn());
         }
-        Told { texts, vectors, documents, rows }
+        let view = attached.sessions.as_ref().unwrap();
+        let layout = view.layout(None);
+        let words = |place| (layout.slot(place).0, layout.words(place));
+        let session = |id| layout.places_of(SessionId(id)).map(words).collect();
+        let mut sessions: Vec<Vec<(u32, u32)>> = (0..layout.sessions()).map(session).collect();
+        sessions.sort();
+        let said = SENDERS.into_iter().filter_map(|sender| {
+            let count = view.messages_of(view.senders().number(sender)?);
+            (count > 0).then(|| (sender.to_owned(), count))
+        });
+        Told { texts, vectors, documents, rows, sessions, senders: said.collect() }
     }
 
     /// What views say that are loaded for this alone, at the newest state.

@@ -4,7 +4,7 @@ use std::sync::RwLockReadGuard;
 
 use embedded_db_common::{Lsn, Result, Slot};
 use embedded_db_indexing::StoreRows;
-use embedded_db_indexing::text::{Bm25, TextQuery, TextScorer, TextIndex};
+use embedded_db_indexing::text::{Bm25, TextIndex, TextQuery, TextScorer};
 use embedded_db_indexing::vector::VectorTail;
 use roaring::RoaringBitmap;
 

@@ -7,6 +7,7 @@
 //! the snapshot it was read from or brought up to. Whoever asks holds it by `Arc`, and its parts are
 //! shared by `Arc` again: a change copies what others still read, and only that.
 
+pub(crate) mod file;
 mod layout;
 mod senders;
 
@@ -42,6 +43,18 @@ pub struct Message<'a> {
     pub words: u32,
     /// Whether it is a fact whose place another has taken.
     pub superseded: bool,
+}
+
+/// What the view takes in of a message.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Said {
+    /// Its chat; `None` for a text that stands alone.
+    chat: Option<u32>,
+    sender: u32,
+    time: Option<i64>,
+    words: u32,
+    marks: Marks,
+    superseded: bool,
 }
 
 /// A message in the view.
@@ -185,15 +198,27 @@ impl Sessions {
 
     /// The slot holds this message from now on.
     pub fn upsert(&mut self, slot: Slot, message: Message<'_>) {
+        let chat = message.chat.map(|chat| self.chat_number(chat));
+        let sender = message.sender.filter(|sender| !sender.is_empty());
+        let said = Said {
+            chat,
+            sender: sender.map_or(NOBODY, |sender| self.sender_number(sender)),
+            time: message.time,
+            words: message.words,
+            marks: Marks::of(message.content),
+            superseded: message.superseded,
+        };
+        self.put(slot, said);
+    }
+
+    /// The same, with the numbers of chat and sender.
+    fn put(&mut self, slot: Slot, said: Said) {
         self.changed();
-        let chat = match message.chat {
-            Some(chat) => self.chat_number(chat),
+        let Said { sender, .. } = said;
+        let chat = match said.chat {
+            Some(chat) => chat,
             // No identifier holds a NUL.
             None => self.chat_number(&format!("\0{}", slot.0)),
-        };
-        let sender = match message.sender.filter(|sender| !sender.is_empty()) {
-            Some(sender) => self.sender_number(sender),
-            None => NOBODY,
         };
         let before = self.row(slot.0).copied();
         if let Some(before) = before
@@ -204,12 +229,12 @@ impl Sessions {
             self.count_sender(before.sender, false);
         }
         self.count_sender(sender, true);
-        if message.chat.is_some() {
+        if said.chat.is_some() {
             self.in_chats.insert(slot.0);
         } else {
             self.in_chats.remove(slot.0);
         }
-        if message.superseded {
+        if said.superseded {
             self.superseded.insert(slot.0);
         } else {
             self.superseded.remove(slot.0);
@@ -218,10 +243,10 @@ impl Sessions {
             chat,
             sender,
             session: 0,
-            words: message.words,
-            time: message.time,
-            has_time: message.time.is_some(),
-            marks: Marks::of(message.content),
+            words: said.words,
+            time: said.time,
+            has_time: said.time.is_some(),
+            marks: said.marks,
         };
         // A message that stays where and when it was stays in its session.
         if let Some(before) = before.filter(|before| before.chat == chat)

@@ -17,7 +17,7 @@ use super::tail::{TextTail, Totals};
 
 /// A segment is merged with those after it once they hold one part in this many of it: so each document is
 /// written anew a few times only, and segments are few.
-const MERGE_SHARE: u64 = 2;
+pub(crate) const MERGE_SHARE: u64 = 2;
 /// And once one part in this many of it has ended.
 const ENDED_SHARE: u64 = 3;
 
@@ -218,7 +218,8 @@ impl TextIndex {
 
     /// Names of the files.
     pub(crate) fn file_names(&self) -> impl Iterator<Item = String> {
-        let name = |part: &Part| part.segment.file().path().file_name()?.to_str().map(str::to_owned);
+        let name =
+            |part: &Part| part.segment.file().path().file_name()?.to_str().map(str::to_owned);
         self.parts.iter().filter_map(name)
     }
 

@@ -135,7 +135,8 @@ impl TextTail {
     ) -> (&'a [Posting], u64) {
         let postings = list.before(self.documents.begun(at));
         let begun_later = list.len() - postings.len();
-        let ended_later = self.ended_after(at).filter(|&document| self.documents.holds(document, id));
+        let ended_later =
+            self.ended_after(at).filter(|&document| self.documents.holds(document, id));
         let visible = list.live as usize + ended_later.count() - begun_later;
         (postings, visible as u64)
     }

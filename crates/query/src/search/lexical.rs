@@ -6,7 +6,7 @@
 
 use embedded_db_common::{Lsn, Result};
 use embedded_db_indexing::sessions::{Layout, Place, SessionId, Totals};
-use embedded_db_indexing::text::{Bm25, TextQuery, TextIndex, Weighting};
+use embedded_db_indexing::text::{Bm25, TextIndex, TextQuery, Weighting};
 
 use crate::guard::Guard;
 

@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 
-use embedded_db_common::{Error, Lsn, NamespaceId, Result, SpaceId};
+use embedded_db_common::{Error, NamespaceId, Result, SpaceId};
 
 pub use self::read::Segment;
 pub use self::record::{SegmentFile, ViewKind, ViewRecord, views};
@@ -59,8 +59,7 @@ impl Snapshot {
             }
             _ => {}
         }
-        let Lsn(lsn) = self.lsn()?;
-        SegmentWriter::create(&directory, &format!("{}-{}-{lsn}", view.name(), namespace.0))
+        SegmentWriter::create(&directory, &format!("{}-{}", view.name(), namespace.0))
     }
 
     /// The published file of a row that this snapshot sees; `None` when it is missing or not what the row
@@ -86,9 +85,9 @@ impl Snapshot {
         for entry in entries {
             let entry = entry.map_err(|error| io_error(&directory, "list it", &error))?;
             let name = entry.file_name();
-            let kept = name.to_str().is_none_or(|name| {
-                !SegmentFile::is_name(name) || named.contains(name)
-            });
+            let kept = name
+                .to_str()
+                .is_none_or(|name| !SegmentFile::is_name(name) || named.contains(name));
             if !kept {
                 // Some systems do not remove a file that somebody has open: then later.
                 let _removed = fs::remove_file(entry.path());
@@ -104,9 +103,8 @@ impl Snapshot {
         interrupted: &dyn Fn() -> Result<()>,
         report: &mut dyn FnMut(String),
     ) -> Result<()> {
-        let is_right = |file: &SegmentFile| {
-            self.open_segment(file).is_some_and(|segment| segment.check_all())
-        };
+        let is_right =
+            |file: &SegmentFile| self.open_segment(file).is_some_and(|segment| segment.check_all());
         let mut wrong = Vec::new();
         for (namespace, view, space, record) in views(&self)? {
             for file in record.files {

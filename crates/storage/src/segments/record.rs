@@ -15,6 +15,8 @@ pub enum ViewKind {
     Vectors = 1,
     /// Full text.
     Text = 2,
+    /// Chats, sessions and senders.
+    Sessions = 3,
 }
 
 impl ViewKind {
@@ -23,11 +25,12 @@ impl ViewKind {
         match self {
             Self::Vectors => "vectors",
             Self::Text => "text",
+            Self::Sessions => "sessions",
         }
     }
 
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Vectors, Self::Text].into_iter().find(|view| *view as u8 == byte)
+        [Self::Vectors, Self::Text, Self::Sessions].into_iter().find(|view| *view as u8 == byte)
     }
 }
 
@@ -125,9 +128,7 @@ pub(super) fn view(
 }
 
 /// What is published of all views.
-pub fn views(
-    txn: &impl ReadTxn,
-) -> Result<Vec<(NamespaceId, ViewKind, SpaceId, ViewRecord)>> {
+pub fn views(txn: &impl ReadTxn) -> Result<Vec<(NamespaceId, ViewKind, SpaceId, ViewRecord)>> {
     let mut out = Vec::new();
     for row in txn.prefix(Table::Views, &[])? {
         let (key, payload) = row?;

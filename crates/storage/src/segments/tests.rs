@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn write(directory: &Path, sections: &[(u32, Vec<u8>)]) -> SegmentFile {
-    let mut writer = SegmentWriter::create(directory, "text-1-7").unwrap();
+    let mut writer = SegmentWriter::create(directory, "text-1").unwrap();
     for (kind, bytes) in sections {
         writer.begin_section(*kind).unwrap();
         for piece in bytes.chunks(1000) {
@@ -47,7 +47,7 @@ fn names_are_never_given_twice_and_what_is_not_finished_goes() {
     let first = write(place.path(), &some_sections());
     let second = write(place.path(), &some_sections());
     assert_ne!(first.name, second.name);
-    let unfinished = SegmentWriter::create(place.path(), "text-1-7").unwrap();
+    let unfinished = SegmentWriter::create(place.path(), "text-1").unwrap();
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 3);
     drop(unfinished);
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 2);

@@ -4,14 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use embedded_db_common::{Error, Result};
+use embedded_db_common::{Result, clock};
 
 use super::record::SegmentFile;
 use super::{ALIGN, BLOCK, MAGIC, MOST_SECTIONS, VERSION};
 use crate::platform::{self, write_error};
-
-/// Names that are tried before it is an error.
-const TRIES: u32 = 1000;
 
 /// A file on its way. It is removed again unless it is finished.
 pub struct SegmentWriter {
@@ -28,26 +25,17 @@ pub struct SegmentWriter {
 
 impl SegmentWriter {
     pub(super) fn create(directory: &Path, stem: &str) -> Result<Self> {
-        for number in 0..TRIES {
-            let name = format!("{stem}-{number}");
-            let path = directory.join(&name);
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => {
-                    let file = Some(BufWriter::with_capacity(1 << 16, file));
-                    let (length, block, sums, sections) = Default::default();
-                    let mut new = Self { path, name, file, length, block, sums, sections };
-                    new.put(&MAGIC)?;
-                    new.align()?;
-                    return Ok(new);
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(write_error(&path, "create", &error)),
-            }
-        }
-        Err(Error::StorageError {
-            path: directory.join(stem),
-            detail: format!("{TRIES} files with this name are there already"),
-        })
+        // No name is given twice, though the file that had it may have been lost.
+        let name = format!("{stem}-{}", clock::new_identity());
+        let path = directory.join(&name);
+        let file = OpenOptions::new().write(true).create_new(true).open(&path);
+        let file = file.map_err(|error| write_error(&path, "create", &error))?;
+        let file = Some(BufWriter::with_capacity(1 << 16, file));
+        let (length, block, sums, sections) = Default::default();
+        let mut new = Self { path, name, file, length, block, sums, sections };
+        new.put(&MAGIC)?;
+        new.align()?;
+        Ok(new)
     }
 
     /// What is written from now on is a section of this kind; each kind once.

@@ -25,10 +25,10 @@ pub(crate) use self::opening::{
 };
 pub use self::snapshot::{Sight, Snapshot, State, Taken};
 pub use self::symbols::Symbols;
-use self::watch::Watch;
 pub(crate) use self::symbols::{
     stored_name, stored_symbol, stored_symbol_name, symbol_key, symbol_name_key,
 };
+use self::watch::Watch;
 use crate::keys::{Kind, Table};
 use crate::log::Keeper;
 use crate::platform::{self, TemporaryDirectory, WriterLock, io_error};

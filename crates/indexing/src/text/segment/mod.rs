@@ -211,9 +211,9 @@ impl TextSegment {
             bytes.and_then(|end| usize::try_from(u64::from_le_bytes(*end)).ok())
         };
         let begin = document.checked_sub(1).map_or(Some(0), end);
-        let range = begin.zip(end(document)).filter(|(begin, end)| {
-            begin <= end && *end <= self.forward.len()
-        });
+        let range = begin
+            .zip(end(document))
+            .filter(|(begin, end)| begin <= end && *end <= self.forward.len());
         let bytes = match range {
             Some((begin, end)) => {
                 self.file.bytes(self.forward.start + begin..self.forward.start + end)
@@ -263,7 +263,8 @@ impl Iterator for TermsOf<'_> {
         }
         let mut read = || {
             let packed = self.bytes.varint().ok()?;
-            let more = if packed & 1 == 0 { 0 } else { self.bytes.varint().ok()?.checked_add(1)? };
+            let more =
+                if packed & 1 == 0 { 0 } else { self.bytes.varint().ok()?.checked_add(1)? };
             self.before = self.before.checked_add(packed >> 1)?;
             Some((u32::try_from(self.before).ok()?, u32::try_from(more).ok()?.checked_add(1)?))
         };

@@ -31,8 +31,7 @@ impl Files {
 
     /// The same, with the segments from `from` on.
     pub(super) fn seal_from(&mut self, index: &TextIndex, from: usize) -> TextIndex {
-        let mut out =
-            self.snapshot().begin_segment(ViewKind::Text, NamespaceId::DEFAULT).unwrap();
+        let mut out = self.snapshot().begin_segment(ViewKind::Text, NamespaceId::DEFAULT).unwrap();
         let documents = write_segment(index, from, &mut out, &|| Ok(())).unwrap();
         self.files.truncate(from);
         self.files.push(out.finish(documents).unwrap());
@@ -44,10 +43,5 @@ impl Files {
         let segment = |file| Some(Arc::new(TextSegment::open(snapshot.open_segment(file)?)?));
         let segments = self.files.iter().map(segment).collect::<Option<Vec<_>>>()?;
         TextIndex::over(Analyzer::new(Language::English), segments, lsn)
-    }
-
-    pub(super) fn path(&self, file: usize) -> std::path::PathBuf {
-        let name = &self.files[file].name;
-        self.store.path().join("gen-0000000001/segments").join(name)
     }
 }
