@@ -466,6 +466,9 @@ impl Views {
         space: SpaceId,
         record: &SpaceRecord,
     ) -> Result<VectorTail> {
+        if let Some(tail) = self.open_vectors(at.state, at.namespace, (space, record))? {
+            return Ok(tail);
+        }
         let dimension = record.dimension as usize;
         let mut tail = VectorTail::new(dimension, metric(record)?, self.kernels);
         let mut rows = NodeRows::default();
@@ -649,7 +652,7 @@ fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn metric(space: &SpaceRecord) -> Result<Metric> {
+pub(crate) fn metric(space: &SpaceRecord) -> Result<Metric> {
     match space.metric.as_str() {
         "cosine" => Ok(Metric::Cosine),
         "dot" => Ok(Metric::Dot),

@@ -202,7 +202,14 @@ impl Bench {
     fn publish(&self, namespace: usize) {
         let Some(needs) = self.needs(namespace) else { return };
         let views = self.views();
-        let publish = || views.publish(&self.store, needs.namespace, 1, &|| Ok(()));
+        let publish = || -> Result<()> {
+            views.publish(&self.store, needs.namespace, 1, &|| Ok(()))?;
+            if let Some((space, record)) = &needs.space {
+                let of = (*space, record);
+                views.publish_vectors(&self.store, needs.namespace, of, 1, &|| Ok(()))?;
+            }
+            Ok(())
+        };
         // A damage that is met only then is an error once.
         if publish().is_err() {
             publish().unwrap();
@@ -228,7 +235,7 @@ impl Bench {
     }
 
     /// Without published files, from the records alone.
-    fn from_records<T>(&self, read: impl FnOnce() -> T) -> T {
+    fn with_records_alone<T>(&self, read: impl FnOnce() -> T) -> T {
         let (place, aside) = (self.segments(), self.store.path().join("aside"));
         let moved = fs::rename(&place, &aside).is_ok();
         let read = read();
@@ -282,7 +289,7 @@ impl Bench {
 
     /// What views say that are loaded for this alone, at the newest state.
     fn told_anew(&self, needs: &Needs) -> Told {
-        self.from_records(|| {
+        self.with_records_alone(|| {
             let (pin, attached) = self.views().begin(&self.store, needs).unwrap();
             self.told(&pin, &attached, needs)
         })

@@ -1,11 +1,12 @@
 //! Vectors of one embedding space in one namespace: the exact in-memory tail.
 //!
-//! [`VectorTail`] holds int8 codes of every row that no sealed segment covers, with the range of
-//! log sequence numbers in which each is seen. A search scans the codes, keeps every row whose
+//! [`VectorTail`] holds int8 codes of every row, with the range of log sequence numbers in which each is
+//! seen. A search scans the codes, keeps every row whose
 //! true score could still be among the best k (see the bound in `quantize`), and reads those
 //! rows' f32 values from the store. The result is the exact order, not an approximation.
 //!
 //! - `block`: where the codes lie; append-only, never moved by growth.
+//! - `file`: codes in published files, from which a tail is loaded.
 //! - `slots`: from a node's slot to its rows.
 //! - `quantize`: codes of rows and queries, and what their scores can be off by.
 //! - `exact`: the score of two f32 vectors, which defines the order.
@@ -13,6 +14,7 @@
 
 mod block;
 mod exact;
+pub(crate) mod file;
 mod quantize;
 mod search;
 mod slots;

@@ -21,7 +21,7 @@ fn open(directory: &Path, file: &SegmentFile) -> Option<Segment> {
 }
 
 fn some_sections() -> Vec<(u32, Vec<u8>)> {
-    let bytes = |length: u32, step: u32| (0..length).map(|i| (i * step >> 3) as u8).collect();
+    let bytes = |length: u32, step: u32| (0..length).map(|i| ((i * step) >> 3) as u8).collect();
     vec![(3, bytes(9_000, 5)), (1, Vec::new()), (7, bytes(4_096, 11)), (2, bytes(1, 1))]
 }
 

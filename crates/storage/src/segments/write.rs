@@ -102,8 +102,10 @@ impl SegmentWriter {
     }
 
     fn align(&mut self) -> Result<()> {
-        let missing = self.length.next_multiple_of(ALIGN as u64) - self.length;
-        self.put(&[0; ALIGN][..missing as usize])
+        while !self.length.is_multiple_of(ALIGN as u64) {
+            self.put(&[0])?;
+        }
+        Ok(())
     }
 
     fn put(&mut self, mut bytes: &[u8]) -> Result<()> {

@@ -259,7 +259,8 @@ fn write_postings(
         let next = streams.iter().filter(|(.., number)| number.is_some());
         let Some((_, least, _)) = next.min_by(|a, b| a.1.cmp(&b.1)) else { break };
         term.clone_from(least);
-        (list.clear(), renumbered.clear());
+        list.clear();
+        renumbered.clear();
         for (at, (stream, own, number)) in streams.iter_mut().enumerate() {
             if let Some(found) = *number
                 && own.as_slice().cmp(&term) == Ordering::Equal

@@ -1,102 +1,20 @@
-//! Published files of the views of texts and sessions: opening what a snapshot names, and publishing more.
-//!
-//! Invariants:
-//! * Files hold all changes up to the LSN of their row, and what is read of them is what the records said
-//!   then: who opens them goes through the changes since.
-//! * Files that were met damaged are not used again by this process; the next publication replaces them.
+//! Files of texts and sessions: they are sealed together.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 
-use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId, Symbol};
+use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, Symbol};
 use embedded_db_storage::{
-    Kind, ReadTxn, SegmentFile, Snapshot, Store, ViewKind, ViewRecord, Visible,
+    ChangeRecord, Kind, ReadTxn, SegmentFile, Snapshot, Store, ViewKind, ViewRecord, Visible,
 };
-
 use roaring::RoaringBitmap;
 
+use super::{CHUNK, MOST_CHANGES, NO_SPACE, Sealed, changed, damaged, merged_from};
 use crate::bitmaps::labelled;
 use crate::recipes::Recipes;
 use crate::sessions::file::{Draft, SessionFile, VERSION as SESSION_VERSION};
 use crate::sessions::{Message, Sessions};
-use crate::text::{MERGE_SHARE, SEGMENT_VERSION, TextIndex, TextSegment, write_segment};
+use crate::text::{SEGMENT_VERSION, TextIndex, write_segment};
 use crate::views::Views;
-
-/// Texts that are read at once when all are.
-const CHUNK: usize = 100_000;
-/// Changes after which a row is renewed though few texts are among them: who opens the files goes through all
-/// since, and they are not kept for ever.
-pub const MOST_CHANGES: u64 = 1 << 16;
-/// What the row of a text view says of a space.
-const NO_SPACE: SpaceId = SpaceId(0);
-
-/// What this process knows of published files.
-#[derive(Default)]
-pub(crate) struct Published {
-    known: Mutex<Known>,
-}
-
-#[derive(Default)]
-struct Known {
-    /// Whose files they are.
-    generation: u64,
-    open: HashMap<String, Weak<TextSegment>>,
-    distrusted: HashSet<String>,
-}
-
-impl Published {
-    fn of(&self, snapshot: &Snapshot) -> MutexGuard<'_, Known> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let generation = snapshot.generation().number();
-        if known.generation != generation {
-            *known = Known { generation, ..Known::default() };
-        }
-        known
-    }
-
-    /// The files of a row; `None` when one is missing or damaged.
-    fn open(&self, snapshot: &Snapshot, record: &ViewRecord) -> Option<Vec<Arc<TextSegment>>> {
-        record.files.iter().map(|file| self.open_one(snapshot, file)).collect()
-    }
-
-    fn open_one(&self, snapshot: &Snapshot, file: &SegmentFile) -> Option<Arc<TextSegment>> {
-        let mut known = self.of(snapshot);
-        if known.distrusted.contains(&file.name) {
-            return None;
-        }
-        if let Some(open) = known.open.get(&file.name).and_then(Weak::upgrade) {
-            return Some(open);
-        }
-        known.open.retain(|_, segment| segment.strong_count() > 0);
-        let Some(segment) = snapshot.open_segment(file).and_then(TextSegment::open) else {
-            known.distrusted.insert(file.name.clone());
-            return None;
-        };
-        let segment = Arc::new(segment);
-        known.open.insert(file.name.clone(), Arc::downgrade(&segment));
-        Some(segment)
-    }
-
-    /// These are damaged.
-    pub(crate) fn distrust(&self, names: impl Iterator<Item = String>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.distrusted.extend(names);
-    }
-}
-
-/// What came of a look at what there is to seal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sealed {
-    /// Too little for a file: so many texts are in none.
-    Enough {
-        /// Their number.
-        left: u64,
-    },
-    /// Everything is in files, and readers open them from now on.
-    Published,
-    /// Slots were numbered anew meanwhile, or the namespace was dropped.
-    Overtaken,
-}
 
 /// What the files depend on beside the records.
 fn recipe(language: &str, recipes: &Recipes) -> String {
@@ -121,29 +39,8 @@ fn session_recipe(language: &str, recipes: &Recipes) -> String {
     out
 }
 
-/// The nodes of a namespace that have changed between two LSNs, each with that of its last change; `None`
-/// when the changes no longer reach back.
-fn changed_nodes(
-    snapshot: &Snapshot,
-    namespace: NamespaceId,
-    after: Lsn,
-    to: Lsn,
-) -> Result<Option<BTreeMap<Slot, Lsn>>> {
-    let (mut nodes, mut reach) = (BTreeMap::new(), after.0);
-    snapshot.changes_after(after, |lsn, change| {
-        if lsn > to || reach.checked_add(1) != Some(lsn.0) {
-            return Ok(false);
-        }
-        reach = lsn.0;
-        if let Some(change) = change
-            && change.kind == Kind::Node
-            && change.namespace == namespace
-        {
-            nodes.insert(change.slot, lsn);
-        }
-        Ok(true)
-    })?;
-    Ok((reach == to.0).then_some(nodes))
+fn is_of_node(change: &ChangeRecord<'_>) -> bool {
+    change.kind == Kind::Node
 }
 
 impl Views {
@@ -167,11 +64,11 @@ impl Views {
             return Ok(None);
         };
         let lsn = snapshot.lsn()?;
-        let Some(changed) = changed_nodes(snapshot, namespace, record.lsn, lsn)? else {
+        let Some(found) = changed(snapshot, namespace, record.lsn, lsn, is_of_node)? else {
             return Ok(None);
         };
         let all = Visible::all(snapshot);
-        for (slot, at) in changed {
+        for (slot, at) in found {
             match self.text_of(&all, namespace, slot, recipes)? {
                 Some(text) => index.upsert(slot, at, &text),
                 None => index.remove(slot, at),
@@ -215,10 +112,10 @@ impl Views {
             return Ok(None);
         };
         let lsn = snapshot.lsn()?;
-        let Some(changed) = changed_nodes(snapshot, namespace, record.lsn, lsn)? else {
+        let Some(found) = changed(snapshot, namespace, record.lsn, lsn, is_of_node)? else {
             return Ok(None);
         };
-        for slot in changed.into_keys() {
+        for slot in found.into_keys() {
             self.with_message(
                 snapshot,
                 namespace,
@@ -316,14 +213,14 @@ impl Views {
                 seal.all_texts(&slots)?
             }
         };
-        let changed = match &sessions {
-            Some((record, _)) => changed_nodes(&snapshot, namespace, record.lsn, lsn)?,
+        let said = match &sessions {
+            Some((record, _)) => changed(&snapshot, namespace, record.lsn, lsn, is_of_node)?,
             None => None,
         };
-        let sessions = match (sessions, changed) {
-            (Some((record, files)), Some(changed)) => {
+        let sessions = match (sessions, said) {
+            (Some((record, files)), Some(said)) => {
                 let mut draft = Draft::default();
-                for slot in changed.into_keys() {
+                for slot in said.into_keys() {
                     self.with_message(&snapshot, namespace, slot, &recipes, &index, |message| {
                         draft.add(slot, message);
                     })?;
@@ -397,7 +294,7 @@ impl Seal<'_> {
                 if let Some(text) = text {
                     index.upsert(Slot(slot), Lsn(0), &text);
                 }
-                if slot % 4096 == 0 {
+                if slot.is_multiple_of(4096) {
                     (self.going_on)()?;
                 }
             }
@@ -424,24 +321,15 @@ impl Seal<'_> {
         mut files: Vec<SessionFile>,
         names: &mut Vec<SegmentFile>,
     ) -> Result<()> {
-        let (mut from, mut rows) = (files.len(), draft.len() as u64);
-        while let Some(before) = from.checked_sub(1)
-            && files[before].rows() < rows.saturating_mul(MERGE_SHARE)
-        {
-            rows += files[before].rows();
-            from = before;
-        }
+        let rows: Vec<u64> = files.iter().map(SessionFile::rows).collect();
+        let from = merged_from(&rows, draft.len() as u64);
         let merged = files.split_off(from);
         let mut out = self.snapshot.begin_segment(ViewKind::Sessions, self.namespace)?;
         let count = draft.write(&merged, from == 0, &mut out)?;
         if merged.iter().any(SessionFile::is_damaged) {
-            let damaged = names.iter().skip(from).map(|file| file.name.clone());
-            self.views.published.distrust(damaged);
-            return Err(Error::Corruption {
-                path: self.snapshot.shared_store().path().to_owned(),
-                object: "a file of the index of sessions".into(),
-                detail: "it is not what was written; it is made anew of the records".into(),
-            });
+            let wrong = names.iter().skip(from).map(|file| file.name.clone());
+            self.views.published.distrust(wrong);
+            return Err(damaged(self.snapshot, "sessions"));
         }
         names.truncate(from);
         names.push(out.finish(count)?);
@@ -457,7 +345,7 @@ impl Seal<'_> {
             views.with_message(self.snapshot, namespace, slot, self.recipes, index, |message| {
                 draft.add(slot, message);
             })?;
-            if slot.0 % 4096 == 0 {
+            if slot.0.is_multiple_of(4096) {
                 (self.going_on)()?;
             }
         }

@@ -1,0 +1,211 @@
+//! Files of vectors.
+
+use std::sync::Arc;
+
+use embedded_db_common::{Lsn, NamespaceId, Result, Slot, SpaceId};
+use embedded_db_storage::{
+    ChangeRecord, Kind, ReadEmbeddings, ReadTxn, SegmentFile, Snapshot, SpaceRecord, Store,
+    ViewKind, ViewRecord,
+};
+use roaring::RoaringBitmap;
+
+use super::{CHUNK, MOST_CHANGES, Sealed, changed, damaged, merged_from};
+use crate::vector::file::{Draft, VERSION, VectorFile};
+use crate::vector::{Metric, VectorTail};
+use crate::views::{Views, metric};
+
+impl Views {
+    /// The vectors of a space as files and the changes since have them; `None` when there are no files that
+    /// can be used.
+    pub(crate) fn open_vectors(
+        &self,
+        snapshot: &Snapshot,
+        namespace: NamespaceId,
+        (space, of): (SpaceId, &SpaceRecord),
+    ) -> Result<Option<VectorTail>> {
+        let found = snapshot.view_record(namespace, ViewKind::Vectors, space)?;
+        let Some(record) = found.filter(|record| record.recipe == vector_recipe(of)) else {
+            return Ok(None);
+        };
+        let dim = of.dimension as usize;
+        let Some(files) = self.vector_files(snapshot, &record.files, dim) else { return Ok(None) };
+        let lsn = snapshot.lsn()?;
+        let concerns = |change: &ChangeRecord<'_>| is_of_space(change, space);
+        let Some(found) = changed(snapshot, namespace, record.lsn, lsn, concerns)? else {
+            return Ok(None);
+        };
+        let mut tail = VectorTail::new(dim, metric(of)?, self.kernels());
+        tail.load(&files);
+        let mut found: Vec<(Lsn, Slot)> = found.into_iter().map(|(slot, at)| (at, slot)).collect();
+        found.sort_unstable();
+        for (at, slot) in found {
+            with_parts(snapshot, namespace, space, slot, |parts| tail.upsert(slot, at, parts))?;
+        }
+        tail.advance(lsn);
+        Ok(Some(tail))
+    }
+
+    fn vector_files(
+        &self,
+        snapshot: &Snapshot,
+        files: &[SegmentFile],
+        dim: usize,
+    ) -> Option<Vec<VectorFile>> {
+        let open = |file: &SegmentFile| {
+            let is_trusted = !self.published.of(snapshot).distrusted.contains(&file.name);
+            let open = || VectorFile::open(snapshot.open_segment(file)?, dim);
+            let opened = is_trusted.then(open).flatten();
+            if opened.is_none() {
+                self.published.distrust(std::iter::once(file.name.clone()));
+            }
+            opened
+        };
+        files.iter().map(open).collect()
+    }
+
+    /// Seals the vectors of a space in a namespace as [`Views::publish`] does texts.
+    pub fn publish_vectors(
+        &self,
+        store: &Arc<Store>,
+        namespace: NamespaceId,
+        (space, of): (SpaceId, &SpaceRecord),
+        least: u64,
+        going_on: &dyn Fn() -> Result<()>,
+    ) -> Result<Sealed> {
+        let snapshot = store.read()?;
+        let before = snapshot.view_record(namespace, ViewKind::Vectors, space)?;
+        let lsn = snapshot.lsn()?;
+        let usable = before.as_ref().filter(|record| {
+            let is_there = |file: &SegmentFile| {
+                let is_trusted = !self.published.of(&snapshot).distrusted.contains(&file.name);
+                is_trusted && snapshot.open_segment(file).is_some()
+            };
+            record.recipe == vector_recipe(of) && record.files.iter().all(is_there)
+        });
+        let concerns = |change: &ChangeRecord<'_>| is_of_space(change, space);
+        let found = match usable {
+            Some(record) => changed(&snapshot, namespace, record.lsn, lsn, concerns)?,
+            None => None,
+        };
+        let (kind, dim) = (metric(of)?, of.dimension as usize);
+        let mut files = Vec::new();
+        let seal = SealVectors { views: self, snapshot: &snapshot, namespace, dim, going_on };
+        match (usable, found) {
+            (Some(record), Some(found)) => {
+                let (left, behind) = (found.len() as u64, lsn.0.saturating_sub(record.lsn.0));
+                if left < least && behind < MOST_CHANGES {
+                    return Ok(Sealed::Enough { left });
+                }
+                files.clone_from(&record.files);
+                let mut draft = Draft::new(kind, dim);
+                for slot in found.into_keys() {
+                    with_parts(&snapshot, namespace, space, slot, |parts| {
+                        draft.add(slot, parts.iter().copied());
+                    })?;
+                }
+                if draft.len() > 0 {
+                    seal.add(&draft, &mut files)?;
+                }
+            }
+            _ => {
+                let left = snapshot.namespace_counters(namespace)?.embeddings;
+                if left < least && before.is_none() {
+                    return Ok(Sealed::Enough { left });
+                }
+                seal.all(kind, space, &mut files)?;
+            }
+        }
+        let after = ViewRecord { lsn, recipe: vector_recipe(of), files };
+        let generation = snapshot.generation().number();
+        drop(snapshot);
+        let of = (namespace, ViewKind::Vectors, space);
+        let published =
+            store.write(move |txn| txn.publish_view(generation, of, before.as_ref(), &after))?;
+        store.read()?.remove_unnamed_segments()?;
+        Ok(if published { Sealed::Published } else { Sealed::Overtaken })
+    }
+}
+
+fn is_of_space(change: &ChangeRecord<'_>, space: SpaceId) -> bool {
+    change.kind == Kind::Embedding && change.space == space
+}
+
+fn vector_recipe(space: &SpaceRecord) -> String {
+    format!("{}/{}/{VERSION}", space.metric, space.dimension)
+}
+
+/// Calls `then` with the parts of a node that are stored.
+fn with_parts<T>(
+    snapshot: &Snapshot,
+    namespace: NamespaceId,
+    space: SpaceId,
+    slot: Slot,
+    then: impl FnOnce(&[(u16, &[f32])]) -> T,
+) -> Result<T> {
+    let stored = snapshot.embeddings_of(namespace, space, slot)?;
+    let values: Vec<(u16, Vec<f32>)> =
+        stored.iter().map(|(part, stored)| (*part, stored.values().collect())).collect();
+    let parts: Vec<(u16, &[f32])> =
+        values.iter().map(|(part, values)| (*part, values.as_slice())).collect();
+    Ok(then(&parts))
+}
+
+/// Vectors of a space that are sealed, and of which state.
+struct SealVectors<'a> {
+    views: &'a Views,
+    snapshot: &'a Snapshot,
+    namespace: NamespaceId,
+    dim: usize,
+    going_on: &'a dyn Fn() -> Result<()>,
+}
+
+impl SealVectors<'_> {
+    /// Writes what has changed into a file, with those that are to be merged with it.
+    fn add(&self, draft: &Draft, files: &mut Vec<SegmentFile>) -> Result<()> {
+        let rows: Vec<u64> = files.iter().map(|file| file.rows.into()).collect();
+        let from = merged_from(&rows, draft.len());
+        let merged = self.views.vector_files(self.snapshot, &files[from..], self.dim);
+        let merged = merged.ok_or_else(|| damaged(self.snapshot, "vectors"))?;
+        files.truncate(from);
+        self.write(draft, &merged, files)
+    }
+
+    fn write(
+        &self,
+        draft: &Draft,
+        merged: &[VectorFile],
+        files: &mut Vec<SegmentFile>,
+    ) -> Result<()> {
+        let mut out = self.snapshot.begin_segment(ViewKind::Vectors, self.namespace)?;
+        let rows = draft.write(merged, files.is_empty(), &mut out, self.going_on)?;
+        files.push(out.finish(rows)?);
+        Ok(())
+    }
+
+    /// Writes all vectors of a space anew, piece by piece.
+    fn all(&self, metric: Metric, space: SpaceId, files: &mut Vec<SegmentFile>) -> Result<()> {
+        let mut draft = Draft::new(metric, self.dim);
+        let mut slots = RoaringBitmap::new();
+        self.snapshot.scan_embeddings(self.namespace, space, |slot, _, _| {
+            slots.insert(slot.0);
+            Ok(())
+        })?;
+        for slot in slots {
+            let slot = Slot(slot);
+            with_parts(self.snapshot, self.namespace, space, slot, |parts| {
+                draft.add(slot, parts.iter().copied());
+            })?;
+            if draft.len() >= CHUNK as u64 {
+                let full = std::mem::replace(&mut draft, Draft::new(metric, self.dim));
+                self.write(&full, &[], files)?;
+            }
+            if slot.0.is_multiple_of(4096) {
+                (self.going_on)()?;
+            }
+        }
+        if draft.len() > 0 || files.is_empty() {
+            self.write(&draft, &[], files)?;
+        }
+        Ok(())
+    }
+}
