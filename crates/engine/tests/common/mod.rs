@@ -53,6 +53,11 @@ pub(crate) fn fast() -> Options {
     }
 }
 
+/// The same, and what is searched is put into files again and again.
+pub(crate) fn sealing() -> Options {
+    Options { seal_after: 4, ..fast() }
+}
+
 pub(crate) fn in_memory() -> (Database, Arc<FakeModels>) {
     let models = Arc::new(FakeModels::default());
     (Database::open(":memory:", &fast(), Some(models.clone())).unwrap(), models)

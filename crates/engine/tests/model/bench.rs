@@ -264,7 +264,7 @@ impl Bench {
 fn open(directory: &TempDir, models: &Arc<FakeModels>, live: bool) -> Database {
     let path = directory.path().join("db");
     let models = Arc::clone(models);
-    let db = Database::open(path.to_str().unwrap(), &fast(), Some(models)).unwrap();
+    let db = Database::open(path.to_str().unwrap(), &sealing(), Some(models)).unwrap();
     if !live {
         db.pause_weaver().unwrap();
         // It may have begun to work in between.

@@ -95,7 +95,7 @@ proptest! {
         writes in prop::collection::vec(any_write(), 20..160),
         asks in prop::collection::vec(any_ask(), 1..12),
     ) {
-        let db = without_models();
+        let db = Database::open(":memory:", &sealing(), None).unwrap();
         let mut state = State::default();
         let mut pins = Vec::new();
         for (n, change) in writes.iter().enumerate() {
@@ -128,7 +128,7 @@ proptest! {
         second in prop::collection::vec(any_write(), 60..100),
         asks in prop::collection::vec(any_ask(), 2..5),
     ) {
-        let db = without_models();
+        let db = Database::open(":memory:", &sealing(), None).unwrap();
         let mut state = State::default();
         first.iter().for_each(|change| write(&db, &mut state, change));
         let pin = db.snapshot().unwrap();
