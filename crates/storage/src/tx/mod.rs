@@ -109,7 +109,7 @@ pub struct WriteTxn<'e> {
     changes: Option<Changes>,
 }
 
-/// What a job that is kept leaves.
+/// What a job leaves.
 pub(crate) struct Kept {
     /// Counters and names.
     pub(crate) state: GroupState,
@@ -136,10 +136,9 @@ impl<'e> WriteTxn<'e> {
     }
 
     /// Ends it for the group to go on.
-    pub(crate) fn keep(self) -> heed::Result<Kept> {
-        self.txn.commit()?;
+    pub(crate) fn end(self) -> (RwTxn<'e>, Kept) {
         let touched = self.touched.unwrap_or_default();
-        Ok(Kept { state: self.state, touched, changes: self.changes })
+        (self.txn, Kept { state: self.state, touched, changes: self.changes })
     }
 
     fn touch(&mut self, touched: impl FnOnce() -> Touched) {
