@@ -372,7 +372,7 @@ impl Store {
                 state = kept.state;
                 state.dirty |= dirty;
                 touched.extend(kept.touched);
-                changes.append(kept.changes.as_ref());
+                changes.append(kept.changes);
             }
             outcomes.push(outcome);
         }
@@ -387,7 +387,7 @@ impl Store {
                 let kept;
                 (outer, kept) = txn.end();
                 state = kept.state;
-                changes.append(kept.changes.as_ref());
+                changes.append(kept.changes);
             }
             for (key, mut payload) in state.rows() {
                 before.check_way(Table::Meta, &key).map_err(GroupError::Failed)?;

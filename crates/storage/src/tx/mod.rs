@@ -126,7 +126,7 @@ impl<'e> WriteTxn<'e> {
         state: GroupState,
     ) -> Self {
         let touched = store.writer.touched.is_wanted().then(Vec::new);
-        let changes = (store.options.durability != Durability::Memory).then(Changes::default);
+        let changes = (store.options.durability != Durability::Memory).then(Changes::new);
         let ways = Ways::of(base);
         Self { store, generation, base, ways, txn, state, map_full: false, touched, changes }
     }
