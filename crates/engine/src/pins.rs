@@ -31,6 +31,8 @@ const OF_ONE_STATE: usize = 16;
 
 /// Between two looks at what the snapshots that are held cost.
 const LOOK: Duration = Duration::from_millis(250);
+/// So many looks in a row find nothing held before the thread ends.
+const QUIET_LOOKS: u32 = 8;
 
 /// All snapshots of one database that are held.
 pub(crate) struct Pins {
@@ -44,6 +46,8 @@ struct Held {
     holders: VecDeque<Weak<HeldPin>>,
     /// With what each sees.
     transactions: Vec<(Sight, Weak<Shared>)>,
+    /// How many looks in a row have found nothing.
+    quiet: u32,
 }
 
 /// A transaction of some holders; used by one at a time.
@@ -89,10 +93,13 @@ impl Work for Pins {
 
     fn step(&self) -> Result<Next> {
         self.end_expired();
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(oldest) = held.holders.iter().find_map(Weak::upgrade) else {
-            return Ok(Next::Nothing);
+            // Transactions come one after the other, and a thread costs more than most of them.
+            held.quiet = (held.quiet + 1) % QUIET_LOOKS;
+            return Ok(if held.quiet == 0 { Next::Nothing } else { Next::After(LOOK) });
         };
+        held.quiet = 0;
         drop(held);
         let left = self.store.max_snapshot_age().saturating_sub(oldest.taken.at().elapsed());
         Ok(Next::After(left.min(LOOK)))

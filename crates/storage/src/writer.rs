@@ -1,10 +1,13 @@
 //! Grouped writers: concurrent writes share one transaction and one sync.
 //!
 //! Every writer puts its job into a queue. Who finds nobody leading leads: it runs all jobs that are
-//! waiting, each in a savepoint of its own, commits once, tells everyone what became of it, and hands the
-//! leadership to the first who has come meanwhile. Each waits for a word of its own, so that those whose
-//! jobs are done come back while the next group is written. A job may run more than once (the map may have
-//! to grow), so it must not keep state between runs.
+//! waiting, commits once, tells everyone what became of it, and hands the leadership to the first who has
+//! come meanwhile. Each waits for a word of its own, so that those whose jobs are done come back while the
+//! next group is written.
+//!
+//! A job that fails takes nobody else with it. Few fail after they have written something: then the group
+//! runs again, each job in a savepoint of its own. So a job may run more than once (the map may have to
+//! grow, too), and must not keep state between runs.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +19,7 @@ use std::time::Instant;
 
 use embedded_db_common::record::seal;
 use embedded_db_common::{Durability, Error, Result};
+use heed::RwTxn;
 
 use crate::data_file;
 use crate::keys::Table;
@@ -23,7 +27,7 @@ use crate::log::{Changes, Way};
 use crate::pages::View;
 use crate::store::{Generation, Inside, Store};
 use crate::touched::TouchedRows;
-use crate::tx::{GroupState, WriteTxn, retention};
+use crate::tx::{GroupState, Kept, WriteTxn, retention};
 
 type Job = Box<dyn FnMut(&mut WriteTxn<'_>) -> Result<()> + Send>;
 
@@ -105,8 +109,11 @@ impl Request {
     }
 
     fn tell(&self, word: Word) {
-        *self.lock() = word;
-        self.told.notify_one();
+        let before = std::mem::replace(&mut *self.lock(), word);
+        // Who leads waits for nothing.
+        if matches!(before, Word::Wait) {
+            self.told.notify_one();
+        }
     }
 
     /// Waits for a word; whether it is to lead.
@@ -158,10 +165,32 @@ impl Drop for Leadership<'_> {
     }
 }
 
+/// A job that was run.
+struct Ran<'t> {
+    txn: RwTxn<'t>,
+    kept: Kept,
+    outcome: Result<()>,
+}
+
+impl Ran<'_> {
+    /// Whether others may go on in the transaction: what failed has not written to it, and LMDB has not
+    /// failed in it.
+    fn others_go_on(&self) -> bool {
+        let Err(error) = &self.outcome else { return true };
+        let ours = matches!(
+            error.bare(),
+            Error::Internal(_) | Error::Corruption { .. } | Error::StorageError { .. }
+        );
+        !self.kept.state.dirty && !ours
+    }
+}
+
 /// Why a group did not commit.
 enum GroupError {
     /// The map must grow; then the same jobs run again.
     MapFull,
+    /// A job failed that has written: they run again, each in a savepoint.
+    Undo,
     Failed(Error),
 }
 
@@ -186,8 +215,11 @@ impl Store {
         let mut queue = self.writer.queue();
         queue.waiting.push_back(Arc::clone(&request));
         let nobody_leads = !std::mem::replace(&mut queue.is_led, true);
+        if nobody_leads {
+            *request.lock() = Word::Lead;
+        }
         drop(queue);
-        if nobody_leads || request.leads() {
+        if request.leads() {
             let mut base = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
             let leadership = Leadership::begin(&self.writer);
             self.run_group(&mut base, &leadership.group);
@@ -234,11 +266,12 @@ impl Store {
         if self.writer.groups.fetch_add(1, Ordering::Relaxed).is_multiple_of(READERS_EVERY) {
             generation.clear_stale_readers()?;
         }
-        let mut ended = false;
+        let (mut ended, mut savepoints) = (false, false);
         loop {
-            match self.try_group(&generation, base, group) {
+            match self.try_group(&generation, base, group, savepoints) {
                 Ok(()) => return Ok(()),
                 Err(GroupError::Failed(error)) => return Err(error),
+                Err(GroupError::Undo) => savepoints = true,
                 // What a killed reader held may be room enough, or what the log does.
                 Err(GroupError::MapFull) if generation.clear_stale_readers()? > 0 => {}
                 Err(GroupError::MapFull) if !ended => {
@@ -271,12 +304,36 @@ impl Store {
         })
     }
 
+    /// Runs a job in a transaction.
+    fn run<'t>(
+        &'t self,
+        generation: &'t Generation,
+        before: &'t View,
+        txn: RwTxn<'t>,
+        state: &GroupState,
+        request: &Request,
+    ) -> Result<Ran<'t>, GroupError> {
+        let mut state = state.clone();
+        state.dirty = false;
+        let mut txn = WriteTxn::new(self, generation, before, txn, state);
+        let mut job = request.job.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = catch_unwind(AssertUnwindSafe(|| job(&mut txn))).unwrap_or_else(|panic| {
+            Err(Error::Internal(format!("a write panicked: {}", panic_text(&*panic))))
+        });
+        if txn.map_full() {
+            return Err(GroupError::MapFull);
+        }
+        let (txn, kept) = txn.end();
+        Ok(Ran { txn, kept, outcome })
+    }
+
     /// All or nothing for the group; a job that fails by itself takes nobody else with it.
     fn try_group(
         &self,
         generation: &Generation,
         base: &mut Option<Arc<View>>,
         group: &[Arc<Request>],
+        savepoints: bool,
     ) -> Result<(), GroupError> {
         self.writer.healthy(self.path()).map_err(GroupError::Failed)?;
         let _inside = Inside::enter(generation);
@@ -295,37 +352,42 @@ impl Store {
         let (mut touched, mut changes) = (Vec::new(), Changes::default());
         let mut outcomes = Vec::with_capacity(group.len());
         for request in group {
-            let savepoint = generation.env.nested_write_txn(&mut outer).map_err(lmdb)?;
-            let mut txn = WriteTxn::new(self, generation, &before, savepoint, state.clone());
-            let outcome = {
-                let mut job = request.job.lock().unwrap_or_else(PoisonError::into_inner);
-                catch_unwind(AssertUnwindSafe(|| job(&mut txn))).unwrap_or_else(|panic| {
-                    Err(Error::Internal(format!("a write panicked: {}", panic_text(&*panic))))
-                })
+            let (kept, outcome) = if savepoints {
+                let savepoint = generation.env.nested_write_txn(&mut outer).map_err(lmdb)?;
+                let ran = self.run(generation, &before, savepoint, &state, request)?;
+                if ran.outcome.is_ok() {
+                    ran.txn.commit().map_err(lmdb)?;
+                }
+                (ran.kept, ran.outcome)
+            } else {
+                let ran = self.run(generation, &before, outer, &state, request)?;
+                if group.len() > 1 && !ran.others_go_on() {
+                    return Err(GroupError::Undo);
+                }
+                outer = ran.txn;
+                (ran.kept, ran.outcome)
             };
-            if txn.map_full() {
-                return Err(GroupError::MapFull);
-            }
             if outcome.is_ok() {
-                let kept = txn.keep().map_err(lmdb)?;
+                let dirty = state.dirty;
                 state = kept.state;
+                state.dirty |= dirty;
                 touched.extend(kept.touched);
-                changes.append(kept.changes.as_ref());
+                changes.append(kept.changes);
             }
             outcomes.push(outcome);
         }
         if state.dirty {
             if let Some(came_in) = self.trimming_is_due(&state) {
-                let savepoint = generation.env.nested_write_txn(&mut outer).map_err(lmdb)?;
-                let mut txn = WriteTxn::new(self, generation, &before, savepoint, state);
+                let mut txn = WriteTxn::new(self, generation, &before, outer, state);
                 let trimmed = txn.trim_changes(came_in);
                 if txn.map_full() {
                     return Err(GroupError::MapFull);
                 }
                 trimmed.map_err(GroupError::Failed)?;
-                let kept = txn.keep().map_err(lmdb)?;
+                let kept;
+                (outer, kept) = txn.end();
                 state = kept.state;
-                changes.append(kept.changes.as_ref());
+                changes.append(kept.changes);
             }
             for (key, mut payload) in state.rows() {
                 before.check_way(Table::Meta, &key).map_err(GroupError::Failed)?;

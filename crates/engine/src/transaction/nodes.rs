@@ -72,11 +72,14 @@ impl Transaction {
     pub(super) fn make_node(&mut self, mut draft: NodeDraft) -> Result<(String, NodeDraft)> {
         draft.check()?;
         draft.properties.check_names()?;
-        let made = || clock::new_id(&names::snake_case(&draft.labels[0]));
-        let id = draft.id.clone().unwrap_or_else(made);
-        if self.get_node(&id)?.is_some() {
-            return Err(Error::AlreadyExists { kind: "node", id }.of_field("id"));
-        }
+        let id = match draft.id.clone() {
+            Some(id) if self.get_node(&id)?.is_some() => {
+                return Err(Error::AlreadyExists { kind: "node", id }.of_field("id"));
+            }
+            Some(id) => id,
+            // Nobody has it.
+            None => clock::new_id(&names::snake_case(&draft.labels[0])),
+        };
         let size = draft.properties.check_size(&id);
         size.map_err(|error| error.of_field("properties"))?;
         let now = clock::now();

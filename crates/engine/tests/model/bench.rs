@@ -13,7 +13,7 @@ use embedded_db_testing::FakeModels;
 use tempfile::TempDir;
 
 use crate::Values;
-use crate::common::{self, MODEL, PATIENCE, draft, fast, go_on, properties, text};
+use crate::common::{self, MODEL, PATIENCE, draft, go_on, properties, sealing, text};
 use crate::comparison::{comparable, compare, compare_derived};
 use crate::steps::{Op, Step};
 use crate::world::{ModelVector, Outcome, Seen, World};

@@ -14,7 +14,7 @@ mod reference;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{go_on, seeded, without_models};
+use common::{go_on, sealing, seeded};
 use embedded_db_common::{Error, Value};
 use embedded_db_engine::{
     Answer, ConvergedQuery, Database, Filter, Operator, PinnedReads, Query, SemanticLeg,

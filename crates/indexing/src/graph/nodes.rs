@@ -85,7 +85,7 @@ impl GraphWriter<'_, '_> {
         let slot = slot.map_err(of_draft)?;
         self.post_properties(slot, None, Some(&properties))?;
         if labels.contains(&self.names.message) || self.recipes()?.embeds(&labels) {
-            self.text_changed(slot)?;
+            self.text_is_due(slot)?;
         }
         Ok((id, slot))
     }

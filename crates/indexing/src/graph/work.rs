@@ -75,7 +75,21 @@ pub fn pending(
 }
 
 impl GraphWriter<'_, '_> {
-    /// The text of a node is new: work is due.
+    /// A node is new: what is due for its text. Nothing has been done for a slot before it was given.
+    pub(super) fn text_is_due(&mut self, slot: Slot) -> Result<()> {
+        let recipes = self.recipes()?;
+        let node = self.node(slot)?;
+        let has_text = recipes.embedded_text(self.names, &node)?.is_some();
+        let is_message = self.names.message_text(&node)?.is_some();
+        for (artefact, due) in [(Artefact::Embedding, has_text), (Artefact::Entities, is_message)] {
+            if due {
+                self.mark(artefact, slot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The text of a node is another one: work is due.
     pub(super) fn text_changed(&mut self, slot: Slot) -> Result<()> {
         let recipes = self.recipes()?;
         let node = self.node(slot)?;

@@ -189,12 +189,14 @@ fn a_second_id_for_a_record() {
 fn slots_beyond_the_counters() {
     let found = after(|txn| {
         txn.namespace_state(NS)?.node_slots = 1;
-        txn.delete(Table::Tokens, b"none").map(drop)
+        txn.count_vectors(0, 0);
+        Ok(())
     });
     assert_only(&found, "the node \"b\" has a slot that was never given");
     let found = after(|txn| {
         txn.namespace_state(NS)?.edge_slots = 2;
-        txn.delete(Table::Tokens, b"none").map(drop)
+        txn.count_vectors(0, 0);
+        Ok(())
     });
     assert_only(&found, "the edge \"e2\" has a slot that was never given");
 }
@@ -203,7 +205,8 @@ fn slots_beyond_the_counters() {
 fn bytes_that_were_counted_wrongly() {
     let found = after(|txn| {
         txn.namespace_state(NS)?.bytes += 1;
-        txn.delete(Table::Tokens, b"none").map(drop)
+        txn.count_vectors(0, 0);
+        Ok(())
     });
     assert_only(&found, "bytes are stored, counted");
 }

@@ -10,6 +10,8 @@ use crate::touched::is_packed;
 
 /// More bytes of changes than that are not kept: such a commit reaches the disk by itself.
 const MOST: usize = 4 << 20;
+/// Bytes of most commits of one job.
+const USUAL: usize = 4 << 10;
 /// Shorter values are told whole.
 const WORTH_COMPARING: usize = 64;
 const SEAL: usize = 4;
@@ -29,6 +31,11 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
+    /// None yet, with room for those of a small commit.
+    pub(crate) fn new() -> Self {
+        Self { bytes: Vec::with_capacity(USUAL), too_many: false }
+    }
+
     /// Whether [`Changes::put`] wants to know the value before.
     pub(crate) fn compares(table: Table, sealed: &[u8]) -> bool {
         is_packed(table) && sealed.len() >= WORTH_COMPARING
@@ -52,10 +59,14 @@ impl Changes {
     }
 
     /// What was changed after that; nothing was kept of it where it is missing.
-    pub(crate) fn append(&mut self, later: Option<&Self>) {
+    pub(crate) fn append(&mut self, later: Option<Self>) {
         let Some(later) = later else { return };
         self.too_many |= later.too_many;
-        self.bytes.extend_from_slice(&later.bytes);
+        if self.bytes.is_empty() {
+            self.bytes = later.bytes;
+        } else {
+            self.bytes.extend_from_slice(&later.bytes);
+        }
         self.end();
     }
 
@@ -256,7 +267,7 @@ mod tests {
         assert_eq!(changes.as_bytes(), None);
         let mut all = Changes::default();
         all.delete(Table::Nodes, b"other");
-        all.append(Some(&changes));
+        all.append(Some(changes));
         all.delete(Table::Nodes, b"more");
         assert_eq!(all.as_bytes(), None);
     }

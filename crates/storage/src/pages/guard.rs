@@ -7,6 +7,7 @@
 //! - when a page has become too empty: to the pages beside it on each level, and from there down to the
 //!   lowest leaf, which has their first key;
 //! - when it goes on to the next or the previous row;
+//! - when a row is put behind all others: by the way to the last one, which then is the way to the key;
 //! - at the opening, the commit and the choice of free pages: to the trees of names and of free pages.
 
 use std::cell::Cell;
@@ -157,6 +158,23 @@ impl<'v> Ways<'v> {
     }
 }
 
+impl Ways<'_> {
+    /// Checks the way to a key, and its value; whether the key comes behind all rows of the state.
+    pub(crate) fn leads_behind_all(&self, table: Table, key: &[u8]) -> Result<bool> {
+        let check = || {
+            let Some(leaf) = self.leaf(table, key)? else { return Ok(true) };
+            let (view, number) = (self.base, leaf.number);
+            let (index, found) = view.told(number, leaf.page.search(key))?;
+            if found {
+                let (_, value) = view.told(number, leaf.page.row(index))?;
+                view.value(number, value)?;
+            }
+            Ok(!found && leaf.end.is_none() && index == leaf.page.len())
+        };
+        check().map_err(|error| of_table(table, error))
+    }
+}
+
 impl Leaf<'_> {
     fn may_have(&self, key: &[u8]) -> bool {
         self.from.is_none_or(|from| from <= key) && self.end.is_none_or(|end| key < end)
@@ -165,17 +183,7 @@ impl Leaf<'_> {
 
 impl CheckWay for Ways<'_> {
     fn check_way(&self, table: Table, key: &[u8]) -> Result<()> {
-        let check = || {
-            let Some(leaf) = self.leaf(table, key)? else { return Ok(()) };
-            let (view, number) = (self.base, leaf.number);
-            let (index, found) = view.told(number, leaf.page.search(key))?;
-            if !found {
-                return Ok(());
-            }
-            let (_, value) = view.told(number, leaf.page.row(index))?;
-            view.value(number, value).map(drop)
-        };
-        check().map_err(|error| of_table(table, error))
+        self.leads_behind_all(table, key).map(drop)
     }
 }
 

@@ -61,13 +61,16 @@ pub(crate) struct Tree {
     pub(crate) depth: u16,
     /// Pages of all kinds.
     pub(crate) pages: u64,
+    /// Of these, those that values have for themselves.
+    pub(crate) big: u64,
     /// Rows.
     pub(crate) rows: u64,
     pub(crate) root: u64,
 }
 
 impl Tree {
-    pub(crate) const EMPTY: Self = Self { flags: 0, depth: 0, pages: 0, rows: 0, root: u64::MAX };
+    pub(crate) const EMPTY: Self =
+        Self { flags: 0, depth: 0, pages: 0, big: 0, rows: 0, root: u64::MAX };
     const SIZE: usize = 48;
 
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
@@ -76,9 +79,9 @@ impl Tree {
             return Some(Self { flags, ..Self::EMPTY });
         }
         let depth = u16_at(bytes, 6).filter(|depth| (1..=MAX_DEPTH as u16).contains(depth))?;
-        let pages = [8, 16, 24].map(|at| u64_at(bytes, at).unwrap_or(0));
-        let pages = pages.into_iter().fold(0, u64::saturating_add);
-        Some(Self { flags, depth, pages, rows: u64_at(bytes, 32)?, root })
+        let [branches, leaves, big] = [8, 16, 24].map(|at| u64_at(bytes, at).unwrap_or(0));
+        let pages = branches.saturating_add(leaves).saturating_add(big);
+        Some(Self { flags, depth, pages, big, rows: u64_at(bytes, 32)?, root })
     }
 }
 

@@ -107,6 +107,10 @@ impl<'a> Walk<'a> {
             let of = |is: bool, numbers: &[u64]| {
                 if is { self.below(numbers, level) } else { Ok(Below::default()) }
             };
+            if level == 1 && !names && new.big == 0 {
+                // Nothing is below its leaves.
+                return Ok(());
+            }
             let after = of(of_new, &news)?;
             if level == 1 && after.runs.is_empty() && after.trees.is_empty() {
                 return Ok(());

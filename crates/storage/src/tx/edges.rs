@@ -1,15 +1,13 @@
 //! Edges and the neighbours at their ends.
 
 use embedded_db_common::record::Damaged;
-use embedded_db_common::{
-    Error, Lsn, NamespaceId, Result, Slot, SpaceId, Symbol, check_properties,
-};
+use embedded_db_common::{Lsn, NamespaceId, Result, Slot, SpaceId, Symbol, check_properties};
 
 use super::{WriteTxn, counted, slots_used_up};
 use crate::adjacency::{self, CHUNK_ENTRIES, Neighbor};
 use crate::history::ReadHistory;
 use crate::keys::{self, Direction, Kind, Table};
-use crate::read::{ReadTxn, Resolved};
+use crate::read::ReadTxn;
 use crate::records::{ChangeNames, ChangeOp, ChangeRecord, EdgeFields, EdgeRecord, EdgeTimes};
 
 impl WriteTxn<'_> {
@@ -61,14 +59,11 @@ impl WriteTxn<'_> {
         fields: &EdgeFields<'_>,
     ) -> Result<Slot> {
         check_properties(id, fields.properties.len())?;
-        if self.resolve(namespace, Kind::Edge, id)?.is_some() {
-            return Err(Error::AlreadyExists { kind: "edge", id: id.to_owned() });
-        }
-        let counters = self.namespace_state(namespace)?;
-        let slot = Slot(counters.edge_slots);
-        counters.edge_slots = counters.edge_slots.checked_add(1).ok_or_else(slots_used_up)?;
+        let slot = Slot(self.namespace_state(namespace)?.edge_slots);
+        self.put_new_id(namespace, Kind::Edge, id, slot)?;
+        let next = slot.0.checked_add(1).ok_or_else(slots_used_up)?;
+        self.namespace_state(namespace)?.edge_slots = next;
         self.count(namespace, |counters| counted(&mut counters.edges, 1, 0))?;
-        self.put_id(namespace, Kind::Edge, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
         self.put_edge(namespace, slot, version, id, fields, 0)?;
         Ok(slot)
     }

@@ -8,17 +8,17 @@ mod names;
 mod nodes;
 pub(crate) mod retention;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use embedded_db_common::record::{Damaged, Read, seal};
 use embedded_db_common::{Durability, Error, Lsn, NamespaceId, Result, Symbol};
-use heed::RwTxn;
+use heed::{MdbError, PutFlags, RwTxn};
 
 use crate::keys::{self, Key, Table};
 use crate::log::Changes;
-use crate::pages::{CheckWay, View, Ways};
+use crate::pages::{View, Ways};
 use crate::read::ReadTxn;
 use crate::records::{ChangeRecord, DatabaseCounters, NamespaceCounters};
 use crate::rows::Rows;
@@ -31,7 +31,7 @@ pub(crate) struct GroupState {
     counters: DatabaseCounters,
     /// The last change before the group, and when it was committed.
     before: (Lsn, i64),
-    namespaces: HashMap<NamespaceId, NamespaceCounters>,
+    namespaces: BTreeMap<NamespaceId, NamespaceCounters>,
     new_symbols: Vec<(Symbol, Arc<str>)>,
     now: i64,
     /// The earliest time at which a node is to go that the jobs have written.
@@ -109,7 +109,7 @@ pub struct WriteTxn<'e> {
     changes: Option<Changes>,
 }
 
-/// What a job that is kept leaves.
+/// What a job leaves.
 pub(crate) struct Kept {
     /// Counters and names.
     pub(crate) state: GroupState,
@@ -126,7 +126,7 @@ impl<'e> WriteTxn<'e> {
         state: GroupState,
     ) -> Self {
         let touched = store.writer.touched.is_wanted().then(Vec::new);
-        let changes = (store.options.durability != Durability::Memory).then(Changes::default);
+        let changes = (store.options.durability != Durability::Memory).then(Changes::new);
         let ways = Ways::of(base);
         Self { store, generation, base, ways, txn, state, map_full: false, touched, changes }
     }
@@ -136,10 +136,9 @@ impl<'e> WriteTxn<'e> {
     }
 
     /// Ends it for the group to go on.
-    pub(crate) fn keep(self) -> heed::Result<Kept> {
-        self.txn.commit()?;
+    pub(crate) fn end(self) -> (RwTxn<'e>, Kept) {
         let touched = self.touched.unwrap_or_default();
-        Ok(Kept { state: self.state, touched, changes: self.changes })
+        (self.txn, Kept { state: self.state, touched, changes: self.changes })
     }
 
     fn touch(&mut self, touched: impl FnOnce() -> Touched) {
@@ -187,32 +186,69 @@ impl<'e> WriteTxn<'e> {
     }
 
     fn failed(&mut self, error: heed::Error) -> Error {
-        if matches!(error, heed::Error::Mdb(heed::MdbError::MapFull)) {
+        if matches!(error, heed::Error::Mdb(MdbError::MapFull)) {
             self.map_full = true;
         }
         self.generation.lmdb_error(error)
     }
 
     pub(crate) fn put(&mut self, table: Table, key: &[u8], mut payload: Vec<u8>) -> Result<()> {
-        self.ways.check_way(table, key)?;
+        let behind_all = self.ways.leads_behind_all(table, key)?;
         seal(table as u8, key, &mut payload);
-        self.state.dirty = true;
-        self.touch(|| Touched::row(table, key));
-        let stored = self.generation.table(table);
         if let Some(changes) = &mut self.changes {
             let before = if Changes::compares(table, &payload) {
-                let before = stored.get(&self.txn, key);
+                let before = self.generation.table(table).get(&self.txn, key);
                 before.map_err(|error| self.generation.lmdb_error(error))?
             } else {
                 None
             };
             changes.put(table, key, &payload, before);
         }
-        let put = stored.put(&mut self.txn, key, &payload);
-        put.map_err(|error| self.failed(error))
+        self.store(table, key, &payload, behind_all, PutFlags::empty()).map(drop)
     }
 
+    /// Puts a row where there is none, and says whether there was none. Slots are not packed in it.
+    fn put_new(&mut self, table: Table, key: &[u8], mut payload: Vec<u8>) -> Result<bool> {
+        let behind_all = self.ways.leads_behind_all(table, key)?;
+        seal(table as u8, key, &mut payload);
+        let stored = self.store(table, key, &payload, behind_all, PutFlags::NO_OVERWRITE)?;
+        if let Some(changes) = self.changes.as_mut().filter(|_| stored) {
+            changes.put(table, key, &payload, None);
+        }
+        Ok(stored)
+    }
+
+    /// Gives a sealed row to LMDB; false if it may not replace the one that is there. What comes behind
+    /// all others is put into full pages, and its place is not looked for.
+    fn store(
+        &mut self,
+        table: Table,
+        key: &[u8],
+        sealed: &[u8],
+        mut behind_all: bool,
+        flags: PutFlags,
+    ) -> Result<bool> {
+        let stored = self.generation.table(table);
+        loop {
+            let how = if behind_all { flags | PutFlags::APPEND } else { flags };
+            match stored.put_with_flags(&mut self.txn, how, key, sealed) {
+                // This transaction has put one there, or behind it.
+                Err(heed::Error::Mdb(MdbError::KeyExist)) if behind_all => behind_all = false,
+                Err(heed::Error::Mdb(MdbError::KeyExist)) => return Ok(false),
+                put => {
+                    self.state.dirty = true;
+                    self.touch(|| Touched::row(table, key));
+                    return put.map(|()| true).map_err(|error| self.failed(error));
+                }
+            }
+        }
+    }
+
+    /// Whether there was something to delete.
     pub(crate) fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool> {
+        if self.rows().get(table, key)?.is_none() {
+            return Ok(false);
+        }
         self.base.check_removal(table, key)?;
         self.state.dirty = true;
         self.touch(|| Touched::row(table, key));

@@ -44,14 +44,11 @@ impl WriteTxn<'_> {
         times: NodeTimes,
     ) -> Result<Slot> {
         check_properties(id, properties.len())?;
-        if self.resolve(namespace, Kind::Node, id)?.is_some() {
-            return Err(Error::AlreadyExists { kind: "node", id: id.to_owned() });
-        }
-        let counters = self.namespace_state(namespace)?;
-        let slot = Slot(counters.node_slots);
-        counters.node_slots = counters.node_slots.checked_add(1).ok_or_else(slots_used_up)?;
+        let slot = Slot(self.namespace_state(namespace)?.node_slots);
+        self.put_new_id(namespace, Kind::Node, id, slot)?;
+        let next = slot.0.checked_add(1).ok_or_else(slots_used_up)?;
+        self.namespace_state(namespace)?.node_slots = next;
         self.count(namespace, |counters| counted(&mut counters.nodes, 1, 0))?;
-        self.put_id(namespace, Kind::Node, id, Resolved { slot, space: SpaceId(0), part: 0 })?;
         self.put_node(namespace, slot, derived, version, times, id, labels, properties, 0)?;
         self.move_expiry(namespace, slot, None, times.expires_at)?;
         for label in labels {
@@ -205,6 +202,24 @@ impl WriteTxn<'_> {
         let (kind, op, space) = (Kind::Node, ChangeOp::Put, SpaceId(0));
         let names = ChangeNames::Given(labels);
         self.change(ChangeRecord { namespace, kind, op, slot, space, version, id, names })
+    }
+
+    /// An id that must be free leads to a node or an edge.
+    pub(super) fn put_new_id(
+        &mut self,
+        namespace: NamespaceId,
+        kind: Kind,
+        id: &str,
+        slot: Slot,
+    ) -> Result<()> {
+        let mut payload = Vec::with_capacity(16);
+        Resolved { slot, space: SpaceId(0), part: 0 }.encode(&mut payload);
+        if self.put_new(Table::Ids, &keys::id(namespace, kind, id), payload)? {
+            return Ok(());
+        }
+        // Unless what is there is damaged.
+        self.resolve(namespace, kind, id)?;
+        Err(Error::AlreadyExists { kind: kind.name(), id: id.to_owned() })
     }
 
     pub(super) fn put_id(

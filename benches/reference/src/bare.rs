@@ -1,0 +1,145 @@
+//! The least that a durable write can be: the rows put into LMDB, the frame written to a file that has its
+//! place on the disk, one sync, and LMDB's commit without one.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use heed::types::Bytes;
+use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, RoTxn, WithoutTls};
+
+use crate::log::{Frame, Rows};
+
+const TABLES: usize = 18;
+const LENGTH: u64 = 64 << 20;
+
+/// A file that has its place on the disk.
+pub struct Preallocated {
+    file: File,
+    end: u64,
+}
+
+impl Preallocated {
+    pub fn new(path: &Path) -> Self {
+        let file = OpenOptions::new().create_new(true).write(true).open(path).expect("a new file");
+        let zeros = vec![0; 1 << 20];
+        for at in (0..LENGTH).step_by(zeros.len()) {
+            file.write_all_at(&zeros, at).expect("room on the disk");
+        }
+        file.sync_all().expect("a disk that syncs");
+        Self { file, end: 0 }
+    }
+
+    /// Puts some bytes behind the others, on the disk.
+    pub fn append(&mut self, bytes: &[u8]) -> Duration {
+        let begun = Instant::now();
+        if self.end + bytes.len() as u64 > LENGTH {
+            self.end = 0;
+        }
+        self.file.write_all_at(bytes, self.end).expect("room on the disk");
+        self.file.sync_data().expect("a disk that syncs");
+        self.end += bytes.len() as u64;
+        begun.elapsed()
+    }
+}
+
+/// How long the parts of a write took.
+#[derive(Clone, Copy, Default)]
+pub struct Parts {
+    pub rows: Duration,
+    pub sync: Duration,
+    pub commit: Duration,
+}
+
+impl Parts {
+    pub fn all(self) -> Duration {
+        self.rows + self.sync + self.commit
+    }
+}
+
+type Pin = Arc<Mutex<Option<RoTxn<'static, WithoutTls>>>>;
+
+/// LMDB and a log, with nothing between.
+pub struct Bare {
+    env: Env<WithoutTls>,
+    tables: [Database<'static, Bytes, Bytes>; TABLES],
+    log: Preallocated,
+    /// Keeps the pages of the last checkpoint from being written to.
+    pin: Pin,
+    checkpoints: Sender<RoTxn<'static, WithoutTls>>,
+}
+
+impl Bare {
+    pub fn new(directory: &Path) -> Self {
+        std::fs::create_dir(directory).expect("a new directory");
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+        options.map_size(1 << 36).max_dbs(TABLES as u32);
+        // SAFETY: the file is our own, and nothing that was lost is asked for after a power cut.
+        let env = unsafe { options.flags(EnvFlags::NO_SYNC).open(directory) };
+        let env = env.expect("an environment");
+        let txn = env.write_txn().expect("a transaction");
+        let tables = env.create_databases_and_commit(txn, |creator, txn| {
+            let name = |number| format!("table {number}");
+            let create = |number| creator.create_database(txn, Some(&name(number)));
+            Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(std::array::from_fn(create)))
+        });
+        let tables: [heed::Result<_>; TABLES] = tables.expect("a commit").unwrap_commit();
+        let tables = tables.map(|table| table.expect("a table"));
+        let log = Preallocated::new(&directory.join("log"));
+        let pin = Pin::default();
+        // As the database does it: a thread puts the pages on the disk, then lets go of the state before.
+        let (checkpoints, due) = channel();
+        let (syncing, pinned) = (env.clone(), Arc::clone(&pin));
+        std::thread::spawn(move || {
+            for newer in due {
+                syncing.force_sync().expect("a disk that syncs");
+                *pinned.lock().expect("nobody panics") = Some(newer);
+            }
+        });
+        let bare = Self { env, tables, log, pin, checkpoints };
+        bare.checkpoint();
+        bare
+    }
+
+    /// Begins a checkpoint of the newest state.
+    pub fn checkpoint(&self) {
+        let txn = self.env.clone().static_read_txn().expect("a snapshot");
+        self.checkpoints.send(txn).expect("the thread is there");
+    }
+
+    /// The rows that a frame leaves.
+    pub fn rows(&self, frame: &Frame) -> Rows {
+        let txn = self.env.read_txn().expect("a snapshot");
+        frame.rows(|table, key| {
+            let table = &self.tables[usize::from(table) - 1];
+            table.get(&txn, key).expect("a row").map(<[u8]>::to_vec)
+        })
+    }
+
+    /// Writes rows.
+    pub fn write(&mut self, rows: &Rows, frame: &[u8]) -> Parts {
+        let begun = Instant::now();
+        let mut txn = self.env.write_txn().expect("a transaction");
+        for ((table, key), value) in rows {
+            let table = &self.tables[usize::from(*table) - 1];
+            match value {
+                Some(value) => table.put(&mut txn, key, value).expect("a row"),
+                None => drop(table.delete(&mut txn, key).expect("a row")),
+            }
+        }
+        let rows = begun.elapsed();
+        let sync = self.log.append(frame);
+        let begun = Instant::now();
+        txn.commit().expect("a commit");
+        Parts { rows, sync, commit: begun.elapsed() }
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        self.pin.lock().expect("nobody panics").take();
+    }
+}

@@ -1,0 +1,226 @@
+//! How quickly this machine can do what a durable write must do, beside how quickly the database does it.
+//!
+//! After each write of the database its frame is read from the log, and the rows that it left are put into an LMDB
+//! of our own, each once and in their order, with a log of our own in front: nothing is looked up, checked, summed
+//! or counted, so this is the least that the design can take. In turns with a bare fdatasync of as many bytes.
+//!
+//!     cargo run --release --manifest-path benches/reference/Cargo.toml --target-dir target/reference -- [ROUNDS [MESSAGES]]
+
+mod bare;
+mod log;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use embedded_db_engine::common::{Draft, Durability, Options, Value};
+use embedded_db_engine::{AddTo, Database, EmbeddingDraft, NodeDraft};
+
+use crate::bare::{Bare, Parts, Preallocated};
+use crate::log::Log;
+
+const DIMENSIONS: usize = 384;
+const THREADS: usize = 8;
+
+fn main() {
+    let mut numbers = std::env::args().skip(1).map(|it| it.parse().expect("a number"));
+    let (rounds, messages) = (numbers.next().unwrap_or(300), numbers.next().unwrap_or(20_000));
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut bench = Bench::new(directory.path(), messages);
+    println!(
+        "{:<24}{:>9}{:>9}  of it: {:>8}{:>8}{:>8}{:>9}{:>11}  µs",
+        "", "database", "bare", "rows", "log", "commit", "sync", "in memory"
+    );
+    bench.row("message", rounds, |db, at| add_message(db, at, 1));
+    bench.row("message, vector, edge", rounds, insert);
+    bench.row("node", rounds, |db, at| add_nodes(db, at, 1));
+    let of_eight = bench.row("8 nodes in a call", rounds, |db, at| add_nodes(db, at, 8));
+    bench.row("1,000 nodes in a call", rounds / 10, |db, at| add_nodes(db, at, 1000));
+    bench.threads(of_eight);
+}
+
+struct Bench {
+    db: Database,
+    memory: Database,
+    log: Log,
+    bare: Bare,
+    sync: Preallocated,
+    checkpoint: u64,
+}
+
+impl Bench {
+    fn new(directory: &Path, messages: usize) -> Self {
+        let open = |place: &Path, durability| {
+            let options = Options { durability, ..Options::default() };
+            let db = Database::open(place, &options, None).expect("a database");
+            db.create_chat(NodeDraft::unlabelled(Some("c0".into()), Draft::new())).expect("a chat");
+            db
+        };
+        let db = open(&directory.join("durable"), Durability::Durable);
+        let memory = open(Path::new(":memory:"), Durability::Memory);
+        let log = Log::open(&directory.join("durable/gen-0000000001"));
+        let bare = Bare::new(&directory.join("bare"));
+        let sync = Preallocated::new(&directory.join("sync"));
+        let mut bench = Self { db, memory, log, bare, sync, checkpoint: 0 };
+        for at in (0..messages).step_by(200) {
+            for db in [&bench.db, &bench.memory] {
+                add_messages_with_vectors(db, at, 200);
+            }
+            bench.follow();
+        }
+        bench.rest();
+        bench
+    }
+
+    /// Waits until the disk is as quick as it is at its best: it may have much to write.
+    fn rest(&mut self) {
+        let mut syncs = || median((0..20).map(|_| self.sync.append(&[7; 2048])).collect());
+        let all: Vec<f64> = (0..60)
+            .map(|_| {
+                std::thread::sleep(Duration::from_millis(100));
+                syncs()
+            })
+            .collect();
+        println!("syncs of 2 KB: {:.0} to {:.0} µs", least(&all), most(&all));
+    }
+
+    /// Does what the database did since; how long the last of it took.
+    fn follow(&mut self) -> (Parts, usize) {
+        let mut last = (Parts::default(), 0);
+        while let Some(frame) = self.log.next() {
+            let rows = self.bare.rows(&frame);
+            last = (self.bare.write(&rows, frame.bytes()), frame.bytes().len());
+        }
+        let [number, ..] = self.log.checkpoint();
+        if std::mem::replace(&mut self.checkpoint, number) != number {
+            self.bare.checkpoint();
+        }
+        last
+    }
+
+    /// Measures a write and prints it; how long the bare one took.
+    fn row(&mut self, name: &str, rounds: usize, call: impl Fn(&Database, usize)) -> f64 {
+        let mut samples: [Vec<Duration>; 7] = Default::default();
+        for at in 0..rounds {
+            let timed = |db: &Database| {
+                let begun = Instant::now();
+                call(db, at);
+                begun.elapsed()
+            };
+            let ours = timed(&self.db);
+            let (parts, bytes) = self.follow();
+            let sync = self.sync.append(&vec![7; bytes]);
+            let memory = timed(&self.memory);
+            let taken = [ours, parts.all(), parts.rows, parts.sync, parts.commit, sync, memory];
+            samples.iter_mut().zip(taken).for_each(|(samples, taken)| samples.push(taken));
+        }
+        let [ours, bare, rows, log, commit, sync, memory] = samples.map(median);
+        println!(
+            "{name:<24}{ours:>9.1}{bare:>9.1}         {rows:>8.1}{log:>8.1}{commit:>8.1}{sync:>9.1}{memory:>11.1}  \
+             {:.2} x the sync, {:.1} beyond it, bare {:.1}",
+            ours / sync,
+            ours - sync,
+            bare - sync,
+        );
+        bare
+    }
+
+    /// Nodes of eight threads; the bare ones could not be more than eight for each commit.
+    fn threads(&mut self, bare: f64) {
+        let syncs: Vec<_> = (0..200).map(|_| self.sync.append(&[7; 2048])).collect();
+        let (count, begun) = (AtomicU64::new(0), Instant::now());
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (db, count) = (&self.db, &count);
+                scope.spawn(move || {
+                    while begun.elapsed() < Duration::from_secs(3) {
+                        add_nodes(db, thread, 1);
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        let rate = count.into_inner() as f64 / begun.elapsed().as_secs_f64();
+        println!(
+            "{THREADS} threads: {rate:.0} nodes a second, bare at most {:.0}; a sync {:.1} µs",
+            THREADS as f64 / bare * 1e6,
+            median(syncs)
+        );
+    }
+}
+
+fn median(mut samples: Vec<Duration>) -> f64 {
+    samples.sort_unstable();
+    samples.get(samples.len() / 2).map_or(0.0, |it| it.as_secs_f64() * 1e6)
+}
+
+fn least(all: &[f64]) -> f64 {
+    all.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+fn most(all: &[f64]) -> f64 {
+    all.iter().copied().fold(0.0, f64::max)
+}
+
+fn words(at: usize) -> String {
+    (0..14).map(|word| format!("word{} ", (at * 31 + word * 17) % 997)).collect()
+}
+
+fn properties(all: &[(&str, Value)]) -> Draft {
+    let mut draft = Draft::new();
+    for (name, value) in all {
+        draft.set(name, value).expect("a property");
+    }
+    draft
+}
+
+fn message(at: usize) -> NodeDraft {
+    let text = Value::Str(words(at));
+    let all = [("content", text), ("sender", Value::Str("s1".into()))];
+    NodeDraft::unlabelled(None, properties(&all))
+}
+
+fn add_message(db: &Database, at: usize, _count: usize) {
+    db.add_message("c0", message(at), AddTo::ChatThatExists).expect("a message");
+}
+
+fn vector(at: usize) -> Vec<f32> {
+    (0..DIMENSIONS).map(|place| ((at * 7 + place * 13) % 101) as f32 - 50.5).collect()
+}
+
+fn add_messages_with_vectors(db: &Database, at: usize, count: usize) {
+    let all = (at..at + count).map(message).collect();
+    let nodes = db.add_messages("c0", all, AddTo::ChatThatExists).expect("messages");
+    let embedding = |(at, node): (usize, &embedded_db_engine::Node)| EmbeddingDraft {
+        id: None,
+        node_id: node.id().expect("an id").to_string(),
+        space: Some("bench".into()),
+        vector: vector(at),
+    };
+    db.create_embeddings(nodes.iter().enumerate().map(embedding).collect()).expect("vectors");
+}
+
+/// A message of a chat, with its vector: one transaction.
+fn insert(db: &Database, at: usize) {
+    let mut transaction = db.transaction().expect("a transaction");
+    let mut all = properties(&[("chat_id", Value::Str("c0".into()))]);
+    for (name, value) in message(at).properties.iter() {
+        all.set_stored(name, value);
+    }
+    let draft =
+        NodeDraft { labels: vec!["Message".into()], properties: all, ..NodeDraft::default() };
+    let node_id = transaction.create_node(draft).expect("a message");
+    let space = Some("bench".to_owned());
+    let embedding = EmbeddingDraft { id: None, node_id, space, vector: vector(at) };
+    transaction.create_embedding(embedding).expect("a vector");
+    transaction.commit().expect("a commit");
+}
+
+fn add_nodes(db: &Database, at: usize, count: usize) {
+    let draft = |number: usize| NodeDraft {
+        labels: vec!["Thing".into()],
+        properties: properties(&[("number", Value::Int(number as i64))]),
+        ..NodeDraft::default()
+    };
+    db.create_nodes((at..at + count).map(draft).collect()).expect("nodes");
+}
