@@ -25,6 +25,7 @@ mod vnni256;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use rows::prefetch;
 use rows::{Contiguous, Indexed, Rows, Scattered};
 
 /// Longest vector the kernels take: the longest there is.

@@ -88,7 +88,7 @@ fn prefetch_four(rows: &impl Rows, index: usize, len: usize) {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 #[allow(unsafe_code)]
-pub(super) fn prefetch(row: &[u8]) {
+pub(crate) fn prefetch(row: &[u8]) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     for line in row.chunks(64) {
         // SAFETY: a prefetch reads nothing a program can see and cannot fault.
@@ -100,7 +100,7 @@ pub(super) fn prefetch(row: &[u8]) {
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
 #[allow(unsafe_code)]
-pub(super) fn prefetch(row: &[u8]) {
+pub(crate) fn prefetch(row: &[u8]) {
     for line in row.chunks(64) {
         // SAFETY: a prefetch reads nothing a program can see and cannot fault.
         unsafe {
@@ -112,6 +112,11 @@ pub(super) fn prefetch(row: &[u8]) {
         }
     }
 }
+
+/// There is nothing to ask with.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[inline(always)]
+pub(crate) fn prefetch(_row: &[u8]) {}
 
 /// Defines `dot_rows` over the `one`, `in_order` and `side_by_side` in scope. Four rows share the
 /// adding up of lanes, and side by side each load of the query.

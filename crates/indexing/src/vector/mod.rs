@@ -11,10 +11,12 @@
 //! - `quantize`: codes of rows and queries, and what their scores can be off by.
 //! - `exact`: the score of two f32 vectors, which defines the order.
 //! - `tail`: what changes the tail. `search`: what reads it.
+//! - [`graph`]: many rows, linked for a search that looks at few of them.
 
 mod block;
 mod exact;
 pub(crate) mod file;
+pub mod graph;
 mod quantize;
 mod search;
 mod slots;

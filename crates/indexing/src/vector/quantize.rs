@@ -270,11 +270,11 @@ fn code_scale(largest: f64) -> f64 {
 
 /// The code next to `value`, which is in −127..=127 but for its last bits.
 #[inline(always)]
-fn nearest_code(value: f64) -> i8 {
+pub(super) fn nearest_code(value: f64) -> i8 {
     (value.clamp(-CODE_MAX, CODE_MAX) + ROUNDER).to_bits() as i8
 }
 
-fn norm_and_largest(vector: &[f32]) -> (f64, f64) {
+pub(super) fn norm_and_largest(vector: &[f32]) -> (f64, f64) {
     let mut squares = [0.0; LANES];
     let mut largest = [0.0; LANES];
     for values in padded(vector) {

@@ -399,7 +399,7 @@ impl PartialEq for Rank {
 impl Eq for Rank {}
 
 /// Of the parts of one node the better scored counts, of equal ones the first.
-fn is_better_part(hit: &VectorHit, than: &VectorHit) -> bool {
+pub(super) fn is_better_part(hit: &VectorHit, than: &VectorHit) -> bool {
     hit.score > than.score || (hit.score == than.score && hit.part < than.part)
 }
 

@@ -17,29 +17,29 @@ use crate::kernels::Kernels;
 const METRICS: [Metric; 3] = [Metric::Cosine, Metric::Dot, Metric::Euclidean];
 
 /// Numbers from a seed.
-struct Numbers(u64);
+pub(super) struct Numbers(pub(super) u64);
 
 impl Numbers {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(1);
         mix(mix(self.0) ^ self.0.rotate_left(32))
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
     /// In −1 .. 1.
-    fn float(&mut self) -> f32 {
+    pub(super) fn float(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 
-    fn vector(&mut self, dim: usize) -> Vec<f32> {
+    pub(super) fn vector(&mut self, dim: usize) -> Vec<f32> {
         (0..dim).map(|_| self.float()).collect()
     }
 
     /// A vector of the kinds that are hard to tell apart or to score.
-    fn awkward_vector(&mut self, dim: usize) -> Vec<f32> {
+    pub(super) fn awkward_vector(&mut self, dim: usize) -> Vec<f32> {
         match self.below(12) {
             0 => vec![0.0; dim],
             1 => vec![1.0; dim],
