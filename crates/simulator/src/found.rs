@@ -22,6 +22,9 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("a value that has become shorter is sound", vec![shorter_value()]),
         ("a checkpoint that the disk loses takes nothing with it", lost_checkpoints()),
         ("who waits for the background is told of a disk that fails", vec![failing_background()]),
+        ("a compaction that the disk does not write is told of", compactions_of_a_lying_disk()),
+        ("a commit without a log that the disk does not write is told of", commits_without_a_log()),
+        ("what is seen after an opening that failed stays so", openings_that_fail()),
     ]
 }
 
@@ -136,4 +139,49 @@ fn failing_background() -> Scenario {
     let mut life = life(vec![noted, Operation::Declare, Operation::Drain, one_node()]);
     life.faults.push(Planned { operation: 3, skip: 0, fault: Fault::SyncFails });
     scenario([life])
+}
+
+/// What the disk does with one write, in every way.
+fn fates() -> impl Iterator<Item = Fate> {
+    let numbers = 0..WAYS / 2;
+    let others = numbers.flat_map(|number| [Fate::Torn(number), Fate::Misdirected(number)]);
+    [Fate::Lost].into_iter().chain(others)
+}
+
+/// The power is cut before anything else is written.
+fn compactions_of_a_lying_disk() -> Vec<Scenario> {
+    let lied = |skip, fate| {
+        let mut life = life(vec![one_node(), Operation::Compact]);
+        life.faults.push(Planned { operation: 2, skip, fault: Fault::OfTheDisk(fate) });
+        life.then = Then::Restart;
+        scenario([life])
+    };
+    (0..10).flat_map(|skip| fates().map(move |fate| lied(skip, fate))).collect()
+}
+
+/// A disk with too little room for one; the write is not one of the last commit.
+fn commits_without_a_log() -> Vec<Scenario> {
+    let lied = |skip, fate| {
+        let updates = (0..6).map(|n| Operation::Do(update("n1", "p", Value::Int(n))));
+        let mut life = life([one_node()].into_iter().chain(updates).collect());
+        life.plan.how.room = 20 << 20;
+        life.faults.push(Planned { operation: 5, skip, fault: Fault::OfTheDisk(fate) });
+        life.then = Then::Restart;
+        scenario([life])
+    };
+    (0..8).flat_map(|skip| fates().map(move |fate| lied(skip, fate))).collect()
+}
+
+/// A process ends while commits are logged. The next cannot sync what it finds, tries again, and goes on.
+fn openings_that_fail() -> Vec<Scenario> {
+    let failed = |skip| {
+        let left = life(vec![one_node(), Operation::Do(update("n1", "p", Value::Int(2)))]);
+        let numbered = [3, 4].map(|number| (number, Operation::Rest { milliseconds: 3_000 }));
+        let mut next = life(Vec::new());
+        next.plan.operations = numbered.into();
+        next.faults.push(Planned { operation: 0, skip, fault: Fault::SyncFails });
+        next.cuts.extend(cuts(3, 0));
+        scenario([left, next])
+    };
+    (0..8).map(failed).collect()
 }

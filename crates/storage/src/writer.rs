@@ -402,7 +402,7 @@ impl Store {
             return Ok(());
         }
         let log = generation.log()?;
-        let due = log.committed(bytes, self.options.relaxed_window)?;
+        let due = log.committed(after, bytes, self.options.relaxed_window)?;
         if due.checkpoint.is_some_and(|at| at <= Instant::now())
             && let Some(pending) = log.begin_checkpoint(generation, after)?
         {
