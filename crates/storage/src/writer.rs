@@ -476,7 +476,13 @@ impl Store {
             // Unless it was a sync of LMDB that found no room: the system tells that to each who asks.
             return match generation.sync(self.options.durability) {
                 Ok(()) => GroupError::Failed(error),
-                Err(lost) => self.poison(lost),
+                Err(lost) => {
+                    // Commits that are logged may have been lost with it.
+                    if let Ok(log) = generation.log() {
+                        log.distrust_data(&lost);
+                    }
+                    self.poison(lost)
+                }
             };
         }
         self.poison(error)

@@ -464,7 +464,9 @@ impl Log {
     /// Makes a checkpoint count.
     pub(crate) fn complete(&self, pending: Pending) -> Result<()> {
         let Pending { checkpoint, pin, written } = pending;
-        let done = self.sync_data().and_then(|()| self.checkpoints.write(&checkpoint));
+        let healthy = || self.lock().failed.clone().map_or(Ok(()), Err);
+        let done = self.sync_data().and_then(|()| healthy());
+        let done = done.and_then(|()| self.checkpoints.write(&checkpoint));
         let mut state = self.lock();
         state.being_made = false;
         match &done {
@@ -490,9 +492,14 @@ impl Log {
         self.lock().logged.as_ref().map_or(0, |logged| logged.appended - logged.synced)
     }
 
-    /// A synchronisation of what was found has failed, so that nobody knows what is on the disk.
-    pub(crate) fn distrust_found(&self) {
-        self.distrust(&self.lock());
+    /// A synchronisation of the data file has failed, so that nobody knows what of it is on the disk. Nobody may be
+    /// writing.
+    pub(crate) fn distrust_data(&self, error: &Error) {
+        let mut state = self.lock();
+        // A checkpoint that is being made would not be told of it again.
+        state.failed.get_or_insert_with(|| error.clone());
+        let at_rest = self.ended.wait_while(state, |state| state.being_made);
+        self.distrust(&at_rest.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The data file may not be what the system tells of it: the next opening puts the last checkpoint back.

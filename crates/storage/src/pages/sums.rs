@@ -122,8 +122,6 @@ impl Sums {
         made.durable = durable;
         made.number(at::VERSION).store(VERSION.to_le(), Ordering::Relaxed);
         made.number(at::PAGE_SIZE).store((page_size as u32).to_le(), Ordering::Relaxed);
-        // Until they are in use in some place they are whole in none.
-        made.number(at::IN_USE).store(1u32.to_le(), Ordering::Relaxed);
         made.long(at::MAGIC).store(MAGIC.to_le(), Ordering::Release);
         Ok(made)
     }
@@ -216,10 +214,9 @@ impl Sums {
         }
     }
 
-    /// All is on the disk.
+    /// The sums of a state are on the disk, or those of a generation that is not in use yet are all there.
     pub(super) fn end_use(&self) -> Result<()> {
         self.intend(self.covered());
-        self.sync_if_durable()?;
         self.number(at::IN_USE).store(0, Ordering::Release);
         self.sync_if_durable()
     }

@@ -277,7 +277,7 @@ fn open_for_writing(
     };
     settle().inspect_err(|error| {
         if matches!(error, Error::StorageError { .. } | Error::StorageFull { .. }) {
-            log.distrust_found();
+            log.distrust_data(error);
         }
     })?;
     remove_others(path, current);
