@@ -215,8 +215,8 @@ fn writes_without_room() -> Vec<Scenario> {
 fn compactions_that_are_cut() -> Vec<Scenario> {
     let cut = |events| {
         let mut life = life(vec![one_node(), Operation::Compact]);
-        life.cuts.extend(cuts(2, events).take(4));
+        life.cuts.extend(cuts(2, events));
         scenario([life])
     };
-    (40..90).map(cut).collect()
+    (30..80).map(cut).collect()
 }
