@@ -22,6 +22,11 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("a value that has become shorter is sound", vec![shorter_value()]),
         ("a checkpoint that the disk loses takes nothing with it", lost_checkpoints()),
         ("who waits for the background is told of a disk that fails", vec![failing_background()]),
+        ("a compaction that the disk does not write is told of", compactions_of_a_lying_disk()),
+        ("a commit without a log that the disk does not write is told of", commits_without_a_log()),
+        ("what is seen after an opening that failed stays so", openings_that_fail()),
+        ("what is seen after a write without room stays so", writes_without_room()),
+        ("a compaction that a power cut ends has taken place or not", compactions_that_are_cut()),
     ]
 }
 
@@ -136,4 +141,82 @@ fn failing_background() -> Scenario {
     let mut life = life(vec![noted, Operation::Declare, Operation::Drain, one_node()]);
     life.faults.push(Planned { operation: 3, skip: 0, fault: Fault::SyncFails });
     scenario([life])
+}
+
+/// What the disk does with one write, in every way.
+fn fates() -> impl Iterator<Item = Fate> {
+    let numbers = 0..WAYS / 2;
+    let others = numbers.flat_map(|number| [Fate::Torn(number), Fate::Misdirected(number)]);
+    [Fate::Lost].into_iter().chain(others)
+}
+
+/// The power is cut before anything else is written.
+fn compactions_of_a_lying_disk() -> Vec<Scenario> {
+    let lied = |skip, fate| {
+        let mut life = life(vec![one_node(), Operation::Compact]);
+        life.faults.push(Planned { operation: 2, skip, fault: Fault::OfTheDisk(fate) });
+        life.then = Then::Restart;
+        scenario([life])
+    };
+    (0..10).flat_map(|skip| fates().map(move |fate| lied(skip, fate))).collect()
+}
+
+/// A disk with too little room for one. The write is none of the last commits; what was there before it are pages
+/// of the same kind, with older rows of the same length.
+fn commits_without_a_log() -> Vec<Scenario> {
+    let lied = |operation, skip, fate| {
+        let ids = ["n1", "n2", "n3", "n4"];
+        let made = ids.into_iter().map(|id| Operation::Do(create(id, "p", Value::Int(1))));
+        let removed = Operation::Do(Change::DeleteNode { id: "n2".to_owned() });
+        let updates = (2..12).map(|n| Operation::Do(update("n1", "p", Value::Int(n % 4))));
+        let mut life = life(made.chain([removed]).chain(updates).collect());
+        life.plan.how.room = 20 << 20;
+        life.faults.push(Planned { operation, skip, fault: Fault::OfTheDisk(fate) });
+        life.then = Then::Restart;
+        scenario([life])
+    };
+    let places = (8..14).flat_map(|operation| (0..6).map(move |skip| (operation, skip)));
+    let fates = [Fate::Lost, Fate::Torn(1), Fate::Torn(2), Fate::Misdirected(1)];
+    places.flat_map(|(at, skip)| fates.map(move |fate| lied(at, skip, fate))).collect()
+}
+
+/// A process ends while commits are logged. The next cannot sync what it finds, tries again, and goes on.
+fn openings_that_fail() -> Vec<Scenario> {
+    let failed = |skip| {
+        let left = life(vec![one_node(), Operation::Do(update("n1", "p", Value::Int(2)))]);
+        let numbered = [3, 4].map(|number| (number, Operation::Rest { milliseconds: 3_000 }));
+        let mut next = life(Vec::new());
+        next.plan.operations = numbered.into();
+        next.faults.push(Planned { operation: 0, skip, fault: Fault::SyncFails });
+        next.cuts.extend(cuts(3, 0));
+        scenario([left, next])
+    };
+    (0..8).map(failed).collect()
+}
+
+/// A commit that finds no room looks whether it was one of the syncs before that found none, and that fails too.
+fn writes_without_room() -> Vec<Scenario> {
+    let failed = |skip| {
+        let updates = (0..4).map(|n| Operation::Do(update("n1", "p", Value::Int(n))));
+        let mut operations: Vec<_> = [one_node()].into_iter().chain(updates).collect();
+        operations.extend((0..2).map(|_| Operation::Rest { milliseconds: 3_000 }));
+        let mut life = life(operations);
+        life.faults = vec![
+            Planned { operation: 5, skip, fault: Fault::CallFails(libc::ENOSPC) },
+            Planned { operation: 5, skip: 2, fault: Fault::SyncFails },
+        ];
+        life.cuts.extend(cuts(7, 0));
+        scenario([life])
+    };
+    (0..6).map(failed).collect()
+}
+
+/// At any of its calls, and with all kinds of names on the disk.
+fn compactions_that_are_cut() -> Vec<Scenario> {
+    let cut = |events| {
+        let mut life = life(vec![one_node(), Operation::Compact]);
+        life.cuts.extend(cuts(2, events));
+        scenario([life])
+    };
+    (30..80).map(cut).collect()
 }

@@ -135,10 +135,6 @@ impl Life {
                 let operation = begin + (count - 1 - late) as u32;
                 life.faults.push(Planned { operation, ..planned(random, fault) });
                 (life.plan.closes, life.then) = (random.once_in(2), Then::Restart);
-                // Without a log nothing but sums, of which only closing makes sure, tells an older page.
-                if !life.plan.closes {
-                    life.plan.how.room = 1 << 40;
-                }
             }
             _ => {}
         }

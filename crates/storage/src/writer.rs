@@ -465,7 +465,7 @@ impl Store {
             return Ok(());
         }
         let log = generation.log()?;
-        let due = log.committed(bytes, self.options.relaxed_window)?;
+        let due = log.committed(after, bytes, self.options.relaxed_window)?;
         if due.checkpoint.is_some_and(|at| at <= Instant::now())
             && let Some(pending) = log.begin_checkpoint(generation, after)?
         {
@@ -539,7 +539,13 @@ impl Store {
             // Unless it was a sync of LMDB that found no room: the system tells that to each who asks.
             return match generation.sync(self.options.durability) {
                 Ok(()) => GroupError::Failed(error),
-                Err(lost) => self.poison(lost),
+                Err(lost) => {
+                    // Commits that are logged may have been lost with it.
+                    if let Ok(log) = generation.log() {
+                        log.distrust_data(&lost);
+                    }
+                    self.poison(lost)
+                }
             };
         }
         self.poison(error)

@@ -180,6 +180,9 @@ fn of_log(
     glance: Option<&Glance>,
 ) -> Finding {
     let about = "log";
+    if let Some(lost) = FoundLog::lost_state(&place.directory) {
+        return Finding::error(about, lost, REPAIR);
+    }
     let log = match log {
         Ok(Some(log)) => log,
         Ok(None) => return Finding::ok(about, "the data stands for itself").with("in_use", false),

@@ -89,6 +89,12 @@ impl Checkpoint {
     pub(super) fn cannot_be_followed(&self) -> bool {
         [self.number, self.transaction, self.stretch].iter().any(|number| *number > u64::MAX / 2)
     }
+
+    /// What is wrong with a data file whose newest transaction is an older one.
+    pub(super) fn lost(&self, newest: u64) -> String {
+        let told = self.transaction;
+        format!("its newest transaction is {newest}, and ckpt tells that {told} was on the disk")
+    }
 }
 
 /// Makes the checksum of a place, and what it begins with, right.

@@ -1,14 +1,14 @@
 //! What the log of a generation tells, where nothing is to be recovered: for whoever reads the files by
 //! themselves.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 
 use super::checkpoint::{self, Checkpoint};
 use super::file::{self, Stretch};
 use super::recovery::Whereabouts;
 use crate::format;
-use crate::pages::Meta;
+use crate::pages::{Meta, newest_meta};
 use crate::platform::WriterLock;
 
 /// A log that is in use: the data file alone may not be the last state.
@@ -66,7 +66,11 @@ impl FoundLog {
         // They are written in turn, each in one sector.
         let is_doubted = checkpoint.number > 1 && !are_both;
         if !checkpoint.in_use {
-            return if is_doubted { Err(DOUBTED.into()) } else { Ok(None) };
+            return match older_than(&checkpoint, directory) {
+                Some(lost) => Err(lost),
+                None if is_doubted => Err(DOUBTED.into()),
+                None => Ok(None),
+            };
         }
         let is_put_back = match Whereabouts::of(&checkpoint, directory) {
             Ok(Whereabouts::There) => false,
@@ -76,6 +80,12 @@ impl FoundLog {
         let files = [0, 1].map(|stretch| fs::metadata(file::path_of(directory, stretch)));
         let bytes = files.into_iter().flatten().map(|told| told.len()).sum();
         Ok(Some(Self { checkpoint, is_put_back, bytes, is_doubted }))
+    }
+
+    /// What is missing where nothing is logged, and the data file is older than the last checkpoint.
+    pub(crate) fn lost_state(directory: &Path) -> Option<String> {
+        let last = checkpoint::newest(directory).ok().flatten();
+        older_than(&last.filter(|last| !last.in_use)?, directory)
     }
 
     /// The meta pages of the state that it goes on from.
@@ -105,6 +115,13 @@ impl FoundLog {
         let (are_needed, is_doubted) = (self.is_put_back, self.is_doubted);
         FoundFrames { stretches, first, are_needed, is_doubted }
     }
+}
+
+fn older_than(checkpoint: &Checkpoint, directory: &Path) -> Option<String> {
+    let file = File::open(directory.join("data.mdb"));
+    let newest = file.and_then(|mut file| newest_meta(&mut file)).ok().flatten()?.transaction;
+    let lost = (newest < checkpoint.transaction).then(|| checkpoint.lost(newest))?;
+    Some(format!("data.mdb has lost commits: {lost}"))
 }
 
 impl FoundFrames {

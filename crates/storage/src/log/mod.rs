@@ -311,7 +311,7 @@ impl Log {
     pub(crate) fn end(&self, generation: &Generation, newest: &View) -> Result<()> {
         let mut state = self.lock_at_rest()?;
         if state.logged.is_none() {
-            return Ok(());
+            return self.hold(&mut state, newest);
         }
         // Should the disk lose this checkpoint, nothing is lost with it.
         let unsynced = state.in_use().filter(|(logged, _)| logged.synced < logged.appended);
@@ -337,6 +337,24 @@ impl Log {
                 Err(error)
             }
         }
+    }
+
+    /// A state that is on the disk as it is, which is not logged: the file that tells so holds the data file to it.
+    pub(crate) fn hold_to(&self, newest: &View) -> Result<()> {
+        self.hold(&mut *self.lock_at_rest()?, newest)
+    }
+
+    fn hold(&self, state: &mut State, newest: &View) -> Result<()> {
+        let is_told = |last: &Checkpoint| last.transaction == newest.transaction();
+        if state.files.is_none() || state.last.as_ref().is_some_and(is_told) {
+            return Ok(());
+        }
+        self.sums.sync()?;
+        let stretch = state.last.as_ref().map_or(0, |last| last.stretch);
+        let checkpoint = self.checkpoint(state, newest, false, stretch, 0)?;
+        self.checkpoints.write(&checkpoint)?;
+        state.last = Some(checkpoint);
+        Ok(())
     }
 
     /// Before a commit on top of a state: its frame is in the log, if it is logged, and on the disk, if it
@@ -385,10 +403,18 @@ impl Log {
     }
 
     /// After a commit that wrote so many bytes: when what is due. Waits while too much has been written.
-    pub(crate) fn committed(&self, bytes: u64, window: Duration) -> Result<Due> {
+    pub(crate) fn committed(&self, after: &View, bytes: u64, window: Duration) -> Result<Due> {
         let due = self.due_at()?;
         let mut state = self.lock();
-        let Some(logged) = &mut state.logged else { return Ok(Due::default()) };
+        let Some(logged) = &mut state.logged else {
+            // Elsewhere nothing is ever logged, and every commit would take twice as long.
+            let holds = if self.can_recover { self.hold(&mut state, after) } else { Ok(()) };
+            return match holds {
+                // The commit itself is on the disk, and an older checkpoint is right as well.
+                Ok(()) | Err(Error::StorageFull { .. }) => Ok(Due::default()),
+                Err(error) => Err(error),
+            };
+        };
         let now = Instant::now();
         logged.written += bytes;
         let since = *logged.since.get_or_insert(now);
@@ -438,7 +464,9 @@ impl Log {
     /// Makes a checkpoint count.
     pub(crate) fn complete(&self, pending: Pending) -> Result<()> {
         let Pending { checkpoint, pin, written } = pending;
-        let done = self.sync_data().and_then(|()| self.checkpoints.write(&checkpoint));
+        let healthy = || self.lock().failed.clone().map_or(Ok(()), Err);
+        let done = self.sync_data().and_then(|()| healthy());
+        let done = done.and_then(|()| self.checkpoints.write(&checkpoint));
         let mut state = self.lock();
         state.being_made = false;
         match &done {
@@ -462,6 +490,16 @@ impl Log {
     /// How many commits are not on the disk yet.
     pub(crate) fn unsynced(&self) -> u64 {
         self.lock().logged.as_ref().map_or(0, |logged| logged.appended - logged.synced)
+    }
+
+    /// A synchronisation of the data file has failed, so that nobody knows what of it is on the disk. Nobody may be
+    /// writing.
+    pub(crate) fn distrust_data(&self, error: &Error) {
+        let mut state = self.lock();
+        // A checkpoint that is being made would not be told of it again.
+        state.failed.get_or_insert_with(|| error.clone());
+        let at_rest = self.ended.wait_while(state, |state| state.being_made);
+        self.distrust(&at_rest.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The data file may not be what the system tells of it: the next opening puts the last checkpoint back.

@@ -14,7 +14,7 @@ use super::file::{self, Stretch};
 use super::frame::Frame;
 use super::set_synced;
 use crate::keys::Table;
-use crate::pages::{Meta, SumsFile, View};
+use crate::pages::{Meta, SumsFile, View, newest_meta};
 use crate::platform::{
     self, Lock, WriterLock, io_error, is_same_file_of_boot, write_at, write_error,
 };
@@ -38,9 +38,10 @@ pub(crate) fn require_recovered(
     let Some(lock) = Lock::shared(&path, options.lock_timeout, interrupted)? else {
         return Ok(None);
     };
-    let Some(last) = checkpoint::newest(directory)?.filter(|last| last.in_use) else {
-        return Ok(Some(lock));
-    };
+    let Some(last) = checkpoint::newest(directory)? else { return Ok(Some(lock)) };
+    if !last.in_use {
+        return newest_of(&last, database, directory).map(|_| Some(lock));
+    }
     match Whereabouts::of(&last, directory)? {
         Whereabouts::There => Ok(Some(lock)),
         // Who writes through another mount has the same file in use.
@@ -83,9 +84,14 @@ impl Recovery {
         // It is there before anybody reads the data file.
         CheckpointFile::open(directory)?;
         let last = checkpoint::newest(directory)?;
-        let Some(found) = last.as_ref().filter(|last| last.in_use) else {
+        let Some(found) = &last else { return Ok(Self { last, alone: None }) };
+        if !found.in_use {
+            let newest = newest_of(found, database, directory)?;
+            if let Some(newest) = newest.filter(|it| it.transaction == found.transaction) {
+                SumsFile::hold(directory, newest.page_size, found.transaction, found.sums)?;
+            }
             return Ok(Self { last, alone: None });
-        };
+        }
         let whereabouts = Whereabouts::of(found, directory)?;
         let timeout = match whereabouts {
             Whereabouts::There => return Ok(Self { last, alone: None }),
@@ -149,6 +155,22 @@ impl Recovery {
         }
         drop(self.alone);
         Ok(())
+    }
+}
+
+/// What the newest meta page of a data file says that is on the disk as it is. It is not older than the last
+/// checkpoint tells; `None` if it is no meta page.
+fn newest_of(last: &Checkpoint, database: &Path, directory: &Path) -> Result<Option<Meta>> {
+    let path = directory.join("data.mdb");
+    let newest = File::open(&path).and_then(|mut file| newest_meta(&mut file));
+    let newest = newest.map_err(|error| io_error(&path, "read its meta pages", &error))?;
+    match newest.filter(|newest| newest.transaction < last.transaction) {
+        None => Ok(newest),
+        Some(older) => Err(Error::Corruption {
+            path: database.to_owned(),
+            object: "data.mdb".into(),
+            detail: last.lost(older.transaction),
+        }),
     }
 }
 

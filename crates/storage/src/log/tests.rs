@@ -242,6 +242,23 @@ fn a_log_that_is_cut_off_anywhere_gives_a_state_that_was() {
 }
 
 #[test]
+fn sums_that_were_being_made_anew_are_not_put_back() {
+    let scratch = TempDir::new().unwrap();
+    let path = scratch.path().join("db");
+    let (store, model) = begun(&path);
+    store.make_checkpoint();
+    let mut image = Image::of(&path);
+    drop(store);
+    // They were lost, and a power cut came while the next writer made them.
+    let sums = image.file("data.sums");
+    sums[16..].fill(0);
+    sums[32] = 1;
+    let place = scratch.path().join("begun");
+    image.put(&place);
+    check(&open(&place), &model);
+}
+
+#[test]
 fn a_damaged_frame_before_others_is_corruption() {
     let scratch = TempDir::new().unwrap();
     let path = scratch.path().join("db");

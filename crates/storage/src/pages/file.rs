@@ -367,6 +367,8 @@ impl Pages {
         }
         let sums = self.sums()?;
         all_pages(self, meta, &mut |page, bytes| sums.set(page, bytes))?;
+        // Sums that cover a state are on the disk before they say so: else they could not be put back with it.
+        sums.sync_if_durable()?;
         sums.cover(meta.transaction, self.meta_sums());
         Ok(())
     }

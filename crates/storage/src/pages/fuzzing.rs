@@ -297,6 +297,8 @@ mod tests {
         let (mut seen, mut kinds) = (0, std::collections::BTreeSet::new());
         all_pages(&pages, &meta, &mut |number, bytes| {
             seen += 1;
+            let place = PAGE + 4 * number as usize;
+            assert_eq!(SUMS[place..place + 4], super::super::sum_of(bytes).to_le_bytes());
             let of_its_own = bytes[..8] == number.to_ne_bytes();
             kinds.extend(of_its_own.then_some(bytes[10] & 0x0f));
             Ok(())

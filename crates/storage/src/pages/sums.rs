@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use embedded_db_common::Result;
 use memmap2::{MmapOptions, MmapRaw};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::platform::{self, io_error, sync_error, write_error};
 
@@ -44,9 +45,10 @@ const METAS: [usize; 2] = [24, 28];
 /// Places of what `platform::mounted_file` says.
 const MOUNTED_FILE: [usize; 5] = [40, 48, 56, 64, 72];
 
-/// The sum of a page; never 0, which stands for none.
+/// The sum of a page; never 0, which stands for none. A CRC would not do: rows carry theirs, and one that is
+/// exchanged for another of the same length leaves every CRC of the same kind as it was.
 pub(super) fn sum_of(page: &[u8]) -> u32 {
-    crc32c::crc32c(page).max(1)
+    (xxh3_64(page) as u32).max(1)
 }
 
 /// The open file.
@@ -120,33 +122,56 @@ impl Sums {
         made.durable = durable;
         made.number(at::VERSION).store(VERSION.to_le(), Ordering::Relaxed);
         made.number(at::PAGE_SIZE).store((page_size as u32).to_le(), Ordering::Relaxed);
-        // Until they are in use in some place they are whole in none.
-        made.number(at::IN_USE).store(1u32.to_le(), Ordering::Relaxed);
         made.long(at::MAGIC).store(MAGIC.to_le(), Ordering::Release);
         Ok(made)
     }
 
     /// The state of this transaction was put back in the data file, with meta pages that have these sums. What
-    /// is stored for its pages is right, for none of them was written to since. Without a file nothing is done.
+    /// is stored for its pages is right, for none of them was written to since.
     pub(crate) fn put_back(
         directory: &Path,
         page_size: usize,
         transaction: u64,
         metas: [u32; 2],
     ) -> Result<()> {
+        match Self::stored_for(directory, page_size)? {
+            Some(sums) => sums.vouch(transaction, metas, transaction),
+            None => Ok(()),
+        }
+    }
+
+    /// The newest state of the data file is that of this transaction, whose sums were on the disk with it. So
+    /// they are right, though the file was in use: what was stored since is for pages that are not of it.
+    pub(crate) fn hold(
+        directory: &Path,
+        page_size: usize,
+        transaction: u64,
+        metas: [u32; 2],
+    ) -> Result<()> {
+        match Self::stored_for(directory, page_size)?.filter(|sums| !sums.found().whole) {
+            // The next commit may have been begun.
+            Some(sums) => sums.vouch(transaction, metas, transaction.saturating_add(1)),
+            None => Ok(()),
+        }
+    }
+
+    /// The file for writing, if it has ever had sums of all pages of a state.
+    fn stored_for(directory: &Path, page_size: usize) -> Result<Option<Self>> {
         let path = file_path(directory);
         let file = match OpenOptions::new().read(true).write(true).open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(write_error(&path, "open it for writing", &error)),
         };
-        let found = Self::mapped(path, file, true, 0)?.filter(|found| found.is_of(page_size));
-        let Some(mut sums) = found else { return Ok(()) };
-        sums.durable = true;
-        sums.intend(transaction);
-        sums.cover(transaction, metas);
-        sums.number(at::IN_USE).store(0, Ordering::Release);
-        sums.sync()
+        let found = Self::mapped(path, file, true, 0)?;
+        Ok(found.filter(|found| found.is_of(page_size) && found.covered() != 0))
+    }
+
+    fn vouch(&self, transaction: u64, metas: [u32; 2], intent: u64) -> Result<()> {
+        self.intend(intent);
+        self.cover(transaction, metas);
+        self.number(at::IN_USE).store(0, Ordering::Release);
+        self.sync()
     }
 
     fn mapped(path: PathBuf, file: File, writable: bool, most: usize) -> Result<Option<Self>> {
@@ -178,29 +203,36 @@ impl Sums {
 
     /// From here on the file may lag behind what the system has been told.
     pub(super) fn begin_use(&self) -> Result<()> {
-        let here = platform::mounted_file(&self.file).unwrap_or_default();
-        for (at, value) in MOUNTED_FILE.into_iter().zip(here) {
-            self.long(at).store(value.to_le(), Ordering::Relaxed);
-        }
+        self.store_place(platform::mounted_file(&self.file).unwrap_or_default());
         self.number(at::IN_USE).store(1u32.to_le(), Ordering::Release);
-        self.sync()
+        self.sync_if_durable()
     }
 
-    /// All is on the disk.
+    fn store_place(&self, place: [u64; MOUNTED_FILE.len()]) {
+        for (at, value) in MOUNTED_FILE.into_iter().zip(place) {
+            self.long(at).store(value.to_le(), Ordering::Relaxed);
+        }
+    }
+
+    /// The sums of a state are on the disk, or those of a generation that is not in use yet are all there.
     pub(super) fn end_use(&self) -> Result<()> {
         self.intend(self.covered());
-        self.sync()?;
         self.number(at::IN_USE).store(0, Ordering::Release);
-        self.sync()
+        self.sync_if_durable()
+    }
+
+    pub(super) fn sync_if_durable(&self) -> Result<()> {
+        if self.durable { self.sync() } else { Ok(()) }
     }
 
     /// Puts everything on the disk.
     pub(crate) fn sync(&self) -> Result<()> {
-        if !self.durable {
-            return Ok(());
-        }
         // What was stored into a map reaches the file by itself, and the disk with this.
-        self.file.sync_data().map_err(|error| sync_error(&self.path, &error))
+        self.file.sync_data().map_err(|error| {
+            // Another sync would not tell of it again: whoever opens the file next makes them anew.
+            self.store_place([0; MOUNTED_FILE.len()]);
+            sync_error(&self.path, &error)
+        })
     }
 
     /// The transaction whose pages the sums cover.

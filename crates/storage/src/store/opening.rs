@@ -265,14 +265,22 @@ fn open_for_writing(
         let name = directory.file_name().unwrap_or_default().to_string_lossy();
         return Err(Current::lost(path, &name));
     }
-    if current.is_published() {
-        sync_found(path, &data_file, options)?;
-    } else {
-        sync_names(path, options)?;
-        current.publish(path)?;
-    }
-    generation.page_file.begin_use()?;
-    recovery.complete(path, &generation, options)?;
+    let log = Arc::clone(generation.log()?);
+    let settle = || {
+        if current.is_published() {
+            sync_found(path, &data_file, options)?;
+        } else {
+            sync_names(path, options)?;
+            current.publish(path)?;
+        }
+        generation.page_file.begin_use()?;
+        recovery.complete(path, &generation, options)
+    };
+    settle().inspect_err(|error| {
+        if matches!(error, Error::StorageError { .. } | Error::StorageFull { .. }) {
+            log.distrust_data(error);
+        }
+    })?;
     remove_others(path, current);
     Ok(generation)
 }
@@ -310,6 +318,7 @@ pub(crate) fn open_generation(
     let env = open_env(&directory, options, EnvFlags::empty(), &|| Ok(()))?;
     let generation = opened(path, env, pages, current, options, Opener::Writer(&recovery))?;
     generation.page_file.begin_use()?;
+    generation.log()?.hold_to(&*generation.page_file.newest()?)?;
     Ok(generation)
 }
 
