@@ -24,6 +24,8 @@ pub(crate) fn options(how: How) -> Options {
         durability: how.durability,
         lock_timeout: Duration::from_secs(1),
         map_size_first: how.map_size,
+        // So that what is searched is put into files again and again.
+        seal_after: 4,
         relaxed_window: Duration::from_micros(how.window),
         max_snapshot_age: Duration::from_secs(1_000_000),
         weaver: WeaverOptions {

@@ -246,7 +246,7 @@ impl Views {
                 && txn.publish_view(generation, session, sessions_before.as_ref(), &sessions)?)
         })?;
         // If another generation has come, or the namespace has gone, what was written is named by nobody.
-        store.read()?.remove_unnamed_segments()?;
+        store.remove_unnamed_segments()?;
         Ok(if published { Sealed::Published } else { Sealed::Overtaken })
     }
 }

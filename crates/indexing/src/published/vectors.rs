@@ -121,7 +121,7 @@ impl Views {
         let of = (namespace, ViewKind::Vectors, space);
         let published =
             store.write(move |txn| txn.publish_view(generation, of, before.as_ref(), &after))?;
-        store.read()?.remove_unnamed_segments()?;
+        store.remove_unnamed_segments()?;
         Ok(if published { Sealed::Published } else { Sealed::Overtaken })
     }
 }

@@ -17,6 +17,7 @@ mod tests;
 use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use embedded_db_common::{Error, NamespaceId, Result, SpaceId};
 
@@ -25,7 +26,7 @@ pub use self::record::{SegmentFile, ViewKind, ViewRecord, views};
 pub use self::write::SegmentWriter;
 use crate::platform::{io_error, write_error};
 use crate::read::ReadTxn;
-use crate::store::Snapshot;
+use crate::store::{Snapshot, Store};
 
 /// Bytes that have a checksum of their own.
 const BLOCK: usize = 4096;
@@ -49,6 +50,17 @@ fn directory(snapshot: &Snapshot) -> Result<PathBuf> {
     Ok(generation.ok_or_else(missing)?.join("segments"))
 }
 
+impl Store {
+    /// Removes the published files that no row names: of views that were replaced, of namespaces that were
+    /// dropped, of a crash. Whoever has one open keeps it; who sees an older row does as if it were damaged.
+    /// Nobody may be making one meanwhile.
+    pub fn remove_unnamed_segments(self: &Arc<Self>) -> Result<()> {
+        // After a power cut the rows may be those of before otherwise.
+        self.sync_log();
+        self.read()?.remove_unnamed_segments()
+    }
+}
+
 impl Snapshot {
     /// Begins a file of a view of a namespace, in the generation of this snapshot.
     pub fn begin_segment(&self, view: ViewKind, namespace: NamespaceId) -> Result<SegmentWriter> {
@@ -68,10 +80,8 @@ impl Snapshot {
         Segment::open(&directory(self).ok()?.join(&file.name), file)
     }
 
-    /// Removes the files that no row of this snapshot, which must be the newest, names: of views that were replaced, of namespaces that were dropped, of a
-    /// crash. Whoever has one open keeps it; who sees an older row does as if it were damaged. Nobody may be
-    /// making one meanwhile.
-    pub fn remove_unnamed_segments(&self) -> Result<()> {
+    /// Removes the files that no row of this snapshot names. Nobody may be making one meanwhile.
+    fn remove_unnamed_segments(&self) -> Result<()> {
         let directory = directory(self)?;
         let entries = match fs::read_dir(&directory) {
             Ok(entries) => entries,
