@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded_db import EmbeddedDB
+from embedded_db import EmbeddedDB, Field, NodeModel
 from harness.waiting import eventually
 
 MANY = 5_000
@@ -22,7 +22,7 @@ WORDS = ["lake", "fog", "wind", "stone", "river", "owl", "tin"]
 
 READER = """
     import json, sys
-    from embedded_db import EmbeddedDB
+    from embedded_db import EmbeddedDB, Field, NodeModel
     with EmbeddedDB(sys.argv[1], read_only=True, ml=None) as db:
         for line in sys.stdin:
             found = db.query(text_query={"text": line.strip()}, limit=50)
@@ -177,6 +177,8 @@ def test_damaged_files_are_made_anew(filled, damage):
         assert not db.verify(deep=True)["ok"]
     with EmbeddedDB(filled, ml=None) as db:
         assert ids(db, "lake") == expected(everything, "lake")
+        # What nobody has asked for yet is found by it.
+        db.verify(deep=True)
         eventually(lambda: names.isdisjoint(file.name for file in segments(filled)), "new files")
         eventually(lambda: db.verify(deep=True)["ok"], "whole files")
         assert ids(db, "fog") == expected(everything, "fog")
@@ -197,6 +199,50 @@ def test_a_bit_anywhere_changes_no_answer(filled):
         with EmbeddedDB(filled, read_only=True, ml=None) as db:
             for text, known in right.items():
                 assert ids(db, text) == known
+
+
+def test_damage_that_a_query_meets_is_mended_while_the_database_is_open(filled):
+    before = [file for file in segments(filled) if file.name.startswith("text-")]
+    for file in before:
+        content = bytearray(file.read_bytes())
+        # Lists of postings, which are read when somebody asks for the word.
+        for at in range(64, len(content) // 4, 512):
+            content[at] ^= 0x20
+        file.write_bytes(content)
+    with EmbeddedDB(filled, ml=None) as db:
+        for word in ["lake", "fog", "wind", "4711", "96", "stone"]:
+            assert ids(db, word) == expected(range(MANY), word)
+        eventually(lambda: set(before).isdisjoint(segments(filled)), "new files")
+        eventually(lambda: db.verify(deep=True)["ok"], "whole files")
+
+
+def test_files_follow_what_is_declared(filled):
+    with EmbeddedDB(filled, ml=None) as db:
+        before = segments(filled)
+        notes = [{"label": "Note", "properties": {"body": f"lake {n}"}} for n in range(10)]
+        db.create_nodes(notes)
+
+        class Note(NodeModel, label="Note"):
+            body: str = Field(text=True)
+
+        db.add(Note(body="fog and lake"))
+        wait_for_files(db, before)
+        assert len(ids(db, "lake")) == len(expected(range(MANY), "lake")) + 11
+    with EmbeddedDB(filled, read_only=True, ml=None) as db:
+        assert len(ids(db, "lake")) == len(expected(range(MANY), "lake")) + 11
+        assert db.stats()["view_bytes"] < 100_000
+
+
+def test_many_deletions_leave_few_files(filled):
+    with EmbeddedDB(filled, ml=None) as db:
+        for begin in range(0, 3 * MANY, 1_500):
+            new = range(MANY + begin, MANY + begin + 1_500)
+            db.create_chat().add_messages(messages(new))
+            for n in new[:-1]:
+                db.delete_node(f"m{n}")
+        wait_for_files(db)
+        assert len(segments(filled)) < 20
+        assert len(ids(db, "lake")) >= len(expected(range(MANY), "lake"))
 
 
 def test_a_compaction_makes_them_anew(filled):

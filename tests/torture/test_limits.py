@@ -180,7 +180,7 @@ def test_memory_that_runs_out(path, nursery, more):
     child.open(path, map_size_max=1 << 28)
     child.run(LIMIT, name="AS", value=child.run(ADDRESS_SPACE) + more)
     for number in range(200):
-        ids = tuple(f"l1n{number}x{n}" for n in range(100 << min(number, 7)))
+        ids = tuple(f"l1n{number}x{n}" for n in range(100 << min(number, 10)))
         operation = CreateNodes(ids, number)
         try:
             answer = child.do(operation)

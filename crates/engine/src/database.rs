@@ -431,7 +431,7 @@ impl Engine {
         // A process that was killed may have left some.
         engine.index_worker.resume()?;
         engine.expiry_worker.resume()?;
-        engine.seal_worker.begin()?;
+        engine.seal_worker.begin();
         Ok(engine)
     }
 

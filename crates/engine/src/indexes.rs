@@ -138,7 +138,7 @@ impl Database {
         let of = label.to_owned();
         self.write(move |writer| writer.declare_label(&of, &text, &embed))?;
         let engine = self.engine()?;
-        engine.seal_worker.look()?;
+        engine.seal_worker.look();
         engine.index_worker.resume()
     }
 

@@ -256,7 +256,7 @@ impl Database {
         let engine = self.engine()?;
         self.check_writable()?;
         let renewed = engine.store.compact(progress)?;
-        engine.seal_worker.look()?;
+        engine.seal_worker.look();
         Ok(renewed)
     }
 
@@ -265,7 +265,7 @@ impl Database {
         let engine = self.engine()?;
         self.check_writable()?;
         let renewed = engine.store.scrub(engine.names.symbols(), progress)?;
-        engine.seal_worker.look()?;
+        engine.seal_worker.look();
         Ok(renewed)
     }
 

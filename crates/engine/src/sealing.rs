@@ -3,14 +3,17 @@
 //!
 //! Nothing depends on it: what is in no file is found as well.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use embedded_db_common::{Error, Lsn, NamespaceId, Result, SpaceId};
 use embedded_db_indexing::{MOST_CHANGES, Sealed, Views};
-use embedded_db_storage::{Kind, ReadEmbeddings, ReadTxn, Snapshot, Store, ViewKind, views};
+use embedded_db_storage::{
+    Kind, ReadEmbeddings, ReadTxn, Snapshot, SpaceRecord, Store, ViewKind, views,
+};
 
 use crate::worker::{Next, PAUSE, Work, Worker};
 
@@ -21,6 +24,8 @@ pub(crate) struct SealWork {
     /// So many texts are worth a file.
     least: u64,
     seen: Mutex<Seen>,
+    /// Every view is to be looked at.
+    all: AtomicBool,
     ending: AtomicBool,
 }
 
@@ -33,6 +38,10 @@ struct Seen {
     lsn: u64,
     /// Changes of each view that may be in no file.
     changed: HashMap<View, u64>,
+    /// Views that are looked at however little has changed; they stay until that has succeeded.
+    due: HashSet<View>,
+    /// Whether what a process has left that was killed was removed.
+    tidy: bool,
 }
 
 /// What has files of its own.
@@ -46,23 +55,28 @@ enum View {
 
 impl Worker<SealWork> {
     /// From now on it works whenever enough was written.
-    pub(crate) fn begin(self: &Arc<Self>) -> Result<()> {
-        if self.work.store.read_only() {
-            return Ok(());
-        }
+    pub(crate) fn begin(self: &Arc<Self>) {
         let worker: Weak<Self> = Arc::downgrade(self);
         self.work.store.watch_commits(move || {
             if let Some(worker) = worker.upgrade() {
-                // Without a thread the next commit that is watched tries again.
-                let _later = worker.wake();
+                worker.go_on();
             }
         });
-        self.wake()
+        self.look();
     }
 
-    /// Slots have other numbers now, or other texts are searched.
-    pub(crate) fn look(self: &Arc<Self>) -> Result<()> {
-        if self.work.store.read_only() { Ok(()) } else { self.wake() }
+    /// Looks at every view: slots have other numbers, other texts are searched, or files are damaged.
+    pub(crate) fn look(self: &Arc<Self>) {
+        self.work.all.store(true, Ordering::Release);
+        self.go_on();
+    }
+
+    /// Looks at what was written.
+    fn go_on(self: &Arc<Self>) {
+        // Without a thread nothing is lost, and the next commit tries again.
+        if !self.work.store.read_only() && self.wake().is_err() {
+            self.work.store.call_at(0);
+        }
     }
 }
 
@@ -71,45 +85,9 @@ impl Work for SealWork {
     const LONGEST_PAUSE: Duration = PAUSE.saturating_mul(64);
 
     fn step(&self) -> Result<Next> {
-        let snapshot = self.store.read()?;
-        let due = self.due(&snapshot)?;
-        let spaces = snapshot.spaces()?;
-        let Lsn(lsn) = snapshot.lsn()?;
-        drop(snapshot);
-        for view in due {
-            let (going_on, least) = (|| self.going_on(), self.least);
-            let sealed = match view {
-                View::Texts(namespace) => {
-                    self.views.publish(&self.store, namespace, least, &going_on)?
-                }
-                View::Vectors(namespace, space) => {
-                    let of = spaces.iter().find(|(id, _)| *id == space).map(|(_, record)| record);
-                    // One that was made since is looked at the next time.
-                    let Some(record) = of else { continue };
-                    let of = (space, record);
-                    self.views.publish_vectors(&self.store, namespace, of, least, &going_on)?
-                }
-            };
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            match sealed {
-                Sealed::Published => drop(seen.changed.insert(view, 0)),
-                Sealed::Enough { left } => drop(seen.changed.insert(view, left)),
-                Sealed::Overtaken => {
-                    // It is looked at from the beginning, if it is still there.
-                    seen.changed.remove(&view);
-                    return Ok(Next::AtOnce);
-                }
-            }
-        }
-        // Each text and each vector is a change at the least.
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let most = seen.changed.values().copied().max().unwrap_or(0);
-        let next = lsn + self.least.saturating_sub(most).max(self.least / 8).max(1);
-        drop(seen);
-        self.store.call_at(next);
-        // A commit that came before that has called nobody.
-        let Lsn(now) = self.store.read()?.lsn()?;
-        Ok(if now >= next { Next::AtOnce } else { Next::Nothing })
+        // Nothing here may end the thread for good: a panic is an error of this step.
+        let step = catch_unwind(AssertUnwindSafe(|| self.look_at_all()));
+        step.unwrap_or_else(|_| Err(Error::Internal("the thread that seals panicked".into())))
     }
 
     fn ends_the_wait(_error: &Error) -> bool {
@@ -119,8 +97,76 @@ impl Work for SealWork {
 
 impl SealWork {
     pub(crate) fn new(store: Arc<Store>, views: Arc<Views>, least: u64) -> Self {
-        let (seen, ending) = Default::default();
-        Self { store, views, least: least.max(1), seen, ending }
+        let (seen, all, ending) = Default::default();
+        Self { store, views, least: least.max(1), seen, all, ending }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look_at_all(&self) -> Result<Next> {
+        if !self.seen().tidy {
+            self.store.remove_unnamed_segments()?;
+            self.seen().tidy = true;
+        }
+        let snapshot = self.store.read()?;
+        let due = self.due(&snapshot)?;
+        let spaces = snapshot.spaces()?;
+        let Lsn(lsn) = snapshot.lsn()?;
+        drop(snapshot);
+        let mut failed = None;
+        for view in due {
+            match self.seal(view, &spaces) {
+                Ok(None) => {}
+                Ok(Some(left)) => {
+                    let mut seen = self.seen();
+                    seen.changed.insert(view, left);
+                    seen.due.remove(&view);
+                }
+                // The others need not wait for it.
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if let Some(error) = failed {
+            // What was finished before it failed is named by nobody.
+            self.store.remove_unnamed_segments()?;
+            return Err(error);
+        }
+        let seen = self.seen();
+        if !seen.due.is_empty() {
+            return Ok(Next::AtOnce);
+        }
+        // Each text and each vector is a change at the least.
+        let most = seen.changed.values().copied().max().unwrap_or(0);
+        let next = lsn + self.least.saturating_sub(most).max(self.least / 8).max(1);
+        drop(seen);
+        self.store.call_at(next);
+        // A commit that came before that has called nobody.
+        let Lsn(now) = self.store.read()?.lsn()?;
+        let again = now >= next || self.all.load(Ordering::Acquire);
+        Ok(if again { Next::AtOnce } else { Next::Nothing })
+    }
+
+    /// Seals what there is of a view; how many changes are left. `None` when it must be looked at again.
+    fn seal(&self, view: View, spaces: &[(SpaceId, SpaceRecord)]) -> Result<Option<u64>> {
+        let (going_on, least) = (|| self.going_on(), self.least);
+        let sealed = match view {
+            View::Texts(namespace) => {
+                self.views.publish(&self.store, namespace, least, &going_on)?
+            }
+            View::Vectors(namespace, space) => {
+                let of = spaces.iter().find(|(id, _)| *id == space).map(|(_, record)| record);
+                let Some(record) = of else { return Ok(Some(0)) };
+                let of = (space, record);
+                self.views.publish_vectors(&self.store, namespace, of, least, &going_on)?
+            }
+        };
+        Ok(match sealed {
+            Sealed::Published => Some(0),
+            Sealed::Enough { left } => Some(left),
+            Sealed::Overtaken => None,
+        })
     }
 
     /// Breaks off what it is at: a file that is half written comes to nothing.
@@ -132,18 +178,24 @@ impl SealWork {
         if self.ending.load(Ordering::Acquire) {
             return Err(Error::DatabaseClosed { path: self.store.name().to_owned() });
         }
+        if self.store.waits_for_snapshots() {
+            // A write that needs a larger map goes first.
+            return Err(Error::Interrupted);
+        }
         self.store.usable()
     }
 
     /// The views in which there may be enough to do.
     fn due(&self, snapshot: &Snapshot) -> Result<Vec<View>> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen();
+        let seen = &mut *seen;
         let generation = snapshot.generation().number();
         if seen.generation != generation {
-            *seen = Seen { generation, ..Seen::default() };
+            *seen = Seen { generation, tidy: seen.tidy, ..Seen::default() };
         }
         let Lsn(lsn) = snapshot.lsn()?;
         let first = seen.lsn == 0;
+        let all_of_them = self.all.swap(false, Ordering::AcqRel) || first;
         if !first {
             let (from, counts) = (Lsn(seen.lsn), &mut seen.changed);
             snapshot.changes_after(from, |_, change| {
@@ -159,28 +211,27 @@ impl SealWork {
             })?;
         }
         seen.lsn = lsn.max(1);
-        let mut behind = HashMap::new();
         for (namespace, kind, space, record) in views(snapshot)? {
-            let view = match kind {
-                ViewKind::Vectors => View::Vectors(namespace, space),
-                ViewKind::Text | ViewKind::Sessions => View::Texts(namespace),
-            };
-            behind.insert(view, lsn.saturating_sub(record.lsn.0));
+            if lsn.saturating_sub(record.lsn.0) >= MOST_CHANGES {
+                seen.due.insert(match kind {
+                    ViewKind::Vectors => View::Vectors(namespace, space),
+                    ViewKind::Text | ViewKind::Sessions => View::Texts(namespace),
+                });
+            }
         }
-        let mut all = Vec::new();
-        let spaces = snapshot.spaces()?;
+        let (mut there, spaces) = (HashSet::new(), snapshot.spaces()?);
         for (_, namespace) in snapshot.namespaces()? {
-            all.push(View::Texts(namespace));
-            all.extend(spaces.iter().map(|(space, _)| View::Vectors(namespace, *space)));
+            there.insert(View::Texts(namespace));
+            there.extend(spaces.iter().map(|(space, _)| View::Vectors(namespace, *space)));
         }
-        // What is gone needs no count.
-        seen.changed.retain(|view, _| all.contains(view));
-        all.retain(|view| {
-            let changed = seen.changed.get(view).copied().unwrap_or(0);
-            first
-                || changed >= self.least
-                || behind.get(view).is_some_and(|behind| *behind >= MOST_CHANGES)
-        });
-        Ok(all)
+        if all_of_them {
+            seen.due.extend(&there);
+        }
+        let enough = seen.changed.iter().filter(|(_, changed)| **changed >= self.least);
+        seen.due.extend(enough.map(|(view, _)| *view));
+        // What was dropped needs nothing.
+        seen.due.retain(|view| there.contains(view));
+        seen.changed.retain(|view, _| there.contains(view));
+        Ok(seen.due.iter().copied().collect())
     }
 }

@@ -80,8 +80,18 @@ impl Database {
             interrupted()?;
             check.entities(&name, namespace)?;
         }
-        let mut report = check.report;
-        snapshot.check_segments(interrupted, &mut |problem| report.problems.push(problem))?;
+        let (mut report, mut damaged) = (check.report, Vec::new());
+        snapshot.check_segments(interrupted, &mut |name| damaged.push(name))?;
+        for name in &damaged {
+            report.problems.push(format!(
+                "the file {name:?} of an index is missing or damaged; it is made anew of what is \
+                 stored"
+            ));
+        }
+        if !damaged.is_empty() {
+            engine.views.distrust_files(damaged);
+            engine.seal_worker.look();
+        }
         Ok(report)
     }
 }

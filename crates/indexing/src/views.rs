@@ -16,7 +16,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId};
-use embedded_db_storage::{Kind, ReadEmbeddings, ReadTxn, Snapshot, SpaceRecord, Store, Visible};
+use embedded_db_storage::{
+    Kind, ReadEmbeddings, ReadTxn, Snapshot, SpaceRecord, Store, ViewKind, Visible,
+};
 use roaring::RoaringBitmap;
 
 use crate::bitmaps::labelled;
@@ -61,8 +63,8 @@ struct Loaded {
     /// What the texts of `text` were made by.
     recipes: Recipes,
     text: Option<View<TextIndex>>,
-    /// With so many texts in memory it is looked whether they are in files by now.
-    reopened_at: u64,
+    /// Of the row of files that was last looked at: with another one, what is in memory may be in files.
+    row: Option<Lsn>,
     /// Right at `followed` and nowhere else; there only beside the text, whose lengths it knows.
     sessions: Option<Arc<Sessions>>,
     vectors: HashMap<SpaceId, View<VectorTail>>,
@@ -324,11 +326,14 @@ impl Views {
             };
             if damaged {
                 self.published.distrust(read(&view.tail).file_names());
-            } else if at.newest && at.oldest && unsealed >= loaded.reopened_at {
+            } else if at.newest
+                && at.oldest
+                && unsealed >= REOPEN_AFTER
+                && loaded.row != self.text_row(at)
+            {
                 // What is in files by now need not be in memory.
-                loaded.reopened_at = unsealed.saturating_mul(2).max(REOPEN_AFTER);
-                if let Some((index, _)) = self.open_texts(at.state, at.namespace, &recipes)? {
-                    loaded.reopened_at = index.unsealed().saturating_mul(2).max(REOPEN_AFTER);
+                loaded.row = self.text_row(at);
+                if let Ok(Some((index, _))) = self.open_texts(at.state, at.namespace, &recipes) {
                     let view = View::new(index, at.lsn);
                     let tail = Arc::clone(&view.tail);
                     loaded.text = Some(view);
@@ -342,12 +347,18 @@ impl Views {
         let view = View::new(self.load_text(at, &recipes)?, at.lsn);
         let tail = Arc::clone(&view.tail);
         if at.newest {
+            loaded.row = self.text_row(at);
             loaded.text = Some(view);
             loaded.recipes = recipes;
             // They hold the lengths of the texts before.
             loaded.sessions = None;
         }
         Ok(tail)
+    }
+
+    /// Up to where the files of texts are right that a snapshot names.
+    fn text_row(&self, at: &Point<'_>) -> Option<Lsn> {
+        at.state.view_record(at.namespace, ViewKind::Text, SpaceId(0)).ok()?.map(|row| row.lsn)
     }
 
     fn attach_sessions(
@@ -396,6 +407,11 @@ impl Views {
         }
     }
 
+    /// Says that these files are damaged: they are not opened again.
+    pub fn distrust_files(&self, names: Vec<String>) {
+        self.published.distrust(names.into_iter());
+    }
+
     /// Forgets the views of a namespace that was dropped.
     pub fn forget(&self, namespace: NamespaceId) {
         self.lock().namespaces.remove(&namespace);
@@ -419,7 +435,8 @@ impl Views {
 
     fn load_text(&self, at: &Point<'_>, recipes: &Recipes) -> Result<TextIndex> {
         let Point { snapshot, namespace, lsn, .. } = at;
-        if let Some((index, _)) = self.open_texts(at.state, *namespace, recipes)? {
+        // What keeps files from being opened is no error: the records have it all.
+        if let Ok(Some((index, _))) = self.open_texts(at.state, *namespace, recipes) {
             return Ok(index);
         }
         let mut tail = TextIndex::new(self.analyzer());
@@ -440,7 +457,7 @@ impl Views {
         let Point { snapshot, namespace, lsn, .. } = at;
         let recipes = Recipes::read(snapshot, *namespace)?;
         if text.lsn() == *lsn
-            && let Some(sessions) = self.open_sessions(at.state, *namespace, &recipes, text)?
+            && let Ok(Some(sessions)) = self.open_sessions(at.state, *namespace, &recipes, text)
         {
             return Ok(sessions);
         }
@@ -466,7 +483,7 @@ impl Views {
         space: SpaceId,
         record: &SpaceRecord,
     ) -> Result<VectorTail> {
-        if let Some(tail) = self.open_vectors(at.state, at.namespace, (space, record))? {
+        if let Ok(Some(tail)) = self.open_vectors(at.state, at.namespace, (space, record)) {
             return Ok(tail);
         }
         let dimension = record.dimension as usize;

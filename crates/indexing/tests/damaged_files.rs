@@ -110,3 +110,33 @@ fn no_damage_changes_an_answer() {
     }
     assert!(noticed > 0, "postings are checked when they are read");
 }
+
+/// Whatever a sealing that ended early has left: the next one removes it, and so does who asks for that.
+#[test]
+fn what_was_broken_off_leaves_nothing() {
+    let (store, names) = common::new_store();
+    fill(&store, names);
+    let views = Views::new(names, "english").unwrap();
+    let directory = store.path().join("gen-0000000001/segments");
+    let files = || fs::read_dir(&directory).map_or(0, Iterator::count);
+    let mut most = 0;
+    for left in 0.. {
+        let left = std::cell::Cell::new(left);
+        let going_on = || match left.get() {
+            0 => Err(embedded_db_common::Error::Interrupted),
+            more => {
+                left.set(more - 1);
+                Ok(())
+            }
+        };
+        let sealed = views.publish(&store, NS, 1, &going_on);
+        most = most.max(files());
+        store.remove_unnamed_segments().unwrap();
+        if sealed.is_ok() {
+            break;
+        }
+        assert_eq!(files(), 0);
+    }
+    assert_eq!((most, files()), (2, 2), "texts are complete before sessions");
+    assert_eq!(ask(&store, names).1, Way::Files);
+}

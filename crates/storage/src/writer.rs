@@ -351,6 +351,7 @@ impl Store {
         let mut state = GroupState::load(self, &before).map_err(GroupError::Failed)?;
         let (mut touched, mut changes) = (Vec::new(), Changes::default());
         let mut outcomes = Vec::with_capacity(group.len());
+        let mut reached = None;
         for request in group {
             let (kept, outcome) = if savepoints {
                 let savepoint = generation.env.nested_write_txn(&mut outer).map_err(lmdb)?;
@@ -411,13 +412,16 @@ impl Store {
             *base = Some(after);
             state.publish_symbols(self, generation);
             state.publish_expiry(self);
-            self.watch.reached(state.lsn());
+            reached = Some(state.lsn());
         } else {
             drop(outer);
             *base = Some(before);
         }
         for (request, outcome) in group.iter().zip(outcomes) {
             request.tell(Word::Ended(outcome));
+        }
+        if let Some(lsn) = reached {
+            self.watch.reached(lsn);
         }
         Ok(())
     }

@@ -59,8 +59,9 @@ def _graph(db: EmbeddedDB, words: Iterable[str]) -> "list[tuple[tuple[Any, ...],
         out.extend((("message", message.id), message.content) for message in said)
     for n, ids in by_n.items():
         filters = [{"property": "n", "operator": "Equals", "value": n}]
-        found = db.query(structural_filters=filters, labels=["Thing"], limit=MOST)
-        assert sorted(result.node.id for result in found) == sorted(ids), f"things with {n}"
+        assert sorted(_all(db, structural_filters=filters, labels=["Thing"])) == sorted(ids), (
+            f"things with {n}"
+        )
         out.append((("things with", n), tuple(sorted(ids))))
     for word in words:
         out.append((("found by", word), _found_by(db, word)))
@@ -92,8 +93,7 @@ def piece(db: EmbeddedDB, key: tuple[Any, ...]) -> Any:
         return tuple(message.id for message in graph.get_node(rest[0]).messages())
     if what == "things with":
         filters = [{"property": "n", "operator": "Equals", "value": rest[0]}]
-        found = graph.query(structural_filters=filters, labels=["Thing"], limit=MOST)
-        return tuple(sorted(result.node.id for result in found))
+        return tuple(sorted(_all(graph, structural_filters=filters, labels=["Thing"])))
     if what == "found by":
         return _found_by(graph, rest[0])
     if what == "found by a vector":
@@ -110,6 +110,16 @@ def _line(history: list[Edge]) -> tuple[Any, ...]:
     last = history[-1]
     weights = tuple(edge.weight for edge in history)
     return last.source, last.target, weights, last.retracted_at is not None
+
+
+def _all(db: EmbeddedDB, **query: Any) -> list[str]:
+    """The ids of all results, on however many pages."""
+    page = db.query(**query, limit=MOST)
+    ids = [result.node.id for result in page]
+    while page.cursor is not None:
+        page = db.query(**query, limit=MOST, after=page.cursor)
+        ids.extend(result.node.id for result in page)
+    return ids
 
 
 def _found_by(db: EmbeddedDB, word: str) -> tuple[str, ...]:

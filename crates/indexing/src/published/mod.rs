@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId};
-use embedded_db_storage::{ChangeRecord, ReadTxn, SegmentFile, Snapshot, ViewRecord};
+use embedded_db_storage::{ChangeRecord, ReadTxn, Segment, SegmentFile, Snapshot, ViewRecord};
 
 use crate::text::{MERGE_SHARE, TextSegment};
 
@@ -21,7 +21,7 @@ const CHUNK: usize = 100_000;
 /// Changes after which a row is renewed though few texts are among them: who opens the files goes through all
 /// since, and they are not kept for ever.
 pub const MOST_CHANGES: u64 = 1 << 16;
-/// What the row of a text view says of a space.
+/// What the rows of texts and sessions say of a space.
 const NO_SPACE: SpaceId = SpaceId(0);
 
 /// What this process knows of published files.
@@ -49,26 +49,58 @@ impl Published {
     }
 
     /// The files of a row; `None` when one is missing or damaged.
-    fn open(&self, snapshot: &Snapshot, record: &ViewRecord) -> Option<Vec<Arc<TextSegment>>> {
+    fn open(
+        &self,
+        snapshot: &Snapshot,
+        record: &ViewRecord,
+    ) -> Result<Option<Vec<Arc<TextSegment>>>> {
         record.files.iter().map(|file| self.open_one(snapshot, file)).collect()
     }
 
-    fn open_one(&self, snapshot: &Snapshot, file: &SegmentFile) -> Option<Arc<TextSegment>> {
+    fn open_one(
+        &self,
+        snapshot: &Snapshot,
+        file: &SegmentFile,
+    ) -> Result<Option<Arc<TextSegment>>> {
         let mut known = self.of(snapshot);
         if known.distrusted.contains(&file.name) {
-            return None;
+            return Ok(None);
         }
-        if let Some(open) = known.open.get(&file.name).and_then(Weak::upgrade) {
-            return Some(open);
+        if let Some(open) = known.open.get(&file.name).and_then(Weak::upgrade)
+            && open.is_whole()
+        {
+            return Ok(Some(open));
         }
         known.open.retain(|_, segment| segment.strong_count() > 0);
-        let Some(segment) = snapshot.open_segment(file).and_then(TextSegment::open) else {
-            known.distrusted.insert(file.name.clone());
-            return None;
+        drop(known);
+        let segment = match snapshot.open_segment(file)?.and_then(TextSegment::open) {
+            Some(segment) => Arc::new(segment),
+            None => {
+                self.of(snapshot).distrusted.insert(file.name.clone());
+                return Ok(None);
+            }
         };
-        let segment = Arc::new(segment);
-        known.open.insert(file.name.clone(), Arc::downgrade(&segment));
-        Some(segment)
+        // If another thread was quicker, both are as good.
+        self.of(snapshot).open.insert(file.name.clone(), Arc::downgrade(&segment));
+        Ok(Some(segment))
+    }
+
+    /// A file that is there and was not met damaged; `None` for others.
+    fn trusted(&self, snapshot: &Snapshot, file: &SegmentFile) -> Result<Option<Segment>> {
+        if self.of(snapshot).distrusted.contains(&file.name) {
+            return Ok(None);
+        }
+        snapshot.open_segment(file)
+    }
+
+    /// Whether all files of a row are there, and none was met damaged.
+    fn are_trusted(&self, snapshot: &Snapshot, record: &ViewRecord) -> Result<bool> {
+        for file in &record.files {
+            if self.trusted(snapshot, file)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// These are damaged.
@@ -119,7 +151,8 @@ fn changed(
 }
 
 /// How many of the last files, of so many rows, are written anew with so many rows more.
-fn merged_from(rows: &[u64], mut more: u64) -> usize {
+fn merged_from(rows: &[u64], more: u64) -> usize {
+    let mut more = more.max(1);
     let mut from = rows.len();
     while let Some(before) = from.checked_sub(1)
         && rows[before] < more.saturating_mul(MERGE_SHARE)

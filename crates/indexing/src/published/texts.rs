@@ -58,7 +58,7 @@ impl Views {
         if record.recipe != recipe(self.language_name(), recipes) {
             return Ok(None);
         }
-        let Some(segments) = self.published.open(snapshot, &record) else { return Ok(None) };
+        let Some(segments) = self.published.open(snapshot, &record)? else { return Ok(None) };
         let Some(mut index) = TextIndex::over(self.analyzer(), segments, record.lsn) else {
             self.published.distrust(record.files.into_iter().map(|file| file.name));
             return Ok(None);
@@ -104,10 +104,11 @@ impl Views {
         recipes: &Recipes,
         index: &TextIndex,
     ) -> Result<Option<Sessions>> {
-        let Some((record, files)) = self.session_files(snapshot, namespace, recipes)? else {
+        let Some(record) = self.session_record(snapshot, namespace, recipes)? else {
             return Ok(None);
         };
-        let Some(mut sessions) = Sessions::of_files(files.iter()) else {
+        let files = self.session_files(snapshot, &record.files)?;
+        let Some(mut sessions) = files.and_then(|files| Sessions::of_files(files.iter())) else {
             self.published.distrust(record.files.into_iter().map(|file| file.name));
             return Ok(None);
         };
@@ -131,24 +132,31 @@ impl Views {
         Ok(Some(sessions))
     }
 
-    fn session_files(
+    /// What is published of sessions, if it can be used.
+    fn session_record(
         &self,
         snapshot: &Snapshot,
         namespace: NamespaceId,
         recipes: &Recipes,
-    ) -> Result<Option<(ViewRecord, Vec<SessionFile>)>> {
+    ) -> Result<Option<ViewRecord>> {
         let Some(record) = snapshot.view_record(namespace, ViewKind::Sessions, NO_SPACE)? else {
             return Ok(None);
         };
-        if record.recipe != session_recipe(self.language_name(), recipes) {
-            return Ok(None);
-        }
+        let is_right = record.recipe == session_recipe(self.language_name(), recipes)
+            && self.published.are_trusted(snapshot, &record)?;
+        Ok(is_right.then_some(record))
+    }
+
+    /// Opens files of sessions; `None` when one is damaged.
+    fn session_files(
+        &self,
+        snapshot: &Snapshot,
+        files: &[SegmentFile],
+    ) -> Result<Option<Vec<SessionFile>>> {
         let open = |file: &SegmentFile| {
-            let known = !self.published.of(snapshot).distrusted.contains(&file.name);
-            SessionFile::open(known.then(|| snapshot.open_segment(file))??)
+            Ok(self.published.trusted(snapshot, file)?.and_then(SessionFile::open))
         };
-        let files = record.files.iter().map(open).collect::<Option<Vec<_>>>();
-        Ok(files.map(|files| (record, files)))
+        files.iter().map(open).collect()
     }
 
     /// What the view of sessions keeps of a slot.
@@ -191,7 +199,7 @@ impl Views {
             (before(ViewKind::Text)?, before(ViewKind::Sessions)?);
         let lsn = snapshot.lsn()?;
         let opened = self.open_texts(&snapshot, namespace, &recipes)?;
-        let sessions = self.session_files(&snapshot, namespace, &recipes)?;
+        let sessions = self.session_record(&snapshot, namespace, &recipes)?;
         let (texts, index) = match opened {
             Some((index, record)) => {
                 let behind = lsn.0.saturating_sub(record.lsn.0);
@@ -214,11 +222,11 @@ impl Views {
             }
         };
         let said = match &sessions {
-            Some((record, _)) => changed(&snapshot, namespace, record.lsn, lsn, is_of_node)?,
+            Some(record) => changed(&snapshot, namespace, record.lsn, lsn, is_of_node)?,
             None => None,
         };
         let sessions = match (sessions, said) {
-            (Some((record, files)), Some(said)) => {
+            (Some(record), Some(said)) => {
                 let mut draft = Draft::default();
                 for slot in said.into_keys() {
                     self.with_message(&snapshot, namespace, slot, &recipes, &index, |message| {
@@ -227,7 +235,7 @@ impl Views {
                 }
                 let mut names = record.files;
                 if draft.len() > 0 {
-                    seal.sessions(draft, files, &mut names)?;
+                    seal.sessions(draft, &mut names)?;
                 }
                 names
             }
@@ -289,12 +297,12 @@ impl Seal<'_> {
         let all = Visible::all(self.snapshot);
         while slots.peek().is_some() {
             let mut index = TextIndex::new(self.views.analyzer());
-            for slot in slots.by_ref().take(CHUNK) {
+            for (count, slot) in slots.by_ref().take(CHUNK).enumerate() {
                 let text = self.views.text_of(&all, self.namespace, Slot(slot), self.recipes)?;
                 if let Some(text) = text {
                     index.upsert(Slot(slot), Lsn(0), &text);
                 }
-                if slot.is_multiple_of(4096) {
+                if count.is_multiple_of(256) {
                     (self.going_on)()?;
                 }
             }
@@ -303,7 +311,7 @@ impl Seal<'_> {
             files.append(&mut file);
         }
         let open = |file: &SegmentFile| self.views.published.open_one(self.snapshot, file);
-        let segments = files.iter().map(open).collect::<Option<Vec<_>>>();
+        let segments = files.iter().map(open).collect::<Result<Option<Vec<_>>>>()?;
         let lsn = self.snapshot.lsn()?;
         let index = segments
             .and_then(|segments| TextIndex::over(self.views.analyzer(), segments, lsn))
@@ -315,18 +323,15 @@ impl Seal<'_> {
     }
 
     /// Writes what has changed into a file, with those that are to be merged with it.
-    fn sessions(
-        &self,
-        draft: Draft,
-        mut files: Vec<SessionFile>,
-        names: &mut Vec<SegmentFile>,
-    ) -> Result<()> {
-        let rows: Vec<u64> = files.iter().map(SessionFile::rows).collect();
+    fn sessions(&self, draft: Draft, names: &mut Vec<SegmentFile>) -> Result<()> {
+        let rows: Vec<u64> = names.iter().map(|file| file.rows.into()).collect();
         let from = merged_from(&rows, draft.len() as u64);
-        let merged = files.split_off(from);
+        let merged = self.views.session_files(self.snapshot, &names[from..])?;
+        let merged = merged.unwrap_or_default();
+        let is_damaged = merged.len() < names.len() - from;
         let mut out = self.snapshot.begin_segment(ViewKind::Sessions, self.namespace)?;
         let count = draft.write(&merged, from == 0, &mut out)?;
-        if merged.iter().any(SessionFile::is_damaged) {
+        if is_damaged || merged.iter().any(SessionFile::is_damaged) {
             let wrong = names.iter().skip(from).map(|file| file.name.clone());
             self.views.published.distrust(wrong);
             return Err(damaged(self.snapshot, "sessions"));
@@ -340,17 +345,18 @@ impl Seal<'_> {
     fn all_sessions(&self, index: &TextIndex) -> Result<Vec<SegmentFile>> {
         let mut draft = Draft::default();
         let (views, namespace) = (self.views, self.namespace);
-        for slot in self.labelled(&self.recipes.asked_labels(views.names()))? {
+        let slots = self.labelled(&self.recipes.asked_labels(views.names()))?;
+        for (count, slot) in slots.into_iter().enumerate() {
             let slot = Slot(slot);
             views.with_message(self.snapshot, namespace, slot, self.recipes, index, |message| {
                 draft.add(slot, message);
             })?;
-            if slot.0.is_multiple_of(4096) {
+            if count.is_multiple_of(256) {
                 (self.going_on)()?;
             }
         }
         let mut names = Vec::new();
-        self.sessions(draft, Vec::new(), &mut names)?;
+        self.sessions(draft, &mut names)?;
         Ok(names)
     }
 }

@@ -7,9 +7,8 @@ use embedded_db_storage::{
     ChangeRecord, Kind, ReadEmbeddings, ReadTxn, SegmentFile, Snapshot, SpaceRecord, Store,
     ViewKind, ViewRecord,
 };
-use roaring::RoaringBitmap;
 
-use super::{CHUNK, MOST_CHANGES, Sealed, changed, damaged, merged_from};
+use super::{MOST_CHANGES, Sealed, changed, damaged, merged_from};
 use crate::vector::file::{Draft, VERSION, VectorFile};
 use crate::vector::{Metric, VectorTail};
 use crate::views::{Views, metric};
@@ -28,7 +27,9 @@ impl Views {
             return Ok(None);
         };
         let dim = of.dimension as usize;
-        let Some(files) = self.vector_files(snapshot, &record.files, dim) else { return Ok(None) };
+        let Some(files) = self.vector_files(snapshot, &record.files, dim)? else {
+            return Ok(None);
+        };
         let lsn = snapshot.lsn()?;
         let concerns = |change: &ChangeRecord<'_>| is_of_space(change, space);
         let Some(found) = changed(snapshot, namespace, record.lsn, lsn, concerns)? else {
@@ -50,15 +51,14 @@ impl Views {
         snapshot: &Snapshot,
         files: &[SegmentFile],
         dim: usize,
-    ) -> Option<Vec<VectorFile>> {
+    ) -> Result<Option<Vec<VectorFile>>> {
         let open = |file: &SegmentFile| {
-            let is_trusted = !self.published.of(snapshot).distrusted.contains(&file.name);
-            let open = || VectorFile::open(snapshot.open_segment(file)?, dim);
-            let opened = is_trusted.then(open).flatten();
+            let found = self.published.trusted(snapshot, file)?;
+            let opened = found.and_then(|found| VectorFile::open(found, dim));
             if opened.is_none() {
                 self.published.distrust(std::iter::once(file.name.clone()));
             }
-            opened
+            Ok(opened)
         };
         files.iter().map(open).collect()
     }
@@ -75,13 +75,15 @@ impl Views {
         let snapshot = store.read()?;
         let before = snapshot.view_record(namespace, ViewKind::Vectors, space)?;
         let lsn = snapshot.lsn()?;
-        let usable = before.as_ref().filter(|record| {
-            let is_there = |file: &SegmentFile| {
-                let is_trusted = !self.published.of(&snapshot).distrusted.contains(&file.name);
-                is_trusted && snapshot.open_segment(file).is_some()
-            };
-            record.recipe == vector_recipe(of) && record.files.iter().all(is_there)
-        });
+        let usable = match &before {
+            Some(record)
+                if record.recipe == vector_recipe(of)
+                    && self.published.are_trusted(&snapshot, record)? =>
+            {
+                Some(record)
+            }
+            _ => None,
+        };
         let concerns = |change: &ChangeRecord<'_>| is_of_space(change, space);
         let found = match usable {
             Some(record) => changed(&snapshot, namespace, record.lsn, lsn, concerns)?,
@@ -102,6 +104,10 @@ impl Views {
                     with_parts(&snapshot, namespace, space, slot, |parts| {
                         draft.add(slot, parts.iter().copied());
                     })?;
+                    if draft.is_full() {
+                        seal.add(&draft, &mut files)?;
+                        draft = Draft::new(kind, dim);
+                    }
                 }
                 if draft.len() > 0 {
                     seal.add(&draft, &mut files)?;
@@ -113,6 +119,9 @@ impl Views {
                     return Ok(Sealed::Enough { left });
                 }
                 seal.all(kind, space, &mut files)?;
+                if files.is_empty() && before.is_none() {
+                    return Ok(Sealed::Enough { left: 0 });
+                }
             }
         }
         let after = ViewRecord { lsn, recipe: vector_recipe(of), files };
@@ -164,7 +173,7 @@ impl SealVectors<'_> {
     fn add(&self, draft: &Draft, files: &mut Vec<SegmentFile>) -> Result<()> {
         let rows: Vec<u64> = files.iter().map(|file| file.rows.into()).collect();
         let from = merged_from(&rows, draft.len());
-        let merged = self.views.vector_files(self.snapshot, &files[from..], self.dim);
+        let merged = self.views.vector_files(self.snapshot, &files[from..], self.dim)?;
         let merged = merged.ok_or_else(|| damaged(self.snapshot, "vectors"))?;
         files.truncate(from);
         self.write(draft, &merged, files)
@@ -185,27 +194,31 @@ impl SealVectors<'_> {
     /// Writes all vectors of a space anew, piece by piece.
     fn all(&self, metric: Metric, space: SpaceId, files: &mut Vec<SegmentFile>) -> Result<()> {
         let mut draft = Draft::new(metric, self.dim);
-        let mut slots = RoaringBitmap::new();
-        self.snapshot.scan_embeddings(self.namespace, space, |slot, _, _| {
-            slots.insert(slot.0);
-            Ok(())
+        let (mut node, mut parts, mut count) = (None, Vec::new(), 0u64);
+        self.snapshot.scan_embeddings(self.namespace, space, |slot, part, embedding| {
+            if let Some(before) = node.replace(slot).filter(|before| *before != slot) {
+                add(&mut draft, before, &mut parts);
+                if draft.is_full() {
+                    let full = std::mem::replace(&mut draft, Draft::new(metric, self.dim));
+                    self.write(&full, &[], files)?;
+                }
+            }
+            parts.push((part, embedding.values().collect()));
+            count += 1;
+            if count.is_multiple_of(256) { (self.going_on)() } else { Ok(()) }
         })?;
-        for slot in slots {
-            let slot = Slot(slot);
-            with_parts(self.snapshot, self.namespace, space, slot, |parts| {
-                draft.add(slot, parts.iter().copied());
-            })?;
-            if draft.len() >= CHUNK as u64 {
-                let full = std::mem::replace(&mut draft, Draft::new(metric, self.dim));
-                self.write(&full, &[], files)?;
-            }
-            if slot.0.is_multiple_of(4096) {
-                (self.going_on)()?;
-            }
+        if let Some(last) = node {
+            add(&mut draft, last, &mut parts);
         }
-        if draft.len() > 0 || files.is_empty() {
+        if draft.len() > 0 {
             self.write(&draft, &[], files)?;
         }
         Ok(())
     }
+}
+
+/// Adds a node with the parts that were gathered.
+fn add(draft: &mut Draft, slot: Slot, parts: &mut Vec<(u16, Vec<f32>)>) {
+    draft.add(slot, parts.iter().map(|(part, values)| (*part, values.as_slice())));
+    parts.clear();
 }

@@ -188,11 +188,6 @@ impl SessionFile {
         (right && file.check_all()).then_some(Self { file, rows: range, chats, senders })
     }
 
-    /// How many messages it tells of.
-    pub(crate) fn rows(&self) -> u64 {
-        (self.rows.len() / ROW) as u64
-    }
-
     fn names<T>(&self, section: u32, mut each: impl FnMut(&str) -> T) -> Vec<T> {
         let count = if section == section::CHATS { self.chats } else { self.senders };
         let mut bytes = Bytes::new(self.file.bytes(self.file.section(section)));

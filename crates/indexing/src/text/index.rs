@@ -133,7 +133,8 @@ impl TextIndex {
     /// Which segments are to be written anew with the tail: those from the answer on.
     pub(crate) fn merged_from(&self) -> usize {
         let mut from = self.parts.len();
-        let mut documents = self.tail.versions();
+        // Deaths alone make a segment, too, and these are not to be many.
+        let mut documents = self.tail.versions().max(1);
         while let Some(before) = from.checked_sub(1)
             && self.parts[before].live() < documents.saturating_mul(MERGE_SHARE)
         {
@@ -202,8 +203,7 @@ impl TextIndex {
         TextScorer::new(self, query, params, at)
     }
 
-    /// Whether a segment was met that is damaged, or was cut off: what was read since it was opened may be
-    /// wrong. Whoever has used it looks before anything is made of that.
+    /// Whether a segment was met that is damaged: what was read since it was opened may be wrong. Whoever has used it looks before anything is made of that.
     pub fn is_damaged(&self) -> bool {
         self.parts.iter().any(|part| part.segment.file().is_damaged())
     }

@@ -76,7 +76,7 @@ impl Part {
 
     /// Documents that a reader at `at` sees, and their words.
     pub(super) fn totals(&self, at: Lsn) -> Totals {
-        let ended = self.published.words + self.since.words;
+        let ended = self.published.words.saturating_add(self.since.words);
         let mut totals =
             Totals { documents: self.live(), words: self.segment.words().saturating_sub(ended) };
         for document in self.ended_after(at) {
@@ -88,7 +88,7 @@ impl Part {
 
     /// How many documents that a reader at `at` sees hold a term.
     pub(super) fn holders(&self, term: TermId, at: Lsn) -> u64 {
-        let ended = self.published.holders(term) + self.since.holders(term);
+        let ended = self.published.holders(term).saturating_add(self.since.holders(term));
         let live = self.segment.holders(term).saturating_sub(ended);
         let later = self.ended_after(at);
         let later = later.filter(|document| self.segment.count(*document, term) > 0).count();

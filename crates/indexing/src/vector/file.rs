@@ -28,6 +28,8 @@ mod section {
 }
 
 const ROW: usize = 32;
+/// Bytes of codes that are gathered before they are written.
+const MOST_CODES: usize = 64 << 20;
 
 /// Nodes with their vectors on their way into a file.
 pub(crate) struct Draft {
@@ -60,6 +62,11 @@ impl Draft {
         if !any {
             self.gone.insert(slot.0);
         }
+    }
+
+    /// Whether it is so large that the next node belongs into another file.
+    pub(crate) fn is_full(&self) -> bool {
+        self.codes.len() >= MOST_CODES
     }
 
     /// Nodes that it tells of.
@@ -244,7 +251,8 @@ mod tests {
     impl Files {
         fn open(&self) -> Vec<VectorFile> {
             let snapshot = self.store.read().unwrap();
-            let open = |file| VectorFile::open(snapshot.open_segment(file).unwrap(), DIM).unwrap();
+            let found = |file| snapshot.open_segment(file).unwrap().unwrap();
+            let open = |file| VectorFile::open(found(file), DIM).unwrap();
             self.files.iter().map(open).collect()
         }
 

@@ -57,6 +57,7 @@ impl Store {
     pub fn remove_unnamed_segments(self: &Arc<Self>) -> Result<()> {
         // After a power cut the rows may be those of before otherwise.
         self.sync_log();
+        self.writer.healthy(self.path())?;
         self.read()?.remove_unnamed_segments()
     }
 }
@@ -76,8 +77,9 @@ impl Snapshot {
 
     /// The published file of a row that this snapshot sees; `None` when it is missing or not what the row
     /// says.
-    pub fn open_segment(&self, file: &SegmentFile) -> Option<Segment> {
-        Segment::open(&directory(self).ok()?.join(&file.name), file)
+    pub fn open_segment(&self, file: &SegmentFile) -> Result<Option<Segment>> {
+        let path = directory(self)?.join(&file.name);
+        Segment::open(&path, file).map_err(|error| io_error(&path, "open it", &error))
     }
 
     /// Removes the files that no row of this snapshot names. Nobody may be making one meanwhile.
@@ -107,19 +109,20 @@ impl Snapshot {
     }
 
     /// Reads the published files of all views, and tells of those that are missing or damaged, unless a
-    /// newer state does without them. Nothing is lost with them.
+    /// newer state does without them, by their names. Nothing is lost with them.
     pub fn check_segments(
         self,
         interrupted: &dyn Fn() -> Result<()>,
         report: &mut dyn FnMut(String),
     ) -> Result<()> {
-        let is_right =
-            |file: &SegmentFile| self.open_segment(file).is_some_and(|segment| segment.check_all());
+        let is_right = |file: &SegmentFile| -> Result<bool> {
+            Ok(self.open_segment(file)?.is_some_and(|segment| segment.check_all()))
+        };
         let mut wrong = Vec::new();
         for (namespace, view, space, record) in views(&self)? {
             for file in record.files {
                 interrupted()?;
-                if !is_right(&file) {
+                if !is_right(&file)? {
                     wrong.push((namespace, view, space, file));
                 }
             }
@@ -128,10 +131,7 @@ impl Snapshot {
         for (namespace, view, space, file) in wrong {
             let record = newest.view_record(namespace, view, space)?;
             if record.is_some_and(|record| record.files.contains(&file)) {
-                report(format!(
-                    "the file {:?} of an index is missing or damaged; it is made anew of what is stored",
-                    file.name
-                ));
+                report(file.name);
             }
         }
         Ok(())

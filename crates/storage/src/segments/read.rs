@@ -27,22 +27,28 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// `None` when it is not what the row says.
-    pub(super) fn open(path: &Path, told: &SegmentFile) -> Option<Self> {
-        let file = platform::open_plain_file(path).ok()??;
-        let length = platform::file_length(&file).ok()?;
+    /// `None` when it is missing or not what the row says.
+    pub(super) fn open(path: &Path, told: &SegmentFile) -> std::io::Result<Option<Self>> {
+        let file = match platform::open_plain_file(path) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let length = platform::file_length(&file)?;
         if length != told.length || length < FOOTER as u64 {
-            return None;
+            return Ok(None);
         }
         // SAFETY: the file is not written to any more, and as long as told. Whoever else changes it takes
         // the risk that he takes with every file of the database.
         #[allow(unsafe_code)]
-        let map = unsafe { MmapOptions::new().map(&file) }.ok()?;
-        let end = Footer::of(&map, told.sum)?;
+        let map = unsafe { MmapOptions::new().map(&file) }?;
+        let Some(end) = Footer::of(&map, told.sum) else { return Ok(None) };
         let blocks = end.sums.div_ceil(BLOCK);
         let checked = (0..blocks.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let (path, damaged) = (path.to_owned(), AtomicBool::new(false));
-        Some(Self { path, file, map, sections: end.sections, sums: end.sums, checked, damaged })
+        let (sections, sums) = (end.sections, end.sums);
+        Ok(Some(Self { path, file, map, sections, sums, checked, damaged }))
     }
 
     /// Where a section lies; empty when there is none.

@@ -17,7 +17,7 @@ fn write(directory: &Path, sections: &[(u32, Vec<u8>)]) -> SegmentFile {
 }
 
 fn open(directory: &Path, file: &SegmentFile) -> Option<Segment> {
-    Segment::open(&directory.join(&file.name), file)
+    Segment::open(&directory.join(&file.name), file).unwrap()
 }
 
 fn some_sections() -> Vec<(u32, Vec<u8>)> {

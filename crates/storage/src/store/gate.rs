@@ -37,6 +37,11 @@ impl Gate {
         }
     }
 
+    /// Whether somebody waits until all are out.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed
+    }
+
     /// Lets nobody in and waits until all are out; `None` when that takes too long.
     pub(super) fn close(&self, timeout: Duration) -> Option<ClosedGate<'_>> {
         let deadline = Instant::now() + timeout;

@@ -133,6 +133,11 @@ impl Store {
         }
     }
 
+    /// Whether a write waits for the end of all snapshots of this process, since the map must grow.
+    pub fn waits_for_snapshots(&self) -> bool {
+        self.generation().gate.is_closed()
+    }
+
     /// Becomes true when the map is lost: nothing may be read or written any more.
     pub(crate) fn lost(&self) -> &AtomicBool {
         &self.closed

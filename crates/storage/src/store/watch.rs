@@ -23,11 +23,11 @@ impl Default for Watch {
 impl Watch {
     /// A commit has left this as the last LSN.
     pub(crate) fn reached(&self, lsn: u64) {
-        // Whoever asks for a later one asks after this.
-        if lsn >= self.lsn.load(Ordering::SeqCst)
-            && lsn >= self.lsn.swap(NEVER, Ordering::SeqCst)
-            && let Some(call) = self.call.get()
-        {
+        let asked = self.lsn.load(Ordering::SeqCst);
+        // Another mark may have been set meanwhile: that one stays.
+        let is_it = lsn >= asked
+            && self.lsn.compare_exchange(asked, NEVER, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if let Some(call) = self.call.get().filter(|_| is_it) {
             call();
         }
     }

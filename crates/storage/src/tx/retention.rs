@@ -8,12 +8,16 @@ use embedded_db_common::{Lsn, Result};
 use super::WriteTxn;
 use crate::keys::{self, Table};
 use crate::read::ReadTxn;
+use crate::segments::views;
 
 /// Between two notes of when a change was committed.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 /// Changes that are removed at once, beside twice as many as came in: what a long time has gathered goes
 /// little by little.
 const REMOVED_AT_ONCE: u64 = 512;
+
+/// Changes that are kept for the files of views at the most.
+const VIEWS_BEHIND: u64 = 1 << 17;
 
 /// Changes between two looks at whether some are to go.
 pub(crate) const LOOK_EVERY: u64 = if cfg!(test) { 2 } else { 256 };
@@ -35,12 +39,26 @@ impl WriteTxn<'_> {
         let keep_from = self.too_old()?.max(self.too_many(first.0, last)?);
         let at_once = REMOVED_AT_ONCE.saturating_add(came_in.saturating_mul(2));
         let end = keep_from.min(first.0.saturating_add(at_once)).min(last);
+        let end = end.min(self.needed_by_views(last)?);
         if end <= first.0 {
             return Ok(());
         }
         self.delete_between(Table::Changes, &keys::change(first), &keys::change(Lsn(end)))?;
         let (from, end) = (keys::committed(Lsn(0)), keys::committed(Lsn(end)));
         self.delete_between(Table::Meta, &from, &end)
+    }
+
+    /// The first change that files of views do not have. They are renewed long before it matters; who has
+    /// not done so for very long opens no file any more.
+    fn needed_by_views(&self, last: u64) -> Result<u64> {
+        let mut needed = u64::MAX;
+        for (_, _, _, record) in views(self)? {
+            let first = record.lsn.0.saturating_add(1);
+            if last.saturating_sub(first) <= VIEWS_BEHIND {
+                needed = needed.min(first);
+            }
+        }
+        Ok(needed)
     }
 
     /// Number and time of the last change that was noted.

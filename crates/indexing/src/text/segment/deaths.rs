@@ -34,11 +34,11 @@ impl Deaths {
 
     /// These end, too; no document twice.
     pub(in crate::text) fn join(&mut self, other: &Self) {
-        debug_assert!(self.documents.is_disjoint(&other.documents));
         self.documents |= &other.documents;
-        self.words += other.words;
+        self.words = self.words.saturating_add(other.words);
         for (term, count) in &other.terms {
-            *self.terms.entry(*term).or_default() += count;
+            let known = self.terms.entry(*term).or_default();
+            *known = known.saturating_add(*count);
         }
     }
 

@@ -5,8 +5,11 @@
 //! differences, then counts less one; the rest as varints, the difference twice, plus one where a varint with
 //! the count less two follows.
 
+use std::ops::Range;
+
 use bitpacking::{BitPacker, BitPacker4x};
 use embedded_db_common::record::{Cursor as Bytes, put_varint};
+use embedded_db_storage::Segment;
 
 use crate::text::postings::Ordinal;
 
@@ -63,14 +66,24 @@ pub(in crate::text) struct List<'a> {
     /// Full blocks, then the rest.
     data: &'a [u8],
     rest: usize,
+    /// Is told when the bytes make no sense.
+    file: Option<&'a Segment>,
 }
 
 impl<'a> List<'a> {
+    /// No documents.
+    pub(super) const NONE: Self = Self { headers: &[], data: &[], rest: 0, file: None };
+
     /// Of so many documents; `None` when the bytes are too few.
     pub(super) fn new(bytes: &'a [u8], documents: usize) -> Option<Self> {
         let (full, rest) = (documents / BLOCK, documents % BLOCK);
         let (headers, data) = bytes.split_at_checked(full.checked_mul(HEADER)?)?;
-        Some(Self { headers, data, rest })
+        Some(Self { headers, data, rest, file: None })
+    }
+
+    /// The same, of a file.
+    pub(super) fn of(file: &'a Segment, range: Range<usize>, documents: usize) -> Option<Self> {
+        Some(Self { file: Some(file), ..Self::new(file.bytes(range), documents)? })
     }
 
     pub(in crate::text) fn cursor(self) -> Cursor<'a> {
@@ -122,7 +135,8 @@ pub(in crate::text) struct Cursor<'a> {
 
 impl Cursor<'_> {
     /// Whether bytes were met that no list has: it ends there.
-    pub(in crate::text) fn is_damaged(&self) -> bool {
+    #[cfg(test)]
+    fn is_damaged(&self) -> bool {
         self.damaged
     }
 
@@ -216,8 +230,10 @@ impl Cursor<'_> {
         };
         self.damaged = loaded.is_none();
         self.filled = loaded.unwrap_or(0);
-        if self.filled == 0 && block < self.list.blocks() && !self.damaged {
-            self.damaged = true;
+        if self.damaged
+            && let Some(file) = self.list.file
+        {
+            file.damage();
         }
     }
 
@@ -234,7 +250,8 @@ impl Cursor<'_> {
         self.packer.decompress_sorted(before, documents, &mut self.documents, header.bits);
         self.packer.decompress(counts, &mut self.counts, header.count_bits);
         self.counts.iter_mut().for_each(|count| *count = count.wrapping_add(1));
-        (self.documents[BLOCK - 1] == header.last).then_some(BLOCK)
+        let is_right = self.documents[BLOCK - 1] == header.last && self.documents.is_sorted();
+        is_right.then_some(BLOCK)
     }
 
     fn load_rest(&mut self) -> Option<usize> {

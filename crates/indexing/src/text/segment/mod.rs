@@ -119,6 +119,11 @@ impl TextSegment {
         })
     }
 
+    /// Whether the file is as long as when it was opened.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.file.is_whole()
+    }
+
     pub(super) fn file(&self) -> &Segment {
         &self.file
     }
@@ -169,7 +174,7 @@ impl TextSegment {
 
     /// The postings of a term, how many there are, and the largest count of one.
     pub(super) fn list(&self, term: TermId) -> (List<'_>, u32, u32) {
-        let none = (List::new(&[], 0).expect("nothing is a list of nothing"), 0, 0);
+        let none = (List::NONE, 0, 0);
         let Some((begin, documents, most)) = self.place(term) else { return none };
         let end = match self.place(term.saturating_add(1)) {
             Some((end, ..)) => end,
@@ -184,7 +189,7 @@ impl TextSegment {
             return none;
         }
         let (begin, end) = (self.postings.start + begin, self.postings.start + end);
-        let list = List::new(self.file.bytes(begin..end), documents as usize);
+        let list = List::of(&self.file, begin..end, documents as usize);
         let Some(list) = list.filter(|_| !self.file.is_damaged()) else {
             self.file.damage();
             return none;

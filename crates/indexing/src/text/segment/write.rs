@@ -142,11 +142,8 @@ impl<'a> Source<'a> {
         };
         match &self.origin {
             Origin::Part(part) => {
-                let mut cursor = part.segment.list(term).0.cursor();
-                (&mut cursor).for_each(|(document, count)| add(document, count));
-                if cursor.is_damaged() {
-                    part.segment.file().damage();
-                }
+                let cursor = part.segment.list(term).0.cursor();
+                cursor.for_each(|(document, count)| add(document, count));
             }
             Origin::Tail(tail) => {
                 for posting in tail.list(term) {
@@ -308,8 +305,12 @@ fn write_forward(
         sources[place.source].terms_of(place.document, &mut terms);
         bytes.clear();
         let mut before = 0;
-        for &(term, count) in &terms {
-            put_varint(&mut bytes, u64::from(term - before) << 1 | u64::from(count > 1));
+        // A damaged list leaves terms without a number; then nothing is made of what is written.
+        for &(term, count) in terms.iter().filter(|(term, _)| *term != UNUSED) {
+            put_varint(
+                &mut bytes,
+                u64::from(term.saturating_sub(before)) << 1 | u64::from(count > 1),
+            );
             if count > 1 {
                 put_varint(&mut bytes, u64::from(count - 2));
             }
