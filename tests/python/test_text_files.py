@@ -1,4 +1,4 @@
-"""What is searched by words lies in files, and nobody sees when: not in this process, not in others.
+"""What is searched by words lies in files, and nobody sees when, in this process or another.
 
 A few thousand texts are put into files by themselves. What is found must be what the texts say,
 however old the files are, and whatever becomes of them: they are made anew of what is stored.
