@@ -151,6 +151,7 @@ impl SealWork {
     /// Seals what there is of a view; how many changes are left. `None` when it must be looked at again.
     fn seal(&self, view: View, spaces: &[(SpaceId, SpaceRecord)]) -> Result<Option<u64>> {
         let (going_on, least) = (|| self.going_on(), self.least);
+        let Some(_sealing) = self.store.begin_sealing() else { return Err(Error::Interrupted) };
         let sealed = match view {
             View::Texts(namespace) => {
                 self.views.publish(&self.store, namespace, least, &going_on)?
@@ -178,8 +179,7 @@ impl SealWork {
         if self.ending.load(Ordering::Acquire) {
             return Err(Error::DatabaseClosed { path: self.store.name().to_owned() });
         }
-        if self.store.waits_for_snapshots() {
-            // A write that needs a larger map goes first.
+        if self.store.sealing_is_waited_for() {
             return Err(Error::Interrupted);
         }
         self.store.usable()

@@ -19,6 +19,7 @@ mod tests;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use embedded_db_common::{Error, NamespaceId, Result, Symbol};
@@ -87,6 +88,10 @@ impl Store {
                 self.name()
             ))
         })?;
+        self.sealing_is_waited_for.store(true, Ordering::Release);
+        let sealing = self.sealing.lock();
+        self.sealing_is_waited_for.store(false, Ordering::Release);
+        let _sealing = sealing.unwrap_or_else(PoisonError::into_inner);
         // It stays ours when the store is closed meanwhile, until nothing is done here any more.
         let _lock = self.shared_lock();
         let old = self.generation();

@@ -9,7 +9,7 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
 use embedded_db_common::clock::StoreTime;
@@ -52,6 +52,11 @@ pub struct Store {
     generation: RwLock<Arc<Generation>>,
     /// Held by whoever puts another one in its place.
     pub(crate) switching: Mutex<()>,
+    /// Held by whoever writes published files, and by whoever makes another generation, whose directory must not
+    /// get any.
+    pub(crate) sealing: Mutex<()>,
+    /// Somebody waits for that.
+    pub(crate) sealing_is_waited_for: AtomicBool,
     pub(crate) writer: GroupWriter,
     pub(crate) keeper: Keeper,
     pub(crate) symbols: Arc<Symbols>,
@@ -133,9 +138,19 @@ impl Store {
         }
     }
 
-    /// Whether a write waits for the end of all snapshots of this process, since the map must grow.
-    pub fn waits_for_snapshots(&self) -> bool {
-        self.generation().gate.is_closed()
+    /// The right to write published files, unless another generation is being made.
+    pub fn begin_sealing(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.sealing.try_lock() {
+            Ok(sealing) => Some(sealing),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Whether somebody waits for the end of that: to make another generation, or, with a write, for the end of
+    /// all snapshots of this process, since the map must grow.
+    pub fn sealing_is_waited_for(&self) -> bool {
+        self.sealing_is_waited_for.load(Ordering::Acquire) || self.generation().gate.is_closed()
     }
 
     /// Becomes true when the map is lost: nothing may be read or written any more.

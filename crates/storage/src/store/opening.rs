@@ -130,6 +130,8 @@ impl Store {
             time: StoreTime::new(),
             next_expiry: AtomicI64::new(i64::MAX),
             watch: super::Watch::default(),
+            sealing: Mutex::default(),
+            sealing_is_waited_for: AtomicBool::new(false),
             path,
             identity: current.identity().to_owned(),
             options: options.clone(),
