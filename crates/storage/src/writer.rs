@@ -266,7 +266,7 @@ impl Store {
         if self.writer.groups.fetch_add(1, Ordering::Relaxed).is_multiple_of(READERS_EVERY) {
             generation.clear_stale_readers()?;
         }
-        let (mut ended, mut savepoints) = (false, false);
+        let (mut ended, mut savepoints, mut waited) = (false, false, false);
         loop {
             match self.try_group(&generation, base, group, savepoints) {
                 Ok(()) => return Ok(()),
@@ -280,7 +280,14 @@ impl Store {
                 }
                 // Nothing is pinned in it then.
                 Err(GroupError::MapFull) => {
-                    generation.grow(self.options.map_size_max, self.lost())?;
+                    let grown = generation.grow(self.options.map_size_max, self.lost());
+                    match grown {
+                        // A short read is no reason to refuse a deletion.
+                        Err(Error::StorageFull { .. }) if !waited && generation.readers_ended() => {
+                            waited = true;
+                        }
+                        grown => grown?,
+                    }
                     ended = false;
                 }
             }

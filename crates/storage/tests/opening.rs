@@ -9,10 +9,12 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use common::{NS, Scratch, changes, data_file, fast, files, refused};
-use embedded_db_common::{Durability, Error, Options};
+use embedded_db_common::{Durability, Error, Options, Result};
 use embedded_db_storage::{FORMAT, ReadTxn, Store, WriteTxn};
 use tempfile::tempdir;
 
@@ -428,6 +430,43 @@ fn a_full_map_is_an_error_with_its_remedy_and_reads_go_on() {
         assert_eq!(snapshot.node_slot(NS, &format!("n{stored}")).unwrap(), None);
         assert_eq!(changes(&snapshot).len() as u64, stored);
     }
+}
+
+#[test]
+fn short_reads_keep_nobody_from_deleting_in_a_full_map() {
+    let scratch = Scratch::with(Options { map_size_max: 1 << 20, ..fast() });
+    let store = scratch.store();
+    let insert = |n: u64| {
+        store.write(move |txn| {
+            let label = txn.intern("Thing")?;
+            txn.insert_node(NS, &format!("n{n}"), &[label], &[1; 3_000], false, None)
+        })
+    };
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Acquire) {
+                let snapshot = store.read().unwrap();
+                thread::sleep(Duration::from_millis(20));
+                drop(snapshot);
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let full = || -> Result<()> {
+            for _ in 0..3 {
+                let stored = (0..1_000).take_while(|n| insert(*n).is_ok()).count() as u64;
+                assert!(stored > 20, "{stored}");
+                for n in 0..stored {
+                    let slot = store.read()?.node_slot(NS, &format!("n{n}"))?.unwrap();
+                    store.write(move |txn| txn.delete_node(NS, slot))?;
+                }
+            }
+            Ok(())
+        };
+        let done = full();
+        ended.store(true, Ordering::Release);
+        done.unwrap();
+    });
 }
 
 #[test]

@@ -42,6 +42,20 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).closed
     }
 
+    /// Whether there was a moment, before this time was over, at which nobody was in.
+    pub(super) fn is_empty_within(&self, timeout: Duration) -> bool {
+        /// Between two looks.
+        const LOOK: Duration = Duration::from_millis(2);
+        let deadline = Instant::now() + timeout;
+        loop {
+            let inside = self.state.lock().unwrap_or_else(PoisonError::into_inner).inside;
+            if inside == 0 || Instant::now() >= deadline {
+                return inside == 0;
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// Lets nobody in and waits until all are out; `None` when that takes too long.
     pub(super) fn close(&self, timeout: Duration) -> Option<ClosedGate<'_>> {
         let deadline = Instant::now() + timeout;

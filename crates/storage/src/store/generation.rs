@@ -154,6 +154,11 @@ impl Generation {
         self.env.clear_stale_readers().map_err(|error| self.lmdb_error(error))
     }
 
+    /// Whether whoever read in this process has ended soon: what they saw may be room enough.
+    pub(crate) fn readers_ended(&self) -> bool {
+        self.gate.is_empty_within(Duration::from_millis(100))
+    }
+
     /// Doubles the map after a write found it full.
     pub(crate) fn grow(&self, most: usize, lost: &AtomicBool) -> Result<()> {
         let size = self.map_size();
