@@ -1,10 +1,9 @@
-//! Puts the texts, messages and vectors that were written into files, in a thread that is there while there are enough of them: so
-//! that opening the database reads few of them, and a process holds few texts in memory.
+//! Puts the texts, messages and vectors that were written into files, in a thread that is there while there
+//! are enough of them: so that opening the database reads few of them, and a process holds few texts in memory.
 //!
 //! Nothing depends on it: what is in no file is found as well.
 
 use std::collections::{HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -34,7 +33,7 @@ pub(crate) struct SealWork {
 struct Seen {
     /// Slots are those of this generation.
     generation: u64,
-    /// Changes up to here are counted; 0 before all views were looked at once.
+    /// Changes up to here are counted.
     lsn: u64,
     /// Changes of each view that may be in no file.
     changed: HashMap<View, u64>,
@@ -85,27 +84,6 @@ impl Work for SealWork {
     const LONGEST_PAUSE: Duration = PAUSE.saturating_mul(64);
 
     fn step(&self) -> Result<Next> {
-        // Nothing here may end the thread for good: a panic is an error of this step.
-        let step = catch_unwind(AssertUnwindSafe(|| self.look_at_all()));
-        step.unwrap_or_else(|_| Err(Error::Internal("the thread that seals panicked".into())))
-    }
-
-    fn ends_the_wait(_error: &Error) -> bool {
-        true
-    }
-}
-
-impl SealWork {
-    pub(crate) fn new(store: Arc<Store>, views: Arc<Views>, least: u64) -> Self {
-        let (seen, all, ending) = Default::default();
-        Self { store, views, least: least.max(1), seen, all, ending }
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn look_at_all(&self) -> Result<Next> {
         if !self.seen().tidy {
             self.store.remove_unnamed_segments()?;
             self.seen().tidy = true;
@@ -139,13 +117,28 @@ impl SealWork {
         }
         // Each text and each vector is a change at the least.
         let most = seen.changed.values().copied().max().unwrap_or(0);
-        let next = lsn + self.least.saturating_sub(most).max(self.least / 8).max(1);
+        let next = lsn.saturating_add(self.least.saturating_sub(most).max(self.least / 8).max(1));
         drop(seen);
         self.store.call_at(next);
         // A commit that came before that has called nobody.
         let Lsn(now) = self.store.read()?.lsn()?;
         let again = now >= next || self.all.load(Ordering::Acquire);
         Ok(if again { Next::AtOnce } else { Next::Nothing })
+    }
+
+    fn ends_the_wait(_error: &Error) -> bool {
+        true
+    }
+}
+
+impl SealWork {
+    pub(crate) fn new(store: Arc<Store>, views: Arc<Views>, least: u64) -> Self {
+        let (seen, all, ending) = Default::default();
+        Self { store, views, least: least.max(1), seen, all, ending }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Seals what there is of a view; how many changes are left. `None` when it must be looked at again.
@@ -190,27 +183,25 @@ impl SealWork {
         let mut seen = self.seen();
         let seen = &mut *seen;
         let generation = snapshot.generation().number();
-        if seen.generation != generation {
-            *seen = Seen { generation, tidy: seen.tidy, ..Seen::default() };
-        }
         let Lsn(lsn) = snapshot.lsn()?;
-        let first = seen.lsn == 0;
-        let all_of_them = self.all.swap(false, Ordering::AcqRel) || first;
-        if !first {
-            let (from, counts) = (Lsn(seen.lsn), &mut seen.changed);
-            snapshot.changes_after(from, |_, change| {
-                let view = change.and_then(|change| match change.kind {
-                    Kind::Node => Some(View::Texts(change.namespace)),
-                    Kind::Embedding => Some(View::Vectors(change.namespace, change.space)),
-                    _ => None,
-                });
-                if let Some(view) = view {
-                    *counts.entry(view).or_default() += 1;
-                }
-                Ok(true)
-            })?;
+        let is_new = seen.generation != generation;
+        if is_new {
+            *seen = Seen { generation, lsn, tidy: seen.tidy, ..Seen::default() };
         }
-        seen.lsn = lsn.max(1);
+        let all_of_them = self.all.swap(false, Ordering::AcqRel) || is_new;
+        let counts = &mut seen.changed;
+        snapshot.changes_after(Lsn(seen.lsn), |_, change| {
+            let view = change.and_then(|change| match change.kind {
+                Kind::Node => Some(View::Texts(change.namespace)),
+                Kind::Embedding => Some(View::Vectors(change.namespace, change.space)),
+                _ => None,
+            });
+            if let Some(view) = view {
+                *counts.entry(view).or_default() += 1;
+            }
+            Ok(true)
+        })?;
+        seen.lsn = lsn;
         for (namespace, kind, space, record) in views(snapshot)? {
             if lsn.saturating_sub(record.lsn.0) >= MOST_CHANGES {
                 seen.due.insert(match kind {

@@ -1,5 +1,6 @@
 //! A thread that is there while there is something to do in the background, step by step.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -70,7 +71,7 @@ impl<W> Worker<W> {
         drop(state);
         self.changed.notify_all();
         if let Some(thread) = thread {
-            // A step that panics is an error of its write; if the thread died all the same, it is gone.
+            // It does not panic.
             drop(thread.join());
         }
     }
@@ -114,12 +115,18 @@ impl<W: Work> Worker<W> {
         Ok(())
     }
 
+    /// A step that panics has failed, as one has that the store refuses: it is tried again.
+    fn step(&self) -> Result<Next> {
+        let step = catch_unwind(AssertUnwindSafe(|| self.work.step()));
+        step.unwrap_or_else(|_| Err(Error::Internal(format!("a step of {} panicked", W::NAME))))
+    }
+
     fn run(&self) {
         let mut state = self.state();
         while !state.stop {
             state.again = false;
             drop(state);
-            let next = self.work.step();
+            let next = self.step();
             state = self.state();
             let before = state.refused.take().map_or(0, |(_, in_a_row)| in_a_row);
             let pause = match next {
@@ -186,6 +193,7 @@ fn pause_after(before: u32, longest: Duration) -> Duration {
 mod tests {
     use std::collections::VecDeque;
     use std::path::PathBuf;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
 
@@ -197,6 +205,8 @@ mod tests {
     struct Script {
         steps: Mutex<VecDeque<Result<Next>>>,
         asked: Mutex<u32>,
+        /// The next step does.
+        panics: AtomicBool,
     }
 
     impl Work for Script {
@@ -205,6 +215,7 @@ mod tests {
 
         fn step(&self) -> Result<Next> {
             *self.asked.lock().unwrap() += 1;
+            assert!(!self.panics.swap(false, Ordering::SeqCst), "a step that panics");
             self.steps.lock().unwrap().pop_front().unwrap_or(Ok(Next::Nothing))
         }
 
@@ -253,6 +264,16 @@ mod tests {
         worker.wake().unwrap();
         assert!(matches!(wait(&worker), Err(Error::StorageFull { .. })));
         worker.stop();
+    }
+
+    #[test]
+    fn a_step_that_panics_is_tried_again() {
+        let worker = worker([Ok(Next::AtOnce)]);
+        worker.work.panics.store(true, Ordering::SeqCst);
+        worker.wake().unwrap();
+        assert!(wait(&worker).unwrap());
+        assert!(worker.work.steps.lock().unwrap().is_empty());
+        assert!(!worker.work.panics.load(Ordering::SeqCst), "it has panicked");
     }
 
     #[test]

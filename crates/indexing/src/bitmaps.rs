@@ -38,3 +38,16 @@ pub fn labelled(
 ) -> Result<RoaringBitmap> {
     posting(txn, namespace, IndexId::LABEL, &label.0.to_be_bytes())
 }
+
+/// The nodes that have one of several labels.
+pub(crate) fn labelled_any(
+    txn: &impl ReadTxn,
+    namespace: NamespaceId,
+    labels: &[Symbol],
+) -> Result<RoaringBitmap> {
+    let mut slots = RoaringBitmap::new();
+    for label in labels {
+        slots |= labelled(txn, namespace, *label)?;
+    }
+    Ok(slots)
+}

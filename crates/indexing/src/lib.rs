@@ -4,11 +4,13 @@
 //! snapshot of each query before the query sees it.
 
 mod bitmaps;
+mod changes;
 pub mod columns;
 mod expiry;
 pub mod graph;
 mod hashing;
 pub mod kernels;
+mod merging;
 pub mod properties;
 mod published;
 pub mod recipes;
@@ -21,4 +23,5 @@ mod views;
 pub use bitmaps::{labelled, posting};
 pub use expiry::hidden;
 pub use published::{MOST_CHANGES, Sealed};
-pub use views::{Attached, Needs, Pin, StoreRows, Views};
+pub use vector::stored::StoreRows;
+pub use views::{Attached, Needs, Pin, Views};

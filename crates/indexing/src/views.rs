@@ -19,9 +19,9 @@ use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId};
 use embedded_db_storage::{
     Kind, ReadEmbeddings, ReadTxn, Snapshot, SpaceRecord, Store, ViewKind, Visible,
 };
-use roaring::RoaringBitmap;
 
-use crate::bitmaps::labelled;
+use crate::bitmaps::labelled_any;
+use crate::changes::{by_lsn, each_change};
 use crate::expiry::Expired;
 use crate::kernels::Kernels;
 use crate::published::Published;
@@ -29,7 +29,8 @@ use crate::recipes::Recipes;
 use crate::schema::Names;
 use crate::sessions::{Message, Sessions};
 use crate::text::{Analyzer, Language, TextIndex};
-use crate::vector::{Metric, RowSource, VectorTail};
+use crate::vector::VectorTail;
+use crate::vector::stored::{NodeRows, metric};
 
 /// Fewer texts than these stay in memory, though they are in files.
 const REOPEN_AFTER: u64 = 4096;
@@ -320,29 +321,16 @@ impl Views {
         let recipes = Recipes::read(&at.snapshot, at.namespace)?;
         let right = loaded.recipes.searches_like(&recipes);
         if let Some(view) = loaded.text.as_ref().filter(|view| right && view.base <= at.lsn) {
-            let (damaged, unsealed) = {
-                let index = read(&view.tail);
-                (index.is_damaged() || !index.is_whole(), index.unsealed())
-            };
-            if damaged {
-                self.published.distrust(read(&view.tail).file_names());
-            } else if at.newest
-                && at.oldest
-                && unsealed >= REOPEN_AFTER
-                && loaded.row != self.text_row(at)
-            {
-                // What is in files by now need not be in memory.
-                loaded.row = self.text_row(at);
-                if let Ok(Some((index, _))) = self.open_texts(at.state, at.namespace, &recipes) {
-                    let view = View::new(index, at.lsn);
-                    let tail = Arc::clone(&view.tail);
-                    loaded.text = Some(view);
-                    return Ok(tail);
-                }
-                return Ok(Arc::clone(&view.tail));
-            } else {
-                return Ok(Arc::clone(&view.tail));
+            let (tail, index) = (Arc::clone(&view.tail), read(&view.tail));
+            let is_sound = !index.is_damaged() && index.is_whole();
+            if is_sound && (!at.newest || !at.oldest || index.unsealed() < REOPEN_AFTER) {
+                return Ok(Arc::clone(&tail));
             }
+            if is_sound {
+                drop(index);
+                return Ok(self.reopen_text(loaded, at, &recipes, tail));
+            }
+            self.published.distrust(index.file_names());
         }
         let view = View::new(self.load_text(at, &recipes)?, at.lsn);
         let tail = Arc::clone(&view.tail);
@@ -354,6 +342,26 @@ impl Views {
             loaded.sessions = None;
         }
         Ok(tail)
+    }
+
+    /// What is in files by now need not be in memory: the view of these files, or else the one that there is.
+    fn reopen_text(
+        &self,
+        loaded: &mut Loaded,
+        at: &Point<'_>,
+        recipes: &Recipes,
+        tail: Arc<RwLock<TextIndex>>,
+    ) -> Arc<RwLock<TextIndex>> {
+        let row = self.text_row(at);
+        if loaded.row == row {
+            return tail;
+        }
+        loaded.row = row;
+        let Ok(Some((index, _))) = self.open_texts(at.state, at.namespace, recipes) else {
+            return tail;
+        };
+        let view = View::new(index, at.lsn);
+        Arc::clone(&loaded.text.insert(view).tail)
     }
 
     /// Up to where the files of texts are right that a snapshot names.
@@ -440,13 +448,9 @@ impl Views {
             return Ok(index);
         }
         let mut tail = TextIndex::new(self.analyzer());
-        for label in recipes.text_labels(&self.names) {
-            for slot in labelled(snapshot, *namespace, label)? {
-                let slot = Slot(slot);
-                let Some(node) = snapshot.node(*namespace, slot)? else { continue };
-                if let Some(text) = recipes.searchable_text(&self.names, &node)? {
-                    tail.upsert(slot, Lsn(0), &text);
-                }
+        for slot in labelled_any(snapshot, *namespace, &recipes.text_labels(&self.names))? {
+            if let Some(text) = self.text_of(snapshot, *namespace, Slot(slot), recipes)? {
+                tail.upsert(Slot(slot), Lsn(0), &text);
             }
         }
         tail.advance(*lsn);
@@ -461,18 +465,14 @@ impl Views {
         {
             return Ok(sessions);
         }
-        let mut slots = RoaringBitmap::new();
-        for label in recipes.asked_labels(&self.names) {
-            slots |= labelled(snapshot, *namespace, label)?;
-        }
         let mut sessions = Sessions::new();
-        for slot in slots {
-            let slot = Slot(slot);
-            let Some(node) = snapshot.node(*namespace, slot)? else { continue };
-            if let Some(message) = recipes.session_message(&self.names, snapshot, &node)? {
-                let words = text.length(slot, *lsn).unwrap_or(0);
-                sessions.upsert(slot, Message { words, ..message });
-            }
+        for slot in labelled_any(snapshot, *namespace, &recipes.asked_labels(&self.names))? {
+            let (slot, lengths) = (Slot(slot), (text, *lsn));
+            self.with_message(at.state, *namespace, slot, &recipes, lengths, |message| {
+                if let Some(message) = message {
+                    sessions.upsert(slot, message);
+                }
+            })?;
         }
         Ok(sessions)
     }
@@ -512,7 +512,7 @@ impl Views {
         }
         if !state.namespaces.is_empty() {
             let news = News::since(state, snapshot)?;
-            if news.reach == to.0 {
+            if news.reach == to {
                 for namespace in &news.dropped {
                     state.namespaces.remove(namespace);
                 }
@@ -577,9 +577,7 @@ fn follow_vectors(
     for (lsn, (namespace, space, slot)) in by_lsn(embeddings) {
         let loaded = state.namespaces.get(&namespace);
         let Some(view) = loaded.and_then(|loaded| loaded.vectors.get(&space)) else { continue };
-        for (part, embedding) in snapshot.embeddings_of(namespace, space, slot)? {
-            rows.push(part, embedding.values());
-        }
+        rows.read(snapshot, namespace, space, slot)?;
         rows.upsert_into(&mut write(&view.tail), slot, lsn);
     }
     Ok(())
@@ -620,45 +618,32 @@ struct News {
     embeddings: BTreeMap<(NamespaceId, SpaceId, Slot), Lsn>,
     dropped: Vec<NamespaceId>,
     /// Up to here no change is missing.
-    reach: u64,
+    reach: Lsn,
 }
 
 impl News {
     fn since(state: &State, snapshot: &Snapshot) -> Result<Self> {
-        let (nodes, embeddings, dropped) = Default::default();
-        let mut news = Self { nodes, embeddings, dropped, reach: state.followed };
-        snapshot.changes_after(Lsn(state.followed), |lsn, change| {
-            if news.reach.checked_add(1) != Some(lsn.0) {
-                return Ok(false);
-            }
-            news.reach = lsn.0;
-            let Some(change) = change else { return Ok(true) };
+        let (mut nodes, mut embeddings) = (BTreeMap::new(), BTreeMap::new());
+        let mut dropped = Vec::new();
+        let reach = each_change(snapshot, Lsn(state.followed), |lsn, change| {
             let namespace = change.namespace;
             if change.kind == Kind::Namespace {
-                news.dropped.push(namespace);
-                return Ok(true);
+                dropped.push(namespace);
+                return;
             }
-            let Some(loaded) = state.namespaces.get(&namespace) else { return Ok(true) };
+            let Some(loaded) = state.namespaces.get(&namespace) else { return };
             match change.kind {
                 Kind::Node if loaded.text.is_some() => {
-                    news.nodes.insert((namespace, change.slot), lsn);
+                    nodes.insert((namespace, change.slot), lsn);
                 }
                 Kind::Embedding if loaded.vectors.contains_key(&change.space) => {
-                    news.embeddings.insert((namespace, change.space, change.slot), lsn);
+                    embeddings.insert((namespace, change.space, change.slot), lsn);
                 }
                 _ => {}
             }
-            Ok(true)
         })?;
-        Ok(news)
+        Ok(Self { nodes, embeddings, dropped, reach })
     }
-}
-
-/// In the order in which the changes were made, as the tails want them.
-fn by_lsn<K: Ord>(changes: BTreeMap<K, Lsn>) -> Vec<(Lsn, K)> {
-    let mut ordered: Vec<_> = changes.into_iter().map(|(key, lsn)| (lsn, key)).collect();
-    ordered.sort_unstable();
-    ordered
 }
 
 fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
@@ -667,67 +652,4 @@ fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
 
 fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-pub(crate) fn metric(space: &SpaceRecord) -> Result<Metric> {
-    match space.metric.as_str() {
-        "cosine" => Ok(Metric::Cosine),
-        "dot" => Ok(Metric::Dot),
-        "euclidean" => Ok(Metric::Euclidean),
-        other => Err(Error::Internal(format!("space {:?} has the metric {other:?}", space.name))),
-    }
-}
-
-/// The parts of one node, gathered.
-#[derive(Default)]
-struct NodeRows {
-    parts: Vec<u16>,
-    values: Vec<f32>,
-}
-
-impl NodeRows {
-    fn push(&mut self, part: u16, values: impl Iterator<Item = f32>) {
-        self.parts.push(part);
-        self.values.extend(values);
-    }
-
-    /// Hands the parts to the tail and starts anew; no parts means that the node has no vector.
-    fn upsert_into(&mut self, tail: &mut VectorTail, slot: Slot, at: Lsn) {
-        if self.parts.is_empty() {
-            tail.remove(slot, at);
-            return;
-        }
-        let dimension = self.values.len() / self.parts.len();
-        let rows: Vec<(u16, &[f32])> =
-            self.parts.iter().copied().zip(self.values.chunks_exact(dimension)).collect();
-        tail.upsert(slot, at, &rows);
-        self.parts.clear();
-        self.values.clear();
-    }
-}
-
-/// Vectors as a snapshot of the store holds them.
-pub struct StoreRows<'a> {
-    /// The snapshot.
-    pub snapshot: &'a Snapshot,
-    /// The namespace.
-    pub namespace: NamespaceId,
-    /// The space.
-    pub space: SpaceId,
-}
-
-impl RowSource for StoreRows<'_> {
-    type Error = Error;
-
-    fn row(&mut self, slot: Slot, part: u16, out: &mut [f32]) -> Result<bool> {
-        match self.snapshot.embedding(self.namespace, self.space, slot, part)? {
-            Some(embedding) if embedding.copy_to(out) => Ok(true),
-            Some(embedding) => Err(Error::Corruption {
-                path: self.snapshot.store().path().to_owned(),
-                object: format!("the embedding {:?}", embedding.id),
-                detail: format!("it has {} dimensions, not {}", embedding.dimension(), out.len()),
-            }),
-            None => Ok(false),
-        }
-    }
 }

@@ -77,10 +77,7 @@ pub fn pending(
 impl GraphWriter<'_, '_> {
     /// A node is new: what is due for its text. Nothing has been done for a slot before it was given.
     pub(super) fn text_is_due(&mut self, slot: Slot) -> Result<()> {
-        let recipes = self.recipes()?;
-        let node = self.node(slot)?;
-        let has_text = recipes.embedded_text(self.names, &node)?.is_some();
-        let is_message = self.names.message_text(&node)?.is_some();
+        let (has_text, is_message) = self.texts_of(slot)?;
         for (artefact, due) in [(Artefact::Embedding, has_text), (Artefact::Entities, is_message)] {
             if due {
                 self.mark(artefact, slot)?;
@@ -89,12 +86,17 @@ impl GraphWriter<'_, '_> {
         Ok(())
     }
 
-    /// The text of a node is another one: work is due.
-    pub(super) fn text_changed(&mut self, slot: Slot) -> Result<()> {
+    /// Whether a node has a text that is embedded, and whether names are looked for in it.
+    fn texts_of(&mut self, slot: Slot) -> Result<(bool, bool)> {
         let recipes = self.recipes()?;
         let node = self.node(slot)?;
         let has_text = recipes.embedded_text(self.names, &node)?.is_some();
-        let is_message = self.names.message_text(&node)?.is_some();
+        Ok((has_text, self.names.message_text(&node)?.is_some()))
+    }
+
+    /// The text of a node is another one: work is due.
+    pub(super) fn text_changed(&mut self, slot: Slot) -> Result<()> {
+        let (has_text, is_message) = self.texts_of(slot)?;
         let by_user = match self.txn.default_space()? {
             Some(space) => {
                 let parts = self.txn.embeddings_of(self.namespace, space, slot)?;

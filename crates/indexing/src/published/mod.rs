@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId};
 use embedded_db_storage::{ChangeRecord, ReadTxn, Segment, SegmentFile, Snapshot, ViewRecord};
 
-use crate::text::{MERGE_SHARE, TextSegment};
+use crate::changes::each_change;
+use crate::text::TextSegment;
 
 /// Texts that are read at once when all are.
 const CHUNK: usize = 100_000;
@@ -48,13 +49,13 @@ impl Published {
         known
     }
 
-    /// The files of a row; `None` when one is missing or damaged.
+    /// Opens files of texts; `None` when one is missing or damaged.
     fn open(
         &self,
         snapshot: &Snapshot,
-        record: &ViewRecord,
+        files: &[SegmentFile],
     ) -> Result<Option<Vec<Arc<TextSegment>>>> {
-        record.files.iter().map(|file| self.open_one(snapshot, file)).collect()
+        files.iter().map(|file| self.open_one(snapshot, file)).collect()
     }
 
     fn open_one(
@@ -63,26 +64,24 @@ impl Published {
         file: &SegmentFile,
     ) -> Result<Option<Arc<TextSegment>>> {
         let mut known = self.of(snapshot);
-        if known.distrusted.contains(&file.name) {
-            return Ok(None);
-        }
-        if let Some(open) = known.open.get(&file.name).and_then(Weak::upgrade)
+        if !known.distrusted.contains(&file.name)
+            && let Some(open) = known.open.get(&file.name).and_then(Weak::upgrade)
             && open.is_whole()
         {
             return Ok(Some(open));
         }
         known.open.retain(|_, segment| segment.strong_count() > 0);
         drop(known);
-        let segment = match snapshot.open_segment(file)?.and_then(TextSegment::open) {
-            Some(segment) => Arc::new(segment),
-            None => {
-                self.of(snapshot).distrusted.insert(file.name.clone());
-                return Ok(None);
-            }
-        };
+        let opened = self.trusted(snapshot, file)?.and_then(TextSegment::open).map(Arc::new);
         // If another thread was quicker, both are as good.
-        self.of(snapshot).open.insert(file.name.clone(), Arc::downgrade(&segment));
-        Ok(Some(segment))
+        let mut known = self.of(snapshot);
+        match &opened {
+            Some(segment) => drop(known.open.insert(file.name.clone(), Arc::downgrade(segment))),
+            None => {
+                known.distrusted.insert(file.name.clone());
+            }
+        }
+        Ok(opened)
     }
 
     /// A file that is there and was not met damaged; `None` for others.
@@ -93,14 +92,20 @@ impl Published {
         snapshot.open_segment(file)
     }
 
-    /// Whether all files of a row are there, and none was met damaged.
-    fn are_trusted(&self, snapshot: &Snapshot, record: &ViewRecord) -> Result<bool> {
-        for file in &record.files {
+    /// A row to go on from: of the same recipe, all its files there, and none met damaged.
+    fn usable<'r>(
+        &self,
+        snapshot: &Snapshot,
+        row: Option<&'r ViewRecord>,
+        recipe: &str,
+    ) -> Result<Option<&'r ViewRecord>> {
+        let Some(row) = row.filter(|row| row.recipe == recipe) else { return Ok(None) };
+        for file in &row.files {
             if self.trusted(snapshot, file)?.is_none() {
-                return Ok(false);
+                return Ok(None);
             }
         }
-        Ok(true)
+        Ok(Some(row))
     }
 
     /// These are damaged.
@@ -124,43 +129,21 @@ pub enum Sealed {
     Overtaken,
 }
 
-/// The nodes of a namespace of which `concerns` says that a change is one of them, between two LSNs, each with
-/// that of its last change; `None` when the changes no longer reach back.
+/// The nodes of a namespace of which `concerns` says that a change after an LSN is one of them, each with the LSN
+/// of its last one; `None` when the changes no longer reach back.
 fn changed(
     snapshot: &Snapshot,
     namespace: NamespaceId,
     after: Lsn,
-    to: Lsn,
     concerns: impl Fn(&ChangeRecord<'_>) -> bool,
 ) -> Result<Option<BTreeMap<Slot, Lsn>>> {
-    let (mut nodes, mut reach) = (BTreeMap::new(), after.0);
-    snapshot.changes_after(after, |lsn, change| {
-        if lsn > to || reach.checked_add(1) != Some(lsn.0) {
-            return Ok(false);
-        }
-        reach = lsn.0;
-        if let Some(change) = change
-            && change.namespace == namespace
-            && concerns(&change)
-        {
+    let mut nodes = BTreeMap::new();
+    let reach = each_change(snapshot, after, |lsn, change| {
+        if change.namespace == namespace && concerns(&change) {
             nodes.insert(change.slot, lsn);
         }
-        Ok(true)
     })?;
-    Ok((reach == to.0).then_some(nodes))
-}
-
-/// How many of the last files, of so many rows, are written anew with so many rows more.
-fn merged_from(rows: &[u64], more: u64) -> usize {
-    let mut more = more.max(1);
-    let mut from = rows.len();
-    while let Some(before) = from.checked_sub(1)
-        && rows[before] < more.saturating_mul(MERGE_SHARE)
-    {
-        more += rows[before];
-        from = before;
-    }
-    from
+    Ok((reach == snapshot.lsn()?).then_some(nodes))
 }
 
 /// The error of a file that turned out to be damaged while it was merged.

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, Symbol};
+use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot};
 use embedded_db_storage::{
     ChangeRecord, Kind, ReadTxn, SegmentFile, Snapshot, Store, ViewKind, ViewRecord, Visible,
 };
 use roaring::RoaringBitmap;
 
-use super::{CHUNK, MOST_CHANGES, NO_SPACE, Sealed, changed, damaged, merged_from};
-use crate::bitmaps::labelled;
+use super::{CHUNK, MOST_CHANGES, NO_SPACE, Sealed, changed, damaged};
+use crate::bitmaps::labelled_any;
+use crate::changes::by_lsn;
+use crate::merging::merged_from;
 use crate::recipes::Recipes;
 use crate::sessions::file::{Draft, SessionFile, VERSION as SESSION_VERSION};
 use crate::sessions::{Message, Sessions};
@@ -58,17 +60,17 @@ impl Views {
         if record.recipe != recipe(self.language_name(), recipes) {
             return Ok(None);
         }
-        let Some(segments) = self.published.open(snapshot, &record)? else { return Ok(None) };
+        let Some(segments) = self.published.open(snapshot, &record.files)? else { return Ok(None) };
         let Some(mut index) = TextIndex::over(self.analyzer(), segments, record.lsn) else {
             self.published.distrust(record.files.into_iter().map(|file| file.name));
             return Ok(None);
         };
         let lsn = snapshot.lsn()?;
-        let Some(found) = changed(snapshot, namespace, record.lsn, lsn, is_of_node)? else {
+        let Some(found) = changed(snapshot, namespace, record.lsn, is_of_node)? else {
             return Ok(None);
         };
         let all = Visible::all(snapshot);
-        for (slot, at) in found {
+        for (at, slot) in by_lsn(found) {
             match self.text_of(&all, namespace, slot, recipes)? {
                 Some(text) => index.upsert(slot, at, &text),
                 None => index.remove(slot, at),
@@ -82,7 +84,8 @@ impl Views {
         Ok(Some((index, record)))
     }
 
-    fn text_of(
+    /// The searchable text of a slot.
+    pub(crate) fn text_of(
         &self,
         txn: &impl ReadTxn,
         namespace: NamespaceId,
@@ -104,25 +107,25 @@ impl Views {
         recipes: &Recipes,
         index: &TextIndex,
     ) -> Result<Option<Sessions>> {
-        let Some(record) = self.session_record(snapshot, namespace, recipes)? else {
-            return Ok(None);
-        };
+        let found = snapshot.view_record(namespace, ViewKind::Sessions, NO_SPACE)?;
+        let recipe = session_recipe(self.language_name(), recipes);
+        let Some(record) = found.filter(|record| record.recipe == recipe) else { return Ok(None) };
         let files = self.session_files(snapshot, &record.files)?;
         let Some(mut sessions) = files.and_then(|files| Sessions::of_files(files.iter())) else {
             self.published.distrust(record.files.into_iter().map(|file| file.name));
             return Ok(None);
         };
-        let lsn = snapshot.lsn()?;
-        let Some(found) = changed(snapshot, namespace, record.lsn, lsn, is_of_node)? else {
+        let Some(found) = changed(snapshot, namespace, record.lsn, is_of_node)? else {
             return Ok(None);
         };
+        let lengths = (index, snapshot.lsn()?);
         for slot in found.into_keys() {
             self.with_message(
                 snapshot,
                 namespace,
                 slot,
                 recipes,
-                index,
+                lengths,
                 |message| match message {
                     Some(message) => sessions.upsert(slot, message),
                     None => sessions.remove(slot),
@@ -130,21 +133,6 @@ impl Views {
             )?;
         }
         Ok(Some(sessions))
-    }
-
-    /// What is published of sessions, if it can be used.
-    fn session_record(
-        &self,
-        snapshot: &Snapshot,
-        namespace: NamespaceId,
-        recipes: &Recipes,
-    ) -> Result<Option<ViewRecord>> {
-        let Some(record) = snapshot.view_record(namespace, ViewKind::Sessions, NO_SPACE)? else {
-            return Ok(None);
-        };
-        let is_right = record.recipe == session_recipe(self.language_name(), recipes)
-            && self.published.are_trusted(snapshot, &record)?;
-        Ok(is_right.then_some(record))
     }
 
     /// Opens files of sessions; `None` when one is damaged.
@@ -159,14 +147,14 @@ impl Views {
         files.iter().map(open).collect()
     }
 
-    /// What the view of sessions keeps of a slot.
-    fn with_message(
+    /// What the view of sessions keeps of a slot, with the length that its text has in an index at an LSN.
+    pub(crate) fn with_message(
         &self,
         snapshot: &Snapshot,
         namespace: NamespaceId,
         slot: Slot,
         recipes: &Recipes,
-        index: &TextIndex,
+        (index, at): (&TextIndex, Lsn),
         then: impl FnOnce(Option<Message<'_>>),
     ) -> Result<()> {
         let all = Visible::all(snapshot);
@@ -175,7 +163,7 @@ impl Views {
             Some(node) => recipes.session_message(self.names(), &all, node)?,
             None => None,
         };
-        let words = index.length(slot, index.lsn()).unwrap_or(0);
+        let words = index.length(slot, at).unwrap_or(0);
         then(message.map(|message| Message { words, ..message }));
         Ok(())
     }
@@ -199,7 +187,9 @@ impl Views {
             (before(ViewKind::Text)?, before(ViewKind::Sessions)?);
         let lsn = snapshot.lsn()?;
         let opened = self.open_texts(&snapshot, namespace, &recipes)?;
-        let sessions = self.session_record(&snapshot, namespace, &recipes)?;
+        let session_recipe = session_recipe(self.language_name(), &recipes);
+        let sessions =
+            self.published.usable(&snapshot, sessions_before.as_ref(), &session_recipe)?;
         let (texts, index) = match opened {
             Some((index, record)) => {
                 let behind = lsn.0.saturating_sub(record.lsn.0);
@@ -214,26 +204,28 @@ impl Views {
                 (files, index)
             }
             None => {
-                let slots = seal.labelled(&recipes.text_labels(self.names()))?;
+                let labels = recipes.text_labels(self.names());
+                let slots = labelled_any(&Visible::all(&snapshot), namespace, &labels)?;
                 if slots.len() < least && texts_before.is_none() {
                     return Ok(Sealed::Enough { left: slots.len() });
                 }
                 seal.all_texts(&slots)?
             }
         };
-        let said = match &sessions {
-            Some(record) => changed(&snapshot, namespace, record.lsn, lsn, is_of_node)?,
+        let said = match sessions {
+            Some(record) => changed(&snapshot, namespace, record.lsn, is_of_node)?,
             None => None,
         };
         let sessions = match (sessions, said) {
             (Some(record), Some(said)) => {
                 let mut draft = Draft::default();
                 for slot in said.into_keys() {
-                    self.with_message(&snapshot, namespace, slot, &recipes, &index, |message| {
+                    let lengths = (&index, lsn);
+                    self.with_message(&snapshot, namespace, slot, &recipes, lengths, |message| {
                         draft.add(slot, message);
                     })?;
                 }
-                let mut names = record.files;
+                let mut names = record.files.clone();
                 if draft.len() > 0 {
                     seal.sessions(draft, &mut names)?;
                 }
@@ -243,8 +235,7 @@ impl Views {
         };
         let texts =
             ViewRecord { lsn, recipe: recipe(self.language_name(), &recipes), files: texts };
-        let recipe = session_recipe(self.language_name(), &recipes);
-        let sessions = ViewRecord { lsn, recipe, files: sessions };
+        let sessions = ViewRecord { lsn, recipe: session_recipe, files: sessions };
         let generation = snapshot.generation().number();
         drop(snapshot);
         let published = store.write(move |txn| {
@@ -269,14 +260,6 @@ struct Seal<'a> {
 }
 
 impl Seal<'_> {
-    fn labelled(&self, labels: &[Symbol]) -> Result<RoaringBitmap> {
-        let mut slots = RoaringBitmap::new();
-        for label in labels {
-            slots |= labelled(&Visible::all(self.snapshot), self.namespace, *label)?;
-        }
-        Ok(slots)
-    }
-
     /// Writes what is in no file of an index into one, with those that are to be merged with it.
     fn texts(&self, index: &TextIndex, files: &mut Vec<SegmentFile>) -> Result<()> {
         let from = index.merged_from();
@@ -284,7 +267,7 @@ impl Seal<'_> {
         let documents = write_segment(index, from, &mut out, self.going_on)?;
         if index.is_damaged() {
             self.views.published.distrust(index.file_names());
-            return Err(index.damage());
+            return Err(damaged(self.snapshot, "texts"));
         }
         files.truncate(from);
         files.push(out.finish(documents)?);
@@ -310,8 +293,7 @@ impl Seal<'_> {
             self.texts(&index, &mut file)?;
             files.append(&mut file);
         }
-        let open = |file: &SegmentFile| self.views.published.open_one(self.snapshot, file);
-        let segments = files.iter().map(open).collect::<Result<Option<Vec<_>>>>()?;
+        let segments = self.views.published.open(self.snapshot, &files)?;
         let lsn = self.snapshot.lsn()?;
         let index = segments
             .and_then(|segments| TextIndex::over(self.views.analyzer(), segments, lsn))
@@ -326,15 +308,17 @@ impl Seal<'_> {
     fn sessions(&self, draft: Draft, names: &mut Vec<SegmentFile>) -> Result<()> {
         let rows: Vec<u64> = names.iter().map(|file| file.rows.into()).collect();
         let from = merged_from(&rows, draft.len() as u64);
-        let merged = self.views.session_files(self.snapshot, &names[from..])?;
-        let merged = merged.unwrap_or_default();
-        let is_damaged = merged.len() < names.len() - from;
-        let mut out = self.snapshot.begin_segment(ViewKind::Sessions, self.namespace)?;
-        let count = draft.write(&merged, from == 0, &mut out)?;
-        if is_damaged || merged.iter().any(SessionFile::is_damaged) {
+        let distrust = || {
             let wrong = names.iter().skip(from).map(|file| file.name.clone());
             self.views.published.distrust(wrong);
-            return Err(damaged(self.snapshot, "sessions"));
+            damaged(self.snapshot, "sessions")
+        };
+        let merged = self.views.session_files(self.snapshot, &names[from..])?;
+        let merged = merged.ok_or_else(distrust)?;
+        let mut out = self.snapshot.begin_segment(ViewKind::Sessions, self.namespace)?;
+        let count = draft.write(&merged, from == 0, &mut out)?;
+        if merged.iter().any(SessionFile::is_damaged) {
+            return Err(distrust());
         }
         names.truncate(from);
         names.push(out.finish(count)?);
@@ -345,12 +329,21 @@ impl Seal<'_> {
     fn all_sessions(&self, index: &TextIndex) -> Result<Vec<SegmentFile>> {
         let mut draft = Draft::default();
         let (views, namespace) = (self.views, self.namespace);
-        let slots = self.labelled(&self.recipes.asked_labels(views.names()))?;
+        let labels = self.recipes.asked_labels(views.names());
+        let slots = labelled_any(&Visible::all(self.snapshot), namespace, &labels)?;
+        let lengths = (index, self.snapshot.lsn()?);
         for (count, slot) in slots.into_iter().enumerate() {
             let slot = Slot(slot);
-            views.with_message(self.snapshot, namespace, slot, self.recipes, index, |message| {
-                draft.add(slot, message);
-            })?;
+            views.with_message(
+                self.snapshot,
+                namespace,
+                slot,
+                self.recipes,
+                lengths,
+                |message| {
+                    draft.add(slot, message);
+                },
+            )?;
             if count.is_multiple_of(256) {
                 (self.going_on)()?;
             }

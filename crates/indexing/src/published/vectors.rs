@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use embedded_db_common::{Lsn, NamespaceId, Result, Slot, SpaceId};
+use embedded_db_common::{NamespaceId, Result, SpaceId};
 use embedded_db_storage::{
     ChangeRecord, Kind, ReadEmbeddings, ReadTxn, SegmentFile, Snapshot, SpaceRecord, Store,
     ViewKind, ViewRecord,
 };
 
-use super::{MOST_CHANGES, Sealed, changed, damaged, merged_from};
+use super::{MOST_CHANGES, Sealed, changed, damaged};
+use crate::changes::by_lsn;
+use crate::merging::merged_from;
 use crate::vector::file::{Draft, VERSION, VectorFile};
+use crate::vector::stored::{NodeRows, metric};
 use crate::vector::{Metric, VectorTail};
-use crate::views::{Views, metric};
+use crate::views::Views;
 
 impl Views {
     /// The vectors of a space as files and the changes since have them; `None` when there are no files that
@@ -30,19 +33,18 @@ impl Views {
         let Some(files) = self.vector_files(snapshot, &record.files, dim)? else {
             return Ok(None);
         };
-        let lsn = snapshot.lsn()?;
         let concerns = |change: &ChangeRecord<'_>| is_of_space(change, space);
-        let Some(found) = changed(snapshot, namespace, record.lsn, lsn, concerns)? else {
+        let Some(found) = changed(snapshot, namespace, record.lsn, concerns)? else {
             return Ok(None);
         };
         let mut tail = VectorTail::new(dim, metric(of)?, self.kernels());
         tail.load(&files);
-        let mut found: Vec<(Lsn, Slot)> = found.into_iter().map(|(slot, at)| (at, slot)).collect();
-        found.sort_unstable();
-        for (at, slot) in found {
-            with_parts(snapshot, namespace, space, slot, |parts| tail.upsert(slot, at, parts))?;
+        let mut rows = NodeRows::default();
+        for (at, slot) in by_lsn(found) {
+            rows.read(snapshot, namespace, space, slot)?;
+            rows.upsert_into(&mut tail, slot, at);
         }
-        tail.advance(lsn);
+        tail.advance(snapshot.lsn()?);
         Ok(Some(tail))
     }
 
@@ -75,18 +77,10 @@ impl Views {
         let snapshot = store.read()?;
         let before = snapshot.view_record(namespace, ViewKind::Vectors, space)?;
         let lsn = snapshot.lsn()?;
-        let usable = match &before {
-            Some(record)
-                if record.recipe == vector_recipe(of)
-                    && self.published.are_trusted(&snapshot, record)? =>
-            {
-                Some(record)
-            }
-            _ => None,
-        };
+        let usable = self.published.usable(&snapshot, before.as_ref(), &vector_recipe(of))?;
         let concerns = |change: &ChangeRecord<'_>| is_of_space(change, space);
         let found = match usable {
-            Some(record) => changed(&snapshot, namespace, record.lsn, lsn, concerns)?,
+            Some(record) => changed(&snapshot, namespace, record.lsn, concerns)?,
             None => None,
         };
         let (kind, dim) = (metric(of)?, of.dimension as usize);
@@ -99,11 +93,10 @@ impl Views {
                     return Ok(Sealed::Enough { left });
                 }
                 files.clone_from(&record.files);
-                let mut draft = Draft::new(kind, dim);
+                let (mut draft, mut rows) = (Draft::new(kind, dim), NodeRows::default());
                 for slot in found.into_keys() {
-                    with_parts(&snapshot, namespace, space, slot, |parts| {
-                        draft.add(slot, parts.iter().copied());
-                    })?;
+                    rows.read(&snapshot, namespace, space, slot)?;
+                    rows.add_to(&mut draft, slot);
                     if draft.is_full() {
                         seal.add(&draft, &mut files)?;
                         draft = Draft::new(kind, dim);
@@ -143,22 +136,6 @@ fn vector_recipe(space: &SpaceRecord) -> String {
     format!("{}/{}/{VERSION}", space.metric, space.dimension)
 }
 
-/// Calls `then` with the parts of a node that are stored.
-fn with_parts<T>(
-    snapshot: &Snapshot,
-    namespace: NamespaceId,
-    space: SpaceId,
-    slot: Slot,
-    then: impl FnOnce(&[(u16, &[f32])]) -> T,
-) -> Result<T> {
-    let stored = snapshot.embeddings_of(namespace, space, slot)?;
-    let values: Vec<(u16, Vec<f32>)> =
-        stored.iter().map(|(part, stored)| (*part, stored.values().collect())).collect();
-    let parts: Vec<(u16, &[f32])> =
-        values.iter().map(|(part, values)| (*part, values.as_slice())).collect();
-    Ok(then(&parts))
-}
-
 /// Vectors of a space that are sealed, and of which state.
 struct SealVectors<'a> {
     views: &'a Views,
@@ -194,31 +171,25 @@ impl SealVectors<'_> {
     /// Writes all vectors of a space anew, piece by piece.
     fn all(&self, metric: Metric, space: SpaceId, files: &mut Vec<SegmentFile>) -> Result<()> {
         let mut draft = Draft::new(metric, self.dim);
-        let (mut node, mut parts, mut count) = (None, Vec::new(), 0u64);
+        let (mut node, mut rows, mut count) = (None, NodeRows::default(), 0u64);
         self.snapshot.scan_embeddings(self.namespace, space, |slot, part, embedding| {
             if let Some(before) = node.replace(slot).filter(|before| *before != slot) {
-                add(&mut draft, before, &mut parts);
+                rows.add_to(&mut draft, before);
                 if draft.is_full() {
                     let full = std::mem::replace(&mut draft, Draft::new(metric, self.dim));
                     self.write(&full, &[], files)?;
                 }
             }
-            parts.push((part, embedding.values().collect()));
+            rows.push(part, embedding.values());
             count += 1;
             if count.is_multiple_of(256) { (self.going_on)() } else { Ok(()) }
         })?;
         if let Some(last) = node {
-            add(&mut draft, last, &mut parts);
+            rows.add_to(&mut draft, last);
         }
         if draft.len() > 0 {
             self.write(&draft, &[], files)?;
         }
         Ok(())
     }
-}
-
-/// Adds a node with the parts that were gathered.
-fn add(draft: &mut Draft, slot: Slot, parts: &mut Vec<(u16, Vec<f32>)>) {
-    draft.add(slot, parts.iter().map(|(part, values)| (*part, values.as_slice())));
-    parts.clear();
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use embedded_db_common::{Error, Lsn, Slot};
+use embedded_db_common::{Lsn, Slot};
 use roaring::RoaringBitmap;
 
 use super::analyzer::Analyzer;
@@ -14,11 +14,9 @@ use super::scorer::TextScorer;
 use super::search::{TextHit, search};
 use super::segment::{Deaths, TextSegment};
 use super::tail::{TextTail, Totals};
+use crate::merging::merged_from;
 
-/// A segment is merged with those after it once they hold one part in this many of it: so each document is
-/// written anew a few times only, and segments are few.
-pub(crate) const MERGE_SHARE: u64 = 2;
-/// And once one part in this many of it has ended.
+/// A segment is written anew once one part in this many of it has ended.
 const ENDED_SHARE: u64 = 3;
 
 /// Texts of one namespace, searchable from the moment they are put in.
@@ -132,15 +130,8 @@ impl TextIndex {
 
     /// Which segments are to be written anew with the tail: those from the answer on.
     pub(crate) fn merged_from(&self) -> usize {
-        let mut from = self.parts.len();
-        // Deaths alone make a segment, too, and these are not to be many.
-        let mut documents = self.tail.versions().max(1);
-        while let Some(before) = from.checked_sub(1)
-            && self.parts[before].live() < documents.saturating_mul(MERGE_SHARE)
-        {
-            documents += self.parts[before].live();
-            from = before;
-        }
+        let live: Vec<u64> = self.parts.iter().map(Part::live).collect();
+        let from = merged_from(&live, self.tail.versions());
         let is_worn = |part: &Part| {
             let all = u64::from(part.segment.documents());
             part.live().saturating_mul(ENDED_SHARE) < all.saturating_mul(ENDED_SHARE - 1)
@@ -206,14 +197,6 @@ impl TextIndex {
     /// Whether a segment was met that is damaged: what was read since it was opened may be wrong. Whoever has used it looks before anything is made of that.
     pub fn is_damaged(&self) -> bool {
         self.parts.iter().any(|part| part.segment.file().is_damaged())
-    }
-
-    /// The error of that.
-    pub(crate) fn damage(&self) -> Error {
-        let damaged = self.parts.iter().map(|part| part.segment.file()).find(|it| it.is_damaged());
-        let path = damaged.map(|file| file.path().to_owned()).unwrap_or_default();
-        let detail = "it is not what was written; it is made anew of the records".into();
-        Error::Corruption { path, object: "a file of the text index".into(), detail }
     }
 
     /// Names of the files.

@@ -30,7 +30,6 @@ mod tests;
 
 pub use analyzer::{Analyzer, Language};
 pub use bm25::{Bm25, Weighting};
-pub(crate) use index::MERGE_SHARE;
 pub use index::{Occurrence, TextIndex};
 pub use query::TextQuery;
 pub use scorer::TextScorer;

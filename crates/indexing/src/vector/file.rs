@@ -49,17 +49,15 @@ impl Draft {
     }
 
     /// A node with its parts, each once.
-    pub(crate) fn add<'v>(&mut self, slot: Slot, parts: impl Iterator<Item = (u16, &'v [f32])>) {
-        let mut any = false;
-        for (part, vector) in parts {
+    pub(crate) fn add(&mut self, slot: Slot, parts: &[(u16, &[f32])]) {
+        for &(part, vector) in parts {
             let begin = self.codes.len();
             self.codes.resize(begin + self.dim, 0);
             let scale = quantize_row(self.metric, vector, &mut self.codes[begin..]);
             self.rows.extend_from_slice(&row(slot, part, scale, fingerprint(vector)));
-            any = true;
         }
         self.nodes.insert(slot.0);
-        if !any {
+        if parts.is_empty() {
             self.gone.insert(slot.0);
         }
     }
@@ -309,8 +307,9 @@ mod tests {
                 let mut draft = Draft::new(Metric::Euclidean, DIM);
                 for (slot, parts) in &changes {
                     let values: Vec<Vec<f32>> = parts.iter().map(|part| floats(part)).collect();
-                    let parts = values.iter().enumerate();
-                    draft.add(Slot(*slot), parts.map(|(part, row)| (part as u16, row.as_slice())));
+                    let parts: Vec<(u16, &[f32])> =
+                        values.iter().enumerate().map(|(part, row)| (part as u16, &row[..])).collect();
+                    draft.add(Slot(*slot), &parts);
                 }
                 prop_assert_eq!(draft.len(), changes.len() as u64);
                 let from = files.files.len().saturating_sub(merged);

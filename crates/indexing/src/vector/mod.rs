@@ -10,6 +10,7 @@
 //! - `slots`: from a node's slot to its rows.
 //! - `quantize`: codes of rows and queries, and what their scores can be off by.
 //! - `exact`: the score of two f32 vectors, which defines the order.
+//! - `stored`: vectors as the store has them.
 //! - `tail`: what changes the tail. `search`: what reads it.
 //! - [`graph`]: many rows, linked for a search that looks at few of them.
 
@@ -20,6 +21,7 @@ pub mod graph;
 mod quantize;
 mod search;
 mod slots;
+pub(crate) mod stored;
 mod tail;
 mod whole;
 

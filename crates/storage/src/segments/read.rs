@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use embedded_db_common::record::Cursor;
 use memmap2::{Mmap, MmapOptions};
 
 use super::record::SegmentFile;
@@ -150,12 +151,11 @@ struct Footer {
 impl Footer {
     fn of(file: &[u8], told: u32) -> Option<Self> {
         let (body, footer) = file.split_at_checked(file.len().checked_sub(FOOTER)?)?;
-        let (version, footer) = u32_of(footer)?;
-        let (count, footer) = u32_of(footer)?;
-        let (covered, footer) = u64_of(footer)?;
-        let (sum, magic) = u32_of(footer)?;
-        let (covered, count) = (usize::try_from(covered).ok()?, count as usize);
-        if version != VERSION || magic != MAGIC || count > MOST_SECTIONS || sum != told {
+        let mut footer = Cursor::new(footer);
+        let (version, count) = (footer.u32().ok()?, footer.u32().ok()? as usize);
+        let covered = usize::try_from(footer.u64().ok()?).ok()?;
+        let sum = footer.u32().ok()?;
+        if version != VERSION || footer.rest() != MAGIC || count > MOST_SECTIONS || sum != told {
             return None;
         }
         let sums = covered.div_ceil(BLOCK).checked_mul(4)?;
@@ -165,28 +165,15 @@ impl Footer {
         if crc32c::crc32c(file.get(covered..file.len() - 12)?) != sum {
             return None;
         }
-        let mut entries = body.get(covered + sums..)?;
+        let mut entries = Cursor::new(body.get(covered + sums..)?);
         let mut sections = Vec::new();
         for _ in 0..count {
-            let (kind, rest) = u32_of(entries)?;
-            let (_, rest) = u32_of(rest)?;
-            let (offset, rest) = u64_of(rest)?;
-            let (length, rest) = u64_of(rest)?;
+            let (kind, _zeros) = (entries.u32().ok()?, entries.u32().ok()?);
+            let (offset, length) = (entries.u64().ok()?, entries.u64().ok()?);
             let (begin, length) = (usize::try_from(offset).ok()?, usize::try_from(length).ok()?);
             let end = begin.checked_add(length).filter(|end| *end <= covered)?;
             sections.push((kind, begin..end));
-            entries = rest;
         }
         Some(Self { sections, sums: covered })
     }
-}
-
-fn u32_of(bytes: &[u8]) -> Option<(u32, &[u8])> {
-    let (number, rest) = bytes.split_first_chunk()?;
-    Some((u32::from_le_bytes(*number), rest))
-}
-
-fn u64_of(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let (number, rest) = bytes.split_first_chunk()?;
-    Some((u64::from_le_bytes(*number), rest))
 }

@@ -54,6 +54,14 @@ impl Case {
         (store, numbers)
     }
 
+    fn request<'a>(
+        &self,
+        allowed: Option<&'a RoaringBitmap>,
+        dead: Option<&'a RoaringBitmap>,
+    ) -> GraphRequest<'a> {
+        GraphRequest { k: self.k, effort: Effort::Usual, allowed, dead }
+    }
+
     fn allowed(&self) -> Option<RoaringBitmap> {
         self.allowed.map(|n| every(n, 3 * self.slots as u32 + 3))
     }
@@ -91,12 +99,7 @@ proptest! {
         let graph = store.graph(1);
         let view = graph.view();
         let (allowed, dead) = (case.allowed(), case.dead(view.len()));
-        let request = GraphRequest {
-            k: case.k,
-            effort: Effort::Usual,
-            allowed: allowed.as_ref(),
-            dead: dead.as_ref(),
-        };
+        let request = case.request(allowed.as_ref(), dead.as_ref());
         if view.is_empty() {
             return Ok(());
         }
@@ -119,12 +122,7 @@ proptest! {
         let graph = store.graph(1);
         let view = graph.view();
         let (allowed, dead) = (case.allowed(), case.dead(view.len()));
-        let request = GraphRequest {
-            k: case.k,
-            effort: Effort::Usual,
-            allowed: allowed.as_ref(),
-            dead: dead.as_ref(),
-        };
+        let request = case.request(allowed.as_ref(), dead.as_ref());
         let query = numbers.vector(case.dim);
         let living: Vec<(Slot, u16)> = (0..view.len() as u32)
             .filter(|row| dead.as_ref().is_none_or(|dead| !dead.contains(*row)))
