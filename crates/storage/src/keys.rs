@@ -10,7 +10,7 @@ use embedded_db_common::{ContentHash, Lsn, NamespaceId, Slot, SpaceId, Symbol};
 pub enum Table {
     /// Counters, namespaces, spaces.
     Meta = 1,
-    /// Interned names, both ways.
+    /// Interned names → symbols.
     Symbols = 2,
     /// User ids → slots.
     Ids = 3,
@@ -44,11 +44,13 @@ pub enum Table {
     Strengths = 17,
     /// The tokens of nodes.
     Tokens = 18,
+    /// Symbols → their names, which so stand on two pages.
+    Names = 19,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Meta,
         Self::Symbols,
         Self::Ids,
@@ -67,6 +69,7 @@ impl Table {
         Self::Expiry,
         Self::Strengths,
         Self::Tokens,
+        Self::Names,
     ];
 
     /// What something has for the table.
@@ -102,6 +105,7 @@ impl Table {
             Self::Expiry => "expiry",
             Self::Strengths => "strengths",
             Self::Tokens => "tokens",
+            Self::Names => "names",
         }
     }
 }
@@ -253,12 +257,6 @@ pub(crate) mod meta {
     pub(crate) const COMMITTED: u8 = 6;
     pub(crate) const SUCCESSOR: u8 = 7;
     pub(crate) const RECIPE: u8 = 10;
-}
-
-/// Tags of the rows of the symbol table.
-pub(crate) mod symbols {
-    pub(crate) const BY_NAME: u8 = 0;
-    pub(crate) const BY_NUMBER: u8 = 1;
 }
 
 /// `meta`: namespace, 1. Those of the system namespace are of the whole database.

@@ -13,7 +13,7 @@ use embedded_db_common::{NamespaceId, Result, Slot, SpaceId, Symbol};
 use crate::adjacency::{self, CHUNK_ENTRIES};
 use crate::columns::Cells;
 use crate::indexes::index_definition;
-use crate::keys::{self, Kind, Table, parse_expiry, symbols};
+use crate::keys::{self, Kind, Table, parse_expiry};
 use crate::postings::{Container, IndexId};
 use crate::read::{ReadEmbeddings, ReadTxn, ReadWork, Resolved};
 use crate::records::{EdgeRecord, NodeRecord};
@@ -116,15 +116,13 @@ impl<T: ReadTxn> Check<'_, T> {
         for row in rows(self.txn, Table::Symbols)? {
             let (key, payload) = row?;
             self.tick()?;
-            match (key.get(4), key.get(5..)) {
-                (Some(&symbols::BY_NAME), Some(name)) => {
-                    by_name.insert(name.to_vec(), u32_at(payload, 0).map(Symbol));
-                }
-                (Some(&symbols::BY_NUMBER), Some(number)) => {
-                    by_number.insert(u32_at(number, 0).map(Symbol), payload.to_vec());
-                }
-                _ => (self.problem)("the symbols have a row of an unknown kind".into()),
-            }
+            by_name
+                .insert(key.get(4..).unwrap_or_default().to_vec(), u32_at(payload, 0).map(Symbol));
+        }
+        for row in rows(self.txn, Table::Names)? {
+            let (key, payload) = row?;
+            self.tick()?;
+            by_number.insert(u32_at(key, 4).map(Symbol), payload.to_vec());
         }
         let given = self.txn.counters()?.symbols;
         for (name, symbol) in &by_name {

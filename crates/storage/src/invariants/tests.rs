@@ -115,7 +115,7 @@ fn a_symbol_whose_name_does_not_lead_back() {
 fn a_symbol_that_was_never_given() {
     let found = after(|txn| {
         txn.put(Table::Symbols, &symbol_key("Other"), 9_999u32.to_be_bytes().to_vec())?;
-        txn.put(Table::Symbols, &symbol_name_key(Symbol(9_999)), b"Other".to_vec())
+        txn.put(Table::Names, &symbol_name_key(Symbol(9_999)), b"Other".to_vec())
     });
     assert_only(&found, "\"Other\" has a number that was never given");
 }

@@ -149,12 +149,13 @@ impl Copyist {
         for symbol in &used {
             let name = txn.symbol_name(*symbol)?;
             let number = symbol.0.to_be_bytes();
-            for (key, payload) in
-                [(symbol_key(&name), &number[..]), (symbol_name_key(*symbol), name.as_bytes())]
-            {
+            for (table, key, payload) in [
+                (Table::Symbols, symbol_key(&name), &number[..]),
+                (Table::Names, symbol_name_key(*symbol), name.as_bytes()),
+            ] {
                 let mut sealed = payload.to_vec();
-                seal(Table::Symbols as u8, &key, &mut sealed);
-                out.put(Table::Symbols, &key, &sealed)?;
+                seal(table as u8, &key, &mut sealed);
+                out.put(table, &key, &sealed)?;
             }
         }
         Ok(Some(used))
@@ -163,7 +164,7 @@ impl Copyist {
     /// Whether a row has a place in the next generation.
     fn wants(&self, table: Table, key: &[u8]) -> bool {
         match table {
-            Table::Changes | Table::Symbols => self.keep == Keep::All,
+            Table::Changes | Table::Symbols | Table::Names => self.keep == Keep::All,
             // Their files stay behind.
             Table::Views => false,
             Table::Meta => *key != *keys::successor(),
@@ -285,6 +286,7 @@ impl Copyist {
             },
             Table::Meta
             | Table::Symbols
+            | Table::Names
             | Table::Ids
             | Table::Postings
             | Table::Columns

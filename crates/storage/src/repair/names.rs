@@ -1,5 +1,5 @@
-//! Names of labels, types and properties. A number is given to one name only and stands in two rows, so
-//! either of them will do, and it does not matter of which state they are.
+//! Names of labels, types and properties. A number is given to one name only and stands in two rows, of two
+//! tables, so either of them will do, and it does not matter of which state they are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use embedded_db_common::{Result, Symbol, names};
 
 use super::Item;
 use super::copy::Copy;
-use crate::keys::{Table, symbols};
+use crate::keys::Table;
 use crate::pages::Found;
 use crate::store::{symbol_key, symbol_name_key};
 
@@ -21,13 +21,11 @@ struct Names {
     names: BTreeSet<String>,
 }
 
-/// The number and the name of which a row tells.
-fn told(row: Found<'_>) -> Option<(Symbol, &str)> {
-    let (number, name) = match (row.key.get(4)?, row.key.get(5..)?) {
-        (&symbols::BY_NAME, name) => (row.payload, name),
-        (&symbols::BY_NUMBER, number) => (number, row.payload),
-        _ => return None,
-    };
+/// The number and the name of which a row of either table tells.
+fn told(table: Table, row: Found<'_>) -> Option<(Symbol, &str)> {
+    let of_key = row.key.get(4..)?;
+    let (number, name) =
+        if table == Table::Names { (of_key, row.payload) } else { (row.payload, of_key) };
     let number = u32::from_be_bytes(number.try_into().ok()?);
     let name = std::str::from_utf8(name).ok()?;
     (number > 0 && names::check("a name", name).is_ok()).then_some((Symbol(number), name))
@@ -60,14 +58,18 @@ impl Names {
 impl Copy<'_, '_, '_> {
     pub(super) fn copy_names(&mut self) -> Result<()> {
         let mut found = Names::default();
-        for depth in self.depths(Table::Symbols) {
+        // A table that is whole has them all.
+        let (some, others) = (self.depths(Table::Symbols), self.depths(Table::Names));
+        for depth in some.iter().take(others.len()) {
             let mut next = Names::default();
-            self.visit(Table::Symbols, *depth, &mut |_, row| {
-                if let Some((number, name)) = told(row) {
-                    next.add(number, name);
-                }
-                Ok(())
-            })?;
+            for table in [Table::Symbols, Table::Names] {
+                self.visit(table, *depth, &mut |_, row| {
+                    if let Some((number, name)) = told(table, row) {
+                        next.add(number, name);
+                    }
+                    Ok(())
+                })?;
+            }
             // What the state says goes before what an earlier one said.
             for (number, name) in next.agreed() {
                 if !found.by_number.contains_key(&number) && !found.by_name.contains_key(&name) {
@@ -84,13 +86,13 @@ impl Copy<'_, '_, '_> {
             self.put_payload(Table::Symbols, &symbol_key(name), payload)?;
         }
         for (number, name) in &found {
-            self.put_payload(Table::Symbols, &symbol_name_key(*number), name.clone().into_bytes())?;
+            self.put_payload(Table::Names, &symbol_name_key(*number), name.clone().into_bytes())?;
             self.counters.symbols = self.counters.symbols.max(number.0);
         }
         self.saved[Item::Names] = found.len() as u64;
-        // Each has two rows.
-        let lost = self.missing_rows(Table::Symbols, 2 * found.len() as u64);
-        self.lost[Item::Names] = lost.map(|rows| rows.div_ceil(2));
+        let there = found.len() as u64;
+        let missing = [Table::Symbols, Table::Names].map(|table| self.missing_rows(table, there));
+        self.lost[Item::Names] = missing.into_iter().flatten().max();
         self.names = found.into_keys().collect();
         Ok(())
     }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::data_file::{self, DataFile};
 use crate::format::Current;
-use crate::keys::{Key, Table, symbols};
+use crate::keys::{Key, Table};
 use crate::log::{self, Keeper, Log, Recovery};
 use crate::pages::{PageFile, Use};
 use crate::platform::{self, Lock, TemporaryDirectory, WriterLock, io_error, write_error};
@@ -184,14 +184,14 @@ pub(crate) fn names_but(
     snapshot: &Snapshot,
     kept: &HashSet<Symbol>,
 ) -> Result<Vec<(Symbol, Arc<str>)>> {
-    let prefix = Key::new(NamespaceId::SYSTEM).u8(symbols::BY_NUMBER);
+    let prefix = Key::new(NamespaceId::SYSTEM);
     let mut out = Vec::new();
-    for row in snapshot.prefix(Table::Symbols, &prefix)? {
+    for row in snapshot.prefix(Table::Names, &prefix)? {
         let (key, name) = row?;
         let number = key.last_chunk::<4>().ok_or(Damaged("has a short key"));
-        let symbol = Symbol(u32::from_be_bytes(*snapshot.located(Table::Symbols, key, number)?));
+        let symbol = Symbol(u32::from_be_bytes(*snapshot.located(Table::Names, key, number)?));
         if !kept.contains(&symbol) {
-            let name = snapshot.located(Table::Symbols, key, stored_name(name))?;
+            let name = snapshot.located(Table::Names, key, stored_name(name))?;
             out.push((symbol, Arc::from(name)));
         }
     }

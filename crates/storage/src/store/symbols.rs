@@ -8,7 +8,7 @@ use embedded_db_common::record::{Damaged, Read};
 use embedded_db_common::{Error, MAX_NAME, NamespaceId, Result, Symbol};
 
 use super::Store;
-use crate::keys::{Key, Table, symbols};
+use crate::keys::{Key, Table};
 use crate::read::ReadTxn;
 
 /// Committed names, both ways. Records hold their numbers; what was read from a store can still be
@@ -126,11 +126,11 @@ impl SymbolMaps {
 }
 
 pub(crate) fn symbol_key(name: &str) -> Key {
-    Key::new(NamespaceId::SYSTEM).u8(symbols::BY_NAME).bytes(name.as_bytes())
+    Key::new(NamespaceId::SYSTEM).bytes(name.as_bytes())
 }
 
 pub(crate) fn symbol_name_key(symbol: Symbol) -> Key {
-    Key::new(NamespaceId::SYSTEM).u8(symbols::BY_NUMBER).u32(symbol.0)
+    Key::new(NamespaceId::SYSTEM).u32(symbol.0)
 }
 
 pub(crate) fn stored_symbol(txn: &impl ReadTxn, name: &str) -> Result<Option<Symbol>> {
@@ -145,9 +145,9 @@ pub(crate) fn stored_symbol(txn: &impl ReadTxn, name: &str) -> Result<Option<Sym
 
 pub(crate) fn stored_symbol_name(txn: &impl ReadTxn, symbol: Symbol) -> Result<Arc<str>> {
     let key = symbol_name_key(symbol);
-    let payload = txn.get(Table::Symbols, &key)?;
-    let payload = txn.located(Table::Symbols, &key, payload.ok_or(Damaged("is missing")))?;
-    Ok(txn.located(Table::Symbols, &key, stored_name(payload))?.into())
+    let payload = txn.get(Table::Names, &key)?;
+    let payload = txn.located(Table::Names, &key, payload.ok_or(Damaged("is missing")))?;
+    Ok(txn.located(Table::Names, &key, stored_name(payload))?.into())
 }
 
 /// A name as it is stored.

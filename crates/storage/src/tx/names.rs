@@ -20,7 +20,7 @@ impl WriteTxn<'_> {
         }
         let symbol = Symbol(given(&mut self.state.counters.symbols, "names")?);
         self.put(Table::Symbols, &symbol_key(name), symbol.0.to_be_bytes().to_vec())?;
-        self.put(Table::Symbols, &symbol_name_key(symbol), name.as_bytes().to_vec())?;
+        self.put(Table::Names, &symbol_name_key(symbol), name.as_bytes().to_vec())?;
         self.state.new_symbols.push((symbol, name.into()));
         Ok(symbol)
     }

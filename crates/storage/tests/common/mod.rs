@@ -53,7 +53,9 @@ impl Scratch {
     }
 
     pub(crate) fn close(&mut self) {
-        self.store = None;
+        if let Some(store) = self.store.take() {
+            store.close();
+        }
     }
 
     pub(crate) fn reopen(&mut self) {
