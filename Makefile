@@ -9,6 +9,7 @@ SEEDS ?= 1000
 VENV := .venv
 BIN := $(VENV)/bin
 DOCS := build/docs-venv
+MODELS := build/models-venv
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 REQUIREMENTS := requirements/dev.txt models/minilm/requirements.txt
 MODEL := build/models/embedded_db_minilm-0.1.0-py3-none-any.whl
@@ -27,7 +28,7 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 unexport CONDA_PREFIX PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
 .DELETE_ON_ERROR:
-.PHONY: help build demo test test-rust test-python torture simulate fuzz sanitize lint lint-rust lint-python lint-types cross bench docs wheel clean FORCE
+.PHONY: help build demo test test-rust test-python test-models torture simulate fuzz sanitize lint lint-rust lint-python lint-types cross bench docs wheel clean FORCE
 
 help:
 	@echo 'make build           .venv with the package and its models'
@@ -37,6 +38,7 @@ help:
 	@echo 'make simulate [SEEDS=…] the store on a simulated machine, with so many seeds, 1000 by default'
 	@echo 'make fuzz [SECONDS=…] every fuzzer for so long, 600 s by default'
 	@echo 'make sanitize        the store in Miri and with AddressSanitizer'
+	@echo 'make test-models     models of other packages, which are several gigabytes'
 	@echo 'make lint            formatting, lints, types, other platforms'
 	@echo 'make cross           type-check for Windows and macOS'
 	@echo 'make bench           measure, print the figures'
@@ -70,6 +72,10 @@ test-python:
 torture: build
 	$(MAKE) simulate SEEDS=20000
 	EMBEDDED_DB_TORTURE=1 $(BIN)/pytest --timeout 7200 tests/torture $(ARGS)
+
+# In an environment of its own: few need these packages.
+test-models: build $(MODELS)/requirements.stamp
+	PYTHONPATH=python $(MODELS)/bin/pytest $(ARGS) tests/python/ml/test_packages.py
 
 # Each seed is a history of its own; docs/reliability.md tells of it.
 simulate:
@@ -132,6 +138,11 @@ $(VENV)/requirements.stamp: $(REQUIREMENTS)
 $(DOCS)/requirements.stamp: requirements/docs.txt
 	$(PYTHON) -m venv --clear $(DOCS)
 	$(DOCS)/bin/python -m pip install -r requirements/docs.txt
+	@touch $@
+
+$(MODELS)/requirements.stamp: requirements/dev.txt requirements/models.txt
+	$(PYTHON) -m venv --clear $(MODELS)
+	$(MODELS)/bin/python -m pip install -r requirements/dev.txt -r requirements/models.txt
 	@touch $@
 
 # The script itself knows in a second whether its wheel is up to date.

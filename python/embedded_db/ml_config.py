@@ -5,6 +5,7 @@ It stands outside of `embedded_db.ml`, so that the package is imported only wher
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,16 +14,18 @@ from embedded_db.errors import InvalidInput, nearest, shown
 
 __all__ = ["EMBEDDINGS", "ENTITIES", "SUMMARIES", "MLConfig"]
 
-EMBEDDINGS = ("minilm-onnx", "minilm-onnx-int8", "minilm-numpy", "hashing")
-ENTITIES = ("local",)
-SUMMARIES = ("extractive",)
+EMBEDDINGS = (
+    *("minilm-onnx", "minilm-onnx-int8", "minilm-numpy", "hashing"),
+    *("sentence-transformers:MODEL", "openai:URL,MODEL"),
+)
+ENTITIES = ("local", "spacy:PIPELINE")
+SUMMARIES = ("extractive", "transformers:MODEL")
 
-# Providers that are planned: said plainly instead of "unknown".
-_LATER = {
-    "embedding": ("sentence-transformers:", "openai:"),
-    "entities": ("spacy:",),
-    "summary": ("transformers:",),
-}
+
+def named(provider: str) -> tuple[str, str]:
+    """What stands before and behind the colon of a provider, such as ``spacy:en_core_web_sm``."""
+    kind, _, argument = provider.partition(":")
+    return kind, argument
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,27 @@ class MLConfig:
         embedding: ``"minilm-onnx"`` (all-MiniLM-L6-v2, fp32, 384 dimensions, the default),
             ``"minilm-onnx-int8"`` (faster, cosine about .99 to fp32), ``"minilm-numpy"`` (the same
             vectors as fp32 without ONNX Runtime, slower), ``"hashing"`` (deterministic, no model,
-            for tests), or a callable ``list[str] -> float32[n, dim]``. A callable may carry the
-            attributes ``dim: int`` and ``model: str``; without ``dim`` it is called once to learn
-            it. With ``"minilm-onnx"`` and no ONNX Runtime installed the NumPy form is used and a
-            warning logged.
-        entities: ``"local"`` (needs the MiniLM model), None (off), or a callable
-            ``list[str] -> list[list[dict]]`` giving ``text, label, start, end`` per entity.
-        summary: ``"extractive"``, None (off), or a callable ``list[str] -> str``.
-        threads: threads inside one model call; None is two, or one on a single core.
+            for tests), ``"sentence-transformers:MODEL"`` (a name or a directory),
+            ``"openai:URL,MODEL"`` (a server of OpenAI's protocol, of the project's or your own;
+            the key is that of the environment variable ``OPENAI_API_KEY``), or a callable
+            ``list[str] -> float32[n, dim]``. A callable may carry the attributes ``dim: int`` and
+            ``model: str``. Where only the first vector tells the dimension, a new database embeds
+            one word when it is opened. With ``"minilm-onnx"`` and no ONNX Runtime installed the
+            NumPy form is used and a warning logged.
+        entities: ``"local"`` (needs the MiniLM model), ``"spacy:PIPELINE"`` (a name or a
+            directory), None (off), or a callable ``list[str] -> list[list[dict]]`` giving
+            ``text, label, start, end`` per entity.
+        summary: ``"extractive"``, ``"transformers:MODEL"`` (sequence to sequence, such as
+            ``"transformers:facebook/bart-large-cnn"``), None (off), or a callable
+            ``list[str] -> str``.
+        threads: threads inside one call of MiniLM; None is two, or one on a single core.
+        download: whether models that are named may be fetched from their hub. Without it only
+            what is on this machine is used.
+        timeout: seconds that a server may take to answer; None is 60.
 
     Raises:
-        InvalidInput: a value that names no provider, or ``threads`` below 1.
+        InvalidInput: a value that names no provider, ``threads`` below 1, a ``timeout`` that is no
+            positive number.
 
     Examples:
         >>> from embedded_db import EmbeddedDB, MLConfig
@@ -59,23 +72,48 @@ class MLConfig:
     entities: str | Callable[[list[str]], list[list[dict[str, Any]]]] | None = "local"
     summary: str | Callable[[list[str]], str] | None = "extractive"
     threads: int | None = None
+    download: bool = False
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
         _check("embedding", self.embedding, EMBEDDINGS, optional=False)
         _check("entities", self.entities, ENTITIES, optional=True)
         _check("summary", self.summary, SUMMARIES, optional=True)
-        threads = self.threads
+        threads, timeout = self.threads, self.timeout
         if threads is not None and (type(threads) is not int or threads < 1):
             raise InvalidInput(
                 f"threads is {shown(threads)}", hint="Give a whole number of at least 1, or None."
             )
+        if not isinstance(self.download, bool):
+            raise InvalidInput(f"download is {shown(self.download)}", hint="Give True or False.")
+        if timeout is not None and not (
+            type(timeout) in {int, float} and 0 < timeout <= threading.TIMEOUT_MAX
+        ):
+            raise InvalidInput(
+                f"timeout is {shown(timeout)}", hint="Give a number of seconds above 0, or None."
+            )
 
 
 def _check(field: str, value: object, known: tuple[str, ...], *, optional: bool) -> None:
-    if callable(value) or (optional and value is None) or value in known:
+    if callable(value) or (optional and value is None):
         return
+    if isinstance(value, str):
+        kind, argument = named(value)
+        if any(value == name or (argument and name.startswith(f"{kind}:")) for name in known):
+            if kind == "openai":
+                _check_endpoint(argument)
+            return
     remedy = nearest(shown(value), known)
     remedy += "; None or a callable will do, too" if optional else "; a callable will do, too"
-    if isinstance(value, str) and value.startswith(_LATER[field]):
-        raise InvalidInput(f"{field}={shown(value)} is not supported by this version", hint=remedy)
     raise InvalidInput(f"{field}={shown(value)} names no provider", hint=remedy)
+
+
+def _check_endpoint(argument: str) -> None:
+    url, _, model = argument.partition(",")
+    scheme, _, host = url.partition("://")
+    if scheme not in {"http", "https"} or not host.strip("/") or not model.strip():
+        raise InvalidInput(
+            f"embedding='openai:{argument}' names no server and model",
+            hint="Write openai:URL,MODEL with http or https, such as "
+            "'openai:http://127.0.0.1:8080/v1,nomic-embed-text'",
+        )

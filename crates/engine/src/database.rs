@@ -462,13 +462,6 @@ impl Drop for Engine {
 /// The space of the models' vectors, made when it is new.
 fn model_space(store: &Arc<Store>, models: &dyn Models) -> Result<Option<(SpaceId, SpaceRecord)>> {
     let Some(made) = models.space()? else { return Ok(None) };
-    if !(1..=MAX_DIMENSION).contains(&made.dimension) {
-        return Err(Error::InvalidInput(format!(
-            "the model {:?} says that it makes vectors of {} dimensions; 1 to {MAX_DIMENSION} are \
-             possible",
-            made.model, made.dimension
-        )));
-    }
     if !["cosine", "dot", "euclidean"].contains(&made.metric.as_str()) {
         return Err(Error::InvalidInput(format!(
             "the model {:?} says that its metric is {:?}; use \"cosine\", \"dot\" or \"euclidean\"",
@@ -481,10 +474,22 @@ fn model_space(store: &Arc<Store>, models: &dyn Models) -> Result<Option<(SpaceI
     let same = |space: &SpaceRecord| {
         space.model == made.model
             && space.precision == made.precision
-            && space.dimension as usize == made.dimension
+            && made.dimension.is_none_or(|dimension| space.dimension as usize == dimension)
     };
     if let Some(found) = spaces.iter().find(|(_, space)| same(space)) {
         return Ok(Some(found.clone()));
+    }
+    let dimension = match made.dimension {
+        Some(dimension) => dimension,
+        None if store.read_only() => return Ok(None),
+        None => models.embed(&["dimension".to_owned()])?.len(),
+    };
+    if !(1..=MAX_DIMENSION).contains(&dimension) {
+        return Err(Error::InvalidInput(format!(
+            "the model {:?} says that it makes vectors of {dimension} dimensions; 1 to \
+             {MAX_DIMENSION} are possible",
+            made.model
+        )));
     }
     if let Some((_, other)) = spaces.iter().find(|(_, space)| !space.model.is_empty()) {
         return Err(Error::InvalidInput(format!(
@@ -496,7 +501,7 @@ fn model_space(store: &Arc<Store>, models: &dyn Models) -> Result<Option<(SpaceI
             other.dimension,
             made.model,
             made.precision,
-            made.dimension
+            dimension
         )));
     }
     drop(snapshot);
@@ -508,7 +513,7 @@ fn model_space(store: &Arc<Store>, models: &dyn Models) -> Result<Option<(SpaceI
         model: made.model,
         provider: made.provider,
         precision: made.precision,
-        dimension: u32::try_from(made.dimension)
+        dimension: u32::try_from(dimension)
             .map_err(|_| Error::InvalidInput("the model's dimension is out of range".into()))?,
         metric: made.metric,
     };

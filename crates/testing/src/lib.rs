@@ -49,7 +49,7 @@ impl Models for FakeModels {
             model: "fake".into(),
             provider: "testing".into(),
             precision: "fp32".into(),
-            dimension: Self::DIMENSION,
+            dimension: Some(Self::DIMENSION),
             metric: "cosine".into(),
         }))
     }

@@ -11,8 +11,8 @@ pub struct ModelSpace {
     pub provider: String,
     /// Its arithmetic.
     pub precision: String,
-    /// Number of dimensions.
-    pub dimension: usize,
+    /// Number of dimensions; `None` where only the first vector tells it.
+    pub dimension: Option<usize>,
     /// `cosine`, `dot` or `euclidean`.
     pub metric: String,
 }

@@ -12,7 +12,7 @@ from embedded_db.errors import InvalidInput, NonFiniteVector
 from embedded_db.ml.encoders import Floats
 from embedded_db.ml.entities import EntityDict
 
-__all__ = ["call_embedding", "call_entities", "call_summary", "name_of"]
+__all__ = ["call_embedding", "call_entities", "call_summary", "checked_vectors", "name_of"]
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -27,14 +27,23 @@ def name_of(function: Callable[..., Any]) -> str:
 def call_embedding(
     function: Callable[[list[str]], Any], texts: Sequence[str], dim: int | None
 ) -> Floats:
-    """Vectors float32 [n, dim] from ``function``.
+    """Vectors float32 [n, dim] from ``function``; see `checked_vectors`."""
+    return checked_vectors(name_of(function), function(list(texts)), len(texts), dim)
+
+
+def checked_vectors(name: str, result: Any, count: int, dim: int | None) -> Floats:
+    """What an embedding function returned, as float32 [count, dim].
+
+    Args:
+        name: how messages call it, after "the embedding function".
+        result: what it returned.
+        count: how many texts it was given.
+        dim: its dimension, if that is known.
 
     Raises:
-        InvalidInput: another shape than [len(texts), dim], or not numbers.
+        InvalidInput: another shape than [count, dim], or not numbers.
         NonFiniteVector: NaN or an infinity.
     """
-    name = name_of(function)
-    result = function(list(texts))
     try:
         vectors = float32(result)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -43,8 +52,8 @@ def call_embedding(
             f"The embedding function {name} returned {kind}, not vectors: {error}",
             hint="Return a float32 array of shape [number of texts, dimension].",
         ) from error
-    expected = (len(texts), dim if dim is not None else "any")
-    good = vectors.ndim == 2 and len(vectors) == len(texts) and vectors.shape[1] > 0
+    expected = (count, dim if dim is not None else "any")
+    good = vectors.ndim == 2 and len(vectors) == count and vectors.shape[1] > 0
     if not good or (dim is not None and vectors.shape[1] != dim):
         raise InvalidInput(
             f"The embedding function {name} returned shape {vectors.shape}, expected {expected}",

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from embedded_db.errors import InvalidInput, ModelUnavailable
-from embedded_db.ml import hashing, summary
-from embedded_db.ml.callables import call_embedding, call_entities, call_summary, name_of
+from embedded_db.errors import InvalidInput
+from embedded_db.ml.embeddings import Owner, embedding_function
 from embedded_db.ml.encoders import Floats
-from embedded_db.ml.entities import EntityDict, Recogniser
-from embedded_db.ml.head import LABELS
-from embedded_db.ml.minilm import DIMENSION, INSTALL_LOCAL, MODEL, MiniLM
+from embedded_db.ml.entities import EntityDict
+from embedded_db.ml.recognisers import LocalEntities, entity_function
+from embedded_db.ml.summarisers import summary_function
 from embedded_db.ml_config import MLConfig
 
 __all__ = ["Functions", "load_functions"]
-
-Owner = NDArray[np.int32]
 
 
 def load_functions(config: MLConfig | None = None) -> Functions:
@@ -57,28 +51,32 @@ class Functions:
 
     def __init__(self, config: MLConfig) -> None:
         self.config = config
-        self._embedding = _embedding(config)
-        self._entities = _entities(config, self._embedding)
+        self._embedding = embedding_function(config)
+        self._entities = entity_function(config, self._embedding)
+        self._summary = summary_function(config)
 
     # --- state ---
 
     def embedding_info(self) -> dict[str, Any]:
         """``model``, ``provider``, ``precision``, ``dim`` and ``metric`` of the vectors.
 
-        Cheap: loads no model and imports no inference library. Only a callable without a ``dim``
-        attribute is called, once, to learn its dimension.
+        Cheap: loads no model, imports no inference library and calls nobody. So ``dim`` is None
+        where only the first vector tells it: of a callable without a ``dim`` attribute, of
+        sentence-transformers, of an endpoint.
         """
         return self._embedding.info()
 
     def warm_up(self) -> None:
-        """Load every model that the configuration names and run it once.
+        """Load the models of vectors and entities and run them once.
+
+        Functions of the user's and endpoints are not called.
 
         Raises:
             ModelUnavailable: one is not installed or does not load.
         """
         self._embedding.warm_up()
-        if isinstance(self._entities, _LocalEntities):
-            self._entities.warm_up()
+        if isinstance(self.config.entities, str):
+            self._entities.find_only(["Warm up in Paris"], [0], [True])
 
     def health(self) -> dict[str, Any]:
         """State of each function; never raises and loads nothing.
@@ -90,12 +88,7 @@ class Functions:
         return {
             "embedding": self._embedding.health(),
             "entities": self._entities.health(),
-            "summary": {
-                "provider": _provider_name(self.config.summary),
-                "available": self.config.summary is not None,
-                "loaded": self.config.summary is not None,
-                "error": None,
-            },
+            "summary": self._summary.health(),
         }
 
     # --- work ---
@@ -168,7 +161,7 @@ class Functions:
             vectors, owner = self._some_vectors(texts, want_vectors)
             return vectors, owner, [[] for _ in texts]
         entities = self._entities
-        if isinstance(entities, _LocalEntities) and entities.shares(self._embedding):
+        if isinstance(entities, LocalEntities) and entities.shares(self._embedding):
             return entities.find(texts, starts, want_vectors, want_entities)
         vectors, owner = self._some_vectors(texts, want_vectors)
         return vectors, owner, entities.find_only(texts, starts, want_entities)
@@ -212,269 +205,18 @@ class Functions:
             'Ann: We should use Rust\nBob: Agreed'
         """
         _check_texts(messages)
-        chosen = self.config.summary
-        if chosen is None:
-            return ""
-        if not isinstance(chosen, str):
-            return call_summary(chosen, messages)
-        if vectors is None:
-            few = len(messages) <= summary.MAX_MESSAGES
-            vectors = np.empty((len(messages), 0), np.float32) if few else self.embed(messages)
-        elif vectors.ndim != 2 or len(vectors) != len(messages):
-            raise InvalidInput(
-                f"vectors has shape {vectors.shape} for {len(messages)} messages",
-                hint="Give float32 [n, dim], one row per message.",
-            )
-        return summary.extract(messages, np.asarray(vectors, np.float32))
+        return self._summary.summarize(messages, vectors, self.embed)
 
     def _some_vectors(self, texts: Sequence[str], want: Sequence[bool]) -> tuple[Floats, Owner]:
         chosen = [i for i, wanted in enumerate(want) if wanted]
         if not chosen:
-            width = int(self.embedding_info()["dim"])
+            width = self.embedding_info()["dim"] or 0
             return np.empty((0, width), np.float32), np.empty(0, np.int32)
         vectors, owner = self._embedding.parts([texts[i] for i in chosen])
         return vectors, np.array(chosen, np.int32)[owner]
 
 
-# --- embedding providers ---
-
-
-class _Embedding(Protocol):
-    def info(self) -> dict[str, Any]: ...
-    def health(self) -> dict[str, Any]: ...
-    def warm_up(self) -> None: ...
-    def parts(self, texts: Sequence[str]) -> tuple[Floats, Owner]:
-        """Vectors float32 [m, dim] and the text of each row, ascending."""
-        ...
-
-
-def _embedding(config: MLConfig) -> _Embedding:
-    chosen = config.embedding
-    if not isinstance(chosen, str):
-        return _Callable(chosen)
-    if chosen == "hashing":
-        return _Hashing()
-    precision = "int8" if chosen == "minilm-onnx-int8" else "fp32"
-    return _MiniLMEmbedding(MiniLM(precision, config.threads, onnx=chosen != "minilm-numpy"))
-
-
-def _info(model: str, provider: str, precision: str, dim: int) -> dict[str, Any]:
-    return {
-        "model": model,
-        "provider": provider,
-        "precision": precision,
-        "dim": dim,
-        "metric": "cosine",
-    }
-
-
-@dataclass(frozen=True)
-class _MiniLMEmbedding:
-    model: MiniLM
-
-    def info(self) -> dict[str, Any]:
-        return _info(MODEL, self.model.provider, self.model.precision, DIMENSION)
-
-    def health(self) -> dict[str, Any]:
-        missing = self.model.missing()
-        return {
-            "provider": self.model.provider,
-            "model": MODEL,
-            "available": missing is None,
-            "loaded": self.model.loaded,
-            "error": missing,
-        }
-
-    def warm_up(self) -> None:
-        self.parts(["warm up"])
-
-    def parts(self, texts: Sequence[str]) -> tuple[Floats, Owner]:
-        tokens = self.model.tokenize(texts, words=False)
-        return self.model.encode(tokens, [True] * len(texts))
-
-
-class _Hashing:
-    def info(self) -> dict[str, Any]:
-        return _info("hashing", "hashing", "fp32", hashing.DIMENSION)
-
-    def health(self) -> dict[str, Any]:
-        return {
-            "provider": "hashing",
-            "model": "hashing",
-            "available": True,
-            "loaded": True,
-            "error": None,
-        }
-
-    def warm_up(self) -> None:
-        """Nothing to load."""
-
-    def parts(self, texts: Sequence[str]) -> tuple[Floats, Owner]:
-        return hashing.hash_texts(texts), np.arange(len(texts), dtype=np.int32)
-
-
-class _Callable:
-    def __init__(self, function: Callable[[list[str]], Any]) -> None:
-        self._function = function
-        self._lock = threading.Lock()
-        dim = getattr(function, "dim", None)
-        self._dim: int | None = dim if isinstance(dim, int) else None
-
-    def info(self) -> dict[str, Any]:
-        return _info(name_of(self._function), "callable", "fp32", self._dimension())
-
-    def health(self) -> dict[str, Any]:
-        return {
-            "provider": "callable",
-            "model": name_of(self._function),
-            "available": True,
-            "loaded": self._dim is not None,
-            "error": None,
-        }
-
-    def warm_up(self) -> None:
-        self._dimension()
-
-    def parts(self, texts: Sequence[str]) -> tuple[Floats, Owner]:
-        dim = self._dimension()
-        if not texts:
-            return np.empty((0, dim), np.float32), np.empty(0, np.int32)
-        vectors = call_embedding(self._function, texts, dim)
-        return vectors, np.arange(len(texts), dtype=np.int32)
-
-    def _dimension(self) -> int:
-        with self._lock:
-            if self._dim is None:
-                self._dim = int(call_embedding(self._function, ["dimension"], None).shape[1])
-            return self._dim
-
-
-# --- entity providers ---
-
-
-class _Entities(Protocol):
-    def health(self) -> dict[str, Any]: ...
-    def find_only(
-        self, texts: Sequence[str], starts: Sequence[int], want: Sequence[bool]
-    ) -> list[list[EntityDict]]:
-        """Entities per text, offsets relative to its start; empty where not wanted."""
-        ...
-
-
-def _entities(config: MLConfig, embedding: _Embedding) -> _Entities:
-    chosen = config.entities
-    if chosen is None:
-        return _NoEntities()
-    if not isinstance(chosen, str):
-        return _CallableEntities(chosen)
-    if isinstance(embedding, _MiniLMEmbedding):
-        return _LocalEntities(embedding.model)
-    if isinstance(embedding, _Hashing):
-        return _LocalEntities(None)
-    # Vectors of the user's own, entities of ours: the model is loaded for them alone.
-    return _LocalEntities(MiniLM("fp32", config.threads))
-
-
-class _LocalEntities:
-    """The recogniser on MiniLM's last layer; ``model`` None means it has nothing to stand on."""
-
-    def __init__(self, model: MiniLM | None) -> None:
-        self._model = model
-        self._recogniser = Recogniser()
-
-    def shares(self, embedding: _Embedding) -> bool:
-        """Whether ``embedding`` runs the same forward pass."""
-        return isinstance(embedding, _MiniLMEmbedding) and embedding.model is self._model
-
-    def health(self) -> dict[str, Any]:
-        missing = _NO_MODEL if self._model is None else self._model.missing()
-        return {
-            "provider": "local",
-            "labels": list(LABELS),
-            "available": missing is None,
-            "loaded": self._recogniser.loaded and self._model is not None and self._model.loaded,
-            "error": missing,
-        }
-
-    def warm_up(self) -> None:
-        self.find_only(["Warm up in Paris"], [0], [True])
-
-    def find_only(
-        self, texts: Sequence[str], starts: Sequence[int], want: Sequence[bool]
-    ) -> list[list[EntityDict]]:
-        return self.find(texts, starts, [False] * len(texts), want)[2]
-
-    def find(
-        self,
-        texts: Sequence[str],
-        starts: Sequence[int],
-        want_vectors: Sequence[bool],
-        want_entities: Sequence[bool],
-    ) -> tuple[Floats, Owner, list[list[EntityDict]]]:
-        """See `Functions.enrich`; one forward pass for both."""
-        model = self._model
-        if model is None:
-            raise ModelUnavailable(
-                f"Entities cannot be found: {_NO_MODEL}",
-                hint='Choose embedding="minilm-onnx", or entities=None, or pass a callable. '
-                f"{INSTALL_LOCAL}",
-            )
-        tokens = model.tokenize(texts, words=True)
-        search = self._recogniser.search(texts, tokens, starts, want_entities)
-        vectors, owner = model.encode(tokens, want_vectors, search.collect, want_entities)
-        return vectors, owner, search.entities()
-
-
-_NO_MODEL = 'entities="local" needs the MiniLM model, and the embedding is "hashing"'
-
-
-@dataclass(frozen=True)
-class _CallableEntities:
-    function: Callable[[list[str]], list[list[dict[str, Any]]]]
-
-    def health(self) -> dict[str, Any]:
-        return {
-            "provider": "callable",
-            "labels": None,
-            "available": True,
-            "loaded": True,
-            "error": None,
-        }
-
-    def find_only(
-        self, texts: Sequence[str], starts: Sequence[int], want: Sequence[bool]
-    ) -> list[list[EntityDict]]:
-        chosen = [i for i, wanted in enumerate(want) if wanted]
-        found = call_entities(self.function, [texts[i][starts[i] :] for i in chosen])
-        entities: list[list[EntityDict]] = [[] for _ in texts]
-        for i, each in zip(chosen, found, strict=True):
-            entities[i] = each
-        return entities
-
-
-class _NoEntities:
-    def health(self) -> dict[str, Any]:
-        return {
-            "provider": None,
-            "labels": None,
-            "available": False,
-            "loaded": False,
-            "error": None,
-        }
-
-    def find_only(
-        self, texts: Sequence[str], starts: Sequence[int], want: Sequence[bool]
-    ) -> list[list[EntityDict]]:
-        return [[] for _ in texts]
-
-
 # --- input ---
-
-
-def _provider_name(chosen: object) -> str | None:
-    if chosen is None or isinstance(chosen, str):
-        return chosen
-    return "callable"
 
 
 def _check_texts(texts: Sequence[str]) -> None:

@@ -53,8 +53,16 @@ def test_info_names_model_provider_and_precision() -> None:
     [
         ({"embedding": "minilm-onx"}, "Did you mean 'minilm-onnx'"),
         ({"embedding": None}, "embedding=None"),
-        ({"embedding": "openai:somewhere,model"}, "not supported by this version"),
-        ({"entities": "spacy:en_core_web_sm"}, "not supported by this version"),
+        ({"embedding": "openai:somewhere,model"}, "openai:URL,MODEL with http or https"),
+        ({"embedding": "openai:http://somewhere"}, "names no server and model"),
+        ({"embedding": "sentence-transformers:"}, "sentence-transformers:MODEL"),
+        ({"embedding": "hashing:more"}, "names no provider"),
+        ({"entities": "spacy:"}, "spacy:PIPELINE"),
+        ({"entities": "transformers:model"}, "names no provider"),
+        ({"summary": "spacy:en"}, "names no provider"),
+        ({"download": 1}, "download is 1"),
+        ({"timeout": 0}, "timeout is 0"),
+        ({"timeout": True}, "timeout is True"),
         ({"entities": 3}, "entities=3"),
         ({"summary": "abstractive"}, "'extractive'"),
         ({"threads": 0}, "threads is 0"),
@@ -172,11 +180,12 @@ def test_own_functions_take_the_place_of_any() -> None:
     config = MLConfig(embedding=lengths, entities=names, summary=lambda messages: messages[-1])
     functions = load_functions(config)
     info = functions.embedding_info()
-    assert (info["dim"], info["provider"]) == (3, "callable")
+    assert (info["dim"], info["provider"]) == (None, "callable")
     assert info["model"].endswith("lengths")
     vectors, owner, entities = functions.enrich(
         ["Al: Bo here", "Cy"], [4, 0], [True, True], [True, False]
     )
+    assert functions.embedding_info()["dim"] == 3, "the first vector has told it"
     assert vectors.tolist() == [[11, 1, 2], [2, 1, 2]]
     assert owner.tolist() == [0, 1]
     assert entities == [[{"text": "Bo", "label": "X", "start": 0, "end": 2}], []]
