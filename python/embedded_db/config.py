@@ -316,6 +316,10 @@ class Config:
         """
         if self.ml is None:
             return None
+        if isinstance(self.ml, MLConfig) and self.ml.isolation == "process":
+            from .ml.isolation import IsolatedFunctions
+
+            return IsolatedFunctions(self.ml)
         if isinstance(self.ml, MLConfig):
             from .ml.providers import load_functions
 

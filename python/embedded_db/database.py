@@ -3,6 +3,7 @@
 import atexit
 import os
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from datetime import timedelta
 from os import PathLike
 from types import TracebackType
@@ -193,7 +194,10 @@ class EmbeddedDB(
         self._native = cast("NativeDatabase", _Closed(self._shown))
         _open_handles.discard(self)
         if self._parent is None and self._process == os.getpid():
-            native.close()
+            ending = getattr(self._functions, "ending", nullcontext)
+            # Nobody waits for a function that hangs.
+            with ending():
+                native.close()
 
     def __enter__(self) -> Self:
         return self

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from embedded_db.errors import InvalidInput, nearest, shown
 
@@ -52,7 +52,12 @@ class MLConfig:
         threads: threads inside one call of MiniLM; None is two, or one on a single core.
         download: whether models that are named may be fetched from their hub. Without it only
             what is on this machine is used.
-        timeout: seconds that a server may take to answer; None is 60.
+        isolation: ``"process"`` runs the functions in a process of their own: one that crashes,
+            or hangs longer than ``timeout``, is begun anew, and the database lives. Functions of
+            the user's have to stand in modules. ``"none"``, the default, calls them here, where
+            nothing can end a call that hangs.
+        timeout: seconds that a server may take to answer (None is 60), and a call with
+            ``isolation="process"`` (None is 300).
 
     Raises:
         InvalidInput: a value that names no provider, ``threads`` below 1, a ``timeout`` that is no
@@ -74,6 +79,7 @@ class MLConfig:
     threads: int | None = None
     download: bool = False
     timeout: float | None = None
+    isolation: Literal["none", "process"] = "none"
 
     def __post_init__(self) -> None:
         _check("embedding", self.embedding, EMBEDDINGS, optional=False)
@@ -84,6 +90,9 @@ class MLConfig:
             raise InvalidInput(
                 f"threads is {shown(threads)}", hint="Give a whole number of at least 1, or None."
             )
+        if self.isolation not in {"none", "process"}:
+            remedy = nearest(shown(self.isolation), ("none", "process"))
+            raise InvalidInput(f"isolation is {shown(self.isolation)}", hint=remedy)
         if not isinstance(self.download, bool):
             raise InvalidInput(f"download is {shown(self.download)}", hint="Give True or False.")
         if timeout is not None and not (
