@@ -14,7 +14,8 @@ Labels, and what they can be relied on for (trained on social media, see ``model
 * ``PRODUCT``, ``WORK_OF_ART``: sparse in the training data; what is found is usually a name, but
   many are missed.
 
-Dates, amounts and events are not recognised.
+By their form (`rules`): ``EMAIL``, ``URL``, ``HANDLE`` (``@name``), ``DATE`` (with a month and a
+day or a year), ``MONEY``, ``PERCENT``. Events are not recognised.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from embedded_db.ml import rules
 from embedded_db.ml.encoders import Floats
 from embedded_db.ml.gazetteer import NEVER
 from embedded_db.ml.head import LABELS, Head, best_tags
@@ -121,6 +123,13 @@ class Search:
 
     def entities(self) -> list[list[EntityDict]]:
         """Entities per text in order, offsets relative to its start; empty where not wanted."""
+        found = self.names()
+        for i in self._words:
+            found[i] = _with_rules(self._texts[i], self._starts[i], found[i])
+        return found
+
+    def names(self) -> list[list[EntityDict]]:
+        """What the head finds, as `entities` gives it."""
         found: list[list[EntityDict]] = [[] for _ in self._texts]
         batch = [(i, words) for i, words in self._words.items() if len(words.tokens)]
         if not batch:
@@ -193,6 +202,26 @@ def _entities(
                 }
             )
     return found
+
+
+def _with_rules(text: str, start: int, names: list[EntityDict]) -> list[EntityDict]:
+    """Names and what has a form, in their order.
+
+    What has a form is no name, nor is a part of it; but a name may hold a date or an amount.
+    """
+    formed: list[EntityDict] = []
+    for begin, end, label in rules.find(text, start):
+        first, last = begin - start, end - start
+        over = [name for name in names if name["start"] < last and first < name["end"]]
+        is_part = any(name["start"] <= first and last <= name["end"] for name in over)
+        if is_part and label in _IN_NAMES:
+            continue
+        names = [name for name in names if name not in over]
+        formed.append({"text": text[begin:end], "label": label, "start": first, "end": last})
+    return sorted(names + formed, key=lambda entity: entity["start"]) if formed else names
+
+
+_IN_NAMES = ("DATE", "MONEY", "PERCENT")
 
 
 def trim_span(text: str, begin: int, end: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from embedded_db.ml.head import LABELS
 from embedded_db.ml.loading import LOADING
 from embedded_db.ml.minilm import INSTALL_LOCAL, MiniLM
 from embedded_db.ml.packages import imported, install, is_installed
+from embedded_db.ml.rules import RULE_LABELS
 from embedded_db.ml_config import MLConfig, named
 
 __all__ = ["EntityFunction", "LocalEntities", "entity_function"]
@@ -80,7 +81,7 @@ class LocalEntities:
         """See `EntityFunction.health`."""
         missing = _NO_MODEL if self._model is None else self._model.missing()
         loaded = self._recogniser.loaded and self._model is not None and self._model.loaded
-        return _health("local", LABELS, missing, loaded=loaded)
+        return _health("local", (*LABELS, *RULE_LABELS), missing, loaded=loaded)
 
     def find_only(
         self, texts: Sequence[str], starts: Sequence[int], want: Sequence[bool]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from embedded_db.ml import Functions
 from embedded_db.ml.head import LABELS, TAGS, Head, best_tags
+from embedded_db.ml.rules import RULE_LABELS
 
 
 def found(functions: Functions, text: str) -> list[tuple[str, str]]:
@@ -35,7 +36,6 @@ def test_people_and_places_in_any_casing(functions: Functions, change: Any) -> N
         "Wow, that's amazing!",
         "Mark it as done",
         "The database is slow",
-        "email bob@example.com please",
         "My kids are so excited about summer break!",
     ],
 )
@@ -49,7 +49,8 @@ def test_chat_lines_without_names(functions: Functions, line: str) -> None:
         ("Hey Mel! Good to see you!", [("Mel", "PERSON")]),
         ("i live in new york", [("new york", "GPE")]),
         ("Who is the CEO of Microsoft?", [("Microsoft", "ORG")]),
-        ("@bob can you look at this?", [("bob", "PERSON")]),
+        ("@bob can you look at this?", [("@bob", "HANDLE")]),
+        ("email bob@example.com please", [("bob@example.com", "EMAIL")]),
         ("Ich wohne in München", [("München", "GPE")]),
         ("Caroline joined in May", [("Caroline", "PERSON")]),
         ("lunch with Jose\u0301 🚆 today", [("Jose\u0301", "PERSON")]),
@@ -85,7 +86,7 @@ def test_offsets_give_the_entity(functions: Functions, batch: list[tuple[str, st
     for (_, content), each in zip(batch, entities, strict=True):
         end = 0
         for entity in each:
-            assert entity["label"] in LABELS
+            assert entity["label"] in (*LABELS, *RULE_LABELS)
             assert end <= entity["start"] < entity["end"] <= len(content)
             assert content[entity["start"] : entity["end"]] == entity["text"]
             assert type(entity["start"]) is int
