@@ -7,6 +7,7 @@
 mod batch;
 mod levels;
 mod models;
+mod running;
 mod said_before;
 mod summary;
 mod weaver;

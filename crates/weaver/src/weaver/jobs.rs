@@ -11,6 +11,7 @@ use embedded_db_storage::{ReadTxn, ReadWork, WorkRecord, WorkState, panic_text};
 
 use super::{LONGEST_WAIT, Weaver, Work};
 use crate::batch::{self, Batch, Outcome, Stored};
+use crate::running::MOST_ENDS;
 use crate::summary;
 
 /// Where what takes no more bytes finds no room, the store is full: nothing else would find any.
@@ -30,14 +31,14 @@ impl Weaver {
         if batch.items.is_empty() {
             return Ok(());
         }
-        match self.call(batch) {
+        match self.call(batch)? {
             Ok(outcomes) => self.put(batch, outcomes)?,
             Err(error) if self.is_unavailable(&error) => {}
             Err(error) if batch.items.len() == 1 => self.enrich_apart(batch, &error)?,
             Err(_) => {
                 for at in 0..batch.items.len() {
                     let single = batch.single(at);
-                    match self.call(&single) {
+                    match self.call(&single)? {
                         Ok(outcomes) => self.put(&single, outcomes)?,
                         Err(error) if self.is_unavailable(&error) => break,
                         Err(error) => self.enrich_apart(&single, &error)?,
@@ -59,22 +60,79 @@ impl Weaver {
             if !single.wants(artefact) {
                 continue;
             }
-            let answer = if both { self.call(&single.only(artefact)) } else { Err(error.clone()) };
+            let answer = if both { self.call(&single.only(artefact))? } else { Err(error.clone()) };
             match answer {
                 Ok(outcomes) => self.put(single, outcomes)?,
                 Err(error) if self.is_unavailable(&error) => {}
                 Err(error) => {
                     let work = (single.namespace, single.items[0].slot, artefact);
-                    self.failed(single.generation, work, &error)?;
+                    self.failed(single.generation, work, &error, Failed::ForNow)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// What the models say. It fails when they do.
-    fn call(&self, batch: &Batch) -> Result<Vec<Outcome>> {
-        caught(|| batch.enrich(&self.store, self.space, &*self.models, &self.said))
+    /// What the models say, or how they failed.
+    fn call(&self, batch: &Batch) -> Result<Result<Vec<Outcome>>> {
+        let slots = batch.items.iter().map(|item| item.slot);
+        let enrich = || batch.enrich(&self.store, self.space, &*self.models, &self.said);
+        self.watched(batch.generation, batch.namespace, slots, enrich)
+    }
+
+    /// Calls a model for these nodes; should the process end meanwhile, the next one knows of them.
+    fn watched<T>(
+        &self,
+        generation: u64,
+        namespace: NamespaceId,
+        slots: impl Iterator<Item = Slot> + Clone,
+        call: impl FnOnce() -> Result<T>,
+    ) -> Result<Result<T>> {
+        let nodes = slots.map(|slot| (namespace, slot));
+        let ends: Vec<_> = {
+            let state = self.state();
+            let ends = |node| state.suspects.get(&node).copied().unwrap_or(0);
+            nodes.clone().map(|node| (node, ends(node))).collect()
+        };
+        self.running.begin(generation, ends.into_iter())?;
+        let answer = caught(call);
+        self.running.end()?;
+        let mut state = self.state();
+        for node in nodes {
+            state.suspects.remove(&node);
+        }
+        Ok(answer)
+    }
+
+    /// Those of some nodes that are worked on together: one over which a process has ended is alone.
+    pub(super) fn apart(&self, namespace: NamespaceId, slots: Vec<Slot>) -> Vec<Slot> {
+        let state = self.state();
+        let suspect = slots.iter().find(|slot| state.suspects.contains_key(&(namespace, **slot)));
+        suspect.map_or_else(|| slots.clone(), |slot| vec![*slot])
+    }
+
+    /// Whether so many processes have ended over a node that its work is given up.
+    pub(super) fn is_given_up(
+        &self,
+        generation: u64,
+        namespace: NamespaceId,
+        slots: &[Slot],
+    ) -> Result<bool> {
+        let [slot] = *slots else { return Ok(false) };
+        let ends = self.state().suspects.get(&(namespace, slot)).copied();
+        let Some(ends) = ends.filter(|ends| *ends >= MOST_ENDS) else { return Ok(false) };
+        let error = Error::EnrichmentFailed {
+            message: format!(
+                "crashed while running: {ends} processes ended while a model was at it"
+            ),
+        };
+        for artefact in [Artefact::Embedding, Artefact::Entities, Artefact::Summary] {
+            if is_pending(&self.store.read()?, namespace, artefact, slot)? {
+                self.failed(generation, (namespace, slot, artefact), &error, Failed::ForGood)?;
+            }
+        }
+        self.state().suspects.remove(&(namespace, slot));
+        Ok(true)
     }
 
     /// Stores what the models said in one write. When that is refused each part of it gets a write of
@@ -95,7 +153,7 @@ impl Weaver {
                     match write([part].into()) {
                         Ok(stored) => self.note_stored(stored),
                         Err(error) if is_full(&error) && size <= SMALL => return Err(error),
-                        Err(error) => self.failed(generation, work, &error)?,
+                        Err(error) => self.failed(generation, work, &error, Failed::ForNow)?,
                     }
                 }
                 return Ok(());
@@ -157,7 +215,7 @@ impl Weaver {
                     Err(error) => {
                         count -= 1;
                         let work = (namespace, *slot, Artefact::Links);
-                        self.failed(generation, work, &error)?;
+                        self.failed(generation, work, &error, Failed::ForNow)?;
                     }
                 }
             }
@@ -196,7 +254,7 @@ impl Weaver {
         let Some(begun) = self.begin([(Artefact::Summary, 1)]) else { return Ok(()) };
         let (store, names, models) = (&self.store, &self.names, &*self.models);
         let work = || summary::work(store, names, generation, namespace, chat, self.space, models);
-        match caught(work) {
+        match self.watched(generation, namespace, [chat].into_iter(), work)? {
             Ok(true) => {
                 let mut state = self.state();
                 *state.done.entry(Artefact::Summary).or_default() += 1;
@@ -206,7 +264,12 @@ impl Weaver {
             Ok(false) => self.state().last_event = "a chat changed while it was summarised".into(),
             Err(error) if self.is_unavailable(&error) => {}
             Err(error) if is_full(&error) => return Err(error),
-            Err(error) => self.failed(generation, (namespace, chat, Artefact::Summary), &error)?,
+            Err(error) => self.failed(
+                generation,
+                (namespace, chat, Artefact::Summary),
+                &error,
+                Failed::ForNow,
+            )?,
         }
         self.end(begun);
         Ok(())
@@ -252,7 +315,7 @@ impl Weaver {
 
     /// One more failed call: it is tried again later, or given up. In another generation than that of
     /// its slot it waits as it did.
-    fn failed(&self, generation: u64, work: Work, error: &Error) -> Result<()> {
+    fn failed(&self, generation: u64, work: Work, error: &Error, how: Failed) -> Result<()> {
         let (namespace, slot, artefact) = work;
         let (names, options) = (self.names, self.options.clone());
         let message = error.to_string();
@@ -262,7 +325,7 @@ impl Weaver {
             }
             let before = txn.work(namespace, slot, artefact as u8)?;
             let attempts = before.map_or(0, |work| work.attempts) + 1;
-            let dead = attempts >= options.max_attempts;
+            let dead = how == Failed::ForGood || attempts >= options.max_attempts;
             let delay = options.first_delay.saturating_mul(1 << (attempts - 1).min(20));
             let delay = delay.min(options.max_delay);
             // The clock, not the store's time: that one may run ahead after the clock was set back.
@@ -288,6 +351,15 @@ impl Weaver {
         self.progress.notify_all();
         Ok(())
     }
+}
+
+/// Whether work that has failed is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failed {
+    /// As often as the options say.
+    ForNow,
+    /// It is given up.
+    ForGood,
 }
 
 fn is_full(error: &Error) -> bool {

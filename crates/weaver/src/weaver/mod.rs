@@ -20,6 +20,7 @@ use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, Store, WorkState, panic_t
 use crate::batch::Batch;
 use crate::levels;
 use crate::models::Models;
+use crate::running::{Running, Suspects};
 use crate::said_before::SaidBefore;
 
 pub use status::{ArtefactState, Failure, JobCounts, Status, artefact_state, dead_letters};
@@ -45,6 +46,7 @@ pub struct Weaver {
     space: Option<(SpaceId, usize)>,
     options: WeaverOptions,
     said: SaidBefore,
+    running: Running,
     state: Mutex<State>,
     /// There may be something to do.
     wake: Condvar,
@@ -76,6 +78,8 @@ struct State {
     refusal: Option<(Error, u32)>,
     /// When work that failed may be tried again. Not by the clock, which may be set meanwhile…
     backoff: HashMap<Work, Instant>,
+    /// What a model was at when a process ended…
+    suspects: Suspects,
     /// …in the generation in which its slots mean something.
     generation: u64,
     /// Namespace of the last batch.
@@ -119,6 +123,7 @@ impl Weaver {
         let snapshot = store.read()?;
         let (backoff, generation) = (backoff(&snapshot, &options)?, snapshot.generation().number());
         drop(snapshot);
+        let (running, suspects) = Running::open(store.path(), generation)?;
         let state = State {
             stop: false,
             paused: false,
@@ -134,6 +139,7 @@ impl Weaver {
             refusals: 0,
             refusal: None,
             backoff,
+            suspects,
             generation,
             served: NamespaceId::SYSTEM,
             unavailable: None,
@@ -150,6 +156,7 @@ impl Weaver {
             space,
             options,
             said: SaidBefore::default(),
+            running,
             state: Mutex::new(state),
             wake: Condvar::new(),
             progress: Condvar::new(),
@@ -264,6 +271,7 @@ impl Weaver {
             let backoff = backoff(&snapshot, &self.options)?;
             let mut state = self.state();
             (state.backoff, state.generation) = (backoff, generation);
+            state.suspects.clear();
         }
         let mut waiting = false;
         if self.models_available() {
@@ -274,6 +282,10 @@ impl Weaver {
                 let (due, more) = self.due(&snapshot, artefact, size)?;
                 waiting |= more;
                 if let Some((namespace, slots)) = due {
+                    let slots = self.apart(namespace, slots);
+                    if self.is_given_up(generation, namespace, &slots)? {
+                        return Ok(Turn::Worked);
+                    }
                     let batch = Batch::read(&snapshot, &self.names, namespace, &slots)?;
                     drop(snapshot);
                     return self.enrich(&batch, &slots).map(|()| Turn::Worked);
@@ -298,6 +310,9 @@ impl Weaver {
                 drop(snapshot);
                 if !rested {
                     return Ok(Turn::Idle { waiting: true });
+                }
+                if self.is_given_up(generation, namespace, &slots)? {
+                    return Ok(Turn::Worked);
                 }
                 return self.summarize(generation, namespace, slots[0]).map(|()| Turn::Worked);
             }
