@@ -9,7 +9,7 @@ use embedded_db_indexing::graph::{
 };
 use embedded_db_indexing::schema::CHAT;
 use embedded_db_query::AsOf;
-use embedded_db_storage::{EdgeRecord, Kind, ReadEmbeddings, ReadTxn, Store};
+use embedded_db_storage::{EdgeRecord, Kind, ReadEmbeddings, ReadTxn, Resolved, Store};
 
 use crate::database::Database;
 use crate::objects::{Edge, Node, Place};
@@ -294,7 +294,17 @@ impl Seen {
         kind: Kind,
         id: &str,
     ) -> Result<Option<Self>> {
-        let Some(found) = txn.resolve(namespace, kind, id)? else { return Ok(None) };
+        let found = txn.resolve(namespace, kind, id)?;
+        Ok(found.map(|found| Self::at(txn, namespace, kind, found)).transpose()?.flatten())
+    }
+
+    /// What is there.
+    pub(crate) fn at<T: ReadTxn>(
+        txn: &T,
+        namespace: NamespaceId,
+        kind: Kind,
+        found: Resolved,
+    ) -> Result<Option<Self>> {
         let place = Some(Place::of(txn, found.slot));
         let (version, since) = match kind {
             Kind::Node => {

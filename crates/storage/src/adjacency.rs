@@ -2,14 +2,15 @@
 //! of the edges' slots.
 //!
 //! Edge slots only grow, so a new edge always goes to the end of the last chunk. A chunk's key holds
-//! a lower bound of its edge slots; it fits one LMDB page.
+//! a lower bound of its edge slots.
 
 use embedded_db_common::Slot;
 use embedded_db_common::record::{Damaged, Read};
 
 const ENTRY: usize = 8;
-/// Entries of a full chunk: with checksum and page header they fill a page of 4 KiB.
-pub(crate) const CHUNK_ENTRIES: usize = 506;
+/// Entries of a full chunk. Each new edge writes the last chunk anew, so that it is short enough to lie in a
+/// leaf, not in a page of its own.
+pub(crate) const CHUNK_ENTRIES: usize = 120;
 
 /// One end of an edge as seen from the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -310,9 +310,23 @@ pub(crate) fn successor() -> Key {
     Key::new(NamespaceId::SYSTEM).u8(meta::SUCCESSOR)
 }
 
-/// `ids`: namespace, kind, id.
+/// Bytes of an id by which `ids` is ordered: those at the end. What the database makes by itself ends with as many
+/// that tell when it was made, so that the ids of a message, its edges and its vector lie in one page.
+const ID_END: usize = 32;
+
+/// `ids`: namespace, the last bytes of the id, kind, the bytes before them.
 pub(crate) fn id(namespace: NamespaceId, kind: Kind, id: &str) -> Key {
-    Key::new(namespace).u8(kind as u8).bytes(id.as_bytes())
+    let id = id.as_bytes();
+    let (begin, end) = id.split_at(id.len().saturating_sub(ID_END));
+    Key::new(namespace).bytes(end).u8(kind as u8).bytes(begin)
+}
+
+/// The kind in a key of `ids`, and the two parts of the id.
+pub(crate) fn kind_and_id(key: &[u8]) -> Option<(Option<Kind>, [&[u8]; 2])> {
+    let rest = key.get(4..)?;
+    let (end, rest) = rest.split_at_checked(rest.len().checked_sub(1)?.min(ID_END))?;
+    let (kind, begin) = rest.split_first()?;
+    Some((Kind::from_byte(*kind), [begin, end]))
 }
 
 /// `nodes`, `edges`: namespace, slot.
@@ -468,4 +482,44 @@ pub(crate) fn parse_expiry(key: &[u8]) -> Option<(NamespaceId, i64, Slot)> {
 /// `changes`: the system namespace, LSN.
 pub(crate) fn change(lsn: Lsn) -> Key {
     Key::new(NamespaceId::SYSTEM).u64(lsn.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use embedded_db_common::clock;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KINDS: [Kind; 3] = [Kind::Node, Kind::Edge, Kind::Embedding];
+
+    proptest! {
+        #[test]
+        fn the_key_of_an_id_tells_its_kind_and_the_id(
+            id in prop_oneof!["[a-c]{1,70}", "\\PC{1,63}"],
+            kind in prop::sample::select(&KINDS),
+        ) {
+            let key = super::id(NamespaceId(7), kind, &id);
+            let (found, parts) = kind_and_id(&key).unwrap();
+            prop_assert_eq!((found, parts.concat()), (Some(kind), id.into_bytes()));
+        }
+
+        #[test]
+        fn no_other_bytes_are_taken_for_the_key_of_an_id(key in prop::collection::vec(any::<u8>(), 0..80)) {
+            let Some((Some(kind), parts)) = kind_and_id(&key) else { return Ok(()) };
+            if let Ok(id) = String::from_utf8(parts.concat()) {
+                let namespace = NamespaceId(u32_at(&key, 0).unwrap());
+                prop_assert_eq!(super::id(namespace, kind, &id).to_vec(), key);
+            }
+        }
+    }
+
+    #[test]
+    fn ids_that_are_made_one_after_the_other_lie_side_by_side() {
+        let made: Vec<Key> = (0..50)
+            .zip(["message", "contains", "next", "embedding"].iter().cycle())
+            .map(|(n, word)| super::id(NamespaceId(1), KINDS[n % 3], &clock::new_id(word)))
+            .collect();
+        assert!(made.is_sorted_by(|one, two| one.as_slice() < two.as_slice()));
+    }
 }

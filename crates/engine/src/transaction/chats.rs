@@ -41,8 +41,8 @@ impl Transaction {
     /// Appends a message to a chat. The labels of its draft do not count, unless it is labelled as one.
     pub fn add_message(&mut self, chat_id: &str, message: NodeDraft, to: AddTo) -> Result<Node> {
         self.step(|tx| {
-            tx.require_chat(chat_id, to)?;
-            tx.append(chat_id, message)
+            tx.draft_chat(chat_id, to)?;
+            tx.append(chat_id, to, message)
         })
     }
 
@@ -54,13 +54,16 @@ impl Transaction {
         to: AddTo,
     ) -> Result<Vec<Node>> {
         self.step(|tx| {
-            // With none to add, too, the chat has to exist, or is made.
-            tx.require_chat(chat_id, to)?;
-            each(messages, |message| tx.append(chat_id, message))
+            tx.draft_chat(chat_id, to)?;
+            if messages.is_empty() {
+                // It has to exist then, too, or is made.
+                tx.ops.push(Op::FindChat(chat_id.to_owned(), to));
+            }
+            each(messages, |message| tx.append(chat_id, to, message))
         })
     }
 
-    pub(super) fn append(&mut self, chat_id: &str, message: NodeDraft) -> Result<Node> {
+    pub(super) fn append(&mut self, chat_id: &str, to: AddTo, message: NodeDraft) -> Result<Node> {
         let last = self.last_in(chat_id)?;
         let (id, _) = self.make_node(message.message_of(chat_id, clock::now())?)?;
         self.link(chat_id, &id, CONTAINS);
@@ -69,18 +72,12 @@ impl Transaction {
         }
         // Its time, unless it was given, is that of the commit.
         let message = NodeDraft { id: Some(id.clone()), ..message };
-        self.ops.push(Op::AddMessage(chat_id.to_owned(), message));
+        self.ops.push(Op::AddMessage(chat_id.to_owned(), to, message));
         self.require_node(&id)
     }
 
-    /// Looks whether messages can be added to a chat, and makes it if that is wanted.
-    pub(super) fn require_chat(&mut self, chat_id: &str, to: AddTo) -> Result<()> {
-        self.draft_chat(chat_id, to)?;
-        self.ops.push(Op::FindChat(chat_id.to_owned(), to));
-        Ok(())
-    }
-
-    fn draft_chat(&mut self, chat_id: &str, to: AddTo) -> Result<()> {
+    /// Looks whether messages can be added to a chat, and makes it for the own reads if that is wanted.
+    pub(super) fn draft_chat(&mut self, chat_id: &str, to: AddTo) -> Result<()> {
         if let Some(node) = self.peek_node(chat_id)? {
             if !is_labelled(&node, CHAT)? {
                 return Err(no_chat(chat_id));

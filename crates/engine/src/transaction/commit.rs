@@ -25,10 +25,10 @@ pub(super) enum Op {
     DeleteEdge(String),
     CreateEmbedding(EmbeddingDraft),
     DeleteEmbedding(String),
-    /// Messages are going to be added to a chat.
+    /// No messages are added to a chat.
     FindChat(String, AddTo),
-    /// A message is added to a chat that is there by now.
-    AddMessage(String, NodeDraft),
+    /// A message is added to a chat.
+    AddMessage(String, AddTo, NodeDraft),
 }
 
 /// What was stored of objects that a caller holds as the transaction left them; `None` for those that it
@@ -123,18 +123,20 @@ impl Left {
 /// Fails with `Conflict` if an object is not as it was seen.
 fn check(writer: &mut GraphWriter<'_, '_>, kind: Kind, id: &str, expected: Expected) -> Result<()> {
     // What has expired goes now, so that its id is free.
-    let now = match writer.resolve(kind, id)? {
-        Some(_) => Seen::find(writer.txn, writer.namespace(), kind, id)?,
-        None => None,
-    };
+    let found = writer.resolve(kind, id)?;
+    let now = found.map(|found| Seen::at(writer.txn, writer.namespace(), kind, found));
+    let now = now.transpose()?.flatten();
     let same = match (&now, &expected.object) {
         (Some(now), Some(seen)) => now.is(seen),
         (None, None) => true,
         _ => false,
     };
-    let known = same || expected.object.is_none();
+    if same && expected.any_version {
+        return Ok(());
+    }
+    let known = now.is_some() && (same || expected.object.is_none());
     let found = if known { writer.version(kind, id)? } else { 0 };
-    if same && (expected.any_version || found == expected.version) {
+    if same && found == expected.version {
         return Ok(());
     }
     let (kind, id, expected) = (kind.name(), id.to_owned(), expected.version);
@@ -172,8 +174,8 @@ fn apply(writer: &mut GraphWriter<'_, '_>, op: &Op) -> Result<()> {
         Op::CreateEmbedding(draft) => writer.create_embedding(draft).map(drop),
         Op::DeleteEmbedding(id) => writer.delete_embedding(id),
         Op::FindChat(id, to) => to.find(writer, id).map(drop),
-        Op::AddMessage(id, draft) => {
-            let chat = AddTo::ChatThatExists.find(writer, id)?;
+        Op::AddMessage(id, to, draft) => {
+            let chat = to.find(writer, id)?;
             writer.add_message(chat, id, draft).map(drop)
         }
     }

@@ -14,11 +14,17 @@ impl Transaction {
     pub fn create_embedding(&mut self, mut draft: EmbeddingDraft) -> Result<String> {
         check_vector(&draft.vector)?;
         self.require_node(&draft.node_id)?;
-        let id = draft.id.clone().unwrap_or_else(|| clock::new_id("embedding"));
-        names::check("an embedding id", &id)?;
-        if self.has_embedding(&id)? {
-            return Err(Error::AlreadyExists { kind: "embedding", id });
-        }
+        let id = match draft.id.clone() {
+            Some(id) => {
+                names::check("an embedding id", &id)?;
+                if self.has_embedding(&id)? {
+                    return Err(Error::AlreadyExists { kind: "embedding", id });
+                }
+                id
+            }
+            // Nobody has it.
+            None => clock::new_id("embedding"),
+        };
         draft.id = Some(id.clone());
         self.own.put_embedding(&id, true);
         self.ops.push(Op::CreateEmbedding(draft));

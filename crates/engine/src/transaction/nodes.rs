@@ -58,9 +58,9 @@ impl Transaction {
     pub fn create_node(&mut self, draft: NodeDraft) -> Result<String> {
         if let Some(chat_id) = draft.chat_id()? {
             return self.step(|tx| {
-                let chat = tx.require_chat(&chat_id, AddTo::AnyChat);
+                let chat = tx.draft_chat(&chat_id, AddTo::AnyChat);
                 chat.map_err(|error| error.of_property(CHAT_ID))?;
-                tx.append(&chat_id, draft)?.id()
+                tx.append(&chat_id, AddTo::AnyChat, draft)?.id()
             });
         }
         let (id, draft) = self.make_node(draft)?;

@@ -7,10 +7,6 @@ use embedded_db_storage::{Direction, Kind, ReadTxn};
 use super::{Artefact, GraphWriter, NodeDraft};
 use crate::schema::{CHAT, CHAT_ID};
 
-/// What the ids of the edges of a chat begin with: one word for all of them, so that those of a message lie
-/// in one page.
-const CHAIN: &str = "edge";
-
 /// A node to which no messages can be added.
 pub fn no_chat(id: &str) -> Error {
     Error::InvalidInput(format!("the node {id:?} is no Chat; give the id of a chat, or a new one"))
@@ -68,9 +64,9 @@ impl GraphWriter<'_, '_> {
     fn put_last(&mut self, chat: Slot, slot: Slot) -> Result<()> {
         let contains = self.names.contains;
         let last = self.txn.last_neighbor(self.namespace, chat, Direction::Out, contains)?;
-        self.link(chat, slot, contains, CHAIN, 1.0, &[], &Draft::new())?;
+        self.link(chat, slot, contains, "contains", 1.0, &[], &Draft::new())?;
         if let Some(last) = last {
-            self.link(last.node, slot, self.names.next, CHAIN, 1.0, &[], &Draft::new())?;
+            self.link(last.node, slot, self.names.next, "next", 1.0, &[], &Draft::new())?;
         }
         if self.names.told_text(&self.node(slot)?)?.is_some() {
             self.mark(Artefact::Summary, chat)?;
@@ -111,7 +107,7 @@ impl GraphWriter<'_, '_> {
         self.retract_derived(slot)?;
         self.remove_node(slot)?;
         if let (true, Some(before), Some(after)) = (close_up, before, after) {
-            self.link(before, after, self.names.next, CHAIN, 1.0, &[], &Draft::new())?;
+            self.link(before, after, self.names.next, "next", 1.0, &[], &Draft::new())?;
         }
         Ok(())
     }

@@ -16,8 +16,7 @@ impl GraphWriter<'_, '_> {
         let edge_type = self.txn.intern(&draft.edge_type)?;
         let made = || clock::new_id(&names::snake_case(&draft.edge_type));
         let id = draft.id.clone().unwrap_or_else(made);
-        // What has the id may have expired.
-        self.resolve(Kind::Edge, &id)?;
+        self.expire_id(Kind::Edge, &id)?;
         let properties = self.encode(&draft.properties)?;
         let times = EdgeTimes {
             valid_from: draft.valid_from,

@@ -25,6 +25,11 @@ impl GraphWriter<'_, '_> {
         self.txn.resolve(self.namespace, kind, id)
     }
 
+    /// An id is going to be given: what has it may have expired.
+    pub(super) fn expire_id(&mut self, kind: Kind, id: &str) -> Result<()> {
+        if self.is_anything_due()? { self.resolve(kind, id).map(drop) } else { Ok(()) }
+    }
+
     /// The slot of a node that must exist.
     pub fn require_node(&mut self, id: &str) -> Result<Slot> {
         let found = self.resolve(Kind::Node, id)?;

@@ -70,8 +70,7 @@ impl GraphWriter<'_, '_> {
         }
         let id = match &draft.id {
             Some(id) => {
-                // What has the id may have expired.
-                self.resolve(Kind::Node, id)?;
+                self.expire_id(Kind::Node, id)?;
                 id.clone()
             }
             None => clock::new_id(&names::snake_case(&draft.labels[0])),

@@ -232,9 +232,9 @@ impl<T: ReadTxn> Check<'_, T> {
             let (key, payload) = row?;
             self.tick()?;
             let namespace = namespace_of(key);
-            let id = String::from_utf8_lossy(key.get(5..).unwrap_or_default()).into_owned();
+            let (kind, id) = keys::kind_and_id(key).unwrap_or_default();
+            let id = String::from_utf8_lossy(&id.concat()).into_owned();
             let to = self.txn.located(Table::Ids, key, Resolved::parse(payload))?;
-            let kind = key.get(4).and_then(|kind| Kind::from_byte(*kind));
             let found = match kind {
                 Some(Kind::Node) => self.txn.node(namespace, to.slot)?.map(|node| node.id),
                 Some(Kind::Edge) => self.txn.edge(namespace, to.slot)?.map(|edge| edge.id),

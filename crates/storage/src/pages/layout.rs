@@ -230,8 +230,11 @@ impl<'a> Page<'a> {
 
     /// The page below an entry of a branch.
     pub(crate) fn child(&self, index: usize) -> Read<u64> {
-        let entry = self.entry(index).ok_or(OUTSIDE)?;
-        Ok(u64::from(entry.low) | u64::from(entry.flags) << 32)
+        let at = usize::from(u16_at(self.bytes, pointer(index)).ok_or(OUTSIDE)?);
+        let header = self.bytes.get(at..).and_then(|entry| entry.first_chunk::<ENTRY_HEADER>());
+        let [a, b, c, d, e, f, ..] = *header.ok_or(OUTSIDE)?;
+        let (low, high) = (u32::from_ne_bytes([a, b, c, d]), u16::from_ne_bytes([e, f]));
+        Ok(u64::from(low) | u64::from(high) << 32)
     }
 
     /// Whether the value of an entry of a leaf lies in the leaf.

@@ -29,14 +29,13 @@ pub(super) fn all_pages(pages: &Pages, meta: &Meta, visit: Visit<'_>) -> Result<
 
 const USED_TWICE: Damaged = Damaged("is used twice");
 
-/// What lies below some pages of one level.
+/// What rows of leaves lead to.
 #[derive(Default)]
-struct Below {
-    children: Vec<u64>,
-    /// Of leaves: values in pages of their own.
+struct Rows<'a> {
+    /// Values in pages of their own.
     runs: Vec<u64>,
-    /// Of leaves: trees, with their names.
-    trees: Vec<(Vec<u8>, Tree)>,
+    /// Trees, with their names.
+    trees: Vec<(&'a [u8], Tree)>,
 }
 
 struct Walk<'a> {
@@ -62,31 +61,67 @@ impl<'a> Walk<'a> {
         (self.visit)(number, self.pages.raw(number)?)
     }
 
-    fn below(&self, numbers: &[u64], level: u16) -> Result<Below> {
-        let mut below = Below::default();
-        for &number in numbers {
-            let told = |damaged| self.pages.damaged(number, damaged);
-            let page = Page::parse(self.pages.raw(number)?, number, level).map_err(told)?;
-            for index in 0..page.len() {
-                if level > 1 {
-                    below.children.push(page.child(index).map_err(told)?);
-                    continue;
-                }
-                if page.is_plain(index) {
-                    continue;
-                }
-                match page.row(index).map_err(told)? {
-                    (_, Value::Here(_)) => {}
-                    (_, Value::Big { page, .. }) => below.runs.push(page),
-                    (name, Value::Tree(tree)) => below.trees.push((name.to_vec(), tree)),
-                }
+    fn page(&self, number: u64, level: u16) -> Result<Page<'a>> {
+        let page = Page::parse(self.pages.raw(number)?, number, level);
+        page.map_err(|damaged| self.pages.damaged(number, damaged))
+    }
+
+    /// Of branches: the pages below those of the old and those of the new state. What is found at the same place,
+    /// from the first or from the last on, both have.
+    fn children(&self, olds: &[u64], news: &[u64], level: u16) -> Result<[Vec<u64>; 2]> {
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for place in 0..olds.len().max(news.len()) {
+            let page = |numbers: &[u64]| -> Result<_> {
+                let number = numbers.get(place);
+                number.map(|number| Ok((*number, self.page(*number, level)?))).transpose()
+            };
+            let (old, new) = (page(olds)?, page(news)?);
+            let (mut begin, mut end) = (0, 0);
+            if let (Some((_, old)), Some((_, new))) = (&old, &new) {
+                let both = old.len().min(new.len());
+                let same = |one: usize, two: usize| {
+                    old.child(one)
+                        .ok()
+                        .zip(new.child(two).ok())
+                        .is_some_and(|(one, two)| one == two)
+                };
+                begin = (0..both).take_while(|index| same(*index, *index)).count();
+                let last = |page: &Page<'_>, index: usize| page.len().saturating_sub(index);
+                let rest = 1..=both.saturating_sub(begin);
+                end = rest.take_while(|index| same(last(old, *index), last(new, *index))).count();
             }
-            let found = below.children.len().max(below.runs.len());
-            if found as u64 > self.most {
-                return Err(told(USED_TWICE));
+            for (page, found) in [(old, &mut before), (new, &mut after)] {
+                let Some((number, page)) = page else { continue };
+                for index in begin..page.len().saturating_sub(end) {
+                    let child = page.child(index);
+                    found.push(child.map_err(|damaged| self.pages.damaged(number, damaged))?);
+                }
+                if found.len() as u64 > self.most {
+                    return Err(self.pages.damaged(number, USED_TWICE));
+                }
             }
         }
-        Ok(below)
+        Ok([before, after])
+    }
+
+    /// What the rows of leaves lead to.
+    fn rows(&self, numbers: &[u64]) -> Result<Rows<'a>> {
+        let mut rows = Rows::default();
+        for &number in numbers {
+            let page = self.page(number, 1)?;
+            for index in (0..page.len()).filter(|index| !page.is_plain(*index)) {
+                let row = page.row(index);
+                match row.map_err(|damaged| self.pages.damaged(number, damaged))? {
+                    (_, Value::Here(_)) => {}
+                    (_, Value::Big { page, .. }) => rows.runs.push(page),
+                    (name, Value::Tree(tree)) => rows.trees.push((name, tree)),
+                }
+            }
+            if rows.runs.len() as u64 > self.most {
+                return Err(self.pages.damaged(number, USED_TWICE));
+            }
+        }
+        Ok(rows)
     }
 
     fn trees(&mut self, old: Tree, new: Tree, names: bool) -> Result<()> {
@@ -99,40 +134,39 @@ impl<'a> Walk<'a> {
             // The higher tree comes down to the other's root first.
             let (of_old, of_new) = (level <= old.depth, level <= new.depth);
             if of_old && of_new {
-                (olds, news) = differences(&olds, &news);
+                (olds, news) = differences(olds, news);
             }
             if of_new {
                 news.iter().try_for_each(|number| self.visit(*number))?;
             }
-            let of = |is: bool, numbers: &[u64]| {
-                if is { self.below(numbers, level) } else { Ok(Below::default()) }
-            };
-            if level == 1 && !names && new.big == 0 {
-                // Nothing is below its leaves.
-                return Ok(());
-            }
-            let after = of(of_new, &news)?;
-            if level == 1 && after.runs.is_empty() && after.trees.is_empty() {
-                return Ok(());
-            }
-            let before = of(of_old, &olds)?;
-            if level == 1 {
-                for first in differences(&before.runs, &after.runs).1 {
-                    self.run(first)?;
+            if level > 1 {
+                let before = if of_old { &*olds } else { &[] };
+                let after = if of_new { &*news } else { &[] };
+                let [before, after] = self.children(before, after, level)?;
+                if of_old {
+                    olds = before;
                 }
-                if names {
-                    for (name, tree) in after.trees {
-                        let same = before.trees.iter().find(|(other, _)| *other == name);
-                        self.trees(same.map_or(Tree::EMPTY, |(_, tree)| *tree), tree, false)?;
-                    }
+                if of_new {
+                    news = after;
                 }
-                return Ok(());
             }
-            if of_old {
-                olds = before.children;
-            }
-            if of_new {
-                news = after.children;
+        }
+        // Nothing is below leaves without big values.
+        if !names && new.big == 0 {
+            return Ok(());
+        }
+        let after = self.rows(&news)?;
+        if after.runs.is_empty() && after.trees.is_empty() {
+            return Ok(());
+        }
+        let before = self.rows(&olds)?;
+        for first in differences(before.runs, after.runs).1 {
+            self.run(first)?;
+        }
+        if names {
+            for (name, tree) in after.trees {
+                let same = before.trees.iter().find(|(other, _)| *other == name);
+                self.trees(same.map_or(Tree::EMPTY, |(_, tree)| *tree), tree, false)?;
             }
         }
         Ok(())
@@ -148,33 +182,39 @@ impl<'a> Walk<'a> {
 
 /// What only the first and what only the second has; neither names a page twice. They mostly agree but
 /// for a few places, so they are laid side by side first.
-fn differences(first: &[u64], second: &[u64]) -> (Vec<u64>, Vec<u64>) {
+fn differences(first: Vec<u64>, second: Vec<u64>) -> (Vec<u64>, Vec<u64>) {
     /// How far a page may have moved; beyond, it is found by comparing what is left.
     const NEAR: usize = 8;
+    let few = |first: &[u64], second: &[u64]| first.len().saturating_mul(second.len()) <= 64;
     let (mut only_first, mut only_second) = (Vec::new(), Vec::new());
-    let (mut one, mut two) = (first, second);
-    while let ([a, rest_one @ ..], [b, rest_two @ ..]) = (one, two) {
-        let near = |rest: &[u64], wanted: &u64| rest.iter().take(NEAR).position(|it| it == wanted);
-        if a == b {
-            (one, two) = (rest_one, rest_two);
-        } else if let Some(ahead) = near(rest_two, a) {
-            let (before, behind) = two.split_at(ahead.saturating_add(1));
-            only_second.extend_from_slice(before);
-            two = behind;
-        } else if let Some(ahead) = near(rest_one, b) {
-            let (before, behind) = one.split_at(ahead.saturating_add(1));
-            only_first.extend_from_slice(before);
-            one = behind;
-        } else {
-            only_first.push(*a);
-            only_second.push(*b);
-            (one, two) = (rest_one, rest_two);
+    if few(&first, &second) {
+        (only_first, only_second) = (first, second);
+    } else {
+        let (mut one, mut two) = (&*first, &*second);
+        while let ([a, rest_one @ ..], [b, rest_two @ ..]) = (one, two) {
+            let near =
+                |rest: &[u64], wanted: &u64| rest.iter().take(NEAR).position(|it| it == wanted);
+            if a == b {
+                (one, two) = (rest_one, rest_two);
+            } else if let Some(ahead) = near(rest_two, a) {
+                let (before, behind) = two.split_at(ahead.saturating_add(1));
+                only_second.extend_from_slice(before);
+                two = behind;
+            } else if let Some(ahead) = near(rest_one, b) {
+                let (before, behind) = one.split_at(ahead.saturating_add(1));
+                only_first.extend_from_slice(before);
+                one = behind;
+            } else {
+                only_first.push(*a);
+                only_second.push(*b);
+                (one, two) = (rest_one, rest_two);
+            }
         }
+        only_first.extend_from_slice(one);
+        only_second.extend_from_slice(two);
     }
-    only_first.extend_from_slice(one);
-    only_second.extend_from_slice(two);
     // What has moved further than that is in both.
-    let moved: HashSet<u64> = if only_first.len().saturating_mul(only_second.len()) <= 64 {
+    let moved: HashSet<u64> = if few(&only_first, &only_second) {
         only_first.iter().copied().filter(|page| only_second.contains(page)).collect()
     } else {
         let seconds: HashSet<u64> = only_second.iter().copied().collect();

@@ -199,7 +199,7 @@ pub trait ReadTxn {
         Ok((!hides).then_some(found))
     }
 
-    /// Calls `visit` with every id of a kind that is stored, in the order of their bytes, and where it
+    /// Calls `visit` with every id of a kind that is stored, in the order of their keys, and where it
     /// leads.
     fn ids(
         &self,
@@ -210,12 +210,15 @@ pub trait ReadTxn {
     where
         Self: Sized,
     {
-        let prefix = keys::id(namespace, kind, "");
-        for row in self.prefix(Table::Ids, &prefix)? {
+        for row in self.prefix(Table::Ids, &Key::new(namespace))? {
             let (key, payload) = row?;
-            let id = stored_name(key.get(prefix.len()..).unwrap_or_default());
-            let id = self.located(Table::Ids, key, id)?;
-            visit(id, self.located(Table::Ids, key, Resolved::parse(payload))?)?;
+            let found = keys::kind_and_id(key).ok_or(Damaged("has a short key"));
+            let (of, id) = self.located(Table::Ids, key, found)?;
+            if of == Some(kind) {
+                let id = id.concat();
+                let id = self.located(Table::Ids, key, stored_name(&id))?;
+                visit(id, self.located(Table::Ids, key, Resolved::parse(payload))?)?;
+            }
         }
         Ok(())
     }
@@ -523,6 +526,11 @@ pub struct Resolved {
 }
 
 impl Resolved {
+    /// A node or an edge.
+    pub(crate) fn of(slot: Slot) -> Self {
+        Self { slot, space: SpaceId(0), part: 0 }
+    }
+
     pub(crate) fn encode(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.slot.0.to_be_bytes());
         if self.space != SpaceId(0) {
@@ -533,11 +541,7 @@ impl Resolved {
 
     pub(crate) fn parse(payload: &[u8]) -> Read<Self> {
         match *payload {
-            [a, b, c, d] => Ok(Self {
-                slot: Slot(u32::from_be_bytes([a, b, c, d])),
-                space: SpaceId(0),
-                part: 0,
-            }),
+            [a, b, c, d] => Ok(Self::of(Slot(u32::from_be_bytes([a, b, c, d])))),
             // 0 is no space.
             [_, _, _, _, 0, 0, _, _] => Err(Damaged("names no space")),
             [a, b, c, d, e, f, g, h] => Ok(Self {

@@ -317,7 +317,7 @@ impl Copyist {
             },
             Table::Ids => {
                 let slot = Slot(u32_at(payload, 0)?);
-                let new = match key.get(4).and_then(|kind| Kind::from_byte(*kind)) {
+                let new = match keys::kind_and_id(key).and_then(|(kind, _)| kind) {
                     Some(Kind::Node | Kind::Embedding) => known(slots.nodes.of(slot))?,
                     Some(Kind::Edge) => known(slots.edges.of(slot))?,
                     _ => return Err(Damaged("is of an unknown kind")),

@@ -107,9 +107,8 @@ impl Copy<'_, '_, '_> {
             else {
                 return Ok(());
             };
-            if row.key.get(4) == Some(&(Kind::Embedding as u8))
-                && copy.rows.get(Table::Ids, row.key)?.is_none()
-            {
+            let kind = keys::kind_and_id(row.key).and_then(|(kind, _)| kind);
+            if kind == Some(Kind::Embedding) && copy.rows.get(Table::Ids, row.key)?.is_none() {
                 lost.push((namespace, to.space, to.slot));
             }
             Ok(())

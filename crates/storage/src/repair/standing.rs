@@ -210,10 +210,10 @@ impl Copy<'_, '_, '_> {
 
 /// The object that a key of `ids` names.
 fn object_of_id(key: &[u8]) -> Option<Object> {
-    let (kind, id) = key.get(4..)?.split_first()?;
-    let id = std::str::from_utf8(id).ok()?.to_owned();
+    let (kind, id) = keys::kind_and_id(key)?;
+    let id = String::from_utf8(id.concat()).ok()?;
     let namespace = NamespaceId(keys::u32_at(key, 0).ok()?);
-    Some((namespace, Kind::from_byte(*kind)?, id))
+    Some((namespace, kind?, id))
 }
 
 /// A slot that is none.

@@ -7,7 +7,7 @@ use super::{WriteTxn, counted, slots_used_up};
 use crate::adjacency::{self, CHUNK_ENTRIES, Neighbor};
 use crate::history::ReadHistory;
 use crate::keys::{self, Direction, Kind, Table};
-use crate::read::ReadTxn;
+use crate::read::{ReadTxn, Resolved};
 use crate::records::{ChangeNames, ChangeOp, ChangeRecord, EdgeFields, EdgeRecord, EdgeTimes};
 
 impl WriteTxn<'_> {
@@ -60,7 +60,7 @@ impl WriteTxn<'_> {
     ) -> Result<Slot> {
         check_properties(id, fields.properties.len())?;
         let slot = Slot(self.namespace_state(namespace)?.edge_slots);
-        self.put_new_id(namespace, Kind::Edge, id, slot)?;
+        self.put_new_id(namespace, Kind::Edge, id, Resolved::of(slot))?;
         let next = slot.0.checked_add(1).ok_or_else(slots_used_up)?;
         self.namespace_state(namespace)?.edge_slots = next;
         self.count(namespace, |counters| counted(&mut counters.edges, 1, 0))?;

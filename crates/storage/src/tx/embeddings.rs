@@ -1,10 +1,10 @@
 //! Vectors and the hashes of their texts.
 
-use embedded_db_common::{ContentHash, Error, NamespaceId, Result, Slot, SpaceId};
+use embedded_db_common::{ContentHash, NamespaceId, Result, Slot, SpaceId};
 
 use super::{WriteTxn, counted};
 use crate::keys::{self, Kind, Table};
-use crate::read::{ReadEmbeddings, ReadTxn, Resolved};
+use crate::read::{ReadEmbeddings, Resolved};
 use crate::records::{ChangeNames, ChangeOp, ChangeRecord, EmbeddingRecord};
 
 impl WriteTxn<'_> {
@@ -39,14 +39,17 @@ impl WriteTxn<'_> {
         vector: &[f32],
         created_at: i64,
     ) -> Result<()> {
-        let owner = self.resolve(namespace, Kind::Embedding, id)?;
-        let mine = Resolved { slot: node, space, part };
-        if owner.is_some_and(|owner| owner != mine) {
-            return Err(Error::AlreadyExists { kind: "embedding", id: id.to_owned() });
-        }
+        let key = keys::embedding(namespace, space, node, part);
         let earlier = self.embedding(namespace, space, node, part)?;
-        match earlier.map(|earlier| (earlier.id.to_owned(), earlier.content)) {
+        let earlier = earlier.map(|earlier| (earlier.id.to_owned(), earlier.content));
+        if earlier.as_ref().is_none_or(|(earlier, _)| earlier != id) {
+            let mine = Resolved { slot: node, space, part };
+            self.put_new_id(namespace, Kind::Embedding, id, mine)?;
+        }
+        let mut old = 0;
+        match earlier {
             Some((earlier, of)) => {
+                old = self.record_length(Table::Embeddings, &key)?;
                 if earlier != id {
                     self.delete(Table::Ids, &keys::id(namespace, Kind::Embedding, &earlier))?;
                 }
@@ -56,13 +59,10 @@ impl WriteTxn<'_> {
             }
             None => self.count(namespace, |counters| counted(&mut counters.embeddings, 1, 0))?,
         }
-        self.put_id(namespace, Kind::Embedding, id, mine)?;
         let lsn = self.next_lsn()?;
         let mut payload =
             Vec::with_capacity(size_of_val(vector).saturating_add(48).saturating_add(id.len()));
         EmbeddingRecord::encode(&mut payload, lsn, set_by_user, created_at, content, id, vector);
-        let key = keys::embedding(namespace, space, node, part);
-        let old = self.record_length(Table::Embeddings, &key)?;
         self.put_record(namespace, Table::Embeddings, &key, payload, old)?;
         let (kind, op, slot, version) = (Kind::Embedding, ChangeOp::Put, node, 1);
         let names = ChangeNames::Given(&[]);

@@ -69,14 +69,15 @@ impl GroupState {
     /// The rows in which it is kept.
     pub(crate) fn rows(&mut self) -> Vec<(Key, Vec<u8>)> {
         self.counters.time = self.now;
-        let mut rows = Vec::new();
+        const USUAL: usize = 96;
+        let mut rows = Vec::with_capacity(self.namespaces.len().saturating_add(1));
         let mut put = |key: Key, payload: Vec<u8>| rows.push((key, payload));
         for (namespace, counters) in &self.namespaces {
-            let mut payload = Vec::new();
+            let mut payload = Vec::with_capacity(USUAL);
             counters.encode(&mut payload);
             put(keys::counters(*namespace), payload);
         }
-        let mut payload = Vec::new();
+        let mut payload = Vec::with_capacity(USUAL);
         self.counters.encode(&mut payload);
         put(keys::counters(NamespaceId::SYSTEM), payload);
         rows
@@ -284,7 +285,7 @@ impl<'e> WriteTxn<'e> {
 
     /// Records a change at the LSN just taken.
     fn change(&mut self, change: ChangeRecord<'_>) -> Result<()> {
-        let mut payload = Vec::new();
+        let mut payload = Vec::with_capacity(change.id.len().saturating_add(64));
         change.encode(&mut payload);
         let key = keys::change(Lsn(self.state.counters.lsn));
         self.put(Table::Changes, &key, payload)

@@ -45,7 +45,7 @@ impl WriteTxn<'_> {
     ) -> Result<Slot> {
         check_properties(id, properties.len())?;
         let slot = Slot(self.namespace_state(namespace)?.node_slots);
-        self.put_new_id(namespace, Kind::Node, id, slot)?;
+        self.put_new_id(namespace, Kind::Node, id, Resolved::of(slot))?;
         let next = slot.0.checked_add(1).ok_or_else(slots_used_up)?;
         self.namespace_state(namespace)?.node_slots = next;
         self.count(namespace, |counters| counted(&mut counters.nodes, 1, 0))?;
@@ -204,33 +204,21 @@ impl WriteTxn<'_> {
         self.change(ChangeRecord { namespace, kind, op, slot, space, version, id, names })
     }
 
-    /// An id that must be free leads to a node or an edge.
+    /// An id that must be free leads to an object.
     pub(super) fn put_new_id(
         &mut self,
         namespace: NamespaceId,
         kind: Kind,
         id: &str,
-        slot: Slot,
+        to: Resolved,
     ) -> Result<()> {
         let mut payload = Vec::with_capacity(16);
-        Resolved { slot, space: SpaceId(0), part: 0 }.encode(&mut payload);
+        to.encode(&mut payload);
         if self.put_new(Table::Ids, &keys::id(namespace, kind, id), payload)? {
             return Ok(());
         }
         // Unless what is there is damaged.
         self.resolve(namespace, kind, id)?;
         Err(Error::AlreadyExists { kind: kind.name(), id: id.to_owned() })
-    }
-
-    pub(super) fn put_id(
-        &mut self,
-        namespace: NamespaceId,
-        kind: Kind,
-        id: &str,
-        resolved: Resolved,
-    ) -> Result<()> {
-        let mut payload = Vec::new();
-        resolved.encode(&mut payload);
-        self.put(Table::Ids, &keys::id(namespace, kind, id), payload)
     }
 }

@@ -35,8 +35,8 @@ fn listed(txn: &impl ReadTxn, node: Slot, direction: Direction, of: Symbol) -> V
 
 #[test]
 fn neighbours_keep_their_order_across_the_ends_of_chunks() {
-    // A chunk holds 506.
-    for count in [1, 2, 505, 506, 507, 508, 1011, 1012, 1013, 1100] {
+    // A chunk holds 120.
+    for count in [1, 2, 119, 120, 121, 122, 239, 240, 241, 1100] {
         let mut scratch = Scratch::new();
         let (hub, of, expected) = hub(&scratch, count);
         scratch.reopen();
@@ -46,7 +46,7 @@ fn neighbours_keep_their_order_across_the_ends_of_chunks() {
         assert_eq!(listed(&snapshot, hub, Direction::In, of), loops, "{count} edges");
         let last = snapshot.last_neighbor(NS, hub, Direction::Out, of).unwrap();
         assert_eq!(last, expected.last().copied());
-        for after in [0, 1, 504, 505, 506, 507, 1011, 1012, count.saturating_sub(1)] {
+        for after in [0, 1, 118, 119, 120, 121, 239, 240, count.saturating_sub(1)] {
             let Some(from) = expected.get(after as usize).copied() else { continue };
             let mut rest = Vec::new();
             snapshot
@@ -103,7 +103,7 @@ fn the_newest_neighbours_are_read_without_the_others() {
     assert_eq!(newest(&snapshot, hub, of, Some(Slot(0))), []);
 }
 
-/// A chunk fits a page: adding an edge to a node with a million rewrites 4 KiB.
+/// A chunk is short: adding an edge to a node with a million rewrites 1 KiB.
 #[test]
 fn a_node_with_many_neighbours_spans_chunks() {
     let scratch = Scratch::new();
@@ -112,7 +112,7 @@ fn a_node_with_many_neighbours_spans_chunks() {
         .write(|txn| Ok((bare_node(txn, NS, "a")?, bare_node(txn, NS, "b")?, txn.intern("T")?)))
         .unwrap();
     let mut edges = 0;
-    for (until, chunks) in [(506, 1), (507, 2), (1012, 2), (1013, 3)] {
+    for (until, chunks) in [(120, 1), (121, 2), (240, 2), (241, 3)] {
         let from = std::mem::replace(&mut edges, until);
         scratch
             .store()
@@ -133,7 +133,7 @@ fn edges_taken_from_the_middle_leave_the_others_in_order() {
     let (hub, of, mut expected) = hub(&scratch, 1_100);
     // The first and last of each chunk, a whole chunk, and every third of the rest.
     let gone = |n: usize| {
-        [0, 505, 506, 1099].contains(&n) || (506..1012).contains(&n) || n.is_multiple_of(3)
+        [0, 119, 120, 1099].contains(&n) || (120..240).contains(&n) || n.is_multiple_of(3)
     };
     let removed: Vec<Slot> =
         (0..).zip(&expected).filter(|(n, _)| gone(*n)).map(|(_, e)| e.edge).collect();
