@@ -18,6 +18,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("the names of a new database are on the disk", names_of_a_new_database()),
         ("a database whose making was broken off can be made", making_that_is_broken_off()),
         ("a database that is killed while it is made loses nothing later", kills_while_made()),
+        ("a making that is begun anew may be broken off, too", making_that_is_begun_anew()),
         ("what is seen after a failed synchronisation stays so", failed_synchronisations()),
         ("a value that has become shorter is sound", vec![shorter_value()]),
         ("a checkpoint that the disk loses takes nothing with it", lost_checkpoints()),
@@ -98,6 +99,19 @@ fn kills_while_made() -> Vec<Scenario> {
         scenario([killed, next])
     };
     (0..24).map(killed).collect()
+}
+
+/// With another size of the map, which the meta pages tell.
+fn making_that_is_begun_anew() -> Vec<Scenario> {
+    let killed = |skip| {
+        let mut killed = life(Vec::new());
+        killed.faults.push(Planned { operation: 0, skip, fault: Fault::Killed(Moment::After) });
+        let mut next = life(vec![one_node()]);
+        next.plan.how.map_size = 1 << 30;
+        next.cuts.extend((4..16).step_by(2).flat_map(|events| cuts(0, events)));
+        scenario([killed, next])
+    };
+    (24..36).step_by(2).map(killed).collect()
 }
 
 fn failed_synchronisations() -> Vec<Scenario> {

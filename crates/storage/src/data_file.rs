@@ -182,12 +182,13 @@ pub(crate) fn require_data(path: &Path) -> Result<()> {
 }
 
 /// Before a file is made for a database that was not published: removes what is left of one whose making
-/// was broken off, for its first pages may be there in part. A file that holds anything is longer, or has a
-/// checkpoint.
+/// was broken off, for its first pages may be there in part, or its sums without it. A file that holds
+/// anything is longer, or has a checkpoint.
 pub(crate) fn remove_unfinished(path: &Path) -> Result<()> {
     let longest = UNFINISHED * platform::page_size() as u64;
     match fs::metadata(path) {
         Ok(told) if told.len() <= longest => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         _ => return Ok(()),
     }
     for path in [path.to_owned(), path.with_extension("sums")] {
