@@ -1,0 +1,8 @@
+"""The asynchronous twins of all classes that read or write.
+
+Most modules here are written by ``scripts/make-async`` from those of the same name above.
+"""
+
+from .database import AsyncEmbeddedDB
+
+__all__ = ["AsyncEmbeddedDB"]
