@@ -4,5 +4,13 @@ Most modules here are written by ``scripts/make-async`` from those of the same n
 """
 
 from .database import AsyncEmbeddedDB
+from .results import AsyncPath, AsyncResult, AsyncResults, AsyncSearchResults, AsyncVisit
 
-__all__ = ["AsyncEmbeddedDB"]
+__all__ = [
+    "AsyncEmbeddedDB",
+    "AsyncPath",
+    "AsyncResult",
+    "AsyncResults",
+    "AsyncSearchResults",
+    "AsyncVisit",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast
@@ -69,12 +70,10 @@ class Handle(Twin):
         **overrides: Unpack[ConfigOptions],
     ) -> None:
         location = path_argument("path", path, "Give the name of a directory, or ':memory:'")
-        self._set_up(
-            Pool(location),
-            checked_config(config).with_options(overrides),
-            lambda: EmbeddedDB(location, config=self._config, read_only=read_only),
-            read_only,
-        )
+        settings = checked_config(config).with_options(overrides)
+        # It holds nothing of this object: one that is forgotten is gone at once.
+        make = partial(EmbeddedDB, location, config=settings, read_only=read_only)
+        self._set_up(Pool(location), settings, make, read_only)
 
     def _set_up(
         self, pool: Pool, config: Config, make: Callable[[], EmbeddedDB], read_only: bool
