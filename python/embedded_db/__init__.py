@@ -75,7 +75,6 @@ if TYPE_CHECKING:
     from .aio.database import AsyncEmbeddedDB
     from .aio.feed import AsyncChangeFeed
     from .aio.models import (
-        AsyncAnyNode,
         AsyncChat,
         AsyncDocument,
         AsyncEntity,
@@ -105,7 +104,6 @@ __license__ = "Apache-2.0"
 __all__ = [
     "DELETE",
     "AlreadyExists",
-    "AsyncAnyNode",
     "AsyncBatch",
     "AsyncChangeFeed",
     "AsyncChat",
@@ -201,7 +199,6 @@ __all__ = [
 
 
 _LATER = {
-    "AsyncAnyNode": "aio.models",
     "AsyncBatch": "aio.batch",
     "AsyncChangeFeed": "aio.feed",
     "AsyncChat": "aio.models",

@@ -1,8 +1,9 @@
 //! Ending a call that runs in another thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use embedded_db_engine::common::Result;
 use embedded_db_ml_bridge::raised;
@@ -21,7 +22,14 @@ const RUNNING: u8 = 0;
 const ASKED: u8 = 1;
 const TOLD: u8 = 2;
 
+/// How long such a call holds the interpreter at a stretch, and lets go of it then: long enough for
+/// the thread of an event loop to wake up and take it. The interpreter itself would switch after 5 ms.
+const STRETCH: Duration = Duration::from_millis(1);
+const PAUSE: Duration = Duration::from_micros(50);
+
 thread_local! {
+    /// When the call last let go of the interpreter for a moment.
+    static PAUSED: Cell<Option<Instant>> = const { Cell::new(None) };
     /// What may end the call that this thread is in.
     static CURRENT: RefCell<Option<Arc<AtomicU8>>> = const { RefCell::new(None) };
 }
@@ -61,6 +69,7 @@ impl Cancel {
         named: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let before = CURRENT.replace(Some(Arc::clone(&self.state)));
+        PAUSED.set(Some(Instant::now()));
         let outcome = function.call(arguments, named);
         CURRENT.set(before);
         outcome
@@ -70,6 +79,16 @@ impl Cancel {
 /// Whether somebody may end the call that this thread is in.
 pub(crate) fn is_cancellable() -> bool {
     CURRENT.with_borrow(Option::is_some)
+}
+
+/// Lets an event loop have the interpreter, if the call that this thread is in has held it for long.
+/// Cheap to call often.
+pub(crate) fn give_way(py: Python<'_>) {
+    if !is_cancellable() || PAUSED.get().is_some_and(|paused| paused.elapsed() < STRETCH) {
+        return;
+    }
+    py.detach(|| std::thread::sleep(PAUSE));
+    PAUSED.set(Some(Instant::now()));
 }
 
 /// Fails, once, when the call that this thread is in was cancelled.

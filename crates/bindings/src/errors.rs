@@ -10,7 +10,7 @@ use embedded_db_ml_bridge::raised;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::cancel::{cancelled, is_cancellable};
+use crate::cancel::{cancelled, give_way, is_cancellable};
 
 /// Most bytes of a message: an id, a name or a path in it may be of any length.
 const LONGEST: usize = 4000;
@@ -39,11 +39,13 @@ pub(crate) fn to_its_end<T: Send>(
 ) -> PyResult<T> {
     LOOKED.set(Some(Instant::now()));
     let outcome = py.detach(|| catch_unwind(AssertUnwindSafe(work)));
+    give_way(py);
     finish(py, outcome)
 }
 
 /// Runs short `work` with the interpreter held.
 pub(crate) fn attached<T>(py: Python<'_>, work: impl FnOnce() -> Result<T>) -> PyResult<T> {
+    give_way(py);
     let outcome = catch_unwind(AssertUnwindSafe(work));
     finish(py, outcome)
 }

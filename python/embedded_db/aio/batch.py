@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import (
     TYPE_CHECKING,
     Any,
-    ClassVar,
 )
 
 from ..batch import Batch
@@ -47,7 +46,7 @@ class AsyncBatch(Guessing, OpenBatch):
         """How many writes are stored."""
         return 0 if self._sync is None else self._sync.stored
 
-    _apart: ClassVar[str] = Batch._apart
+    _apart = Batch._apart
 
     async def create_node(self, node: Mapping[str, Any]) -> str:
         """Add a node; see `AsyncEmbeddedDB.create_node`."""

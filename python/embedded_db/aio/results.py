@@ -88,9 +88,9 @@ class AsyncSearchResults(AsyncResults):
 
     Examples:
         >>> _ = await (await db.create_chat()).add_message("We launch soon", sender="Ann")
-        >>> found = await db.search("What did Ann say?", weights={"semantic": 0})
-        >>> found[0].node.content, found.analysis["names"]
-        ('We launch soon', ['Ann'])
+        >>> found = await db.search("What did Ann say?", weights={"semantic": 0}, explain=True)
+        >>> found[0].node.content, found.analysis["names"], found.plan["steps"][0]["step"]
+        ('We launch soon', ['Ann'], 'question')
     """
 
     __slots__ = ("_searched",)

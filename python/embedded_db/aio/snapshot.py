@@ -38,7 +38,7 @@ class AsyncSnapshot(AsyncReads, Guessing, OpenSnapshot):
     """
 
     _guesses: ClassVar[Any] = Snapshot._guesses
-    _apart: ClassVar[str] = Snapshot._apart
+    _apart = Snapshot._apart
 
     @property
     def lsn(self) -> int:

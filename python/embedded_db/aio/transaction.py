@@ -81,8 +81,8 @@ class AsyncTransaction(
     """
 
     _guesses: ClassVar[Any] = Transaction._guesses
-    _called: ClassVar[str] = Transaction._called
-    _apart: ClassVar[str] = Transaction._apart
+    _called = Transaction._called
+    _apart = Transaction._apart
 
     async def create_node(self, node: Mapping[str, Any]) -> str:
         """Buffer a new node; see `AsyncEmbeddedDB.create_node`."""

@@ -133,6 +133,19 @@ class AsyncPages(AsyncIterator[T], Generic[T]):
     Attributes:
         cursor: where to go on (as ``after=`` of the call that gave this iterator) when it is
             exhausted; None when there is nothing further.
+
+    Examples:
+        >>> chat = await db.create_chat()
+        >>> _ = await chat.add_messages([{"content": text} for text in "abc"])
+        >>> page = db.neighbors(chat, "CONTAINS", limit=2)
+        >>> [message.content async for message in page]
+        ['a', 'b']
+        >>> rest = db.neighbors(chat, "CONTAINS", after=page.cursor)
+        >>> (await anext(rest)).content
+        'c'
+        >>> await rest.aclose()
+        >>> await anext(rest, "nothing more")
+        'nothing more'
     """
 
     __slots__ = ("_failed", "_iterator", "_lock", "_make", "_page", "_pool")

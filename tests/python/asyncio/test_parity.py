@@ -64,7 +64,7 @@ def test_every_class_that_reads_or_writes_has_a_twin():
     }
     assert kinds - VALUES == set(PAIRS)
     twins = {name for name in embedded_db.__all__ if name.startswith("Async")}
-    assert twins - {f"Async{name}" for name in PAIRS} == {"AsyncAnyNode", "AsyncPages"}
+    assert twins - {f"Async{name}" for name in PAIRS} == {"AsyncPages"}
 
 
 def public(kind):

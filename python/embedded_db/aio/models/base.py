@@ -46,6 +46,7 @@ class AsyncModel(Record):
 
     __slots__ = ()
     node_label: ClassVar[str] = Model.node_label
+    """The label of such nodes in the database."""
     _kind: ClassVar[Any] = Model
     _guesses: ClassVar[Any] = Model._guesses
 

@@ -35,7 +35,7 @@ class AsyncChat(AsyncModel):
     """
 
     __slots__ = ()
-    node_label: ClassVar[str] = Chat.node_label
+    node_label = Chat.node_label
     _kind: ClassVar[Any] = Chat
     _guesses: ClassVar[Any] = Chat._guesses
     title = Chat.title

@@ -29,7 +29,7 @@ class AsyncDocument(AsyncChat):
     """
 
     __slots__ = ()
-    node_label: ClassVar[str] = Document.node_label
+    node_label = Document.node_label
     _kind: ClassVar[Any] = Document
     source = Document.source
 
@@ -63,7 +63,7 @@ class AsyncPart(AsyncMessage):
     """
 
     __slots__ = ()
-    node_label: ClassVar[str] = Part.node_label
+    node_label = Part.node_label
     _kind: ClassVar[Any] = Part
     start = Part.start
     end = Part.end
@@ -90,7 +90,7 @@ class AsyncFact(AsyncMessage):
     """
 
     __slots__ = ()
-    node_label: ClassVar[str] = Fact.node_label
+    node_label = Fact.node_label
     _kind: ClassVar[Any] = Fact
     source = Fact.source
     superseded_by = Fact.superseded_by

@@ -33,7 +33,7 @@ class AsyncEntity(AsyncModel):
     """
 
     __slots__ = ()
-    node_label: ClassVar[str] = Entity.node_label
+    node_label = Entity.node_label
     _kind: ClassVar[Any] = Entity
     label = Entity.label
     entity_type = Entity.entity_type
@@ -83,7 +83,7 @@ class AsyncSummary(AsyncModel):
     """
 
     __slots__ = ()
-    node_label: ClassVar[str] = Summary.node_label
+    node_label = Summary.node_label
     _kind: ClassVar[Any] = Summary
     chat_id = Summary.chat_id
     text = Summary.text

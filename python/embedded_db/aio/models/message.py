@@ -46,7 +46,7 @@ class AsyncMessage(AsyncModel):
     """
 
     __slots__ = ()
-    node_label: ClassVar[str] = Message.node_label
+    node_label = Message.node_label
     _kind: ClassVar[Any] = Message
     _guesses: ClassVar[Any] = Message._guesses
     chat_id = Message.chat_id
