@@ -62,7 +62,7 @@ class Examples:
         """Give the text of a twin."""
         for before, after in PROSE:
             text = text.replace(before, after)
-        parts, awaiting = [], Awaiting(self)
+        parts, awaiting = [], _Awaiting(self)
         for part in doctest.DocTestParser().parse(text):
             if isinstance(part, str):
                 part = re.sub(r"(?<=(?<!`)`)\w+(?=[.`(])", self._named, part)
@@ -74,7 +74,7 @@ class Examples:
     def _named(self, match: re.Match[str]) -> str:
         return renamed(match[0], self.twins)
 
-    def _example(self, example: doctest.Example, awaiting: "Awaiting") -> str:
+    def _example(self, example: doctest.Example, awaiting: "_Awaiting") -> str:
         before = ast.parse(example.source)
         after = ast.fix_missing_locations(awaiting.visit(ast.parse(example.source)))
         source = example.source
@@ -95,7 +95,7 @@ class Examples:
         return ast.unparse(node)
 
 
-class Awaiting(ast.NodeTransformer):
+class _Awaiting(ast.NodeTransformer):
     """Puts `await` and `async` where the twins want them, in the examples of one docstring."""
 
     def __init__(self, of: Examples) -> None:

@@ -5,6 +5,7 @@ No call here would end by itself before its limit. When the task has ended, so h
 
 import asyncio
 import gc
+import itertools
 import random
 
 import pytest
@@ -85,7 +86,7 @@ def test_a_time_limit_is_a_cancellation(run, held):
 def test_walks_and_paths(run):
     async def test(db):
         ids = await db.create_nodes([{"label": "X"} for _ in range(10_000)])
-        ends = list(zip(ids, ids[1:], strict=False))
+        ends = list(itertools.pairwise(ids))
         for first in range(0, len(ends), 10_000):
             some = ends[first : first + 10_000]
             await db.create_edges([{"source": a, "target": b, "type": "T"} for a, b in some])
