@@ -119,6 +119,9 @@ class Handle(Twin):
     async def _close(self) -> None:
         _handles.discard(cast("AsyncEmbeddedDB", self))
         if self._is_root:
+            if self._sync is None:  # an opening may wait for long
+                self._is_closed = True
+                self._pool.cancel()
             # A thread of its own: those of the pool may all be waiting.
             await self._pool.end(self._end)
         elif not self._is_closed:

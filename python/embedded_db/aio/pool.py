@@ -93,17 +93,24 @@ _running = _Running()
 class Crew:
     """Threads of one kind, made when they are needed, and the calls that wait for them."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, shown: str, most: int) -> None:
+        self.shown = shown
         self._most = most
         self._queue: SimpleQueue[Call | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._calls: set[Call] = set()
-        self.ended = False
+        self._ended = False
 
     def submit(self, call: Call) -> None:
-        """Have a call run."""
+        """Have a call run.
+
+        Raises:
+            DatabaseClosed: the crew has ended.
+        """
         with self._lock:
+            if self._ended:
+                raise closed(self.shown)
             self._calls.add(call)
             if len(self._threads) < min(len(self._calls), self._most):
                 thread = threading.Thread(target=self._serve, name="embedded-db call", daemon=True)
@@ -126,8 +133,8 @@ class Crew:
     def end(self, *, join: bool = False) -> None:
         """Take no more calls; the threads end after those they have."""
         with self._lock:
-            if not self.ended:
-                self.ended = True
+            if not self._ended:
+                self._ended = True
                 for _ in self._threads:
                     self._queue.put(None)
         for thread in self._threads if join else ():
@@ -154,8 +161,8 @@ class Pool:
     def __init__(self, shown: str) -> None:
         self.shown = shown
         self._process = os.getpid()
-        self._calls = Crew(CALLS)
-        self._waits = Crew(WAITS)
+        self._calls = Crew(shown, CALLS)
+        self._waits = Crew(shown, WAITS)
         for crew in (self._calls, self._waits):
             _crews.add(crew)
             finalize(self, crew.end).atexit = False
@@ -191,9 +198,12 @@ class Pool:
                 hint="Open it again in this process with AsyncEmbeddedDB(path)",
                 path=self.shown,
             )
-        if crew.ended:
-            raise closed(self.shown)
         return _outcome(crew, function, ended=ended)
+
+    def cancel(self) -> None:
+        """End all calls: they fail as those after the end do."""
+        for crew in (self._calls, self._waits):
+            crew.cancel()
 
     async def end(self, first: Callable[[], None]) -> None:
         """Run a function to its end, then end the threads, after the calls that they have."""
@@ -226,6 +236,12 @@ async def _outcome(crew: Crew, function: Callable[[], R], *, ended: bool) -> R:
                 call.cancel.cancel()
             await call.ended()
         raise
+    except GeneratorExit:  # the task is given up, and cannot wait
+        if call.cancel is not None:
+            call.cancel.cancel()
+        raise
+    except Cancelled:  # by `Pool.cancel`
+        raise closed(crew.shown) from None
 
 
 def closed(shown: str) -> DatabaseClosed:
@@ -239,7 +255,7 @@ def closed(shown: str) -> DatabaseClosed:
 
 async def in_thread(function: Callable[[], R], *, ended: bool = True) -> R:
     """Run a function in a thread of its own, as `Pool.run` or `Pool.finish` does."""
-    crew = Crew(1)
+    crew = Crew("", 1)
     _crews.add(crew)
     try:
         return await _outcome(crew, function, ended=ended)

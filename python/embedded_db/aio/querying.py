@@ -117,7 +117,7 @@ class AsyncQuerying(Twin):
             >>> [(r.node.content, r.graph_distance, r.ranks) for r in results]
             [('Rust is fast', 1, {'text': 1})]
         """
-        found: AsyncResults = await self._made(
+        found: AsyncResults = await (self._made if wait is None else self._made_late)(
             Querying.query,
             structural_filters=structural_filters,
             graph_filter=graph_filter,
@@ -256,7 +256,7 @@ class AsyncQuerying(Twin):
             ... ]
             True
         """
-        found: AsyncSearchResults = await self._made(
+        found: AsyncSearchResults = await (self._made if wait is None else self._made_late)(
             Querying.search,
             text,
             chat,

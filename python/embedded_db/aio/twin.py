@@ -118,6 +118,12 @@ class Twin:
         """Call a method, and give the twin of what it gives."""
         return self._pool.run(self._call_twin, function, *args, **named)
 
+    def _made_late(
+        self, function: Callable[..., object], /, *args: Any, **named: Any
+    ) -> Coroutine[Any, Any, Any]:
+        """Call a method that takes long, and give the twin of what it gives."""
+        return self._pool.wait(self._call_twin, function, *args, **named)
+
     def _each(
         self, function: Callable[..., Iterator[Any]], /, *args: Any, **named: Any
     ) -> AsyncPages[Any]:

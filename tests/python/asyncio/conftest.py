@@ -69,3 +69,20 @@ def held() -> Any:
     yield model
     model.release()
     model.recover()
+
+
+@pytest.fixture
+def writer(path, spawn) -> Any:
+    """A process that writes to the database of the test, until a line is sent to it."""
+    process = spawn(
+        """
+        import sys
+        from embedded_db import EmbeddedDB
+        db = EmbeddedDB(sys.argv[1], ml=None)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        """,
+        path,
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process

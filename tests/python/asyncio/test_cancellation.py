@@ -204,19 +204,7 @@ def test_an_import_stops_between_two_steps_and_the_weaver_goes_on(run, tmp_path)
     run(test)
 
 
-def test_an_opening_that_waits_for_another_process(run, path, spawn):
-    writer = spawn(
-        """
-        import sys
-        from embedded_db import EmbeddedDB
-        db = EmbeddedDB(sys.argv[1], ml=None)
-        print("ready", flush=True)
-        sys.stdin.readline()
-        """,
-        path,
-    )
-    assert writer.stdout.readline() == "ready\n"
-
+def test_an_opening_that_waits_for_another_process(path, writer):
     async def main():
         db = AsyncEmbeddedDB(path, ml=None, lock_timeout=LIMIT)
         await cancelled(db, db.count())

@@ -18,7 +18,7 @@ from embedded_db import (
     NotFound,
 )
 
-from .conftest import eventually, threads
+from .conftest import eventually, in_a_thread, threads
 
 
 def test_a_block_opens_and_closes(path):
@@ -78,19 +78,20 @@ def test_what_is_wrong_is_said_at_once_or_when_it_is_opened(path):
     asyncio.run(main())
 
 
-def test_another_process_is_named(path, spawn):
-    writer = spawn(
-        """
-        import sys
-        from embedded_db import EmbeddedDB
-        db = EmbeddedDB(sys.argv[1], ml=None)
-        print("ready", flush=True)
-        sys.stdin.readline()
-        """,
-        path,
-    )
-    assert writer.stdout.readline() == "ready\n"
+def test_a_close_does_not_wait_for_an_opening(path, writer):
+    async def main():
+        db = AsyncEmbeddedDB(path, ml=None, lock_timeout=600)
+        counting = asyncio.ensure_future(db.count())
+        await eventually(lambda: in_a_thread(db), "an opening that waits")
+        await db.close()
+        with pytest.raises(DatabaseClosed):
+            await counting
+        await eventually(lambda: not threads(), "no thread is left")
 
+    asyncio.run(main())
+
+
+def test_another_process_is_named(path, writer):
     async def main():
         with pytest.raises(DatabaseLocked) as caught:
             await AsyncEmbeddedDB.open(path, ml=None, lock_timeout=0.1)

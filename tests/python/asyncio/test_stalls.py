@@ -80,8 +80,8 @@ def test_nothing_holds_up_the_loop(run):
                 assert len([message.id async for message in chat.messages()]) == len(texts)
         async with Heart("all messages in one call"):
             assert len(await chat.to_openai()) == len(texts)
+        nodes = [{"label": "X", "properties": {"n": n}} for n in range(10_000)]
         async with Heart("10,000 nodes written, found and read"):
-            nodes = [{"label": "X", "properties": {"n": n}} for n in range(10_000)]
             ids = await db.create_nodes(nodes)
             await db.query(labels=["X"], limit=10_000)
             await db.get_many(ids)
@@ -101,3 +101,19 @@ async def ask(db, n):
         await db.query(text_query={"text": f"bob {n}"})
         await db.search(f"paris {n}", weights={"semantic": 0})
         await asyncio.sleep(0.005)
+
+
+def test_a_stall_is_seen(run):
+    """So that a measure which sees nothing does not pass for success."""
+
+    async def test(db):
+        heart = Heart("a loop that is held up")
+        heart.task = asyncio.create_task(heart.beat())
+        await asyncio.sleep(0.01)
+        time.sleep(0.2)
+        await asyncio.sleep(0.01)
+        heart.task.cancel()
+        assert max(heart.late) > 0.1
+        await asyncio.gather(heart.task, return_exceptions=True)
+
+    run(test)
