@@ -87,7 +87,8 @@ if TYPE_CHECKING:
     )
     from .aio.models.edges import AsyncEdgeModel
     from .aio.models.nodes import AsyncNodeModel
-    from .aio.models.relations import AsyncRelated, AsyncRelation
+    from .aio.models.relation import AsyncRelation
+    from .aio.models.relations import AsyncRelated
     from .aio.results import AsyncPath, AsyncResult, AsyncResults, AsyncSearchResults, AsyncVisit
     from .aio.snapshot import AsyncSnapshot
     from .aio.transaction import AsyncTransaction
@@ -214,7 +215,7 @@ _LATER = {
     "AsyncPart": "aio.models",
     "AsyncPath": "aio.results",
     "AsyncRelated": "aio.models.relations",
-    "AsyncRelation": "aio.models.relations",
+    "AsyncRelation": "aio.models.relation",
     "AsyncResult": "aio.results",
     "AsyncResults": "aio.results",
     "AsyncSearchResults": "aio.results",

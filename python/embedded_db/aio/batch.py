@@ -41,11 +41,6 @@ class AsyncBatch(Guessing, OpenBatch):
         (4, 5, 5)
     """
 
-    @property
-    def stored(self) -> int:
-        """How many writes are stored."""
-        return 0 if self._sync is None else self._sync.stored
-
     _apart = Batch._apart
 
     async def create_node(self, node: Mapping[str, Any]) -> str:

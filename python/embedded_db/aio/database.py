@@ -6,9 +6,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
-    Self,
     TypeVar,
-    Unpack,
 )
 
 from ..database import EmbeddedDB
@@ -30,9 +28,8 @@ from .writes import AsyncWrites
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from os import PathLike
 
-    from ..config import ActivityLevel, Config, ConfigOptions
+    from ..config import ActivityLevel, Config
     from ..models import Artefact, IdLike, Status
     from ..transaction import Transaction
 
@@ -89,35 +86,6 @@ class AsyncEmbeddedDB(
         >>> await db.weaver.dead_letters()
         []
     """
-
-    @classmethod
-    async def open(
-        cls,
-        path: str | PathLike[str],
-        *,
-        config: Config | None = None,
-        read_only: bool = False,
-        **overrides: Unpack[ConfigOptions],
-    ) -> Self:
-        """Open a database, as ``async with AsyncEmbeddedDB(…)`` does, without a block.
-
-        Args:
-            path: the directory, or ``":memory:"``.
-            config: the options; `Config()` when left out.
-            read_only: read beside a writer in another process; nothing is enriched.
-            **overrides: single options of `Config`.
-
-        Raises:
-            DbError: as the class says.
-
-        Examples:
-            >>> from embedded_db import AsyncEmbeddedDB
-            >>> scratch = await AsyncEmbeddedDB.open(":memory:", ml=None)
-            >>> await scratch.count()
-            0
-            >>> await scratch.close()
-        """
-        return await cls(path, config=config, read_only=read_only, **overrides)._open()
 
     _guesses: ClassVar[Any] = EmbeddedDB._guesses
 

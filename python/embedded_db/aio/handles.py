@@ -108,6 +108,35 @@ class Handle(Twin):
             )
         return self._sync
 
+    @classmethod
+    async def open(
+        cls,
+        path: str | PathLike[str],
+        *,
+        config: Config | None = None,
+        read_only: bool = False,
+        **overrides: Unpack[ConfigOptions],
+    ) -> Self:
+        """Open a database, as ``async with AsyncEmbeddedDB(…)`` does, without a block.
+
+        Args:
+            path: the directory, or ``":memory:"``.
+            config: the options; `Config()` when left out.
+            read_only: read beside a writer in another process; nothing is enriched.
+            **overrides: single options of `Config`.
+
+        Raises:
+            DbError: as the class says.
+
+        Examples:
+            >>> from embedded_db import AsyncEmbeddedDB
+            >>> scratch = await AsyncEmbeddedDB.open(":memory:", ml=None)
+            >>> await scratch.count()
+            0
+            >>> await scratch.close()
+        """
+        return await cls(path, config=config, read_only=read_only, **overrides)._open()
+
     async def _open(self) -> Self:
         try:
             await self._pool.run(self._ready)
@@ -285,6 +314,11 @@ class OpenBatch(Ending):
         self._size = whole_argument("size", size)
         self._sync: Batch | None = None
         self._turn = asyncio.Lock()
+
+    @property
+    def stored(self) -> int:
+        """How many writes are stored."""
+        return 0 if self._sync is None else self._sync.stored
 
     def _ready(self) -> Batch:
         if self._sync is None:

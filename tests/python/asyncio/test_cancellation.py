@@ -11,6 +11,7 @@ import random
 import pytest
 
 from embedded_db import AsyncEmbeddedDB, ConvergedQuery, DatabaseClosed, EmbeddedDB
+from embedded_db._native import Cancel, Cancelled
 from embedded_db.testing import FakeModel
 
 from .conftest import PATIENCE, cancelled, eventually, in_a_thread, threads
@@ -138,6 +139,64 @@ def test_a_transaction_is_rolled_back(run, held):
         async with db.transaction() as tx:
             await tx.create_node({"id": "kept", "label": "X"})
         assert await db.exists("kept")
+        held.release()
+
+    run(test, ml=held)
+
+
+def test_a_transaction_is_stored_whole_or_not_at_all(run):
+    async def test(db):
+        dice = random.Random(7)
+
+        async def write(n):
+            async with db.transaction() as tx:
+                await tx.create_node({"id": f"a{n}", "label": "X"})
+                await tx.create_node({"id": f"b{n}", "label": "X"})
+
+        for n in range(300):
+            task = asyncio.ensure_future(write(n))
+            await asyncio.sleep(dice.random() * 0.001)
+            task.cancel()
+            outcome = (await asyncio.gather(task, return_exceptions=True))[0]
+            both = await db.exists(f"a{n}"), await db.exists(f"b{n}")
+            assert both in ((True, True), (False, False))
+            assert both[0] or outcome is not None, "what ended well is stored"
+
+    run(test)
+
+
+def test_a_call_is_told_once(db):
+    """What it does then, to leave things in order, goes on."""
+    cancel = Cancel()
+    steps = []
+
+    def work():
+        try:
+            with db.transaction() as tx:
+                tx.create_node({"id": "lost", "label": "X"})
+                cancel.cancel()
+                steps.append("before")
+                tx.create_node({"id": "never", "label": "X"})
+                steps.append("after")
+        finally:
+            steps.append(db.count())
+
+    with pytest.raises(Cancelled):
+        cancel.run(work)
+    assert steps == ["before", 0]
+    assert cancel.cancelled
+    cancel.cancel()
+    assert cancel.run(db.count) == 0
+
+
+def test_a_coroutine_that_is_given_up_ends_its_call(run, held):
+    async def test(db):
+        await db.create_message("chat", "never embedded", id="never")
+        waiting = db.flush()
+        waiting.send(None)
+        await eventually(lambda: in_a_thread(db), "a call that runs")
+        waiting.close()
+        await eventually(lambda: not in_a_thread(db), "no call is left")
         held.release()
 
     run(test, ml=held)

@@ -154,7 +154,8 @@ class AsyncEdgeModel(Stored, EdgeModel):
             >>> [edge.since async for edge in Knows.of(bob, direction="in")]
             [2020]
         """
-        return edges_of(super().of, node, direction, limit, valid_at=valid_at, known_at=known_at)
+        times = {"valid_at": valid_at, "known_at": known_at}
+        return edges_of(super().of, node, direction, limit, **times)
 
     async def retract(  # type: ignore[override]
         self,

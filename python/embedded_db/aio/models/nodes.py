@@ -150,7 +150,8 @@ class AsyncNodeModel(Stored, NodeModel):
             ... ]
             ['Voss']
         """
-        return AsyncSelection(Selection(cls._of, cls.node_label, cls._checked).where(*conditions))
+        every = Selection(cls._of, cls.node_label, cls._checked)
+        return AsyncSelection(every.where(*conditions))
 
 
 # What no node has: the labels of its bases are those of a node.

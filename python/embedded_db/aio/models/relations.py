@@ -5,28 +5,23 @@ from __future__ import annotations
 from typing import (
     TYPE_CHECKING,
     Any,
-    Generic,
-    Self,
     TypeVar,
-    overload,
 )
 
-from ...models.relations import Related, Relation
-from ..models.stored import pool_of
-from ..twin import Twin
+from ...models.relations import Related
+from ..models.stored import Relating
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ...models.nodes import NodeModel
     from ...models.owner import IdLike
 
-__all__ = ["AsyncRelated", "AsyncRelation"]
+__all__ = ["AsyncRelated"]
 
 N = TypeVar("N")
 
 
-class AsyncRelated(Twin, Generic[N]):
+class AsyncRelated(Relating[N]):
     """The nodes of one relation of one object; iterating reads them.
 
     Examples:
@@ -41,14 +36,6 @@ class AsyncRelated(Twin, Generic[N]):
         >>> [city.name async for city in oslo.near]
         ['Voss']
     """
-
-    __slots__ = ()
-
-    def __init__(self, related: Related[Any], node: NodeModel) -> None:
-        self._sync, self._pool = related, pool_of(node)
-
-    def __repr__(self) -> str:
-        return repr(self._sync)
 
     def __aiter__(self) -> AsyncIterator[N]:
         return self._each(Related.__iter__)
@@ -116,31 +103,3 @@ class AsyncRelated(Twin, Generic[N]):
             (1, [])
         """
         return await self._run(Related.remove, target)
-
-
-class AsyncRelation(Relation[N]):
-    """Nodes that edges of one type lead to, as an attribute of an `AsyncNodeModel`.
-
-    It is a `Relation` whose nodes are read asynchronously.
-
-    Args:
-        edge: the model of the edges, or their type.
-        direction: ``"out"``, ``"in"`` or ``"both"``.
-
-    Examples:
-        >>> from embedded_db import AsyncNodeModel, AsyncRelation
-        >>> class Person(AsyncNodeModel, label="Person"):
-        ...     name: str
-        ...     friends = AsyncRelation["Person"]("KNOWS")
-        >>> ann, bob = await db.add_all([Person(name="Ann"), Person(name="Bob")])
-        >>> _ = await ann.friends.add(bob)
-        >>> [friend.name async for friend in ann.friends]
-        ['Bob']
-    """
-
-    @overload  # type: ignore[override]
-    def __get__(self, instance: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, instance: NodeModel, owner: type) -> AsyncRelated[N]: ...
-    def __get__(self, instance: NodeModel | None, owner: type) -> Self | AsyncRelated[N]:
-        return self if instance is None else AsyncRelated(Related(self, instance), instance)

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ...database import EmbeddedDB
 from ...errors import InvalidInput, shown
 from ..twin import AsyncPages, Twin, twin
 
 if TYPE_CHECKING:
-    from ...models.nodes import StoredModel
+    from ...models.nodes import NodeModel, StoredModel
+    from ...models.relations import Related
     from ..pool import Pool
 
-__all__ = ["Stored", "asynchronous", "edges_of", "only_asynchronous", "pool_of"]
+__all__ = ["Relating", "Stored", "asynchronous", "edges_of", "only_asynchronous", "pool_of"]
 
+N = TypeVar("N")
 R = TypeVar("R")
+
+
+class Relating(Twin, Generic[N]):
+    """Stands for the nodes of one relation of one object."""
+
+    __slots__ = ()
+
+    def __init__(self, related: Related[Any], node: NodeModel) -> None:
+        self._sync = related
+        self._pool = pool_of(node)
+
+    def __repr__(self) -> str:
+        return repr(self._sync)
 
 
 class Stored:
