@@ -64,6 +64,9 @@ HELD = {"Model.get", "Model.to_dict", "Message.to_openai", "Selection.to_query"}
 LONG = {"flush", "wait_for", "backup", "compact", "scrub", "verify", "logical_hash"}
 LONG |= {"export", "import_", "load_arrow", "create_index", "drop_namespace"}
 
+# What may take long if this is given.
+WAITING = {"query": "wait", "search": "wait", "execute_query": "getattr(query, 'wait', None)"}
+
 CALLBACKS = {
     "Callable[[int, int], None] | None": "AsyncProgress | None",
     "Progress | None": "AsyncProgress | None",

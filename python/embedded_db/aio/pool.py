@@ -5,8 +5,8 @@ import atexit
 import contextvars
 import os
 import threading
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, Final, ParamSpec, TypeVar
 from weakref import WeakSet, finalize
@@ -28,7 +28,17 @@ WAITS: Final = 64
 class Call:
     """One call on its way through a thread. But for `run`, all of it happens on the event loop."""
 
-    __slots__ = ("_begun", "_context", "_run", "cancel", "future", "is_over", "loop", "over")
+    __slots__ = (
+        "_begun",
+        "_context",
+        "_run",
+        "cancel",
+        "crew",
+        "future",
+        "is_over",
+        "loop",
+        "over",
+    )
 
     def __init__(self, run: Callable[[], Any], cancel: Cancel | None) -> None:
         self.loop = asyncio.get_running_loop()
@@ -36,6 +46,7 @@ class Call:
         self.over: asyncio.Future[None] | None = None
         self.is_over = False
         self.cancel = cancel
+        self.crew: Crew
         self._run = run
         self._context = contextvars.copy_context()
         # Whoever takes it first decides: the thread that it begins, the task that it does not.
@@ -111,12 +122,29 @@ class Crew:
         with self._lock:
             if self._ended:
                 raise closed(self.shown)
+            call.crew = self
             self._calls.add(call)
-            if len(self._threads) < min(len(self._calls), self._most):
-                thread = threading.Thread(target=self._serve, name="embedded-db call", daemon=True)
-                thread.start()
-                self._threads.append(thread)
+            self._grow()
             self._queue.put(call)
+
+    def _grow(self) -> None:
+        if len(self._threads) < min(len(self._calls), self._most):
+            thread = threading.Thread(target=self._serve, name="embedded-db call", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Have another thread while one waits for what may itself make calls."""
+        with self._lock:
+            self._most += 1
+            if not self._ended:
+                self._grow()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._most -= 1
 
     def drop(self, call: Call) -> None:
         """Forget a call that was not begun."""
@@ -280,12 +308,13 @@ def call_on_loop(function: Callable[..., Any], arguments: tuple[Any, ...]) -> An
 
     loop.call_soon_threadsafe(begin)
     told = False
-    while not over.wait(0.02):
-        if loop.is_closed():
-            raise Cancelled("the event loop was closed")
-        if call.cancel is not None and call.cancel.cancelled and not told and task is not None:
-            told = True
-            loop.call_soon_threadsafe(task.cancel)
+    with call.crew.one_more():
+        while not over.wait(0.02):
+            if loop.is_closed():
+                raise Cancelled("the event loop was closed")
+            if call.cancel is not None and call.cancel.cancelled and not told and task is not None:
+                told = True
+                loop.call_soon_threadsafe(task.cancel)
     assert task is not None, "it has ended"
     if task.cancelled():
         raise Cancelled("the callback was cancelled")

@@ -169,7 +169,9 @@ class AsyncQuerying(Twin):
             >>> [result.node.content for result in await db.execute_query(query)]
             ['Rust is fast']
         """
-        found: AsyncResults = await self._made(
+        found: AsyncResults = await (
+            self._made if getattr(query, "wait", None) is None else self._made_late
+        )(
             Querying.execute_query,
             query,
             after=after,

@@ -326,6 +326,29 @@ def test_callbacks_are_plain_or_coroutine_functions(run, tmp_path):
     run(test)
 
 
+def test_callbacks_may_call_the_database(run):
+    """However many there are: threads that wait for them do not count."""
+
+    async def test(db):
+        chat = await db.create_chat()
+        await chat.add_message("Rust is fast")
+
+        async def rerank(results):
+            await asyncio.gather(*(result.node.chat() for result in results))
+            inner = await db.query(text_query={"text": "rust"}, rerank=nested)
+            return [1.0] * len(results) if len(inner) else []
+
+        async def nested(results):
+            assert await db.count("Message") == 1
+            return [0.5] * len(results)
+
+        asked = (db.query(text_query={"text": "rust"}, rerank=rerank) for _ in range(40))
+        found = await asyncio.wait_for(asyncio.gather(*asked), 60)
+        assert {each[0].rerank_score for each in found} == {1.0}
+
+    run(test)
+
+
 def test_the_background(run):
     async def test(db):
         message = await db.create_message("chat", "Alice met Bob in Paris")
