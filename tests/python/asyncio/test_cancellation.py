@@ -11,7 +11,7 @@ import random
 import pytest
 
 from embedded_db import AsyncEmbeddedDB, ConvergedQuery, DatabaseClosed, EmbeddedDB
-from embedded_db._native import Cancel, Cancelled
+from embedded_db.aio.pool import Cancel, Cancelled
 from embedded_db.testing import FakeModel
 
 from .conftest import PATIENCE, cancelled, eventually, in_a_thread, threads
