@@ -99,6 +99,7 @@ lint-rust: $(VENV)/requirements.stamp
 	cargo clippy $(PROFILE) --locked --workspace --all-targets --target-dir $(TARGET)/lint -- -D warnings
 
 lint-python: $(VENV)/requirements.stamp
+	$(BIN)/python scripts/make-async --check
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 

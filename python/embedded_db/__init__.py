@@ -71,6 +71,29 @@ from .transaction import Transaction
 from .weaver import Weaver
 
 if TYPE_CHECKING:
+    from .aio.batch import AsyncBatch
+    from .aio.database import AsyncEmbeddedDB
+    from .aio.feed import AsyncChangeFeed
+    from .aio.models import (
+        AsyncChat,
+        AsyncDocument,
+        AsyncEntity,
+        AsyncFact,
+        AsyncMessage,
+        AsyncModel,
+        AsyncPart,
+        AsyncSelection,
+        AsyncSummary,
+    )
+    from .aio.models.edges import AsyncEdgeModel
+    from .aio.models.nodes import AsyncNodeModel
+    from .aio.models.relation import AsyncRelation
+    from .aio.models.relations import AsyncRelated
+    from .aio.results import AsyncPath, AsyncResult, AsyncResults, AsyncSearchResults, AsyncVisit
+    from .aio.snapshot import AsyncSnapshot
+    from .aio.transaction import AsyncTransaction
+    from .aio.twin import AsyncPages
+    from .aio.weaver import AsyncWeaver
     from .models.declared import Field
     from .models.edges import EdgeModel
     from .models.nodes import NodeModel
@@ -82,6 +105,31 @@ __license__ = "Apache-2.0"
 __all__ = [
     "DELETE",
     "AlreadyExists",
+    "AsyncBatch",
+    "AsyncChangeFeed",
+    "AsyncChat",
+    "AsyncDocument",
+    "AsyncEdgeModel",
+    "AsyncEmbeddedDB",
+    "AsyncEntity",
+    "AsyncFact",
+    "AsyncMessage",
+    "AsyncModel",
+    "AsyncNodeModel",
+    "AsyncPages",
+    "AsyncPart",
+    "AsyncPath",
+    "AsyncRelated",
+    "AsyncRelation",
+    "AsyncResult",
+    "AsyncResults",
+    "AsyncSearchResults",
+    "AsyncSelection",
+    "AsyncSnapshot",
+    "AsyncSummary",
+    "AsyncTransaction",
+    "AsyncVisit",
+    "AsyncWeaver",
     "Attr",
     "BadText",
     "Batch",
@@ -152,6 +200,31 @@ __all__ = [
 
 
 _LATER = {
+    "AsyncBatch": "aio.batch",
+    "AsyncChangeFeed": "aio.feed",
+    "AsyncChat": "aio.models",
+    "AsyncDocument": "aio.models",
+    "AsyncEdgeModel": "aio.models.edges",
+    "AsyncEmbeddedDB": "aio.database",
+    "AsyncEntity": "aio.models",
+    "AsyncFact": "aio.models",
+    "AsyncMessage": "aio.models",
+    "AsyncModel": "aio.models",
+    "AsyncNodeModel": "aio.models.nodes",
+    "AsyncPages": "aio.twin",
+    "AsyncPart": "aio.models",
+    "AsyncPath": "aio.results",
+    "AsyncRelated": "aio.models.relations",
+    "AsyncRelation": "aio.models.relation",
+    "AsyncResult": "aio.results",
+    "AsyncResults": "aio.results",
+    "AsyncSearchResults": "aio.results",
+    "AsyncSelection": "aio.models",
+    "AsyncSnapshot": "aio.snapshot",
+    "AsyncSummary": "aio.models",
+    "AsyncTransaction": "aio.transaction",
+    "AsyncVisit": "aio.results",
+    "AsyncWeaver": "aio.weaver",
     "EdgeModel": "models.edges",
     "Field": "models.declared",
     "NodeModel": "models.nodes",
@@ -161,7 +234,7 @@ _LATER = {
 
 
 def __getattr__(name: str) -> object:
-    """Load what needs pydantic when it is first asked for: an import stays quick."""
+    """Load what needs pydantic, and what is asynchronous, when it is first asked for."""
     if name in _LATER:
         value = getattr(import_module(f".{_LATER[name]}", __name__), name)
         globals()[name] = value

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, Literal, Self, final
+from typing import Any, Final, Literal, ParamSpec, Self, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import disjoint_base
 
 __all__ = [
+    "Cancel",
+    "Cancelled",
     "Cursor",
     "Database",
     "Edge",
@@ -29,10 +31,30 @@ __all__ = [
     "restore_backup",
 ]
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
 __version__: Final[str]
 
 def _shift_clock(by: int) -> None:
     """Set the clock of this process forward by so many microseconds, or back: for tests."""
+
+class Cancelled(BaseException):
+    """Ends a call whose task was cancelled."""
+
+@final
+class Cancel:
+    """Runs a call, and may end it from another thread.
+
+    The call ends with the exception `Cancelled` at its next native step, once: what it does
+    afterwards to leave things in order goes on undisturbed.
+    """
+
+    def __new__(cls) -> Self: ...
+    @property
+    def cancelled(self) -> bool: ...
+    def cancel(self) -> None: ...
+    def run(self, function: Callable[_P, _R], /, *arguments: _P.args, **named: _P.kwargs) -> _R: ...
 
 def restore_backup(
     backup: str, directory: str, progress: Callable[[int, int], None] | None

@@ -69,8 +69,11 @@ class Batch(Guessing):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._end(well=kind is None)
+
+    def _end(self, *, well: bool) -> None:
         self._is_open = False
-        if kind is None:
+        if well:
             self._store()
         else:
             self._drop()

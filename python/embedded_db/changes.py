@@ -96,6 +96,13 @@ class ChangeFeed(Iterator[Change]):
             DatabaseClosed: the database was closed.
         """
         wait = SHORTEST_WAIT
+        while (change := self._next_there()) is None:
+            time.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+        return change
+
+    def _next_there(self) -> Change | None:
+        """Give the next change, or None when there is none yet."""
         while True:
             for lsn, kind, operation, id, version, names in self._page:
                 if lsn > self._end and not self._follow:
@@ -118,8 +125,7 @@ class ChangeFeed(Iterator[Change]):
             changes, reached, _ = self._native.changes_after(self._reached, self._labels)
             self._page = iter(changes)
             if reached == self._reached:
-                time.sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
+                return None
             self._reached = reached
 
 

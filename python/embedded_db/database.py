@@ -35,10 +35,11 @@ from .weaver import Weaver
 from .writes import Writes
 
 if TYPE_CHECKING:
+    from .aio.pool import Pool
     from .models.edges import EdgeModel
     from .models.nodes import NodeModel
 
-__all__ = ["EmbeddedDB"]
+__all__ = ["EmbeddedDB", "checked_config"]
 
 R = TypeVar("R")
 
@@ -103,6 +104,8 @@ class EmbeddedDB(
 
     _native: NativeDatabase
     _guesses = DATABASE
+    _pool: "Pool | None" = None
+    """The threads of the asynchronous handle that it belongs to."""
 
     def __init__(
         self,
@@ -113,7 +116,7 @@ class EmbeddedDB(
         **overrides: Unpack[ConfigOptions],
     ) -> None:
         location = path_argument("path", path, "Give the name of a directory, or ':memory:'")
-        settings = _checked_config(config).with_options(overrides)
+        settings = checked_config(config).with_options(overrides)
         functions = settings._functions()
         native = NativeDatabase.open(location, settings._to_native(read_only=read_only), functions)
         self._set_up(native, settings, functions, parent=None, shown=location)
@@ -276,7 +279,7 @@ class EmbeddedDB(
     # ------------------------------------------------------------------ transactions
 
     def transaction(self) -> Transaction:
-        """Begin several writes that become visible together: ``with db.transaction() as tx:``.
+        """Begin writes that become visible together: ``with db.transaction() as tx:``.
 
         An exception inside the block rolls back. Calls on the database itself inside the block
         are outside the transaction. No lock is held while the block runs.
@@ -539,7 +542,12 @@ class EmbeddedDB(
         return Status(id, self._native.artefact_status(id), waits_for)
 
 
-def _checked_config(config: object) -> Config:
+def checked_config(config: object) -> Config:
+    """Take a configuration, or None for the usual one.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
     if config is None:
         return Config()
     if not isinstance(config, Config):
@@ -553,10 +561,13 @@ _open_handles: WeakSet[EmbeddedDB] = WeakSet()
 
 
 def open_handles() -> list[EmbeddedDB]:
-    """Give the handles that are open in this process, those on namespaces included."""
+    """Give the handles that are open in this process, those on namespaces included.
+
+    Those of asynchronous ones are not: reading from them would hold up an event loop.
+    """
     roots = list(_open_handles)
     handles = [handle for root in roots for handle in (root, *root._children)]
-    return [handle for handle in handles if not handle.closed]
+    return [handle for handle in handles if not handle.closed and handle._pool is None]
 
 
 def _close_all(handles: Iterable[EmbeddedDB]) -> None:

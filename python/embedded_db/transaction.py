@@ -133,8 +133,12 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
                 hint="Use the open one, or commit it first",
             )
         self._begun = self._parent._native.transaction()
-        _entered.set((*map(ref, still_open), ref(self)))
+        self._enter()
         return self
+
+    def _enter(self) -> None:
+        """Note in the context that it is open."""
+        _entered.set((*map(ref, _still_open()), ref(self)))
 
     def __exit__(
         self,

@@ -1,17 +1,22 @@
 """Every example of a docstring gives what it says it gives.
 
 An example finds an empty database as ``db`` and an empty directory around it; what its module
-defines and exports is there too.
+defines and exports is there too. Those of asynchronous classes await, on an event loop of theirs.
 """
 
+import ast
+import asyncio
+import builtins
 import doctest
 import importlib
 import inspect
+import types
 from pathlib import Path
 
 import pytest
 
 import embedded_db
+from embedded_db import AsyncEmbeddedDB
 
 NATIVE = ("Edge", "Embedding", "Node")  # what the finder does not look at
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
@@ -39,15 +44,48 @@ def examples():
         yield pytest.param(test, id=test.name)
 
 
-@pytest.mark.usefixtures("real_models")
-@pytest.mark.parametrize("example", list(examples()))
-def test_the_example_of_a_docstring(example, db, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def is_asynchronous(example):
+    return example.name.startswith("embedded_db.aio.")
+
+
+def run(example, db, flags=0):
     report = []
     runner = doctest.DocTestRunner(optionflags=OPTIONS)
     example.globs = {**example.globs, "db": db, "__name__": "example"}
-    runner.run(example, out=report.append)
+    runner.run(example, out=report.append, compileflags=flags)
     assert not runner.failures, "".join(report)
+
+
+SYNCHRONOUS = [each for each in examples() if not is_asynchronous(each.values[0])]
+ASYNCHRONOUS = [each for each in examples() if is_asynchronous(each.values[0])]
+
+
+@pytest.mark.usefixtures("real_models")
+@pytest.mark.parametrize("example", SYNCHRONOUS)
+def test_the_example_of_a_docstring(example, db, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(example, db)
+
+
+@pytest.mark.usefixtures("real_models")
+@pytest.mark.parametrize("example", ASYNCHRONOUS)
+def test_the_example_of_an_asynchronous_docstring(example, path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with asyncio.Runner() as loop:
+
+        def execute(code, names):
+            if code.co_flags & inspect.CO_COROUTINE:
+                loop.run(types.FunctionType(code, names)())
+            else:
+                builtins.exec(code, names)
+
+        monkeypatch.setattr(doctest, "exec", execute, raising=False)
+        db = loop.run(AsyncEmbeddedDB.open(path, ml=None))
+        try:
+            example.globs = {**vars(embedded_db), **example.globs}
+            run(example, db, ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        finally:
+            loop.run(db.close())
 
 
 def test_what_users_of_models_call_has_an_example():

@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import NamedTuple, is_typeddict
 
 import embedded_db
-from embedded_db import EmbeddedDB, errors
+from embedded_db import errors
 from embedded_db.errors import DbError, NotFound
 from embedded_db.models import Property
 
@@ -259,8 +259,8 @@ def shown_by_class(member):
 
 def twin_of(doc):
     """Give the method of the database that a docstring names as the same thing."""
-    named = re.search(r"`EmbeddedDB\.(\w+)`", doc.partition("\n")[0])
-    twin = named and getattr(EmbeddedDB, named[1], None)
+    named = re.search(r"`((?:Async)?EmbeddedDB)\.(\w+)`", doc.partition("\n")[0])
+    twin = named and getattr(getattr(embedded_db, named[1]), named[2], None)
     return twin if twin is not None and example(path_of(twin)) else None
 
 

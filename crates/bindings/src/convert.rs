@@ -11,6 +11,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyList, PyMapping, PyString};
 
+use crate::cancel::give_way;
 use crate::errors::{invalid, placed, shown};
 use crate::values::{Property, UpTo, check_size, entries, known, micros, text, ttl, write_value};
 
@@ -55,10 +56,11 @@ pub(crate) fn items<'py, T>(
     given: &Bound<'py, PyAny>,
     make: impl Fn(&Bound<'py, PyAny>) -> PyResult<T>,
 ) -> PyResult<Vec<T>> {
-    let made = given
-        .try_iter()?
-        .enumerate()
-        .map(|(at, item)| make(&item?).map_err(|error| placed(given.py(), error, "item", at)));
+    let py = given.py();
+    let made = given.try_iter()?.enumerate().map(|(at, item)| {
+        give_way(py);
+        make(&item?).map_err(|error| placed(py, error, "item", at))
+    });
     made.collect()
 }
 

@@ -18,7 +18,7 @@ use crate::arguments::{ExpiresAt, GivenPath, Text, Timeout, Ttl, add_to, after};
 use crate::convert::{
     changes, edge, edge_changes, embedding, flat, items, node, string, strings, successor, vector,
 };
-use crate::errors::{Released, detached, interrupted, invalid, to_python};
+use crate::errors::{Released, detached, interrupted, invalid, to_its_end, to_python};
 use crate::objects::{Edge, Embedding, Node};
 use crate::query::query;
 use crate::reads::{Reads, nodes};
@@ -151,7 +151,7 @@ impl Database {
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        detached(py, || {
+        to_its_end(py, || {
             self.inner.close();
             Ok(())
         })
@@ -581,7 +581,7 @@ impl Database {
     }
 
     fn resume_weaver(&self, py: Python<'_>) -> PyResult<()> {
-        detached(py, || self.inner.resume_weaver())
+        to_its_end(py, || self.inner.resume_weaver())
     }
 
     // ---- operations

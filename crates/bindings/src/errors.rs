@@ -10,6 +10,8 @@ use embedded_db_ml_bridge::raised;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::cancel::{cancelled, give_way, is_cancellable};
+
 /// Most bytes of a message: an id, a name or a path in it may be of any length.
 const LONGEST: usize = 4000;
 
@@ -20,18 +22,30 @@ thread_local! {
     static LOOKED: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Runs `work` with the interpreter released. A panic becomes `InternalError`.
+/// Runs `work` with the interpreter released, unless the call was cancelled. A panic becomes
+/// `InternalError`.
 pub(crate) fn detached<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> PyResult<T> {
+    cancelled().map_err(|error| to_python(py, &error))?;
+    to_its_end(py, work)
+}
+
+/// Runs `work` that leaves things in order, and so is done in a call that was cancelled, too.
+pub(crate) fn to_its_end<T: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> Result<T> + Send,
 ) -> PyResult<T> {
     LOOKED.set(Some(Instant::now()));
     let outcome = py.detach(|| catch_unwind(AssertUnwindSafe(work)));
+    give_way(py);
     finish(py, outcome)
 }
 
 /// Runs short `work` with the interpreter held.
 pub(crate) fn attached<T>(py: Python<'_>, work: impl FnOnce() -> Result<T>) -> PyResult<T> {
+    give_way(py);
     let outcome = catch_unwind(AssertUnwindSafe(work));
     finish(py, outcome)
 }
@@ -80,8 +94,13 @@ impl<T: Send> Drop for Released<T> {
     }
 }
 
-/// Fails when the user has pressed Ctrl-C. Cheap to call often.
+/// Fails when the call was cancelled or the user has pressed Ctrl-C. Cheap to call often.
 pub(crate) fn interrupted() -> Result<()> {
+    cancelled()?;
+    // Signals are for the main thread, where nobody else ends a call.
+    if is_cancellable() {
+        return Ok(());
+    }
     let due = LOOKED.get().is_none_or(|looked| looked.elapsed() >= SIGNALS);
     if !due {
         return Ok(());

@@ -1,6 +1,7 @@
 //! The private Python module: converts, releases the interpreter, maps errors, returns.
 
 mod arguments;
+mod cancel;
 mod convert;
 mod database;
 mod errors;
@@ -49,6 +50,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(upkeep::restore_backup, module)?)?;
     module.add_function(wrap_pyfunction!(upkeep::repair, module)?)?;
     module.add_function(wrap_pyfunction!(upkeep::doctor, module)?)?;
+    module.add_class::<cancel::Cancel>()?;
+    module.add("Cancelled", module.py().get_type::<cancel::Cancelled>())?;
     module.add_class::<reads::Reads>()?;
     module.add_class::<database::Database>()?;
     module.add_class::<snapshot::Snapshot>()?;

@@ -10,14 +10,16 @@ use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::arguments::Text;
+use crate::cancel::give_way;
 use crate::errors::{invalid, to_python};
 use crate::values::{datetime, to_object};
 
 /// Calls the engine and maps its error.
 macro_rules! ask {
-    ($py:expr, $call:expr) => {
+    ($py:expr, $call:expr) => {{
+        give_way($py);
         $call.map_err(|error| to_python($py, &error))?
-    };
+    }};
 }
 
 /// What nodes and edges have in common: ids, versions, and properties that are decoded when they are

@@ -12,7 +12,7 @@ use crate::arguments::{
     KnownAt, Limit, MaxDepth, MaxHops, MaxVisited, Place, Text, ValidAt, as_of, begin, optional,
 };
 use crate::convert::strings;
-use crate::errors::{Released, attached, detached, ended, interrupted, to_python};
+use crate::errors::{Released, attached, detached, ended, interrupted, to_its_end, to_python};
 use crate::objects::{Edge, Embedding, Node, Path};
 use crate::query::{Cursor, Hits, groups, query};
 use crate::search::{FoundHits, found, search};
@@ -61,7 +61,7 @@ impl Pinned {
     }
 
     pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
-        detached(py, || {
+        to_its_end(py, || {
             self.inner.lock().unwrap_or_else(PoisonError::into_inner).take();
             Ok(())
         })

@@ -10,7 +10,7 @@ use pyo3::types::PyDict;
 
 use crate::arguments::{KnownAt, Limit, Text, Ttl, ValidAt, add_to, after, as_of, optional};
 use crate::convert::{changes, edge, edge_changes, embedding, flat, items, node, successor};
-use crate::errors::{Released, SIGNALS, detached, ended, interrupted};
+use crate::errors::{Released, SIGNALS, detached, ended, interrupted, to_its_end};
 use crate::objects::{Edge, Embedding, Node};
 use crate::query::{Cursor, Hits, groups, query};
 use crate::reads::{nodes, reach, types};
@@ -122,7 +122,7 @@ impl Step {
         _trace: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let (of, keep) = (self.of.get(), kind.is_none());
-        let was_open = detached(py, || Ok(of.end_step(keep)))?;
+        let was_open = to_its_end(py, || Ok(of.end_step(keep)))?;
         // What the block raised says more.
         if keep { was_open.ok_or_else(|| ended(py, "transaction")) } else { Ok(()) }
     }
@@ -339,7 +339,8 @@ impl Transaction {
         let txn = self.take(py)?.ok_or_else(|| ended(py, "transaction"))?;
         let nodes: Vec<_> = nodes.iter().map(|node| node.get().inner.clone()).collect();
         let edges: Vec<_> = edges.iter().map(|edge| edge.get().inner.clone()).collect();
-        let committed = detached(py, || txn.commit_held(&nodes, &edges))?;
+        // `take` was the last moment at which it could be cancelled.
+        let committed = to_its_end(py, || txn.commit_held(&nodes, &edges))?;
         let node = |node: Option<engine::Node>| node.map(|inner| Node { inner });
         let edge = |edge: Option<engine::Edge>| edge.map(|inner| Edge { inner });
         Ok((
@@ -350,7 +351,7 @@ impl Transaction {
 
     fn rollback(&self, py: Python<'_>) -> PyResult<()> {
         // Its end waits for other readers, who may be waiting for the interpreter.
-        detached(py, || {
+        to_its_end(py, || {
             drop(self.lock().inner.take());
             Ok(())
         })

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, Self, TypeVar, cast, overload
 
 from .._native import Node
 from ..errors import InvalidInput, shown
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["Model", "Property"]
 
 T = TypeVar("T")
+
+
+class Holder(Protocol):
+    """What has properties: a `Model`, or its asynchronous twin."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Give one property, or ``default``."""
+        ...
+
+    def __setitem__(self, key: str, value: Any) -> None: ...
 
 
 class Property(Expression[T]):
@@ -46,13 +56,13 @@ class Property(Expression[T]):
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, instance: "Model", owner: type) -> T: ...
-    def __get__(self, instance: "Model | None", owner: type) -> Self | T:
+    def __get__(self, instance: "Holder", owner: type) -> T: ...
+    def __get__(self, instance: "Holder | None", owner: type) -> Self | T:
         if instance is None:
             return self
         return cast("T", instance.get(self.name, self.default))
 
-    def __set__(self, instance: "Model", value: T) -> None:
+    def __set__(self, instance: "Holder", value: T) -> None:
         instance[self.name] = value
 
     def check(self, value: object, called: str) -> None:
@@ -238,11 +248,14 @@ class Model:
             >>> message.changed, message.version, db.get_node(message.id).mood
             (False, 2, 'glad')
         """
-        if not self._changes:
+        changes = dict(self._changes)
+        if not changes:
             return
         expected = None if force else self._node
-        self._node = self._owner._save_node(self.id, dict(self._changes), expected)
-        self._changes.clear()
+        self._node = self._owner._save_node(self.id, changes, expected)
+        for name, value in changes.items():
+            if self._changes.get(name) is value:  # not changed again meanwhile
+                del self._changes[name]
 
     def refresh(self) -> None:
         """Read the node again; unsaved changes are dropped.

@@ -230,7 +230,7 @@ class EdgeModel(StoredModel):
         new = type(self).model_validate(given if id is None else {**given, "id": id})
         new._extra = dict(self._extra)
         made = owner.get_edge(owner.supersede_edge(self.id, new._draft()))
-        self.refresh()
+        self._refresh()
         if made is None:
             raise gone(type(new).__name__, new.id)
         return self._of(owner, made)

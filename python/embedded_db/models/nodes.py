@@ -242,6 +242,9 @@ class StoredModel(BaseModel, metaclass=Declaring):
             >>> note.text
             'done'
         """
+        self._refresh()
+
+    def _refresh(self) -> None:
         found = self._read_record(self._bound())
         if found is None:
             raise gone(type(self).__name__, self.id)

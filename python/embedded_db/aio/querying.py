@@ -1,0 +1,321 @@
+"""Written by scripts/make-async from `embedded_db.querying`."""
+
+from __future__ import annotations
+
+from typing import (
+    TYPE_CHECKING,
+    Any,
+)
+
+from ..querying import Querying
+from .twin import AsyncRerank, AsyncTokenCounter, Twin, called
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .._native import Cursor
+    from ..fields import Expression
+    from ..models import IdLike
+    from ..query import (
+        ConvergedQuery,
+        Filter,
+        GraphFilter,
+        OrderKey,
+        Rank,
+        SemanticQuery,
+        TextQuery,
+    )
+    from ..search import Part, Profile
+    from .results import AsyncResults, AsyncSearchResults
+
+__all__ = ["AsyncQuerying"]
+
+
+class AsyncQuerying(Twin):
+    """The converged query and the plain question, over whatever can answer them."""
+
+    async def query(
+        self,
+        *,
+        structural_filters: Sequence[Filter] = (),
+        graph_filter: GraphFilter | None = None,
+        semantic_query: SemanticQuery | None = None,
+        text_query: TextQuery | None = None,
+        labels: Sequence[str] | None = None,
+        order_by: Sequence[OrderKey] = (),
+        limit: int = 10,
+        rank: Rank | None = None,
+        wait: float | None = None,
+        timeout: float | None = None,
+        explain: bool = False,
+        exact: bool = False,
+        after: Cursor | None = None,
+        rerank: AsyncRerank | None = None,
+        token_budget: int | None = None,
+        count_tokens: AsyncTokenCounter | None = None,
+    ) -> AsyncResults:
+        """Find nodes by properties, graph reach, meaning and words, in one consistent state.
+
+        Property filters and graph reach restrict, meaning and words rank; each may be left out.
+
+        Args:
+            structural_filters: conditions on properties, such as
+                ``[{"property": "role", "operator": "Equals", "value": "user"}]``; all have to
+                hold. ``{"any": […]}``, ``{"all": […]}`` and ``{"not": …}`` nest.
+            graph_filter: ``{"start": id, "edge_types": […], "direction": "any", "min_hops": 1,
+                "max_hops": 2, "exclude": False}``, or a pattern: ``{"start": id, "steps": […]}``.
+            semantic_query: ``{"text": …}`` or ``{"vector": float32[dim]}``, with ``threshold``
+                (least raw cosine), ``space`` and ``recall``.
+            text_query: ``{"text": words}``, ranked by BM25.
+            labels: only nodes with one of these labels.
+            order_by: properties such as ``[("timestamp", "desc"), "sender"]``, or fields such as
+                ``[Person.age.desc(), Person.name]``, for queries without semantic and text legs;
+                what lacks the property comes last.
+            limit: most results, 1 to 10,000.
+            rank: weights such as ``{"text": 0.5, "semantic": 0.5, "graph": 0.0,
+                "neighbors": 0.3}``, ``"fusion"``, ``"recency_half_life"`` and ``"mmr"``.
+            wait: seconds to wait for embeddings that matching nodes do not have yet.
+            timeout: seconds the query may take.
+            explain: give the plan with the results.
+            exact: search vectors exactly whatever the index offers.
+            after: ``results.cursor`` of the page before, from the same query: its results go on
+                in the state that the first page saw, and no result comes twice.
+            rerank: called with the best results (50, or ``limit`` if that is more), gives one
+                number for each; the greatest comes first.
+            token_budget: most tokens that the texts of the results may have together (see
+                `AsyncResult.text`; of a node without one its ``content``, ``text``, ``title`` or
+                ``label``); a result that does not fit any
+                more is passed over for one that does. Such results have no further pages.
+            count_tokens: gives the tokens of a text; those of the embedding model unless given.
+
+        Returns:
+            The results, best first; ``results.pending`` counts matching nodes not embedded yet,
+            ``results.cursor`` leads to the next page.
+
+        Raises:
+            InvalidQuery: a field is malformed, or the query is empty or contradicts itself, or
+                the cursor is that of another query, database or namespace.
+            NotFound: a start node or a space does not exist.
+            DimensionMismatch: the vector has another length than its space.
+            ModelUnavailable: a text has to be embedded and there is no model.
+            SnapshotExpired: the state that the cursor saw is too old, or gave way to newer ones.
+            QuotaExceeded: snapshots hold all 1,000 states that can be held, so that the cursor
+                could hold none.
+            Timeout: ``timeout`` passed, or the graph filter reaches over five million nodes.
+            NonFiniteVector: the vector holds NaN or an infinity.
+
+        Examples:
+            >>> chat = await db.create_chat()
+            >>> _ = await chat.add_message("Rust is fast", sender="Ann")
+            >>> _ = await chat.add_message("Rust is safe", sender="Bob")
+            >>> by_ann = {"property": "sender", "operator": "Equals", "value": "Ann"}
+            >>> results = await db.query(
+            ...     structural_filters=[by_ann],
+            ...     graph_filter={"start": chat.id, "edge_types": ["CONTAINS"], "direction": "out"},
+            ...     text_query={"text": "rust"},
+            ... )
+            >>> [(r.node.content, r.graph_distance, r.ranks) for r in results]
+            [('Rust is fast', 1, {'text': 1})]
+        """
+        found: AsyncResults = await (self._made if wait is None else self._made_late)(
+            Querying.query,
+            structural_filters=structural_filters,
+            graph_filter=graph_filter,
+            semantic_query=semantic_query,
+            text_query=text_query,
+            labels=labels,
+            order_by=order_by,
+            limit=limit,
+            rank=rank,
+            wait=wait,
+            timeout=timeout,
+            explain=explain,
+            exact=exact,
+            after=after,
+            rerank=called(rerank, self._pool),
+            token_budget=token_budget,
+            count_tokens=called(count_tokens),
+        )
+        return found
+
+    async def execute_query(
+        self,
+        query: ConvergedQuery,
+        *,
+        after: Cursor | None = None,
+        rerank: AsyncRerank | None = None,
+        token_budget: int | None = None,
+        count_tokens: AsyncTokenCounter | None = None,
+    ) -> AsyncResults:
+        """Run a query that was made beforehand.
+
+        Args:
+            query: the query.
+            after: ``results.cursor`` of the page before.
+            rerank: as in `query`.
+            token_budget: as in `query`.
+            count_tokens: as in `query`.
+
+        Returns:
+            The results, best first.
+
+        Raises:
+            InvalidInput: it is not a `ConvergedQuery`.
+            DbError: as `query`.
+
+        Examples:
+            >>> _ = await (await db.create_chat()).add_message("Rust is fast")
+            >>> query = ConvergedQuery(text_query={"text": "rust"}, labels=["Message"])
+            >>> [result.node.content for result in await db.execute_query(query)]
+            ['Rust is fast']
+        """
+        found: AsyncResults = await (
+            self._made if getattr(query, "wait", None) is None else self._made_late
+        )(
+            Querying.execute_query,
+            query,
+            after=after,
+            rerank=called(rerank, self._pool),
+            token_budget=token_budget,
+            count_tokens=called(count_tokens),
+        )
+        return found
+
+    async def search(
+        self,
+        text: str,
+        chat: IdLike | Sequence[IdLike] | None = None,
+        limit: int = 10,
+        profile: Profile = "auto",
+        *,
+        weights: Mapping[Part, float] | None = None,
+        structural_filters: Sequence[Filter] = (),
+        graph_filter: GraphFilter | None = None,
+        labels: Sequence[str] | None = None,
+        superseded: bool = False,
+        wait: float | None = None,
+        timeout: float | None = None,
+        explain: bool = False,
+    ) -> AsyncSearchResults:
+        """Ask in plain words, such as ``"When did Caroline go to the support group?"``.
+
+        Of the question its telling words are looked for, the senders it names and the time it
+        names are preferred, and the rest of it, without the names, is compared by meaning. A
+        message also counts by what stands beside it and by its session: its chat, or the part of
+        it in which no message is over an hour from the one before. Facts, documents and the texts
+        that `declare_label` and models declare are looked at with the messages; what is in no chat
+        is a session of its own. English is understood; times are UTC.
+
+        What is known of the candidates (how rare a word is, who is a sender, what is beside what)
+        is known as if there were no other nodes. Facts whose place others took are no candidates,
+        unless ``superseded`` asks for them; `query` finds them always.
+
+        Args:
+            text: the question.
+            chat: only messages of this chat, or of one of these chats.
+            limit: most results, 1 to 10,000.
+            profile: how to rank (see `embedded_db.search.Profile`).
+            weights: factors of parts of the score: ``{"session": 0.0}`` switches one off, 1.0
+                leaves it as it is. With ``{"semantic": 0}`` no model is needed.
+            structural_filters: conditions that all have to hold, as in `query`.
+            graph_filter: graph reach, as in `query`.
+            labels: only nodes with one of these labels; when left out and there are messages of
+                chats, these, facts, documents and declared texts, unless the profile is
+                ``"plain"``.
+            superseded: find facts too whose place others took with `AsyncEmbeddedDB.remember`.
+            wait: seconds to wait for embeddings that candidates do not have yet.
+            timeout: seconds the search may take.
+            explain: give the analysis and the steps as ``results.plan``.
+
+        Returns:
+            The results, best first; ``result.shares`` says what each part gave to the score,
+            ``results.analysis`` what the question was found to say, ``results.pending`` how many
+            candidates are not embedded yet.
+
+        Raises:
+            InvalidQuery: an argument is malformed, or a profile or part does not exist.
+            NotFound: a chat, or a start node of the graph filter, does not exist.
+            ModelUnavailable: there is no model and meaning has weight.
+            Timeout: ``timeout`` passed.
+
+        Examples:
+            >>> chat = await db.create_chat()
+            >>> _ = await chat.add_message("The launch is on Friday", sender="Ann")
+            >>> _ = await chat.add_message("I bring the cake", sender="Bob")
+            >>> found = await db.search("When is the launch?", chat=chat, weights={"semantic": 0})
+            >>> found[0].node.content
+            'The launch is on Friday'
+            >>> old = await db.remember("The launch is on Saturday")
+            >>> new = await db.remember("The launch is on Sunday", supersedes=old)
+            >>> by_words = {"limit": 9, "weights": {"semantic": 0}}
+            >>> [
+            ...     fact in [f.node for f in await db.search("launch", **by_words)]
+            ...     for fact in (old, new)
+            ... ]
+            [False, True]
+            >>> old.id in [
+            ...     f.node.id for f in await db.search("launch", superseded=True, **by_words)
+            ... ]
+            True
+        """
+        found: AsyncSearchResults = await (self._made if wait is None else self._made_late)(
+            Querying.search,
+            text,
+            chat,
+            limit,
+            profile,
+            weights=weights,
+            structural_filters=structural_filters,
+            graph_filter=graph_filter,
+            labels=labels,
+            superseded=superseded,
+            wait=wait,
+            timeout=timeout,
+            explain=explain,
+        )
+        return found
+
+    async def count_matching(self, query: ConvergedQuery) -> int:
+        """Count the nodes that a query matches, whatever its limit.
+
+        Args:
+            query: a query without semantic and text legs, which match no certain set of nodes.
+
+        Raises:
+            InvalidQuery: it has such a leg.
+            DbError: as `query`.
+
+        Examples:
+            >>> _ = await (await db.create_chat()).add_messages(
+            ...     [{"content": text} for text in "abc"]
+            ... )
+            >>> await db.count_matching(ConvergedQuery(labels=["Message"], limit=1))
+            3
+        """
+        return await self._run(Querying.count_matching, query)
+
+    async def group_count(
+        self, query: ConvergedQuery, property: str | Expression[Any]
+    ) -> dict[Any, int]:
+        """Count the nodes that a query matches by the value of a property.
+
+        Args:
+            query: a query without semantic and text legs.
+            property: its name, a dotted path, or a field of a model.
+
+        Returns:
+            The number of nodes of each value, the most frequent first; those that lack the
+            property are counted under None.
+
+        Raises:
+            InvalidQuery: the query has a ranking leg, or a value is a list or dict.
+            DbError: as `query`.
+
+        Examples:
+            >>> _ = await (await db.create_chat()).add_messages(
+            ...     [{"content": "Hello", "sender": sender} for sender in ("Ann", "Bob", "Ann")]
+            ... )
+            >>> await db.group_count(ConvergedQuery(labels=["Message"]), "sender")
+            {'Ann': 2, 'Bob': 1}
+        """
+        return await self._run(Querying.group_count, query, property)
