@@ -20,14 +20,14 @@ from harness.content import check, check_woven
 from harness.lengths import length
 from harness.load import Load
 
-KILLS = length(8, 100, 1000)
+KILLS = length(8, 100, 2_000)
 MOST = 10 * KILLS
 LANES = 3
 ROUNDS = 50
 """After so many kills the database is a new one."""
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 def test_random_kills(tmp_path, nursery, rng):
     path = tmp_path / "memory.db"
     acknowledged = in_the_middle = unheard = 0

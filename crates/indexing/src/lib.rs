@@ -7,6 +7,9 @@ mod bitmaps;
 mod changes;
 pub mod columns;
 mod expiry;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod graph;
 mod hashing;
 pub mod kernels;

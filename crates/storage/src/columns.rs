@@ -473,6 +473,9 @@ mod tests {
         stored
     }
 
+    /// An interpreter has no time for many.
+    const MOST: usize = if cfg!(miri) { 12 } else { 128 };
+
     proptest! {
         #[test]
         fn cells_have_the_order_of_their_values(a in fixed(), b in fixed()) {
@@ -484,7 +487,7 @@ mod tests {
 
         #[test]
         fn a_range_holds_what_lies_between_its_bounds(
-            cells in prop::collection::vec(any_value(), 1..=128), low in fixed(), high in fixed(),
+            cells in prop::collection::vec(any_value(), 1..=MOST), low in fixed(), high in fixed(),
             from_the_start in any::<bool>(), to_the_end in any::<bool>(),
         ) {
             let key = |value: &Value| Place::of_key(&index_value_of(value).unwrap()).unwrap();
@@ -514,7 +517,7 @@ mod tests {
         }
 
         #[test]
-        fn rows_are_maps(ops in prop::collection::vec((0u32..128, prop::option::weighted(0.6, any_value())), 0..300)) {
+        fn rows_are_maps(ops in prop::collection::vec((0u32..128, prop::option::weighted(0.6, any_value())), 0..2 * MOST)) {
             let base = 3 * COLUMN_SLOTS;
             let key = 3u32.to_be_bytes();
             let mut model = BTreeMap::new();

@@ -49,19 +49,22 @@ impl Published {
         known
     }
 
-    /// Opens files of texts; `None` when one is missing or damaged.
+    /// Opens files of texts of a namespace; `None` when one is missing or damaged.
     fn open(
         &self,
         snapshot: &Snapshot,
+        namespace: NamespaceId,
         files: &[SegmentFile],
     ) -> Result<Option<Vec<Arc<TextSegment>>>> {
-        files.iter().map(|file| self.open_one(snapshot, file)).collect()
+        let node_slots = snapshot.namespace_counters(namespace)?.node_slots;
+        files.iter().map(|file| self.open_one(snapshot, file, node_slots)).collect()
     }
 
     fn open_one(
         &self,
         snapshot: &Snapshot,
         file: &SegmentFile,
+        node_slots: u32,
     ) -> Result<Option<Arc<TextSegment>>> {
         let mut known = self.of(snapshot);
         if !known.distrusted.contains(&file.name)
@@ -72,7 +75,8 @@ impl Published {
         }
         known.open.retain(|_, segment| segment.strong_count() > 0);
         drop(known);
-        let opened = self.trusted(snapshot, file)?.and_then(TextSegment::open).map(Arc::new);
+        let found = self.trusted(snapshot, file)?;
+        let opened = found.and_then(|found| TextSegment::open(found, node_slots)).map(Arc::new);
         // If another thread was quicker, both are as good.
         let mut known = self.of(snapshot);
         match &opened {
@@ -144,6 +148,16 @@ fn changed(
         }
     })?;
     Ok((reach == snapshot.lsn()?).then_some(nodes))
+}
+
+/// Whether each number is larger than the one before, and none as large as `end`.
+pub(crate) fn ascends(mut numbers: impl Iterator<Item = u32>, end: u32) -> bool {
+    let mut least = 0;
+    numbers.all(|number| {
+        let follows = number >= least && number < end;
+        least = number.saturating_add(1);
+        follows
+    })
 }
 
 /// The error of a file that turned out to be damaged while it was merged.

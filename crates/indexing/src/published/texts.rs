@@ -60,7 +60,9 @@ impl Views {
         if record.recipe != recipe(self.language_name(), recipes) {
             return Ok(None);
         }
-        let Some(segments) = self.published.open(snapshot, &record.files)? else { return Ok(None) };
+        let Some(segments) = self.published.open(snapshot, namespace, &record.files)? else {
+            return Ok(None);
+        };
         let Some(mut index) = TextIndex::over(self.analyzer(), segments, record.lsn) else {
             self.published.distrust(record.files.into_iter().map(|file| file.name));
             return Ok(None);
@@ -110,7 +112,7 @@ impl Views {
         let found = snapshot.view_record(namespace, ViewKind::Sessions, NO_SPACE)?;
         let recipe = session_recipe(self.language_name(), recipes);
         let Some(record) = found.filter(|record| record.recipe == recipe) else { return Ok(None) };
-        let files = self.session_files(snapshot, &record.files)?;
+        let files = self.session_files(snapshot, namespace, &record.files)?;
         let Some(mut sessions) = files.and_then(|files| Sessions::of_files(files.iter())) else {
             self.published.distrust(record.files.into_iter().map(|file| file.name));
             return Ok(None);
@@ -139,10 +141,13 @@ impl Views {
     fn session_files(
         &self,
         snapshot: &Snapshot,
+        namespace: NamespaceId,
         files: &[SegmentFile],
     ) -> Result<Option<Vec<SessionFile>>> {
+        let node_slots = snapshot.namespace_counters(namespace)?.node_slots;
         let open = |file: &SegmentFile| {
-            Ok(self.published.trusted(snapshot, file)?.and_then(SessionFile::open))
+            let found = self.published.trusted(snapshot, file)?;
+            Ok(found.and_then(|found| SessionFile::open(found, node_slots)))
         };
         files.iter().map(open).collect()
     }
@@ -293,7 +298,7 @@ impl Seal<'_> {
             self.texts(&index, &mut file)?;
             files.append(&mut file);
         }
-        let segments = self.views.published.open(self.snapshot, &files)?;
+        let segments = self.views.published.open(self.snapshot, self.namespace, &files)?;
         let lsn = self.snapshot.lsn()?;
         let index = segments
             .and_then(|segments| TextIndex::over(self.views.analyzer(), segments, lsn))
@@ -313,7 +318,7 @@ impl Seal<'_> {
             self.views.published.distrust(wrong);
             damaged(self.snapshot, "sessions")
         };
-        let merged = self.views.session_files(self.snapshot, &names[from..])?;
+        let merged = self.views.session_files(self.snapshot, self.namespace, &names[from..])?;
         let merged = merged.ok_or_else(distrust)?;
         let mut out = self.snapshot.begin_segment(ViewKind::Sessions, self.namespace)?;
         let count = draft.write(&merged, from == 0, &mut out)?;

@@ -30,7 +30,7 @@ impl Views {
             return Ok(None);
         };
         let dim = of.dimension as usize;
-        let Some(files) = self.vector_files(snapshot, &record.files, dim)? else {
+        let Some(files) = self.vector_files(snapshot, namespace, &record.files, dim)? else {
             return Ok(None);
         };
         let concerns = |change: &ChangeRecord<'_>| is_of_space(change, space);
@@ -51,12 +51,14 @@ impl Views {
     fn vector_files(
         &self,
         snapshot: &Snapshot,
+        namespace: NamespaceId,
         files: &[SegmentFile],
         dim: usize,
     ) -> Result<Option<Vec<VectorFile>>> {
+        let node_slots = snapshot.namespace_counters(namespace)?.node_slots;
         let open = |file: &SegmentFile| {
             let found = self.published.trusted(snapshot, file)?;
-            let opened = found.and_then(|found| VectorFile::open(found, dim));
+            let opened = found.and_then(|found| VectorFile::open(found, dim, node_slots));
             if opened.is_none() {
                 self.published.distrust(std::iter::once(file.name.clone()));
             }
@@ -150,7 +152,8 @@ impl SealVectors<'_> {
     fn add(&self, draft: &Draft, files: &mut Vec<SegmentFile>) -> Result<()> {
         let rows: Vec<u64> = files.iter().map(|file| file.rows.into()).collect();
         let from = merged_from(&rows, draft.len());
-        let merged = self.views.vector_files(self.snapshot, &files[from..], self.dim)?;
+        let merged =
+            self.views.vector_files(self.snapshot, self.namespace, &files[from..], self.dim)?;
         let merged = merged.ok_or_else(|| damaged(self.snapshot, "vectors"))?;
         files.truncate(from);
         self.write(draft, &merged, files)

@@ -8,6 +8,7 @@ use embedded_db_common::{Result, Slot};
 use embedded_db_storage::{Segment, SegmentWriter};
 
 use super::{Marks, Message, NOBODY, Said, Sessions};
+use crate::published::ascends;
 
 /// The version of what is in the sections.
 pub(crate) const VERSION: u32 = 1;
@@ -177,15 +178,20 @@ pub(crate) struct SessionFile {
 }
 
 impl SessionFile {
-    /// `None` when it is damaged, or of another version.
-    pub(crate) fn open(file: Segment) -> Option<Self> {
+    /// `None` when it is damaged, or of another version. A namespace has so many slots.
+    pub(crate) fn open(file: Segment, node_slots: u32) -> Option<Self> {
         let mut header = Bytes::new(file.bytes(file.section(section::HEADER)));
         let (version, rows) = (header.u32().ok()?, header.u32().ok()?);
         let (chats, senders) = (header.u32().ok()?, header.u32().ok()?);
         let range = file.section(section::ROWS);
         let right = version == VERSION && Some(range.len()) == ROW.checked_mul(rows as usize);
         // All of it is read at once.
-        (right && file.check_all()).then_some(Self { file, rows: range, chats, senders })
+        if !right || !file.check_all() {
+            return None;
+        }
+        let rows = file.checked_bytes(range.clone()).chunks_exact(ROW);
+        let ascends = ascends(rows.filter_map(|row| Bytes::new(row).u32().ok()), node_slots);
+        ascends.then_some(Self { file, rows: range, chats, senders })
     }
 
     fn names<T>(&self, section: u32, mut each: impl FnMut(&str) -> T) -> Vec<T> {

@@ -70,6 +70,9 @@ impl TextIndex {
         let mut published = vec![Deaths::default(); segments.len()];
         for (later, segment) in segments.iter().enumerate() {
             for (of, deaths) in segment.deaths(later)?.iter().enumerate() {
+                if !segments[of].can_lose(deaths) {
+                    return None;
+                }
                 published[of].join(deaths);
             }
         }

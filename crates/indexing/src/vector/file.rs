@@ -10,6 +10,7 @@ use roaring::RoaringBitmap;
 use super::block::RowScale;
 use super::quantize::{fingerprint, quantize_row};
 use super::{Metric, VectorTail};
+use crate::published::ascends;
 
 /// The version of what is in the sections, and of the codes.
 pub(crate) const VERSION: u32 = 1;
@@ -153,6 +154,12 @@ fn slot_of(row: &[u8]) -> u32 {
     row.first_chunk().map_or(0, |slot| u32::from_le_bytes(*slot))
 }
 
+fn scale_of(row: &[u8]) -> RowScale {
+    let number = |at: usize| row.get(at..).and_then(|place| place.first_chunk());
+    let float = |at| number(at).map_or(0.0, |place| f32::from_le_bytes(*place));
+    RowScale { scale: float(8), error: float(12), norm: float(16) }
+}
+
 /// A file of vectors that is open; all of it was checked.
 pub(crate) struct VectorFile {
     file: Segment,
@@ -163,8 +170,8 @@ pub(crate) struct VectorFile {
 }
 
 impl VectorFile {
-    /// `None` when it is damaged, or of another version or dimension.
-    pub(crate) fn open(file: Segment, dim: usize) -> Option<Self> {
+    /// `None` when it is damaged, or of another version or dimension. A namespace has so many slots.
+    pub(crate) fn open(file: Segment, dim: usize, node_slots: u32) -> Option<Self> {
         let mut header = Bytes::new(file.bytes(file.section(section::HEADER)));
         let (version, own_dim) = (header.u32().ok()?, header.u32().ok()?);
         let (rows, gone) = (header.u32().ok()? as usize, header.u32().ok()? as usize);
@@ -181,7 +188,22 @@ impl VectorFile {
             of(section::GONE, 4usize.checked_mul(gone))?,
         );
         let (rows, codes, gone) = ranges;
-        file.check_all().then_some(Self { file, dim, rows, codes, gone })
+        let opened = file.check_all().then_some(Self { file, dim, rows, codes, gone })?;
+        opened.makes_sense(node_slots).then_some(opened)
+    }
+
+    /// Whether the parts of a node follow each other, and all that is computed with is a number.
+    fn makes_sense(&self, node_slots: u32) -> bool {
+        let mut slots: Vec<u32> = self.rows().map(|(row, _)| slot_of(row)).collect();
+        let is_number = |number: f32| number >= 0.0;
+        let are_numbers = |(row, _): (&[u8], &[u8])| {
+            let RowScale { scale, error, norm } = scale_of(row);
+            is_number(error) && [scale, norm].iter().all(|it| it.is_finite() && is_number(*it))
+        };
+        slots.dedup();
+        ascends(slots.into_iter(), node_slots)
+            && ascends(self.gone(), node_slots)
+            && self.rows().all(are_numbers)
     }
 
     fn rows(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
@@ -213,14 +235,11 @@ impl VectorTail {
     }
 
     fn load_row(&mut self, row: &[u8], codes: &[u8]) {
-        let number = |at: usize| row.get(at..).and_then(|place| place.first_chunk());
-        let float = |at| number(at).map_or(0.0, |place| f32::from_le_bytes(*place));
         let part = row.get(4..).and_then(|place| place.first_chunk());
         let part = part.map_or(0, |place| u16::from_le_bytes(*place));
         let print = row.get(24..).and_then(|place| place.first_chunk());
         let print = print.map_or(0, |place| u64::from_le_bytes(*place));
-        let scale = RowScale { scale: float(8), error: float(12), norm: float(16) };
-        self.adopt(Slot(slot_of(row)), part, codes, scale, print);
+        self.adopt(Slot(slot_of(row)), part, codes, scale_of(row), print);
     }
 }
 
@@ -250,7 +269,7 @@ mod tests {
         fn open(&self) -> Vec<VectorFile> {
             let snapshot = self.store.read().unwrap();
             let found = |file| snapshot.open_segment(file).unwrap().unwrap();
-            let open = |file| VectorFile::open(found(file), DIM).unwrap();
+            let open = |file| VectorFile::open(found(file), DIM, 40).unwrap();
             self.files.iter().map(open).collect()
         }
 

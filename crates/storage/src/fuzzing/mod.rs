@@ -45,6 +45,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "an interpreter takes minutes for each; see pages::fuzzing")]
     fn pages_of_the_corpus() {
         corpus("pages", super::pages);
     }

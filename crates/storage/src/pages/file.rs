@@ -220,11 +220,11 @@ impl Map {
     /// The bytes of a file that nobody else has.
     #[cfg(any(test, fuzzing))]
     pub(super) fn of_bytes(bytes: &[u8]) -> Self {
-        let words = bytes.chunks(8).map(|chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            std::sync::atomic::AtomicU64::new(u64::from_ne_bytes(word))
-        });
+        let (whole, rest) = bytes.as_chunks();
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        let words = whole.iter().chain((!rest.is_empty()).then_some(&last));
+        let words = words.map(|word| std::sync::atomic::AtomicU64::new(u64::from_ne_bytes(*word)));
         Self { map: Bytes::Owned(words.collect()), length: AtomicUsize::new(bytes.len()) }
     }
 

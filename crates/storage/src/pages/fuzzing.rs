@@ -325,6 +325,7 @@ mod tests {
     /// Branches that all lead to the same branches: each is met once by who looks at pages, but the ways
     /// through them are more than can be counted.
     #[test]
+    #[cfg_attr(miri, ignore = "an interpreter takes minutes for so many pages")]
     fn pages_that_are_used_again_and_again_come_to_an_end() {
         let mut image = DATA.to_vec();
         let first = image.len() / PAGE;

@@ -66,24 +66,31 @@ pub(in crate::text) struct List<'a> {
     /// Full blocks, then the rest.
     data: &'a [u8],
     rest: usize,
+    /// No document is as large.
+    end: Ordinal,
     /// Is told when the bytes make no sense.
     file: Option<&'a Segment>,
 }
 
 impl<'a> List<'a> {
     /// No documents.
-    pub(super) const NONE: Self = Self { headers: &[], data: &[], rest: 0, file: None };
+    pub(super) const NONE: Self = Self { headers: &[], data: &[], rest: 0, end: 0, file: None };
 
-    /// Of so many documents; `None` when the bytes are too few.
-    pub(super) fn new(bytes: &'a [u8], documents: usize) -> Option<Self> {
+    /// Of so many documents, all of them before `end`; `None` when the bytes are too few.
+    pub(super) fn new(bytes: &'a [u8], documents: usize, end: Ordinal) -> Option<Self> {
         let (full, rest) = (documents / BLOCK, documents % BLOCK);
         let (headers, data) = bytes.split_at_checked(full.checked_mul(HEADER)?)?;
-        Some(Self { headers, data, rest, file: None })
+        Some(Self { headers, data, rest, end, file: None })
     }
 
     /// The same, of a file.
-    pub(super) fn of(file: &'a Segment, range: Range<usize>, documents: usize) -> Option<Self> {
-        Some(Self { file: Some(file), ..Self::new(file.bytes(range), documents)? })
+    pub(super) fn of(
+        file: &'a Segment,
+        range: Range<usize>,
+        documents: usize,
+        end: Ordinal,
+    ) -> Option<Self> {
+        Some(Self { file: Some(file), ..Self::new(file.bytes(range), documents, end)? })
     }
 
     pub(in crate::text) fn cursor(self) -> Cursor<'a> {
@@ -250,7 +257,12 @@ impl Cursor<'_> {
         self.packer.decompress_sorted(before, documents, &mut self.documents, header.bits);
         self.packer.decompress(counts, &mut self.counts, header.count_bits);
         self.counts.iter_mut().for_each(|count| *count = count.wrapping_add(1));
-        let is_right = self.documents[BLOCK - 1] == header.last && self.documents.is_sorted();
+        let follows = block == 0 || self.documents[0] > before;
+        let is_right = self.documents[BLOCK - 1] == header.last
+            && header.last < self.list.end
+            && follows
+            && self.documents.is_sorted_by(|a, b| a < b)
+            && !self.counts.contains(&0);
         is_right.then_some(BLOCK)
     }
 
@@ -268,7 +280,9 @@ impl Cursor<'_> {
         let mut bytes = Bytes::new(self.list.data.get(begin..)?);
         for at in 0..self.list.rest {
             let packed = bytes.varint().ok()?;
-            document = document.checked_add(u32::try_from(packed >> 1).ok()?)?;
+            let step =
+                u32::try_from(packed >> 1).ok().filter(|step| *step > 0 || at + blocks == 0)?;
+            document = document.checked_add(step).filter(|found| *found < self.list.end)?;
             let more = match packed & 1 {
                 0 => 0,
                 _ => bytes.varint().ok()?.checked_add(1)?,
@@ -323,7 +337,7 @@ mod tests {
         #[test]
         fn a_list_comes_back(list in a_list()) {
             let bytes = packed(&list);
-            let mut cursor = List::new(&bytes, list.len()).unwrap().cursor();
+            let mut cursor = List::new(&bytes, list.len(), Ordinal::MAX).unwrap().cursor();
             prop_assert!((&mut cursor).eq(list.iter().copied()));
             prop_assert!(!cursor.is_damaged());
         }
@@ -341,7 +355,7 @@ mod tests {
                 steps.iter_mut().for_each(|(to, _)| *to %= last + 2);
             }
             steps.sort_unstable();
-            let mut cursor = List::new(&bytes, list.len()).unwrap().cursor();
+            let mut cursor = List::new(&bytes, list.len(), Ordinal::MAX).unwrap().cursor();
             let mut at = 0;
             for (to, seek) in steps {
                 if seek {
@@ -359,14 +373,38 @@ mod tests {
             }
         }
 
+        /// As a list has, but for a number here and there.
+        #[test]
+        fn no_change_is_a_fault(
+            list in a_list(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        ) {
+            let (mut bytes, end) = (packed(&list), list.last().map_or(0, |last| last.0 + 1));
+            for (at, byte) in changes {
+                if !bytes.is_empty() {
+                    let at = at.index(bytes.len());
+                    bytes[at] = byte;
+                }
+            }
+            if let Some(read) = List::new(&bytes, list.len(), end) {
+                let found: Vec<(Ordinal, u32)> = read.cursor().collect();
+                prop_assert!(found.is_sorted_by(|a, b| a.0 < b.0), "{:?}", found);
+                prop_assert!(found.iter().all(|(document, count)| *document < end && *count > 0));
+            }
+        }
+
         #[test]
         fn no_bytes_are_a_fault(
             bytes in prop::collection::vec(any::<u8>(), 0..600),
             documents in 0..400usize,
+            end in prop_oneof![Just(Ordinal::MAX), 0..500u32],
             seeks in prop::collection::vec(any::<u32>(), 0..8),
         ) {
-            if let Some(list) = List::new(&bytes, documents) {
-                prop_assert!(list.cursor().count() <= documents);
+            if let Some(list) = List::new(&bytes, documents, end) {
+                let found: Vec<(Ordinal, u32)> = list.cursor().collect();
+                prop_assert!(found.len() <= documents);
+                prop_assert!(found.is_sorted_by(|a, b| a.0 < b.0), "{:?}", found);
+                prop_assert!(found.iter().all(|(document, count)| *document < end && *count > 0));
                 let mut cursor = list.cursor();
                 seeks.into_iter().for_each(|document| {
                     cursor.seek(document);

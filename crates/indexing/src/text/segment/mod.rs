@@ -20,6 +20,7 @@ pub(super) use self::lists::{Cursor, List};
 pub(crate) use self::write::write;
 use super::postings::Ordinal;
 use super::terms::TermId;
+use crate::published::ascends;
 
 /// The version of what is in the sections, and of the words that the analyzer finds.
 pub(crate) const VERSION: u32 = 1;
@@ -74,8 +75,8 @@ impl AsRef<[u8]> for Checked {
 }
 
 impl TextSegment {
-    /// `None` when it is damaged, or of another version.
-    pub(crate) fn open(file: Segment) -> Option<Self> {
+    /// `None` when it is damaged, or of another version. A namespace has so many slots.
+    pub(crate) fn open(file: Segment, node_slots: u32) -> Option<Self> {
         let file = Arc::new(file);
         let mut header = Bytes::new(file.bytes(file.section(section::HEADER)));
         let (version, documents) = (header.u32().ok()?, header.u32().ok()?);
@@ -99,8 +100,14 @@ impl TextSegment {
         if file.is_damaged() {
             return None;
         }
+        let ascends = ascends(numbers(file.checked_bytes(slots.clone())), node_slots);
+        let all: u64 = numbers(file.checked_bytes(lengths.clone())).map(u64::from).sum();
+        if !ascends || all != words {
+            return None;
+        }
         let dictionary = fst::Map::new(Checked(Arc::clone(&file), dictionary)).ok()?;
-        if dictionary.len() != terms as usize {
+        // What reads it relies on what its builder makes.
+        if dictionary.len() != terms as usize || dictionary.as_fst().verify().is_err() {
             return None;
         }
         let (forward, postings) = (file.section(section::FORWARD), file.section(section::POSTINGS));
@@ -147,7 +154,12 @@ impl TextSegment {
     }
 
     pub(super) fn term(&self, term: &str) -> Option<TermId> {
-        self.dictionary.get(term).and_then(|number| u32::try_from(number).ok())
+        let number = u32::try_from(self.dictionary.get(term)?).unwrap_or(u32::MAX);
+        if number >= self.terms {
+            self.file.damage();
+            return None;
+        }
+        Some(number)
     }
 
     #[inline]
@@ -184,12 +196,12 @@ impl TextSegment {
             self.file.damage();
             return none;
         };
-        if begin > end || end > self.postings.len() {
+        if begin > end || end > self.postings.len() || documents > self.documents {
             self.file.damage();
             return none;
         }
         let (begin, end) = (self.postings.start + begin, self.postings.start + end);
-        let list = List::of(&self.file, begin..end, documents as usize);
+        let list = List::of(&self.file, begin..end, documents as usize, self.documents);
         let Some(list) = list.filter(|_| !self.file.is_damaged()) else {
             self.file.damage();
             return none;
@@ -225,7 +237,7 @@ impl TextSegment {
             }
             None => self.file.damage(),
         };
-        TermsOf { file: &self.file, bytes: Bytes::new(bytes), before: 0 }
+        TermsOf { file: &self.file, bytes: Bytes::new(bytes), next: 0, terms: self.terms }
     }
 
     /// How often a document holds a term.
@@ -243,6 +255,12 @@ impl TextSegment {
         (bytes.rest().is_empty() && !self.file.is_damaged()).then_some(read)
     }
 
+    /// Whether it has the documents and the terms that ended.
+    pub(super) fn can_lose(&self, deaths: &Deaths) -> bool {
+        deaths.documents.max().is_none_or(|last| last < self.documents)
+            && deaths.terms.last_key_value().is_none_or(|(last, _)| *last < self.terms)
+    }
+
     #[inline]
     fn number(&self, section: &Range<usize>, at: Ordinal) -> u32 {
         let bytes = self.file.checked_bytes(section.clone());
@@ -251,11 +269,19 @@ impl TextSegment {
     }
 }
 
+/// The numbers of a section.
+fn numbers(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes.as_chunks().0.iter().map(|number| u32::from_le_bytes(*number))
+}
+
 /// The terms of one document.
 pub(super) struct TermsOf<'a> {
     file: &'a Segment,
     bytes: Bytes<'a>,
-    before: u64,
+    /// No term before this one follows.
+    next: u64,
+    /// How many terms there are.
+    terms: u32,
 }
 
 impl Iterator for TermsOf<'_> {
@@ -270,8 +296,11 @@ impl Iterator for TermsOf<'_> {
             let packed = self.bytes.varint().ok()?;
             let more =
                 if packed & 1 == 0 { 0 } else { self.bytes.varint().ok()?.checked_add(1)? };
-            self.before = self.before.checked_add(packed >> 1)?;
-            Some((u32::try_from(self.before).ok()?, u32::try_from(more).ok()?.checked_add(1)?))
+            let before = self.next.saturating_sub(1);
+            let term = before.checked_add(packed >> 1).filter(|term| *term >= self.next)?;
+            self.next = term.checked_add(1)?;
+            let term = u32::try_from(term).ok().filter(|term| *term < self.terms)?;
+            Some((term, u32::try_from(more).ok()?.checked_add(1)?))
         };
         let found = read();
         if found.is_none() {

@@ -132,6 +132,17 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Whether there is such a term; a file that numbers one it has not is damaged.
+    fn has(&self, term: TermId) -> bool {
+        let has = (term as usize) < self.terms.len();
+        if let Origin::Part(part) = &self.origin
+            && !has
+        {
+            part.segment.file().damage();
+        }
+        has
+    }
+
     /// Adds the postings of a term under the new numbers.
     fn collect(&self, term: TermId, out: &mut Vec<(Ordinal, u32)>) {
         let mut add = |document: Ordinal, count| {
@@ -263,7 +274,9 @@ fn write_postings(
                 && own.as_slice().cmp(&term) == Ordering::Equal
             {
                 sources[at].collect(found, &mut list);
-                renumbered.push((at, found));
+                if sources[at].has(found) {
+                    renumbered.push((at, found));
+                }
                 *number = stream.next(own);
             }
         }

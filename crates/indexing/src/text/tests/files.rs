@@ -40,8 +40,9 @@ impl Files {
 
     pub(super) fn open(&self, lsn: Lsn) -> Option<TextIndex> {
         let snapshot = self.snapshot();
-        let segment =
-            |file| Some(Arc::new(TextSegment::open(snapshot.open_segment(file).unwrap()?)?));
+        let segment = |file| {
+            Some(Arc::new(TextSegment::open(snapshot.open_segment(file).unwrap()?, u32::MAX)?))
+        };
         let segments = self.files.iter().map(segment).collect::<Option<Vec<_>>>()?;
         TextIndex::over(Analyzer::new(Language::English), segments, lsn)
     }
