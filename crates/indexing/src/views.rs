@@ -35,6 +35,8 @@ use crate::vector::stored::{NodeRows, metric};
 
 /// Fewer texts than these stay in memory, though they are in files.
 const REOPEN_AFTER: u64 = 4096;
+/// The same of vectors that are scanned, a few tens of microseconds for so many.
+const REOPEN_VECTORS_AFTER: u64 = 2048;
 /// Old row versions are dropped every so many changes.
 const PRUNE_EVERY: u64 = 4096;
 
@@ -424,7 +426,8 @@ impl Views {
         if let Some(Vectors { view, files }) = held {
             let (tail, index) = (Arc::clone(&view.tail), read(&view.tail));
             if !index.is_damaged() && index.is_whole() {
-                let may_reopen = at.newest && at.oldest && index.rows_scanned() >= REOPEN_AFTER;
+                let may_reopen =
+                    at.newest && at.oldest && index.rows_scanned() >= REOPEN_VECTORS_AFTER;
                 drop(index);
                 if may_reopen && *files != self.vector_row(at, space) {
                     return Ok(self.reopen_vectors(loaded, at, (space, record), tail));

@@ -17,8 +17,10 @@ use crate::vector::segment::{Linking, VectorSegment};
 use crate::vector::stored::metric;
 use crate::views::Views;
 
-/// The rows without a graph, beside one, are at most one part in this many of what is to be linked before.
-const LOOSE_SHARE: u64 = 16;
+/// Rows without a graph, beside one, get one when they are one part in this many of those for which the first graph is
+/// made; or of the second graph, which is written anew then.
+const LOOSE_SHARE: u64 = 4;
+const LOOSE_OF_SECOND: u64 = 32;
 /// The second graph has at most one part in this many of the rows of the first.
 const SECOND_SHARE: u64 = 8;
 /// So many bytes of memory a graph may take while it is made.
@@ -75,7 +77,7 @@ fn linked_from(files: &[(u64, u64)], dim: u64, least: u64) -> Option<usize> {
     let second = if graphs > 1 { rows(&files[graphs - 1..graphs]) } else { 0 };
     let enough = match graphs {
         0 => least,
-        _ => (least / 2).max(second / LOOSE_SHARE),
+        _ => (least / LOOSE_SHARE).max(second / LOOSE_OF_SECOND),
     };
     if loose < enough.max(1) {
         return None;
@@ -207,7 +209,7 @@ mod tests {
                     .sum()
             };
             assert!(graphs <= 2, "{files:?}");
-            assert!(rows(false) <= least.max(rows(true) / 8 / 16 + 100), "{files:?}");
+            assert!(rows(false) <= least.max(rows(true) / 8 / 32 + 100), "{files:?}");
         }
         assert!(
             linked < 5_000 * 100 * 5 / 2,

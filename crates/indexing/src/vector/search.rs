@@ -2,7 +2,8 @@
 //!
 //! What is scanned is found exactly: codes are compared, every row whose true score could still be among the best
 //! k is kept (see the bound in `quantize`), and the f32 values of these are read. Of a file with a graph a walk gives
-//! such rows, unless few may be found or all are wanted: then its rows are scanned as others are.
+//! such rows, unless few may be found, the filter is against the query, or none may be missed: then its rows are scanned
+//! as others are.
 
 use std::cell::Cell;
 use std::collections::BinaryHeap;
@@ -40,6 +41,9 @@ const LOOKUP_BATCH: usize = 256;
 
 /// Rows looked at together, for whether any is worth a closer look.
 const GLANCE_ROWS: usize = 16;
+
+/// A graph with less than one part in this many of the rows of the largest is searched with less effort.
+const SMALL_SHARE: u32 = 4;
 
 /// Rows read between two questions whether to go on.
 const READS_PER_QUESTION: usize = 64;
@@ -253,6 +257,14 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// How surely a graph of so many rows is searched. One that is much smaller than another holds few of the best.
+    fn effort_for(&self, rows: u32) -> Effort {
+        let all = self.sources.parts.iter().map(|part| part.segment().linked());
+        let largest = all.max().unwrap_or(0);
+        let effort = self.request.effort;
+        if rows < largest / SMALL_SHARE { effort.lower() } else { effort }
+    }
+
     /// Adds what a walk over the graph finds.
     fn walk(
         &mut self,
@@ -268,7 +280,7 @@ impl<'a> Search<'a> {
         let rows = |allowed: &RoaringBitmap| (allowed.len() as f64 * per_node) as u64;
         let request = GraphRequest {
             k: self.request.k,
-            effort: self.request.effort,
+            effort: self.effort_for(segment.linked()),
             allowed,
             dead: Some(&dead),
             rows: allowed.map(rows),

@@ -54,6 +54,11 @@ impl Rule {
 
     /// Whether to scan without trying a walk.
     pub(super) fn scans_at_once(&self, few: f64) -> bool {
+        if self.share >= 1.0 {
+            // Nothing is left out, so the walk is as long as it seems; it sees no row twice.
+            let seen = self.rows * (1.0 - (-self.visits(1.0) / self.rows).exp());
+            return self.rows <= few.max(seen * VISIT_COST);
+        }
         let walk = self.visits(self.share) * VISIT_COST;
         self.rows <= few || self.rows < CLEARLY_CHEAPER * walk
     }

@@ -133,7 +133,7 @@ impl<'a> Scan<'a> {
 
     fn finish(mut self, scanned: &mut usize) -> Result<Nearest, GraphDamage> {
         self.measure()?;
-        *scanned = self.rows;
+        *scanned += self.rows;
         Ok(self.nearest)
     }
 }

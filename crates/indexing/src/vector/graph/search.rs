@@ -174,7 +174,7 @@ impl<'a> GraphView<'a> {
         scratch: &mut Scratch,
         interrupt: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Walked>, GraphDamage> {
-        let pool = request.effort.pool(&self.header).max(request.candidates());
+        let pool = request.effort.pool(&self.header, request.k).max(request.candidates());
         let mut report = Report { way: Way::Scan, pool, visited: 0, scanned: 0 };
         let filter = Filter::new(self, request)?;
         let may_be_found = filter.rows();

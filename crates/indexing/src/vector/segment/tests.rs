@@ -1,5 +1,5 @@
 //! Whatever is written, sealed in whatever pieces, merged and linked: what is found is what one finds who compares
-//! all vectors, at every state that a reader may see; and damage is told.
+//! all vectors, at every state that a reader may see.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use roaring::RoaringBitmap;
 
 use super::super::exact::ExactQuery;
 use super::super::tests::Numbers;
-use super::super::{Found, RowSource, VectorHit, VectorIndex, VectorRequest};
+use super::super::{Found, RowSource, VectorIndex, VectorRequest};
 use super::*;
 use crate::kernels::Kernels;
 use crate::vector::graph::Effort;
@@ -233,8 +233,6 @@ fn crowd(numbers: &mut Numbers, count: usize, dim: usize) -> Vec<Vec<f32>> {
 struct Large {
     files: Files,
     index: VectorIndex,
-    /// What the files say.
-    sealed: Model,
     model: Model,
     queries: Vec<Vec<f32>>,
 }
@@ -258,18 +256,18 @@ fn large() -> Large {
         }
         model.extend(changes);
     }
-    let (mut index, sealed) = (files.index(100), model.clone());
+    let mut index = files.index(100);
     for slot in (0..600).map(|n| n * 11) {
         let parts = if slot % 2 == 0 { Vec::new() } else { next.by_ref().take(1).collect() };
         index.upsert(Slot(slot), Lsn(1), &numbered(&parts));
         model.insert(slot, parts);
     }
-    Large { files, index, sealed, model, queries }
+    Large { files, index, model, queries }
 }
 
 #[test]
 fn the_best_of_many_are_found_and_never_too_few() {
-    let Large { files: _files, index, model, queries, .. } = large();
+    let Large { files: _files, index, model, queries } = large();
     let living: Vec<u32> =
         model.iter().filter(|(_, parts)| !parts.is_empty()).map(|(slot, _)| *slot).collect();
     assert_eq!(index.row_count(Lsn(1)), living.len() as u64);
@@ -313,7 +311,7 @@ fn the_best_of_many_are_found_and_never_too_few() {
 /// Where links lead over rows of which nearly all are gone, the rest is found all the same.
 #[test]
 fn k_are_found_among_rows_that_are_gone() {
-    let Large { files: _files, mut index, mut model, queries, .. } = large();
+    let Large { files: _files, mut index, mut model, queries } = large();
     let kept = [3, 4_900, 6_000, 7_100, 7_150];
     for slot in (0..7_200).filter(|slot| !kept.contains(slot)) {
         index.upsert(Slot(slot), Lsn(2), &[]);
@@ -325,56 +323,4 @@ fn k_are_found_among_rows_that_are_gone() {
         assert_eq!(scores(&found), best(&model, Metric::Cosine, query, None, 10));
         assert!(found.report.given_up > 0 || found.report.walks == 0);
     }
-}
-
-#[test]
-fn equal_histories_make_equal_files() {
-    let bytes = || {
-        let large = large();
-        let open = large.files.open();
-        open.iter().map(|file| std::fs::read(file.file().path()).unwrap()).collect::<Vec<_>>()
-    };
-    assert!(bytes() == bytes());
-}
-
-/// Whatever byte is another one: it is told before an answer is made of it, or is none that matters.
-#[test]
-fn no_damage_changes_an_answer() {
-    let Large { files, sealed: model, queries, .. } = large();
-    let request = VectorRequest { k: 10, ..VectorRequest::default() };
-    let answers = |index: &VectorIndex| -> Vec<Vec<VectorHit>> {
-        let found = |query: &Vec<f32>| search(index, &model, query, Lsn(0), &request).hits;
-        queries[..4].iter().map(found).collect()
-    };
-    let right = answers(&files.index(100));
-    let mut told = [0, 0];
-    for file in 0..files.files.len() {
-        let path = files.open()[file].file().path().to_owned();
-        let whole = std::fs::read(&path).unwrap();
-        for at in (0..whole.len()).step_by(whole.len() / 150) {
-            let mut bytes = whole.clone();
-            bytes[at] ^= 0x10;
-            std::fs::remove_file(&path).unwrap();
-            std::fs::write(&path, &bytes).unwrap();
-            let snapshot = files.store.read().unwrap();
-            let opened = snapshot.open_segment(&files.files[file]).unwrap();
-            let opened =
-                opened.and_then(|opened| VectorSegment::open(opened, files.dim, files.metric));
-            let Some(opened) = opened else {
-                told[0] += 1;
-                continue;
-            };
-            drop(opened);
-            let index = files.index(100);
-            let answers = answers(&index);
-            if index.is_damaged() {
-                told[1] += 1;
-            } else {
-                assert_eq!(answers, right, "byte {at} of file {file}");
-            }
-        }
-        std::fs::remove_file(&path).unwrap();
-        std::fs::write(&path, &whole).unwrap();
-    }
-    assert!(told[0] > 10 && told[1] > 10, "at opening, and while searching: {told:?}");
 }
