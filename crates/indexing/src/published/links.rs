@@ -21,7 +21,8 @@ use crate::views::Views;
 /// made; or of the second graph, which is written anew then.
 const LOOSE_SHARE: u64 = 4;
 const LOOSE_OF_SECOND: u64 = 32;
-/// The second graph has at most one part in this many of the rows of the first.
+/// The second graph has at most one part in this many of the rows of the first. To link the same rows in the first
+/// takes no longer, but all of that is written anew.
 const SECOND_SHARE: u64 = 8;
 /// So many bytes of memory a graph may take while it is made.
 const MOST_BYTES: u64 = 1 << 30;
@@ -88,7 +89,7 @@ fn linked_from(files: &[(u64, u64)], dim: u64, least: u64) -> Option<usize> {
     while let Some(before) = from.checked_sub(1) {
         let (rows, _) = files[before];
         let is_full = rows + more > most;
-        let stays = before == 0 && graphs > 0 && more <= (2 * least).max(rows / SECOND_SHARE);
+        let stays = before == 0 && graphs > 0 && more <= rows / SECOND_SHARE;
         if is_full || stays {
             break;
         }

@@ -26,7 +26,7 @@ fn right(
     may: impl Fn(Slot) -> bool,
 ) -> usize {
     let request =
-        GraphRequest { k: 10, effort: Effort::Sure, dead: Some(dead), ..GraphRequest::default() };
+        GraphRequest { k: 10, effort: Effort::Usual, dead: Some(dead), ..GraphRequest::default() };
     let mut right = 0;
     for query in queries {
         let best = store.best(query, |slot, _| may(slot), 10);
