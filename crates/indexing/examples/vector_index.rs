@@ -243,6 +243,18 @@ impl Bench {
                 times.push(since.elapsed());
             }
         }
+        let snapshot = self.store.read().unwrap();
+        let space = self.needs().space.as_ref().unwrap().0;
+        let row = snapshot.view_record(NS, embedded_db_storage::ViewKind::Vectors, space).unwrap();
+        let mut checks = Vec::new();
+        for _ in 0..9 {
+            let since = Instant::now();
+            for file in &row.as_ref().unwrap().files {
+                assert!(snapshot.open_segment(file).unwrap().unwrap().check_all());
+            }
+            checks.push(since.elapsed());
+        }
+        println!("checking all blocks of the files {:.0} µs", median(&mut checks));
         let times = [median(&mut first), median(&mut second)];
         println!(
             "opening the files and a first search {:.0} µs, the next {:.0}",

@@ -260,3 +260,25 @@ fn files_that_come_meanwhile_stay() {
     let best = bench.search(&pin, &attached, &query, true).0;
     assert_eq!(bench.search(&pin, &attached, &query, false).0, best);
 }
+
+/// A process that has all vectors in memory since they were written walks over the files once they are there.
+#[test]
+fn a_view_lets_go_of_what_is_in_files() {
+    let mut bench = Bench::new();
+    bench.store(0..1);
+    let (views, needs, query) = (bench.views(), bench.needs(), bench.vector());
+    let look = |bench: &Bench| {
+        let (pin, attached) = views.begin(&bench.store, &needs).unwrap();
+        (bench.search(&pin, &attached, &query, false), views.memory_bytes())
+    };
+    look(&bench);
+    bench.store(1..2_500);
+    let ((found, report), memory) = look(&bench);
+    assert_eq!((report.walks, report.scanned), (0, 2_500));
+    bench.seal();
+    assert_eq!(bench.link(), Linked::Published);
+    let ((again, report), after) = look(&bench);
+    assert_eq!((report.walks, report.scanned), (1, 0));
+    assert!(after * 4 < memory, "{after} bytes of {memory}");
+    assert_eq!(again[0], found[0]);
+}
