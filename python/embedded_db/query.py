@@ -116,8 +116,8 @@ class SemanticQuery(TypedDict):
     space: NotRequired[str | None]
     """The embedding space; the default one unless given."""
     recall: NotRequired[float | None]
-    """Effort: the share of the true nearest that has to be found, over 0 and up to 1. Without an
-    index of vectors, as now, it is always 1."""
+    """Effort: about which share of the true nearest is to be found among many thousands of vectors,
+    over 0 and up to 1; 0.98 unless given. How many are found is up to the data: 1 alone is a promise."""
 
 
 class TextQuery(TypedDict):
@@ -197,8 +197,7 @@ class ConvergedQuery:
         wait: seconds to wait for embeddings that matching nodes do not have yet.
         timeout: seconds the query may take.
         explain: give the plan with the results.
-        exact: search vectors exactly whatever the index offers; without an index of vectors, as
-            now, every search is exact.
+        exact: compare all vectors, so that none of the nearest is missed.
 
     Attributes:
         native: the checked form, with the vector as float32[dim]; not to be changed.

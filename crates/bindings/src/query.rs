@@ -228,6 +228,7 @@ pub(crate) fn query(given: &Bound<'_, PyDict>) -> PyResult<Query> {
             order_by: Vec::new(),
             limit: 10,
             rank: Rank::default(),
+            recall: None,
             explain: false,
         },
         semantic: None,
@@ -252,6 +253,12 @@ pub(crate) fn query(given: &Bound<'_, PyDict>) -> PyResult<Query> {
                 out.threshold = optional(leg, "threshold")?
                     .map(|item| number("semantic_query.threshold", &item, "a score"))
                     .transpose()?;
+                if let Some(recall) = optional(leg, "recall")? {
+                    let recall: f32 = number("semantic_query.recall", &recall, "a share")?;
+                    // `exact` may have been said before.
+                    let said = out.query.recall.unwrap_or(0.0);
+                    out.query.recall = Some(recall.max(said));
+                }
                 out.space = optional(leg, "space")?
                     .map(|item| string("semantic_query.space", &item))
                     .transpose()?;
@@ -269,9 +276,10 @@ pub(crate) fn query(given: &Bound<'_, PyDict>) -> PyResult<Query> {
             "wait" => out.wait = Some(seconds("wait", &item)?),
             "timeout" => out.timeout = Some(seconds("timeout", &item)?),
             "explain" => out.query.explain = number("explain", &item, "True or False")?,
-            // Every search is exact so far.
             "exact" => {
-                number::<bool>("exact", &item, "True or False")?;
+                if number("exact", &item, "True or False")? {
+                    out.query.recall = Some(1.0);
+                }
             }
             other => return Err(wrong(py, other, "it is no field of a query".into())),
         }

@@ -123,6 +123,8 @@ pub struct Options {
     pub changes_retention_bytes: usize,
     /// Texts that are worth a file of the text index; fewer are in memory only.
     pub seal_after: u64,
+    /// Vectors that are worth a graph; fewer are scanned.
+    pub link_after: u64,
     /// Load the models as soon as the database is open.
     pub warm_up: bool,
     /// Language of the full-text index: `english` or `none`.
@@ -145,6 +147,7 @@ impl Default for Options {
             changes_retention: Duration::from_secs(7 * 24 * 3600),
             changes_retention_bytes: 64 << 20,
             seal_after: 2048,
+            link_after: 8192,
             warm_up: true,
             language: "english".into(),
             weaver: WeaverOptions::default(),

@@ -17,6 +17,7 @@ use embedded_db_weaver::{Models, Weaver};
 
 use crate::expiry::ExpiryWork;
 use crate::indexes::IndexWork;
+use crate::linking::LinkWork;
 use crate::pins::Pins;
 use crate::sealing::SealWork;
 use crate::worker::Worker;
@@ -125,6 +126,7 @@ pub(crate) struct Engine {
     pub(crate) weaver: Option<Arc<Weaver>>,
     pub(crate) index_worker: Arc<Worker<IndexWork>>,
     pub(crate) expiry_worker: Arc<Worker<ExpiryWork>>,
+    pub(crate) link_worker: Arc<Worker<LinkWork>>,
     pub(crate) seal_worker: Arc<Worker<SealWork>>,
     /// Snapshots that users hold.
     pub(crate) pins: Arc<Worker<Pins>>,
@@ -389,7 +391,7 @@ impl Engine {
                 Ok(names)
             })?
         };
-        let views = Views::new(names, &options.language)?;
+        let views = Views::new(names, &options.language)?.linking_after(options.link_after);
         let space = match &models {
             Some(models) => model_space(&store, &**models)?,
             None => None,
@@ -412,7 +414,9 @@ impl Engine {
         let pins = Worker::new(Pins::new(Arc::clone(&store)));
         let index_worker = Worker::new(IndexWork::new(Arc::clone(&store), names));
         let expiry_worker = Worker::new(ExpiryWork::new(Arc::clone(&store), names));
-        let seal_work = SealWork::new(Arc::clone(&store), Arc::clone(&views), options.seal_after);
+        let link_worker = Worker::new(LinkWork::new(Arc::clone(&store), Arc::clone(&views)));
+        let (shared, linker) = (Arc::clone(&views), Arc::clone(&link_worker));
+        let seal_work = SealWork::new(Arc::clone(&store), shared, linker, options.seal_after);
         let seal_worker = Worker::new(seal_work);
         let engine = Self {
             store,
@@ -423,6 +427,7 @@ impl Engine {
             weaver,
             index_worker,
             expiry_worker,
+            link_worker,
             seal_worker,
             pins,
             options,
@@ -442,7 +447,9 @@ impl Engine {
         self.index_worker.stop();
         self.expiry_worker.stop();
         self.seal_worker.work.end();
+        self.link_worker.work.end();
         self.seal_worker.stop();
+        self.link_worker.stop();
         self.store.close();
         self.pins.work.end();
         self.pins.stop();

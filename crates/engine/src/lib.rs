@@ -11,6 +11,7 @@ mod feed;
 #[doc(hidden)]
 pub mod fuzzing;
 mod indexes;
+mod linking;
 mod logical;
 mod objects;
 mod operations;

@@ -14,12 +14,15 @@ use embedded_db_storage::{
     Kind, ReadEmbeddings, ReadTxn, Snapshot, SpaceRecord, Store, ViewKind, views,
 };
 
+use crate::linking::LinkWork;
 use crate::worker::{Next, PAUSE, Work, Worker};
 
 /// Seals what was written.
 pub(crate) struct SealWork {
     store: Arc<Store>,
     views: Arc<Views>,
+    /// Who makes graphs of what was sealed.
+    linker: Arc<Worker<LinkWork>>,
     /// So many texts are worth a file.
     least: u64,
     seen: Mutex<Seen>,
@@ -85,7 +88,7 @@ impl Work for SealWork {
 
     fn step(&self) -> Result<Next> {
         if !self.seen().tidy {
-            self.store.remove_unnamed_segments()?;
+            self.tidy()?;
             self.seen().tidy = true;
         }
         let snapshot = self.store.read()?;
@@ -108,7 +111,7 @@ impl Work for SealWork {
         }
         if let Some(error) = failed {
             // What was finished before it failed is named by nobody.
-            self.store.remove_unnamed_segments()?;
+            self.tidy()?;
             return Err(error);
         }
         let seen = self.seen();
@@ -132,13 +135,24 @@ impl Work for SealWork {
 }
 
 impl SealWork {
-    pub(crate) fn new(store: Arc<Store>, views: Arc<Views>, least: u64) -> Self {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        views: Arc<Views>,
+        linker: Arc<Worker<LinkWork>>,
+        least: u64,
+    ) -> Self {
         let (seen, all, ending) = Default::default();
-        Self { store, views, least: least.max(1), seen, all, ending }
+        Self { store, views, linker, least: least.max(1), seen, all, ending }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes files that nobody names.
+    fn tidy(&self) -> Result<()> {
+        let Some(_sealing) = self.store.begin_sealing() else { return Err(Error::Interrupted) };
+        self.store.remove_unnamed_segments()
     }
 
     /// Seals what there is of a view; how many changes are left. `None` when it must be looked at again.
@@ -153,7 +167,11 @@ impl SealWork {
                 let of = spaces.iter().find(|(id, _)| *id == space).map(|(_, record)| record);
                 let Some(record) = of else { return Ok(Some(0)) };
                 let of = (space, record);
-                self.views.publish_vectors(&self.store, namespace, of, least, &going_on)?
+                let sealed =
+                    self.views.publish_vectors(&self.store, namespace, of, least, &going_on)?;
+                // Without a thread nothing is lost, and the next file tries again.
+                let _woken = self.linker.wake();
+                sealed
             }
         };
         Ok(match sealed {

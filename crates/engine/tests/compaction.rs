@@ -65,6 +65,7 @@ fn query(text: Option<&str>, label: Option<&str>, vector: Option<&[f32]>) -> Que
         order_by: Vec::new(),
         limit: 10,
         rank: Rank::default(),
+        recall: None,
         explain: false,
     };
     let semantic = vector.map(|vector| SemanticLeg::Vector(vector.to_vec()));

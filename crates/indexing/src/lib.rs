@@ -25,6 +25,6 @@ mod views;
 
 pub use bitmaps::{labelled, posting};
 pub use expiry::hidden;
-pub use published::{MOST_CHANGES, Sealed};
+pub use published::{Linked, MOST_CHANGES, Sealed};
 pub use vector::stored::StoreRows;
 pub use views::{Attached, Needs, Pin, Views};

@@ -15,9 +15,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId};
+use embedded_db_common::{Error, Lsn, NamespaceId, Options, Result, Slot, SpaceId};
 use embedded_db_storage::{
-    Kind, ReadEmbeddings, ReadTxn, Snapshot, SpaceRecord, Store, ViewKind, Visible,
+    Kind, ReadEmbeddings, ReadTxn, SegmentFile, Snapshot, SpaceRecord, Store, ViewKind, Visible,
 };
 
 use crate::bitmaps::labelled_any;
@@ -29,11 +29,14 @@ use crate::recipes::Recipes;
 use crate::schema::Names;
 use crate::sessions::{Message, Sessions};
 use crate::text::{Analyzer, Language, TextIndex};
-use crate::vector::VectorTail;
+use crate::vector::VectorIndex;
+use crate::vector::graph::GraphRequest;
 use crate::vector::stored::{NodeRows, metric};
 
 /// Fewer texts than these stay in memory, though they are in files.
 const REOPEN_AFTER: u64 = 4096;
+/// The same of vectors that are scanned, a few tens of microseconds for so many.
+const REOPEN_VECTORS_AFTER: u64 = 2048;
 /// Old row versions are dropped every so many changes.
 const PRUNE_EVERY: u64 = 4096;
 
@@ -44,6 +47,8 @@ pub struct Views {
     kernels: Kernels,
     state: Mutex<State>,
     expired: Expired,
+    /// So many rows without a graph get one.
+    link_after: u64,
     pub(crate) published: Published,
 }
 
@@ -68,7 +73,13 @@ struct Loaded {
     row: Option<Lsn>,
     /// Right at `followed` and nowhere else; there only beside the text, whose lengths it knows.
     sessions: Option<Arc<Sessions>>,
-    vectors: HashMap<SpaceId, View<VectorTail>>,
+    vectors: HashMap<SpaceId, Vectors>,
+}
+
+struct Vectors {
+    view: View<VectorIndex>,
+    /// The files that were last looked at.
+    files: Option<Vec<SegmentFile>>,
 }
 
 struct View<T> {
@@ -155,13 +166,14 @@ pub struct Attached {
     /// Chats, sessions and senders: exactly the state of the snapshot.
     pub sessions: Option<Arc<Sessions>>,
     /// Vectors of the wanted space.
-    pub vectors: Option<Arc<RwLock<VectorTail>>>,
+    pub vectors: Option<Arc<RwLock<VectorIndex>>>,
 }
 
 impl Attached {
     /// Whether a file was met that is damaged: what was read since may be wrong.
     pub fn is_damaged(&self) -> bool {
         self.text.as_ref().is_some_and(|text| read(text).is_damaged())
+            || self.vectors.as_ref().is_some_and(|vectors| read(vectors).is_damaged())
     }
 }
 
@@ -180,7 +192,25 @@ impl Views {
         let (kernels, state) = (Kernels::detect(), Mutex::default());
         let expired = Expired::new(names);
         let published = Published::default();
-        Ok(Arc::new(Self { names, language, kernels, state, expired, published }))
+        let link_after = Options::default().link_after;
+        Ok(Arc::new(Self { names, language, kernels, state, expired, link_after, published }))
+    }
+
+    /// The same, which make a graph of so many vectors.
+    pub fn linking_after(mut self: Arc<Self>, rows: u64) -> Arc<Self> {
+        if let Some(views) = Arc::get_mut(&mut self) {
+            views.link_after = rows.max(1);
+        }
+        self
+    }
+
+    pub(crate) fn link_after(&self) -> u64 {
+        self.link_after
+    }
+
+    /// So few rows of a graph are looked at one by one.
+    pub(crate) fn few_rows(&self) -> usize {
+        GraphRequest::default().few.min(self.link_after as usize / 4)
     }
 
     /// The kernels in use.
@@ -391,27 +421,77 @@ impl Views {
         at: &Point<'_>,
         space: SpaceId,
         record: &SpaceRecord,
-    ) -> Result<Arc<RwLock<VectorTail>>> {
-        if let Some(view) = loaded.vectors.get(&space).filter(|view| view.base <= at.lsn) {
-            return Ok(Arc::clone(&view.tail));
+    ) -> Result<Arc<RwLock<VectorIndex>>> {
+        let held = loaded.vectors.get(&space).filter(|held| held.view.base <= at.lsn);
+        if let Some(Vectors { view, files }) = held {
+            let (tail, index) = (Arc::clone(&view.tail), read(&view.tail));
+            if !index.is_damaged() && index.is_whole() {
+                let may_reopen =
+                    at.newest && at.oldest && index.rows_scanned() >= REOPEN_VECTORS_AFTER;
+                drop(index);
+                if may_reopen && *files != self.vector_row(at, space) {
+                    return Ok(self.reopen_vectors(loaded, at, (space, record), tail));
+                }
+                return Ok(tail);
+            }
+            self.published.distrust(index.file_names());
         }
         let view = View::new(self.load_vectors(at, space, record)?, at.lsn);
         let tail = Arc::clone(&view.tail);
         if at.newest {
-            loaded.vectors.insert(space, view);
+            let files = self.vector_row(at, space);
+            loaded.vectors.insert(space, Vectors { view, files });
         }
         Ok(tail)
+    }
+
+    /// What is in files by now need not be in memory: the view of these files, or else the one that there is.
+    fn reopen_vectors(
+        &self,
+        loaded: &mut Loaded,
+        at: &Point<'_>,
+        (space, record): (SpaceId, &SpaceRecord),
+        tail: Arc<RwLock<VectorIndex>>,
+    ) -> Arc<RwLock<VectorIndex>> {
+        let files = self.vector_row(at, space);
+        match self.open_vectors(at.state, at.namespace, (space, record)) {
+            Ok(Some(index)) => {
+                let view = View::new(index, at.lsn);
+                let tail = Arc::clone(&view.tail);
+                loaded.vectors.insert(space, Vectors { view, files });
+                tail
+            }
+            _ => {
+                if let Some(held) = loaded.vectors.get_mut(&space) {
+                    held.files = files;
+                }
+                tail
+            }
+        }
+    }
+
+    /// Which files of vectors a snapshot names.
+    fn vector_row(&self, at: &Point<'_>, space: SpaceId) -> Option<Vec<SegmentFile>> {
+        let row = at.state.view_record(at.namespace, ViewKind::Vectors, space).ok()?;
+        row.map(|row| row.files)
     }
 
     /// Says that files of these views were met damaged: what was read of them counts for nothing. They are
     /// made of the records from now on.
     pub fn distrust(&self, namespace: NamespaceId, damaged: &Attached) {
-        let Some(text) = &damaged.text else { return };
-        self.published.distrust(read(text).file_names());
-        let mut state = self.lock();
-        let Some(loaded) = state.namespaces.get_mut(&namespace) else { return };
-        if loaded.text.as_ref().is_some_and(|view| Arc::ptr_eq(&view.tail, text)) {
-            (loaded.text, loaded.sessions) = (None, None);
+        if let Some(text) = damaged.text.as_ref().filter(|text| read(text).is_damaged()) {
+            self.published.distrust(read(text).file_names());
+            if let Some(loaded) = self.lock().namespaces.get_mut(&namespace)
+                && loaded.text.as_ref().is_some_and(|view| Arc::ptr_eq(&view.tail, text))
+            {
+                (loaded.text, loaded.sessions) = (None, None);
+            }
+        }
+        if let Some(vectors) = damaged.vectors.as_ref().filter(|it| read(it).is_damaged()) {
+            self.published.distrust(read(vectors).file_names());
+            if let Some(loaded) = self.lock().namespaces.get_mut(&namespace) {
+                loaded.vectors.retain(|_, held| !Arc::ptr_eq(&held.view.tail, vectors));
+            }
         }
     }
 
@@ -429,7 +509,7 @@ impl Views {
     pub fn memory_bytes(&self) -> usize {
         let state = self.lock();
         let text = |view: &View<TextIndex>| read(&view.tail).memory_bytes();
-        let vector = |view: &View<VectorTail>| read(&view.tail).memory_bytes();
+        let vector = |held: &Vectors| read(&held.view.tail).memory_bytes();
         state
             .namespaces
             .values()
@@ -482,12 +562,12 @@ impl Views {
         at: &Point<'_>,
         space: SpaceId,
         record: &SpaceRecord,
-    ) -> Result<VectorTail> {
+    ) -> Result<VectorIndex> {
         if let Ok(Some(tail)) = self.open_vectors(at.state, at.namespace, (space, record)) {
             return Ok(tail);
         }
         let dimension = record.dimension as usize;
-        let mut tail = VectorTail::new(dimension, metric(record)?, self.kernels);
+        let mut tail = VectorIndex::new(dimension, metric(record)?, self.kernels);
         let mut rows = NodeRows::default();
         let mut current = None;
         at.snapshot.scan_embeddings(at.namespace, space, |slot, part, embedding| {
@@ -576,9 +656,9 @@ fn follow_vectors(
     let mut rows = NodeRows::default();
     for (lsn, (namespace, space, slot)) in by_lsn(embeddings) {
         let loaded = state.namespaces.get(&namespace);
-        let Some(view) = loaded.and_then(|loaded| loaded.vectors.get(&space)) else { continue };
+        let Some(held) = loaded.and_then(|loaded| loaded.vectors.get(&space)) else { continue };
         rows.read(snapshot, namespace, space, slot)?;
-        rows.upsert_into(&mut write(&view.tail), slot, lsn);
+        rows.upsert_into(&mut write(&held.view.tail), slot, lsn);
     }
     Ok(())
 }
@@ -597,8 +677,8 @@ impl State {
                     tail.prune(oldest);
                 }
             }
-            for view in loaded.vectors.values() {
-                let mut tail = write(&view.tail);
+            for held in loaded.vectors.values() {
+                let mut tail = write(&held.view.tail);
                 tail.advance(to);
                 if prune {
                     tail.prune(oldest);

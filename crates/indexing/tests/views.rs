@@ -21,7 +21,8 @@ use embedded_db_indexing::graph::{Changes, EmbeddingDraft, GraphWriter, NodeDraf
 use embedded_db_indexing::schema::Names;
 use embedded_db_indexing::sessions::SessionId;
 use embedded_db_indexing::text::{Bm25, TextQuery};
-use embedded_db_indexing::{Attached, Needs, Pin, StoreRows, Views};
+use embedded_db_indexing::vector::VectorRequest;
+use embedded_db_indexing::{Attached, Linked, Needs, Pin, StoreRows, Views};
 use embedded_db_storage::{ReadEmbeddings, ReadTxn, Store};
 use proptest::prelude::*;
 
@@ -69,6 +70,10 @@ enum Step {
     Publish {
         namespace: usize,
     },
+    /// It makes graphs of vectors.
+    Link {
+        namespace: usize,
+    },
     /// A file is damaged, or lost.
     Spoil {
         file: prop::sample::Index,
@@ -93,6 +98,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<prop::sample::Index>().prop_map(|of| Step::Ask { of }),
         1 => any::<prop::sample::Index>().prop_map(|of| Step::LetGo { of }),
         4 => (0..2usize).prop_map(|namespace| Step::Publish { namespace }),
+        3 => (0..2usize).prop_map(|namespace| Step::Link { namespace }),
         1 => (any::<prop::sample::Index>(), any::<Option<prop::sample::Index>>())
             .prop_map(|(file, byte)| Step::Spoil { file, byte }),
         1 => Just(Step::Compact),
@@ -124,7 +130,7 @@ impl Bench {
     }
 
     fn views(&self) -> Arc<Views> {
-        Views::new(self.names, "english").unwrap()
+        Views::new(self.names, "english").unwrap().linking_after(3)
     }
 
     fn write(
@@ -185,6 +191,7 @@ impl Bench {
                 self.store.write(|txn| txn.drop_namespace(NAMESPACES[1]).map(drop)).unwrap();
             }
             Step::Publish { namespace } => self.publish(namespace),
+            Step::Link { namespace } => self.link(namespace),
             Step::Spoil { file, byte } => self.spoil(&file, byte.as_ref()),
             Step::Compact => {
                 self.store.compact(&mut |_, _| Ok(())).unwrap();
@@ -213,6 +220,19 @@ impl Bench {
         // A damage that is met only then is an error once.
         if publish().is_err() {
             publish().unwrap();
+        }
+    }
+
+    fn link(&self, namespace: usize) {
+        let Some(needs) = self.needs(namespace) else { return };
+        let Some((space, record)) = &needs.space else { return };
+        let views = self.views();
+        let right = || Ok(self.store.begin_sealing().unwrap());
+        let of = (*space, record);
+        let link = || views.link_vectors(&self.store, needs.namespace, of, &right, &|| Ok(()));
+        // A damage is an error once; then there is nothing that can be linked.
+        if link().is_err() {
+            assert_eq!(link().unwrap(), Linked::Enough);
         }
     }
 
@@ -269,8 +289,9 @@ impl Bench {
             let mut stored =
                 StoreRows { snapshot: pin.snapshot(), namespace: needs.namespace, space: *space };
             let never = &mut || false;
-            let hits = tail.search(&[1.0, 0.5], pin.lsn(), None, IDS, &mut stored, never);
-            let hits = hits.unwrap().unwrap();
+            let request = VectorRequest { k: IDS, ..VectorRequest::default() };
+            let hits = tail.search(&[1.0, 0.5], pin.lsn(), &request, &mut stored, never);
+            let hits = hits.unwrap().unwrap().hits;
             vectors = hits.into_iter().map(|hit| (hit.slot, hit.score.to_bits())).collect();
             rows = tail.row_count(pin.lsn());
         }

@@ -268,6 +268,9 @@ pub struct ConvergedQuery {
     pub limit: usize,
     /// How results are ranked.
     pub rank: Rank,
+    /// The share of the nearest vectors that is to be found, over 0 and up to 1, where an index could miss some:
+    /// about 0.98 unless given. With 1 none is missed.
+    pub recall: Option<f32>,
     /// Whether the plan is wanted.
     pub explain: bool,
 }
@@ -307,6 +310,14 @@ impl ConvergedQuery {
                 "order_by",
                 "results are ordered by their score here; leave out semantic_query and text_query, \
                  or order_by",
+            ));
+        }
+        if let Some(recall) = self.recall
+            && !(recall > 0.0 && recall <= 1.0)
+        {
+            return Err(Error::query(
+                "semantic_query.recall",
+                format!("{recall} is out of range; give a share over 0 and up to 1"),
             ));
         }
         self.rank.validate()

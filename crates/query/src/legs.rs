@@ -5,7 +5,8 @@ use std::sync::RwLockReadGuard;
 use embedded_db_common::{Lsn, Result, Slot};
 use embedded_db_indexing::StoreRows;
 use embedded_db_indexing::text::{Bm25, TextIndex, TextQuery, TextScorer};
-use embedded_db_indexing::vector::VectorTail;
+use embedded_db_indexing::vector::graph::Effort;
+use embedded_db_indexing::vector::{VectorIndex, VectorReport, VectorRequest};
 use roaring::RoaringBitmap;
 
 use crate::converged::{ConvergedQuery, Hit};
@@ -15,7 +16,8 @@ use crate::run::Context;
 /// The ranking legs of one query.
 pub(crate) struct Legs<'a> {
     text: Option<(&'a TextIndex, TextQuery, TextScorer<'a>)>,
-    vectors: Option<(&'a VectorTail, &'a [f32])>,
+    vectors: Option<(&'a VectorIndex, &'a [f32])>,
+    recall: Option<f32>,
     rows: StoreRows<'a>,
     at: Lsn,
     guard: &'a Guard<'a>,
@@ -27,7 +29,7 @@ impl<'a> Legs<'a> {
         query: &'a ConvergedQuery,
         guard: &'a Guard<'a>,
         text: Option<&'a RwLockReadGuard<'_, TextIndex>>,
-        vectors: Option<&'a RwLockReadGuard<'_, VectorTail>>,
+        vectors: Option<&'a RwLockReadGuard<'_, VectorIndex>>,
     ) -> Self {
         let text = text.zip(query.text.as_ref()).map(|(tail, text)| {
             let tail: &TextIndex = tail;
@@ -36,22 +38,23 @@ impl<'a> Legs<'a> {
             (tail, query, scorer)
         });
         let vectors = vectors.zip(query.semantic.as_ref()).map(|(tail, leg)| {
-            let tail: &VectorTail = tail;
-            (tail, leg.vector.as_slice())
+            let index: &VectorIndex = tail;
+            (index, leg.vector.as_slice())
         });
         let rows = context.rows();
-        Self { text, vectors, rows, at: context.lsn, guard }
+        Self { text, vectors, recall: query.recall, rows, at: context.lsn, guard }
     }
 
     pub(crate) fn search_vectors(
         &mut self,
         candidates: Option<&RoaringBitmap>,
         k: usize,
-    ) -> Result<Vec<(Slot, f32)>> {
-        let Some((tail, vector)) = self.vectors else { return Ok(Vec::new()) };
+    ) -> Result<(Vec<(Slot, f32)>, VectorReport)> {
+        let Some((index, vector)) = self.vectors else { return Ok(Default::default()) };
         let (at, rows) = (self.at, &mut self.rows);
-        let found = self.guard.watch(|stop| tail.search(vector, at, candidates, k, rows, stop))?;
-        Ok(found.into_iter().map(|hit| (hit.slot, hit.score)).collect())
+        let request = request(candidates, k, self.recall);
+        let found = self.guard.watch(|stop| index.search(vector, at, &request, rows, stop))?;
+        Ok((found.hits.into_iter().map(|hit| (hit.slot, hit.score)).collect(), found.report))
     }
 
     pub(crate) fn search_text(
@@ -78,4 +81,18 @@ impl<'a> Legs<'a> {
         }
         Ok(())
     }
+}
+
+/// What is asked of the vectors for a share of the nearest.
+pub(crate) fn request(
+    allowed: Option<&RoaringBitmap>,
+    k: usize,
+    recall: Option<f32>,
+) -> VectorRequest<'_> {
+    let effort = match recall {
+        Some(recall) if recall <= 0.95 => Effort::Fast,
+        Some(recall) if recall > 0.98 => Effort::Sure,
+        _ => Effort::Usual,
+    };
+    VectorRequest { k, allowed, effort, exact: recall.is_some_and(|recall| recall >= 1.0) }
 }

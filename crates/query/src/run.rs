@@ -174,9 +174,9 @@ impl Run<'_> {
         let pool = pool + self.given.len() as usize;
 
         let since = Instant::now();
-        let semantic = legs.search_vectors(candidates, pool)?;
+        let (semantic, report) = legs.search_vectors(candidates, pool)?;
         let found = semantic.len() as u64;
-        self.candidates.step("vectors", "int8 scan, f32 rerank".into(), found, since);
+        self.candidates.step("vectors", report.to_string(), found, since);
         let since = Instant::now();
         let textual = legs.search_text(candidates, pool)?;
         self.candidates.step("text", "BM25".into(), textual.len() as u64, since);

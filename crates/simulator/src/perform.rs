@@ -131,6 +131,7 @@ fn nothing(labels: &[&str]) -> ConvergedQuery {
         order_by: Vec::new(),
         limit: 1000,
         rank: Rank { neighbors: Some(0.0), ..Rank::default() },
+        recall: None,
         explain: false,
     }
 }

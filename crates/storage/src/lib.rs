@@ -67,7 +67,7 @@ pub use invariants::check_invariants;
 pub use keys::{Direction, Kind};
 pub use new_file::Progress;
 pub use pages::Origin;
-pub use platform::{fork_generation, real_path, unforked, watch_forks};
+pub use platform::{fork_generation, real_path, unforked, watch_forks, yield_to_others};
 pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX};
 pub use read::{ReadEmbeddings, ReadExpiries, ReadPostings, ReadTxn, ReadWork, Resolved};
 pub use recipes::{RecipeRecord, recipes};

@@ -19,6 +19,20 @@ pub use self::forks::{fork_generation, unforked, watch_forks};
 pub(crate) use self::locks::{Lock, WriterLock, has_holder};
 pub(crate) use self::temporary::{TemporaryDirectory, remove_abandoned};
 
+/// From now on this thread gets what others leave of the processors, on systems where a thread can say so for itself
+/// alone.
+pub fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: it takes numbers alone; 0 is the calling thread.
+        #[allow(unsafe_code)]
+        unsafe {
+            // Where it is refused the thread goes on as it is.
+            let _refused = libc::setpriority(libc::PRIO_PROCESS, 0, 10);
+        }
+    }
+}
+
 /// Between two looks at whether a wait may end.
 pub(crate) const WAIT: Duration = Duration::from_millis(5);
 

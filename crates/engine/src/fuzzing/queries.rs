@@ -104,6 +104,7 @@ fn query(given: &mut Unstructured<'_>) -> Given<Query> {
         })?,
         limit: if given.arbitrary()? { 2 } else { given.int_in_range(0..=MAX_LIMIT + 1)? },
         rank: if given.arbitrary()? { Rank::default() } else { rank(given)? },
+        recall: given.arbitrary()?,
         explain: given.arbitrary()?,
     };
     Ok(Query {

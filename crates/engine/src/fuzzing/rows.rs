@@ -185,6 +185,7 @@ fn plain() -> Query {
             order_by: Vec::new(),
             limit: 10,
             rank: Rank::default(),
+            recall: None,
             explain: true,
         },
         semantic: None,

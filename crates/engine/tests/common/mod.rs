@@ -55,7 +55,7 @@ pub(crate) fn fast() -> Options {
 
 /// The same, and what is searched is put into files again and again.
 pub(crate) fn sealing() -> Options {
-    Options { seal_after: 4, ..fast() }
+    Options { seal_after: 4, link_after: 6, ..fast() }
 }
 
 pub(crate) fn in_memory() -> (Database, Arc<FakeModels>) {

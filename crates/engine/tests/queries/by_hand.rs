@@ -26,6 +26,7 @@ fn nothing() -> ConvergedQuery {
         order_by: Vec::new(),
         limit: 10,
         rank: Rank::default(),
+        recall: None,
         explain: false,
     }
 }

@@ -282,6 +282,7 @@ pub(crate) fn any_ask() -> impl Strategy<Value = Ask> {
                 order_by: Vec::new(),
                 limit,
                 rank,
+                recall: None,
                 explain: false,
             };
             Ask { query, vector, threshold }

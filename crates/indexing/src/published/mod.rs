@@ -1,10 +1,13 @@
 //! Published files of views: opening what a snapshot names, and publishing more.
 //!
+//! `texts`: those of texts and sessions. `vectors`: those of vectors. `links`: graphs in these.
+//!
 //! Invariants:
 //! * Files hold all changes up to the LSN of their row, and what is read of them is what the records said
 //!   then: who opens them goes through the changes since.
 //! * Files that were met damaged are not used again by this process; the next publication replaces them.
 
+mod links;
 mod texts;
 mod vectors;
 
@@ -12,10 +15,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId};
-use embedded_db_storage::{ChangeRecord, ReadTxn, Segment, SegmentFile, Snapshot, ViewRecord};
+use embedded_db_storage::{
+    ChangeRecord, ReadTxn, Segment, SegmentFile, Snapshot, Store, ViewRecord,
+};
 
 use crate::changes::each_change;
 use crate::text::TextSegment;
+use crate::vector::segment::VectorSegment;
 
 /// Texts that are read at once when all are.
 const CHUNK: usize = 100_000;
@@ -35,13 +41,45 @@ pub(crate) struct Published {
 struct Known {
     /// Whose files they are.
     generation: u64,
-    open: HashMap<String, Weak<TextSegment>>,
+    texts: Open<TextSegment>,
+    vectors: Open<VectorSegment>,
     distrusted: HashSet<String>,
+    /// Files of vectors that are being linked: sealing leaves them as they are.
+    linked: HashSet<String>,
+}
+
+/// Files that somebody has open, by name.
+type Open<T> = HashMap<String, Weak<T>>;
+
+/// A file that is shared by those who have it open.
+trait Shared: Sized {
+    fn of(known: &mut Known) -> &mut Open<Self>;
+    fn segment(&self) -> &Segment;
+}
+
+impl Shared for TextSegment {
+    fn of(known: &mut Known) -> &mut Open<Self> {
+        &mut known.texts
+    }
+
+    fn segment(&self) -> &Segment {
+        self.file()
+    }
+}
+
+impl Shared for VectorSegment {
+    fn of(known: &mut Known) -> &mut Open<Self> {
+        &mut known.vectors
+    }
+
+    fn segment(&self) -> &Segment {
+        self.file()
+    }
 }
 
 impl Published {
     fn of(&self, snapshot: &Snapshot) -> MutexGuard<'_, Known> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.lock();
         let generation = snapshot.generation().number();
         if known.generation != generation {
             *known = Known { generation, ..Known::default() };
@@ -49,38 +87,43 @@ impl Published {
         known
     }
 
-    /// Opens files of texts of a namespace; `None` when one is missing or damaged.
-    fn open(
-        &self,
-        snapshot: &Snapshot,
-        namespace: NamespaceId,
-        files: &[SegmentFile],
-    ) -> Result<Option<Vec<Arc<TextSegment>>>> {
-        let node_slots = snapshot.namespace_counters(namespace)?.node_slots;
-        files.iter().map(|file| self.open_one(snapshot, file, node_slots)).collect()
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open_one(
+    /// Opens files; `None` when one is missing or damaged.
+    fn open<T: Shared>(
+        &self,
+        snapshot: &Snapshot,
+        files: &[SegmentFile],
+        open: impl Fn(Segment) -> Option<T>,
+    ) -> Result<Option<Vec<Arc<T>>>> {
+        files.iter().map(|file| self.open_one(snapshot, file, &open)).collect()
+    }
+
+    fn open_one<T: Shared>(
         &self,
         snapshot: &Snapshot,
         file: &SegmentFile,
-        node_slots: u32,
-    ) -> Result<Option<Arc<TextSegment>>> {
+        open: impl Fn(Segment) -> Option<T>,
+    ) -> Result<Option<Arc<T>>> {
         let mut known = self.of(snapshot);
         if !known.distrusted.contains(&file.name)
-            && let Some(open) = known.open.get(&file.name).and_then(Weak::upgrade)
-            && open.is_whole()
+            && let Some(open) = T::of(&mut known).get(&file.name).and_then(Weak::upgrade)
+            && open.segment().is_whole()
+            && !open.segment().is_damaged()
         {
             return Ok(Some(open));
         }
-        known.open.retain(|_, segment| segment.strong_count() > 0);
+        T::of(&mut known).retain(|_, segment| segment.strong_count() > 0);
         drop(known);
-        let found = self.trusted(snapshot, file)?;
-        let opened = found.and_then(|found| TextSegment::open(found, node_slots)).map(Arc::new);
+        let opened = self.trusted(snapshot, file)?.and_then(open).map(Arc::new);
         // If another thread was quicker, both are as good.
         let mut known = self.of(snapshot);
         match &opened {
-            Some(segment) => drop(known.open.insert(file.name.clone(), Arc::downgrade(segment))),
+            Some(segment) => {
+                T::of(&mut known).insert(file.name.clone(), Arc::downgrade(segment));
+            }
             None => {
                 known.distrusted.insert(file.name.clone());
             }
@@ -114,10 +157,11 @@ impl Published {
 
     /// These are damaged.
     pub(crate) fn distrust(&self, names: impl Iterator<Item = String>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.distrusted.extend(names);
+        self.lock().distrusted.extend(names);
     }
 }
+
+pub use links::Linked;
 
 /// What came of a look at what there is to seal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,9 +205,9 @@ pub(crate) fn ascends(mut numbers: impl Iterator<Item = u32>, end: u32) -> bool 
 }
 
 /// The error of a file that turned out to be damaged while it was merged.
-fn damaged(snapshot: &Snapshot, what: &str) -> Error {
+fn damaged(store: &Store, what: &str) -> Error {
     Error::Corruption {
-        path: snapshot.shared_store().path().to_owned(),
+        path: store.path().to_owned(),
         object: format!("a file of the index of {what}"),
         detail: "it is not what was written; it is made anew of the records".into(),
     }

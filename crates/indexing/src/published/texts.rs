@@ -15,7 +15,7 @@ use crate::merging::merged_from;
 use crate::recipes::Recipes;
 use crate::sessions::file::{Draft, SessionFile, VERSION as SESSION_VERSION};
 use crate::sessions::{Message, Sessions};
-use crate::text::{SEGMENT_VERSION, TextIndex, write_segment};
+use crate::text::{SEGMENT_VERSION, TextIndex, TextSegment, write_segment};
 use crate::views::Views;
 
 /// What the files depend on beside the records.
@@ -60,7 +60,9 @@ impl Views {
         if record.recipe != recipe(self.language_name(), recipes) {
             return Ok(None);
         }
-        let Some(segments) = self.published.open(snapshot, namespace, &record.files)? else {
+        let node_slots = snapshot.namespace_counters(namespace)?.node_slots;
+        let open = |file| TextSegment::open(file, node_slots);
+        let Some(segments) = self.published.open(snapshot, &record.files, open)? else {
             return Ok(None);
         };
         let Some(mut index) = TextIndex::over(self.analyzer(), segments, record.lsn) else {
@@ -272,7 +274,7 @@ impl Seal<'_> {
         let documents = write_segment(index, from, &mut out, self.going_on)?;
         if index.is_damaged() {
             self.views.published.distrust(index.file_names());
-            return Err(damaged(self.snapshot, "texts"));
+            return Err(damaged(self.snapshot.shared_store(), "texts"));
         }
         files.truncate(from);
         files.push(out.finish(documents)?);
@@ -298,7 +300,9 @@ impl Seal<'_> {
             self.texts(&index, &mut file)?;
             files.append(&mut file);
         }
-        let segments = self.views.published.open(self.snapshot, self.namespace, &files)?;
+        let node_slots = self.snapshot.namespace_counters(self.namespace)?.node_slots;
+        let open = |file| TextSegment::open(file, node_slots);
+        let segments = self.views.published.open(self.snapshot, &files, open)?;
         let lsn = self.snapshot.lsn()?;
         let index = segments
             .and_then(|segments| TextIndex::over(self.views.analyzer(), segments, lsn))
@@ -316,7 +320,7 @@ impl Seal<'_> {
         let distrust = || {
             let wrong = names.iter().skip(from).map(|file| file.name.clone());
             self.views.published.distrust(wrong);
-            damaged(self.snapshot, "sessions")
+            damaged(self.snapshot.shared_store(), "sessions")
         };
         let merged = self.views.session_files(self.snapshot, self.namespace, &names[from..])?;
         let merged = merged.ok_or_else(distrust)?;

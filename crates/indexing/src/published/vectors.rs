@@ -11,9 +11,9 @@ use embedded_db_storage::{
 use super::{MOST_CHANGES, Sealed, changed, damaged};
 use crate::changes::by_lsn;
 use crate::merging::merged_from;
-use crate::vector::file::{Draft, VERSION, VectorFile};
+use crate::vector::segment::{Draft, VERSION, VectorSegment};
 use crate::vector::stored::{NodeRows, metric};
-use crate::vector::{Metric, VectorTail};
+use crate::vector::{Metric, VectorIndex};
 use crate::views::Views;
 
 impl Views {
@@ -24,47 +24,42 @@ impl Views {
         snapshot: &Snapshot,
         namespace: NamespaceId,
         (space, of): (SpaceId, &SpaceRecord),
-    ) -> Result<Option<VectorTail>> {
+    ) -> Result<Option<VectorIndex>> {
         let found = snapshot.view_record(namespace, ViewKind::Vectors, space)?;
         let Some(record) = found.filter(|record| record.recipe == vector_recipe(of)) else {
             return Ok(None);
         };
         let dim = of.dimension as usize;
-        let Some(files) = self.vector_files(snapshot, namespace, &record.files, dim)? else {
+        let Some(files) = self.vector_files(snapshot, &record.files, of)? else {
             return Ok(None);
         };
         let concerns = |change: &ChangeRecord<'_>| is_of_space(change, space);
         let Some(found) = changed(snapshot, namespace, record.lsn, concerns)? else {
             return Ok(None);
         };
-        let mut tail = VectorTail::new(dim, metric(of)?, self.kernels());
-        tail.load(&files);
+        let index = VectorIndex::new(dim, metric(of)?, self.kernels());
+        let mut index = index.over(files, self.few_rows(), record.lsn);
         let mut rows = NodeRows::default();
         for (at, slot) in by_lsn(found) {
             rows.read(snapshot, namespace, space, slot)?;
-            rows.upsert_into(&mut tail, slot, at);
+            rows.upsert_into(&mut index, slot, at);
         }
-        tail.advance(snapshot.lsn()?);
-        Ok(Some(tail))
+        index.advance(snapshot.lsn()?);
+        if index.is_damaged() {
+            self.published.distrust(index.file_names());
+            return Ok(None);
+        }
+        Ok(Some(index))
     }
 
-    fn vector_files(
+    pub(super) fn vector_files(
         &self,
         snapshot: &Snapshot,
-        namespace: NamespaceId,
         files: &[SegmentFile],
-        dim: usize,
-    ) -> Result<Option<Vec<VectorFile>>> {
-        let node_slots = snapshot.namespace_counters(namespace)?.node_slots;
-        let open = |file: &SegmentFile| {
-            let found = self.published.trusted(snapshot, file)?;
-            let opened = found.and_then(|found| VectorFile::open(found, dim, node_slots));
-            if opened.is_none() {
-                self.published.distrust(std::iter::once(file.name.clone()));
-            }
-            Ok(opened)
-        };
-        files.iter().map(open).collect()
+        of: &SpaceRecord,
+    ) -> Result<Option<Vec<Arc<VectorSegment>>>> {
+        let (dim, metric) = (of.dimension as usize, metric(of)?);
+        self.published.open(snapshot, files, |file| VectorSegment::open(file, dim, metric))
     }
 
     /// Seals the vectors of a space in a namespace as [`Views::publish`] does texts.
@@ -87,7 +82,7 @@ impl Views {
         };
         let (kind, dim) = (metric(of)?, of.dimension as usize);
         let mut files = Vec::new();
-        let seal = SealVectors { views: self, snapshot: &snapshot, namespace, dim, going_on };
+        let seal = SealVectors { views: self, snapshot: &snapshot, namespace, of, going_on };
         match (usable, found) {
             (Some(record), Some(found)) => {
                 let (left, behind) = (found.len() as u64, lsn.0.saturating_sub(record.lsn.0));
@@ -134,7 +129,7 @@ fn is_of_space(change: &ChangeRecord<'_>, space: SpaceId) -> bool {
     change.kind == Kind::Embedding && change.space == space
 }
 
-fn vector_recipe(space: &SpaceRecord) -> String {
+pub(super) fn vector_recipe(space: &SpaceRecord) -> String {
     format!("{}/{}/{VERSION}", space.metric, space.dimension)
 }
 
@@ -143,18 +138,29 @@ struct SealVectors<'a> {
     views: &'a Views,
     snapshot: &'a Snapshot,
     namespace: NamespaceId,
-    dim: usize,
+    of: &'a SpaceRecord,
     going_on: &'a dyn Fn() -> Result<()>,
 }
 
 impl SealVectors<'_> {
-    /// Writes what has changed into a file, with those that are to be merged with it.
+    /// Writes what has changed into a file, with the small ones that are to be merged with it. Large ones get a
+    /// graph, which is not made here.
     fn add(&self, draft: &Draft, files: &mut Vec<SegmentFile>) -> Result<()> {
-        let rows: Vec<u64> = files.iter().map(|file| file.rows.into()).collect();
-        let from = merged_from(&rows, draft.len());
-        let merged =
-            self.views.vector_files(self.snapshot, self.namespace, &files[from..], self.dim)?;
-        let merged = merged.ok_or_else(|| damaged(self.snapshot, "vectors"))?;
+        let small = self.views.published.small(files, self.views.link_after());
+        let rows: Vec<u64> = files[small..].iter().map(|file| file.rows.into()).collect();
+        let mut from = small + merged_from(&rows, draft.len());
+        let merged = self.views.vector_files(self.snapshot, &files[from..], self.of)?;
+        let mut merged = merged.ok_or_else(|| damaged(self.snapshot.shared_store(), "vectors"))?;
+        // Few rows are left of a graph that was made anew.
+        if let Some(last) = merged.iter().rposition(|file| file.linked() > 0) {
+            from += last + 1;
+            merged.drain(..=last);
+        }
+        for file in &merged {
+            if !file.file().check_all() {
+                return Err(damaged(self.snapshot.shared_store(), "vectors"));
+            }
+        }
         files.truncate(from);
         self.write(draft, &merged, files)
     }
@@ -162,7 +168,7 @@ impl SealVectors<'_> {
     fn write(
         &self,
         draft: &Draft,
-        merged: &[VectorFile],
+        merged: &[Arc<VectorSegment>],
         files: &mut Vec<SegmentFile>,
     ) -> Result<()> {
         let mut out = self.snapshot.begin_segment(ViewKind::Vectors, self.namespace)?;
@@ -173,13 +179,14 @@ impl SealVectors<'_> {
 
     /// Writes all vectors of a space anew, piece by piece.
     fn all(&self, metric: Metric, space: SpaceId, files: &mut Vec<SegmentFile>) -> Result<()> {
-        let mut draft = Draft::new(metric, self.dim);
+        let dim = self.of.dimension as usize;
+        let mut draft = Draft::new(metric, dim);
         let (mut node, mut rows, mut count) = (None, NodeRows::default(), 0u64);
         self.snapshot.scan_embeddings(self.namespace, space, |slot, part, embedding| {
             if let Some(before) = node.replace(slot).filter(|before| *before != slot) {
                 rows.add_to(&mut draft, before);
                 if draft.is_full() {
-                    let full = std::mem::replace(&mut draft, Draft::new(metric, self.dim));
+                    let full = std::mem::replace(&mut draft, Draft::new(metric, dim));
                     self.write(&full, &[], files)?;
                 }
             }

@@ -1,26 +1,30 @@
-//! Vectors of one embedding space in one namespace: the exact in-memory tail.
+//! Vectors of one embedding space in one namespace: files of many, and an exact tail in memory.
 //!
-//! [`VectorTail`] holds int8 codes of every row, with the range of log sequence numbers in which each is
-//! seen. A search scans the codes, keeps every row whose
-//! true score could still be among the best k (see the bound in `quantize`), and reads those
-//! rows' f32 values from the store. The result is the exact order, not an approximation.
+//! [`VectorIndex`] is both. Its [`VectorTail`] holds int8 codes of what is in no file, with the range of log
+//! sequence numbers in which each row is seen; a file holds codes of what was there when it was written. A search
+//! scans codes, or walks over the graph of a file that has one, keeps every row whose true score could still be
+//! among the best k (see the bound in `quantize`), and reads those rows' f32 values from the store.
 //!
-//! - `block`: where the codes lie; append-only, never moved by growth.
-//! - `file`: codes in published files, from which a tail is loaded.
-//! - `slots`: from a node's slot to its rows.
+//! - `index`: both. `sources`: where a row lies. `search`, `shortlist`: what reads them.
+//! - `tail`: what changes the tail. `block`: where its codes lie; append-only, never moved by growth. `slots`: from
+//!   a node's slot to its rows.
+//! - `segment`: files. `part`: a file, and what has ended in it.
 //! - `quantize`: codes of rows and queries, and what their scores can be off by.
 //! - `exact`: the score of two f32 vectors, which defines the order.
 //! - `stored`: vectors as the store has them.
-//! - `tail`: what changes the tail. `search`: what reads it.
 //! - [`graph`]: many rows, linked for a search that looks at few of them.
 
 mod block;
 mod exact;
-pub(crate) mod file;
 pub mod graph;
+mod index;
+mod part;
 mod quantize;
 mod search;
+pub(crate) mod segment;
+mod shortlist;
 mod slots;
+mod sources;
 pub(crate) mod stored;
 mod tail;
 mod whole;
@@ -30,6 +34,8 @@ mod tests;
 
 use embedded_db_common::Slot;
 
+pub use index::VectorIndex;
+pub use search::{Found, VectorReport, VectorRequest};
 pub use tail::VectorTail;
 pub use whole::direction;
 

@@ -1,13 +1,26 @@
-//! Exact search: scan the codes, keep what could be among the best, read those rows.
+//! Searching files and tail.
+//!
+//! What is scanned is found exactly: codes are compared, every row whose true score could still be among the best
+//! k is kept (see the bound in `quantize`), and the f32 values of these are read. Of a file with a graph a walk gives
+//! such rows, unless few may be found, the filter is against the query, or none may be missed: then its rows are scanned
+//! as others are.
 
-use std::collections::{BTreeSet, BinaryHeap};
+use std::cell::Cell;
+use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use embedded_db_common::{Lsn, Slot};
 use roaring::RoaringBitmap;
 
-use super::block::{BLOCK_ROWS, Block, RowId};
+use super::block::{BLOCK_ROWS, Block, RowId, RowScale};
 use super::exact::ExactQuery;
+use super::graph::{Effort, GraphRequest, Scratch};
+use super::part::Part;
 use super::quantize::QuantizedQuery;
+use super::segment::{Lookup, RowRecord};
+pub(super) use super::shortlist::is_better_part;
+use super::shortlist::{Best, Candidate, Rank, Shortlist};
+use super::sources::{Place, Sources};
 use super::{RowSource, VectorHit, VectorTail};
 use crate::hashing::FastMap;
 use crate::kernels::Kernels;
@@ -29,8 +42,67 @@ const LOOKUP_BATCH: usize = 256;
 /// Rows looked at together, for whether any is worth a closer look.
 const GLANCE_ROWS: usize = 16;
 
+/// A graph with less than one part in this many of the rows of the largest is searched with less effort.
+const SMALL_SHARE: u32 = 4;
+
 /// Rows read between two questions whether to go on.
 const READS_PER_QUESTION: usize = 64;
+
+thread_local! {
+    /// What walks work with. Whoever searches takes it, and gives it back.
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+/// What to search for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct VectorRequest<'a> {
+    /// Nodes wanted.
+    pub k: usize,
+    /// The slots that may be found; all without.
+    pub allowed: Option<&'a RoaringBitmap>,
+    /// How surely the best are found of what graphs are walked for.
+    pub effort: Effort,
+    /// Whether none of the best may be missed: graphs are not used.
+    pub exact: bool,
+}
+
+/// What a search did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VectorReport {
+    /// Graphs that were walked over.
+    pub walks: usize,
+    /// Of these, how many did not find enough, or turned out dearer than a scan.
+    pub given_up: usize,
+    /// Rows seen on walks.
+    pub visited: usize,
+    /// Rows whose codes were compared beside that.
+    pub scanned: usize,
+    /// Rows whose f32 values were compared.
+    pub read: usize,
+}
+
+impl std::fmt::Display for VectorReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { walks, given_up, visited, scanned, read } = self;
+        if *walks > 0 {
+            let graphs = if *walks == 1 { "graph" } else { "graphs" };
+            write!(f, "{walks} {graphs}, {visited} rows seen; ")?;
+        }
+        if *given_up > 0 {
+            write!(f, "{given_up} of these given up; ")?;
+        }
+        write!(f, "int8 scan, {scanned} rows; f32 rerank, {read} rows")
+    }
+}
+
+/// What a search found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Best first.
+    pub hits: Vec<VectorHit>,
+    /// How.
+    pub report: VectorReport,
+}
 
 impl VectorTail {
     /// The `k` best nodes at `at`, best first, equal scores by slot; fewer only if fewer
@@ -55,25 +127,10 @@ impl VectorTail {
         rows: &mut R,
         interrupt: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Vec<VectorHit>>, R::Error> {
-        assert_eq!(query.len(), self.dim, "a query of the tail's dimension");
-        if k == 0 || self.held == 0 {
-            return Ok(Some(Vec::new()));
-        }
-        let codes = QuantizedQuery::new(self.metric, query);
-        let mut shortlist = Shortlist::new(k, self.has_parts);
-        let finished = match allowed {
-            Some(allowed) if self.lookup_is_cheaper(allowed) => {
-                self.look_up(&codes, at, allowed, &mut shortlist, interrupt)
-            }
-            _ => self.scan(&codes, at, allowed, &mut shortlist, interrupt),
-        };
-        if !finished {
-            return Ok(None);
-        }
-        self.look_again(&codes, &mut shortlist);
-        let exact = ExactQuery::new(self.metric, self.kernels, query);
-        let exact = (!codes.scores_nothing()).then_some(exact);
-        self.rank(exact.as_ref(), shortlist, rows, interrupt)
+        let sources = Sources { parts: &[], tail: self };
+        let request = VectorRequest { k, allowed, ..VectorRequest::default() };
+        let found = search(sources, 0, query, at, &request, rows, interrupt)?;
+        Ok(found.map(|found| found.hits))
     }
 
     /// The exact score of the node's best part at `at`; `None` if it has no vector then.
@@ -105,104 +162,364 @@ impl VectorTail {
         }
         Ok(best)
     }
+}
 
-    fn lookup_is_cheaper(&self, allowed: &RoaringBitmap) -> bool {
-        let is_cached = self.held * self.dim <= CACHED_BYTES;
-        let (scan, lookup) = if is_cached { CACHED_COSTS } else { MEMORY_COSTS };
-        let cost = |Cost(fixed, per_dim)| fixed + per_dim * self.dim as f64;
-        allowed.len() as f64 * cost(lookup) < self.held as f64 * cost(scan)
+/// Searches all sources; `few` rows of a graph are looked at one by one.
+pub(super) fn search<R: RowSource>(
+    sources: Sources<'_>,
+    few: usize,
+    query: &[f32],
+    at: Lsn,
+    request: &VectorRequest<'_>,
+    rows: &mut R,
+    interrupt: &mut dyn FnMut() -> bool,
+) -> Result<Option<Found>, R::Error> {
+    let VectorTail { dim, metric, kernels, .. } = *sources.tail;
+    assert_eq!(query.len(), dim, "a query of the index's dimension");
+    let report = VectorReport::default();
+    if request.k == 0 || sources.held() == 0 {
+        return Ok(Some(Found { hits: Vec::new(), report }));
+    }
+    let codes = QuantizedQuery::new(metric, query);
+    let shortlist = Shortlist::new(request.k, sources.has_parts());
+    let mut search =
+        Search { sources, few, query, codes: &codes, at, request, kernels, shortlist, report };
+    if !search.find(interrupt) {
+        return Ok(None);
+    }
+    search.look_again();
+    let exact = ExactQuery::new(metric, kernels, query);
+    let exact = (!codes.scores_nothing()).then_some(exact);
+    let hits = search.rank(exact.as_ref(), rows, interrupt)?;
+    Ok(hits.map(|hits| Found { hits, report: search.report }))
+}
+
+struct Search<'a> {
+    sources: Sources<'a>,
+    few: usize,
+    query: &'a [f32],
+    codes: &'a QuantizedQuery,
+    at: Lsn,
+    request: &'a VectorRequest<'a>,
+    kernels: Kernels,
+    shortlist: Shortlist,
+    report: VectorReport,
+}
+
+/// What came of a walk.
+enum Walk {
+    Found,
+    /// The rows are to be scanned.
+    Scan,
+    Interrupted,
+}
+
+impl<'a> Search<'a> {
+    /// Finds the rows that could be among the best. `false`: interrupted.
+    fn find(&mut self, interrupt: &mut dyn FnMut() -> bool) -> bool {
+        self.tail(interrupt)
+            && (0..self.sources.parts.len()).all(|part| self.part(part as u32, interrupt))
     }
 
-    /// Goes over all blocks. `false`: interrupted.
-    fn scan(
-        &self,
-        query: &QuantizedQuery,
-        at: Lsn,
+    fn tail(&mut self, interrupt: &mut dyn FnMut() -> bool) -> bool {
+        let tail = self.sources.tail;
+        match self.request.allowed {
+            Some(allowed) if lookup_is_cheaper(allowed.len(), tail.held, tail.dim) => {
+                self.look_up_in_tail(allowed, interrupt)
+            }
+            allowed => self.scan_tail(allowed, interrupt),
+        }
+    }
+
+    fn part(&mut self, number: u32, interrupt: &mut dyn FnMut() -> bool) -> bool {
+        let part = &self.sources.parts[number as usize];
+        let segment = part.segment();
+        // Of a filter that all nodes of the file pass nothing is asked.
+        let allowed = self.request.allowed.map(|allowed| allowed & segment.nodes());
+        if allowed.as_ref().is_some_and(RoaringBitmap::is_empty) {
+            return true;
+        }
+        let allowed = allowed.filter(|allowed| allowed.len() < segment.nodes().len());
+        let mut from = 0;
+        if segment.linked() > 0 && !self.request.exact && !self.codes.scores_nothing() {
+            match self.walk(number, part, allowed.as_ref(), interrupt) {
+                Walk::Found => from = segment.linked(),
+                Walk::Scan => {}
+                Walk::Interrupted => return false,
+            }
+        }
+        let rows = from..segment.rows();
+        match &allowed {
+            Some(allowed) if lookup_is_cheaper(allowed.len(), rows.len(), self.query.len()) => {
+                self.look_up_in_file(number, part, allowed, from, interrupt)
+            }
+            _ => self.scan_file(number, part, rows, allowed.as_ref(), interrupt),
+        }
+    }
+
+    /// How surely a graph of so many rows is searched. One that is much smaller than another holds few of the best.
+    fn effort_for(&self, rows: u32) -> Effort {
+        let all = self.sources.parts.iter().map(|part| part.segment().linked());
+        let largest = all.max().unwrap_or(0);
+        let effort = self.request.effort;
+        if rows < largest / SMALL_SHARE { effort.lower() } else { effort }
+    }
+
+    /// Adds what a walk over the graph finds.
+    fn walk(
+        &mut self,
+        number: u32,
+        part: &Part,
         allowed: Option<&RoaringBitmap>,
-        shortlist: &mut Shortlist,
+        interrupt: &mut dyn FnMut() -> bool,
+    ) -> Walk {
+        let segment = part.segment();
+        let Some(graph) = segment.graph() else { return Walk::Scan };
+        let dead = part.dead(self.at);
+        let per_node = f64::from(segment.rows()) / segment.nodes().len().max(1) as f64;
+        let rows = |allowed: &RoaringBitmap| (allowed.len() as f64 * per_node) as u64;
+        let request = GraphRequest {
+            k: self.request.k,
+            effort: self.effort_for(segment.linked()),
+            allowed,
+            dead: Some(&dead),
+            rows: allowed.map(rows),
+            few: self.few,
+        };
+        let mut scratch = SCRATCH.take().unwrap_or_default();
+        let walked = graph.walk(self.query, &request, &mut scratch, interrupt);
+        SCRATCH.set(Some(scratch));
+        let walked = match walked {
+            Ok(Some(walked)) => walked,
+            Ok(None) => return Walk::Interrupted,
+            Err(_) => {
+                segment.file().damage();
+                return Walk::Found;
+            }
+        };
+        if walked.report.visited > 0 {
+            self.report.walks += 1;
+            self.report.visited += walked.report.visited;
+            self.report.given_up += usize::from(walked.candidates.is_none());
+        }
+        let Some(candidates) = walked.candidates else { return Walk::Scan };
+        let mut batch = Batch::default();
+        if segment.has_parts() {
+            // The best part by codes need not be the best.
+            let mut slots: Vec<Slot> = candidates.iter().map(|found| found.slot).collect();
+            slots.sort_unstable();
+            let (mut lookup, mut rows) = (Lookup::new(segment), Vec::new());
+            for slot in slots {
+                lookup.find(slot, &mut rows);
+                let seen = rows.iter().filter(|row| !dead.contains(**row));
+                seen.for_each(|row| self.add_row(number, part, *row, &mut batch));
+            }
+        } else {
+            let rows = candidates.iter().map(|found| found.row);
+            rows.for_each(|row| self.add_row(number, part, row, &mut batch));
+        }
+        self.measure(&mut batch);
+        Walk::Found
+    }
+
+    /// Goes over all blocks of the tail. `false`: interrupted.
+    fn scan_tail(
+        &mut self,
+        allowed: Option<&RoaringBitmap>,
         interrupt: &mut dyn FnMut() -> bool,
     ) -> bool {
         let mut dots = [0; BLOCK_ROWS];
-        let mut uppers = [0.0; BLOCK_ROWS];
-        for (index, block) in self.blocks.iter().enumerate() {
+        for (index, block) in self.sources.tail.blocks.iter().enumerate() {
             let Some(block) = block else { continue };
             if interrupt() {
                 return false;
             }
             let Some(allowed) = restriction(block, allowed) else { continue };
-            let (dots, uppers) = (&mut dots[..block.len()], &mut uppers[..block.len()]);
-            self.kernels.dot_rows(query.first(), block.codes(), dots);
-            query.first_uppers(dots, block.scales(), uppers);
-            for (glance, uppers) in uppers.chunks(GLANCE_ROWS).enumerate() {
-                if largest(uppers) < shortlist.cut {
-                    continue;
-                }
-                for (offset, &upper) in (glance * GLANCE_ROWS..).zip(uppers) {
-                    let row = block.row(offset);
-                    let passes = || allowed.is_none_or(|allowed| allowed.contains(row.slot.0));
-                    if upper >= shortlist.cut && row.is_visible(at) && passes() {
-                        let dot = dots[offset];
-                        let (lower, upper) = query.first_bounds(dot, block.scale_of(offset));
-                        let id = RowId::new(index, offset);
-                        shortlist.add(Candidate { upper, lower, dot, id, slot: row.slot });
-                    }
-                }
-            }
+            let dots = &mut dots[..block.len()];
+            self.kernels.dot_rows(self.codes.first(), block.codes(), dots);
+            let at = self.at;
+            self.glance(dots, block.scales(), |offset| {
+                let row = block.row(offset);
+                let passes = || allowed.is_none_or(|allowed| allowed.contains(row.slot.0));
+                let place = Place::Tail(RowId::new(index, offset));
+                (row.is_visible(at) && passes()).then_some((place, row.slot, row.part))
+            });
         }
         true
     }
 
-    /// Goes over the allowed slots. `false`: interrupted.
-    fn look_up(
-        &self,
-        query: &QuantizedQuery,
-        at: Lsn,
-        allowed: &RoaringBitmap,
-        shortlist: &mut Shortlist,
+    /// Goes over rows of a file. `false`: interrupted.
+    fn scan_file(
+        &mut self,
+        number: u32,
+        part: &Part,
+        rows: Range<u32>,
+        allowed: Option<&RoaringBitmap>,
         interrupt: &mut dyn FnMut() -> bool,
     ) -> bool {
-        let mut batch = Batch::default();
-        let mut slots = allowed.iter().map(Slot).peekable();
-        while slots.peek().is_some() {
+        let (mut dots, mut scales) = ([0; BLOCK_ROWS], [[0.0; BLOCK_ROWS]; 3]);
+        for begin in rows.clone().step_by(BLOCK_ROWS) {
             if interrupt() {
                 return false;
             }
-            batch.ids.clear();
-            while batch.ids.len() < LOOKUP_BATCH
-                && let Some(slot) = slots.next()
-            {
-                batch.ids.extend(self.visible_rows(slot, at));
+            let rows = begin..rows.end.min(begin + BLOCK_ROWS as u32);
+            let (records, codes) =
+                (part.segment().records(rows.clone()), part.segment().codes(rows.clone()));
+            if records.len() != rows.len() || codes.is_empty() {
+                // Damaged: what is found counts for nothing.
+                return true;
             }
-            batch.multiply(self, |kernels, rows, dots| {
-                kernels.dot_scattered(query.first(), rows, dots);
+            for (at, record) in records.iter().enumerate() {
+                let RowScale { scale, error, norm } = RowRecord::decode(record).scale;
+                (scales[0][at], scales[1][at], scales[2][at]) = (scale, error, norm);
+            }
+            let dots = &mut dots[..rows.len()];
+            self.kernels.dot_rows(self.codes.first(), codes, dots);
+            let scales = scales.each_ref().map(|numbers| &numbers[..rows.len()]);
+            let at = self.at;
+            self.glance(dots, scales, |offset| {
+                let (record, row) = (RowRecord::decode(&records[offset]), begin + offset as u32);
+                let passes = || allowed.is_none_or(|allowed| allowed.contains(record.slot.0));
+                let place = Place::File(number, row);
+                (passes() && part.is_visible(row, at)).then_some((place, record.slot, record.part))
             });
-            for (&id, &dot) in batch.ids.iter().zip(&batch.dots) {
-                let block = self.block(id);
-                let (lower, upper) = query.first_bounds(dot, block.scale_of(id.offset()));
-                if upper >= shortlist.cut {
-                    let slot = block.row(id.offset()).slot;
-                    shortlist.add(Candidate { upper, lower, dot, id, slot });
-                }
-            }
         }
         true
     }
 
+    /// Keeps those of the rows that could be among the best. Of such `row` is asked where they are, if they may be
+    /// found.
+    #[inline(always)]
+    fn glance(
+        &mut self,
+        dots: &[i32],
+        scales: [&[f32]; 3],
+        row: impl Fn(usize) -> Option<(Place, Slot, u16)>,
+    ) {
+        let mut uppers = [0.0; BLOCK_ROWS];
+        let uppers = &mut uppers[..dots.len()];
+        self.report.scanned += dots.len();
+        self.codes.first_uppers(dots, scales, uppers);
+        for (glance, uppers) in uppers.chunks(GLANCE_ROWS).enumerate() {
+            if largest(uppers) < self.shortlist.cut {
+                continue;
+            }
+            for (offset, &upper) in (glance * GLANCE_ROWS..).zip(uppers) {
+                if upper < self.shortlist.cut {
+                    continue;
+                }
+                let Some((place, slot, part)) = row(offset) else { continue };
+                let dot = dots[offset];
+                let [scale, error, norm] = scales.map(|numbers| numbers[offset]);
+                let (lower, upper) = self.codes.first_bounds(dot, RowScale { scale, error, norm });
+                self.shortlist.add(Candidate { upper, lower, dot, place, slot, part });
+            }
+        }
+    }
+
+    /// Goes over the allowed slots in the tail. `false`: interrupted.
+    fn look_up_in_tail(
+        &mut self,
+        allowed: &RoaringBitmap,
+        interrupt: &mut dyn FnMut() -> bool,
+    ) -> bool {
+        let tail = self.sources.tail;
+        let mut batch = Batch::default();
+        for slot in allowed.iter().map(Slot) {
+            for id in tail.visible_rows(slot, self.at) {
+                let (block, row) = (tail.block(id), tail.row(id));
+                let (codes, scale) = (block.codes_of(id.offset()), block.scale_of(id.offset()));
+                batch.push(Place::Tail(id), slot, row.part, codes, scale);
+            }
+            if batch.is_full() {
+                self.report.scanned += batch.len();
+                self.measure(&mut batch);
+                if interrupt() {
+                    return false;
+                }
+            }
+        }
+        self.report.scanned += batch.len();
+        self.measure(&mut batch);
+        true
+    }
+
+    /// Goes over the allowed slots in a file, for rows from `from` on. `false`: interrupted.
+    fn look_up_in_file(
+        &mut self,
+        number: u32,
+        part: &'a Part,
+        allowed: &RoaringBitmap,
+        from: u32,
+        interrupt: &mut dyn FnMut() -> bool,
+    ) -> bool {
+        if from == part.segment().rows() {
+            return true;
+        }
+        let (mut lookup, mut rows) = (Lookup::new(part.segment()), Vec::new());
+        let mut batch = Batch::default();
+        for slot in allowed.iter().map(Slot) {
+            lookup.find(slot, &mut rows);
+            let seen = |row: &&u32| **row >= from && part.is_visible(**row, self.at);
+            rows.iter().filter(seen).for_each(|row| self.add_row(number, part, *row, &mut batch));
+            if batch.is_full() {
+                self.report.scanned += batch.len();
+                self.measure(&mut batch);
+                if interrupt() {
+                    return false;
+                }
+            }
+        }
+        self.report.scanned += batch.len();
+        self.measure(&mut batch);
+        true
+    }
+
+    fn add_row(&self, number: u32, part: &'a Part, row: u32, batch: &mut Batch<'a>) {
+        let (segment, place) = (part.segment(), Place::File(number, row));
+        if let Some((record, codes)) = segment.record(row).zip(segment.codes_of(row)) {
+            batch.push(place, record.slot, record.part, codes, record.scale);
+        }
+    }
+
+    /// Keeps those of the batch that could be among the best, and empties it.
+    fn measure(&mut self, batch: &mut Batch<'_>) {
+        let Batch { rows, codes, dots } = batch;
+        dots.clear();
+        dots.resize(codes.len(), 0);
+        self.kernels.dot_scattered(self.codes.first(), codes, dots);
+        for (&(place, slot, part, scale), &dot) in rows.iter().zip(&*dots) {
+            let (lower, upper) = self.codes.first_bounds(dot, scale);
+            if upper >= self.shortlist.cut {
+                self.shortlist.add(Candidate { upper, lower, dot, place, slot, part });
+            }
+        }
+        batch.clear();
+    }
+
     /// Narrows the bounds of the candidates by the second level of the query's codes.
-    fn look_again(&self, query: &QuantizedQuery, shortlist: &mut Shortlist) {
+    fn look_again(&mut self) {
+        let Self { sources, codes: query, kernels, shortlist, .. } = self;
         shortlist.shrink();
         if shortlist.kept.len() <= shortlist.k || query.scores_nothing() {
             return;
         }
-        let mut batch = Batch::default();
+        // One whose codes are damaged is not looked at again: what is found counts for nothing.
+        let whole = |candidate: &Candidate| {
+            sources.codes(candidate.place).zip(sources.scale(candidate.place))
+        };
+        let (mut codes, mut dots) = (Vec::new(), Vec::new());
         for candidates in shortlist.kept.chunks_mut(LOOKUP_BATCH) {
-            batch.ids.clear();
-            batch.ids.extend(candidates.iter().map(|candidate| candidate.id));
-            batch.multiply(self, |kernels, rows, dots| {
-                kernels.dot_scattered(query.second(), rows, dots);
-            });
-            for (candidate, &second) in candidates.iter_mut().zip(&batch.dots) {
-                let scale = self.block(candidate.id).scale_of(candidate.id.offset());
+            codes.clear();
+            codes.extend(candidates.iter().filter_map(|it| whole(it).map(|(codes, _)| codes)));
+            if codes.len() != candidates.len() {
+                return;
+            }
+            dots.clear();
+            dots.resize(codes.len(), 0);
+            kernels.dot_scattered(query.second(), &codes, &mut dots);
+            for (candidate, &second) in candidates.iter_mut().zip(&dots) {
+                let Some((_, scale)) = whole(candidate) else { continue };
                 let (lower, upper) = query.second_bounds(candidate.dot, second, scale);
                 candidate.lower = candidate.lower.max(lower);
                 candidate.upper = candidate.upper.min(upper);
@@ -214,44 +531,52 @@ impl VectorTail {
     /// Reads candidates, the most promising first, until no other can be among the best.
     /// Without `exact` every score is 0.
     fn rank<R: RowSource>(
-        &self,
+        &mut self,
         exact: Option<&ExactQuery<'_>>,
-        shortlist: Shortlist,
         rows: &mut R,
         interrupt: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Vec<VectorHit>>, R::Error> {
-        let mut best = Best::new(shortlist.k);
+        let mut best = Best::new(self.shortlist.k);
         let mut known = KnownScores::default();
-        let mut vector = vec![0.0; self.dim];
-        let mut promising = BinaryHeap::from(shortlist.kept);
+        let mut vector = vec![0.0; self.query.len()];
+        let mut promising = BinaryHeap::from(std::mem::take(&mut self.shortlist.kept));
         for turn in 0.. {
             let Some(candidate) = promising.pop() else { break };
-            if !best.admits(Rank { score: candidate.upper, slot: candidate.slot }) {
+            let Candidate { upper, place, slot, part, .. } = candidate;
+            if !best.admits(Rank { score: upper, slot }) {
                 break;
             }
             if turn % READS_PER_QUESTION == 0 && interrupt() {
                 return Ok(None);
             }
-            if best.score_of(candidate.slot).is_some_and(|score| candidate.upper < score) {
+            if best.score_of(slot).is_some_and(|score| upper < score) {
                 continue;
             }
-            let part = self.row(candidate.id).part;
             let score = match exact {
                 None => 0.0,
-                Some(exact) => match known.get(self, candidate.id) {
+                Some(exact) => match known.get(self.sources, place) {
                     Some(score) => score,
-                    None if rows.row(candidate.slot, part, &mut vector)? => {
+                    None if rows.row(slot, part, &mut vector)? => {
+                        self.report.read += 1;
                         let score = exact.score(&vector);
-                        known.set(self, candidate.id, score);
+                        known.set(self.sources, place, score);
                         score
                     }
                     None => continue,
                 },
             };
-            best.add(VectorHit { slot: candidate.slot, part, score });
+            best.add(VectorHit { slot, part, score });
         }
         Ok(Some(best.into_hits()))
     }
+}
+
+/// Whether looking up so many slots is cheaper than going over so many rows.
+fn lookup_is_cheaper(slots: u64, rows: usize, dim: usize) -> bool {
+    let is_cached = rows * dim <= CACHED_BYTES;
+    let (scan, lookup) = if is_cached { CACHED_COSTS } else { MEMORY_COSTS };
+    let cost = |Cost(fixed, per_dim)| fixed + per_dim * dim as f64;
+    (slots as f64) * cost(lookup) < rows as f64 * cost(scan)
 }
 
 /// What of the filter must be asked for rows of this block: `None`, none of them passes;
@@ -274,212 +599,50 @@ fn largest(values: &[f32]) -> f32 {
     values.iter().fold(f32::NEG_INFINITY, |largest, &x| if x > largest { x } else { largest })
 }
 
-/// A row that could be among the best.
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    /// The most it can score.
-    upper: f32,
-    /// The least it can score.
-    lower: f32,
-    /// Its product with the first level of the query's codes.
-    dot: i32,
-    id: RowId,
-    slot: Slot,
-}
-
-impl Candidate {
-    fn rank(&self) -> Rank {
-        Rank { score: self.upper, slot: self.slot }
-    }
-}
-
-impl PartialEq for Candidate {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Candidate {}
-
-impl PartialOrd for Candidate {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Candidate {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.rank().cmp(&other.rank())
-    }
-}
-
-/// The candidates so far, and the score below which a row needs no look.
-struct Shortlist {
-    k: usize,
-    /// Whether several candidates can be one node.
-    has_parts: bool,
-    /// The k-th best lower bound of distinct nodes: k nodes are known to score that much.
-    cut: f32,
-    kept: Vec<Candidate>,
-    /// The number of candidates at which the cut is found anew.
-    room: usize,
-}
-
-impl Shortlist {
-    fn new(k: usize, has_parts: bool) -> Self {
-        let room = Self::room_beyond(k);
-        Self { k, has_parts, cut: f32::NEG_INFINITY, kept: Vec::new(), room }
-    }
-
-    fn room_beyond(kept: usize) -> usize {
-        kept.saturating_mul(2).saturating_add(64)
-    }
-
-    fn add(&mut self, candidate: Candidate) {
-        self.kept.push(candidate);
-        if self.kept.len() >= self.room {
-            self.shrink();
-            self.room = Self::room_beyond(self.kept.len().max(self.k));
-        }
-    }
-
-    /// Finds the cut and drops the candidates below it.
-    fn shrink(&mut self) {
-        if let Some(cut) = self.kth_lower() {
-            self.cut = self.cut.max(cut);
-            self.kept.retain(|candidate| candidate.upper >= self.cut);
-        }
-    }
-
-    fn kth_lower(&mut self) -> Option<f32> {
-        let mut lowers: Vec<f32>;
-        if self.has_parts {
-            let order = |a: &Candidate, b: &Candidate| {
-                a.slot.cmp(&b.slot).then_with(|| b.lower.total_cmp(&a.lower))
-            };
-            self.kept.sort_unstable_by(order);
-            let nodes = self.kept.chunk_by(|a, b| a.slot == b.slot);
-            lowers = nodes.map(|parts| parts[0].lower).collect();
-        } else {
-            lowers = self.kept.iter().map(|candidate| candidate.lower).collect();
-        }
-        if lowers.len() < self.k {
-            return None;
-        }
-        let (_, kth, _) = lowers.select_nth_unstable_by(self.k - 1, |a, b| b.total_cmp(a));
-        Some(*kth)
-    }
-}
-
-/// A place in the order of results: a better one is greater.
-#[derive(Clone, Copy, Debug)]
-struct Rank {
-    score: f32,
-    slot: Slot,
-}
-
-impl Ord for Rank {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.score.total_cmp(&other.score).then_with(|| other.slot.cmp(&self.slot))
-    }
-}
-
-impl PartialOrd for Rank {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Rank {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Rank {}
-
-/// Of the parts of one node the better scored counts, of equal ones the first.
-pub(super) fn is_better_part(hit: &VectorHit, than: &VectorHit) -> bool {
-    hit.score > than.score || (hit.score == than.score && hit.part < than.part)
-}
-
-/// The best k nodes so far.
-struct Best {
-    k: usize,
-    ranks: BTreeSet<Rank>,
-    hits: FastMap<u32, VectorHit>,
-}
-
-impl Best {
-    fn new(k: usize) -> Self {
-        Self { k, ranks: BTreeSet::new(), hits: FastMap::default() }
-    }
-
-    /// Whether a node of this rank would be among them.
-    fn admits(&self, rank: Rank) -> bool {
-        self.ranks.len() < self.k || self.ranks.first().is_none_or(|worst| *worst <= rank)
-    }
-
-    fn score_of(&self, slot: Slot) -> Option<f32> {
-        self.hits.get(&slot.0).map(|hit| hit.score)
-    }
-
-    fn add(&mut self, hit: VectorHit) {
-        let rank = Rank { score: hit.score, slot: hit.slot };
-        if !self.admits(rank) {
-            return;
-        }
-        if let Some(held) = self.hits.get(&hit.slot.0) {
-            if !is_better_part(&hit, held) {
-                return;
-            }
-            self.ranks.remove(&Rank { score: held.score, slot: hit.slot });
-        }
-        self.ranks.insert(rank);
-        self.hits.insert(hit.slot.0, hit);
-        if self.ranks.len() > self.k
-            && let Some(worst) = self.ranks.pop_first()
-        {
-            self.hits.remove(&worst.slot.0);
-        }
-    }
-
-    fn into_hits(self) -> Vec<VectorHit> {
-        self.ranks.iter().rev().map(|rank| self.hits[&rank.slot.0]).collect()
-    }
-}
-
 /// Exact scores by fingerprint, so that rows of equal values are read once.
 #[derive(Default)]
 struct KnownScores {
-    scores: FastMap<u64, (RowId, f32)>,
+    scores: FastMap<u64, (Place, f32)>,
 }
 
 impl KnownScores {
-    fn get(&self, tail: &VectorTail, id: RowId) -> Option<f32> {
-        let &(same, score) = self.scores.get(&tail.row(id).fingerprint)?;
-        let codes = |id: RowId| tail.block(id).codes_of(id.offset());
-        (codes(same) == codes(id)).then_some(score)
+    fn get(&self, sources: Sources<'_>, place: Place) -> Option<f32> {
+        let &(same, score) = self.scores.get(&sources.fingerprint(place)?)?;
+        let codes = |place| sources.codes(place);
+        (codes(same)? == codes(place)?).then_some(score)
     }
 
-    fn set(&mut self, tail: &VectorTail, id: RowId, score: f32) {
-        self.scores.insert(tail.row(id).fingerprint, (id, score));
+    fn set(&mut self, sources: Sources<'_>, place: Place, score: f32) {
+        if let Some(fingerprint) = sources.fingerprint(place) {
+            self.scores.insert(fingerprint, (place, score));
+        }
     }
 }
 
 /// Rows lying anywhere, and their products.
 #[derive(Default)]
-struct Batch {
-    ids: Vec<RowId>,
+struct Batch<'a> {
+    rows: Vec<(Place, Slot, u16, RowScale)>,
+    codes: Vec<&'a [u8]>,
     dots: Vec<i32>,
 }
 
-impl Batch {
-    fn multiply(&mut self, tail: &VectorTail, dot: impl FnOnce(Kernels, &[&[u8]], &mut [i32])) {
-        let codes = |id: &RowId| tail.block(*id).codes_of(id.offset());
-        let rows: Vec<&[u8]> = self.ids.iter().map(codes).collect();
-        self.dots.clear();
-        self.dots.resize(rows.len(), 0);
-        dot(tail.kernels, &rows, &mut self.dots);
+impl<'a> Batch<'a> {
+    fn push(&mut self, place: Place, slot: Slot, part: u16, codes: &'a [u8], scale: RowScale) {
+        self.rows.push((place, slot, part, scale));
+        self.codes.push(codes);
+    }
+
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() >= LOOKUP_BATCH
+    }
+
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.codes.clear();
     }
 }

@@ -3,8 +3,8 @@
 use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId};
 use embedded_db_storage::{ReadEmbeddings, ReadTxn, Snapshot, SpaceRecord};
 
-use super::file::Draft;
-use super::{Metric, RowSource, VectorTail};
+use super::segment::Draft;
+use super::{Metric, RowSource, VectorIndex};
 
 pub(crate) fn metric(space: &SpaceRecord) -> Result<Metric> {
     match space.metric.as_str() {
@@ -42,9 +42,9 @@ impl NodeRows {
         Ok(())
     }
 
-    /// Hands the parts to the tail and starts anew; no parts means that the node has no vector.
-    pub(crate) fn upsert_into(&mut self, tail: &mut VectorTail, slot: Slot, at: Lsn) {
-        tail.upsert(slot, at, &self.rows());
+    /// Hands the parts to the index and starts anew; no parts means that the node has no vector.
+    pub(crate) fn upsert_into(&mut self, index: &mut VectorIndex, slot: Slot, at: Lsn) {
+        index.upsert(slot, at, &self.rows());
         self.clear();
     }
 

@@ -3,7 +3,7 @@
 use embedded_db_common::{Lsn, Slot};
 
 use super::Metric;
-use super::block::{BLOCK_ROWS, Block, LIVE, Row, RowId, RowScale};
+use super::block::{BLOCK_ROWS, Block, LIVE, Row, RowId};
 use super::quantize::{fingerprint, quantize_row};
 use super::slots::SlotHeads;
 use crate::kernels::{Kernels, MAX_DIM};
@@ -97,23 +97,6 @@ impl VectorTail {
             self.heads.set(slot, id);
         }
         self.codes = codes;
-    }
-
-    /// Adds a part with the codes that were made of it before, of a node that has been there for ever; all
-    /// parts of a node follow each other.
-    pub(super) fn adopt(
-        &mut self,
-        slot: Slot,
-        part: u16,
-        codes: &[u8],
-        scale: RowScale,
-        fingerprint: u64,
-    ) {
-        let next = self.heads.get(slot);
-        self.has_parts |= next != RowId::NONE;
-        let row = Row { from: Lsn(0), to: LIVE, fingerprint, slot, next, part, dead: false };
-        let id = self.place(|block| block.push(row, codes, scale));
-        self.heads.set(slot, id);
     }
 
     /// Removes the node from `at` on.

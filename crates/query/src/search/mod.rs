@@ -217,11 +217,11 @@ impl Prepared<'_> {
 
         let since = Instant::now();
         let allowed = allowed.unwrap_or(sessions(self.context)?.slots());
-        let semantic = match &mut vectors {
+        let (semantic, report) = match &mut vectors {
             Some(vectors) => vectors.best(Some(allowed), size)?,
-            None => Vec::new(),
+            None => Default::default(),
         };
-        self.note("vectors", "int8 scan, f32 rerank", semantic.len(), since);
+        self.note("vectors", &report.to_string(), semantic.len(), since);
 
         let since = Instant::now();
         let near = self.near(layout);
@@ -295,7 +295,7 @@ impl Prepared<'_> {
         match vectors {
             Some(vectors) => {
                 let slots = dated.iter().map(|place| layout.slot(*place).0).collect();
-                let found = vectors.best(Some(&slots), size)?;
+                let (found, _) = vectors.best(Some(&slots), size)?;
                 places.extend(found.iter().filter_map(|(slot, _)| layout.place(*slot)));
             }
             None => places.extend(&dated[..size]),
@@ -318,13 +318,13 @@ impl Prepared<'_> {
         textual.truncate(size);
         self.note("words", "BM25 of nodes", textual.len(), since);
         let since = Instant::now();
-        let semantic = match &mut vectors {
+        let (semantic, report) = match &mut vectors {
             Some(vectors) => {
                 vectors.best(scope::all_but(self.context, allowed, but)?.as_ref(), size)?
             }
-            None => Vec::new(),
+            None => Default::default(),
         };
-        self.note("vectors", "int8 scan, f32 rerank", semantic.len(), since);
+        self.note("vectors", &report.to_string(), semantic.len(), since);
 
         let since = Instant::now();
         let mut slots: Vec<Slot> = textual.iter().chain(&semantic).map(|(slot, _)| *slot).collect();

@@ -5,15 +5,16 @@ use std::sync::RwLockReadGuard;
 use embedded_db_common::{Lsn, Result, Slot};
 use embedded_db_indexing::StoreRows;
 use embedded_db_indexing::kernels::Kernels;
-use embedded_db_indexing::vector::{RowSource, VectorTail, direction};
+use embedded_db_indexing::vector::{RowSource, VectorIndex, VectorReport, direction};
 use roaring::RoaringBitmap;
 
 use crate::guard::Guard;
+use crate::legs::request;
 use crate::run::Context;
 
 /// The semantic leg of one search.
 pub(super) struct Vectors<'a> {
-    tail: RwLockReadGuard<'a, VectorTail>,
+    tail: RwLockReadGuard<'a, VectorIndex>,
     question: &'a [f32],
     length: f32,
     kernels: Kernels,
@@ -25,7 +26,7 @@ pub(super) struct Vectors<'a> {
 impl<'a> Vectors<'a> {
     pub(super) fn new(
         context: &'a Context<'_>,
-        tail: RwLockReadGuard<'a, VectorTail>,
+        tail: RwLockReadGuard<'a, VectorIndex>,
         question: &'a [f32],
         guard: &'a Guard<'a>,
     ) -> Self {
@@ -35,15 +36,16 @@ impl<'a> Vectors<'a> {
         Self { tail, question, length, kernels, rows, at: context.lsn, guard }
     }
 
-    /// The `k` most similar of the allowed nodes, best first.
+    /// The `k` most similar of the allowed nodes, best first, and how they were found.
     pub(super) fn best(
         &mut self,
         allowed: Option<&RoaringBitmap>,
         k: usize,
-    ) -> Result<Vec<(Slot, f32)>> {
+    ) -> Result<(Vec<(Slot, f32)>, VectorReport)> {
         let Self { tail, question, rows, at, guard, .. } = self;
-        let found = guard.watch(|stop| tail.search(question, *at, allowed, k, rows, stop))?;
-        Ok(found.into_iter().map(|hit| (hit.slot, hit.score)).collect())
+        let request = request(allowed, k, None);
+        let found = guard.watch(|stop| tail.search(question, *at, &request, rows, stop))?;
+        Ok((found.hits.into_iter().map(|hit| (hit.slot, hit.score)).collect(), found.report))
     }
 
     /// The similarity of a node; `None` when it has no vector.

@@ -126,12 +126,7 @@ impl TextSegment {
         })
     }
 
-    /// Whether the file is as long as when it was opened.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.file.is_whole()
-    }
-
-    pub(super) fn file(&self) -> &Segment {
+    pub(crate) fn file(&self) -> &Segment {
         &self.file
     }
 

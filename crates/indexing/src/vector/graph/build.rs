@@ -82,8 +82,6 @@ pub fn build(
         blocks: 0,
         entry: 0,
         layers: 1,
-        scale: rows.scale,
-        clipped: 0,
         seed: options.seed,
     };
     extend(&Held::none(header), rows, options.threads, interrupt)
@@ -381,7 +379,6 @@ impl Linked {
         let mut by_slot: Vec<u32> = (0..header.rows).collect();
         by_slot.sort_by_key(|&row| (slot(row), part(row)));
         header.has_parts = by_slot.windows(2).any(|pair| slot(pair[0]) == slot(pair[1]));
-        header.clipped = rows.clipped;
         let mut header_bytes = AlignedBytes::with_capacity(HEADER_BYTES);
         header_bytes.extend(&header.encode());
         Graph {

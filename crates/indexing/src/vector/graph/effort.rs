@@ -16,12 +16,26 @@ pub enum Effort {
     Pool(usize),
 }
 
-/// Rows at which the pools below were measured.
+/// Rows, and results, at which the pools below were measured.
 const MEASURED_ROWS: f64 = 100_000.0;
+const MEASURED_K: usize = 10;
+/// The pool of the lowest effort.
+const FEWEST: usize = 20;
 
 impl Effort {
-    /// The size of the pool for a graph.
-    pub(super) fn pool(self, header: &Header) -> usize {
+    /// The next one below, for a graph in which few of the best are.
+    #[must_use]
+    pub fn lower(self) -> Self {
+        match self {
+            Self::Sure => Self::Usual,
+            Self::Usual => Self::Fast,
+            Self::Fast => Self::Pool(FEWEST),
+            Self::Pool(pool) => Self::Pool((pool / 2).max(FEWEST)),
+        }
+    }
+
+    /// The size of the pool for the `k` best of a graph.
+    pub(super) fn pool(self, header: &Header, k: usize) -> usize {
         // The pool at 64 links, and the power of the number of rows by which it grows.
         let (pool, power) = match self {
             Self::Fast => (33.0, 0.17),
@@ -32,6 +46,6 @@ impl Effort {
         // Fewer rows are not always easier: there may be fewer ways between them.
         let growth = (f64::from(header.rows) / MEASURED_ROWS).max(1.0).powf(power);
         let links = if header.base_links < 64 { 1.6 } else { 1.0 };
-        (pool * growth * links) as usize
+        (pool * growth * links) as usize + 3 * k.saturating_sub(MEASURED_K)
     }
 }

@@ -47,9 +47,14 @@ impl<'a> Filter<'a> {
             let (low, high) = out.slots;
             let span = f64::from(high.0 - low.0) + 1.0;
             let allowed = allowed.range_cardinality(low.0..=high.0) as f64;
-            out.share = allowed / span;
-            // A slot without a row must be looked up all the same.
-            out.rows = allowed * (out.rows / span).max(1.0);
+            if let Some(rows) = request.rows {
+                out.share = rows as f64 / out.rows;
+                out.rows = rows as f64;
+            } else {
+                out.share = allowed / span;
+                // A slot without a row must be looked up all the same.
+                out.rows = allowed * (out.rows / span).max(1.0);
+            }
         }
         if let Some(dead) = out.dead {
             let living = 1.0 - dead.len() as f64 / view.len() as f64;

@@ -52,8 +52,6 @@ pub(super) struct Header {
     pub(super) entry: u32,
     /// Layers, with the base.
     pub(super) layers: u32,
-    pub(super) scale: f32,
-    pub(super) clipped: u64,
     /// Of the levels of rows, and of rows yet to come.
     pub(super) seed: u64,
 }
@@ -76,10 +74,6 @@ impl Header {
             self.blocks,
             self.entry,
             self.layers,
-            self.scale.to_bits(),
-            0,
-            self.clipped as u32,
-            (self.clipped >> 32) as u32,
             self.seed as u32,
             (self.seed >> 32) as u32,
         ];
@@ -118,9 +112,7 @@ impl Header {
             blocks: word(7),
             entry: word(8),
             layers: word(9),
-            scale: f32::from_bits(word(10)),
-            clipped: long(12),
-            seed: long(14),
+            seed: long(10),
         };
         header.check().map_err(wrong)?;
         Ok(header)
@@ -137,7 +129,6 @@ impl Header {
             (self.blocks >= self.uppers, "its upper lists"),
             (self.entry < self.uppers || is_empty, "its entry"),
             (is_empty || (2..=64).contains(&self.layers), "its layers"),
-            (self.scale > 0.0 && self.scale.is_finite(), "its scale"),
         ];
         checks.into_iter().try_for_each(|(holds, what)| if holds { Ok(()) } else { Err(what) })
     }

@@ -22,7 +22,7 @@ pub struct Merged {
     pub dead: RoaringBitmap,
 }
 
-/// A copy of the graph with further rows, which came from [`GraphView::no_rows`]. Where more
+/// A copy of the graph with further rows. Where more
 /// than 30 % of its rows are dead the copy is without them, and all its links are new. `None`:
 /// interrupted.
 ///
@@ -32,7 +32,7 @@ pub struct Merged {
 /// Damage in the graph: everything that is copied is checked.
 ///
 /// # Panics
-/// If the rows are not at the graph's scale.
+/// If the rows are not of the graph's dimension and metric.
 pub fn merge(
     view: &GraphView<'_>,
     dead: &RoaringBitmap,
@@ -41,10 +41,9 @@ pub fn merge(
     interrupt: &(dyn Fn() -> bool + Sync),
 ) -> Result<Option<Merged>, GraphDamage> {
     let same = rows.dim == view.dim() && rows.metric == view.metric();
-    assert!(same && rows.scale == view.header.scale, "rows at the scale of the graph");
+    assert!(same, "rows of the dimension and the metric of the graph");
     let mut all = view.no_rows();
     all.reserve(view.len() + rows.len());
-    all.clipped = view.clipped() + rows.clipped;
     if dead.len() * 100 > view.len() as u64 * DEAD_PER_CENT {
         let living = (0..view.len() as u32).filter(|&row| !dead.contains(row));
         living.for_each(|row| all.append(view, row..row + 1));

@@ -8,13 +8,14 @@
 //! A graph is plain arrays, its [`Section`]s, which never change: a [`GraphView`] searches them
 //! wherever they lie. What they say may be damaged, so no index in them is used unchecked.
 //!
-//! - `bytes`, `header`, `sections`: the arrays. `view`: reading them.
+//! - `bytes`, `header`, `sections`: the arrays. `view`, `blocks`: reading them.
 //! - `codes`: rows as codes. `space`: distances between them.
 //! - `pool`, `visited`, `walk`: the walk over one layer.
 //! - `links`, `select`, `build`, `reach`: linking rows. `merge`: adding rows to a graph.
 //! - `effort`, `rule`: how long to walk, and when a filter makes a scan the better way.
 //! - `search`, `filtered`, `scan`, `rerank`: searching.
 
+mod blocks;
 mod build;
 mod bytes;
 mod codes;
@@ -40,13 +41,14 @@ mod walk;
 mod tests;
 
 pub use build::{BuildOptions, Profile, build};
-pub use codes::{RowCodes, Survey};
+pub use codes::RowCodes;
 pub use effort::Effort;
 pub use header::GraphDamage;
 pub use merge::{Merged, merge};
 pub use rerank::{ExactlyFound, SearchError};
-pub use search::{Candidate, Found, GraphRequest, Report, Way};
+pub use search::{Candidate, Found, GraphRequest, Report, Walked, Way};
 pub use sections::{Graph, Section};
+pub(crate) use view::Finder;
 pub use view::GraphView;
 pub use walk::Scratch;
 

@@ -1,7 +1,7 @@
 //! The best nodes by their f32 values, of those that a search found by codes.
 
 use super::super::exact::ExactQuery;
-use super::super::search::is_better_part;
+use super::super::shortlist::is_better_part;
 use super::super::{RowSource, VectorHit};
 use super::header::GraphDamage;
 use super::search::{Candidate, GraphRequest, Report};
@@ -94,7 +94,7 @@ impl GraphView<'_> {
         let mut rows = self.rows_of(candidate.slot).collect::<Result<Vec<_>, _>>()?;
         rows.retain(|&row| request.dead.is_none_or(|dead| !dead.contains(row)));
         let (mut dots, mut keys) = (Vec::new(), Vec::new());
-        self.space.keys(target, &rows, &mut dots, &mut keys);
+        self.space.keys_checked(target, &rows, &mut dots, &mut keys)?;
         let mut best: Vec<_> = keys.into_iter().zip(rows).collect();
         best.sort_unstable();
         best.truncate(PARTS_READ);

@@ -9,7 +9,7 @@ const VISITS: f64 = 22.0;
 /// The time of seeing a row in a walk in that of a row in a scan.
 const VISIT_COST: f64 = 2.3;
 /// So few rows are always scanned.
-const FEW_ROWS: f64 = 2_000.0;
+pub(super) const FEW_ROWS: usize = 2_000;
 /// A scan this much cheaper than the walk seems is taken without trying.
 const CLEARLY_CHEAPER: f64 = 0.25 * 0.9;
 
@@ -53,9 +53,14 @@ impl Rule {
     }
 
     /// Whether to scan without trying a walk.
-    pub(super) fn scans_at_once(&self) -> bool {
+    pub(super) fn scans_at_once(&self, few: f64) -> bool {
+        if self.share >= 1.0 {
+            // Nothing is left out, so the walk is as long as it seems; it sees no row twice.
+            let seen = self.rows * (1.0 - (-self.visits(1.0) / self.rows).exp());
+            return self.rows <= few.max(seen * VISIT_COST);
+        }
         let walk = self.visits(self.share) * VISIT_COST;
-        self.rows <= FEW_ROWS || self.rows < CLEARLY_CHEAPER * walk
+        self.rows <= few || self.rows < CLEARLY_CHEAPER * walk
     }
 
     /// Asked whenever rows have been seen, of which some were near, and some of those passed.

@@ -8,7 +8,7 @@ use super::pool::Entry;
 use super::search::Candidate;
 use super::sections::Section;
 use super::space::Target;
-use super::view::GraphView;
+use super::view::{Finder, GraphView};
 
 /// Rows multiplied together, and between two questions whether to go on.
 const BATCH: usize = 256;
@@ -33,11 +33,11 @@ impl<'a> GraphView<'a> {
         let mut scan = Scan::new(*self, &target, count);
         for row in rows {
             let slot = self.slot(row).ok_or(missing())?;
-            if !scan.add(row, slot, interrupt) {
+            if !scan.add(row, slot, interrupt)? {
                 return Ok(None);
             }
         }
-        let nearest = scan.finish(&mut 0);
+        let nearest = scan.finish(&mut 0)?;
         let candidates = nearest.entries().iter().map(|&entry| self.candidate(&target, entry));
         candidates.collect::<Result<_, _>>().map(Some)
     }
@@ -56,32 +56,24 @@ impl Filter<'_> {
         let Some(allowed) = self.allowed else {
             for row in 0..self.view.len() as u32 {
                 let Some(slot) = self.slot(row) else { continue };
-                if !scan.add(row, slot, interrupt) {
+                if !scan.add(row, slot, interrupt)? {
                     return Ok(None);
                 }
             }
-            return Ok(Some(scan.finish(scanned)));
+            return scan.finish(scanned).map(Some);
         };
         let (low, high) = self.slots;
-        let (mut place, mut last) = (0, low);
+        let (mut finder, mut rows) = (Finder::default(), Vec::new());
         for slot in allowed.range(low.0..=high.0).map(Slot) {
-            // Where most slots have one row, as many places lie between as slots do.
-            let guess = place + (slot.0 - last.0).saturating_sub(1) as usize;
-            place = self.view.first_place(slot, place, guess);
-            last = slot;
-            while place < self.view.len() {
-                let (row, found) = self.view.placed(place)?;
-                if found != slot {
-                    break;
-                }
-                place += 1;
+            finder.find(&self.view, slot, &mut rows)?;
+            for &row in &rows {
                 let is_dead = self.dead.is_some_and(|dead| dead.contains(row));
-                if !is_dead && !scan.add(row, slot, interrupt) {
+                if !is_dead && !scan.add(row, slot, interrupt)? {
                     return Ok(None);
                 }
             }
         }
-        Ok(Some(scan.finish(scanned)))
+        scan.finish(scanned).map(Some)
     }
 }
 
@@ -113,30 +105,36 @@ impl<'a> Scan<'a> {
 
     /// `false`: interrupted.
     #[inline]
-    fn add(&mut self, row: u32, slot: Slot, interrupt: &mut dyn FnMut() -> bool) -> bool {
+    fn add(
+        &mut self,
+        row: u32,
+        slot: Slot,
+        interrupt: &mut dyn FnMut() -> bool,
+    ) -> Result<bool, GraphDamage> {
         self.batch.push(row);
         self.slots.push(slot);
         if self.batch.len() < BATCH {
-            return true;
+            return Ok(true);
         }
-        self.measure();
-        !interrupt()
+        self.measure()?;
+        Ok(!interrupt())
     }
 
-    fn measure(&mut self) {
-        self.view.space.keys(self.target, &self.batch, &mut self.dots, &mut self.keys);
+    fn measure(&mut self) -> Result<(), GraphDamage> {
+        self.view.space.keys_checked(self.target, &self.batch, &mut self.dots, &mut self.keys)?;
         for ((&key, &row), &slot) in self.keys.iter().zip(&self.batch).zip(&self.slots) {
             self.nearest.insert(Entry::new(key, row), slot);
         }
         self.rows += self.batch.len();
         self.batch.clear();
         self.slots.clear();
+        Ok(())
     }
 
-    fn finish(mut self, scanned: &mut usize) -> Nearest {
-        self.measure();
-        *scanned = self.rows;
-        self.nearest
+    fn finish(mut self, scanned: &mut usize) -> Result<Nearest, GraphDamage> {
+        self.measure()?;
+        *scanned += self.rows;
+        Ok(self.nearest)
     }
 }
 

@@ -7,14 +7,14 @@ use super::effort::Effort;
 use super::filtered::{Filter, Nearest};
 use super::header::GraphDamage;
 use super::pool::Entry;
-use super::rule::Rule;
+use super::rule::{FEW_ROWS, Rule};
 use super::sections::Section;
 use super::space::Target;
 use super::view::GraphView;
 use super::walk::Scratch;
 
 /// What to search for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct GraphRequest<'a> {
     /// Nodes wanted.
     pub k: usize,
@@ -24,6 +24,17 @@ pub struct GraphRequest<'a> {
     pub allowed: Option<&'a RoaringBitmap>,
     /// The rows that may not. They are walked over.
     pub dead: Option<&'a RoaringBitmap>,
+    /// How many rows the allowed slots have, if that is known.
+    pub rows: Option<u64>,
+    /// So few rows are looked at one by one.
+    pub few: usize,
+}
+
+impl Default for GraphRequest<'_> {
+    fn default() -> Self {
+        let (k, effort, allowed, dead, rows) = Default::default();
+        Self { k, effort, allowed, dead, rows, few: FEW_ROWS }
+    }
 }
 
 /// A row that is probably among the best.
@@ -73,6 +84,16 @@ pub struct Found {
     pub report: Report,
 }
 
+/// What a walk came to.
+#[derive(Clone, Debug)]
+pub struct Walked {
+    /// The best by codes, of every slot one; more than were wanted, so that the best by f32 are among them.
+    /// `None`: to look at each row that may be found is the better way, or the only one that finds `k`.
+    pub candidates: Option<Vec<Candidate>>,
+    /// How.
+    pub report: Report,
+}
+
 impl GraphRequest<'_> {
     /// Candidates whose f32 values are compared. The errors of codes are smaller than what
     /// separates the tenth row from the twentieth.
@@ -113,50 +134,91 @@ impl<'a> GraphView<'a> {
         scratch: &mut Scratch,
         interrupt: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Found>, GraphDamage> {
-        let wanted = request.candidates();
-        let pool = request.effort.pool(&self.header).max(wanted);
+        let Some(walked) = self.walk_target(target, request, scratch, interrupt)? else {
+            return Ok(None);
+        };
+        let mut report = walked.report;
+        if let Some(candidates) = walked.candidates {
+            return Ok(Some(Found { candidates, report }));
+        }
+        let filter = Filter::new(self, request)?;
+        let scan = filter.scan(target, request.candidates(), &mut report.scanned, interrupt)?;
+        let Some(nearest) = scan else { return Ok(None) };
+        let candidates = self.candidates(target, &nearest, request)?;
+        Ok(Some(Found { candidates, report }))
+    }
+
+    /// Searches by a walk alone. `None`: interrupted.
+    ///
+    /// # Errors
+    /// Damage that the walk met.
+    ///
+    /// # Panics
+    /// If the query has not the graph's dimension.
+    pub fn walk(
+        &self,
+        query: &[f32],
+        request: &GraphRequest<'_>,
+        scratch: &mut Scratch,
+        interrupt: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Walked>, GraphDamage> {
+        self.assert_dimension(query);
+        let target = self.space.query(query);
+        self.walk_target(&target, request, scratch, interrupt)
+    }
+
+    fn walk_target(
+        &self,
+        target: &Target,
+        request: &GraphRequest<'_>,
+        scratch: &mut Scratch,
+        interrupt: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Walked>, GraphDamage> {
+        let pool = request.effort.pool(&self.header, request.k).max(request.candidates());
         let mut report = Report { way: Way::Scan, pool, visited: 0, scanned: 0 };
         let filter = Filter::new(self, request)?;
         let may_be_found = filter.rows();
         if request.k == 0 || may_be_found == 0.0 {
-            return Ok(Some(Found { candidates: Vec::new(), report }));
+            return Ok(Some(Walked { candidates: Some(Vec::new()), report }));
         }
         let mut rule = Rule::new(may_be_found, filter.share(), pool);
-        let mut nearest = None;
-        if !rule.scans_at_once() {
-            report.way = Way::Walk;
-            let Some(entries) = self.descend(target, scratch, interrupt)? else { return Ok(None) };
-            nearest = if filter.passes_all() {
-                let base = self.base();
-                if !scratch.nearest(&base, &self.space, target, &entries, pool, interrupt)? {
-                    return Ok(None);
-                }
-                report.visited = scratch.walk.visited.len();
-                Some(Nearest::of_pool(&scratch.pool))
-            } else {
-                let walk = filter.walk(target, &entries, &mut rule, scratch, interrupt)?;
-                report.visited = scratch.walk.visited.len();
-                report.pool = rule.pool;
-                let Some(nearest) = walk else { return Ok(None) };
-                nearest
-            };
-            // A walk that does not find enough does not know whether there is more.
-            nearest = nearest.filter(|nearest| nearest.len() >= request.k);
+        if rule.scans_at_once(request.few as f64) {
+            return Ok(Some(Walked { candidates: None, report }));
         }
-        let nearest = match nearest {
-            Some(nearest) => nearest,
+        report.way = Way::Walk;
+        let Some(entries) = self.descend(target, scratch, interrupt)? else { return Ok(None) };
+        let nearest = if filter.passes_all() {
+            let base = self.base();
+            if !scratch.nearest(&base, &self.space, target, &entries, pool, interrupt)? {
+                return Ok(None);
+            }
+            Some(Nearest::of_pool(&scratch.pool))
+        } else {
+            let walk = filter.walk(target, &entries, &mut rule, scratch, interrupt)?;
+            report.pool = rule.pool;
+            let Some(nearest) = walk else { return Ok(None) };
+            nearest
+        };
+        report.visited = scratch.walk.visited.len();
+        // A walk that does not find enough does not know whether there is more.
+        let candidates = match nearest.filter(|nearest| nearest.len() >= request.k) {
+            Some(nearest) => Some(self.candidates(target, &nearest, request)?),
             None => {
-                if report.way == Way::Walk {
-                    report.way = Way::WalkThenScan;
-                }
-                let scan = filter.scan(target, wanted, &mut report.scanned, interrupt)?;
-                let Some(nearest) = scan else { return Ok(None) };
-                nearest
+                report.way = Way::WalkThenScan;
+                None
             }
         };
-        let best = nearest.entries().iter().take(wanted);
-        let candidates = best.map(|&entry| self.candidate(target, entry)).collect::<Result<_, _>>();
-        Ok(Some(Found { candidates: candidates?, report }))
+        Ok(Some(Walked { candidates, report }))
+    }
+
+    fn candidates(
+        &self,
+        target: &Target,
+        nearest: &Nearest,
+        request: &GraphRequest<'_>,
+    ) -> Result<Vec<Candidate>, GraphDamage> {
+        let best = nearest.entries().iter().take(request.candidates());
+        best.map(|&entry| self.candidate(target, entry)).collect()
     }
 
     pub(super) fn candidate(

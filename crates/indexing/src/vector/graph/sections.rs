@@ -13,8 +13,7 @@ pub enum Section {
     Header,
     /// `u8[rows × dim]`: codes, 128 added.
     Codes,
-    /// `f32[rows]` for the inner product, scales; `f32[rows × 2]` for the distance, scales and
-    /// squares of norms; nothing for the cosine, whose one scale is in the header.
+    /// `f32[rows]`, scales; for the distance `f32[rows × 2]`, scales and squares of norms.
     Scales,
     /// `u32[rows × (1 + links)]`: of each row how many links it has, and to which rows.
     Links,

@@ -2,7 +2,10 @@
 
 use super::super::Metric;
 use super::super::quantize::{norm_and_largest, quantize_row};
+use super::blocks::Blocks;
 use super::bytes::Words;
+use super::header::GraphDamage;
+use super::sections::Section;
 use crate::kernels::{CodeQuery, Kernels};
 
 /// Codes of all rows, and what they stand for.
@@ -10,16 +13,17 @@ use crate::kernels::{CodeQuery, Kernels};
 pub(super) struct CodeSpace<'a> {
     metric: Metric,
     dim: usize,
-    scale: f32,
     kernels: Kernels,
     pub(super) codes: &'a [u8],
     pub(super) scales: Words<'a>,
+    /// Those of the codes.
+    pub(super) blocks: Blocks<'a>,
 }
 
 /// What rows are compared with: a query, or one of the rows.
 ///
-/// For the cosine a row's distance is its negative product; otherwise it is
-/// `own + by_square · ‖row‖² + by_product · scale · product`.
+/// A row's distance is `own + by_square · ‖row‖² + by_product · scale · product`; the first two are
+/// nothing but for the Euclidean.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Target {
     codes: CodeQuery,
@@ -37,15 +41,10 @@ struct ScoreOf {
 }
 
 impl<'a> CodeSpace<'a> {
-    pub(super) fn new(
-        metric: Metric,
-        dim: usize,
-        scale: f32,
-        codes: &'a [u8],
-        scales: &'a [u8],
-    ) -> Self {
+    pub(super) fn new(metric: Metric, dim: usize, codes: &'a [u8], scales: &'a [u8]) -> Self {
         let kernels = Kernels::detect();
-        Self { metric, dim, scale, kernels, codes, scales: Words::new(scales) }
+        let blocks = Blocks::default();
+        Self { metric, dim, kernels, codes, scales: Words::new(scales), blocks }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -62,8 +61,7 @@ impl<'a> CodeSpace<'a> {
     #[inline]
     pub(super) fn are_equal(&self, a: u32, b: u32) -> bool {
         let scale = |row: u32| match self.metric {
-            Metric::Cosine => None,
-            Metric::Dot => self.scales.get(row as usize),
+            Metric::Cosine | Metric::Dot => self.scales.get(row as usize),
             Metric::Euclidean => self.scales.get(row as usize * 2),
         };
         self.row(a) == self.row(b) && scale(a) == scale(b)
@@ -74,8 +72,7 @@ impl<'a> CodeSpace<'a> {
     pub(super) fn prefetch(&self, row: u32) {
         crate::kernels::prefetch(self.row(row));
         match self.metric {
-            Metric::Cosine => {}
-            Metric::Dot => prefetch_words(self.scales, row as usize, 1),
+            Metric::Cosine | Metric::Dot => prefetch_words(self.scales, row as usize, 1),
             Metric::Euclidean => prefetch_words(self.scales, row as usize * 2, 2),
         }
     }
@@ -85,8 +82,7 @@ impl<'a> CodeSpace<'a> {
         target.codes.set_row(self.row(row));
         let row = row as usize;
         match self.metric {
-            Metric::Cosine => {}
-            Metric::Dot => {
+            Metric::Cosine | Metric::Dot => {
                 target.by_product = -self.scales.float(row);
                 (target.by_square, target.own) = (0.0, 0.0);
             }
@@ -106,12 +102,9 @@ impl<'a> CodeSpace<'a> {
         let mut target = Target::default();
         target.codes.set_row(&codes);
         match self.metric {
-            Metric::Cosine => {
-                target.score.factor = -f64::from(code) * f64::from(self.scale);
-            }
-            Metric::Dot => {
+            Metric::Cosine | Metric::Dot => {
                 target.by_product = -code;
-                target.score.factor = -norm;
+                target.score.factor = if self.metric == Metric::Dot { -norm } else { -1.0 };
             }
             Metric::Euclidean => {
                 let divisor = norm.max(1.0);
@@ -123,7 +116,27 @@ impl<'a> CodeSpace<'a> {
         target
     }
 
-    /// The keys of the rows.
+    /// The keys of the rows, which may lie in a file.
+    ///
+    /// # Errors
+    /// A row whose codes are not what was written.
+    #[inline]
+    pub(super) fn keys_checked(
+        &self,
+        target: &Target,
+        rows: &[u32],
+        dots: &mut Vec<i32>,
+        keys: &mut Vec<u32>,
+    ) -> Result<(), GraphDamage> {
+        let bytes = |row: u32| row as usize * self.dim..(row as usize + 1) * self.dim;
+        if !rows.iter().all(|&row| self.blocks.are_right(bytes(row))) {
+            return Err(GraphDamage::new(Section::Codes, "a checksum"));
+        }
+        self.keys(target, rows, dots, keys);
+        Ok(())
+    }
+
+    /// The keys of the rows, which are known to be right.
     #[inline]
     pub(super) fn keys(
         &self,
@@ -138,8 +151,7 @@ impl<'a> CodeSpace<'a> {
         self.kernels.dot_indexed(&target.codes, self.codes, rows, dots);
         let pairs = dots.iter().zip(rows);
         match self.metric {
-            Metric::Cosine => keys.extend(dots.iter().map(|&dot| key_of_product(dot))),
-            Metric::Dot => keys.extend(pairs.map(|(&dot, &row)| {
+            Metric::Cosine | Metric::Dot => keys.extend(pairs.map(|(&dot, &row)| {
                 let factor = target.by_product * self.scales.float(row as usize);
                 key_of_distance(factor * dot as f32)
             })),
@@ -155,8 +167,7 @@ impl<'a> CodeSpace<'a> {
     pub(super) fn score(&self, target: &Target, key: u32) -> f32 {
         let ScoreOf { factor, added } = target.score;
         match self.metric {
-            Metric::Cosine => (f64::from(negative_product(key)) * factor) as f32,
-            Metric::Dot => (f64::from(distance_of_key(key)) * factor) as f32,
+            Metric::Cosine | Metric::Dot => (f64::from(distance_of_key(key)) * factor) as f32,
             Metric::Euclidean => {
                 let square = f64::from(distance_of_key(key)) * factor + added;
                 -(square.max(0.0).sqrt()) as f32
@@ -171,15 +182,6 @@ pub(super) fn prefetch_words(words: Words<'_>, start: usize, len: usize) {
     if let Some(range) = words.range(start, len) {
         crate::kernels::prefetch(range.as_bytes());
     }
-}
-
-#[inline(always)]
-fn key_of_product(dot: i32) -> u32 {
-    !((dot as u32) ^ (1 << 31))
-}
-
-fn negative_product(key: u32) -> i32 {
-    -((!key ^ (1 << 31)) as i32)
 }
 
 /// Floats sort as their bits do, but for the sign.

@@ -5,8 +5,10 @@
 //! it is below the number of nodes, for 3–5 % of its time.
 
 use embedded_db_common::Slot;
+use embedded_db_storage::Segment;
 
 use super::super::Metric;
+use super::blocks::Blocks;
 use super::bytes::Words;
 use super::codes::RowCodes;
 use super::header::{GraphDamage, Header};
@@ -26,6 +28,8 @@ pub struct GraphView<'a> {
     slots: Words<'a>,
     parts: &'a [[u8; 2]],
     by_slot: Words<'a>,
+    /// Those of `links`.
+    blocks: Blocks<'a>,
 }
 
 impl<'a> GraphView<'a> {
@@ -44,7 +48,6 @@ impl<'a> GraphView<'a> {
         let space = CodeSpace::new(
             header.metric,
             header.dim as usize,
-            header.scale,
             bytes(Section::Codes),
             bytes(Section::Scales),
         );
@@ -59,7 +62,17 @@ impl<'a> GraphView<'a> {
             slots: words(Section::Slots),
             by_slot: words(Section::BySlot),
             parts: bytes(Section::Parts).as_chunks().0,
+            blocks: Blocks::default(),
         })
+    }
+
+    /// The same arrays, of which the codes and the links of the base layer lie in a file whose blocks were not
+    /// looked at: they are checked where they are read. `codes` and `links` are where these sections begin.
+    #[must_use]
+    pub(crate) fn in_blocks(mut self, file: &'a Segment, codes: usize, links: usize) -> Self {
+        self.space.blocks = Blocks::of(file, codes);
+        self.blocks = Blocks::of(file, links);
+        self
     }
 
     /// Number of rows, with those that are dead.
@@ -80,12 +93,6 @@ impl<'a> GraphView<'a> {
     /// How vectors are compared.
     pub fn metric(&self) -> Metric {
         self.header.metric
-    }
-
-    /// Numbers that the largest code does not reach. Many mean that the rows have changed since
-    /// their scale was found; a graph built anew from f32 rows finds another.
-    pub fn clipped(&self) -> u64 {
-        self.header.clipped
     }
 
     /// The slot of a row.
@@ -167,9 +174,9 @@ impl<'a> GraphView<'a> {
         if low <= high { Ok((low, high)) } else { Err(wrong) }
     }
 
-    /// No rows, at the scale of this graph: rows to be added to it.
+    /// No rows: rows to be added to it.
     pub fn no_rows(&self) -> RowCodes {
-        RowCodes::new(self.dim(), self.metric(), self.header.scale)
+        RowCodes::new(self.dim(), self.metric())
     }
 
     /// Checks every link, at the cost of reading them all.
@@ -218,7 +225,8 @@ impl<'a> GraphView<'a> {
     }
 
     pub(super) fn base(&self) -> Base<'a> {
-        Base { links: self.links, stride: 1 + self.header.base_links as usize, rows: self.len() }
+        let (links, stride) = (self.links, 1 + self.header.base_links as usize);
+        Base { links, stride, rows: self.len(), blocks: self.blocks }
     }
 
     /// A layer above the base.
@@ -234,12 +242,50 @@ impl<'a> GraphView<'a> {
     }
 }
 
+/// A place in the order of slots, from which the rows of rising slots are found one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Finder {
+    place: usize,
+    last: Option<Slot>,
+}
+
+impl Finder {
+    /// Puts the rows of the slot, which is greater than those before, in the place of others.
+    ///
+    /// # Errors
+    /// Damage in the order of the slots.
+    pub(crate) fn find(
+        &mut self,
+        view: &GraphView<'_>,
+        slot: Slot,
+        rows: &mut Vec<u32>,
+    ) -> Result<(), GraphDamage> {
+        rows.clear();
+        // Where most slots have one row, as many places lie between as slots do.
+        let guess = match self.last.replace(slot) {
+            Some(last) => self.place + slot.0.saturating_sub(last.0 + 1) as usize,
+            None => view.len() / 2,
+        };
+        self.place = view.first_place(slot, self.place, guess);
+        while self.place < view.len() {
+            let (row, found) = view.placed(self.place)?;
+            if found != slot {
+                break;
+            }
+            rows.push(row);
+            self.place += 1;
+        }
+        Ok(())
+    }
+}
+
 /// Links of the base layer.
 #[derive(Clone, Copy)]
 pub(super) struct Base<'a> {
     links: Words<'a>,
     stride: usize,
     rows: usize,
+    blocks: Blocks<'a>,
 }
 
 impl Layer for Base<'_> {
@@ -256,7 +302,11 @@ impl Layer for Base<'_> {
 
     #[inline(always)]
     fn links(&self, node: u32) -> Option<impl Iterator<Item = u32>> {
-        list(self.links, node as usize, self.stride)
+        let bytes = self.stride * 4;
+        let begin = node as usize * bytes;
+        // A list that is not right is none.
+        let is_right = self.blocks.are_right(begin..begin + bytes);
+        list(self.links, node as usize, self.stride).filter(|_| is_right)
     }
 
     #[inline(always)]

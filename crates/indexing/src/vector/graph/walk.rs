@@ -115,8 +115,7 @@ impl Walk {
         target: &Target,
     ) -> Result<(), GraphDamage> {
         if L::IS_BASE {
-            space.keys(target, &self.nodes, &mut self.dots, &mut self.keys);
-            return Ok(());
+            return space.keys_checked(target, &self.nodes, &mut self.dots, &mut self.keys);
         }
         self.rows.clear();
         for &node in &self.nodes {
@@ -124,8 +123,7 @@ impl Walk {
             let missing = GraphDamage::new(Section::UpperRows, "a row that is not there");
             self.rows.push(row.ok_or(missing)?);
         }
-        space.keys(target, &self.rows, &mut self.dots, &mut self.keys);
-        Ok(())
+        space.keys_checked(target, &self.rows, &mut self.dots, &mut self.keys)
     }
 
     pub(super) fn found(&self) -> impl Iterator<Item = Entry> {

@@ -47,7 +47,7 @@ fn use_everything(view: &GraphView<'_>) {
     let mut scratch = Scratch::default();
     for (allowed, dead) in [(None, None), (Some(&allowed), None), (Some(&allowed), Some(&dead))] {
         for effort in [Effort::Usual, Effort::Pool(400)] {
-            let request = GraphRequest { k: 5, effort, allowed, dead };
+            let request = GraphRequest { k: 5, effort, allowed, dead, ..GraphRequest::default() };
             let found = view.search(&query, &request, &mut scratch, &mut || false);
             if let Ok(Some(found)) = found {
                 let rows = view.len();

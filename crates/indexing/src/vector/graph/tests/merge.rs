@@ -25,7 +25,8 @@ fn right(
     dead: &RoaringBitmap,
     may: impl Fn(Slot) -> bool,
 ) -> usize {
-    let request = GraphRequest { k: 10, effort: Effort::Sure, allowed: None, dead: Some(dead) };
+    let request =
+        GraphRequest { k: 10, effort: Effort::Usual, dead: Some(dead), ..GraphRequest::default() };
     let mut right = 0;
     for query in queries {
         let best = store.best(query, |slot, _| may(slot), 10);

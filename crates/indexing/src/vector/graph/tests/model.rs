@@ -59,7 +59,7 @@ impl Case {
         allowed: Option<&'a RoaringBitmap>,
         dead: Option<&'a RoaringBitmap>,
     ) -> GraphRequest<'a> {
-        GraphRequest { k: self.k, effort: Effort::Usual, allowed, dead }
+        GraphRequest { k: self.k, allowed, dead, ..GraphRequest::default() }
     }
 
     fn allowed(&self) -> Option<RoaringBitmap> {

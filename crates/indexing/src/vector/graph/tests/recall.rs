@@ -23,7 +23,7 @@ fn recall(
     effort: Effort,
     allowed: Option<&RoaringBitmap>,
 ) -> (f64, Vec<Report>) {
-    let request = GraphRequest { k: 10, effort, allowed, dead: None };
+    let request = GraphRequest { k: 10, effort, allowed, ..GraphRequest::default() };
     let (mut right, mut reports) = (0, Vec::new());
     for query in queries {
         let may = |slot: Slot, _| allowed.is_none_or(|allowed| allowed.contains(slot.0));
