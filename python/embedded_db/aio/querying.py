@@ -77,7 +77,7 @@ class AsyncQuerying(Twin):
             wait: seconds to wait for embeddings that matching nodes do not have yet.
             timeout: seconds the query may take.
             explain: give the plan with the results.
-            exact: search vectors exactly whatever the index offers.
+            exact: compare all vectors, so that none of the nearest is missed.
             after: ``results.cursor`` of the page before, from the same query: its results go on
                 in the state that the first page saw, and no result comes twice.
             rerank: called with the best results (50, or ``limit`` if that is more), gives one

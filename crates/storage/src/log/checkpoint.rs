@@ -87,7 +87,16 @@ impl Checkpoint {
 impl Checkpoint {
     /// Numbers are counted up from 1; nobody has come that far.
     pub(super) fn cannot_be_followed(&self) -> bool {
-        [self.number, self.transaction, self.stretch].iter().any(|number| *number > u64::MAX / 2)
+        self.exceeds(u64::MAX / 2)
+    }
+
+    /// A writer counts on from there, further than in any lifetime, and must not come to the end.
+    pub(super) fn cannot_be_counted_on(&self) -> bool {
+        self.exceeds(u64::MAX / 4)
+    }
+
+    fn exceeds(&self, most: u64) -> bool {
+        [self.number, self.transaction, self.stretch].iter().any(|number| *number > most)
     }
 
     /// What is wrong with a data file whose newest transaction is an older one.
@@ -122,13 +131,18 @@ pub(crate) fn path_of(directory: &Path) -> PathBuf {
 pub(crate) fn newest(directory: &Path) -> Result<Option<Checkpoint>> {
     let found = both(directory)?.into_iter().flatten().max_by_key(|found| found.number);
     if found.as_ref().is_some_and(Checkpoint::cannot_be_followed) {
-        return Err(Error::Corruption {
-            path: path_of(directory),
-            object: "the last checkpoint".into(),
-            detail: "has a number that none can have".into(),
-        });
+        return Err(impossible(directory));
     }
     Ok(found)
+}
+
+/// The error of a checkpoint that counts further than anybody has.
+pub(super) fn impossible(directory: &Path) -> Error {
+    Error::Corruption {
+        path: path_of(directory),
+        object: "the last checkpoint".into(),
+        detail: "has a number that none can have".into(),
+    }
 }
 
 /// What reads in either place.

@@ -84,6 +84,9 @@ impl Recovery {
         // It is there before anybody reads the data file.
         CheckpointFile::open(directory)?;
         let last = checkpoint::newest(directory)?;
+        if last.as_ref().is_some_and(Checkpoint::cannot_be_counted_on) {
+            return Err(checkpoint::impossible(directory));
+        }
         let Some(found) = &last else { return Ok(Self { last, alone: None }) };
         if !found.in_use {
             let newest = newest_of(found, database, directory)?;
@@ -178,12 +181,18 @@ fn newest_of(last: &Checkpoint, database: &Path, directory: &Path) -> Result<Opt
 fn put_back(checkpoint: &Checkpoint, directory: &Path) -> Result<()> {
     let path = directory.join("data.mdb");
     let failed = |error: std::io::Error| write_error(&path, "put its last checkpoint back", &error);
-    let page_size = checkpoint.metas.iter().find_map(|meta| Some(Meta::parse(meta)?.page_size));
-    let page_size = page_size.ok_or_else(|| Error::Corruption {
+    let damaged = |detail: &str| Error::Corruption {
         path: checkpoint::path_of(directory),
         object: "the last checkpoint".into(),
-        detail: "has no meta page".into(),
-    })?;
+        detail: detail.into(),
+    };
+    let metas = checkpoint.metas.iter().filter_map(|meta| Meta::parse(meta));
+    let newest = metas.max_by_key(|meta| meta.transaction);
+    let newest = newest.ok_or_else(|| damaged("has no meta page"))?;
+    if newest.transaction != checkpoint.transaction {
+        return Err(damaged("has the meta pages of another state"));
+    }
+    let page_size = newest.page_size;
     let file = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
     for (number, meta) in checkpoint.metas.iter().enumerate() {
         write_at(&file, meta, (number * page_size) as u64).map_err(failed)?;
