@@ -117,7 +117,9 @@ class SemanticQuery(TypedDict):
     """The embedding space; the default one unless given."""
     recall: NotRequired[float | None]
     """Effort: about which share of the true nearest is to be found among many thousands of vectors,
-    over 0 and up to 1; 0.98 unless given. How many are found is up to the data: 1 alone is a promise."""
+    over 0 and up to 1; 0.98 unless given. How many are found is up to the data: 1 alone is a
+    promise.
+    """
 
 
 class TextQuery(TypedDict):

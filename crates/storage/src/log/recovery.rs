@@ -186,7 +186,7 @@ fn put_back(checkpoint: &Checkpoint, directory: &Path) -> Result<()> {
         object: "the last checkpoint".into(),
         detail: detail.into(),
     };
-    let metas = checkpoint.metas.iter().filter_map(|meta| Meta::parse(meta));
+    let metas = checkpoint.metas.iter().filter_map(Meta::parse);
     let newest = metas.max_by_key(|meta| meta.transaction);
     let newest = newest.ok_or_else(|| damaged("has no meta page"))?;
     if newest.transaction != checkpoint.transaction {
