@@ -14,6 +14,7 @@ from harness.child import Done, Refused
 from harness.lengths import length
 from harness.model import differences, words_of
 from harness.operations import CreateNode
+from harness.waiting import eventually
 
 CUTS = length(4, 20, 100)
 
@@ -66,6 +67,8 @@ def test_a_cut_while_it_is_open(path, base, nursery, rng, read_only):
         child = nursery.child()
         child.open(path, read_only=read_only)
         child.look(MODEL)
+        # Those that the opening began for work that there may be.
+        eventually(lambda on=child: set(on.threads()) == {"S"}, "its threads have ended or wait")
         with data.open("r+b") as file:
             file.truncate(rng.randrange(8192, len(whole)))
         child.run("import time\ntime.sleep(0.03)")

@@ -46,17 +46,7 @@ LONGEST_SYNC = 0.5
 def stop(child: Child) -> None:
     """Stop a process, and wait until none of its threads runs."""
     child.kill(signal.SIGSTOP)
-    tasks = Path(f"/proc/{child.pid}/task")
-    eventually(lambda: all(map(is_at_rest, tasks.iterdir())), "all of its threads stand still")
-
-
-def is_at_rest(task: Path) -> bool:
-    """Whether a thread stands still, or has ended just now."""
-    try:
-        told = (task / "stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return told.rsplit(")", 1)[1].split()[0] in "tTXZ"
+    eventually(lambda: set(child.threads()) <= set("tTXZ"), "all of its threads stand still")
 
 
 def cut(disk: Path, image: Path, copy: Path) -> None:

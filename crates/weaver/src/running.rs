@@ -1,17 +1,14 @@
 //! What the models are working on, in a file: if the process ends meanwhile, the next one knows at what.
 //!
-//! It is written before each call of a model and emptied after it, and never synchronised: it outlives the
-//! process, not the machine. What was running when a process ended is tried again, each by itself; what
-//! ran when three of them ended is given up.
+//! It is written before each call of a model and emptied after it. What was running when a process ended is
+//! tried again, each by itself; what ran when three of them ended is given up.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
 use embedded_db_common::record::{Cursor, Damaged};
-use embedded_db_common::{Error, NamespaceId, Result, Slot};
+use embedded_db_common::{NamespaceId, Result, Slot};
+use embedded_db_storage::SideFile;
 
 /// The file in the directory of the database.
 const FILE: &str = "running";
@@ -22,29 +19,15 @@ pub(crate) const MOST_ENDS: u32 = 3;
 pub(crate) type Suspects = HashMap<(NamespaceId, Slot), u32>;
 
 /// The open file.
-pub(crate) struct Running {
-    path: PathBuf,
-    file: Mutex<File>,
-}
+pub(crate) struct Running(SideFile);
 
 impl Running {
     /// Opens it; what was running when the last process ended, in this generation.
     pub(crate) fn open(directory: &Path, generation: u64) -> Result<(Self, Suspects)> {
-        let path = directory.join(FILE);
-        let failed = |error: std::io::Error| failed(&path, &error);
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed)?;
+        let (file, bytes) = SideFile::open(&directory.join(FILE))?;
         // What is no list was written when the power was cut, or by nobody.
         let found = parse(&bytes, generation).unwrap_or_default();
-        let running = Self { path, file: Mutex::new(file) };
+        let running = Self(file);
         running.end()?;
         Ok((running, found))
     }
@@ -67,26 +50,12 @@ impl Running {
         bytes.extend(generation.to_le_bytes());
         bytes.append(&mut list);
         bytes.extend(sum(&bytes).to_le_bytes());
-        self.write(&bytes)
+        self.0.overwrite(&bytes)
     }
 
     /// No model works.
     pub(crate) fn end(&self) -> Result<()> {
-        self.write(&0_u32.to_le_bytes())
-    }
-
-    fn write(&self, bytes: &[u8]) -> Result<()> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(bytes));
-        written.map_err(|error| failed(&self.path, &error))
-    }
-}
-
-fn failed(path: &Path, error: &std::io::Error) -> Error {
-    let (path, detail) = (path.to_owned(), format!("cannot write it: {error}"));
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::StorageFull { path, detail },
-        _ => Error::StorageError { path, detail },
+        self.0.overwrite(&0_u32.to_le_bytes())
     }
 }
 

@@ -25,6 +25,14 @@ class Dead(Exception):
     """The child ended instead of answering."""
 
 
+def _state(task: Path) -> str:
+    try:
+        told = (task / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended just now
+        return "X"
+    return told.rsplit(")", 1)[1].split()[0]
+
+
 class Child:
     """Another process; `sock` leads to it, `wait` waits for its end and tells its exit code."""
 
@@ -85,6 +93,10 @@ class Child:
     def run(self, code: str, **given: Any) -> Any:
         """Run a program, which finds `db`; the value of its `result`."""
         return self.must("run", code, given)
+
+    def threads(self) -> str:
+        """Give what its threads do, a letter each: `S` waits, `T` is stopped; see proc(5)."""
+        return "".join(map(_state, Path(f"/proc/{self.pid}/task").iterdir()))
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         """Send it a signal."""

@@ -23,7 +23,7 @@ pub(crate) struct Base {
     directory: TempDir,
     pub(crate) held: Contents,
     pub(crate) hash: String,
-    rows: std::collections::HashSet<raw::Row>,
+    pub(crate) rows: std::collections::HashSet<raw::Row>,
 }
 
 pub(crate) const DATA: &str = "gen-0000000001/data.mdb";

@@ -1,0 +1,45 @@
+//! A small file in the directory of a database that is written over and over and never synchronised: it
+//! outlives the process, not the machine. What is in it needs a length and a checksum of its own, for the end
+//! of something longer may follow.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use embedded_db_common::Result;
+
+use crate::platform::{io_error, write_error};
+
+/// The open file.
+pub struct SideFile {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl SideFile {
+    /// Opens or makes it; what it holds.
+    ///
+    /// # Errors
+    ///
+    /// `StorageError` and `StorageFull`, as the system says.
+    pub fn open(path: &Path) -> Result<(Self, Vec<u8>)> {
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).write(true).create(true).truncate(false).open(path);
+        let mut file = opened.map_err(|error| write_error(path, "open it", &error))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|error| io_error(path, "read it", &error))?;
+        Ok((Self { path: path.to_owned(), file: Mutex::new(file) }, bytes))
+    }
+
+    /// Writes from its beginning; what was longer keeps its end.
+    ///
+    /// # Errors
+    ///
+    /// `StorageError` and `StorageFull`, as the system says.
+    pub fn overwrite(&self, bytes: &[u8]) -> Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(bytes));
+        written.map_err(|error| write_error(&self.path, "write it", &error))
+    }
+}
