@@ -277,7 +277,8 @@ impl<'a> Search<'a> {
         let Some(graph) = segment.graph() else { return Walk::Scan };
         let dead = part.dead(self.at);
         let per_node = f64::from(segment.rows()) / segment.nodes().len().max(1) as f64;
-        let rows = |allowed: &RoaringBitmap| (allowed.len() as f64 * per_node) as u64;
+        // None only if there are none: most of the nodes may be told to have no vector.
+        let rows = |allowed: &RoaringBitmap| (allowed.len() as f64 * per_node).ceil() as u64;
         let request = GraphRequest {
             k: self.request.k,
             effort: self.effort_for(segment.linked()),

@@ -69,9 +69,12 @@ impl Linking<'_> {
             }
             Some(base) => {
                 let Some(view) = base.graph() else { return Ok(None) };
-                let Ok(merged) = merge(&view, &dead[0], &rows, 1, &stop) else { return Ok(None) };
+                // Its other rows are among the new ones, unless they are dead.
+                let mut dead = dead[0].clone();
+                dead.remove_range(base.linked()..);
+                let Ok(merged) = merge(&view, &dead, &rows, 1, &stop) else { return Ok(None) };
                 let merged = merged.ok_or_else(stopped)?;
-                let is_kept = |row: &u32| !merged.dead.is_empty() || !dead[0].contains(*row);
+                let is_kept = |row: &u32| !merged.dead.is_empty() || !dead.contains(*row);
                 let old = (0..base.linked()).filter(is_kept).map(|row| (0, row)).collect();
                 (merged.graph, merged.dead, old)
             }

@@ -324,3 +324,41 @@ fn k_are_found_among_rows_that_are_gone() {
         assert!(found.report.given_up > 0 || found.report.walks == 0);
     }
 }
+
+/// Rows whose norms are beyond what codes can say are in no graph.
+#[test]
+fn a_row_in_no_graph_is_deleted_and_all_is_linked_again() {
+    let mut files = Files::new(Metric::Dot, DIM);
+    let vast = || vec![vec![f32::MAX; DIM]];
+    let (near, far) = (|slot: u32| vec![vec![slot as f32; DIM]], |slot| (slot, vast()));
+    let changes = (1..6).map(|slot| (slot, near(slot))).chain([7, 9].map(far));
+    files.seal(&changes.collect(), 0);
+    files.link(0);
+    let linked = |files: &Files| (files.open()[0].linked(), files.open()[0].rows());
+    assert_eq!(linked(&files), (5, 7));
+    files.seal(&Model::from([(9, Vec::new())]), 0);
+    files.link(0);
+    assert_eq!(linked(&files), (5, 6));
+    let index = files.index(0);
+    assert_eq!(index.row_count(Lsn(0)), 6);
+    assert_eq!(index.parts(Slot(9), Lsn(0)), []);
+    assert_eq!(index.parts(Slot(7), Lsn(0)), [0]);
+}
+
+#[test]
+fn among_nodes_that_have_no_vectors_one_is_found() {
+    let mut files = Files::new(Metric::Cosine, DIM);
+    let gone = (0..10).map(|slot| (slot, Vec::new()));
+    let changes: Model = gone.chain([(21, vec![vec![1.0; DIM]])]).collect();
+    // Of what older files may tell, the nodes without vectors are kept.
+    files.seal(&Model::from([(40, vec![vec![-1.0; DIM]])]), 0);
+    files.seal(&changes, 0);
+    files.link(1);
+    let allowed = RoaringBitmap::from([3, 21]);
+    let (index, query) = (files.index(0), [1.0; DIM]);
+    for exact in [true, false] {
+        let request = VectorRequest { k: 1, allowed: Some(&allowed), exact, ..Default::default() };
+        let found = search(&index, &changes, &query, Lsn(0), &request);
+        assert_eq!(found.hits.iter().map(|hit| hit.slot).collect::<Vec<_>>(), [Slot(21)]);
+    }
+}
