@@ -96,6 +96,7 @@ lint: lint-rust cross lint-python lint-types
 lint-rust: $(VENV)/requirements.stamp
 	cargo fmt --all --check
 	scripts/third-party --check
+	for other in benches/reference fuzz; do cargo metadata --locked --format-version 1 --manifest-path $$other/Cargo.toml > /dev/null || exit 1; done
 	cargo clippy $(PROFILE) --locked --workspace --all-targets --target-dir $(TARGET)/lint -- -D warnings
 
 lint-python: $(VENV)/requirements.stamp

@@ -14,7 +14,7 @@ use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, RoTxn, Withou
 
 use crate::log::{Frame, Rows};
 
-const TABLES: usize = 18;
+const TABLES: usize = 19;
 const IDS: u8 = 3;
 const PAGE: usize = 4096;
 const LENGTH: u64 = 64 << 20;
