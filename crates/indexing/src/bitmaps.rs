@@ -1,7 +1,7 @@
 //! Postings as bitmaps of slots.
 
 use embedded_db_common::{NamespaceId, Result, Symbol};
-use embedded_db_storage::{Container, IndexId, ReadPostings, ReadTxn};
+use embedded_db_storage::{IndexId, ReadPostings, ReadTxn};
 use roaring::RoaringBitmap;
 
 /// The slots of one value of an index whose nodes are seen.
@@ -13,21 +13,13 @@ pub fn posting(
 ) -> Result<RoaringBitmap> {
     let mut out = RoaringBitmap::new();
     txn.containers(namespace, index, value, |container| {
-        add(&mut out, &container);
+        container.add_to(&mut out);
         true
     })?;
     if let Some(hidden) = txn.hidden(namespace) {
         out -= &hidden.nodes;
     }
     Ok(out)
-}
-
-/// Adds the slots of a container.
-pub(crate) fn add(out: &mut RoaringBitmap, container: &Container<'_>) {
-    match container.as_bitmap() {
-        Some(bits) => *out |= RoaringBitmap::from_lsb0_bytes(container.base(), bits),
-        None => out.extend(container.slots()),
-    }
 }
 
 /// The nodes that have a label.

@@ -11,8 +11,6 @@ use embedded_db_storage::{
 };
 use roaring::RoaringBitmap;
 
-use crate::bitmaps;
-
 /// An index over one property of the nodes with one label.
 #[derive(Debug, Clone)]
 pub struct DeclaredIndex {
@@ -98,7 +96,7 @@ pub fn posting_between(
         if read > most {
             return false;
         }
-        bitmaps::add(&mut out, &container);
+        container.add_to(&mut out);
         true
     })?;
     Ok((read <= most).then_some(out))
