@@ -3,6 +3,7 @@
 mod files;
 mod sessions;
 mod texts;
+mod vectors;
 
 use arbitrary::Unstructured;
 
@@ -11,7 +12,7 @@ use files::Image;
 /// No file has a slot as large.
 const NODE_SLOTS: u32 = 400;
 
-/// Changes one of two files of texts or sessions, and reads and merges them in every way.
+/// Changes one of two files of texts, sessions or vectors, and reads and merges them in every way.
 ///
 /// # Panics
 ///
@@ -19,7 +20,11 @@ const NODE_SLOTS: u32 = 400;
 pub fn segments(bytes: &[u8]) {
     let Some((kind, rest)) = bytes.split_first() else { return };
     let given = &mut Unstructured::new(rest);
-    if kind % 2 == 0 { texts::read_changed(given) } else { sessions::read_changed(given) }
+    match kind {
+        128.. => vectors::read_changed(given),
+        kind if kind % 2 == 0 => texts::read_changed(given),
+        _ => sessions::read_changed(given),
+    }
 }
 
 /// Two files, of which one was changed and its bytes read; whether the row of it says so, too.
