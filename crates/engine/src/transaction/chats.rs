@@ -42,7 +42,8 @@ impl Transaction {
     pub fn add_message(&mut self, chat_id: &str, message: NodeDraft, to: AddTo) -> Result<Node> {
         self.step(|tx| {
             tx.draft_chat(chat_id, to)?;
-            tx.append(chat_id, to, message)
+            let id = tx.append(chat_id, to, message)?;
+            tx.require_node(&id)
         })
     }
 
@@ -59,13 +60,22 @@ impl Transaction {
                 // It has to exist then, too, or is made.
                 tx.ops.push(Op::FindChat(chat_id.to_owned(), to));
             }
-            each(messages, |message| tx.append(chat_id, to, message))
+            each(messages, |message| {
+                let id = tx.append(chat_id, to, message)?;
+                tx.require_node(&id)
+            })
         })
     }
 
-    pub(super) fn append(&mut self, chat_id: &str, to: AddTo, message: NodeDraft) -> Result<Node> {
+    /// Puts a message behind those that the transaction sees in its chat; returns its id.
+    pub(super) fn append(
+        &mut self,
+        chat_id: &str,
+        to: AddTo,
+        message: NodeDraft,
+    ) -> Result<String> {
         let last = self.last_in(chat_id)?;
-        let (id, _) = self.make_node(message.message_of(chat_id, clock::now())?)?;
+        let id = self.make_node(message.message_of(chat_id, clock::now())?)?;
         self.link(chat_id, &id, CONTAINS);
         if let Some(last) = last {
             self.link(&last, &id, NEXT);
@@ -73,7 +83,7 @@ impl Transaction {
         // Its time, unless it was given, is that of the commit.
         let message = NodeDraft { id: Some(id.clone()), ..message };
         self.ops.push(Op::AddMessage(chat_id.to_owned(), to, message));
-        self.require_node(&id)
+        Ok(id)
     }
 
     /// Looks whether messages can be added to a chat, and makes it for the own reads if that is wanted.
@@ -208,7 +218,7 @@ impl Transaction {
         newest_first: bool,
         limit: usize,
     ) -> Result<Vec<Node>> {
-        self.require_node(chat_id)?;
+        self.check_node(chat_id)?;
         let (stored, own) = self.begin(chat_id, after, newest_first)?;
         let mut out = Vec::new();
         if newest_first {

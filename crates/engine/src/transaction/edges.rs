@@ -66,8 +66,8 @@ impl Transaction {
     pub fn create_edge(&mut self, mut draft: EdgeDraft) -> Result<String> {
         draft.check()?;
         draft.properties.check_names()?;
-        self.require_node(&draft.source).map_err(|error| error.of_field("source"))?;
-        self.require_node(&draft.target).map_err(|error| error.of_field("target"))?;
+        self.check_node(&draft.source).map_err(|error| error.of_field("source"))?;
+        self.check_node(&draft.target).map_err(|error| error.of_field("target"))?;
         let made = || clock::new_id(&names::snake_case(&draft.edge_type));
         let id = draft.id.clone().unwrap_or_else(made);
         if self.get_edge(&id)?.is_some() || self.is_retracted(&id)? {
@@ -189,7 +189,7 @@ impl Transaction {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<Node>> {
-        self.require_node(id)?;
+        self.check_node(id)?;
         let after = after.map(|after| self.place_after(after)).transpose()?;
         let mut found = self.stored_ends(id, types, direction, times)?;
         found.extend(self.own_ends(id, types, direction, times)?);

@@ -13,7 +13,7 @@ impl Transaction {
     /// Stores a vector; returns the id of the embedding.
     pub fn create_embedding(&mut self, mut draft: EmbeddingDraft) -> Result<String> {
         check_vector(&draft.vector)?;
-        self.require_node(&draft.node_id)?;
+        self.check_node(&draft.node_id)?;
         let id = match draft.id.clone() {
             Some(id) => {
                 names::check("an embedding id", &id)?;

@@ -48,6 +48,17 @@ impl Transaction {
         self.get_node(id)?.ok_or_else(|| Error::NotFound { kind: "node", id: id.to_owned() })
     }
 
+    /// Refuses an id of which there is no node; it counts as read.
+    pub(super) fn check_node(&mut self, id: &str) -> Result<()> {
+        let Some(own) = self.own.node(id) else { return self.require_node(id).map(drop) };
+        let is_there = own.is_some();
+        if self.implied.contains(id) {
+            self.see(Kind::Node, id, 0)?;
+        }
+        let missing = || Error::NotFound { kind: "node", id: id.to_owned() };
+        if is_there { Ok(()) } else { Err(missing()) }
+    }
+
     /// Ids of the nodes that this transaction has written and not deleted, in no order.
     pub fn written_nodes(&self) -> Vec<String> {
         self.own.node_ids().cloned().collect()
@@ -60,19 +71,19 @@ impl Transaction {
             return self.step(|tx| {
                 let chat = tx.draft_chat(&chat_id, AddTo::AnyChat);
                 chat.map_err(|error| error.of_property(CHAT_ID))?;
-                tx.append(&chat_id, AddTo::AnyChat, draft)?.id()
+                tx.append(&chat_id, AddTo::AnyChat, draft)
             });
         }
-        let (id, draft) = self.make_node(draft)?;
-        self.ops.push(Op::CreateNode(draft));
+        let id = self.make_node(draft.clone())?;
+        self.ops.push(Op::CreateNode(NodeDraft { id: Some(id.clone()), ..draft }));
         Ok(id)
     }
 
-    /// Makes a node for the own reads; returns its id, and the draft with it.
-    pub(super) fn make_node(&mut self, mut draft: NodeDraft) -> Result<(String, NodeDraft)> {
+    /// Makes a node for the own reads; returns its id.
+    pub(super) fn make_node(&mut self, draft: NodeDraft) -> Result<String> {
         draft.check()?;
         draft.properties.check_names()?;
-        let id = match draft.id.clone() {
+        let id = match draft.id {
             Some(id) if self.get_node(&id)?.is_some() => {
                 return Err(Error::AlreadyExists { kind: "node", id }.of_field("id"));
             }
@@ -85,16 +96,15 @@ impl Transaction {
         let now = clock::now();
         let node = DraftNode {
             id: id.clone(),
-            labels: draft.labels.clone(),
-            properties: draft.properties.clone(),
+            labels: draft.labels,
+            properties: draft.properties,
             created_at: now,
             updated_at: now,
             expires_at: draft.expiry.at(now),
             version: 1,
         };
         self.own.put_node(&id, Some(node));
-        draft.id = Some(id.clone());
-        Ok((id, draft))
+        Ok(id)
     }
 
     /// Changes a node.

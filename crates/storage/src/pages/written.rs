@@ -45,11 +45,13 @@ struct Walk<'a> {
     /// Those that were visited.
     met: u64,
     visit: Visit<'a>,
+    /// Lists that are free to be used again: a commit asks for many short ones.
+    spare: Vec<Vec<u64>>,
 }
 
 impl<'a> Walk<'a> {
     fn through(pages: &'a Pages, meta: &Meta, visit: Visit<'a>) -> Self {
-        Self { pages, most: meta.last_page, met: 0, visit }
+        Self { pages, most: meta.last_page, met: 0, visit, spare: Vec::new() }
     }
 
     /// Visits a page; pages that lead to each other in a circle come to an end.
@@ -61,6 +63,15 @@ impl<'a> Walk<'a> {
         (self.visit)(number, self.pages.raw(number)?)
     }
 
+    fn list(&mut self) -> Vec<u64> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    fn give_back(&mut self, mut list: Vec<u64>) {
+        list.clear();
+        self.spare.push(list);
+    }
+
     fn page(&self, number: u64, level: u16) -> Result<Page<'a>> {
         let page = Page::parse(self.pages.raw(number)?, number, level);
         page.map_err(|damaged| self.pages.damaged(number, damaged))
@@ -68,8 +79,8 @@ impl<'a> Walk<'a> {
 
     /// Of branches: the pages below those of the old and those of the new state. What is found at the same place,
     /// from the first or from the last on, both have.
-    fn children(&self, olds: &[u64], news: &[u64], level: u16) -> Result<[Vec<u64>; 2]> {
-        let (mut before, mut after) = (Vec::new(), Vec::new());
+    fn children(&mut self, olds: &[u64], news: &[u64], level: u16) -> Result<[Vec<u64>; 2]> {
+        let (mut before, mut after) = (self.list(), self.list());
         for place in 0..olds.len().max(news.len()) {
             let page = |numbers: &[u64]| -> Result<_> {
                 let number = numbers.get(place);
@@ -128,8 +139,10 @@ impl<'a> Walk<'a> {
         if old == new {
             return Ok(());
         }
-        let root = |tree: Tree| if tree.depth == 0 { Vec::new() } else { vec![tree.root] };
-        let (mut olds, mut news) = (root(old), root(new));
+        let (mut olds, mut news) = (self.list(), self.list());
+        for (tree, pages) in [(old, &mut olds), (new, &mut news)] {
+            pages.extend((tree.depth > 0).then_some(tree.root));
+        }
         for level in (1..=old.depth.max(new.depth)).rev() {
             // The higher tree comes down to the other's root first.
             let (of_old, of_new) = (level <= old.depth, level <= new.depth);
@@ -143,16 +156,16 @@ impl<'a> Walk<'a> {
                 let before = if of_old { &*olds } else { &[] };
                 let after = if of_new { &*news } else { &[] };
                 let [before, after] = self.children(before, after, level)?;
-                if of_old {
-                    olds = before;
-                }
-                if of_new {
-                    news = after;
-                }
+                let unused = [
+                    if of_old { std::mem::replace(&mut olds, before) } else { before },
+                    if of_new { std::mem::replace(&mut news, after) } else { after },
+                ];
+                unused.into_iter().for_each(|list| self.give_back(list));
             }
         }
         // Nothing is below leaves without big values.
         if !names && new.big == 0 {
+            [olds, news].into_iter().for_each(|list| self.give_back(list));
             return Ok(());
         }
         let after = self.rows(&news)?;
