@@ -41,7 +41,7 @@ unsafe impl GlobalAlloc for Counted {
 /// When it does.
 pub fn bounded(bytes: &[u8], factor: usize, target: impl FnOnce(&[u8])) {
     // For what does not depend on it.
-    const ALWAYS: usize = 16 << 10;
+    const ALWAYS: usize = 128 << 10;
     let before = ALLOCATED.load(Ordering::Relaxed);
     target(bytes);
     let allocated = ALLOCATED.load(Ordering::Relaxed) - before;

@@ -3,6 +3,7 @@
 
 use embedded_db_common::record::{Cursor, Properties, Read, open, put_varint, seal};
 use embedded_db_common::{NamespaceId, Slot, ValueRef};
+use roaring::RoaringBitmap;
 
 use crate::adjacency;
 use crate::columns::{self, COLUMN_SLOTS, Cells};
@@ -192,28 +193,36 @@ fn row(bytes: &[u8]) -> Read<([u8; 4], u16, &[u8])> {
 fn container(bytes: &[u8]) -> Read<()> {
     let (key, at, payload) = row(bytes)?;
     let container = Container::parse(&key, payload)?;
-    let (base, slots): (u32, Vec<u32>) = (container.base(), container.slots().collect());
-    assert!(slots.is_sorted_by(|a, b| a < b), "{slots:?}");
-    assert!(slots.iter().all(|slot| *slot >= base && slot - base < CONTAINER_SLOTS));
-    assert_eq!(container.len(), slots.len());
-    let offset = |slot: &u32| (slot - base) as u16;
-    let encoded = postings::encode(&slots.iter().map(offset).collect::<Vec<_>>());
-    let again: Vec<u32> = Container::parse(&key, &encoded)?.slots().collect();
-    assert_eq!(again, slots, "in the form of its length");
+    // A few bytes may tell of all slots: a bitmap of them has no more than 8 KiB.
+    let slots_of = |container: &Container<'_>| {
+        let mut slots = RoaringBitmap::new();
+        container.add_to(&mut slots);
+        assert!(container.slots().eq(&slots), "{slots:?}");
+        slots
+    };
+    let (base, slots) = (container.base(), slots_of(&container));
+    assert!(slots.iter().all(|slot| slot >= base && slot - base < CONTAINER_SLOTS));
+    assert_eq!(container.len() as u64, slots.len());
+    let encoded =
+        postings::encode(&slots.iter().map(|slot| (slot - base) as u16).collect::<Vec<_>>());
+    assert!(encoded.len() <= payload.len());
+    assert_eq!(slots_of(&Container::parse(&key, &encoded)?), slots, "in the shortest form");
     let slot = base + u32::from(at) % CONTAINER_SLOTS;
     for present in [true, false] {
         let now = match postings::update(Some(container), Slot(slot), present) {
             Updated::Unchanged => slots.clone(),
-            Updated::Empty => Vec::new(),
+            Updated::Empty => RoaringBitmap::new(),
             Updated::Container(payload) => {
-                let slots: Vec<u32> = Container::parse(&key, &payload)?.slots().collect();
+                let slots = slots_of(&Container::parse(&key, &payload)?);
                 assert!(!slots.is_empty(), "a container without slots is not stored");
                 slots
             }
         };
-        let mut expected: Vec<u32> = slots.iter().copied().filter(|it| *it != slot).collect();
+        let mut expected = slots.clone();
         if present {
-            expected.insert(expected.partition_point(|it| *it < slot), slot);
+            expected.insert(slot);
+        } else {
+            expected.remove(slot);
         }
         assert_eq!(now, expected);
     }
