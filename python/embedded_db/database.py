@@ -3,7 +3,7 @@
 import atexit
 import os
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from datetime import timedelta
 from os import PathLike
 from types import TracebackType
@@ -118,7 +118,7 @@ class EmbeddedDB(
         location = path_argument("path", path, "Give the name of a directory, or ':memory:'")
         settings = checked_config(config).with_options(overrides)
         functions = settings._functions()
-        native = NativeDatabase.open(location, settings._to_native(read_only=read_only), functions)
+        native = NativeDatabase.open(location, settings._to_native(read_only=read_only), *functions)
         self._set_up(native, settings, functions, parent=None, shown=location)
         _open_handles.add(self)
 
@@ -126,7 +126,7 @@ class EmbeddedDB(
         self,
         native: NativeDatabase,
         config: Config,
-        functions: ModelFunctions | None,
+        functions: tuple[ModelFunctions | None, ModelFunctions | None],
         parent: "EmbeddedDB | None",
         shown: str,
     ) -> None:
@@ -197,9 +197,10 @@ class EmbeddedDB(
         self._native = cast("NativeDatabase", _Closed(self._shown))
         _open_handles.discard(self)
         if self._parent is None and self._process == os.getpid():
-            ending = getattr(self._functions, "ending", nullcontext)
             # Nobody waits for a function that hangs.
-            with ending():
+            with ExitStack() as endings:
+                for functions in self._functions:
+                    endings.enter_context(getattr(functions, "ending", nullcontext)())
                 native.close()
 
     def __enter__(self) -> Self:
@@ -375,8 +376,10 @@ class EmbeddedDB(
         Returns:
             ``active_workers``, ``queue_size`` (jobs waiting or running), ``last_event``,
             ``activity_level``, ``per_job`` (pending, running, done, failed and dead of each
-            job), ``lag_seconds`` and ``throughput`` (jobs a second). Without a weaver, with
-            ``ml=None`` or ``read_only``, event and level are ``"off"``.
+            job), ``lag_seconds``, ``throughput`` (jobs a second) and ``reembedding``: None, or,
+            while texts are embedded with another model, ``space`` (of that), ``from`` (the one in
+            use), ``done`` and ``failed`` of ``total`` nodes. Without a weaver, with ``ml=None``
+            or ``read_only``, event and level are ``"off"``.
 
         Examples:
             >>> from embedded_db.testing import FakeModel

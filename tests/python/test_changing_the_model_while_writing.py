@@ -1,0 +1,126 @@
+"""Whatever is written while texts are embedded again, at every moment each text is found or is
+counted as pending; and after the switch each has exactly one vector, of its words, of the new model.
+"""
+
+import random
+
+import numpy as np
+import pytest
+
+from embedded_db import EmbeddedDB
+from embedded_db.testing import FakeModel
+
+WEAVER = {"max_attempts": 3, "first_delay": 0.01, "max_delay": 0.02, "batch_size": 2}
+MANY = 1000
+
+
+class Writing:
+    """A database and what must be in it: texts, and vectors that were set by hand."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.texts = {}
+        self.given = {}
+        self.number = 0
+
+    def add(self, db, count=1):
+        for _ in range(count):
+            self.number += 1
+            id, text = f"m{self.number}", f"words {self.random.randrange(60)}"
+            db.create_message("chat", text, id=id)
+            self.texts[id] = text
+
+    def step(self, db):
+        """One change."""
+        chosen = self.random.choice(sorted(self.texts))
+        match self.random.randrange(6):
+            case 0 | 1:
+                self.add(db)
+            case 2 | 3:
+                self.texts[chosen] = f"edited {self.random.randrange(60)}"
+                db.update_node(chosen, {"content": self.texts[chosen]})
+            case 4:
+                db.delete_node(chosen)
+                del self.texts[chosen]
+                self.given.pop(chosen, None)
+            case _:
+                space = self.random.choice(["old", "new", "mine"])
+                if space in {each["name"] for each in db.spaces()}:
+                    dim = next(each["dim"] for each in db.spaces() if each["name"] == space)
+                    vector = np.array([self.random.random() for _ in range(dim)], np.float32)
+                    db.set_embeddings([chosen], [vector], space=space)
+                    self.given.setdefault(chosen, {})[space] = vector
+
+    def assert_all_there_or_pending(self, db):
+        found = db.query(semantic_query={"text": "words"}, labels=["Message"], limit=MANY)
+        assert {hit.node.id for hit in found} <= set(self.texts)
+        assert len(found) + found.pending == len(self.texts)
+
+    def assert_embedded(self, db, model, space):
+        for id, text in self.texts.items():
+            [part] = db.get_embeddings_for_node(id, space)
+            right = self.given.get(id, {}).get(space)
+            right = model.embed([text])[0] if right is None else right
+            assert np.allclose(part.vector, right, atol=1e-6), (id, text)
+        for id, spaces in self.given.items():
+            for name, vector in spaces.items():
+                assert np.array_equal(db.get_embedding_for_node(id, name).vector, vector)
+        living = sum(1 for _ in db.nodes("Message"))
+        assert living == len(self.texts)
+        assert db.verify(deep=True)["problems"] == []
+
+
+@pytest.mark.parametrize("with_old", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_missing_and_nothing_is_stale(path, seed, with_old):
+    writing = Writing(seed)
+    old, new = FakeModel(dim=8, model="old"), FakeModel(dim=6, model="new")
+    with EmbeddedDB(path, ml=old, weaver=WEAVER, durability="relaxed") as db:
+        db.create_chat(id="chat")
+        writing.add(db, 150)
+        db.set_embeddings(["m1"], [[1.0, 0.0, 0.0]], space="mine")
+        writing.given["m1"] = {"mine": np.array([1, 0, 0], np.float32)}
+        db.flush(timeout=60)
+        for _ in range(30):
+            writing.step(db)
+        writing.assert_all_there_or_pending(db)
+    previous = {"previous_ml": old} if with_old else {}
+    sizes, steps = set(), 0
+    for _ in range(3):
+        # Closed in the middle twice.
+        with EmbeddedDB(path, ml=new, weaver=WEAVER, durability="relaxed", **previous) as db:
+            for _ in range(40):
+                steps += 1
+                writing.step(db)
+                told = db.weaver_status()["reembedding"]
+                sizes.add(told and told["done"])
+                if with_old or told is None:
+                    writing.assert_all_there_or_pending(db)
+    with EmbeddedDB(path, ml=new, weaver=WEAVER, durability="relaxed") as db:
+        db.flush(timeout=60)
+        assert db.weaver_status()["reembedding"] is None
+        writing.assert_all_there_or_pending(db)
+        writing.assert_embedded(db, new, "new")
+    assert len(sizes) > 2, f"{steps} steps were not in the middle of it"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_to_and_fro_while_writing(path, seed):
+    writing = Writing(seed)
+    models = [FakeModel(dim=8, model="old"), FakeModel(dim=6, model="new")]
+    with EmbeddedDB(path, ml=models[0], weaver=WEAVER, durability="relaxed") as db:
+        db.create_chat(id="chat")
+        writing.add(db, 60)
+        db.flush(timeout=60)
+    for turn in range(8):
+        model, other = models[turn % 2], models[1 - turn % 2]
+        with EmbeddedDB(
+            path, ml=model, previous_ml=other, weaver=WEAVER, durability="relaxed"
+        ) as db:
+            for _ in range(writing.random.randrange(1, 12)):
+                writing.step(db)
+                writing.assert_all_there_or_pending(db)
+            assert db.verify()["problems"] == []
+    with EmbeddedDB(path, ml=models[0], weaver=WEAVER, durability="relaxed") as db:
+        db.flush(timeout=60)
+        writing.assert_embedded(db, models[0], "old")
