@@ -214,7 +214,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, options: Mapping[str, Any]) -> "Config":
-        """Make a configuration from plain values; ``weaver``, ``ml`` and ``previous_ml`` may be dicts.
+        """Make a configuration from plain values; ``weaver`` and the models may be dicts.
 
         Args:
             options: values by name. Names left out keep their defaults.
@@ -279,8 +279,8 @@ class Config:
         """Give a copy with some options replaced.
 
         Args:
-            options: values by name, as in `from_dict`. A dict for ``weaver``, ``ml`` or ``previous_ml``
-                changes the options that it names and keeps the others.
+            options: values by name, as in `from_dict`. A dict for ``weaver``, ``ml`` or
+                ``previous_ml`` changes the options that it names and keeps the others.
 
         Raises:
             InvalidInput: an unknown name (the nearest known one is named), or a wrong value.

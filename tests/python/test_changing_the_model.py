@@ -1,8 +1,10 @@
-"""Another model makes a new space beside the old one, which serves until the new one has everything.
+"""Another model makes a new space beside the old one, which serves until that has everything.
 
 Then it takes the place in one step. Nothing is wiped, nothing is silently missing, a kill costs
 nothing, and what users set stays where they set it.
 """
+
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -11,7 +13,6 @@ from embedded_db import EmbeddedDB, EnrichmentFailed, InvalidInput, ModelUnavail
 from embedded_db.testing import FakeModel
 
 WEAVER = {"max_attempts": 3, "first_delay": 0.01, "max_delay": 0.02, "batch_size": 8}
-
 
 
 def opened(path, model, **options):
@@ -60,9 +61,17 @@ def found(db, text="text 7", **more):
     return db.query(semantic_query={"text": text, **more}, limit=50, labels=["Message"])
 
 
+def switch(db):
+    """Wait until the new space is in use."""
+    with suppress(EnrichmentFailed):
+        db.flush(timeout=60)
+    db.weaver.retry_failed()
+    db.flush(timeout=60)
+
+
 def test_queries_are_answered_from_the_old_space_until_the_new_one_has_everything(path, old, new):
     written(path, old)
-    new.hold()
+    new.fail("raise", containing="text 3")
     with opened(path, new, previous_ml=old) as db:
         assert states(db) == {"old": ("in use", True), "new": ("filling", False)}
         before = found(db)
@@ -72,13 +81,13 @@ def test_queries_are_answered_from_the_old_space_until_the_new_one_has_everythin
         assert len(seventh.similar(limit=50)) == 39
         assert seventh.embedding().model == "old"
         told = db.weaver_status()["reembedding"]
-        assert told == {"space": "new", "from": "old", "done": 0, "total": 40, "failed": 0}
+        assert (told["space"], told["from"], told["total"]) == ("new", "old", 40)
         late = db.create_message("chat", "text 40 of snails")
         assert db.wait_for(late, "embedding", timeout=60).embedding == "ready", "in the old one"
         assert found(db, "snails")[0].node.id == late.id
         with db.snapshot() as earlier:
-            new.release()
-            db.flush(timeout=60)
+            new.recover()
+            switch(db)
             assert states(db) == {"old": ("kept", False), "new": ("in use", True)}
             assert found(earlier, "snails")[0].node.id == late.id
             assert earlier.get_embedding_for_node("m7").model == "old"
@@ -154,7 +163,7 @@ def test_the_way_back_leaves_the_space_half_made_and_the_next_change_goes_on_wit
             db.flush(timeout=60)
         assert states(db)["new"] == ("filling", False)
         assert 0 < db.weaver_status()["reembedding"]["failed"] < 40
-    made = sum(new.embedded.values())
+    assert new.embedded
     with opened(path, old) as db:
         assert states(db) == {"old": ("in use", True), "new": ("kept", False)}
         assert db.weaver_status()["reembedding"] is None
@@ -168,8 +177,8 @@ def test_the_way_back_leaves_the_space_half_made_and_the_next_change_goes_on_wit
     with opened(path, new) as db:
         db.flush(timeout=60)
         assert states(db) == {"old": ("kept", False), "new": ("in use", True)}
+        assert set(new.embedded.values()) == {1}, "no text was embedded twice"
         assert_embedded(db, new)
-    assert sum(new.embedded.values()) - 39 <= 41 + made, "no text was embedded twice"
 
 
 def test_there_and_back_after_the_switch_only_what_is_missing_is_embedded(path, old, new):
@@ -236,7 +245,9 @@ def test_what_users_set_stays_where_they_set_it(path, old, new):
         assert db.get_embedding_for_node("m2", "rgb").vector.tolist() == [1, 2, 3]
         assert np.array_equal(db.get_embedding_for_node("m5").vector, np.ones(16))
         right = new.embed(["Ann: text 1 of Rust"])[0]
-        assert np.allclose(db.get_embedding_for_node("m1").vector, right), "its text, in the new one"
+        assert np.allclose(db.get_embedding_for_node("m1").vector, right), (
+            "its text, in the new one"
+        )
         db.update_node("m5", {"content": "changed"})
         db.flush(timeout=60)
         assert np.array_equal(db.get_embedding_for_node("m5").vector, np.ones(16))
@@ -315,8 +326,8 @@ def test_a_kill_in_the_middle_costs_nothing(path, old, new, spawn):
             assert db.verify(deep=True)["problems"] == []
     with opened(path, new) as db:
         db.flush(timeout=60)
+        assert 0 < sum(new.embedded.values()) <= 24, "it went on"
         assert_embedded(db, new)
-    assert 0 < sum(1 for text in new.embedded if "text" in text), "it went on"
 
 
 READER = """

@@ -1,8 +1,10 @@
-"""Whatever is written while texts are embedded again, at every moment each text is found or is
-counted as pending; and after the switch each has exactly one vector, of its words, of the new model.
+"""Whatever is written while texts are embedded again, each text is found or is counted as pending.
+
+After the switch each has exactly one vector, of its present words, of the new model.
 """
 
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -12,6 +14,31 @@ from embedded_db.testing import FakeModel
 
 WEAVER = {"max_attempts": 3, "first_delay": 0.01, "max_delay": 0.02, "batch_size": 2}
 MANY = 1000
+
+
+class Stepped(FakeModel):
+    """Enriches a batch for each step of a test, until it is let go."""
+
+    def __init__(self, **given):
+        super().__init__(**given)
+        self.steps = threading.Semaphore(0)
+        self.free = False
+
+    def enrich(self, *given):
+        if not self.free:
+            self.steps.acquire()
+        return super().enrich(*given)
+
+    def let_go(self):
+        self.free = True
+        self.steps.release()
+
+    def __enter__(self):
+        self.free = False
+        return self
+
+    def __exit__(self, *_):
+        self.let_go()
 
 
 class Writing:
@@ -74,7 +101,7 @@ class Writing:
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_missing_and_nothing_is_stale(path, seed, with_old):
     writing = Writing(seed)
-    old, new = FakeModel(dim=8, model="old"), FakeModel(dim=6, model="new")
+    old, new = FakeModel(dim=8, model="old"), Stepped(dim=6, model="new")
     with EmbeddedDB(path, ml=old, weaver=WEAVER, durability="relaxed") as db:
         db.create_chat(id="chat")
         writing.add(db, 150)
@@ -88,9 +115,11 @@ def test_nothing_is_missing_and_nothing_is_stale(path, seed, with_old):
     sizes, steps = set(), 0
     for _ in range(3):
         # Closed in the middle twice.
-        with EmbeddedDB(path, ml=new, weaver=WEAVER, durability="relaxed", **previous) as db:
+        options = {"weaver": WEAVER, "durability": "relaxed", **previous}
+        with EmbeddedDB(path, ml=new, **options) as db, new:
             for _ in range(40):
                 steps += 1
+                new.steps.release()
                 writing.step(db)
                 told = db.weaver_status()["reembedding"]
                 sizes.add(told and told["done"])
@@ -101,7 +130,7 @@ def test_nothing_is_missing_and_nothing_is_stale(path, seed, with_old):
         assert db.weaver_status()["reembedding"] is None
         writing.assert_all_there_or_pending(db)
         writing.assert_embedded(db, new, "new")
-    assert len(sizes) > 2, f"{steps} steps were not in the middle of it"
+    assert len(sizes) > 9, f"{steps} steps were not in the middle of it"
 
 
 @pytest.mark.parametrize("seed", range(2))

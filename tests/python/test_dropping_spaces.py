@@ -1,6 +1,7 @@
 """A space that is dropped is gone at once for whoever asks, and its room comes back."""
 
-import os
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,13 +21,11 @@ def filled(db, count=3000, space="pictures", dim=64):
 
 def files(db):
     """Bytes of published files of vectors."""
-    return sum(
-        entry.stat().st_size
-        for root, _, names in os.walk(db.path)
-        for name in names
-        if name.startswith("vectors-")
-        for entry in [next(e for e in os.scandir(root) if e.name == name)]
-    )
+    total = 0
+    for file in Path(db.path).glob("*/segments/vectors-*"):
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size
+    return total
 
 
 @pytest.fixture
@@ -41,7 +40,7 @@ def test_it_is_gone_at_once_and_its_room_comes_back(spaced):
     vectors = filled(spaced)
     near = {"vector": vectors[7], "space": "pictures"}
     assert spaced.query(semantic_query=near, limit=1)[0].node.id == "p7"
-    eventually(lambda: files(spaced) > 0, "there are files of it")
+    eventually(lambda: files(spaced) > vectors.nbytes / 10, "there are files of it")
     spaced.compact()
     full = spaced.stats()["file_bytes"]
     id = spaced.get_embedding_for_node("p7", "pictures").id
@@ -61,7 +60,7 @@ def test_it_is_gone_at_once_and_its_room_comes_back(spaced):
         assert before.query(semantic_query=near, limit=1)[0].node.id == "p7"
     spaced.flush(timeout=60)
     assert spaced.stats()["embeddings"] == 1
-    eventually(lambda: files(spaced) == 0, "its files are gone")
+    eventually(lambda: files(spaced) < vectors.nbytes / 10, "its files are gone")
     assert spaced.verify(deep=True)["problems"] == []
     spaced.compact()
     assert spaced.stats()["file_bytes"] < full - vectors.nbytes / 2
