@@ -98,8 +98,9 @@ def main() -> None:
             p50, p99 = milliseconds(asking.times, 0.5), milliseconds(asking.times, 0.99)
             print(
                 f"embedded again beside {len(asking.times):,} queries and {written:,} new "
-                f"messages: {whole:.1f} s, {count / whole:,.0f} messages/s; query p50 "
-                f"{p50:.2f} ms, p99 {p99:.2f} ms, longest {max(asking.times) * 1000:.1f} ms, none failed"
+                f"messages: {whole:.1f} s, {count / whole:,.0f} messages/s; "
+                f"query p50 {p50:.2f} ms, p99 {p99:.2f} ms, "
+                f"longest {max(asking.times) * 1000:.1f} ms, none failed"
             )
             print(f"spaces that answered: {list(dict.fromkeys(asking.spaces))}, {switches} switch")
             db.flush()

@@ -1,6 +1,8 @@
 //! A space that is dropped is gone at once, and what is left of it goes in steps; many slots are posted as one
 //! by one.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod common;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,8 @@
 //! While another model's space is filled the one in use stays as it is; it is replaced once nothing that it has
 //! is missing there, and by no late or failed work.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod common;
 
 use std::sync::Arc;
@@ -108,7 +110,7 @@ fn a_result_that_comes_after_the_change_was_given_up_is_dropped() {
     let (models, calls, go) = held(common::Function::Enrich);
     let weaver = start(&bench, next, models);
     calls.recv().unwrap();
-    bench.store.write(|txn| abandon_reembedding(txn)).unwrap();
+    bench.store.write(abandon_reembedding).unwrap();
     go.send(()).unwrap();
     drop(go);
     drain(&weaver);
