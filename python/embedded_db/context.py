@@ -348,7 +348,7 @@ def _relevant(messages: _Reading, query: str) -> Iterator[int]:
     """Give the places of messages that say something about the query, the best first."""
     if not query.strip():
         return
-    has_model = messages.source._parent._functions[0] is not None
+    has_model = messages.source._parent._functions is not None
     results = messages.source.query(
         structural_filters=[Message.chat_id == messages.chat_id],
         text_query={"text": query},

@@ -133,7 +133,7 @@ class EmbeddedDB(
         self._native = native
         self._closed = False
         self._config = config
-        self._functions = functions
+        self._functions, self._previous = functions
         self._parent = parent
         self._path = native.path
         # How messages call it: the directory of one in memory means nothing to anybody.
@@ -199,7 +199,7 @@ class EmbeddedDB(
         if self._parent is None and self._process == os.getpid():
             # Nobody waits for a function that hangs.
             with ExitStack() as endings:
-                for functions in self._functions:
+                for functions in (self._functions, self._previous):
                     endings.enter_context(getattr(functions, "ending", nullcontext)())
                 native.close()
 
@@ -245,7 +245,11 @@ class EmbeddedDB(
         root = self if self._parent is None else self._parent
         handle = EmbeddedDB.__new__(EmbeddedDB)
         handle._set_up(
-            self._native.namespace(name), self._config, self._functions, root, self._shown
+            self._native.namespace(name),
+            self._config,
+            (self._functions, self._previous),
+            root,
+            self._shown,
         )
         root._children.add(handle)
         return handle
