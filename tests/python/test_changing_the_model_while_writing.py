@@ -153,3 +153,52 @@ def test_to_and_fro_while_writing(path, seed):
     with EmbeddedDB(path, ml=models[0], weaver=WEAVER, durability="relaxed") as db:
         db.flush(timeout=60)
         writing.assert_embedded(db, models[0], "old")
+
+
+class Turned(FakeModel):
+    """Vectors of the same length as another model's, which say something else."""
+
+    def _vectors(self, texts):
+        return np.ascontiguousarray(-np.roll(super()._vectors(texts), 3, axis=1))
+
+
+def test_no_answer_mixes_two_models(path, in_threads):
+    straight, turned = FakeModel(dim=16, model="straight"), Turned(dim=16, model="turned")
+    count, changes = 60, 12
+    with EmbeddedDB(path, ml=straight, weaver=WEAVER, durability="relaxed") as db:
+        db.create_chat(id="chat").add_messages(
+            [{"id": f"m{n}", "content": f"word{n} of many"} for n in range(count)]
+        )
+        db.flush(timeout=60)
+    asked = 0
+    for change in range(changes):
+        model, other = (turned, straight) if change % 2 == 0 else (straight, turned)
+        # What was kept is used again, so every second change is quick.
+        with EmbeddedDB(
+            path, ml=model, previous_ml=other, weaver=WEAVER, durability="relaxed"
+        ) as db:
+            done = threading.Event()
+
+            def ask(db=db, done=done):
+                nonlocal asked
+                while not done.is_set():
+                    n = asked % count
+                    asked += 1
+                    query = {"text": f"word{n} of many"}
+                    found = db.query(semantic_query=query, limit=count, labels=["Message"])
+                    assert (len(found), found.pending) == (count, 0)
+                    assert found[0].node.id == f"m{n}"
+                    assert found[0].similarity_score > 0.99
+
+            def wait(db=db, done=done):
+                try:
+                    db.flush(timeout=60)
+                    assert db.weaver_status()["reembedding"] is None
+                finally:
+                    done.set()
+
+            in_threads(ask, wait)
+            if change % 2 == 0:
+                db.drop_space("straight")
+                db.flush(timeout=60)
+    assert asked > changes
