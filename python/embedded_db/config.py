@@ -87,6 +87,7 @@ class ConfigOptions(TypedDict, total=False):
     warm_up: bool
     language: Language
     ml: "MLConfig | ModelFunctions | Mapping[str, Any] | None"
+    previous_ml: "MLConfig | ModelFunctions | Mapping[str, Any] | None"
     weaver: "WeaverConfig | Mapping[str, Any]"
     embedding_space: str | None
 
@@ -155,7 +156,11 @@ class Config:
         warm_up: load the models in the background when the database is opened.
         language: stemming of the full-text index.
         ml: the model functions: an `MLConfig`, an object with the functions themselves (such as
-            `embedded_db.testing.FakeModel`), or None to enrich nothing.
+            `embedded_db.testing.FakeModel`), or None to enrich nothing. A database whose vectors
+            another embedding model made is embedded again in the background.
+        previous_ml: the model functions of before, as in ``ml``. Until the new model's vectors are
+            all there, texts of queries, and new texts, are embedded with it; without it such
+            queries raise ``ModelUnavailable`` until then.
         weaver: how the background worker does its work.
         embedding_space: the space that vectors are read from, searched in and set in when a
             call names none; None means the space of the embedding model.
@@ -182,6 +187,7 @@ class Config:
     warm_up: bool = True
     language: Language = "english"
     ml: "MLConfig | ModelFunctions | None" = field(default_factory=MLConfig)
+    previous_ml: "MLConfig | ModelFunctions | None" = None
     weaver: WeaverConfig = field(default_factory=WeaverConfig)
     embedding_space: str | None = None
 
@@ -198,11 +204,17 @@ class Config:
         choice_argument("language", self.language, get_args(Language))
         _optional_name("embedding_space", self.embedding_space)
         _kind("weaver", self.weaver, WeaverConfig)
-        _check_ml(self.ml)
+        _check_ml("ml", self.ml)
+        _check_ml("previous_ml", self.previous_ml)
+        if self.ml is None and self.previous_ml is not None:
+            raise InvalidInput(
+                "previous_ml is given, and ml is None",
+                hint="Give the model that is used as ml; previous_ml is the one of before",
+            )
 
     @classmethod
     def from_dict(cls, options: Mapping[str, Any]) -> "Config":
-        """Make a configuration from plain values; ``weaver`` and ``ml`` may be dicts.
+        """Make a configuration from plain values; ``weaver`` and the models may be dicts.
 
         Args:
             options: values by name. Names left out keep their defaults.
@@ -222,7 +234,7 @@ class Config:
 
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> "Config":
-        """Read a TOML file; ``[weaver]`` and ``[ml]`` are its tables.
+        """Read a TOML file; ``[weaver]``, ``[ml]`` and ``[previous_ml]`` are its tables.
 
         Args:
             path: the file. ``ml = "none"`` in it enriches nothing.
@@ -267,8 +279,8 @@ class Config:
         """Give a copy with some options replaced.
 
         Args:
-            options: values by name, as in `from_dict`. A dict for ``weaver`` or ``ml`` changes the
-                options that it names and keeps the others.
+            options: values by name, as in `from_dict`. A dict for ``weaver``, ``ml`` or
+                ``previous_ml`` changes the options that it names and keeps the others.
 
         Raises:
             InvalidInput: an unknown name (the nearest known one is named), or a wrong value.
@@ -283,8 +295,9 @@ class Config:
         if isinstance(weaver, Mapping):
             _known("weaver option", weaver, [option.name for option in fields(WeaverConfig)])
             values["weaver"] = replace(self.weaver, **weaver)
-        if isinstance(values.get("ml"), Mapping):
-            values["ml"] = _ml_with(self.ml, values["ml"])
+        for name in ("ml", "previous_ml"):
+            if isinstance(values.get(name), Mapping):
+                values[name] = _ml_with(getattr(self, name), values[name])
         return replace(self, **values)
 
     def _to_native(self, *, read_only: bool) -> dict[str, Any]:
@@ -308,38 +321,40 @@ class Config:
             "weaver": self.weaver._to_native(),
         }
 
-    def _functions(self) -> "ModelFunctions | None":
-        """Give the model functions this configuration asks for, or None.
+    def _functions(self) -> "tuple[ModelFunctions | None, ModelFunctions | None]":
+        """Give the model functions this configuration asks for, and those of before.
 
         Raises:
             ModelUnavailable: a provider is named whose package is not installed.
         """
-        if self.ml is None:
-            return None
-        if isinstance(self.ml, MLConfig) and self.ml.isolation == "process":
-            from .ml.isolation import IsolatedFunctions
+        return _loaded(self.ml), _loaded(self.previous_ml)
 
-            return IsolatedFunctions(self.ml)
-        if isinstance(self.ml, MLConfig):
-            from .ml.providers import load_functions
 
-            return load_functions(self.ml)
-        return self.ml
+def _loaded(ml: "MLConfig | ModelFunctions | None") -> "ModelFunctions | None":
+    if isinstance(ml, MLConfig) and ml.isolation == "process":
+        from .ml.isolation import IsolatedFunctions
+
+        return IsolatedFunctions(ml)
+    if isinstance(ml, MLConfig):
+        from .ml.providers import load_functions
+
+        return load_functions(ml)
+    return ml
 
 
 FUNCTION_NAMES: Final = ("embedding_info", "warm_up", "health", "embed", "enrich", "summarize")
 """The methods of `ModelFunctions`."""
 
 
-def _check_ml(ml: object) -> None:
+def _check_ml(name: str, ml: object) -> None:
     if ml is None:
         return
     if isinstance(ml, MLConfig):
         return
-    missing = [name for name in FUNCTION_NAMES if not callable(getattr(ml, name, None))]
+    missing = [each for each in FUNCTION_NAMES if not callable(getattr(ml, each, None))]
     if missing:
         raise InvalidInput(
-            f"ml is {shown(ml)}, which has no {', '.join(missing)}",
+            f"{name} is {shown(ml)}, which has no {', '.join(missing)}",
             hint="Give an MLConfig, an object with the model functions, or None",
         )
 

@@ -3,7 +3,7 @@
 import atexit
 import os
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from datetime import timedelta
 from os import PathLike
 from types import TracebackType
@@ -118,7 +118,7 @@ class EmbeddedDB(
         location = path_argument("path", path, "Give the name of a directory, or ':memory:'")
         settings = checked_config(config).with_options(overrides)
         functions = settings._functions()
-        native = NativeDatabase.open(location, settings._to_native(read_only=read_only), functions)
+        native = NativeDatabase.open(location, settings._to_native(read_only=read_only), *functions)
         self._set_up(native, settings, functions, parent=None, shown=location)
         _open_handles.add(self)
 
@@ -126,14 +126,14 @@ class EmbeddedDB(
         self,
         native: NativeDatabase,
         config: Config,
-        functions: ModelFunctions | None,
+        functions: tuple[ModelFunctions | None, ModelFunctions | None],
         parent: "EmbeddedDB | None",
         shown: str,
     ) -> None:
         self._native = native
         self._closed = False
         self._config = config
-        self._functions = functions
+        self._functions, self._previous = functions
         self._parent = parent
         self._path = native.path
         # How messages call it: the directory of one in memory means nothing to anybody.
@@ -197,9 +197,10 @@ class EmbeddedDB(
         self._native = cast("NativeDatabase", _Closed(self._shown))
         _open_handles.discard(self)
         if self._parent is None and self._process == os.getpid():
-            ending = getattr(self._functions, "ending", nullcontext)
             # Nobody waits for a function that hangs.
-            with ending():
+            with ExitStack() as endings:
+                for functions in (self._functions, self._previous):
+                    endings.enter_context(getattr(functions, "ending", nullcontext)())
                 native.close()
 
     def __enter__(self) -> Self:
@@ -244,7 +245,11 @@ class EmbeddedDB(
         root = self if self._parent is None else self._parent
         handle = EmbeddedDB.__new__(EmbeddedDB)
         handle._set_up(
-            self._native.namespace(name), self._config, self._functions, root, self._shown
+            self._native.namespace(name),
+            self._config,
+            (self._functions, self._previous),
+            root,
+            self._shown,
         )
         root._children.add(handle)
         return handle
@@ -375,8 +380,10 @@ class EmbeddedDB(
         Returns:
             ``active_workers``, ``queue_size`` (jobs waiting or running), ``last_event``,
             ``activity_level``, ``per_job`` (pending, running, done, failed and dead of each
-            job), ``lag_seconds`` and ``throughput`` (jobs a second). Without a weaver, with
-            ``ml=None`` or ``read_only``, event and level are ``"off"``.
+            job), ``lag_seconds``, ``throughput`` (jobs a second) and ``reembedding``: None, or,
+            while texts are embedded with another model, ``space`` (of that), ``from`` (the one in
+            use), ``done`` and ``failed`` of ``total`` nodes. Without a weaver, with ``ml=None``
+            or ``read_only``, event and level are ``"off"``.
 
         Examples:
             >>> from embedded_db.testing import FakeModel

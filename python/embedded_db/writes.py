@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from ._native import Database as NativeDatabase
 from ._native import Edge, Embedding
+from .arguments import text_argument
 from .checks import float32
 from .checks import vector as checked_vector
 from .errors import InvalidInput, shown
@@ -475,8 +476,10 @@ class Writes(Reads):
 
         Returns:
             One dict each: ``name``, ``model`` (empty where users alone set the vectors),
-            ``provider`` (``"user"`` there), ``precision``, ``dim``, ``metric``, and ``default``:
-            whether it is the one that is used where none is named.
+            ``provider`` (``"user"`` there), ``precision``, ``dim``, ``metric``, ``default``:
+            whether it is the one that is used where none is named, and ``state``: ``"in use"``
+            (the default one, or that of the model), ``"filling"`` (texts are being embedded into
+            it, and it then takes the place of the one in use), or ``"kept"``.
 
         Examples:
             >>> red = db.create_node({"label": "Colour"})
@@ -485,3 +488,27 @@ class Writes(Reads):
             [('rgb', 3, 'cosine')]
         """
         return self._native.spaces()
+
+    def drop_space(self, name: str) -> None:
+        """Remove an embedding space with all vectors in it, in all namespaces.
+
+        Nobody finds it from now on; its room is freed in the background, which `flush` waits for.
+        `EmbeddedDB.compact` then gives it back to the disk.
+
+        Args:
+            name: the space.
+
+        Raises:
+            NotFound: there is no such space.
+            InvalidInput: it is in use, or texts are being embedded into it.
+            ReadOnly: the handle only reads.
+
+        Examples:
+            >>> red = db.create_node({"label": "Colour"})
+            >>> own = db.create_embedding({"node_id": red, "vector": [1, 0, 0], "space": "rgb"})
+            >>> grey = db.create_embedding({"node_id": red, "vector": [0.3], "space": "grey"})
+            >>> db.drop_space("grey")
+            >>> [space["name"] for space in db.spaces()], db.get_embedding(grey)
+            (['rgb'], None)
+        """
+        self._native.drop_space(text_argument("name", name))

@@ -374,3 +374,24 @@ def test_without_the_model_what_is_stored_is_told_and_why_the_rest_waits(tmp_pat
     assert "7 jobs wait for the model: " in result.stderr
     assert "not installed" in result.stderr
     assert "They go on by themselves once it is installed" in result.stderr
+
+
+def test_a_command_without_a_model_of_its_own_does_not_change_that_of_a_database(
+    run, path, config, tmp_path
+):
+    from embedded_db import MLConfig
+
+    pytest.importorskip("embedded_db_minilm")
+    file = tmp_path / "talk.jsonl"
+    file.write_text("\n".join(map(json.dumps, RECORDS)))
+    models = MLConfig(embedding="hashing", entities=None, summary=None)
+    with EmbeddedDB(path, ml=models) as db:
+        db.create_message("chat", "text")
+        db.flush(timeout=60)
+    done = run("import", file, "--db", path, db=False)
+    assert done.returncode == 13, done.stderr
+    assert "embed them all again" in " ".join(done.stderr.split())
+    config.write_text('[ml]\nembedding = "hashing"\n')
+    assert run("import", file).returncode == 0
+    with EmbeddedDB(path, ml=None) as db:
+        assert [space["state"] for space in db.spaces()] == ["in use"]

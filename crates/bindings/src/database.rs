@@ -125,12 +125,16 @@ impl Database {
         path: GivenPath,
         options: &Bound<'_, PyDict>,
         functions: Option<Py<PyAny>>,
+        previous: Option<Py<PyAny>>,
     ) -> PyResult<Py<Self>> {
         let options = self::options(options)?;
-        let models: Option<engine::SharedModels> =
-            functions.map(|functions| Arc::new(PythonModels::new(functions)) as _);
+        let models = |functions: Option<Py<PyAny>>| -> Option<engine::SharedModels> {
+            functions.map(|functions| Arc::new(PythonModels::new(functions)) as _)
+        };
+        let (models, previous) = (models(functions), models(previous));
+        let (path, interrupted) = (path.0.as_ref(), &interrupted);
         let inner = detached(py, || {
-            engine::Database::open_interruptible(path.0.as_ref(), &options, models, &interrupted)
+            engine::Database::open_interruptible(path, &options, models, previous, interrupted)
         })?;
         Self::create(py, inner)
     }
@@ -366,7 +370,7 @@ impl Database {
     fn spaces<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyDict>>> {
         let spaces = detached(py, || self.inner.spaces())?;
         let mut out = Vec::new();
-        for (space, default) in spaces {
+        for (space, default, state) in spaces {
             let row = PyDict::new(py);
             row.set_item("name", space.name)?;
             row.set_item("model", space.model)?;
@@ -375,9 +379,14 @@ impl Database {
             row.set_item("dim", space.dimension)?;
             row.set_item("metric", space.metric)?;
             row.set_item("default", default)?;
+            row.set_item("state", state)?;
             out.push(row);
         }
         Ok(out)
+    }
+
+    fn drop_space(&self, py: Python<'_>, name: Text<'_>) -> PyResult<()> {
+        detached(py, || self.inner.drop_space(&name))
     }
 
     // ---- what was stored before
@@ -520,6 +529,16 @@ impl Database {
         out.set_item("per_job", per_job)?;
         out.set_item("lag_seconds", status.lag_seconds)?;
         out.set_item("throughput", status.throughput)?;
+        let reembedding = status.reembedding.map(|told| -> PyResult<_> {
+            let row = PyDict::new(py);
+            row.set_item("space", told.space)?;
+            row.set_item("from", told.from)?;
+            row.set_item("done", told.done)?;
+            row.set_item("total", told.total)?;
+            row.set_item("failed", told.failed)?;
+            Ok(row)
+        });
+        out.set_item("reembedding", reembedding.transpose()?)?;
         Ok(out)
     }
 

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use embedded_db_common::{Error, MAX_DIMENSION, NamespaceId, Options, Result, SpaceId, names};
+use embedded_db_common::{Error, NamespaceId, Options, Result, names};
 use embedded_db_indexing::Views;
 use embedded_db_indexing::graph::GraphWriter;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
-    IN_MEMORY, ReadEmbeddings, ReadTxn, SpaceRecord, Store, WriteTxn, fork_generation, real_path,
-    unforked,
+    IN_MEMORY, ReadTxn, Store, WriteTxn, fork_generation, real_path, unforked,
 };
 use embedded_db_weaver::{Models, Weaver};
 
+use crate::embedders::Embedders;
 use crate::expiry::ExpiryWork;
 use crate::indexes::IndexWork;
 use crate::linking::LinkWork;
@@ -120,9 +120,8 @@ pub(crate) struct Engine {
     pub(crate) store: Arc<Store>,
     pub(crate) names: Names,
     pub(crate) views: Arc<Views>,
-    pub(crate) models: Option<SharedModels>,
-    /// The space of the models.
-    pub(crate) space: Option<(SpaceId, SpaceRecord)>,
+    /// Which of the models compares texts in which space.
+    pub(crate) embedders: Embedders,
     pub(crate) weaver: Option<Arc<Weaver>>,
     pub(crate) index_worker: Arc<Worker<IndexWork>>,
     pub(crate) expiry_worker: Arc<Worker<ExpiryWork>>,
@@ -158,15 +157,17 @@ impl Database {
         options: &Options,
         models: Option<SharedModels>,
     ) -> Result<Self> {
-        Self::open_interruptible(path.as_ref(), options, models, &|| Ok(()))
+        Self::open_interruptible(path.as_ref(), options, models, None, &|| Ok(()))
     }
 
     /// The same; while it waits for another writer, or for another thread that is opening the path,
-    /// it asks `interrupted` whether to go on.
+    /// it asks `interrupted` whether to go on. `previous` is the model of before, which texts are compared
+    /// with as long as its space is the one in use.
     pub fn open_interruptible(
         path: &Path,
         options: &Options,
         models: Option<SharedModels>,
+        previous: Option<SharedModels>,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Self> {
         let read_only = options.read_only;
@@ -177,7 +178,7 @@ impl Database {
                 ));
             }
             let store = Store::open_in_memory(options)?;
-            let engine = Arc::new(Engine::start(store, options, models)?);
+            let engine = Arc::new(Engine::start(store, options, models, previous)?);
             return Ok(Self::first(engine, read_only));
         }
         if path.as_os_str().as_encoded_bytes().is_empty()
@@ -202,7 +203,7 @@ impl Database {
             }
         };
         let store = Store::open_interruptible(path, options, interrupted)?;
-        let engine = Arc::new(Engine::start(store, options, models)?);
+        let engine = Arc::new(Engine::start(store, options, models, previous)?);
         reservation.fulfil(path, &engine);
         Ok(Self::first(engine, read_only))
     }
@@ -381,7 +382,12 @@ impl Database {
 }
 
 impl Engine {
-    fn start(store: Arc<Store>, options: &Options, models: Option<SharedModels>) -> Result<Self> {
+    fn start(
+        store: Arc<Store>,
+        options: &Options,
+        models: Option<SharedModels>,
+        previous: Option<SharedModels>,
+    ) -> Result<Self> {
         let names = if store.read_only() {
             Names::read(&store.read()?)?
         } else {
@@ -392,10 +398,8 @@ impl Engine {
             })?
         };
         let views = Views::new(names, &options.language)?.linking_after(options.link_after);
-        let space = match &models {
-            Some(models) => model_space(&store, &**models)?,
-            None => None,
-        };
+        let embedders = Embedders::new(models.as_ref(), previous.as_ref())?;
+        let space = embedders.model_space(&store, names)?;
         let weaver = match &models {
             Some(models) if !store.read_only() => {
                 let target = space.as_ref().map(|(id, space)| (*id, space.dimension as usize));
@@ -404,6 +408,7 @@ impl Engine {
                     names,
                     Arc::clone(models),
                     target,
+                    embedders.previous(&store)?,
                     options.weaver.clone(),
                     options.warm_up,
                 )?)
@@ -422,8 +427,7 @@ impl Engine {
             store,
             names,
             views,
-            models,
-            space,
+            embedders,
             weaver,
             index_worker,
             expiry_worker,
@@ -464,73 +468,4 @@ impl Drop for Engine {
         }
         self.stop();
     }
-}
-
-/// The space of the models' vectors, made when it is new.
-fn model_space(store: &Arc<Store>, models: &dyn Models) -> Result<Option<(SpaceId, SpaceRecord)>> {
-    let Some(made) = models.space()? else { return Ok(None) };
-    if !["cosine", "dot", "euclidean"].contains(&made.metric.as_str()) {
-        return Err(Error::InvalidInput(format!(
-            "the model {:?} says that its metric is {:?}; use \"cosine\", \"dot\" or \"euclidean\"",
-            made.model, made.metric
-        )));
-    }
-    names::check("the name of a model", &made.model)?;
-    let snapshot = store.read()?;
-    let spaces = snapshot.spaces()?;
-    let same = |space: &SpaceRecord| {
-        space.model == made.model
-            && space.precision == made.precision
-            && made.dimension.is_none_or(|dimension| space.dimension as usize == dimension)
-    };
-    if let Some(found) = spaces.iter().find(|(_, space)| same(space)) {
-        return Ok(Some(found.clone()));
-    }
-    let dimension = match made.dimension {
-        Some(dimension) => dimension,
-        None if store.read_only() => return Ok(None),
-        None => models.embed(&["dimension".to_owned()])?.len(),
-    };
-    if !(1..=MAX_DIMENSION).contains(&dimension) {
-        return Err(Error::InvalidInput(format!(
-            "the model {:?} says that it makes vectors of {dimension} dimensions; 1 to \
-             {MAX_DIMENSION} are possible",
-            made.model
-        )));
-    }
-    if let Some((_, other)) = spaces.iter().find(|(_, space)| !space.model.is_empty()) {
-        return Err(Error::InvalidInput(format!(
-            "the embeddings of {:?} were made by {} ({}, {} dimensions), but it is opened with {} \
-             ({}, {} dimensions); open it with the same model, or with ml=None",
-            store.path(),
-            other.model,
-            other.precision,
-            other.dimension,
-            made.model,
-            made.precision,
-            dimension
-        )));
-    }
-    drop(snapshot);
-    if store.read_only() {
-        return Ok(None);
-    }
-    let record = SpaceRecord {
-        name: made.model.clone(),
-        model: made.model,
-        provider: made.provider,
-        precision: made.precision,
-        dimension: u32::try_from(dimension)
-            .map_err(|_| Error::InvalidInput("the model's dimension is out of range".into()))?,
-        metric: made.metric,
-    };
-    let stored = record.clone();
-    let id = store.write(move |txn| {
-        let id = txn.create_space(&stored)?;
-        if txn.default_space()?.is_none() {
-            txn.set_default_space(id)?;
-        }
-        Ok(id)
-    })?;
-    Ok(Some((id, record)))
 }

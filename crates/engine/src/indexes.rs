@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use embedded_db_common::{Error, NamespaceId, Result, Symbol};
+use embedded_db_common::{Error, NamespaceId, Result, SpaceId, Symbol};
 use embedded_db_indexing::graph::{GraphWriter, duplicates};
 use embedded_db_indexing::properties::{DeclaredIndex, declared_indexes};
 use embedded_db_indexing::schema::Names;
@@ -12,6 +12,7 @@ use embedded_db_storage::{
 };
 
 use crate::database::Database;
+use crate::dropping::{clear, dropping};
 use crate::reads::Reader;
 use crate::worker::{Next, PAUSE, Work, Worker};
 
@@ -200,7 +201,7 @@ fn info(
     })
 }
 
-/// Builds indexes, and removes what is left of dropped ones.
+/// Builds indexes, and removes what is left of dropped ones and of dropped spaces.
 pub(crate) struct IndexWork {
     store: Arc<Store>,
     names: Names,
@@ -216,12 +217,14 @@ impl Worker<IndexWork> {
     }
 }
 
-/// Something to do in a namespace.
+/// Something to do.
 #[derive(Clone, Copy)]
 enum Task {
-    Index(IndexId, IndexState),
+    Index(NamespaceId, IndexId, IndexState),
     /// To go through the nodes with a label that was declared.
-    Label(Symbol),
+    Label(NamespaceId, Symbol),
+    /// To remove what is left of a space that was dropped.
+    Space(SpaceId),
 }
 
 impl Work for IndexWork {
@@ -233,10 +236,11 @@ impl Work for IndexWork {
         let names = self.names;
         match self.next()? {
             None => return Ok(Next::Nothing),
-            Some((namespace, Task::Index(index, state))) => {
+            Some(Task::Space(space)) => self.store.write(move |txn| clear(txn, space))?,
+            Some(Task::Index(namespace, index, state)) => {
                 self.work_on_index(namespace, index, state)?;
             }
-            Some((namespace, Task::Label(label))) => {
+            Some(Task::Label(namespace, label)) => {
                 self.store.write(move |txn| {
                     GraphWriter::new(txn, &names, namespace).work_on_recipe(label)
                 })?;
@@ -279,21 +283,21 @@ impl IndexWork {
         }
     }
 
-    fn next(&self) -> Result<Option<(NamespaceId, Task)>> {
+    fn next(&self) -> Result<Option<Task>> {
         let snapshot = self.store.read()?;
         for (_, namespace) in snapshot.namespaces()? {
             for index in declared_indexes(&snapshot, namespace)? {
                 if matches!(index.record.state, IndexState::Building | IndexState::Dropped) {
-                    return Ok(Some((namespace, Task::Index(index.id, index.record.state))));
+                    return Ok(Some(Task::Index(namespace, index.id, index.record.state)));
                 }
             }
             for (label, recipe) in recipes(&snapshot, namespace)? {
                 if recipe.next != RecipeRecord::DONE {
-                    return Ok(Some((namespace, Task::Label(label))));
+                    return Ok(Some(Task::Label(namespace, label)));
                 }
             }
         }
-        Ok(None)
+        Ok(dropping(&snapshot)?.map(Task::Space))
     }
 }
 

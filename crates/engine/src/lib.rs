@@ -4,6 +4,8 @@ mod backup;
 mod chats;
 mod database;
 mod doctor;
+mod dropping;
+mod embedders;
 mod ends;
 mod expiry;
 mod feed;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use embedded_db_common::{Error, Result, SpaceId};
 use embedded_db_indexing::{Linked, Views};
-use embedded_db_storage::{ReadEmbeddings, Store, ViewKind, views, yield_to_others};
+use embedded_db_storage::{ReadSpaces, Store, ViewKind, views, yield_to_others};
 
 use crate::worker::{Next, PAUSE, Work};
 
@@ -30,7 +30,7 @@ impl Work for LinkWork {
     fn step(&self) -> Result<Next> {
         yield_to_others();
         let snapshot = self.store.read()?;
-        let spaces = snapshot.spaces()?;
+        let spaces = snapshot.live_spaces()?;
         let found = views(&snapshot)?;
         drop(snapshot);
         let mut next = Next::Nothing;

@@ -8,8 +8,8 @@ use embedded_db_common::{Digest, Error, NamespaceId, Result, Sha256, Slot, Space
 use embedded_db_indexing::graph::{Artefact, pending};
 use embedded_db_indexing::properties::declared_indexes;
 use embedded_db_storage::{
-    EdgeRecord, IndexState, Kind, NodeRecord, Progress, ReadEmbeddings, ReadHistory, ReadTxn,
-    ReadWork, Snapshot, SpaceRecord, recipes,
+    EdgeRecord, IndexState, Kind, NodeRecord, Progress, ReadEmbeddings, ReadHistory, ReadSpaces,
+    ReadTxn, ReadWork, Snapshot, SpaceRecord, recipes,
 };
 use roaring::RoaringBitmap;
 
@@ -120,8 +120,12 @@ impl Hash<'_, '_> {
     }
 
     fn spaces(&mut self) -> Result<Spaces> {
-        let mut all = self.snapshot.spaces()?;
-        let default = self.snapshot.default_space()?;
+        let mut all = self.snapshot.live_spaces()?;
+        let roles = [
+            self.snapshot.default_space()?,
+            self.snapshot.model_space()?,
+            self.snapshot.next_space()?,
+        ];
         all.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
         self.number(all.len() as u64);
         for (id, space) in &all {
@@ -130,7 +134,8 @@ impl Hash<'_, '_> {
                 self.text(text);
             }
             self.number(u64::from(*dimension));
-            self.out.push(u8::from(Some(*id) == default));
+            let is = |role: Option<SpaceId>| u8::from(role == Some(*id));
+            self.out.push(is(roles[0]) | is(roles[1]) << 1 | is(roles[2]) << 2);
         }
         Ok(all.into_iter().map(|(id, space)| (id, space.name)).collect())
     }

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use embedded_db_common::{ActivityLevel, Error, NamespaceId, Result, Slot, Symbol};
+use embedded_db_common::{ActivityLevel, Error, NamespaceId, Result, Slot, SpaceId, Symbol};
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
-    Direction, Progress, ReadEmbeddings, ReadTxn, ReadWork, Renewed, Snapshot, Visible, row_counts,
+    Direction, Progress, ReadEmbeddings, ReadSpaces, ReadTxn, ReadWork, Renewed, Snapshot,
+    SpaceRecord, Visible, row_counts,
 };
 use embedded_db_weaver::{
     ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters,
+    reembedding_status,
 };
 
 use crate::database::Database;
@@ -97,6 +99,7 @@ impl Database {
             per_job,
             lag_seconds: 0.0,
             throughput: 0.0,
+            reembedding: reembedding_status(&snapshot, &engine.names)?,
         })
     }
 
@@ -243,12 +246,25 @@ impl Database {
         Ok(())
     }
 
-    /// All embedding spaces: name, model, dimension, metric, and whether it is the default.
-    pub fn spaces(&self) -> Result<Vec<(embedded_db_storage::SpaceRecord, bool)>> {
+    /// All embedding spaces, whether each is the default one, and what it is for: `in use`, `filling` while texts
+    /// are embedded into it, or `kept`.
+    pub fn spaces(&self) -> Result<Vec<(SpaceRecord, bool, &'static str)>> {
         let snapshot = self.engine()?.store.read()?;
-        let default = snapshot.default_space()?;
-        let spaces = snapshot.spaces()?;
-        Ok(spaces.into_iter().map(|(id, space)| (space, Some(id) == default)).collect())
+        let (default, current) = (snapshot.default_space()?, snapshot.model_space()?);
+        let next = snapshot.next_space()?;
+        let spaces = snapshot.live_spaces()?;
+        let told = |(id, space): (SpaceId, SpaceRecord)| {
+            let id = Some(id);
+            let state = if id == next {
+                "filling"
+            } else if id == current || id == default {
+                "in use"
+            } else {
+                "kept"
+            };
+            (space, id == default, state)
+        };
+        Ok(spaces.into_iter().map(told).collect())
     }
 
     /// Writes everything anew, without the room of what is gone. Readers and writers go on meanwhile.

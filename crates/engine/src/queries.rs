@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use embedded_db_common::{Error, Result, Slot, SpaceId, Value, clock};
-use embedded_db_indexing::graph::{
-    Artefact, Changes, GraphWriter, check_dimension, check_vector, pending,
-};
+use embedded_db_indexing::graph::{Changes, GraphWriter, check_dimension, check_vector};
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_indexing::{Attached, Needs, Pin, hidden};
@@ -18,9 +16,10 @@ use embedded_db_storage::{ReadTxn, SpaceRecord, Visible};
 use roaring::RoaringBitmap;
 
 use crate::database::{Database, Engine};
+use crate::embedders::not_embedded;
 use crate::objects::Node;
 use crate::pins::Holder;
-use crate::reads::{PinnedReads, Reader};
+use crate::reads::{PinnedReads, Reader, Wanted};
 
 /// What the semantic leg compares with.
 #[derive(Debug, Clone, PartialEq)]
@@ -155,6 +154,16 @@ impl Query {
         }
     }
 
+    /// The space that its semantic leg is about: a text is compared in that of the model in use.
+    fn wanted(&self) -> Option<Wanted<'_>> {
+        let leg = self.semantic.as_ref()?;
+        Some(match (&self.space, leg) {
+            (Some(name), _) => Wanted::Named(name),
+            (None, SemanticLeg::Vector(_)) => Wanted::Default,
+            (None, SemanticLeg::Text(_)) => Wanted::Models,
+        })
+    }
+
     fn finds_the_same(&self, other: &Self) -> bool {
         let plain = |query: &Self| {
             let mut query = query.clone();
@@ -194,11 +203,21 @@ impl Database {
         if let Some(weaver) = &engine.weaver {
             weaver.touch();
         }
-        let prepared = self.prepare(query, |name| self.read(|reader| reader.space(name)))?;
+        let prepare = || self.prepare(query, |wanted| self.read(|reader| reader.wanted(wanted)));
+        let mut prepared = prepare()?;
         let deadline = query.wait.map(|wait| Instant::now() + wait);
         loop {
             let (pin, attached) = engine.views.begin(&engine.store, &prepared.needs)?;
             self.check_namespace(pin.snapshot())?;
+            let (snapshot, namespace) = (pin.snapshot(), prepared.needs.namespace);
+            let reader = Reader { engine: &engine, snapshot, namespace };
+            if !reader.still_wants(query.wanted(), prepared.needs.space.as_ref())? {
+                // Another model's space has taken the place.
+                drop(pin);
+                guard.check()?;
+                prepared = prepare()?;
+                continue;
+            }
             let first = RoaringBitmap::new();
             let (mut answer, given) = page(&engine, &pin, attached, &prepared, &first, &guard)?;
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -263,23 +282,17 @@ impl Database {
     fn prepare(
         &self,
         query: &Query,
-        find: impl FnOnce(Option<&str>) -> Result<Option<(SpaceId, SpaceRecord)>>,
+        find: impl FnOnce(Wanted<'_>) -> Result<Option<(SpaceId, SpaceRecord)>>,
     ) -> Result<Prepared> {
+        let space = query.wanted().map(find).transpose()?.flatten();
         let mut query = query.clone();
-        let mut space = None;
         if let Some(leg) = query.semantic.take() {
-            let found = find(query.space.as_deref())?;
             let vector = match leg {
                 SemanticLeg::Vector(vector) => {
                     check_vector(&vector)?;
-                    space = found;
                     vector
                 }
                 SemanticLeg::Text(text) => {
-                    space = match query.space {
-                        Some(_) => found,
-                        None => self.engine()?.space.clone(),
-                    };
                     self.embed(text, space.as_ref().map(|(_, record)| record))?
                 }
             };
@@ -303,13 +316,7 @@ impl Database {
                 "it is empty; leave the leg out instead",
             ));
         }
-        let engine = self.engine()?;
-        let models = engine.models.as_ref().ok_or_else(|| Error::ModelUnavailable {
-            message: "a semantic query with a text needs a model, but the database is open with \
-                      ml=None; open it with a model, or give a vector"
-                .into(),
-        })?;
-        let vector = models.embed(&[text])?;
+        let vector = self.engine()?.embedders.of(space)?.embed(&[text])?;
         check_answer(&vector, space)?;
         Ok(vector)
     }
@@ -342,7 +349,7 @@ impl PinnedReads {
     }
 
     fn first_page(&self, query: &Query, guard: &Guard<'_>) -> Result<Answer> {
-        let find = |name: Option<&str>| self.reader(|reader| reader.space(name));
+        let find = |wanted: Wanted<'_>| self.reader(|reader| reader.wanted(wanted));
         let prepared = self.database().prepare(query, find)?;
         let (mut answer, given) = self.page(&prepared, &RoaringBitmap::new(), guard)?;
         answer.cursor = given.map(|given| {
@@ -430,7 +437,10 @@ fn page_of(
     let (snapshot, namespace) = (pin.snapshot(), needs.namespace);
     let reader = Reader { engine, snapshot, namespace };
     let pending = match query.semantic {
-        Some(_) => pending(snapshot, namespace, Artefact::Embedding)?,
+        Some(_) => {
+            let space = needs.space.as_ref().map(|(space, _)| *space);
+            not_embedded(snapshot, namespace, space)?
+        }
         None => RoaringBitmap::new(),
     };
     let mut space = needs.space.as_ref().map(|(space, _)| *space);

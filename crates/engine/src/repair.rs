@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use embedded_db_common::{Error, NamespaceId, Options, Result, Slot};
-use embedded_db_indexing::graph::GraphWriter;
+use embedded_db_indexing::graph::{GraphWriter, abandon_reembedding};
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{Progress, ReadTxn, Repairing, Salvaged, Store};
+use embedded_db_storage::{Progress, ReadSpaces, ReadTxn, Repairing, Salvaged, Store};
 
 use crate::database::{DEFAULT_NAMESPACE, Database};
 
@@ -63,6 +63,9 @@ fn derive_in(store: &Arc<Store>, repairing: &Repairing, progress: &mut Progress<
         txn.create_namespace(DEFAULT_NAMESPACE)?;
         Ok(names)
     })?;
+    // Without the space that they are for nobody would do this.
+    store
+        .write(|txn| if txn.next_space()?.is_none() { abandon_reembedding(txn) } else { Ok(()) })?;
     let (all, left) = repairing.steps();
     let snapshot = store.read()?;
     let (mut nodes, mut done) = (0, 0);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use embedded_db_common::{Error, Lsn, NamespaceId, Result, SpaceId};
 use embedded_db_indexing::{MOST_CHANGES, Sealed, Views};
 use embedded_db_storage::{
-    Kind, ReadEmbeddings, ReadTxn, Snapshot, SpaceRecord, Store, ViewKind, views,
+    Kind, ReadSpaces, ReadTxn, Snapshot, SpaceRecord, Store, ViewKind, views,
 };
 
 use crate::linking::LinkWork;
@@ -73,6 +73,12 @@ impl Worker<SealWork> {
         self.go_on();
     }
 
+    /// Removes files that nobody names any more.
+    pub(crate) fn tidy(self: &Arc<Self>) {
+        self.work.seen().tidy = false;
+        self.go_on();
+    }
+
     /// Looks at what was written.
     fn go_on(self: &Arc<Self>) {
         // Without a thread nothing is lost, and the next commit tries again.
@@ -93,7 +99,7 @@ impl Work for SealWork {
         }
         let snapshot = self.store.read()?;
         let due = self.due(&snapshot)?;
-        let spaces = snapshot.spaces()?;
+        let spaces = snapshot.live_spaces()?;
         let Lsn(lsn) = snapshot.lsn()?;
         drop(snapshot);
         let mut failed = None;
@@ -228,7 +234,7 @@ impl SealWork {
                 });
             }
         }
-        let (mut there, spaces) = (HashSet::new(), snapshot.spaces()?);
+        let (mut there, spaces) = (HashSet::new(), snapshot.live_spaces()?);
         for (_, namespace) in snapshot.namespaces()? {
             there.insert(View::Texts(namespace));
             there.extend(spaces.iter().map(|(space, _)| View::Vectors(namespace, *space)));

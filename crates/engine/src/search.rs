@@ -10,16 +10,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use embedded_db_common::{Error, Result, clock};
-use embedded_db_indexing::graph::{Artefact, check_dimension, pending};
+use embedded_db_common::{Error, Result, SpaceId, clock};
+use embedded_db_indexing::graph::check_dimension;
 use embedded_db_indexing::{Attached, Needs, Pin};
 use embedded_db_query::search::{Analysis, Manner, Part, prepare};
 use embedded_db_query::{Context, Guard};
-use embedded_db_storage::ReadTxn;
+use embedded_db_storage::{ReadTxn, SpaceRecord};
 
-use crate::database::{Database, Engine, SharedModels};
+use crate::database::{Database, Engine};
+use crate::embedders::not_embedded;
 use crate::queries::{Answer, Query, answer, check_answer, soundly};
-use crate::reads::{PinnedReads, Reader};
+use crate::reads::{PinnedReads, Reader, Wanted};
 
 /// A question as a handle takes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,12 +58,24 @@ impl Database {
         if let Some(weaver) = &engine.weaver {
             weaver.touch();
         }
-        let needs = self.needs(&engine, search)?;
+        let find = |wanted: Wanted<'_>| self.read(|reader| reader.wanted(wanted));
+        let mut needs = self.needs(&engine, search, find)?;
         let deadline = search.query.wait.map(|wait| Instant::now() + wait);
         let mut embedded = Embedded::new();
         loop {
             let (pin, attached) = engine.views.begin(&engine.store, &needs)?;
             self.check_namespace(pin.snapshot())?;
+            let (snapshot, namespace) = (pin.snapshot(), needs.namespace);
+            let reader = Reader { engine: &engine, snapshot, namespace };
+            let asked = is_compared(search).then(|| wanted(search));
+            if !reader.still_wants(asked, needs.space.as_ref())? {
+                // Another model's space has taken the place.
+                drop(pin);
+                guard.check()?;
+                needs = self.needs(&engine, search, find)?;
+                embedded.clear();
+                continue;
+            }
             let look = look(&engine, &pin, attached, &needs, search, &embedded, &guard)?;
             drop(pin);
             let found = match look {
@@ -84,14 +97,16 @@ impl Database {
     }
 
     /// What the views must hold. Fails when meaning has weight and no model is there.
-    fn needs(&self, engine: &Engine, search: &Search) -> Result<Needs> {
+    fn needs(
+        &self,
+        engine: &Engine,
+        search: &Search,
+        find: impl FnOnce(Wanted<'_>) -> Result<Option<(SpaceId, SpaceRecord)>>,
+    ) -> Result<Needs> {
         let mut space = None;
-        if search.manner.weights.of(Part::Semantic) > 0.0 {
-            models(engine)?;
-            space = match search.query.space.as_deref() {
-                Some(name) => self.read(|reader| reader.space(Some(name)))?,
-                None => engine.space.clone(),
-            };
+        if is_compared(search) {
+            needs_model(engine)?;
+            space = find(wanted(search))?;
         }
         Ok(Needs { namespace: self.namespace_id(), text: true, sessions: true, space })
     }
@@ -102,7 +117,8 @@ impl PinnedReads {
     pub fn search(&self, search: &Search, interrupted: &dyn Fn() -> Result<()>) -> Result<Found> {
         let engine = self.database().engine()?;
         let guard = Guard::new(search.query.timeout, interrupted);
-        let needs = self.database().needs(&engine, search)?;
+        let find = |wanted: Wanted<'_>| self.reader(|reader| reader.wanted(wanted));
+        let needs = self.database().needs(&engine, search, find)?;
         let mut embedded = Embedded::new();
         loop {
             let look = self.pinned(|engine, pin| {
@@ -117,13 +133,27 @@ impl PinnedReads {
     }
 }
 
-fn models(engine: &Engine) -> Result<&SharedModels> {
-    engine.models.as_ref().ok_or_else(|| Error::ModelUnavailable {
-        message: "a question is compared by its meaning, which needs a model, but the database is \
-                  open with ml=None; open it with a model, or give weights={\"semantic\": 0} to \
-                  search by words alone"
-            .into(),
-    })
+/// Whether meaning has weight.
+fn is_compared(search: &Search) -> bool {
+    search.manner.weights.of(Part::Semantic) > 0.0
+}
+
+/// The space in which a question is compared by its meaning.
+fn wanted(search: &Search) -> Wanted<'_> {
+    search.query.space.as_deref().map_or(Wanted::Models, Wanted::Named)
+}
+
+fn needs_model(engine: &Engine) -> Result<()> {
+    if engine.embedders.is_empty() {
+        return Err(Error::ModelUnavailable {
+            message:
+                "a question is compared by its meaning, which needs a model, but the database \
+                      is open with ml=None; open it with a model, or give \
+                      weights={\"semantic\": 0} to search by words alone"
+                    .into(),
+        });
+    }
+    Ok(())
 }
 
 /// Embeds a text that a look asked for. Nothing may be held while the model runs.
@@ -135,8 +165,8 @@ fn embed(
     embedded: &mut Embedded,
 ) -> Result<()> {
     guard.check()?;
-    let vector = models(engine)?.embed(std::slice::from_ref(&text))?;
     let record = needs.space.as_ref().map(|(_, record)| record);
+    let vector = engine.embedders.of(record)?.embed(std::slice::from_ref(&text))?;
     check_answer(&vector, record)?;
     if let Some(record) = record {
         check_dimension(record, vector.len())?;
@@ -182,7 +212,7 @@ fn look_with(
         attached,
         space: needs.space.as_ref().map(|(space, _)| *space),
         names: &engine.names,
-        pending: pending(snapshot, namespace, Artefact::Embedding)?,
+        pending: not_embedded(snapshot, namespace, needs.space.as_ref().map(|(space, _)| *space))?,
         now: clock::now(),
     };
     let prepared = prepare(&context, &search.query.query, search.manner, guard)?;

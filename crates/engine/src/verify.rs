@@ -2,15 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use embedded_db_common::{NamespaceId, Result, Slot, Symbol, Value, ValueRef};
-use embedded_db_indexing::graph::{Artefact, entity_key};
+use embedded_db_common::{NamespaceId, Result, Slot, SpaceId, Symbol, Value, ValueRef};
+use embedded_db_indexing::graph::{Artefact, entity_key, pending};
 use embedded_db_indexing::labelled;
 use embedded_db_indexing::properties::declared_indexes;
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
     Cell, Direction, EdgeRecord, IndexId, IndexState, Kind, NodeRecord, ReadEmbeddings,
-    ReadPostings, ReadTxn, ReadWork, Snapshot, check_invariants, column_rows, text_value,
+    ReadPostings, ReadSpaces, ReadTxn, ReadWork, Snapshot, check_invariants, column_rows,
+    text_value,
 };
 use roaring::RoaringBitmap;
 
@@ -436,9 +437,13 @@ impl<'a> Check<'a> {
 
     /// Every message, and every node with a text to embed, is embedded, waits, or has failed.
     fn pending(&mut self, name: &str, namespace: NamespaceId) -> Result<()> {
-        let waiting =
-            embedded_db_indexing::graph::pending(self.snapshot, namespace, Artefact::Embedding)?;
-        let spaces = self.snapshot.spaces()?;
+        let waiting = pending(self.snapshot, namespace, Artefact::Embedding)?;
+        let again = pending(self.snapshot, namespace, Artefact::Reembedding)?;
+        let next = self.snapshot.next_space()?;
+        if next.is_none() && !again.is_empty() {
+            self.problem(format!("{name}: {} texts wait for a space that is none", again.len()));
+        }
+        let served = [self.snapshot.model_space()?, self.snapshot.default_space()?];
         let recipes = Recipes::read(self.snapshot, namespace)?;
         let mut embedded = labelled(self.snapshot, namespace, self.names.message)?;
         for (label, _) in recipes.labels() {
@@ -446,7 +451,8 @@ impl<'a> Check<'a> {
         }
         for slot in embedded {
             let slot = Slot(slot);
-            if waiting.contains(slot.0) {
+            let waits_again = next.is_none() || again.contains(slot.0);
+            if waiting.contains(slot.0) && waits_again {
                 continue;
             }
             let Some(node) = self.snapshot.node(namespace, slot)? else { continue };
@@ -454,11 +460,17 @@ impl<'a> Check<'a> {
             if text.is_none() || recipes.goes_through(&node, slot) {
                 continue;
             }
-            let mut settled = false;
-            for (space, _) in &spaces {
-                settled |= self.snapshot.embedding(namespace, *space, slot, 0)?.is_some();
-            }
-            settled |= self.snapshot.work(namespace, slot, Artefact::Embedding as u8)?.is_some();
+            let is_settled = |artefact, spaces: [Option<SpaceId>; 2]| -> Result<bool> {
+                let work = self.snapshot.work(namespace, slot, artefact as u8)?;
+                let mut settled = work.is_some();
+                for space in spaces.into_iter().flatten() {
+                    settled |= self.snapshot.embedding(namespace, space, slot, 0)?.is_some();
+                }
+                Ok(settled)
+            };
+            let waits = waiting.contains(slot.0);
+            let settled = (waits || is_settled(Artefact::Embedding, served)?)
+                && (waits_again || is_settled(Artefact::Reembedding, [next, None])?);
             if !settled {
                 self.problem(format!("{name}: nobody will embed {:?}", node.id));
             }

@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use embedded_db_common::{Error, Lsn, NamespaceId, Options, Result, Slot, SpaceId};
 use embedded_db_storage::{
-    Kind, ReadEmbeddings, ReadTxn, SegmentFile, Snapshot, SpaceRecord, Store, ViewKind, Visible,
+    Kind, ReadEmbeddings, ReadSpaces, ReadTxn, SegmentFile, Snapshot, SpaceRecord, Store, ViewKind,
+    Visible,
 };
 
 use crate::bitmaps::labelled_any;
@@ -440,6 +441,9 @@ impl Views {
         let tail = Arc::clone(&view.tail);
         if at.newest {
             let files = self.vector_row(at, space);
+            // Those of spaces that another process has dropped are of no use.
+            let live = at.state.live_spaces()?;
+            loaded.vectors.retain(|held, _| live.iter().any(|(space, _)| space == held));
             loaded.vectors.insert(space, Vectors { view, files });
         }
         Ok(tail)
@@ -503,6 +507,13 @@ impl Views {
     /// Forgets the views of a namespace that was dropped.
     pub fn forget(&self, namespace: NamespaceId) {
         self.lock().namespaces.remove(&namespace);
+    }
+
+    /// Forgets the views of a space that was dropped.
+    pub fn forget_space(&self, space: SpaceId) {
+        for loaded in self.lock().namespaces.values_mut() {
+            loaded.vectors.remove(&space);
+        }
     }
 
     /// Bytes of memory held by all views.

@@ -162,7 +162,7 @@ pub(crate) fn told(db: &Database) -> Result<String> {
             tell_declared(&mut out);
         }
     }
-    if db.spaces()?.iter().any(|(space, _)| space.name == SPACE) {
+    if db.spaces()?.iter().any(|(space, ..)| space.name == SPACE) {
         tell_space(&mut out);
     }
     Ok(out)

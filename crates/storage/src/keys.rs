@@ -256,7 +256,10 @@ pub(crate) mod meta {
     pub(crate) const INDEX: u8 = 5;
     pub(crate) const COMMITTED: u8 = 6;
     pub(crate) const SUCCESSOR: u8 = 7;
+    pub(crate) const NEXT_SPACE: u8 = 9;
     pub(crate) const RECIPE: u8 = 10;
+    pub(crate) const MODEL_SPACE: u8 = 11;
+    pub(crate) const DROPPED_SPACE: u8 = 12;
 }
 
 /// `meta`: namespace, 1. Those of the system namespace are of the whole database.

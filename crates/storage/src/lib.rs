@@ -46,6 +46,8 @@ mod repair;
 mod rows;
 mod segments;
 mod side_file;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+mod spaces;
 mod staging;
 mod store;
 mod touched;
@@ -81,6 +83,7 @@ pub use repair::{Amounts, Item, ObjectName, Repairing, Salvaged};
 pub use rows::Rows;
 pub use segments::{Segment, SegmentFile, SegmentWriter, ViewKind, ViewRecord, views};
 pub use side_file::SideFile;
+pub use spaces::{Dropped, ReadSpaces};
 pub use store::{Generation, IN_MEMORY, Sight, Snapshot, State, Store, Symbols, Taken, row_counts};
 pub use tx::WriteTxn;
 pub use writer::panic_text;

@@ -9,6 +9,7 @@ use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{ReadEmbeddings, ReadTxn, Snapshot, Store, WriteTxn};
 
+use crate::goal::Goal;
 use crate::models::{Enriched, Mention, Models, TextToEnrich};
 use crate::said_before::{SaidBefore, Saying};
 
@@ -26,6 +27,8 @@ pub(crate) struct Batch {
     /// In which the slots mean something.
     pub(crate) generation: u64,
     pub(crate) namespace: NamespaceId,
+    /// What its vectors are for; nobody wants any without.
+    pub(crate) goal: Option<Goal>,
     pub(crate) items: Vec<Item>,
 }
 
@@ -63,24 +66,29 @@ impl Batch {
         names: &Names,
         namespace: NamespaceId,
         slots: &[Slot],
+        goal: Option<Goal>,
     ) -> Result<Self> {
         let recipes = Recipes::read(snapshot, namespace)?;
         let mut items = Vec::with_capacity(slots.len());
         for slot in slots {
             let Some(node) = snapshot.node(namespace, *slot)? else { continue };
             let Some(message) = recipes.embedded_text(names, &node)? else { continue };
+            let vectors = match goal {
+                Some(goal) => is_pending(snapshot, namespace, goal.artefact, *slot)?,
+                None => false,
+            };
             items.push(Item {
                 slot: *slot,
                 content: ContentHash::of(&message.text),
                 request: TextToEnrich {
                     start: message.text[..message.start].chars().count(),
                     text: message.text,
-                    vectors: is_pending(snapshot, namespace, Artefact::Embedding, *slot)?,
+                    vectors,
                     entities: is_pending(snapshot, namespace, Artefact::Entities, *slot)?,
                 },
             });
         }
-        Ok(Self { generation: snapshot.generation().number(), namespace, items })
+        Ok(Self { generation: snapshot.generation().number(), namespace, goal, items })
     }
 
     /// The same batch, one item.
@@ -92,11 +100,16 @@ impl Batch {
     pub(crate) fn only(&self, artefact: Artefact) -> Self {
         let mut batch = self.clone();
         for item in &mut batch.items {
-            item.request.vectors &= artefact == Artefact::Embedding;
+            item.request.vectors &= artefact == self.vectors();
             item.request.entities &= artefact == Artefact::Entities;
         }
         batch.items.retain(|item| item.request.vectors || item.request.entities);
         batch
+    }
+
+    /// Which work its vectors are.
+    pub(crate) fn vectors(&self) -> Artefact {
+        self.goal.map_or(Artefact::Embedding, |goal| goal.artefact)
     }
 
     /// Whether an artefact is asked for.
@@ -107,7 +120,9 @@ impl Batch {
     /// How many items want it.
     pub(crate) fn count(&self, artefact: Artefact) -> usize {
         let wants = |item: &&Item| match artefact {
-            Artefact::Embedding => item.request.vectors,
+            Artefact::Embedding | Artefact::Reembedding => {
+                artefact == self.vectors() && item.request.vectors
+            }
             Artefact::Entities => item.request.entities,
             Artefact::Links | Artefact::Summary => false,
         };
@@ -118,10 +133,10 @@ impl Batch {
     pub(crate) fn enrich(
         &self,
         store: &Arc<Store>,
-        space: Option<(SpaceId, usize)>,
         models: &dyn Models,
         said: &SaidBefore,
     ) -> Result<Vec<Outcome>> {
+        let space = self.goal.map(|goal| (goal.space, goal.dimension));
         let mut outcomes: Vec<Outcome> = Vec::with_capacity(self.items.len());
         let mut requests: Vec<TextToEnrich> = Vec::new();
         // Where in the requests each outcome finds its answers.
@@ -298,7 +313,7 @@ pub(crate) fn store_all(
     names: &Names,
     generation: u64,
     namespace: NamespaceId,
-    space: Option<SpaceId>,
+    goal: Option<Goal>,
     outcomes: Arc<[Outcome]>,
 ) -> Result<Stored> {
     let names = *names;
@@ -308,7 +323,7 @@ pub(crate) fn store_all(
             return Ok(stored);
         }
         for outcome in &*outcomes {
-            outcome.store(txn, &names, namespace, space, &mut stored)?;
+            outcome.store(txn, &names, namespace, goal, &mut stored)?;
         }
         Ok(stored)
     })
@@ -328,10 +343,10 @@ impl Outcome {
     }
 
     /// What there is of each artefact, apart.
-    pub(crate) fn apart(&self) -> Vec<(Artefact, Self)> {
+    pub(crate) fn apart(&self, vectors: Artefact) -> Vec<(Artefact, Self)> {
         let mut parts = Vec::new();
         if !matches!(self.vectors, Vectors::None) {
-            parts.push((Artefact::Embedding, Self { mentions: None, ..self.clone() }));
+            parts.push((vectors, Self { mentions: None, ..self.clone() }));
         }
         if self.mentions.is_some() {
             parts.push((Artefact::Entities, Self { vectors: Vectors::None, ..self.clone() }));
@@ -345,7 +360,7 @@ impl Outcome {
         txn: &mut WriteTxn<'_>,
         names: &Names,
         namespace: NamespaceId,
-        space: Option<SpaceId>,
+        goal: Option<Goal>,
         stored: &mut Stored,
     ) -> Result<()> {
         let text = match txn.node(namespace, self.slot)? {
@@ -355,13 +370,16 @@ impl Outcome {
         if text.is_none_or(|text| ContentHash::of(&text.text) != self.content) {
             return Ok(());
         }
-        if let Some(space) = space
-            && self.store_vectors(txn, namespace, space)?
+        if let Some(goal) = goal
+            && goal.holds(txn)?
+            && self.store_vectors(txn, namespace, goal.space)?
         {
             stored.embedded += 1;
             let mut writer = GraphWriter::new(txn, names, namespace);
-            writer.done(Artefact::Embedding, self.slot)?;
-            writer.mark_summary(self.slot)?;
+            writer.done(goal.artefact, self.slot)?;
+            if goal.artefact == Artefact::Embedding {
+                writer.mark_summary(self.slot)?;
+            }
         }
         if let Some(mentions) = &self.mentions {
             self.store_mentions(txn, names, namespace, mentions)?;

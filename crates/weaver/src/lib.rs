@@ -5,6 +5,7 @@
 //! functions are called through [`Models`] with neither a lock nor a transaction held.
 
 mod batch;
+mod goal;
 mod levels;
 mod models;
 mod running;
@@ -12,5 +13,9 @@ mod said_before;
 mod summary;
 mod weaver;
 
+pub use goal::{Previous, Target};
 pub use models::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
-pub use weaver::{ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters};
+pub use weaver::{
+    ArtefactState, Failure, JobCounts, Reembedding, Status, Weaver, artefact_state, dead_letters,
+    reembedding_status,
+};

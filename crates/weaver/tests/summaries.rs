@@ -209,7 +209,7 @@ fn a_chat_is_summarised_without_an_embedding_model() {
     let bench = Bench::new();
     let start = || {
         let store = Arc::clone(&bench.store);
-        Weaver::start(store, bench.names, free(), None, eager(), false).unwrap()
+        Weaver::start(store, bench.names, free(), None, None, eager(), false).unwrap()
     };
     for (content, expected) in [("one", "one"), ("two", "one | two")] {
         bench.say(content);

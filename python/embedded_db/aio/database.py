@@ -283,8 +283,10 @@ class AsyncEmbeddedDB(
         Returns:
             ``active_workers``, ``queue_size`` (jobs waiting or running), ``last_event``,
             ``activity_level``, ``per_job`` (pending, running, done, failed and dead of each
-            job), ``lag_seconds`` and ``throughput`` (jobs a second). Without a weaver, with
-            ``ml=None`` or ``read_only``, event and level are ``"off"``.
+            job), ``lag_seconds``, ``throughput`` (jobs a second) and ``reembedding``: None, or,
+            while texts are embedded with another model, ``space`` (of that), ``from`` (the one in
+            use), ``done`` and ``failed`` of ``total`` nodes. Without a weaver, with ``ml=None``
+            or ``read_only``, event and level are ``"off"``.
 
         Examples:
             >>> from embedded_db.testing import FakeModel

@@ -486,8 +486,10 @@ class AsyncWrites(AsyncReads):
 
         Returns:
             One dict each: ``name``, ``model`` (empty where users alone set the vectors),
-            ``provider`` (``"user"`` there), ``precision``, ``dim``, ``metric``, and ``default``:
-            whether it is the one that is used where none is named.
+            ``provider`` (``"user"`` there), ``precision``, ``dim``, ``metric``, ``default``:
+            whether it is the one that is used where none is named, and ``state``: ``"in use"``
+            (the default one, or that of the model), ``"filling"`` (texts are being embedded into
+            it, and it then takes the place of the one in use), or ``"kept"``.
 
         Examples:
             >>> red = await db.create_node({"label": "Colour"})
@@ -496,3 +498,29 @@ class AsyncWrites(AsyncReads):
             [('rgb', 3, 'cosine')]
         """
         return await self._run(Writes.spaces)
+
+    async def drop_space(self, name: str) -> None:
+        """Remove an embedding space with all vectors in it, in all namespaces.
+
+        Nobody finds it from now on; its room is freed in the background, which `flush` waits for.
+        `AsyncEmbeddedDB.compact` then gives it back to the disk.
+
+        Args:
+            name: the space.
+
+        Raises:
+            NotFound: there is no such space.
+            InvalidInput: it is in use, or texts are being embedded into it.
+            ReadOnly: the handle only reads.
+
+        Examples:
+            >>> red = await db.create_node({"label": "Colour"})
+            >>> own = await db.create_embedding(
+            ...     {"node_id": red, "vector": [1, 0, 0], "space": "rgb"}
+            ... )
+            >>> grey = await db.create_embedding({"node_id": red, "vector": [0.3], "space": "grey"})
+            >>> await db.drop_space("grey")
+            >>> [space["name"] for space in await db.spaces()], await db.get_embedding(grey)
+            (['rgb'], None)
+        """
+        await self._run(Writes.drop_space, name)

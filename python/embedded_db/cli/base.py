@@ -99,8 +99,27 @@ def opened(
     """
     settings = (Config() if config is None else Config.from_file(config)).with_options(options)
     _check_directory(path, read_only or existing)
+    if not read_only and config is None:
+        _check_model(path, settings)
     with EmbeddedDB(path, config=settings, read_only=read_only) as db:
         yield db if namespace is None else db.namespace(namespace)
+
+
+def _check_model(path: Path, settings: Config) -> None:
+    """Refuse to embed all texts anew with a model that nobody has named."""
+    functions, _ = settings._functions()
+    info = None if functions is None else functions.embedding_info()
+    if info is None or not path.is_dir() or not any(path.iterdir()):
+        return
+    with EmbeddedDB(path, config=settings, ml=None) as db:
+        used = {space["model"] for space in db.spaces() if space["state"] == "in use"} - {""}
+    if used and info["model"] not in used:
+        raise InvalidInput(
+            f"the texts of {str(path)!r} are embedded with {used.pop()!r}, and this would embed "
+            f"them all again with {info['model']!r}",
+            hint="Name the model in a file that --config names; a new one, too",
+            path=str(path),
+        )
 
 
 def _check_directory(path: Path, existing: bool) -> None:

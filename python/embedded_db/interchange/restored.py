@@ -52,7 +52,10 @@ class Restored(Namespace):
         """Store everything, yielding how many records each step was about."""
         self._declare()
         spaces = self._manifest.spaces
-        foreign = {at for at, space in enumerate(spaces) if not self._make_space(space)}
+        # What was in use comes first, and so is in use here.
+        uses = [(not space["default"], space.get("state") != "in use") for space in spaces]
+        order = sorted(range(len(spaces)), key=uses.__getitem__)
+        foreign = {at for at in order if not self._make_space(spaces[at])}
         for batch in batched(self._wanted("nodes.jsonl", count=True)):
             records = [self._node(place, record) for place, record in batch]
             for record in records:

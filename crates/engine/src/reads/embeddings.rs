@@ -2,26 +2,50 @@
 
 use embedded_db_common::{Error, Result, SpaceId};
 use embedded_db_indexing::vector::direction;
-use embedded_db_storage::{Kind, ReadEmbeddings, ReadTxn, SpaceRecord};
+use embedded_db_storage::{Kind, ReadEmbeddings, ReadSpaces, ReadTxn, SpaceRecord};
 
 use crate::objects::Embedding;
 use crate::reads::Reader;
 
+/// A space that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted<'a> {
+    /// The one of this name.
+    Named(&'a str),
+    /// The one that is used when none is named.
+    Default,
+    /// That of the model in use, in which texts are compared.
+    Models,
+}
+
 impl Reader<'_> {
-    /// The space of this name; the models' or the stored default one when none is named.
+    /// The space of this name, or else the default one.
     pub(crate) fn space(&self, name: Option<&str>) -> Result<Option<(SpaceId, SpaceRecord)>> {
-        let spaces = self.snapshot.spaces()?;
-        match name {
-            Some(name) => {
-                let found = spaces.into_iter().find(|(_, space)| space.name == name);
+        self.wanted(name.map_or(Wanted::Default, Wanted::Named))
+    }
+
+    /// Whether a space is still the one that is asked for.
+    pub(crate) fn still_wants(
+        &self,
+        wanted: Option<Wanted<'_>>,
+        space: Option<&(SpaceId, SpaceRecord)>,
+    ) -> Result<bool> {
+        let Some(wanted) = wanted else { return Ok(true) };
+        Ok(self.wanted(wanted)?.map(|(space, _)| space) == space.map(|(space, _)| *space))
+    }
+
+    pub(crate) fn wanted(&self, wanted: Wanted<'_>) -> Result<Option<(SpaceId, SpaceRecord)>> {
+        let spaces = self.snapshot.live_spaces()?;
+        let numbered = |space| spaces.iter().find(|(id, _)| Some(*id) == space).cloned();
+        match wanted {
+            Wanted::Named(name) => {
+                let found = spaces.iter().find(|(_, space)| space.name == name);
                 found
-                    .map(Some)
+                    .map(|found| Some(found.clone()))
                     .ok_or_else(|| Error::NotFound { kind: "space", id: name.to_owned() })
             }
-            None => {
-                let default = self.snapshot.default_space()?;
-                Ok(spaces.into_iter().find(|(id, _)| Some(*id) == default))
-            }
+            Wanted::Default => Ok(numbered(self.snapshot.default_space()?)),
+            Wanted::Models => Ok(numbered(self.snapshot.model_space()?)),
         }
     }
 
@@ -48,6 +72,9 @@ impl Reader<'_> {
     pub(crate) fn embedding(&self, id: &str) -> Result<Option<Embedding>> {
         let found = self.snapshot.resolve(self.namespace, Kind::Embedding, id)?;
         let Some(found) = found else { return Ok(None) };
+        if self.snapshot.is_dropped(found.space)? {
+            return Ok(None);
+        }
         let node = self.node_at(found.slot)?.id()?;
         let spaces = self.snapshot.spaces()?;
         let space = spaces.iter().find(|(space, _)| *space == found.space);

@@ -17,6 +17,7 @@ use roaring::RoaringBitmap;
 use crate::database::Engine;
 use crate::objects::{Edge, Node};
 
+pub(crate) use embeddings::Wanted;
 pub use handles::PinnedReads;
 pub(crate) use neighbors::EdgePlace;
 pub use neighbors::Page;
@@ -128,7 +129,7 @@ impl Reader<'_> {
     /// What of each node waits for the weaver, or has failed.
     pub(crate) fn due(&self, ids: &[String]) -> Result<Vec<Vec<Artefact>>> {
         let mut waiting = Vec::new();
-        for artefact in Artefact::ALL {
+        for artefact in Artefact::LASTING {
             waiting.push((artefact, pending(self.snapshot, self.namespace, artefact)?));
         }
         let due = |id: &String| -> Result<Vec<Artefact>> {

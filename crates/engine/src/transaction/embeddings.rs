@@ -3,7 +3,7 @@
 use embedded_db_common::{Error, Result, clock, names};
 use embedded_db_indexing::graph::{EmbeddingDraft, check_vector};
 use embedded_db_indexing::recipes::Recipes;
-use embedded_db_storage::{Kind, ReadEmbeddings, ReadTxn};
+use embedded_db_storage::{Kind, ReadEmbeddings, ReadSpaces, ReadTxn};
 
 use super::Transaction;
 use super::commit::Op;
@@ -77,7 +77,7 @@ impl Transaction {
         let Some(EmbeddingDraft { id: Some(own), node_id, vector, .. }) = draft else {
             return Ok(None);
         };
-        let spaces = self.reads.reader(|reader| reader.snapshot.spaces())?;
+        let spaces = self.reads.reader(|reader| reader.snapshot.live_spaces())?;
         let model = spaces.into_iter().find(|(_, record)| record.name == wanted);
         let is_there = self.own.embedding(own) == Some(true);
         Ok(is_there.then(|| Embedding {

@@ -44,7 +44,7 @@ fn edge(edge: &Edge) -> String {
 pub(crate) fn content(db: &Database) -> Content {
     let mut out = Content::default();
     let spaces: Vec<String> =
-        db.spaces().unwrap().into_iter().map(|(space, _)| space.name).collect();
+        db.spaces().unwrap().into_iter().map(|(space, ..)| space.name).collect();
     for node in db.nodes(None, None, usize::MAX).unwrap() {
         let id = node.id().unwrap();
         let told = format!(

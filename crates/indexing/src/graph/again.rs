@@ -2,9 +2,9 @@
 //! in indexes, and the work that is due.
 
 use embedded_db_common::record::Properties;
-use embedded_db_common::{Result, Slot, Symbol};
+use embedded_db_common::{Result, Slot, SpaceId, Symbol};
 use embedded_db_storage::{
-    Direction, IndexId, IndexRecord, IndexState, ReadEmbeddings, ReadTxn, ReadWork,
+    Direction, IndexId, IndexRecord, IndexState, ReadEmbeddings, ReadSpaces, ReadTxn, ReadWork,
 };
 
 use super::{Artefact, GraphWriter, duplicates, is_pending};
@@ -60,8 +60,15 @@ impl GraphWriter<'_, '_> {
         let is_chat = node.has_label(self.names.chat);
         let is_embedded = recipes.embedded_text(self.names, &node)?.is_some()
             && !recipes.goes_through(&node, slot);
-        if is_embedded && !self.is_embedded(slot)? {
-            self.mark_unless_known(Artefact::Embedding, slot)?;
+        if is_embedded {
+            let served = [self.txn.model_space()?, self.txn.default_space()?];
+            if !self.is_embedded(served, slot)? {
+                self.mark_unless_known(Artefact::Embedding, slot)?;
+            }
+            let next = self.txn.next_space()?;
+            if next.is_some() && !self.is_embedded([next, None], slot)? {
+                self.mark_unless_known(Artefact::Reembedding, slot)?;
+            }
         }
         if lost_work && is_message && self.derived_mentions(slot)?.is_empty() {
             self.mark_unless_known(Artefact::Entities, slot)?;
@@ -77,9 +84,9 @@ impl GraphWriter<'_, '_> {
         Ok(())
     }
 
-    /// Whether a node has a vector in some space.
-    fn is_embedded(&self, slot: Slot) -> Result<bool> {
-        for (space, _) in self.txn.spaces()? {
+    /// Whether a node has a vector in one of these spaces.
+    fn is_embedded(&self, spaces: [Option<SpaceId>; 2], slot: Slot) -> Result<bool> {
+        for space in spaces.into_iter().flatten() {
             if self.txn.embedding(self.namespace, space, slot, 0)?.is_some() {
                 return Ok(true);
             }

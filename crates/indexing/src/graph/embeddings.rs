@@ -1,9 +1,9 @@
 //! Vectors that users give, and their spaces.
 
 use embedded_db_common::{ContentHash, Error, MAX_DIMENSION, Result, Slot, SpaceId, clock, names};
-use embedded_db_storage::{Kind, ReadEmbeddings, SpaceRecord};
+use embedded_db_storage::{Kind, ReadEmbeddings, ReadSpaces, Resolved, SpaceRecord};
 
-use super::{Artefact, EmbeddingDraft, GraphWriter};
+use super::{EmbeddingDraft, GraphWriter};
 
 impl GraphWriter<'_, '_> {
     /// The space of this name, or the default one; made when it is new.
@@ -12,7 +12,7 @@ impl GraphWriter<'_, '_> {
         name: Option<&str>,
         dimension: usize,
     ) -> Result<(SpaceId, SpaceRecord)> {
-        let spaces = self.txn.spaces()?;
+        let spaces = self.txn.live_spaces()?;
         let wanted = match name {
             Some(name) => spaces.iter().find(|(_, space)| space.name == name),
             None => {
@@ -51,7 +51,7 @@ impl GraphWriter<'_, '_> {
         let id = match &draft.id {
             Some(id) => {
                 names::check("an embedding id", id)?;
-                if self.resolve(Kind::Embedding, id)?.is_some() {
+                if self.vector(id)?.is_some() {
                     return Err(Error::AlreadyExists { kind: "embedding", id: id.clone() });
                 }
                 id.clone()
@@ -65,7 +65,7 @@ impl GraphWriter<'_, '_> {
     /// Replaces the embedding of a node, of which `id` is a part, by one vector with that id.
     pub fn update_embedding(&mut self, id: &str, vector: &[f32]) -> Result<()> {
         check_vector(vector)?;
-        let found = self.resolve(Kind::Embedding, id)?;
+        let found = self.vector(id)?;
         let found = found.ok_or_else(|| not_found("embedding", id))?;
         let spaces = self.txn.spaces()?;
         if let Some((_, record)) = spaces.iter().find(|(space, _)| *space == found.space) {
@@ -74,28 +74,33 @@ impl GraphWriter<'_, '_> {
         self.set_vector(found.space, found.slot, id, vector)
     }
 
+    /// Where the vector of this id is. One in a space that is dropped is gone for whoever asks.
+    fn vector(&mut self, id: &str) -> Result<Option<Resolved>> {
+        let Some(found) = self.resolve(Kind::Embedding, id)? else { return Ok(None) };
+        if self.txn.is_dropped(found.space)? {
+            self.txn.delete_embeddings(self.namespace, found.space, found.slot)?;
+            return Ok(None);
+        }
+        Ok(Some(found))
+    }
+
     /// A user's vector stands for the whole node: no part of an earlier one stays beside it.
     fn set_vector(&mut self, space: SpaceId, node: Slot, id: &str, vector: &[f32]) -> Result<()> {
         self.txn.delete_embeddings(self.namespace, space, node)?;
         let content = ContentHash([0; 16]);
         self.txn.put_embedding(self.namespace, space, node, 0, id, true, content, vector)?;
         // One in a space of the user's own does not stand for the model's.
-        if self.txn.default_space()? == Some(space) {
-            self.done(Artefact::Embedding, node)?;
-            self.mark_summary(node)?;
-        }
-        Ok(())
+        self.vector_is_set(space, node)?;
+        if self.txn.default_space()? == Some(space) { self.mark_summary(node) } else { Ok(()) }
     }
 
     /// Removes the embedding of a node of which `id` is a part. What has a text to embed gets the
     /// model's again.
     pub fn delete_embedding(&mut self, id: &str) -> Result<()> {
-        let found = self.resolve(Kind::Embedding, id)?;
+        let found = self.vector(id)?;
         let found = found.ok_or_else(|| not_found("embedding", id))?;
         self.txn.delete_embeddings(self.namespace, found.space, found.slot)?;
-        let due = self.txn.default_space()? == Some(found.space)
-            && self.recipes()?.embedded_text(self.names, &self.node(found.slot)?)?.is_some();
-        if due { self.mark(Artefact::Embedding, found.slot) } else { Ok(()) }
+        self.vector_is_gone(found.space, found.slot)
     }
 }
 

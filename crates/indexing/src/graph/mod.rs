@@ -14,6 +14,7 @@ mod look;
 mod mentions;
 mod nodes;
 mod recipes;
+mod reembedding;
 mod restore;
 mod summaries;
 mod work;
@@ -38,6 +39,9 @@ pub use drafts::{
 pub use duplicates::duplicates;
 pub use embeddings::{check_dimension, check_vector};
 pub use mentions::{entity_key, fold};
+pub use reembedding::{
+    Reembedding, abandon_reembedding, begin_reembedding, may_switch, reembedding, switch_space,
+};
 pub use restore::{EdgeVersion, RestoredEdge, RestoredEmbedding, RestoredNode};
 pub use work::{Artefact, is_pending, pending};
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use embedded_db_common::{ContentHash, Error, Result, Slot, Symbol, names};
-use embedded_db_storage::{ReadEmbeddings, RecipeRecord, recipes};
+use embedded_db_storage::{ReadEmbeddings, ReadSpaces, RecipeRecord, recipes};
 
 use super::{Artefact, GraphWriter};
 use crate::recipes::Recipes;
@@ -84,8 +84,9 @@ impl GraphWriter<'_, '_> {
     fn check_vectors(&mut self, recipes: &Recipes, slot: Slot) -> Result<()> {
         let text = recipes.embedded_text(self.names, &self.node(slot)?)?;
         let wanted = text.map(|text| ContentHash::of(&text.text));
-        let default = self.txn.default_space()?;
-        let mut settled = wanted.is_none();
+        let (default, current) = (self.txn.default_space()?, self.txn.model_space()?);
+        let next = self.txn.next_space()?;
+        let (mut settled, mut settled_next) = (wanted.is_none(), wanted.is_none());
         for (space, _) in self.txn.spaces()? {
             let parts = self.txn.embeddings_of(self.namespace, space, slot)?;
             let Some((_, first)) = parts.first() else { continue };
@@ -94,12 +95,19 @@ impl GraphWriter<'_, '_> {
             if !by_user && !right {
                 self.txn.delete_embeddings(self.namespace, space, slot)?;
             }
-            settled |= if by_user { default == Some(space) } else { right };
+            let space = Some(space);
+            settled |= if by_user { default == space } else { right && current == space };
+            settled_next |= (by_user || right) && next == space;
         }
-        if settled {
-            return self.done(Artefact::Embedding, slot);
+        for (artefact, settled) in [
+            (Artefact::Embedding, settled),
+            (Artefact::Reembedding, settled_next || next.is_none()),
+        ] {
+            self.done(artefact, slot)?;
+            if !settled {
+                self.mark(artefact, slot)?;
+            }
         }
-        self.txn.delete_work(self.namespace, slot, Artefact::Embedding as u8)?;
-        self.mark(Artefact::Embedding, slot)
+        Ok(())
     }
 }

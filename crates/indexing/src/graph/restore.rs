@@ -3,7 +3,7 @@
 
 use embedded_db_common::{ContentHash, Draft, Error, Result, Slot, SpaceId, clock, names};
 use embedded_db_storage::{
-    EdgeFields, EdgeTimes, IndexId, Kind, ReadEmbeddings, ReadTxn, SpaceRecord,
+    EdgeFields, EdgeTimes, IndexId, Kind, ReadEmbeddings, ReadSpaces, ReadTxn, SpaceRecord,
 };
 
 use super::{
@@ -173,10 +173,7 @@ impl GraphWriter<'_, '_> {
             &embedding.vector,
             embedding.created_at,
         )?;
-        if self.txn.default_space()? == Some(space) {
-            self.done(Artefact::Embedding, node)?;
-        }
-        Ok(())
+        self.vector_is_set(space, node)
     }
 
     /// Says when a node that was restored expires; one that is gone again has no need of it.
@@ -188,7 +185,7 @@ impl GraphWriter<'_, '_> {
     /// Says what of a node is due, and that nothing else is but a vector that it lacks.
     pub fn restore_due(&mut self, id: &str, due: &[Artefact]) -> Result<()> {
         let slot = self.txn.require_node(self.namespace, id)?;
-        for artefact in Artefact::ALL {
+        for artefact in Artefact::LASTING {
             let lacks = artefact == Artefact::Embedding
                 && is_pending(self.txn, self.namespace, artefact, slot)?;
             if lacks || due.contains(&artefact) && self.makes(artefact, slot)? {
@@ -205,17 +202,19 @@ impl GraphWriter<'_, '_> {
         let recipes = self.recipes()?;
         let node = self.node(slot)?;
         Ok(match artefact {
-            Artefact::Embedding => recipes.embedded_text(self.names, &node)?.is_some(),
+            Artefact::Embedding | Artefact::Reembedding => {
+                recipes.embedded_text(self.names, &node)?.is_some()
+            }
             Artefact::Entities | Artefact::Links => node.has_label(self.names.message),
             Artefact::Summary => node.has_label(self.names.chat),
         })
     }
 
-    /// Makes a space as it was; false when the vectors of its model cannot be taken over, because this
-    /// database has those of another.
+    /// Makes a space as it was; false when its vectors cannot be taken over: its name is that of another
+    /// model's space, or it was the default one of a model, and this database has another's.
     pub fn restore_space(&mut self, space: &SpaceRecord, default: bool) -> Result<bool> {
         names::check("the name of a space", &space.name)?;
-        let known = self.txn.spaces()?;
+        let known = self.txn.live_spaces()?;
         let of_model = |space: &SpaceRecord| !space.model.is_empty();
         let found = known.iter().find(|(_, known)| known.name == space.name);
         if let Some((_, found)) = found {
@@ -228,10 +227,14 @@ impl GraphWriter<'_, '_> {
             check_dimension(found, space.dimension as usize)?;
             return Ok(true);
         }
-        if of_model(space) && known.iter().any(|(_, known)| of_model(known)) {
+        let has_model = self.txn.model_space()?.is_some();
+        if of_model(space) && default && has_model {
             return Ok(false);
         }
         let made: SpaceId = self.txn.create_space(space)?;
+        if of_model(space) && !has_model {
+            self.txn.set_model_space(made)?;
+        }
         if default && self.txn.default_space()?.is_none() {
             self.txn.set_default_space(made)?;
         }

@@ -1,7 +1,7 @@
 //! The work that is due: which artefacts of which nodes wait for the weaver.
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot};
-use embedded_db_storage::{IndexId, ReadEmbeddings, ReadPostings, ReadTxn};
+use embedded_db_storage::{IndexId, ReadPostings, ReadSpaces, ReadTxn};
 
 use super::GraphWriter;
 
@@ -17,11 +17,16 @@ pub enum Artefact {
     Links = 3,
     /// The summary of a chat.
     Summary = 4,
+    /// The vector of a text in the space of another model, which is to take the place of the one in use.
+    Reembedding = 5,
 }
 
 impl Artefact {
     /// In the order of the work.
-    pub const ALL: [Self; 4] = [Self::Embedding, Self::Entities, Self::Links, Self::Summary];
+    pub const ALL: [Self; 5] =
+        [Self::Embedding, Self::Entities, Self::Links, Self::Summary, Self::Reembedding];
+    /// Those that a node has for good.
+    pub const LASTING: [Self; 4] = [Self::Embedding, Self::Entities, Self::Links, Self::Summary];
 
     /// Its public name.
     pub fn name(self) -> &'static str {
@@ -30,6 +35,7 @@ impl Artefact {
             Self::Entities => "entities",
             Self::Links => "links",
             Self::Summary => "summary",
+            Self::Reembedding => "reembedding",
         }
     }
 
@@ -48,7 +54,7 @@ impl Artefact {
     }
 
     /// The posting of the nodes that wait for it.
-    fn value(self, namespace: NamespaceId) -> [u8; 5] {
+    pub(super) fn value(self, namespace: NamespaceId) -> [u8; 5] {
         let [a, b, c, d] = namespace.0.to_be_bytes();
         [self as u8, a, b, c, d]
     }
@@ -78,12 +84,13 @@ impl GraphWriter<'_, '_> {
     /// A node is new: what is due for its text. Nothing has been done for a slot before it was given.
     pub(super) fn text_is_due(&mut self, slot: Slot) -> Result<()> {
         let (has_text, is_message) = self.texts_of(slot)?;
-        for (artefact, due) in [(Artefact::Embedding, has_text), (Artefact::Entities, is_message)] {
-            if due {
-                self.mark(artefact, slot)?;
+        if has_text {
+            self.mark(Artefact::Embedding, slot)?;
+            if self.txn.next_space()?.is_some() {
+                self.mark(Artefact::Reembedding, slot)?;
             }
         }
-        Ok(())
+        if is_message { self.mark(Artefact::Entities, slot) } else { Ok(()) }
     }
 
     /// Whether a node has a text that is embedded, and whether names are looked for in it.
@@ -97,26 +104,15 @@ impl GraphWriter<'_, '_> {
     /// The text of a node is another one: work is due.
     pub(super) fn text_changed(&mut self, slot: Slot) -> Result<()> {
         let (has_text, is_message) = self.texts_of(slot)?;
-        let by_user = match self.txn.default_space()? {
-            Some(space) => {
-                let parts = self.txn.embeddings_of(self.namespace, space, slot)?;
-                parts.first().is_some_and(|(_, embedding)| embedding.set_by_user)
-            }
-            None => false,
-        };
-        for artefact in [Artefact::Embedding, Artefact::Entities] {
+        for artefact in [Artefact::Embedding, Artefact::Reembedding, Artefact::Entities] {
             self.txn.delete_work(self.namespace, slot, artefact as u8)?;
-            let due = match artefact {
-                Artefact::Embedding => has_text && !by_user,
-                _ => is_message,
-            };
-            if due {
-                self.mark(artefact, slot)?;
-            } else {
-                self.unmark(artefact, slot)?;
-            }
         }
-        Ok(())
+        self.vectors_are_due(slot, has_text)?;
+        if is_message {
+            self.mark(Artefact::Entities, slot)
+        } else {
+            self.unmark(Artefact::Entities, slot)
+        }
     }
 
     /// Work on an artefact is due.

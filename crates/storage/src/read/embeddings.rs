@@ -3,21 +3,26 @@
 use embedded_db_common::record::{Damaged, Read};
 use embedded_db_common::{ContentHash, NamespaceId, Result, Slot, SpaceId};
 
-use crate::keys::{self, Key, Table};
+use crate::keys::{self, Key, Table, meta};
 use crate::read::ReadTxn;
 use crate::records::{EmbeddingRecord, SpaceRecord};
+use crate::spaces::{Dropped, ReadSpaces, space_in};
 
 /// What is read of vectors and their spaces.
 pub trait ReadEmbeddings: ReadTxn + Sized {
-    /// All spaces.
+    /// All spaces that may hold vectors: also those that are dropped, until nothing is left of them.
     fn spaces(&self) -> Result<Vec<(SpaceId, SpaceRecord)>> {
         let prefix = keys::spaces();
+        let dropped = self.dropped_spaces()?;
         let mut out = Vec::new();
         for row in self.prefix(Table::Meta, &prefix)? {
             let (key, payload) = row?;
             let id = key.last_chunk::<2>().ok_or(Damaged("has a short key"));
             let id = u16::from_be_bytes(*self.located(Table::Meta, key, id)?);
-            out.push((SpaceId(id), self.located(Table::Meta, key, SpaceRecord::parse(payload))?));
+            if !dropped.contains(&(SpaceId(id), Dropped::Cleared)) {
+                let record = self.located(Table::Meta, key, SpaceRecord::parse(payload))?;
+                out.push((SpaceId(id), record));
+            }
         }
         Ok(out)
     }
@@ -31,10 +36,7 @@ pub trait ReadEmbeddings: ReadTxn + Sized {
 
     /// The space used when none is named.
     fn default_space(&self) -> Result<Option<SpaceId>> {
-        let key = keys::default_space();
-        let Some(payload) = self.get(Table::Meta, &key)? else { return Ok(None) };
-        let id = payload.try_into().map_err(|_| Damaged("has no number"));
-        self.located(Table::Meta, &key, id).map(|id| Some(SpaceId(u16::from_be_bytes(id))))
+        space_in(self, meta::DEFAULT_SPACE)
     }
 
     /// One vector.

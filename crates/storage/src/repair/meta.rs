@@ -15,6 +15,7 @@ use crate::keys::{self, Table, meta};
 use crate::pages::{Depth, Found};
 use crate::recipes::RecipeRecord;
 use crate::records::{DatabaseCounters, NamespaceCounters, SpaceRecord};
+use crate::spaces::{Dropped, named_space};
 
 /// The namespace that every database has.
 const DEFAULT: &str = "default";
@@ -132,10 +133,17 @@ impl Copy<'_, '_, '_> {
                 continue;
             }
             match key.get(4) {
-                Some(&meta::DEFAULT_SPACE) => {
-                    let space = payload[..].try_into().map(u16::from_be_bytes).map(SpaceId);
-                    if space.is_ok_and(|space| self.spaces.contains_key(&space)) {
+                Some(tag @ &(meta::DEFAULT_SPACE | meta::MODEL_SPACE | meta::NEXT_SPACE)) => {
+                    let space = named_space(*tag, payload);
+                    if space.is_some_and(|space| self.spaces.contains_key(&space)) {
                         rows.insert(key.clone(), payload.clone());
+                    }
+                }
+                // What is left of one that was cleared is cleared again.
+                Some(&meta::DROPPED_SPACE) => {
+                    let space = key.last_chunk::<2>().map(|id| SpaceId(u16::from_be_bytes(*id)));
+                    if space.is_some_and(|space| self.spaces.contains_key(&space)) {
+                        rows.insert(key.clone(), vec![Dropped::Clearing as u8]);
                     }
                 }
                 Some(&meta::INDEX) => {
@@ -224,7 +232,11 @@ impl Meta {
                     self.spaces.entry(number).or_insert_with(|| row.payload.to_vec());
                 }
             }
-            (meta::DEFAULT_SPACE, NamespaceId::SYSTEM) | (meta::INDEX | meta::RECIPE, _) => {
+            (
+                meta::DEFAULT_SPACE | meta::MODEL_SPACE | meta::NEXT_SPACE | meta::DROPPED_SPACE,
+                NamespaceId::SYSTEM,
+            )
+            | (meta::INDEX | meta::RECIPE, _) => {
                 page.rows.insert(row.key.to_vec(), row.payload.to_vec());
             }
             // That another generation was to take the place is over.

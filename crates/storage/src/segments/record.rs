@@ -5,6 +5,7 @@ use embedded_db_common::{Lsn, NamespaceId, Result, SpaceId};
 
 use crate::keys::{self, Key, Table, u32_at};
 use crate::read::ReadTxn;
+use crate::spaces::ReadSpaces;
 use crate::tx::WriteTxn;
 
 /// Which view files belong to.
@@ -158,7 +159,8 @@ impl WriteTxn<'_> {
         before: Option<&ViewRecord>,
         after: &ViewRecord,
     ) -> Result<bool> {
-        let is_there = self.get(Table::Meta, &keys::namespace_name(namespace))?.is_some();
+        let is_there = self.get(Table::Meta, &keys::namespace_name(namespace))?.is_some()
+            && !self.is_dropped(space)?;
         let same = is_there
             && self.generation().number() == generation
             && self::view(self, namespace, view, space)?.as_ref() == before;
@@ -166,5 +168,13 @@ impl WriteTxn<'_> {
             self.put(Table::Views, &key(namespace, view, space), after.encode())?;
         }
         Ok(same)
+    }
+
+    /// Does without the files of a view.
+    pub(crate) fn retract_view(
+        &mut self,
+        (namespace, view, space): (NamespaceId, ViewKind, SpaceId),
+    ) -> Result<()> {
+        self.delete(Table::Views, &key(namespace, view, space)).map(drop)
     }
 }

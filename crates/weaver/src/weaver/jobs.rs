@@ -21,7 +21,7 @@ impl Weaver {
     /// Embeds and finds entities. When a batch fails, its items are tried one by one and artefact by
     /// artefact, so that only what really fails waits or is given up.
     pub(super) fn enrich(&self, batch: &Batch, slots: &[Slot]) -> Result<()> {
-        let kinds = [Artefact::Embedding, Artefact::Entities];
+        let kinds = [batch.vectors(), Artefact::Entities];
         let Some(begun) = self.begin(kinds.map(|kind| (kind, batch.count(kind)))) else {
             return Ok(());
         };
@@ -33,14 +33,14 @@ impl Weaver {
         }
         match self.call(batch)? {
             Ok(outcomes) => self.put(batch, outcomes)?,
-            Err(error) if self.is_unavailable(&error) => {}
+            Err(error) if self.is_unavailable_for(batch, &error) => {}
             Err(error) if batch.items.len() == 1 => self.enrich_apart(batch, &error)?,
             Err(_) => {
                 for at in 0..batch.items.len() {
                     let single = batch.single(at);
                     match self.call(&single)? {
                         Ok(outcomes) => self.put(&single, outcomes)?,
-                        Err(error) if self.is_unavailable(&error) => break,
+                        Err(error) if self.is_unavailable_for(batch, &error) => break,
                         Err(error) => self.enrich_apart(&single, &error)?,
                     }
                     if self.state().stop {
@@ -55,15 +55,15 @@ impl Weaver {
 
     /// One item, one artefact at a time.
     fn enrich_apart(&self, single: &Batch, error: &Error) -> Result<()> {
-        let both = single.wants(Artefact::Embedding) && single.wants(Artefact::Entities);
-        for artefact in [Artefact::Embedding, Artefact::Entities] {
+        let both = single.wants(single.vectors()) && single.wants(Artefact::Entities);
+        for artefact in [single.vectors(), Artefact::Entities] {
             if !single.wants(artefact) {
                 continue;
             }
             let answer = if both { self.call(&single.only(artefact))? } else { Err(error.clone()) };
             match answer {
                 Ok(outcomes) => self.put(single, outcomes)?,
-                Err(error) if self.is_unavailable(&error) => {}
+                Err(error) if self.is_unavailable_for(single, &error) => {}
                 Err(error) => {
                     let work = (single.namespace, single.items[0].slot, artefact);
                     self.failed(single.generation, work, &error, Failed::ForNow)?;
@@ -76,7 +76,8 @@ impl Weaver {
     /// What the models say, or how they failed.
     fn call(&self, batch: &Batch) -> Result<Result<Vec<Outcome>>> {
         let slots = batch.items.iter().map(|item| item.slot);
-        let enrich = || batch.enrich(&self.store, self.space, &*self.models, &self.said);
+        let models = self.models_of(batch);
+        let enrich = || batch.enrich(&self.store, models, &self.said);
         self.watched(batch.generation, batch.namespace, slots, enrich)
     }
 
@@ -126,7 +127,7 @@ impl Weaver {
                 "crashed while running: {ends} processes ended while a model was at it"
             ),
         };
-        for artefact in [Artefact::Embedding, Artefact::Entities, Artefact::Summary] {
+        for artefact in Artefact::ALL.into_iter().filter(|it| *it != Artefact::Links) {
             if is_pending(&self.store.read()?, namespace, artefact, slot)? {
                 self.failed(generation, (namespace, slot, artefact), &error, Failed::ForGood)?;
             }
@@ -140,18 +141,17 @@ impl Weaver {
     /// when the store takes nothing more: that is the fault of no text.
     fn put(&self, batch: &Batch, outcomes: Vec<Outcome>) -> Result<()> {
         let outcomes: Arc<[Outcome]> = outcomes.into();
-        let space = self.space.map(|(space, _)| space);
-        let (generation, namespace) = (batch.generation, batch.namespace);
+        let (generation, namespace, goal) = (batch.generation, batch.namespace, batch.goal);
         let write = |outcomes| {
-            batch::store_all(&self.store, &self.names, generation, namespace, space, outcomes)
+            batch::store_all(&self.store, &self.names, generation, namespace, goal, outcomes)
         };
         let stored = match write(Arc::clone(&outcomes)) {
             Ok(stored) => stored,
             Err(_) => {
-                for (artefact, part) in outcomes.iter().flat_map(Outcome::apart) {
+                for (artefact, part) in outcomes.iter().flat_map(|it| it.apart(batch.vectors())) {
                     let (work, size) = ((batch.namespace, part.slot, artefact), part.size());
                     match write([part].into()) {
-                        Ok(stored) => self.note_stored(stored),
+                        Ok(stored) => self.note_stored(batch.vectors(), stored),
                         Err(error) if is_full(&error) && size <= SMALL => return Err(error),
                         Err(error) => self.failed(generation, work, &error, Failed::ForNow)?,
                     }
@@ -159,13 +159,13 @@ impl Weaver {
                 return Ok(());
             }
         };
-        self.note_stored(stored);
+        self.note_stored(batch.vectors(), stored);
         Ok(())
     }
 
-    fn note_stored(&self, stored: Stored) {
+    fn note_stored(&self, vectors: Artefact, stored: Stored) {
         let mut state = self.state();
-        *state.done.entry(Artefact::Embedding).or_default() += stored.embedded;
+        *state.done.entry(vectors).or_default() += stored.embedded;
         *state.done.entry(Artefact::Entities).or_default() += stored.entities;
         if stored.embedded + stored.entities > 0 {
             state.last_event =
@@ -189,8 +189,10 @@ impl Weaver {
                 };
                 if text.is_none() {
                     let mut writer = GraphWriter::new(txn, &names, namespace);
-                    writer.done(Artefact::Embedding, *slot)?;
-                    writer.done(Artefact::Entities, *slot)?;
+                    for artefact in [Artefact::Embedding, Artefact::Reembedding, Artefact::Entities]
+                    {
+                        writer.done(artefact, *slot)?;
+                    }
                 }
             }
             Ok(())
@@ -253,7 +255,8 @@ impl Weaver {
     ) -> Result<()> {
         let Some(begun) = self.begin([(Artefact::Summary, 1)]) else { return Ok(()) };
         let (store, names, models) = (&self.store, &self.names, &*self.models);
-        let work = || summary::work(store, names, generation, namespace, chat, self.space, models);
+        let space = self.space_in_use(&store.read()?)?;
+        let work = || summary::work(store, names, generation, namespace, chat, space, models);
         match self.watched(generation, namespace, [chat].into_iter(), work)? {
             Ok(true) => {
                 let mut state = self.state();
@@ -296,7 +299,7 @@ impl Weaver {
     }
 
     /// Notes that no model can do the work; it is not the fault of the item.
-    fn is_unavailable(&self, error: &Error) -> bool {
+    pub(super) fn is_unavailable(&self, error: &Error) -> bool {
         let unavailable = matches!(error, Error::ModelUnavailable { .. });
         if unavailable {
             self.note_failure(error);

@@ -2,6 +2,7 @@
 
 mod controls;
 mod jobs;
+mod reembedding;
 mod status;
 
 use std::collections::HashMap;
@@ -10,20 +11,22 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use embedded_db_common::{
-    ActivityLevel, Error, NamespaceId, Result, Slot, SpaceId, WeaverOptions, clock,
-};
+use embedded_db_common::{ActivityLevel, Error, NamespaceId, Result, Slot, WeaverOptions, clock};
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, Store, WorkState, panic_text};
 
 use crate::batch::Batch;
+use crate::goal::{Previous, Target};
 use crate::levels;
 use crate::models::Models;
 use crate::running::{Running, Suspects};
 use crate::said_before::SaidBefore;
 
-pub use status::{ArtefactState, Failure, JobCounts, Status, artefact_state, dead_letters};
+pub use reembedding::reembedding_status;
+pub use status::{
+    ArtefactState, Failure, JobCounts, Reembedding, Status, artefact_state, dead_letters,
+};
 
 /// How long a missing model is left alone before it is looked for again.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(30);
@@ -43,7 +46,8 @@ pub struct Weaver {
     store: Arc<Store>,
     names: Names,
     models: Arc<dyn Models>,
-    space: Option<(SpaceId, usize)>,
+    space: Option<Target>,
+    previous: Option<Previous>,
     options: WeaverOptions,
     said: SaidBefore,
     running: Running,
@@ -85,6 +89,8 @@ struct State {
     /// Namespace of the last batch.
     served: NamespaceId,
     unavailable: Option<(String, Instant)>,
+    /// When the model of before could not be used.
+    previous_unavailable: Option<Instant>,
     last_event: String,
     done: HashMap<Artefact, u64>,
     failed: HashMap<Artefact, u64>,
@@ -110,12 +116,14 @@ fn is_current(thread: &JoinHandle<()>) -> bool {
 }
 
 impl Weaver {
-    /// Starts the worker. `space` is where the models' vectors go, with its dimension.
+    /// Starts the worker. `space` is where the models' vectors go, with its dimension; `previous` makes those of
+    /// the space in use while that is another one.
     pub fn start(
         store: Arc<Store>,
         names: Names,
         models: Arc<dyn Models>,
-        space: Option<(SpaceId, usize)>,
+        space: Option<Target>,
+        previous: Option<Previous>,
         options: WeaverOptions,
         warm_up: bool,
     ) -> Result<Arc<Self>> {
@@ -143,6 +151,7 @@ impl Weaver {
             generation,
             served: NamespaceId::SYSTEM,
             unavailable: None,
+            previous_unavailable: None,
             last_event: "started".into(),
             done: HashMap::new(),
             failed: HashMap::new(),
@@ -154,6 +163,7 @@ impl Weaver {
             names,
             models,
             space,
+            previous,
             options,
             said: SaidBefore::default(),
             running,
@@ -273,10 +283,20 @@ impl Weaver {
             (state.backoff, state.generation) = (backoff, generation);
             state.suspects.clear();
         }
+        let goal = self.goal(&snapshot)?;
+        let next = goal.filter(|goal| goal.artefact == Artefact::Reembedding);
         let mut waiting = false;
+        if next.is_some() {
+            let (picked, more) = self.next_as_before(&snapshot, size)?;
+            waiting |= more;
+            if let Some((batch, slots)) = picked {
+                drop(snapshot);
+                return self.enrich(&batch, &slots).map(|()| Turn::Worked);
+            }
+        }
         if self.models_available() {
             for artefact in [Artefact::Embedding, Artefact::Entities] {
-                if artefact == Artefact::Embedding && self.space.is_none() {
+                if artefact == Artefact::Embedding && (goal.is_none() || next.is_some()) {
                     continue;
                 }
                 let (due, more) = self.due(&snapshot, artefact, size)?;
@@ -286,7 +306,7 @@ impl Weaver {
                     if self.is_given_up(generation, namespace, &slots)? {
                         return Ok(Turn::Worked);
                     }
-                    let batch = Batch::read(&snapshot, &self.names, namespace, &slots)?;
+                    let batch = Batch::read(&snapshot, &self.names, namespace, &slots, goal)?;
                     drop(snapshot);
                     return self.enrich(&batch, &slots).map(|()| Turn::Worked);
                 }
@@ -304,20 +324,29 @@ impl Weaver {
             let rested = draining || self.state().last_work.elapsed() >= SUMMARY_REST;
             let (due, more) = self.due(&snapshot, Artefact::Summary, 1)?;
             waiting |= more;
+            waiting |= due.is_some() && runs(Artefact::Summary) && !rested;
             if let Some((namespace, slots)) = due
                 && runs(Artefact::Summary)
+                && rested
             {
                 drop(snapshot);
-                if !rested {
-                    return Ok(Turn::Idle { waiting: true });
-                }
                 if self.is_given_up(generation, namespace, &slots)? {
                     return Ok(Turn::Worked);
                 }
                 return self.summarize(generation, namespace, slots[0]).map(|()| Turn::Worked);
             }
         }
-        Ok(Turn::Idle { waiting })
+        let Some(next) = next else { return Ok(Turn::Idle { waiting }) };
+        if runs(Artefact::Reembedding) && self.models_available() {
+            let (picked, more) = self.pick(&snapshot, next, size)?;
+            waiting |= more;
+            if let Some((batch, slots)) = picked {
+                drop(snapshot);
+                return self.embed_again(&batch, &slots).map(|()| Turn::Worked);
+            }
+        }
+        drop(snapshot);
+        if self.switch()? { Ok(Turn::Worked) } else { Ok(Turn::Idle { waiting }) }
     }
 
     /// The first nodes of one namespace whose work may be done now, and whether others must wait.
@@ -362,6 +391,11 @@ impl Weaver {
             state.served = *namespace;
         }
         Ok((found, waiting))
+    }
+
+    fn previous_available(&self) -> bool {
+        let since = self.state().previous_unavailable;
+        since.is_none_or(|since| since.elapsed() >= UNAVAILABLE_RETRY)
     }
 
     fn models_available(&self) -> bool {

@@ -6,7 +6,7 @@ use embedded_db_common::{NamespaceId, Result, Slot, clock};
 use embedded_db_indexing::graph::{Artefact, GraphWriter, is_pending};
 use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, WorkState};
 
-use super::Weaver;
+use super::{Weaver, reembedding_status};
 use crate::levels;
 
 /// State of one artefact of one node.
@@ -50,6 +50,21 @@ pub struct JobCounts {
     pub dead: u64,
 }
 
+/// How far texts are embedded into the space of another model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reembedding {
+    /// The space of that model.
+    pub space: String,
+    /// The space in use.
+    pub from: String,
+    /// Nodes that were looked at.
+    pub done: u64,
+    /// All nodes that may have a text.
+    pub total: u64,
+    /// Those that were given up.
+    pub failed: u64,
+}
+
 /// What the weaver is doing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
@@ -67,6 +82,8 @@ pub struct Status {
     pub lag_seconds: f64,
     /// Messages embedded a second of work.
     pub throughput: f64,
+    /// How far texts are embedded into the space of another model; `None` when they are not.
+    pub reembedding: Option<Reembedding>,
 }
 
 impl Weaver {
@@ -90,7 +107,7 @@ impl Weaver {
     pub fn failures(&self, snapshot: &Snapshot) -> Result<Vec<Failure>> {
         let mut out = dead_letters(snapshot)?;
         if let Some(error) = self.unavailable() {
-            for artefact in [Artefact::Embedding, Artefact::Entities, Artefact::Summary] {
+            for artefact in Artefact::ALL.into_iter().filter(|it| *it != Artefact::Links) {
                 snapshot.pending(artefact as u8, |namespace, _| {
                     let error = error.clone();
                     out.push(Failure { namespace, id: None, artefact, attempts: 0, error });
@@ -142,7 +159,9 @@ impl Weaver {
                 first = first.or_else(|| Some((namespace, container.slots().next()?)));
                 true
             })?;
-            if let Some((namespace, slot)) = first
+            // What is embedded again is found meanwhile.
+            if artefact != Artefact::Reembedding
+                && let Some((namespace, slot)) = first
                 && let Some(node) = snapshot.node(namespace, Slot(slot))?
             {
                 oldest = Some(oldest.unwrap_or(i64::MAX).min(node.updated_at));
@@ -161,8 +180,10 @@ impl Weaver {
                 },
             ));
         }
+        let reembedding = reembedding_status(snapshot, &self.names)?;
         let state = self.state();
-        let embedded = state.done.get(&Artefact::Embedding).copied().unwrap_or(0);
+        let done = |artefact| state.done.get(&artefact).copied().unwrap_or(0);
+        let embedded = done(Artefact::Embedding) + done(Artefact::Reembedding);
         let busy = state.busy.as_secs_f64().min(state.started.elapsed().as_secs_f64());
         Ok(Status {
             active_workers: u64::from(state.working),
@@ -172,6 +193,7 @@ impl Weaver {
             per_job,
             lag_seconds: oldest.map_or(0.0, |at| (clock::now() - at).max(0) as f64 / 1e6),
             throughput: if busy > 0.0 { embedded as f64 / busy } else { 0.0 },
+            reembedding,
         })
     }
 }

@@ -66,7 +66,7 @@ impl Bench {
     pub(crate) fn start(&self, models: Arc<dyn Models>, options: WeaverOptions) -> Arc<Weaver> {
         let space = Some((self.space, FakeModels::DIMENSION));
         let store = Arc::clone(&self.store);
-        Weaver::start(store, self.names, models, space, options, false).unwrap()
+        Weaver::start(store, self.names, models, space, None, options, false).unwrap()
     }
 
     /// Does something to the default namespace.
