@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use embedded_db_common::{Error, MAX_DIMENSION, NamespaceId, Options, Result, SpaceId, names};
+use embedded_db_common::{
+    Error, MAX_DIMENSION, ModelLimits, NamespaceId, Options, Result, SpaceId, names,
+};
 use embedded_db_indexing::Views;
 use embedded_db_indexing::graph::GraphWriter;
 use embedded_db_indexing::schema::Names;
@@ -13,7 +15,7 @@ use embedded_db_storage::{
     IN_MEMORY, ReadEmbeddings, ReadTxn, SpaceRecord, Store, WriteTxn, fork_generation, real_path,
     unforked,
 };
-use embedded_db_weaver::{Models, Weaver};
+use embedded_db_weaver::{Limited, Limits, Models, Weaver};
 
 use crate::expiry::ExpiryWork;
 use crate::indexes::IndexWork;
@@ -392,6 +394,14 @@ impl Engine {
             })?
         };
         let views = Views::new(names, &options.language)?.linking_after(options.link_after);
+        let models = match models {
+            Some(models) if options.limits != ModelLimits::default() => {
+                let directory = (!store.read_only()).then(|| store.path());
+                let limits = Limits::open(&options.limits, directory)?;
+                Some(Arc::new(Limited::new(models, limits)) as SharedModels)
+            }
+            models => models,
+        };
         let space = match &models {
             Some(models) => model_space(&store, &**models)?,
             None => None,

@@ -97,6 +97,7 @@ impl Database {
             per_job,
             lag_seconds: 0.0,
             throughput: 0.0,
+            limits: Vec::new(),
         })
     }
 

@@ -9,6 +9,7 @@ use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{ReadEmbeddings, ReadTxn, Snapshot, Store, WriteTxn};
 
+use crate::limits::{Function, Grant};
 use crate::models::{Enriched, Mention, Models, TextToEnrich};
 use crate::said_before::{SaidBefore, Saying};
 
@@ -114,7 +115,8 @@ impl Batch {
         self.items.iter().filter(wants).count()
     }
 
-    /// Calls the model functions, with no lock and no transaction held. Of equal texts they see one.
+    /// Calls the model functions, with no lock and no transaction held. Of equal texts they see one. What
+    /// their limits leave no room for now has no outcome.
     pub(crate) fn enrich(
         &self,
         store: &Arc<Store>,
@@ -128,6 +130,7 @@ impl Batch {
         let mut asked: Vec<Asked> = Vec::with_capacity(self.items.len());
         let mut first_of: HashMap<ContentHash, usize> = HashMap::new();
         let mut searched: HashMap<Saying, usize> = HashMap::new();
+        let mut grant = Grant::new(models.limits());
         let snapshot = store.read()?;
         if snapshot.generation().number() != self.generation {
             // Its messages have other slots now, and still wait.
@@ -146,7 +149,10 @@ impl Batch {
                     vectors = Vectors::Of(owner);
                     request.vectors = false;
                 } else {
-                    first_of.insert(item.content, at);
+                    request.vectors = grant.take(Function::Embedding, &request.text)?;
+                    if request.vectors {
+                        first_of.insert(item.content, at);
+                    }
                 }
             } else {
                 request.vectors = false;
@@ -157,7 +163,11 @@ impl Batch {
                 let saying = Saying { content: item.content, start: request.start };
                 mentions = said.mentions(&saying);
                 if mentions.is_none() {
-                    entities = Some(*searched.entry(saying).or_insert(requests.len()));
+                    entities = searched.get(&saying).copied();
+                    if entities.is_none() && grant.take(Function::Entities, &request.text)? {
+                        entities = Some(requests.len());
+                        searched.insert(saying, requests.len());
+                    }
                 }
                 request.entities = entities == Some(requests.len());
             }
@@ -170,6 +180,7 @@ impl Batch {
         }
         drop(snapshot);
         if requests.is_empty() {
+            outcomes.retain(Outcome::is_any);
             return Ok(outcomes);
         }
         let enriched = models.enrich(&requests)?;
@@ -186,6 +197,7 @@ impl Batch {
                 outcome.mentions = Some(enriched.mentions[at].clone());
             }
         }
+        outcomes.retain(Outcome::is_any);
         Ok(outcomes)
     }
 }
@@ -315,6 +327,11 @@ pub(crate) fn store_all(
 }
 
 impl Outcome {
+    /// Whether there is anything to be stored.
+    fn is_any(&self) -> bool {
+        self.mentions.is_some() || !matches!(self.vectors, Vectors::None)
+    }
+
     /// About how many bytes of the store it takes.
     pub(crate) fn size(&self) -> usize {
         /// Of a record with its id, its row of the changes and its place among neighbours.

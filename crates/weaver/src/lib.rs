@@ -6,11 +6,13 @@
 
 mod batch;
 mod levels;
+mod limits;
 mod models;
 mod running;
 mod said_before;
 mod summary;
 mod weaver;
 
+pub use limits::{Function, LimitStatus, Limited, Limits};
 pub use models::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
 pub use weaver::{ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters};

@@ -284,7 +284,10 @@ class AsyncEmbeddedDB(
             ``active_workers``, ``queue_size`` (jobs waiting or running), ``last_event``,
             ``activity_level``, ``per_job`` (pending, running, done, failed and dead of each
             job), ``lag_seconds`` and ``throughput`` (jobs a second). Without a weaver, with
-            ``ml=None`` or ``read_only``, event and level are ``"off"``.
+            ``ml=None`` or ``read_only``, event and level are ``"off"``. ``limits`` has a dict for
+            each function that has a `Limit`: ``calls``, ``texts`` and ``characters`` of the last
+            sixty seconds, ``cost_today``, and ``waits_for`` and ``waits_until``: the attribute of
+            the limit that its work waits for, and the time; both None when it does not wait.
 
         Examples:
             >>> from embedded_db.testing import FakeModel
@@ -332,7 +335,7 @@ class AsyncEmbeddedDB(
         Raises:
             EnrichmentFailed: some work was given up; ``failures`` lists it.
             StorageFull: results find no room; none is lost, the work goes on when there is some.
-            Timeout: the time passed; the work goes on.
+            Timeout: the time passed; the work goes on. The hint says what waits for a `Limit`.
             ReadOnly: the handle only reads.
 
         Examples:

@@ -77,7 +77,11 @@ impl Weaver {
     fn call(&self, batch: &Batch) -> Result<Result<Vec<Outcome>>> {
         let slots = batch.items.iter().map(|item| item.slot);
         let enrich = || batch.enrich(&self.store, self.space, &*self.models, &self.said);
-        self.watched(batch.generation, batch.namespace, slots, enrich)
+        match self.watched(batch.generation, batch.namespace, slots, enrich)? {
+            // What a call costs finds no room.
+            Err(error) if is_full(&error) => Err(error),
+            answer => Ok(answer),
+        }
     }
 
     /// Calls a model for these nodes; should the process end meanwhile, the next one knows of them.
@@ -139,6 +143,9 @@ impl Weaver {
     /// its own, so that only what cannot be stored fails; the models are not asked again. It fails
     /// when the store takes nothing more: that is the fault of no text.
     fn put(&self, batch: &Batch, outcomes: Vec<Outcome>) -> Result<()> {
+        if outcomes.is_empty() {
+            return Ok(());
+        }
         let outcomes: Arc<[Outcome]> = outcomes.into();
         let space = self.space.map(|(space, _)| space);
         let (generation, namespace) = (batch.generation, batch.namespace);
@@ -295,8 +302,11 @@ impl Weaver {
         self.progress.notify_all();
     }
 
-    /// Notes that no model can do the work; it is not the fault of the item.
+    /// Notes that no model can do the work, or may do it now; it is not the fault of the item.
     fn is_unavailable(&self, error: &Error) -> bool {
+        if matches!(error, Error::LimitReached { .. }) {
+            return true;
+        }
         let unavailable = matches!(error, Error::ModelUnavailable { .. });
         if unavailable {
             self.note_failure(error);

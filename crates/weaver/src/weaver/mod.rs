@@ -19,6 +19,7 @@ use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, Store, WorkState, panic_t
 
 use crate::batch::Batch;
 use crate::levels;
+use crate::limits::{Function, Limits};
 use crate::models::Models;
 use crate::running::{Running, Suspects};
 use crate::said_before::SaidBefore;
@@ -257,8 +258,11 @@ impl Weaver {
         let now = Instant::now();
         // What is due was looked at; if it is still here its node is gone or its level does not run.
         state.backoff.retain(|_, due| *due > now);
-        let due = state.backoff.values().min();
-        due.map_or(IDLE_SLEEP, |due| (*due - now).clamp(Duration::from_millis(1), IDLE_SLEEP))
+        let limits = self.models.limits().and_then(Limits::look_again);
+        let due = state.backoff.values().copied().chain(limits).min();
+        due.map_or(IDLE_SLEEP, |due| {
+            due.saturating_duration_since(now).clamp(Duration::from_millis(1), IDLE_SLEEP)
+        })
     }
 
     /// One look at the store and at most one batch.
@@ -277,6 +281,10 @@ impl Weaver {
         if self.models_available() {
             for artefact in [Artefact::Embedding, Artefact::Entities] {
                 if artefact == Artefact::Embedding && self.space.is_none() {
+                    continue;
+                }
+                if self.holds(artefact) {
+                    waiting |= any_pending(&snapshot, artefact)?;
                     continue;
                 }
                 let (due, more) = self.due(&snapshot, artefact, size)?;
@@ -300,7 +308,9 @@ impl Weaver {
             drop(snapshot);
             return self.link(generation, namespace, &slots).map(|()| Turn::Worked);
         }
-        if self.models_available() {
+        if self.holds(Artefact::Summary) {
+            waiting |= any_pending(&snapshot, Artefact::Summary)?;
+        } else if self.models_available() {
             let rested = draining || self.state().last_work.elapsed() >= SUMMARY_REST;
             let (due, more) = self.due(&snapshot, Artefact::Summary, 1)?;
             waiting |= more;
@@ -364,6 +374,12 @@ impl Weaver {
         Ok((found, waiting))
     }
 
+    /// Whether the function that makes an artefact is at a limit.
+    fn holds(&self, artefact: Artefact) -> bool {
+        let limits = self.models.limits().zip(Function::of(artefact));
+        limits.is_some_and(|(limits, function)| limits.holds(function))
+    }
+
     fn models_available(&self) -> bool {
         let mut state = self.state();
         match &state.unavailable {
@@ -375,6 +391,15 @@ impl Weaver {
             None => true,
         }
     }
+}
+
+fn any_pending(snapshot: &Snapshot, artefact: Artefact) -> Result<bool> {
+    let mut any = false;
+    snapshot.pending(artefact as u8, |_, _| {
+        any = true;
+        false
+    })?;
+    Ok(any)
 }
 
 /// When work that has failed may be tried again.

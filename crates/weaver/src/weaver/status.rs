@@ -8,6 +8,7 @@ use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, WorkState};
 
 use super::Weaver;
 use crate::levels;
+use crate::limits::{LimitStatus, Limits};
 
 /// State of one artefact of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct Status {
     pub lag_seconds: f64,
     /// Messages embedded a second of work.
     pub throughput: f64,
+    /// Each function that has limits.
+    pub limits: Vec<LimitStatus>,
 }
 
 impl Weaver {
@@ -161,6 +164,13 @@ impl Weaver {
                 },
             ));
         }
+        let mut limits = self.models.limits().map(Limits::status).unwrap_or_default();
+        for limit in &mut limits {
+            let waits = |(job, counts): &(&str, JobCounts)| {
+                *job == limit.function.name() && counts.pending > 0
+            };
+            limit.waits = limit.waits.filter(|_| per_job.iter().any(waits));
+        }
         let state = self.state();
         let embedded = state.done.get(&Artefact::Embedding).copied().unwrap_or(0);
         let busy = state.busy.as_secs_f64().min(state.started.elapsed().as_secs_f64());
@@ -172,6 +182,7 @@ impl Weaver {
             per_job,
             lag_seconds: oldest.map_or(0.0, |at| (clock::now() - at).max(0) as f64 / 1e6),
             throughput: if busy > 0.0 { embedded as f64 / busy } else { 0.0 },
+            limits,
         })
     }
 }
