@@ -1,10 +1,10 @@
 """Deleting every message of a chat leaves nothing that was derived from it.
 
-Random histories of two chats: messages are added, edited, streamed, deleted and forgotten, while the
-weaver works, waits or fails, and the database is closed and opened. In the end all of one chat goes.
-What is derived then is what a new database derives from the messages of the other; `verify(deep=True)`
-finds nothing else; and after `scrub` no file holds a word, an id, a spelling or a vector of what was
-deleted.
+Random histories of two chats: messages are added, edited, streamed, deleted and forgotten, while
+the weaver works, waits or fails, and the database is closed and opened. In the end all of one chat
+goes. What is derived then is what a new database derives from the messages of the other;
+`verify(deep=True)` finds nothing else; and after `scrub` no file holds a word, an id, a spelling
+or a vector of what was deleted.
 """
 
 import itertools
