@@ -15,7 +15,9 @@ use embedded_db_common::{
 };
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, Store, WorkState, panic_text};
+use embedded_db_storage::{
+    ReadTxn, ReadWork, Snapshot, Store, WorkState, panic_text, yield_to_others,
+};
 
 use crate::batch::Batch;
 use crate::levels;
@@ -204,6 +206,8 @@ impl Weaver {
                 self.note_failure(&error);
             }
         }
+        // After the models are loaded: threads that they have begun work for queries, too.
+        yield_to_others();
         loop {
             let (asked, notified, level, draining) = {
                 let mut state = self.state();
