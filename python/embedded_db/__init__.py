@@ -35,6 +35,7 @@ from .errors import (
     InternalError,
     InvalidInput,
     InvalidQuery,
+    LimitReached,
     ModelUnavailable,
     NonFiniteVector,
     NotFound,
@@ -49,6 +50,7 @@ from .errors import (
 )
 from .fields import DELETE, Attr, Condition, Expression
 from .indexes import Index
+from .limits import Limit
 from .ml_config import MLConfig
 from .models import (
     Chat,
@@ -162,6 +164,8 @@ __all__ = [
     "InternalError",
     "InvalidInput",
     "InvalidQuery",
+    "Limit",
+    "LimitReached",
     "MLConfig",
     "Message",
     "Model",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .arguments import choice_argument
 from .errors import InvalidInput, nearest, shown
+from .limits import to_native
 from .ml_config import MLConfig
 
 __all__ = [
@@ -319,6 +320,7 @@ class Config:
             "warm_up": self.warm_up,
             "language": self.language,
             "weaver": self.weaver._to_native(),
+            "limits": to_native(self.ml.limits) if isinstance(self.ml, MLConfig) else {},
         }
 
     def _functions(self) -> "tuple[ModelFunctions | None, ModelFunctions | None]":

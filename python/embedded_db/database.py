@@ -380,10 +380,13 @@ class EmbeddedDB(
         Returns:
             ``active_workers``, ``queue_size`` (jobs waiting or running), ``last_event``,
             ``activity_level``, ``per_job`` (pending, running, done, failed and dead of each
-            job), ``lag_seconds``, ``throughput`` (jobs a second) and ``reembedding``: None, or,
-            while texts are embedded with another model, ``space`` (of that), ``from`` (the one in
-            use), ``done`` and ``failed`` of ``total`` nodes. Without a weaver, with ``ml=None``
-            or ``read_only``, event and level are ``"off"``.
+            job), ``lag_seconds``, ``throughput`` (jobs a second), ``reembedding``: None, or, while
+            texts are embedded with another model, ``space`` (of that), ``from`` (the one in use),
+            ``done`` and ``failed`` of ``total`` nodes, and ``limits``: a dict for each function that
+            has a `Limit`: ``calls``, ``texts`` and ``characters`` of the last sixty seconds,
+            ``cost_today``, and ``waits_for`` and ``waits_until``: the attribute of the limit that
+            its work waits for, and the time; both None when it does not wait. Without a weaver,
+            with ``ml=None`` or ``read_only``, event and level are ``"off"``.
 
         Examples:
             >>> from embedded_db.testing import FakeModel
@@ -432,7 +435,7 @@ class EmbeddedDB(
         Raises:
             EnrichmentFailed: some work was given up; ``failures`` lists it.
             StorageFull: results find no room; none is lost, the work goes on when there is some.
-            Timeout: the time passed; the work goes on.
+            Timeout: the time passed; the work goes on. The hint says what waits for a `Limit`.
             ReadOnly: the handle only reads.
 
         Examples:

@@ -13,6 +13,7 @@
     │   ├── BadText              text that is not valid Unicode
     │   └── InvalidQuery         a query that is empty or contradicts itself
     ├── QuotaExceeded        a limit set by the owner of the database, or of snapshots held
+    │   └── LimitReached         a model function may be called again later  (retryable)
     ├── ChangesTrimmed       the change feed no longer reaches so far back
     ├── SnapshotExpired      a snapshot held for too long                (retryable)
     ├── RecoveryNeeded       a writer has to open the database first
@@ -36,6 +37,7 @@ about what was given says with ``item`` which one of a batch it is about, counte
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from reprlib import Repr
 from typing import Any, ClassVar, Final
 
@@ -55,6 +57,7 @@ __all__ = [
     "InternalError",
     "InvalidInput",
     "InvalidQuery",
+    "LimitReached",
     "ModelUnavailable",
     "NonFiniteVector",
     "NotFound",
@@ -209,8 +212,21 @@ class QuotaExceeded(DbError):
     Of a quota: deleting is always allowed. Of snapshots that are held: reading and writing go on.
     """
 
-    limit: int | None = None
-    used: int | None = None
+    limit: float | None = None
+    used: float | None = None
+
+
+class LimitReached(QuotaExceeded):
+    """A model function has taken what its `Limit` allows; it may be called again at ``until``.
+
+    ``function`` is ``"embedding"``, ``"entities"`` or ``"summary"``, ``option`` the attribute of
+    its `Limit`, of whose ``limit`` so much is ``used``.
+    """
+
+    retryable = True
+    function: str | None = None
+    option: str | None = None
+    until: datetime | None = None
 
 
 class ChangesTrimmed(DbError):

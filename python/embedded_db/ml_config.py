@@ -6,11 +6,12 @@ It stands outside of `embedded_db.ml`, so that the package is imported only wher
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from embedded_db.errors import InvalidInput, nearest, shown
+from embedded_db.limits import Limit, checked_limits
 
 __all__ = ["EMBEDDINGS", "ENTITIES", "SUMMARIES", "MLConfig"]
 
@@ -58,10 +59,12 @@ class MLConfig:
             nothing can end a call that hangs.
         timeout: seconds that a server may take to answer (None is 60), and a call with
             ``isolation="process"`` (None is 300).
+        limits: for each function that is paid or shared how much it may be given: a `Limit`, or a
+            dict of its attributes, by ``"embedding"``, ``"entities"`` or ``"summary"``.
 
     Raises:
         InvalidInput: a value that names no provider, ``threads`` below 1, a ``timeout`` that is no
-            positive number.
+            positive number, a limit of an unknown function or with an unknown attribute.
 
     Examples:
         >>> from embedded_db import EmbeddedDB, MLConfig
@@ -80,11 +83,13 @@ class MLConfig:
     download: bool = False
     timeout: float | None = None
     isolation: Literal["none", "process"] = "none"
+    limits: Mapping[str, Limit] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         _check("embedding", self.embedding, EMBEDDINGS, optional=False)
         _check("entities", self.entities, ENTITIES, optional=True)
         _check("summary", self.summary, SUMMARIES, optional=True)
+        object.__setattr__(self, "limits", checked_limits(self.limits))
         threads, timeout = self.threads, self.timeout
         if threads is not None and (type(threads) is not int or threads < 1):
             raise InvalidInput(

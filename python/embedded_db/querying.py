@@ -111,6 +111,7 @@ class Querying(ABC):
             NotFound: a start node or a space does not exist.
             DimensionMismatch: the vector has another length than its space.
             ModelUnavailable: a text has to be embedded and there is no model.
+            LimitReached: a text has to be embedded, and the `Limit` of the model leaves no room.
             SnapshotExpired: the state that the cursor saw is too old, or gave way to newer ones.
             QuotaExceeded: snapshots hold all 1,000 states that can be held, so that the cursor
                 could hold none.
@@ -236,6 +237,7 @@ class Querying(ABC):
             InvalidQuery: an argument is malformed, or a profile or part does not exist.
             NotFound: a chat, or a start node of the graph filter, does not exist.
             ModelUnavailable: there is no model and meaning has weight.
+            LimitReached: a text has to be embedded, and the `Limit` of the model leaves no room.
             Timeout: ``timeout`` passed.
 
         Examples:

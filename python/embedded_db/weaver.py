@@ -108,12 +108,23 @@ def flush(database: "EmbeddedDB", timeout: float | None, progress: bool) -> None
     if not done:
         queued = database.weaver_status()["queue_size"]
         raise Timeout(
-            f"after {timeout} s there are {queued} jobs left",
+            f"after {timeout} s there are {queued} jobs left{waiting_for_limits(database)}",
             hint="Wait longer; the work goes on. A paused weaver needs db.weaver.resume()",
         )
     failed = failures(database)
     if failed:
         raise _enrichment_failed(database, failed)
+
+
+def waiting_for_limits(database: "EmbeddedDB") -> str:
+    """Say which functions have taken what their `Limit` allows, for the end of a message."""
+    limits = database.weaver_status()["limits"]
+    waits = [
+        f"{function} waits for {limit['waits_for']} until {limit['waits_until'].isoformat()}"
+        for function, limit in limits.items()
+        if limit["waits_for"] is not None
+    ]
+    return "".join(f"; {wait}" for wait in waits)
 
 
 def _enrichment_failed(
@@ -184,6 +195,6 @@ def wait_for(database: "EmbeddedDB", id: str, artefact: str, timeout: float | No
     if ready:
         return database._status(id)
     raise Timeout(
-        f"the {artefact} of {id!r} was not ready after {timeout} s",
+        f"the {artefact} of {id!r} was not ready after {timeout} s{waiting_for_limits(database)}",
         hint="Wait longer; the work goes on",
     )

@@ -7,7 +7,7 @@ use std::time::Duration;
 use embedded_db_engine as engine;
 use embedded_db_engine::ArtefactState;
 use embedded_db_engine::common::{
-    ActivityLevel, Durability, Error, Options, Result, WeaverOptions,
+    ActivityLevel, Durability, Error, ModelLimit, ModelLimits, Options, Result, WeaverOptions,
 };
 use embedded_db_ml_bridge::PythonModels;
 use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
@@ -26,7 +26,7 @@ use crate::restore;
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 use crate::upkeep::{self, teller};
-use crate::values::wait;
+use crate::values::{datetime, wait};
 
 /// Number, kind, operation, id, version and names of a change.
 type ChangeFields = (u64, &'static str, &'static str, String, u64, Vec<String>);
@@ -100,8 +100,30 @@ fn options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
                 }
                 out.weaver = weaver;
             }
+            "limits" => out.limits = limits(py, &item)?,
             other => return Err(invalid(py, format!("there is no option {other:?}"))),
         }
+    }
+    Ok(out)
+}
+
+fn limits(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<ModelLimits> {
+    let mut out = ModelLimits::default();
+    for (function, given) in given.cast::<PyDict>()?.iter() {
+        let limit = match string("a function", &function)?.as_str() {
+            "embedding" => &mut out.embedding,
+            "entities" => &mut out.entities,
+            "summary" => &mut out.summary,
+            other => return Err(invalid(py, format!("there is no model function {other:?}"))),
+        };
+        let item = |name| given.get_item(name);
+        *limit = ModelLimit {
+            calls_per_minute: item("calls_per_minute")?.extract()?,
+            texts_per_minute: item("texts_per_minute")?.extract()?,
+            characters_per_minute: item("characters_per_minute")?.extract()?,
+            cost_per_1k_characters: item("cost_per_1k_characters")?.extract()?,
+            max_cost_per_day: item("max_cost_per_day")?.extract()?,
+        };
     }
     Ok(out)
 }
@@ -539,6 +561,19 @@ impl Database {
             Ok(row)
         });
         out.set_item("reembedding", reembedding.transpose()?)?;
+        let limits = PyDict::new(py);
+        for limit in status.limits {
+            let row = PyDict::new(py);
+            row.set_item("calls", limit.calls)?;
+            row.set_item("texts", limit.texts)?;
+            row.set_item("characters", limit.characters)?;
+            row.set_item("cost_today", limit.cost_today)?;
+            let (option, until) = limit.waits.unzip();
+            row.set_item("waits_for", option)?;
+            row.set_item("waits_until", until.map(|until| datetime(py, until)).transpose()?)?;
+            limits.set_item(limit.function.name(), row)?;
+        }
+        out.set_item("limits", limits)?;
         Ok(out)
     }
 

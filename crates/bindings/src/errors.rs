@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::cancel::{cancelled, give_way, is_cancellable};
+use crate::values::datetime;
 
 /// Most bytes of a message: an id, a name or a path in it may be of any length.
 const LONGEST: usize = 4000;
@@ -162,6 +163,13 @@ fn facts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyDict>> {
         Error::TooManySnapshots { used, limit } => {
             fields.set_item("used", used)?;
             fields.set_item("limit", limit)?;
+        }
+        Error::LimitReached { function, limit, most, used, until } => {
+            fields.set_item("function", function)?;
+            fields.set_item("option", limit)?;
+            fields.set_item("limit", most)?;
+            fields.set_item("used", used)?;
+            fields.set_item("until", datetime(py, *until)?)?;
         }
         Error::ChangesTrimmed { oldest, .. } => fields.set_item("oldest", oldest)?,
         Error::TooManyVisited { limit } => {

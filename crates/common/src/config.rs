@@ -98,6 +98,32 @@ impl Default for WeaverOptions {
     }
 }
 
+/// What a model function may be given, and what that may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ModelLimit {
+    /// Calls in any sixty seconds.
+    pub calls_per_minute: Option<u64>,
+    /// Texts in any sixty seconds.
+    pub texts_per_minute: Option<u64>,
+    /// Characters in any sixty seconds.
+    pub characters_per_minute: Option<u64>,
+    /// Price of a thousand characters, in a currency of the user's.
+    pub cost_per_1k_characters: f64,
+    /// What a day of UTC may cost, in the same currency.
+    pub max_cost_per_day: Option<f64>,
+}
+
+/// The limits of each model function.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ModelLimits {
+    /// Of the function that embeds.
+    pub embedding: ModelLimit,
+    /// Of the function that finds entities.
+    pub entities: ModelLimit,
+    /// Of the function that summarises.
+    pub summary: ModelLimit,
+}
+
 /// Everything that is set at opening. Two handles on one path must agree on it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
@@ -131,6 +157,8 @@ pub struct Options {
     pub language: String,
     /// How the weaver works.
     pub weaver: WeaverOptions,
+    /// What each model function may be given.
+    pub limits: ModelLimits,
 }
 
 impl Default for Options {
@@ -151,6 +179,7 @@ impl Default for Options {
             warm_up: true,
             language: "english".into(),
             weaver: WeaverOptions::default(),
+            limits: ModelLimits::default(),
         }
     }
 }

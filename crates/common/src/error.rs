@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::clock::Micros;
+
 /// The result of everything that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -258,6 +260,24 @@ pub enum Error {
         /// What is missing and how to install it.
         message: String,
     },
+    /// A model function may not be called now: its owner has set a limit.
+    #[error(
+        "the {function} function has reached its {limit}={most}: {used} used; it may be called again at \
+         {}, and a query goes on without it when it is given a vector",
+        crate::calendar::iso(*until)
+    )]
+    LimitReached {
+        /// `embedding`, `entities` or `summary`.
+        function: &'static str,
+        /// The option that says so.
+        limit: &'static str,
+        /// What that option allows.
+        most: f64,
+        /// How much of it is used.
+        used: f64,
+        /// When it may be called again.
+        until: Micros,
+    },
     /// A model function failed or returned nonsense.
     #[error("{message}")]
     EnrichmentFailed {
@@ -363,6 +383,7 @@ impl Error {
             Self::Timeout { .. } | Self::TooManyVisited { .. } => "Timeout",
             Self::Interrupted => "Interrupted",
             Self::ModelUnavailable { .. } => "ModelUnavailable",
+            Self::LimitReached { .. } => "LimitReached",
             Self::EnrichmentFailed { .. } => "EnrichmentFailed",
             Self::At { error, .. } => error.code(),
             Self::Internal(_) => "InternalError",

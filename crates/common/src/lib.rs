@@ -12,7 +12,7 @@ pub mod names;
 pub mod record;
 pub mod value;
 
-pub use config::{ActivityLevel, Durability, Options, WeaverOptions};
+pub use config::{ActivityLevel, Durability, ModelLimit, ModelLimits, Options, WeaverOptions};
 pub use draft::{Draft, check_properties, encode_properties};
 pub use error::{Error, Place, Result, shortened};
 pub use fork_gate::{ForkGate, Inside};

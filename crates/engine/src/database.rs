@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use embedded_db_common::{Error, NamespaceId, Options, Result, names};
+use embedded_db_common::{Error, ModelLimits, NamespaceId, Options, Result, names};
 use embedded_db_indexing::Views;
 use embedded_db_indexing::graph::GraphWriter;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
     IN_MEMORY, ReadTxn, Store, WriteTxn, fork_generation, real_path, unforked,
 };
-use embedded_db_weaver::{Models, Weaver};
+use embedded_db_weaver::{Limited, Limits, Models, Weaver};
 
 use crate::embedders::Embedders;
 use crate::expiry::ExpiryWork;
@@ -398,6 +398,14 @@ impl Engine {
             })?
         };
         let views = Views::new(names, &options.language)?.linking_after(options.link_after);
+        let models = match models {
+            Some(models) if options.limits != ModelLimits::default() => {
+                let directory = (!store.read_only()).then(|| store.path());
+                let limits = Limits::open(&options.limits, directory)?;
+                Some(Arc::new(Limited::new(models, limits)) as SharedModels)
+            }
+            models => models,
+        };
         let embedders = Embedders::new(models.as_ref(), previous.as_ref())?;
         let space = embedders.model_space(&store, names)?;
         let weaver = match &models {

@@ -100,6 +100,7 @@ impl Database {
             lag_seconds: 0.0,
             throughput: 0.0,
             reembedding: reembedding_status(&snapshot, &engine.names)?,
+            limits: Vec::new(),
         })
     }
 

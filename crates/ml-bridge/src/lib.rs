@@ -6,6 +6,7 @@
 
 pub mod forks;
 pub mod raised;
+mod turns;
 
 use embedded_db_common::{Error, Result, shortened};
 use embedded_db_weaver::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
@@ -25,9 +26,9 @@ impl PythonModels {
         Self { functions }
     }
 
-    /// Runs with the interpreter attached. An interpreter that is ending takes no calls.
+    /// Runs for the weaver, with the interpreter attached. An interpreter that is ending takes no calls.
     fn call<T>(&self, call: impl for<'py> FnOnce(&Bound<'py, PyAny>) -> PyResult<T>) -> Result<T> {
-        self.call_or(describe, call)
+        self.call_or(describe, |functions| turns::short(functions.py(), || call(functions)))
     }
 
     /// The same on the thread of whoever asks: what ends a program (Ctrl-C, `sys.exit`) is meant for

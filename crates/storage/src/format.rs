@@ -258,7 +258,8 @@ pub(crate) fn with_sum(mut lines: String) -> String {
 
 /// The lines before the checksum, or what is wrong.
 pub(crate) fn without_sum(text: &str) -> std::result::Result<&str, &'static str> {
-    let (lines, sum) = text.split_once("crc32c ").ok_or("it has no checksum")?;
+    let found = text.split_once("crc32c ").filter(|(lines, _)| lines.ends_with('\n'));
+    let (lines, sum) = found.ok_or("it has no checksum")?;
     let right = sum == format!("{:08x}\n", crc32c::crc32c(lines.as_bytes()));
     if right { Ok(lines) } else { Err("checksum mismatch") }
 }

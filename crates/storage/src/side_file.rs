@@ -1,6 +1,5 @@
-//! A small file in the directory of a database that is written over and over and never synchronised: it
-//! outlives the process, not the machine. What is in it needs a length and a checksum of its own, for the end
-//! of something longer may follow.
+//! A small file in the directory of a database that is written over and over. What is in it needs a length
+//! and a checksum of its own, for the end of something longer may follow.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -9,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use embedded_db_common::Result;
 
-use crate::platform::{io_error, write_error};
+use crate::platform::{io_error, sync_name, write_error};
 
 /// The open file.
 pub struct SideFile {
@@ -32,7 +31,7 @@ impl SideFile {
         Ok((Self { path: path.to_owned(), file: Mutex::new(file) }, bytes))
     }
 
-    /// Writes from its beginning; what was longer keeps its end.
+    /// Writes from its beginning; what was longer keeps its end. Outlives the process, not the machine.
     ///
     /// # Errors
     ///
@@ -41,5 +40,28 @@ impl SideFile {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let written = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(bytes));
         written.map_err(|error| write_error(&self.path, "write it", &error))
+    }
+
+    /// Writes at a place and returns when the disk has it.
+    ///
+    /// # Errors
+    ///
+    /// `StorageError` and `StorageFull`, as the system says.
+    pub fn keep(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = file
+            .seek(SeekFrom::Start(at))
+            .and_then(|_| file.write_all(bytes))
+            .and_then(|()| file.sync_data());
+        kept.map_err(|error| write_error(&self.path, "write it", &error))
+    }
+
+    /// Makes its name durable: what is kept in it is found again.
+    ///
+    /// # Errors
+    ///
+    /// `StorageError`, as the system says.
+    pub fn keep_name(&self) -> Result<()> {
+        sync_name(&self.path).map_err(|error| write_error(&self.path, "make it", &error))
     }
 }

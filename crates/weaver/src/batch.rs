@@ -10,6 +10,7 @@ use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{ReadEmbeddings, ReadTxn, Snapshot, Store, WriteTxn};
 
 use crate::goal::Goal;
+use crate::limits::{Function, Grant};
 use crate::models::{Enriched, Mention, Models, TextToEnrich};
 use crate::said_before::{SaidBefore, Saying};
 
@@ -129,7 +130,8 @@ impl Batch {
         self.items.iter().filter(wants).count()
     }
 
-    /// Calls the model functions, with no lock and no transaction held. Of equal texts they see one.
+    /// Calls the model functions, with no lock and no transaction held. Of equal texts they see one. What
+    /// their limits leave no room for now has no outcome.
     pub(crate) fn enrich(
         &self,
         store: &Arc<Store>,
@@ -143,6 +145,7 @@ impl Batch {
         let mut asked: Vec<Asked> = Vec::with_capacity(self.items.len());
         let mut first_of: HashMap<ContentHash, usize> = HashMap::new();
         let mut searched: HashMap<Saying, usize> = HashMap::new();
+        let mut grant = Grant::new(models.limits());
         let snapshot = store.read()?;
         if snapshot.generation().number() != self.generation {
             // Its messages have other slots now, and still wait.
@@ -161,7 +164,10 @@ impl Batch {
                     vectors = Vectors::Of(owner);
                     request.vectors = false;
                 } else {
-                    first_of.insert(item.content, at);
+                    request.vectors = grant.take(Function::Embedding, &request.text)?;
+                    if request.vectors {
+                        first_of.insert(item.content, at);
+                    }
                 }
             } else {
                 request.vectors = false;
@@ -172,7 +178,11 @@ impl Batch {
                 let saying = Saying { content: item.content, start: request.start };
                 mentions = said.mentions(&saying);
                 if mentions.is_none() {
-                    entities = Some(*searched.entry(saying).or_insert(requests.len()));
+                    entities = searched.get(&saying).copied();
+                    if entities.is_none() && grant.take(Function::Entities, &request.text)? {
+                        entities = Some(requests.len());
+                        searched.insert(saying, requests.len());
+                    }
                 }
                 request.entities = entities == Some(requests.len());
             }
@@ -185,6 +195,7 @@ impl Batch {
         }
         drop(snapshot);
         if requests.is_empty() {
+            outcomes.retain(Outcome::is_any);
             return Ok(outcomes);
         }
         let enriched = models.enrich(&requests)?;
@@ -201,6 +212,7 @@ impl Batch {
                 outcome.mentions = Some(enriched.mentions[at].clone());
             }
         }
+        outcomes.retain(Outcome::is_any);
         Ok(outcomes)
     }
 }
@@ -330,6 +342,11 @@ pub(crate) fn store_all(
 }
 
 impl Outcome {
+    /// Whether there is anything to be stored.
+    fn is_any(&self) -> bool {
+        self.mentions.is_some() || !matches!(self.vectors, Vectors::None)
+    }
+
     /// About how many bytes of the store it takes.
     pub(crate) fn size(&self) -> usize {
         /// Of a record with its id, its row of the changes and its place among neighbours.

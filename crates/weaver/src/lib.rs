@@ -7,6 +7,7 @@
 mod batch;
 mod goal;
 mod levels;
+mod limits;
 mod models;
 mod running;
 mod said_before;
@@ -14,6 +15,7 @@ mod summary;
 mod weaver;
 
 pub use goal::{Previous, Target};
+pub use limits::{Function, LimitStatus, Limited, Limits};
 pub use models::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
 pub use weaver::{
     ArtefactState, Failure, JobCounts, Reembedding, Status, Weaver, artefact_state, dead_letters,

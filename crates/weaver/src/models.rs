@@ -2,6 +2,8 @@
 
 use embedded_db_common::Result;
 
+use crate::limits::Limits;
+
 /// What the embedding function makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelSpace {
@@ -69,4 +71,8 @@ pub trait Models: Send + Sync {
     fn enrich(&self, texts: &[TextToEnrich]) -> Result<Enriched>;
     /// A summary of messages, given with a vector each (`dimension` numbers, row by row).
     fn summarize(&self, messages: &[String], vectors: &[f32], dimension: usize) -> Result<String>;
+    /// The limits that calls are refused by, when there are any.
+    fn limits(&self) -> Option<&Limits> {
+        None
+    }
 }

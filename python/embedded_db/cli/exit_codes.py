@@ -41,6 +41,7 @@ ERRORS: Final = {
     "EnrichmentFailed": 32,
     "ModelUnavailable": 33,
     "InternalError": 34,
+    "LimitReached": 35,
 }
 """By ``code`` of the error. Numbers are never given to another error."""
 

@@ -254,6 +254,7 @@ class Chat(Model):
             InvalidInput: the budget is not 1 or more, the query is blank, or ``count_tokens``
                 gives no number.
             ModelUnavailable: a model that is needed is not installed.
+            LimitReached: a text has to be embedded, and the `Limit` of the model leaves no room.
 
         Examples:
             >>> chat = db.create_chat()

@@ -23,6 +23,7 @@ VALUES = {
     "Embedding",
     "Expression",
     "Index",
+    "Limit",
     "MLConfig",
     "Node",
     "Status",

@@ -163,10 +163,53 @@ impl GraphWriter<'_, '_> {
             return self.remove_node(entity);
         }
         let mut changes = Changes::default();
+        let spelling = if by < 0 { self.other_spelling(entity)? } else { None };
+        let is_respelt = spelling.is_some();
+        if let Some(label) = spelling {
+            changes.set.set(LABEL, &Value::Str(label))?;
+        }
         changes.set.set(MENTION_COUNT, &Value::Int(count.max(0)))?;
         let properties = self.merge(&old, &changes)?;
         self.txn.touch_node(self.namespace, entity, &properties)?;
+        if is_respelt {
+            self.post_known(entity, Some(&old), Some(&properties))?;
+        }
         self.reindex(entity, Some(&old), Some(&properties))
+    }
+
+    /// The name of an entity as its first mention writes it, where that is another spelling of the same:
+    /// the message whose spelling it was is gone. A user's spelling stays.
+    fn other_spelling(&mut self, entity: Slot) -> Result<Option<String>> {
+        let recipes = self.recipes()?;
+        let node = self.node(entity)?;
+        let is_ours = node.derived && node.version == 1;
+        let label = node.properties.get(self.names.label)?.and_then(|label| label.as_str());
+        let Some(label) = label.filter(|_| is_ours) else { return Ok(None) };
+        let Some((edge, message)) = self.first_mention(entity)? else { return Ok(None) };
+        let text = recipes.embedded_text(self.names, &self.node(message)?)?;
+        let edge = self.txn.edge(self.namespace, edge)?;
+        let (Some(text), Some(edge)) = (text, edge) else { return Ok(None) };
+        let at = |name| match edge.properties.get(name) {
+            Ok(Some(ValueRef::Int(at))) => usize::try_from(at).unwrap_or(0),
+            _ => 0,
+        };
+        let (start, end) = (at(self.names.start), at(self.names.end));
+        let content = text.text.get(text.start..).unwrap_or_default();
+        let written: String = content.chars().skip(start).take(end.saturating_sub(start)).collect();
+        Ok((written != label && fold(&written) == fold(label)).then_some(written))
+    }
+
+    /// The oldest derived mention of an entity, and its message.
+    fn first_mention(&self, entity: Slot) -> Result<Option<(Slot, Slot)>> {
+        let mut first = Ok(None);
+        let (way, of) = (Direction::In, Some(self.names.mentions));
+        self.txn.neighbors(self.namespace, entity, way, of, |_, end| {
+            let edge = self.txn.edge(self.namespace, end.edge);
+            first = edge
+                .map(|edge| edge.is_some_and(|edge| edge.derived).then_some((end.edge, end.node)));
+            matches!(first, Ok(None))
+        })?;
+        first
     }
 
     /// Counts a message in the relations between the entities it mentions.

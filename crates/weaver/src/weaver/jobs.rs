@@ -78,7 +78,11 @@ impl Weaver {
         let slots = batch.items.iter().map(|item| item.slot);
         let models = self.models_of(batch);
         let enrich = || batch.enrich(&self.store, models, &self.said);
-        self.watched(batch.generation, batch.namespace, slots, enrich)
+        match self.watched(batch.generation, batch.namespace, slots, enrich)? {
+            // What a call costs finds no room.
+            Err(error) if is_full(&error) => Err(error),
+            answer => Ok(answer),
+        }
     }
 
     /// Calls a model for these nodes; should the process end meanwhile, the next one knows of them.
@@ -140,6 +144,9 @@ impl Weaver {
     /// its own, so that only what cannot be stored fails; the models are not asked again. It fails
     /// when the store takes nothing more: that is the fault of no text.
     fn put(&self, batch: &Batch, outcomes: Vec<Outcome>) -> Result<()> {
+        if outcomes.is_empty() {
+            return Ok(());
+        }
         let outcomes: Arc<[Outcome]> = outcomes.into();
         let (generation, namespace, goal) = (batch.generation, batch.namespace, batch.goal);
         let write = |outcomes| {
@@ -298,8 +305,11 @@ impl Weaver {
         self.progress.notify_all();
     }
 
-    /// Notes that no model can do the work; it is not the fault of the item.
+    /// Notes that no model can do the work, or may do it now; it is not the fault of the item.
     pub(super) fn is_unavailable(&self, error: &Error) -> bool {
+        if matches!(error, Error::LimitReached { .. }) {
+            return true;
+        }
         let unavailable = matches!(error, Error::ModelUnavailable { .. });
         if unavailable {
             self.note_failure(error);

@@ -14,11 +14,14 @@ use std::time::{Duration, Instant};
 use embedded_db_common::{ActivityLevel, Error, NamespaceId, Result, Slot, WeaverOptions, clock};
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, Store, WorkState, panic_text};
+use embedded_db_storage::{
+    ReadTxn, ReadWork, Snapshot, Store, WorkState, panic_text, yield_to_others,
+};
 
 use crate::batch::Batch;
 use crate::goal::{Previous, Target};
 use crate::levels;
+use crate::limits::{Function, Limits};
 use crate::models::Models;
 use crate::running::{Running, Suspects};
 use crate::said_before::SaidBefore;
@@ -213,6 +216,8 @@ impl Weaver {
                 self.note_failure(&error);
             }
         }
+        // After the models are loaded: threads that they have begun work for queries, too.
+        yield_to_others();
         loop {
             let (asked, notified, level, draining) = {
                 let mut state = self.state();
@@ -267,8 +272,11 @@ impl Weaver {
         let now = Instant::now();
         // What is due was looked at; if it is still here its node is gone or its level does not run.
         state.backoff.retain(|_, due| *due > now);
-        let due = state.backoff.values().min();
-        due.map_or(IDLE_SLEEP, |due| (*due - now).clamp(Duration::from_millis(1), IDLE_SLEEP))
+        let limits = self.models.limits().and_then(Limits::look_again);
+        let due = state.backoff.values().copied().chain(limits).min();
+        due.map_or(IDLE_SLEEP, |due| {
+            due.saturating_duration_since(now).clamp(Duration::from_millis(1), IDLE_SLEEP)
+        })
     }
 
     /// One look at the store and at most one batch.
@@ -299,6 +307,10 @@ impl Weaver {
                 if artefact == Artefact::Embedding && (goal.is_none() || next.is_some()) {
                     continue;
                 }
+                if self.holds(artefact) {
+                    waiting |= any_pending(&snapshot, artefact)?;
+                    continue;
+                }
                 let (due, more) = self.due(&snapshot, artefact, size)?;
                 waiting |= more;
                 if let Some((namespace, slots)) = due {
@@ -320,7 +332,9 @@ impl Weaver {
             drop(snapshot);
             return self.link(generation, namespace, &slots).map(|()| Turn::Worked);
         }
-        if self.models_available() {
+        if self.holds(Artefact::Summary) {
+            waiting |= any_pending(&snapshot, Artefact::Summary)?;
+        } else if self.models_available() {
             let rested = draining || self.state().last_work.elapsed() >= SUMMARY_REST;
             let (due, more) = self.due(&snapshot, Artefact::Summary, 1)?;
             waiting |= more;
@@ -337,7 +351,9 @@ impl Weaver {
             }
         }
         let Some(next) = next else { return Ok(Turn::Idle { waiting }) };
-        if runs(Artefact::Reembedding) && self.models_available() {
+        if self.holds(Artefact::Reembedding) {
+            waiting |= any_pending(&snapshot, Artefact::Reembedding)?;
+        } else if runs(Artefact::Reembedding) && self.models_available() {
             let (picked, more) = self.pick(&snapshot, next, size)?;
             waiting |= more;
             if let Some((batch, slots)) = picked {
@@ -398,6 +414,12 @@ impl Weaver {
         since.is_none_or(|since| since.elapsed() >= UNAVAILABLE_RETRY)
     }
 
+    /// Whether the function that makes an artefact is at a limit.
+    fn holds(&self, artefact: Artefact) -> bool {
+        let limits = self.models.limits().zip(Function::of(artefact));
+        limits.is_some_and(|(limits, function)| limits.holds(function))
+    }
+
     fn models_available(&self) -> bool {
         let mut state = self.state();
         match &state.unavailable {
@@ -409,6 +431,15 @@ impl Weaver {
             None => true,
         }
     }
+}
+
+fn any_pending(snapshot: &Snapshot, artefact: Artefact) -> Result<bool> {
+    let mut any = false;
+    snapshot.pending(artefact as u8, |_, _| {
+        any = true;
+        false
+    })?;
+    Ok(any)
 }
 
 /// When work that has failed may be tried again.

@@ -8,6 +8,7 @@ use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, WorkState};
 
 use super::{Weaver, reembedding_status};
 use crate::levels;
+use crate::limits::{Function, LimitStatus, Limits};
 
 /// State of one artefact of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +85,8 @@ pub struct Status {
     pub throughput: f64,
     /// How far texts are embedded into the space of another model; `None` when they are not.
     pub reembedding: Option<Reembedding>,
+    /// Each function that has limits.
+    pub limits: Vec<LimitStatus>,
 }
 
 impl Weaver {
@@ -181,6 +184,14 @@ impl Weaver {
             ));
         }
         let reembedding = reembedding_status(snapshot, &self.names)?;
+        let mut limits = self.models.limits().map(Limits::status).unwrap_or_default();
+        for limit in &mut limits {
+            let waits = |(job, counts): &(&str, JobCounts)| {
+                let function = Artefact::parse(job).ok().and_then(Function::of);
+                function == Some(limit.function) && counts.pending > 0
+            };
+            limit.waits = limit.waits.filter(|_| per_job.iter().any(waits));
+        }
         let state = self.state();
         let done = |artefact| state.done.get(&artefact).copied().unwrap_or(0);
         let embedded = done(Artefact::Embedding) + done(Artefact::Reembedding);
@@ -194,6 +205,7 @@ impl Weaver {
             lag_seconds: oldest.map_or(0.0, |at| (clock::now() - at).max(0) as f64 / 1e6),
             throughput: if busy > 0.0 { embedded as f64 / busy } else { 0.0 },
             reembedding,
+            limits,
         })
     }
 }

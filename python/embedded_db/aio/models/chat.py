@@ -246,6 +246,7 @@ class AsyncChat(AsyncModel):
             InvalidInput: the budget is not 1 or more, the query is blank, or ``count_tokens``
                 gives no number.
             ModelUnavailable: a model that is needed is not installed.
+            LimitReached: a text has to be embedded, and the `Limit` of the model leaves no room.
 
         Examples:
             >>> chat = await db.create_chat()
