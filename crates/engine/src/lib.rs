@@ -5,6 +5,7 @@ mod chats;
 mod database;
 mod doctor;
 mod ends;
+mod entities;
 mod expiry;
 mod feed;
 #[cfg(any(test, fuzzing))]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use embedded_db_common::{NamespaceId, Result, Slot, Symbol, Value, ValueRef};
-use embedded_db_indexing::graph::{Artefact, entity_key};
+use embedded_db_indexing::graph::{Artefact, DECISION, entity_keys};
 use embedded_db_indexing::labelled;
 use embedded_db_indexing::properties::declared_indexes;
 use embedded_db_indexing::recipes::Recipes;
@@ -243,9 +243,13 @@ impl<'a> Check<'a> {
             true
         })?;
         let mut missing = 0;
-        for slot in labelled(self.snapshot, namespace, self.names.entity)? {
+        let mut found = labelled(self.snapshot, namespace, self.names.entity)?;
+        if let Some(decision) = self.snapshot.symbol(DECISION)? {
+            found |= labelled(self.snapshot, namespace, decision)?;
+        }
+        for slot in found {
             let Some(node) = self.snapshot.node(namespace, Slot(slot))? else { continue };
-            if let Some(key) = entity_key(self.names, &node)? {
+            for key in entity_keys(self.snapshot, self.names, &node)? {
                 missing += u64::from(!listed.remove(&(key, slot)));
             }
         }

@@ -155,9 +155,7 @@ impl GraphWriter<'_, '_> {
             && of == self.names.mentions
             && self.derived_mentions(message)?.contains(&(slot, entity))
         {
-            self.leave_pairs(message, entity)?;
-            go(self)?;
-            return self.count_mention(entity, -1);
+            return self.end_mention(message, slot, go);
         }
         go(self)
     }
