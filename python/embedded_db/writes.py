@@ -11,7 +11,7 @@ from ._native import Edge, Embedding
 from .checks import float32
 from .checks import vector as checked_vector
 from .errors import InvalidInput, shown
-from .models import AnyNode, IdLike, id_of, wrap
+from .models import AnyNode, Entity, IdLike, id_of, wrap
 from .query import ConvergedQuery
 from .querying import checked_query
 from .reads import Reads, with_space
@@ -234,7 +234,7 @@ class Writes(Reads):
             ('Rob', ['Bob'], 1, False)
             >>> woven.close()
         """
-        return Entity(self, self._native.merge_entities(id_of(entity), id_of(other)))
+        return Entity(self._owner(), self._native.merge_entities(id_of(entity), id_of(other)))
 
     def split_entity(self, entity: IdLike, name: str) -> Entity:
         """Say that a name is not one of an entity.
@@ -271,7 +271,7 @@ class Writes(Reads):
             ('Ann', ['So did Ann'])
             >>> woven.close()
         """
-        return Entity(self, self._native.split_entity(id_of(entity), text("the name", name)))
+        return Entity(self._owner(), self._native.split_entity(id_of(entity), name))
 
     # ------------------------------------------------------------------ edges
 

@@ -125,8 +125,14 @@ impl GraphWriter<'_, '_> {
     }
 
     fn decide(&mut self, decision: &Decision) -> Result<()> {
-        if self.decisions(&decision.entity)?.iter().any(|(_, known)| known == decision) {
-            return Ok(());
+        // That a name is one of an entity outweighs that it is none.
+        for (slot, known) in self.decisions(&decision.entity)? {
+            if (&known.name, &known.entity) == (&decision.name, &decision.entity) {
+                if known.same || !decision.same {
+                    return Ok(());
+                }
+                self.remove_node(slot)?;
+            }
         }
         let mut properties = Draft::new();
         for (name, value) in [
@@ -287,10 +293,10 @@ impl GraphWriter<'_, '_> {
 
     /// Lets all messages that mention an entity follow what was decided.
     fn place_all(&mut self, entity: Slot) -> Result<()> {
-        let mut unsettled = Unsettled::new();
+        let mut unsettled = Unsettled::default();
         for message in self.messages_of(entity)? {
             self.place_again(message, &mut unsettled)?;
         }
-        self.settle(unsettled)
+        self.settle(unsettled).map(drop)
     }
 }

@@ -65,14 +65,14 @@ impl GraphWriter<'_, '_> {
         if before == after || !self.is_labelled(message, self.names.message)? {
             return Ok(());
         }
-        let said = self.all_said(message)?;
-        let values = |chat: Option<[u8; 8]>| chat.map(|chat| said::values(chat, &said));
+        let mentions = self.look().mentions_of(message)?;
+        let values = |chat: Option<[u8; 8]>| chat.map(|chat| said::values_of(chat, &mentions));
         let (before, after) = (values(before), values(after));
-        let mut unsettled = Unsettled::new();
+        let mut unsettled = Unsettled::default();
         let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
         self.repost(message, &before, &after, &mut unsettled)?;
         self.place_again(message, &mut unsettled)?;
-        self.settle(unsettled)
+        self.settle(unsettled).map(drop)
     }
 
     /// Posts what a message says that has come with its mentions.
@@ -80,17 +80,10 @@ impl GraphWriter<'_, '_> {
         if !self.is_labelled(message, self.names.message)? {
             return Ok(());
         }
-        if let Some(chat) = self.look().chat_mark(message)? {
-            for value in said::values(chat, &self.all_said(message)?) {
-                self.txn.post(self.namespace, IndexId::NAME_SAID, &value, message)?;
-            }
+        for value in said::names_said(self.txn, self.names, self.namespace, message)? {
+            self.txn.post(self.namespace, IndexId::NAME_SAID, &value, message)?;
         }
         Ok(())
-    }
-
-    fn all_said(&self, message: Slot) -> Result<Vec<Said>> {
-        let mentions = self.look().mentions_of(message)?;
-        Ok(mentions.into_iter().flat_map(|mention| mention.said).collect())
     }
 
     /// The key of an entity that the weaver made.

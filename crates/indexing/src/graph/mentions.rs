@@ -1,17 +1,19 @@
 //! What is derived from the text of a message: its mentions of entities, and the relations between
 //! entities that it mentions together.
 
+use std::collections::BTreeSet;
+
 use embedded_db_common::{Draft, Result, Slot};
 use embedded_db_storage::{Direction, ReadEmbeddings, ReadTxn, ReadWork};
 
-use super::said::{self, Said};
+use super::said::{self, Mention, Said};
 use super::{Artefact, EdgeChanges, GraphWriter, is_pending};
 use crate::graph::resolution::Unsettled;
 
 impl GraphWriter<'_, '_> {
     /// Takes back what was derived from a message: its vectors (unless a user set them), mentions,
-    /// and its part in the counts of entities and relations. Gives the keys of the entities that went.
-    pub fn retract_derived(&mut self, slot: Slot) -> Result<Vec<String>> {
+    /// and its part in the counts of entities and relations. Gives the keys of the entities that went with it.
+    pub fn retract_derived(&mut self, slot: Slot) -> Result<BTreeSet<String>> {
         let spaces = self.txn.spaces()?;
         for (space, _) in spaces {
             let parts = self.txn.embeddings_of(self.namespace, space, slot)?;
@@ -71,6 +73,7 @@ impl GraphWriter<'_, '_> {
         &mut self,
         message: Slot,
         edge: Slot,
+        unsettled: &mut Unsettled,
         go: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<()> {
         let mentions = self.look().mentions_of(message)?;
@@ -83,30 +86,30 @@ impl GraphWriter<'_, '_> {
         if linked {
             self.recount_pairs(message, &pairs)?;
         }
-        let mut unsettled = Unsettled::new();
         if let Some(chat) = self.look().chat_mark(message)? {
-            let left = |all: bool| -> Vec<Said> {
-                let left = mentions.iter().filter(|mention| all || mention.edge != edge);
-                left.flat_map(|mention| mention.said.clone()).collect()
-            };
-            let (before, after) =
-                (said::values(chat, &left(true)), said::values(chat, &left(false)));
-            self.repost(message, &before, &after, &mut unsettled)?;
+            let before = said::values_of(chat, &mentions);
+            let left: Vec<Mention> =
+                mentions.iter().filter(|mention| mention.edge != edge).cloned().collect();
+            let after = said::values_of(chat, &left);
+            self.repost(message, &before, &after, unsettled)?;
         }
-        self.count_mention(ended.entity, -1, &super::resolution::counts(&ended.said, &[]))?;
-        self.settle(unsettled)
+        let counts = super::resolution::counts(&ended.said, &[]);
+        self.count_mention(ended.entity, -1, &counts).map(drop)
     }
 
     /// Ends all mentions of an entity, and the relations with it.
     pub(super) fn end_mentions_of(&mut self, entity: Slot) -> Result<()> {
+        let mut unsettled = Unsettled::default();
         for message in self.targets(entity, Direction::In, self.names.mentions)? {
             let ends = self.derived_mentions(message)?;
             for (edge, _) in ends.into_iter().filter(|(_, of)| *of == entity) {
-                let (namespace, go) = (self.namespace, edge);
-                self.end_mention(message, edge, |writer| writer.txn.delete_edge(namespace, go))?;
+                let namespace = self.namespace;
+                self.end_mention(message, edge, &mut unsettled, |writer| {
+                    writer.txn.delete_edge(namespace, edge)
+                })?;
             }
         }
-        Ok(())
+        self.settle(unsettled).map(drop)
     }
 
     /// The pairs among the entities of a message that count in relations.

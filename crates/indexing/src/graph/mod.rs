@@ -45,7 +45,7 @@ pub use duplicates::duplicates;
 pub use embeddings::{check_dimension, check_vector};
 pub use entities::entity_keys;
 pub use restore::{EdgeVersion, RestoredEdge, RestoredEmbedding, RestoredNode};
-pub use said::{Rule, Said};
+pub use said::{Rule, Said, names_said};
 pub use work::{Artefact, is_pending, pending};
 
 /// Writes one namespace of the graph.

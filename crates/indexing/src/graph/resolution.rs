@@ -16,8 +16,16 @@ use super::names::{Long, StandsFor};
 use super::said::{self, Mention, Rule, Said};
 use super::{Changes, EdgeChanges, GraphWriter};
 
-/// Short names of chats whose meaning may have changed.
-pub(super) type Unsettled = BTreeSet<Vec<u8>>;
+/// What follows from a change of what is said.
+#[derive(Debug, Default)]
+pub(super) struct Unsettled {
+    /// Short names of chats that may lead elsewhere now.
+    short: BTreeSet<Vec<u8>>,
+    /// Keys of entities that went…
+    gone: BTreeSet<String>,
+    /// …and of those whose own name is still said, and leads elsewhere.
+    moved: BTreeSet<String>,
+}
 
 /// With more long names than this a short one is ambiguous, whatever they lead to.
 const MOST_LONG: usize = 16;
@@ -33,29 +41,28 @@ struct Placing {
 
 impl GraphWriter<'_, '_> {
     /// Makes a message say this and nothing else. With `linked` the relations of its entities follow.
-    /// Entities that no message mentions any more go; the keys of those that this message named are
-    /// returned.
+    /// Entities that no message mentions any more go; see [`Self::settle`].
     pub(super) fn say(
         &mut self,
         message: Slot,
         said: Vec<Said>,
         linked: bool,
-    ) -> Result<Vec<String>> {
-        let mut unsettled = Unsettled::new();
-        let gone = self.place(message, said, linked, &mut unsettled)?;
-        self.settle(unsettled)?;
-        Ok(gone)
+    ) -> Result<BTreeSet<String>> {
+        let mut unsettled = Unsettled::default();
+        self.place(message, said, linked, &mut unsettled)?;
+        self.settle(unsettled)
     }
 
-    /// Lets the messages that use short names follow what these now lead to.
-    pub(super) fn settle(&mut self, mut unsettled: Unsettled) -> Result<()> {
-        while let Some(short) = unsettled.pop_first() {
+    /// Lets the messages that use short names follow what these now lead to. Gives the keys of the
+    /// entities that went and whose names are not said any more.
+    pub(super) fn settle(&mut self, mut unsettled: Unsettled) -> Result<BTreeSet<String>> {
+        while let Some(short) = unsettled.short.pop_first() {
             let messages = crate::posting(self.txn, self.namespace, IndexId::NAME_SAID, &short)?;
             for message in messages {
                 self.place_again(Slot(message), &mut unsettled)?;
             }
         }
-        Ok(())
+        Ok(&unsettled.gone - &unsettled.moved)
     }
 
     /// Lets the names of a message lead where they now do.
@@ -63,7 +70,7 @@ impl GraphWriter<'_, '_> {
         let mentions = self.look().mentions_of(message)?;
         let said = mentions.into_iter().flat_map(|mention| mention.said).collect();
         let linked = self.is_linked(message)?;
-        self.place(message, said, linked, unsettled).map(drop)
+        self.place(message, said, linked, unsettled)
     }
 
     fn place(
@@ -72,30 +79,56 @@ impl GraphWriter<'_, '_> {
         said: Vec<Said>,
         linked: bool,
         unsettled: &mut Unsettled,
-    ) -> Result<Vec<String>> {
+    ) -> Result<()> {
         let before = self.look().mentions_of(message)?;
         let pairs_before = if linked { self.pairs_of(message)? } else { Vec::new() };
         let chat = self.look().chat_mark(message)?;
         if let Some(chat) = chat {
-            let old: Vec<Said> = before.iter().flat_map(|mention| mention.said.clone()).collect();
-            self.repost(message, &said::values(chat, &old), &said::values(chat, &said), unsettled)?;
+            let old = said::values_of(chat, &before);
+            self.repost(message, &old, &said::values(chat, &said), unsettled)?;
         }
         let placed = self.targets_of(message, chat, said)?;
-        if let Some(chat) = chat {
-            note_moves(chat, &before, &placed, unsettled);
-        }
+        self.note_moves(chat, &before, &placed, unsettled)?;
         let fewer = self.write_mentions(message, before, placed)?;
         if linked {
             self.recount_pairs(message, &pairs_before)?;
         }
-        let mut gone = Vec::new();
         for (entity, names) in fewer {
             let key = self.key_of(entity)?;
             if self.count_mention(entity, -1, &names)? {
-                gone.extend(key);
+                unsettled.gone.extend(key);
             }
         }
-        Ok(gone)
+        Ok(())
+    }
+
+    /// The short forms of long names that lead elsewhere than before are unsettled.
+    fn note_moves(
+        &self,
+        chat: Option<[u8; 8]>,
+        before: &[Mention],
+        placed: &[(Slot, Said)],
+        unsettled: &mut Unsettled,
+    ) -> Result<()> {
+        for mention in before {
+            let of = self.key_of(mention.entity)?;
+            for said in &mention.said {
+                let same =
+                    |now: &Said| (&now.name, &now.entity_type) == (&said.name, &said.entity_type);
+                if !placed.iter().any(|(to, now)| *to != mention.entity && same(now)) {
+                    continue;
+                }
+                let reading = said.reading();
+                if of.as_ref() == Some(&reading.key) {
+                    unsettled.moved.insert(reading.key.clone());
+                }
+                if let Some(chat) = chat {
+                    let values = said::long_values(chat, &reading);
+                    unsettled.short.extend(values.iter().map(|value| said::short_of(value)));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The message is found under what it says. Where the long names of a chat are no longer the same,
@@ -127,7 +160,7 @@ impl GraphWriter<'_, '_> {
                 false
             })?;
             if !any {
-                unsettled.insert(said::short_of(value));
+                unsettled.short.insert(said::short_of(value));
             }
         }
         Ok(())
@@ -185,13 +218,15 @@ impl GraphWriter<'_, '_> {
         let own = said::long_values(chat, &said.reading());
         let (mut full, mut titled, mut initials) =
             (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        let (mut titles, mut of_family) = (0, false);
+        let (mut titles, mut of_family, mut other_titles) = (0, false, false);
         let value = said::short_value(chat, short.token());
         let Some(longs) = self.long_names(&value)? else { return Ok(None) };
         for (value, message) in longs {
             if own.contains(&value) {
                 continue;
             }
+            // Of titled names in one message none is placed before all the others.
+            other_titles |= matches!(said::kind_of(&value), Some(Long::Titled | Long::OfFamily));
             let Some(entity) = self.said_by(placing, &value, message)? else { continue };
             if self.are_apart(said, entity)? {
                 continue;
@@ -211,7 +246,7 @@ impl GraphWriter<'_, '_> {
         Ok(match short {
             StandsFor::Initials(_) => only(&initials).map(|entity| (entity, Rule::Initials)),
             StandsFor::Titled(_) => {
-                only(&full).filter(|_| titles == 0).map(|entity| (entity, Rule::Part))
+                only(&full).filter(|_| !other_titles).map(|entity| (entity, Rule::Part))
             }
             StandsFor::Part(token) => {
                 let rule = if token.starts_with('@') { Rule::Handle } else { Rule::Part };
@@ -289,7 +324,7 @@ impl GraphWriter<'_, '_> {
                 fewer.push((mention.entity, counts(&mention.said, &[])));
                 continue;
             };
-            if said != mention.said {
+            if said != mention.said || !mention.stored {
                 let weight = Some(said::weight(&said));
                 let properties = Changes { set: said::properties(&said)?, ..Changes::default() };
                 let changes = EdgeChanges { weight, properties, ..EdgeChanges::default() };
@@ -318,28 +353,6 @@ impl GraphWriter<'_, '_> {
             self.count_mention(entity, 1, &counts(&[], &said))?;
         }
         Ok(fewer)
-    }
-}
-
-/// The short forms of the long names that lead elsewhere than before are unsettled.
-fn note_moves(
-    chat: [u8; 8],
-    before: &[Mention],
-    placed: &[(Slot, Said)],
-    unsettled: &mut Unsettled,
-) {
-    for mention in before {
-        for said in &mention.said {
-            let stays = |(entity, now): &(Slot, Said)| {
-                now.name != said.name
-                    || now.entity_type != said.entity_type
-                    || *entity == mention.entity
-            };
-            if !placed.iter().all(stays) {
-                let values = said::long_values(chat, &said.reading());
-                unsettled.extend(values.iter().map(|value| said::short_of(value)));
-            }
-        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! What a message says of an entity: under which names, and why these lead to it. It lies with the
 //! `MENTIONS` edge, so that what was joined can be taken apart.
 
-use embedded_db_common::{ContentHash, Draft, Result, Slot, Value, ValueRef};
+use embedded_db_common::{ContentHash, Draft, NamespaceId, Result, Slot, Value, ValueRef};
 use embedded_db_storage::{EdgeRecord, ReadTxn};
 
 use super::look::Look;
 use super::names::{self, Long, Reading};
-use crate::schema::{END, START};
+use crate::schema::{END, Names, START};
 
 /// Property of a `MENTIONS` edge: the names that it stands for.
 pub(super) const NAMES: &str = "names";
@@ -111,6 +111,8 @@ pub(super) struct Mention {
     pub(super) edge: Slot,
     pub(super) entity: Slot,
     pub(super) said: Vec<Said>,
+    /// Whether that is stored: with an edge of an earlier version it is not, and not posted either.
+    pub(super) stored: bool,
 }
 
 /// The properties of the edge of a mention.
@@ -136,13 +138,16 @@ impl<T: ReadTxn> Look<'_, T> {
         let mut out = Vec::new();
         for (edge, entity) in self.derived_mentions(message)? {
             let Some(record) = self.txn.edge(self.namespace, edge)? else { continue };
-            out.push(Mention { edge, entity, said: self.said(&record)? });
+            let said = self.said(&record)?;
+            let stored = !said.is_empty();
+            let said = if stored { said } else { vec![self.unsaid(&record)?] };
+            out.push(Mention { edge, entity, said, stored });
         }
         Ok(out)
     }
 
-    /// The names that the edge of a mention stands for. One of an earlier version has that of its entity.
-    pub(super) fn said(&self, edge: &EdgeRecord<'_>) -> Result<Vec<Said>> {
+    /// The names that the edge of a mention stands for; none with one of an earlier version.
+    fn said(&self, edge: &EdgeRecord<'_>) -> Result<Vec<Said>> {
         let mut out = Vec::new();
         if let Some(names) = self.txn.symbol(NAMES)?
             && let Some(ValueRef::List(list)) = edge.properties.get(names)?
@@ -151,10 +156,12 @@ impl<T: ReadTxn> Look<'_, T> {
                 out.extend(Said::of(&value?)?);
             }
         }
-        if !out.is_empty() {
-            return Ok(out);
-        }
-        let Some(entity) = self.txn.node(self.namespace, edge.target)? else { return Ok(out) };
+        Ok(out)
+    }
+
+    /// What an edge of an earlier version stands for: the label of its entity.
+    fn unsaid(&self, edge: &EdgeRecord<'_>) -> Result<Said> {
+        let entity = self.txn.stored_node(self.namespace, edge.target)?;
         let text = |name| -> Result<String> {
             let value = entity.properties.get(name)?;
             Ok(value.and_then(|value| value.as_str()).unwrap_or_default().to_owned())
@@ -165,15 +172,14 @@ impl<T: ReadTxn> Look<'_, T> {
                 _ => 0,
             })
         };
-        out.push(Said {
+        Ok(Said {
             name: text(self.names.label)?,
             entity_type: text(self.names.entity_type)?,
             start: number(self.names.start)?,
             end: number(self.names.end)?,
             times: edge.weight as i64,
             rule: Rule::Name,
-        });
-        Ok(out)
+        })
     }
 
     /// What stands for the chat of a message where its names are looked up; a message in none has no
@@ -183,6 +189,25 @@ impl<T: ReadTxn> Look<'_, T> {
         let chat = node.properties.get(self.names.chat_id)?;
         Ok(chat.and_then(|chat| chat.as_str()).map(mark))
     }
+}
+
+/// The postings `NAME_SAID` of a message.
+pub fn names_said<T: ReadTxn>(
+    txn: &T,
+    names: &Names,
+    namespace: NamespaceId,
+    message: Slot,
+) -> Result<Vec<Vec<u8>>> {
+    let look = Look { txn, names, namespace };
+    let Some(chat) = look.chat_mark(message)? else { return Ok(Vec::new()) };
+    Ok(values_of(chat, &look.mentions_of(message)?))
+}
+
+/// The postings of the mentions of a message.
+pub(super) fn values_of(chat: [u8; 8], mentions: &[Mention]) -> Vec<Vec<u8>> {
+    let stored = mentions.iter().filter(|mention| mention.stored);
+    let said: Vec<Said> = stored.flat_map(|mention| mention.said.clone()).collect();
+    values(chat, &said)
 }
 
 /// Eight bytes in the place of a text: a deleted name cannot be read in an index.
