@@ -225,7 +225,8 @@ class Writes(Reads):
         Examples:
             >>> from embedded_db import EmbeddedDB
             >>> from embedded_db.testing import FakeModel
-            >>> woven = EmbeddedDB(":memory:", ml=FakeModel({"Rob": "PERSON", "Bob": "PERSON"}))
+            >>> names = {"Rob": "PERSON", "Bob": "PERSON"}
+            >>> woven = EmbeddedDB(":memory:", ml=FakeModel(entities=names))
             >>> message = woven.create_chat().add_message("Rob is Bob")
             >>> woven.flush(timeout=30)
             >>> rob, bob = message.entities()
@@ -258,17 +259,15 @@ class Writes(Reads):
         Examples:
             >>> from embedded_db import EmbeddedDB
             >>> from embedded_db.testing import FakeModel
-            >>> names = {"Ann Lee": "PERSON", "Ann": "PERSON"}
-            >>> woven = EmbeddedDB(":memory:", ml=FakeModel(names))
+            >>> names = {"Rob": "PERSON", "Bob": "PERSON"}
+            >>> woven = EmbeddedDB(":memory:", ml=FakeModel(entities=names))
             >>> chat = woven.create_chat()
-            >>> _ = chat.add_messages([{"content": "Ann Lee came"}, {"content": "So did Ann"}])
+            >>> _ = chat.add_messages([{"content": "Rob came"}, {"content": "So did Bob"}])
             >>> woven.flush(timeout=30)
-            >>> [lee] = woven.nodes("Entity")
-            >>> lee.label, list(lee.aliases)
-            ('Ann Lee', ['Ann'])
-            >>> ann = woven.split_entity(lee, "Ann")
-            >>> ann.label, [message.content for message in ann.messages()]
-            ('Ann', ['So did Ann'])
+            >>> rob = woven.merge_entities(*woven.nodes("Entity"))
+            >>> bob = woven.split_entity(rob, "Bob")
+            >>> bob.label, [message.content for message in bob.messages()]
+            ('Bob', ['So did Bob'])
             >>> woven.close()
         """
         return Entity(self._owner(), self._native.split_entity(id_of(entity), name))

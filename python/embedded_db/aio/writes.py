@@ -232,9 +232,8 @@ class AsyncWrites(AsyncReads):
         Examples:
             >>> from embedded_db import AsyncEmbeddedDB
             >>> from embedded_db.testing import FakeModel
-            >>> woven = AsyncEmbeddedDB(
-            ...     ":memory:", ml=FakeModel({"Rob": "PERSON", "Bob": "PERSON"})
-            ... )
+            >>> names = {"Rob": "PERSON", "Bob": "PERSON"}
+            >>> woven = AsyncEmbeddedDB(":memory:", ml=FakeModel(entities=names))
             >>> message = await (await woven.create_chat()).add_message("Rob is Bob")
             >>> await woven.flush(timeout=30)
             >>> rob, bob = await message.entities()
@@ -268,19 +267,15 @@ class AsyncWrites(AsyncReads):
         Examples:
             >>> from embedded_db import AsyncEmbeddedDB
             >>> from embedded_db.testing import FakeModel
-            >>> names = {"Ann Lee": "PERSON", "Ann": "PERSON"}
-            >>> woven = AsyncEmbeddedDB(":memory:", ml=FakeModel(names))
+            >>> names = {"Rob": "PERSON", "Bob": "PERSON"}
+            >>> woven = AsyncEmbeddedDB(":memory:", ml=FakeModel(entities=names))
             >>> chat = await woven.create_chat()
-            >>> _ = await chat.add_messages(
-            ...     [{"content": "Ann Lee came"}, {"content": "So did Ann"}]
-            ... )
+            >>> _ = await chat.add_messages([{"content": "Rob came"}, {"content": "So did Bob"}])
             >>> await woven.flush(timeout=30)
-            >>> [lee] = [each async for each in woven.nodes("Entity")]
-            >>> lee.label, list(lee.aliases)
-            ('Ann Lee', ['Ann'])
-            >>> ann = await woven.split_entity(lee, "Ann")
-            >>> ann.label, [message.content async for message in ann.messages()]
-            ('Ann', ['So did Ann'])
+            >>> rob = await woven.merge_entities(*woven.nodes("Entity"))
+            >>> bob = await woven.split_entity(rob, "Bob")
+            >>> bob.label, [message.content async for message in bob.messages()]
+            ('Bob', ['So did Bob'])
             >>> await woven.close()
         """
         found: AsyncEntity = await self._made(Writes.split_entity, entity, name)

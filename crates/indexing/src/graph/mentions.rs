@@ -34,11 +34,13 @@ impl GraphWriter<'_, '_> {
             let pairs = self.pairs_of(slot)?;
             self.count_pairs(slot, &pairs, false)?;
         }
+        // Nothing of it counts in relations until that is done.
         self.done(Artefact::Links, slot)?;
+        self.mark(Artefact::Links, slot)?;
         self.say(slot, said, false)?;
         self.done(Artefact::Entities, slot)?;
-        if self.mentioned(slot)?.len() > 1 {
-            self.mark(Artefact::Links, slot)?;
+        if self.mentioned(slot)?.len() < 2 {
+            self.done(Artefact::Links, slot)?;
         }
         Ok(())
     }
