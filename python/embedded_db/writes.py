@@ -264,7 +264,8 @@ class Writes(Reads):
             >>> chat = woven.create_chat()
             >>> _ = chat.add_messages([{"content": "Rob came"}, {"content": "So did Bob"}])
             >>> woven.flush(timeout=30)
-            >>> rob = woven.merge_entities(*woven.nodes("Entity"))
+            >>> [rob, bob] = woven.nodes("Entity")
+            >>> rob = woven.merge_entities(rob, bob)
             >>> bob = woven.split_entity(rob, "Bob")
             >>> bob.label, [message.content for message in bob.messages()]
             ('Bob', ['So did Bob'])

@@ -112,6 +112,15 @@ fn an_entity_that_is_not_found_by_its_name() {
     assert_told(&found, "1 entities are not found by their names, and 0 names lead to none");
 }
 
+#[test]
+fn a_name_that_no_message_says() {
+    let found = deeply(|txn| {
+        let slot = txn.require_node(NS, "m1")?;
+        txn.post(NS, IndexId::NAME_SAID, &[0; 17], slot)
+    });
+    assert_told(&found, "0 names are not found in their chats, and 1 are that no message says");
+}
+
 /// What is wrong with a page that is in use is told, whether or not anything on it is read.
 #[test]
 fn a_deep_verification_reads_every_page() {

@@ -272,7 +272,8 @@ class AsyncWrites(AsyncReads):
             >>> chat = await woven.create_chat()
             >>> _ = await chat.add_messages([{"content": "Rob came"}, {"content": "So did Bob"}])
             >>> await woven.flush(timeout=30)
-            >>> rob = await woven.merge_entities(*woven.nodes("Entity"))
+            >>> [rob, bob] = [each async for each in woven.nodes("Entity")]
+            >>> rob = await woven.merge_entities(rob, bob)
             >>> bob = await woven.split_entity(rob, "Bob")
             >>> bob.label, [message.content async for message in bob.messages()]
             ('Bob', ['So did Bob'])
