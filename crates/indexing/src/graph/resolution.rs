@@ -30,6 +30,11 @@ pub(super) struct Unsettled {
 /// With more long names than this a short one is ambiguous, whatever they lead to.
 const MOST_LONG: usize = 16;
 
+/// How often each name is said more than before.
+type NameCounts = Vec<(String, i64)>;
+/// The posting of a long name and a message that says it.
+type LongName = (Vec<u8>, Slot);
+
 /// What a message is found to say while its names are placed.
 struct Placing {
     message: Slot,
@@ -262,8 +267,8 @@ impl GraphWriter<'_, '_> {
 
     /// The long names of a chat that a short one can stand for, each with a message that says it;
     /// `None` if there are too many.
-    fn long_names(&self, short: &[u8]) -> Result<Option<Vec<(Vec<u8>, Slot)>>> {
-        let mut out: Vec<(Vec<u8>, Slot)> = Vec::new();
+    fn long_names(&self, short: &[u8]) -> Result<Option<Vec<LongName>>> {
+        let mut out: Vec<LongName> = Vec::new();
         let prefix = said::long_prefix(short);
         let index = IndexId::NAME_SAID;
         self.txn.values_from(self.namespace, index, &prefix, |value, container| {
@@ -302,7 +307,7 @@ impl GraphWriter<'_, '_> {
         message: Slot,
         before: Vec<Mention>,
         placed: Vec<(Slot, Said)>,
-    ) -> Result<Vec<(Slot, Vec<(String, i64)>)>> {
+    ) -> Result<Vec<(Slot, NameCounts)>> {
         let mut after: BTreeMap<Slot, Vec<Said>> = BTreeMap::new();
         for (entity, said) in placed {
             after.entry(entity).or_default().push(said);
@@ -357,7 +362,7 @@ impl GraphWriter<'_, '_> {
 }
 
 /// How often each name is said more than before.
-pub(super) fn counts(before: &[Said], after: &[Said]) -> Vec<(String, i64)> {
+pub(super) fn counts(before: &[Said], after: &[Said]) -> NameCounts {
     let mut out: BTreeMap<String, i64> = BTreeMap::new();
     for (said, by) in [(before, -1), (after, 1)] {
         for said in said {
