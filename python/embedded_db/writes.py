@@ -12,7 +12,7 @@ from .arguments import text_argument
 from .checks import float32
 from .checks import vector as checked_vector
 from .errors import InvalidInput, shown
-from .models import AnyNode, IdLike, id_of, wrap
+from .models import AnyNode, Entity, IdLike, id_of, wrap
 from .query import ConvergedQuery
 from .querying import checked_query
 from .reads import Reads, with_space
@@ -202,6 +202,77 @@ class Writes(Reads):
             (2, 1)
         """
         return self._native.delete_matching(checked_query(query).native)
+
+    # --------------------------------------------------------------- entities
+
+    def merge_entities(self, entity: IdLike, other: IdLike) -> Entity:
+        """Say that two entities are one.
+
+        The names of the other one are names of this one from now on, and its mentions move, all in
+        one transaction. The weaver keeps to that. The other one goes, unless you have tied it to
+        something by an edge. `split_entity` takes a name back.
+
+        Args:
+            entity: the one that stays.
+            other: the one whose names it gets.
+
+        Returns:
+            The entity that stays.
+
+        Raises:
+            NotFound: one of them does not exist.
+            InvalidInput: one of them is no entity that the weaver found in messages.
+
+        Examples:
+            >>> from embedded_db import EmbeddedDB
+            >>> from embedded_db.testing import FakeModel
+            >>> names = {"Rob": "PERSON", "Bob": "PERSON"}
+            >>> woven = EmbeddedDB(":memory:", ml=FakeModel(entities=names))
+            >>> message = woven.create_chat().add_message("Rob is Bob")
+            >>> woven.flush(timeout=30)
+            >>> rob, bob = message.entities()
+            >>> rob = woven.merge_entities(rob, bob)
+            >>> rob.label, list(rob.aliases), rob.mention_count, woven.exists(bob)
+            ('Rob', ['Bob'], 1, False)
+            >>> woven.close()
+        """
+        return Entity(self._owner(), self._native.merge_entities(id_of(entity), id_of(other)))
+
+    def split_entity(self, entity: IdLike, name: str) -> Entity:
+        """Say that a name is not one of an entity.
+
+        What is mentioned by this name leads elsewhere from now on, all in one transaction: to an
+        entity of its own, or to another that it fits. The weaver keeps to that, and
+        `merge_entities` takes it back.
+
+        Args:
+            entity: the entity that has too many names.
+            name: one of its ``aliases``.
+
+        Returns:
+            The entity that the name leads to now.
+
+        Raises:
+            NotFound: the entity does not exist.
+            InvalidInput: it has no such name beside its ``label``, or the weaver did not find it in
+                messages.
+
+        Examples:
+            >>> from embedded_db import EmbeddedDB
+            >>> from embedded_db.testing import FakeModel
+            >>> names = {"Rob": "PERSON", "Bob": "PERSON"}
+            >>> woven = EmbeddedDB(":memory:", ml=FakeModel(entities=names))
+            >>> chat = woven.create_chat()
+            >>> _ = chat.add_messages([{"content": "Rob came"}, {"content": "So did Bob"}])
+            >>> woven.flush(timeout=30)
+            >>> [rob, bob] = woven.nodes("Entity")
+            >>> rob = woven.merge_entities(rob, bob)
+            >>> bob = woven.split_entity(rob, "Bob")
+            >>> bob.label, [message.content for message in bob.messages()]
+            ('Bob', ['So did Bob'])
+            >>> woven.close()
+        """
+        return Entity(self._owner(), self._native.split_entity(id_of(entity), name))
 
     # ------------------------------------------------------------------ edges
 

@@ -273,6 +273,16 @@ impl Database {
         detached(py, || self.inner.delete_node(&id, None))
     }
 
+    fn merge_entities(&self, py: Python<'_>, id: Text<'_>, other: Text<'_>) -> PyResult<Node> {
+        let inner = detached(py, || self.inner.merge_entities(&id, &other))?;
+        Ok(Node { inner })
+    }
+
+    fn split_entity(&self, py: Python<'_>, id: Text<'_>, name: Text<'_>) -> PyResult<Node> {
+        let inner = detached(py, || self.inner.split_entity(&id, &name))?;
+        Ok(Node { inner })
+    }
+
     fn update_matching(
         &self,
         py: Python<'_>,

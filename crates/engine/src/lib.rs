@@ -7,6 +7,7 @@ mod doctor;
 mod dropping;
 mod embedders;
 mod ends;
+mod entities;
 mod expiry;
 mod feed;
 #[cfg(any(test, fuzzing))]

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use embedded_db_common::{NamespaceId, Result, Slot, SpaceId, Symbol, Value, ValueRef};
-use embedded_db_indexing::graph::{Artefact, entity_key, pending};
+use embedded_db_indexing::graph::{Artefact, DECISION, entity_keys, names_said, pending};
 use embedded_db_indexing::labelled;
 use embedded_db_indexing::properties::declared_indexes;
 use embedded_db_indexing::recipes::Recipes;
@@ -80,6 +80,7 @@ impl Database {
         for (name, namespace) in snapshot.namespaces()? {
             interrupted()?;
             check.entities(&name, namespace)?;
+            check.names_said(&name, namespace)?;
         }
         let (mut report, mut damaged) = (check.report, Vec::new());
         snapshot.check_segments(interrupted, &mut |name| damaged.push(name))?;
@@ -244,15 +245,41 @@ impl<'a> Check<'a> {
             true
         })?;
         let mut missing = 0;
-        for slot in labelled(self.snapshot, namespace, self.names.entity)? {
+        let mut found = labelled(self.snapshot, namespace, self.names.entity)?;
+        if let Some(decision) = self.snapshot.symbol(DECISION)? {
+            found |= labelled(self.snapshot, namespace, decision)?;
+        }
+        for slot in found {
             let Some(node) = self.snapshot.node(namespace, Slot(slot))? else { continue };
-            if let Some(key) = entity_key(self.names, &node)? {
+            for key in entity_keys(self.snapshot, self.names, &node)? {
                 missing += u64::from(!listed.remove(&(key, slot)));
             }
         }
         if missing > 0 || !listed.is_empty() {
             self.problem(format!(
                 "{name}: {missing} entities are not found by their names, and {} names lead to none",
+                listed.len()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Messages are found in their chats by the names that they say, and by nothing else.
+    fn names_said(&mut self, name: &str, namespace: NamespaceId) -> Result<()> {
+        let mut listed: HashSet<(Vec<u8>, u32)> = HashSet::new();
+        self.snapshot.index_values(namespace, IndexId::NAME_SAID, |value, container| {
+            listed.extend(container.slots().map(|slot| (value.to_vec(), slot)));
+            true
+        })?;
+        let mut missing = 0;
+        for slot in labelled(self.snapshot, namespace, self.names.message)? {
+            for value in names_said(self.snapshot, self.names, namespace, Slot(slot))? {
+                missing += u64::from(!listed.remove(&(value, slot)));
+            }
+        }
+        if missing > 0 || !listed.is_empty() {
+            self.problem(format!(
+                "{name}: {missing} names are not found in their chats, and {} are that no message says",
                 listed.len()
             ));
         }

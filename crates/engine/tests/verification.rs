@@ -90,7 +90,7 @@ fn a_sound_database_has_no_problems() {
 
 #[test]
 fn an_entity_that_is_not_found_by_its_name() {
-    for (key, slot) in [("alice", "n"), ("nobody", "m1")] {
+    for (key, slot) in [("thing:alice", "n"), ("nobody", "m1")] {
         let found = deeply(move |txn| {
             let slot = txn.require_node(NS, slot)?;
             txn.post(NS, IndexId::ENTITY_KEY, &text_value(key), slot)
@@ -98,7 +98,7 @@ fn an_entity_that_is_not_found_by_its_name() {
         assert_told(&found, "0 entities are not found by their names, and 1 names lead to none");
     }
     let found = deeply(|txn| {
-        let value = text_value("alice");
+        let value = text_value("thing:alice");
         let mut slots = Vec::new();
         txn.index_values(NS, IndexId::ENTITY_KEY, |found, container| {
             if found == value {
@@ -110,6 +110,15 @@ fn an_entity_that_is_not_found_by_its_name() {
         txn.unpost(NS, IndexId::ENTITY_KEY, &value, Slot(slots[0]))
     });
     assert_told(&found, "1 entities are not found by their names, and 0 names lead to none");
+}
+
+#[test]
+fn a_name_that_no_message_says() {
+    let found = deeply(|txn| {
+        let slot = txn.require_node(NS, "m1")?;
+        txn.post(NS, IndexId::NAME_SAID, &[0; 17], slot)
+    });
+    assert_told(&found, "0 names are not found in their chats, and 1 are that no message says");
 }
 
 /// What is wrong with a page that is in use is told, whether or not anything on it is read.

@@ -28,8 +28,10 @@ impl IndexId {
     pub const ENTITY_LABEL: Self = Self(19);
     /// Nodes by their property `timestamp`: the only one of these with a column.
     pub const TIMESTAMP: Self = Self(20);
-    /// Entities by folded name: what makes two mentions one entity.
+    /// Entities by the key of their name, and decisions by the keys that they are about.
     pub const ENTITY_KEY: Self = Self(32);
+    /// Messages of a chat by the names that they say.
+    pub const NAME_SAID: Self = Self(33);
     /// The first that is made on demand.
     pub const ON_DEMAND: Self = Self(256);
 }

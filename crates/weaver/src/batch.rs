@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use embedded_db_common::{ContentHash, Error, NamespaceId, Result, Slot, SpaceId, clock};
-use embedded_db_indexing::graph::{Artefact, GraphWriter, fold, is_pending};
+use embedded_db_indexing::graph::{Artefact, GraphWriter, Rule, Said, is_pending};
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{ReadEmbeddings, ReadTxn, Snapshot, Store, WriteTxn};
@@ -462,24 +462,22 @@ impl Outcome {
         namespace: NamespaceId,
         mentions: &[Mention],
     ) -> Result<()> {
-        let mut writer = GraphWriter::new(txn, names, namespace);
-        writer.retract_mentions(self.slot)?;
-        let mut distinct: Vec<(String, &Mention, usize)> = Vec::new();
+        let mut said: Vec<Said> = Vec::new();
         for mention in mentions {
-            let folded = fold(&mention.text);
-            match distinct.iter_mut().find(|(known, ..)| *known == folded) {
-                Some((.., times)) => *times += 1,
-                None => distinct.push((folded, mention, 1)),
+            let name = mention.text.trim();
+            let same = |said: &&mut Said| said.name == name && said.entity_type == mention.label;
+            match said.iter_mut().find(same) {
+                Some(said) => said.times += 1,
+                None => said.push(Said {
+                    name: name.to_owned(),
+                    entity_type: mention.label.clone(),
+                    start: mention.start as i64,
+                    end: mention.end as i64,
+                    times: 1,
+                    rule: Rule::default(),
+                }),
             }
         }
-        for (_, mention, times) in &distinct {
-            let place = (mention.start, mention.end);
-            writer.add_mention(self.slot, mention.text.trim(), &mention.label, place, *times)?;
-        }
-        writer.done(Artefact::Entities, self.slot)?;
-        if distinct.len() > 1 {
-            writer.mark(Artefact::Links, self.slot)?;
-        }
-        Ok(())
+        GraphWriter::new(txn, names, namespace).put_mentions(self.slot, said)
     }
 }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..models import IdLike
     from ..query import ConvergedQuery
     from .models import AsyncAnyNode
+    from .models.entity import AsyncEntity
 
 __all__ = ["AsyncWrites"]
 
@@ -209,6 +210,77 @@ class AsyncWrites(AsyncReads):
             (2, 1)
         """
         return await self._run(Writes.delete_matching, query)
+
+    async def merge_entities(self, entity: IdLike, other: IdLike) -> AsyncEntity:
+        """Say that two entities are one.
+
+        The names of the other one are names of this one from now on, and its mentions move, all in
+        one transaction. The weaver keeps to that. The other one goes, unless you have tied it to
+        something by an edge. `split_entity` takes a name back.
+
+        Args:
+            entity: the one that stays.
+            other: the one whose names it gets.
+
+        Returns:
+            The entity that stays.
+
+        Raises:
+            NotFound: one of them does not exist.
+            InvalidInput: one of them is no entity that the weaver found in messages.
+
+        Examples:
+            >>> from embedded_db import AsyncEmbeddedDB
+            >>> from embedded_db.testing import FakeModel
+            >>> names = {"Rob": "PERSON", "Bob": "PERSON"}
+            >>> woven = AsyncEmbeddedDB(":memory:", ml=FakeModel(entities=names))
+            >>> message = await (await woven.create_chat()).add_message("Rob is Bob")
+            >>> await woven.flush(timeout=30)
+            >>> rob, bob = await message.entities()
+            >>> rob = await woven.merge_entities(rob, bob)
+            >>> rob.label, list(rob.aliases), rob.mention_count, await woven.exists(bob)
+            ('Rob', ['Bob'], 1, False)
+            >>> await woven.close()
+        """
+        found: AsyncEntity = await self._made(Writes.merge_entities, entity, other)
+        return found
+
+    async def split_entity(self, entity: IdLike, name: str) -> AsyncEntity:
+        """Say that a name is not one of an entity.
+
+        What is mentioned by this name leads elsewhere from now on, all in one transaction: to an
+        entity of its own, or to another that it fits. The weaver keeps to that, and
+        `merge_entities` takes it back.
+
+        Args:
+            entity: the entity that has too many names.
+            name: one of its ``aliases``.
+
+        Returns:
+            The entity that the name leads to now.
+
+        Raises:
+            NotFound: the entity does not exist.
+            InvalidInput: it has no such name beside its ``label``, or the weaver did not find it in
+                messages.
+
+        Examples:
+            >>> from embedded_db import AsyncEmbeddedDB
+            >>> from embedded_db.testing import FakeModel
+            >>> names = {"Rob": "PERSON", "Bob": "PERSON"}
+            >>> woven = AsyncEmbeddedDB(":memory:", ml=FakeModel(entities=names))
+            >>> chat = await woven.create_chat()
+            >>> _ = await chat.add_messages([{"content": "Rob came"}, {"content": "So did Bob"}])
+            >>> await woven.flush(timeout=30)
+            >>> [rob, bob] = [each async for each in woven.nodes("Entity")]
+            >>> rob = await woven.merge_entities(rob, bob)
+            >>> bob = await woven.split_entity(rob, "Bob")
+            >>> bob.label, [message.content async for message in bob.messages()]
+            ('Bob', ['So did Bob'])
+            >>> await woven.close()
+        """
+        found: AsyncEntity = await self._made(Writes.split_entity, entity, name)
+        return found
 
     async def create_edge(self, edge: Mapping[str, Any]) -> str:
         """Store an edge; parallel edges and loops are allowed.

@@ -1,6 +1,7 @@
 """What the weaver makes of messages: entities and summaries."""
 
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from ..errors import NotFound
@@ -36,6 +37,11 @@ class Entity(Model):
     entity_type = Property[str]("Its class, such as ``GPE``.")
     aliases = Property[list[str]]("Other ways it is written.", default=())
     mention_count = Property[int]("How many messages mention it.", default=0, settable=False)
+    names = Property[dict[str, int]](
+        "In how many messages it has each of its names.",
+        default=MappingProxyType({}),
+        settable=False,
+    )
 
     def messages(self, limit: int | None = None) -> "Iterator[Message]":
         """Iterate over the messages that mention this entity.

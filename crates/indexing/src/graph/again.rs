@@ -37,11 +37,12 @@ impl GraphWriter<'_, '_> {
         let node = self.node(slot)?;
         let labels: Vec<Symbol> = node.labels().collect();
         let properties = node.properties.as_bytes().to_vec();
-        let found_by = self.entity_key(&node)?;
+        let found_by = self.entity_keys(&node)?;
         self.post_known(slot, None, Some(&properties))?;
-        if let Some(key) = found_by {
+        for key in found_by {
             self.txn.post(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
         }
+        self.post_names(slot)?;
         for index in &*self.kept()? {
             let properties = Properties::new(&properties);
             let cell = index.cell(&labels, properties)?;

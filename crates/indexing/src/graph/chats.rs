@@ -104,7 +104,9 @@ impl GraphWriter<'_, '_> {
             }
         }
         self.retract_summaries(slot)?;
-        self.retract_derived(slot)?;
+        for key in self.retract_derived(slot)? {
+            self.forget_decisions(&key)?;
+        }
         self.remove_node(slot)?;
         if let (true, Some(before), Some(after)) = (close_up, before, after) {
             self.link(before, after, self.names.next, "next", 1.0, &[], &Draft::new())?;

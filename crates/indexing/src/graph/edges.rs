@@ -3,6 +3,8 @@
 use embedded_db_common::{Draft, Result, Slot, Symbol, clock, names};
 use embedded_db_storage::{EdgeFields, EdgeTimes, Kind, ReadTxn};
 
+use super::resolution::Unsettled;
+use super::said::names_said;
 use super::{EdgeChanges, EdgeDraft, EdgeSuccessor, GraphWriter, of_draft};
 
 impl GraphWriter<'_, '_> {
@@ -72,7 +74,18 @@ impl GraphWriter<'_, '_> {
 
     /// Changes an edge.
     pub fn update_edge(&mut self, slot: Slot, changes: &EdgeChanges) -> Result<()> {
-        self.change_edge(slot, changes, 1, None)
+        let edge = self.txn.stored_edge(self.namespace, slot)?;
+        let (message, is_mention) = (edge.source, edge.edge_type == self.names.mentions);
+        if !is_mention {
+            return self.change_edge(slot, changes, 1, None);
+        }
+        // Users may change what a mention says.
+        let before = names_said(self.txn, self.names, self.namespace, message)?;
+        self.change_edge(slot, changes, 1, None)?;
+        let after = names_said(self.txn, self.names, self.namespace, message)?;
+        let mut unsettled = Unsettled::default();
+        self.repost(message, &before, &after, &mut unsettled)?;
+        self.settle(unsettled).map(drop)
     }
 
     /// `step` is what the change adds to the version: nothing, when no user made it, and then it
@@ -155,9 +168,9 @@ impl GraphWriter<'_, '_> {
             && of == self.names.mentions
             && self.derived_mentions(message)?.contains(&(slot, entity))
         {
-            self.leave_pairs(message, entity)?;
-            go(self)?;
-            return self.count_mention(entity, -1);
+            let mut unsettled = Unsettled::default();
+            self.end_mention(message, slot, &mut unsettled, go)?;
+            return self.settle(unsettled).map(drop);
         }
         go(self)
     }

@@ -3,19 +3,24 @@
 
 mod again;
 mod chats;
+mod decisions;
 mod drafts;
 mod duplicates;
 mod edges;
 mod embeddings;
+mod entities;
 mod expiry;
 mod facts;
 mod indexes;
 mod look;
 mod mentions;
+mod names;
 mod nodes;
 mod recipes;
 mod reembedding;
+mod resolution;
 mod restore;
+mod said;
 mod summaries;
 mod work;
 
@@ -33,16 +38,18 @@ use crate::schema::Names;
 pub(crate) use look::Look;
 
 pub use chats::{no_chat, stays_in_chat};
+pub use decisions::DECISION;
 pub use drafts::{
     Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, NodeDraft,
 };
 pub use duplicates::duplicates;
 pub use embeddings::{check_dimension, check_vector};
-pub use mentions::{entity_key, fold};
+pub use entities::entity_keys;
 pub use reembedding::{
     Reembedding, abandon_reembedding, begin_reembedding, may_switch, reembedding, switch_space,
 };
 pub use restore::{EdgeVersion, RestoredEdge, RestoredEmbedding, RestoredNode};
+pub use said::{Rule, Said, names_said};
 pub use work::{Artefact, is_pending, pending};
 
 /// Writes one namespace of the graph.

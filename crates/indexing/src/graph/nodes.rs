@@ -2,7 +2,7 @@
 
 use embedded_db_common::record::Properties;
 use embedded_db_common::{Draft, Error, Result, Slot, Symbol, clock, encode_properties, names};
-use embedded_db_storage::{Cell, Direction, IndexId, Kind, NodeTimes, ReadTxn, text_value};
+use embedded_db_storage::{Cell, IndexId, Kind, NodeTimes, ReadTxn, text_value};
 
 use super::{Artefact, Changes, GraphWriter, NodeDraft, of_draft};
 
@@ -96,13 +96,14 @@ impl GraphWriter<'_, '_> {
         let old = node.properties.as_bytes().to_vec();
         let text = recipes.embedded_text(self.names, &node)?;
         let told = self.names.told_text(&node)?;
-        let found_by = self.entity_key(&node)?;
+        let chat = self.look().chat_mark(slot)?;
+        let found_by = self.entity_keys(&node)?;
         let properties = self.merge(&old, changes)?;
         self.check_chat(slot, &properties)?;
         self.txn.update_node(self.namespace, slot, &properties)?;
         self.post_properties(slot, Some(&old), Some(&properties))?;
-        let now_found_by = self.entity_key(&self.node(slot)?)?;
-        self.move_posting(IndexId::ENTITY_KEY, slot, found_by, now_found_by)?;
+        self.move_keys(slot, &found_by)?;
+        self.move_names(slot, chat)?;
         let node = self.node(slot)?;
         let is_another_text = recipes.embedded_text(self.names, &node)? != text;
         let is_told_otherwise = self.names.told_text(&node)? != told;
@@ -138,8 +139,12 @@ impl GraphWriter<'_, '_> {
             }
         }
         if entity {
-            for message in self.targets(slot, Direction::In, self.names.mentions)? {
-                self.leave_pairs(message, slot)?;
+            if let Some(key) = self.key_of(slot)? {
+                self.forget_decisions(&key)?;
+            }
+            self.end_mentions_of(slot)?;
+            if self.txn.node_payload(self.namespace, slot)?.is_none() {
+                return Ok(());
             }
         }
         if message { self.delete_message(slot, true) } else { self.remove_node(slot) }
@@ -150,9 +155,11 @@ impl GraphWriter<'_, '_> {
         self.give_place_back(slot)?;
         let node = self.node(slot)?;
         let properties = node.properties.as_bytes().to_vec();
-        let key = self.entity_key(&node)?;
+        let keys = self.entity_keys(&node)?;
         self.post_properties(slot, Some(&properties), None)?;
-        self.move_posting(IndexId::ENTITY_KEY, slot, key, None)?;
+        for key in keys {
+            self.txn.unpost(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
+        }
         for artefact in Artefact::ALL {
             self.done(artefact, slot)?;
         }
@@ -210,7 +217,7 @@ impl GraphWriter<'_, '_> {
     }
 
     /// The properties of a node have changed, from none when it is new, to none when it goes.
-    fn post_properties(
+    pub(super) fn post_properties(
         &mut self,
         slot: Slot,
         before: Option<&[u8]>,

@@ -94,7 +94,7 @@ impl GraphWriter<'_, '_> {
         self.check_time(node.updated_at)?;
         let times = (node.created_at, node.updated_at);
         let (_, slot) = self.make_node_as(&node.draft, node.derived, node.version, times)?;
-        if let Some(key) = self.entity_key(&self.node(slot)?)? {
+        for key in self.entity_keys(&self.node(slot)?)? {
             self.txn.post(self.namespace, IndexId::ENTITY_KEY, &key, slot)?;
         }
         Ok(())
@@ -135,6 +135,9 @@ impl GraphWriter<'_, '_> {
         restored.map_err(of_draft)?;
         if newest.times.retracted_at.is_none() && edge_type == self.names.contains {
             self.mark_summary(target)?;
+        }
+        if edge_type == self.names.mentions {
+            self.post_names(source)?;
         }
         Ok(())
     }

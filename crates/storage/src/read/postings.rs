@@ -48,9 +48,20 @@ pub trait ReadPostings: ReadTxn + Sized {
         &self,
         namespace: NamespaceId,
         index: IndexId,
+        visit: impl FnMut(&[u8], Container<'_>) -> bool,
+    ) -> Result<()> {
+        self.values_from(namespace, index, &[], visit)
+    }
+
+    /// The same for the values that begin with `prefix`.
+    fn values_from(
+        &self,
+        namespace: NamespaceId,
+        index: IndexId,
+        prefix: &[u8],
         mut visit: impl FnMut(&[u8], Container<'_>) -> bool,
     ) -> Result<()> {
-        let prefix = postings::value_key(namespace, index, &[]);
+        let prefix = postings::value_key(namespace, index, prefix);
         for row in self.prefix(Table::Postings, &prefix)? {
             let (key, payload) = row?;
             let container = self.located(Table::Postings, key, Container::parse(key, payload))?;

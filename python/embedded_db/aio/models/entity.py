@@ -39,6 +39,7 @@ class AsyncEntity(AsyncModel):
     entity_type = Entity.entity_type
     aliases = Entity.aliases
     mention_count = Entity.mention_count
+    names = Entity.names
 
     def messages(self, limit: int | None = None) -> AsyncIterator[AsyncMessage]:
         """Iterate over the messages that mention this entity.
