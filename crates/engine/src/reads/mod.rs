@@ -1,6 +1,7 @@
 //! Reads of one instant.
 
 mod embeddings;
+mod graphs;
 mod handles;
 mod neighbors;
 mod walks;
@@ -17,6 +18,7 @@ use roaring::RoaringBitmap;
 use crate::database::Engine;
 use crate::objects::{Edge, Node};
 
+pub use graphs::Graph;
 pub use handles::PinnedReads;
 pub(crate) use neighbors::EdgePlace;
 pub use neighbors::Page;
