@@ -8,6 +8,7 @@ database held for true at every instant; every kind of read has to agree with it
 import math
 import tempfile
 import threading
+from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -315,8 +316,19 @@ class EdgesInTime(RuleBasedStateMachine):
         assert found == expected
 
     def compare_walks(self, reads, times, edges):
+        out, into = Counter(), Counter()
+        for edge in edges:
+            out[edge.source] += 1
+            into[edge.target] += 1
+        for direction, degrees in (("out", out), ("in", into)):
+            counted = reads.degree(direction=direction, **times)
+            assert dict(counted) == {node: degrees[node] for node in counted}
+        whole = reads.subgraph(NODES, hops=0, **times)
+        told = {edge.id: said(edge) for edge in whole.edges}
+        assert told == {edge.id: self.edges[edge.id].at(**times).said() for edge in edges}
         for start in NODES:
             hops = distances(start, edges)
+            assert dict(reads.distances(start, **times)) == hops
             walked = {visit.node.id: visit.depth for visit in reads.traverse(start, **times)}
             assert walked == {node: n for node, n in hops.items() if n <= 3}
             graph = {"start": start, "direction": "out", "max_hops": 2}
