@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -21,6 +22,7 @@ from .subgraphs import Subgraph
 if TYPE_CHECKING:
     from ._native import Graph
     from ._native import _Reads as NativeReads
+    from .models.owner import Owner
 
 __all__ = ["Analytics"]
 
@@ -32,6 +34,9 @@ class Analytics(Querying):
     """Algorithms over whole graphs. Each reads the graph once, as it is at the call."""
 
     _native: NativeReads
+
+    @abstractmethod
+    def _owner(self) -> Owner: ...
 
     def pagerank(
         self,
@@ -155,7 +160,7 @@ class Analytics(Querying):
         resolution: float = 1.0,
         seed: int = 0,
         weighted: bool = False,
-        max_iterations: int = 10,
+        max_iterations: int = 2,
         edge_types: str | Sequence[str] | None = None,
         labels: str | Sequence[str] | None = None,
         max_visited: int = MAX_VISITED,

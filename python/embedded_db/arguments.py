@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from .errors import InvalidInput, is_one_of, nearest, shown
 
 __all__ = [
@@ -105,6 +107,8 @@ def natural_argument(name: str, value: object, most: int) -> int:
     Raises:
         InvalidInput: it is none, or larger.
     """
+    if isinstance(value, np.integer):
+        value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
         raise InvalidInput(
             f"{name} is {shown(value)}", hint=f"It has to be a whole number from 0 to {most}"

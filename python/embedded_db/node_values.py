@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from .arguments import whole_argument
-from .errors import InvalidInput, shown
+from .arguments import natural_argument, whole_argument
 from .models import IdLike, id_of
 
 if TYPE_CHECKING:
@@ -224,8 +223,5 @@ class Partition(NodeValues[int]):
             >>> db.connected_components().members(1)
             ['b']
         """
-        if not isinstance(group, int | np.integer) or not 0 <= group < len(self.sizes):
-            raise InvalidInput(
-                f"the group is {shown(group)}", hint=f"There are {len(self.sizes)}, from 0 on"
-            )
+        group = natural_argument("group", group, len(self.sizes) - 1)
         return [self.ids[int(place)] for place in np.flatnonzero(self.values == group)]

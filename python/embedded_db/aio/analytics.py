@@ -160,7 +160,7 @@ class AsyncAnalytics(AsyncQuerying):
         resolution: float = 1.0,
         seed: int = 0,
         weighted: bool = False,
-        max_iterations: int = 10,
+        max_iterations: int = 2,
         edge_types: str | Sequence[str] | None = None,
         labels: str | Sequence[str] | None = None,
         max_visited: int = MAX_VISITED,

@@ -18,12 +18,29 @@ pub struct Csr {
 
 impl Csr {
     /// No node yet; the arcs of each are pushed, and then it is closed.
-    pub fn new(weighted: bool) -> Self {
-        Self { offsets: vec![0], targets: Vec::new(), weights: weighted.then(Vec::new) }
+    pub(crate) fn new() -> Self {
+        Self { offsets: vec![0], targets: Vec::new(), weights: None }
     }
 
-    /// Adds an arc to the node that is open. Its weight is left out where arcs have none.
-    pub fn push(&mut self, target: u32, weight: f64) {
+    /// The same with weights, once it has arcs.
+    pub(crate) fn weighing(mut self, weights: Vec<f64>) -> Self {
+        debug_assert_eq!(weights.len(), self.targets.len());
+        self.weights = Some(weights);
+        self
+    }
+
+    /// The same, whose arcs are pushed with their weights.
+    pub(crate) fn new_weighed() -> Self {
+        Self::new().weighing(Vec::new())
+    }
+
+    /// Adds an arc to the node that is open.
+    pub(crate) fn push(&mut self, target: u32) {
+        self.targets.push(target);
+    }
+
+    /// Adds an arc with its weight; it is left out where arcs have none.
+    pub(crate) fn push_weighed(&mut self, target: u32, weight: f64) {
         self.targets.push(target);
         if let Some(weights) = &mut self.weights {
             weights.push(weight);
@@ -31,7 +48,7 @@ impl Csr {
     }
 
     /// Ends the row of a node.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.offsets.push(self.targets.len() as u64);
     }
 
@@ -110,12 +127,12 @@ impl Csr {
     /// Every arc both ways; one from a node to itself stays one.
     pub fn both(&self) -> Self {
         let back = self.reversed();
-        let mut out = Self::new(self.is_weighted());
+        let mut out = if self.is_weighted() { Self::new_weighed() } else { Self::new() };
         out.targets.reserve(2 * self.arcs());
         for node in 0..self.nodes() as u32 {
             let there = self.weighed(node);
             for (target, weight) in there.chain(back.weighed(node).filter(|arc| arc.0 != node)) {
-                out.push(target, weight);
+                out.push_weighed(target, weight);
             }
             out.close();
         }
@@ -135,7 +152,7 @@ impl Csr {
     /// row in the order of its targets.
     pub fn unique(&self) -> Self {
         let sorted = self.reversed().reversed();
-        let mut out = Self::new(true);
+        let mut out = Self::new_weighed();
         for node in 0..sorted.nodes() as u32 {
             let mut last: Option<(u32, f64)> = None;
             for (target, weight) in sorted.weighed(node).filter(|arc| arc.0 != node) {
@@ -143,13 +160,13 @@ impl Csr {
                     Some((same, sum)) if *same == target => *sum += weight,
                     _ => {
                         if let Some((target, sum)) = last.replace((target, weight)) {
-                            out.push(target, sum);
+                            out.push_weighed(target, sum);
                         }
                     }
                 }
             }
             if let Some((target, sum)) = last {
-                out.push(target, sum);
+                out.push_weighed(target, sum);
             }
             out.close();
         }

@@ -2,7 +2,7 @@
 
 use embedded_db_common::{Error, NamespaceId, Result, Slot};
 use embedded_db_indexing::labelled;
-use embedded_db_storage::{EdgeRecord, Neighbor, NodeRecord, ReadTxn};
+use embedded_db_storage::{EdgeRecord, Neighbor, NodeRecord, ReadTxn, Visible};
 use roaring::RoaringBitmap;
 
 use crate::analytics::{Csr, Ids};
@@ -54,23 +54,69 @@ pub fn read<T: ReadTxn>(
     let follow = Follow::new(txn, types, Reach::Out, scope.times, scope.max_visited)?;
     let (slots, ids) = nodes(txn, namespace, scope, guard)?;
     let numbers = Numbers::new(&slots);
-    let mut graph = Csr::new(scope.weighted);
-    let mut ends: Vec<(u32, Slot)> = Vec::new();
+    let mut graph = Csr::new();
+    let mut edges: Vec<Slot> = Vec::new();
     for slot in &slots {
         guard.tick()?;
         follow.each(txn, namespace, *slot, |Neighbor { node, edge }| {
-            ends.extend(numbers.of(node).map(|number| (number, edge)));
+            if let Some(target) = numbers.of(node) {
+                graph.push(target);
+                if scope.weighted {
+                    edges.push(edge);
+                }
+            }
         })?;
-        for (target, edge) in ends.drain(..) {
-            let weight = match scope.weighted {
-                true => weight(txn, namespace, edge, scope.times)?,
-                false => 1.0,
-            };
-            graph.push(target, weight);
-        }
         graph.close();
     }
+    if scope.weighted {
+        graph = graph.weighing(weights(txn, namespace, &edges, scope.times, guard)?);
+    }
     Ok(Stored { graph, ids, slots })
+}
+
+/// A pass over all edges costs as much as reading this share of them one by one.
+const PASS: u64 = 8;
+
+/// What these edges weigh.
+fn weights<T: ReadTxn>(
+    txn: &T,
+    namespace: NamespaceId,
+    edges: &[Slot],
+    times: AsOf,
+    guard: &Guard<'_>,
+) -> Result<Vec<f64>> {
+    // By slot, where all are read in one pass; NaN of those that are to be read by themselves.
+    let mut all = Vec::new();
+    if times.known_at.is_none()
+        && edges.len() as u64 > txn.namespace_counters(namespace)?.edges / PASS
+    {
+        let most = edges.iter().max().map_or(0, |most| most.0 as usize + 1);
+        all = vec![f64::NAN; most];
+        let mut failed: Option<Error> = None;
+        // An edge to a node that is not seen leads on to the next of its chain.
+        Visible::all(txn).edges_from(namespace, Slot(0), |slot, payload| {
+            let read = || -> Result<f64> {
+                guard.tick()?;
+                Ok(EdgeRecord::parse(payload)?.weight)
+            };
+            match (read(), all.get_mut(slot.0 as usize)) {
+                (Ok(weight), Some(place)) if weight >= 0.0 && weight.is_finite() => *place = weight,
+                (Ok(_), place) => return place.is_some(),
+                (Err(error), _) => failed = Some(error),
+            }
+            failed.is_none()
+        })?;
+        failed.map_or(Ok(()), Err)?;
+    }
+    let mut weights = Vec::with_capacity(edges.len());
+    for edge in edges {
+        guard.tick()?;
+        weights.push(match all.get(edge.0 as usize) {
+            Some(weight) if !weight.is_nan() => *weight,
+            _ => weight(txn, namespace, *edge, times)?,
+        });
+    }
+    Ok(weights)
 }
 
 /// The nodes, in the order in which they were made.

@@ -47,10 +47,10 @@ fn each(graph: &Csr, guard: &Guard<'_>, mut found: impl FnMut([u32; 3], [f64; 3]
     let nodes = 0..graph.nodes() as u32;
     let rank = |node: u32| (graph.of(node).len(), node);
     // Sides lead to nodes with more neighbours.
-    let mut upward = Csr::new(true);
+    let mut upward = Csr::new_weighed();
     for node in nodes.clone() {
         for (target, weight) in graph.weighed(node).filter(|arc| rank(arc.0) > rank(node)) {
-            upward.push(target, weight);
+            upward.push_weighed(target, weight);
         }
         upward.close();
     }

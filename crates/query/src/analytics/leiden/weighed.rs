@@ -16,13 +16,13 @@ pub(super) struct Weighed {
 impl Weighed {
     pub(super) fn new(graph: &Csr) -> Self {
         let mut loops = vec![0.0; graph.nodes()];
-        let mut tied = Csr::new(true);
+        let mut tied = Csr::new_weighed();
         for node in 0..graph.nodes() as u32 {
             for (target, weight) in graph.weighed(node).filter(|arc| arc.1 > 0.0) {
                 if target == node {
                     loops[node as usize] += weight;
                 } else {
-                    tied.push(target, weight);
+                    tied.push_weighed(target, weight);
                 }
             }
             tied.close();
