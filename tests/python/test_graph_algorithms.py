@@ -5,6 +5,7 @@ deleted; the former edges must not count.
 """
 
 import math
+import threading
 from typing import NamedTuple
 
 import networkx as nx
@@ -343,3 +344,22 @@ def test_what_has_expired_is_as_if_it_were_deleted(db, clock):
     assert dict(db.distances(one, edge_types="NEXT")) == {one.id: 0, three.id: 1}
     assert two.id not in db.degree()
     assert {node.id for node in db.subgraph(chat).nodes} == {chat.id, one.id, three.id}
+
+
+def test_other_threads_go_on_meanwhile(db):
+    db.create_nodes([{"id": f"n{n}", "label": "X"} for n in range(1000)])
+    ended = []
+
+    def endless():
+        with pytest.raises(Timeout, match="longer than 0.5"):
+            db.pagerank(max_iterations=1_000_000, tolerance=0, timeout=0.5)
+        ended.append(True)
+
+    thread = threading.Thread(target=endless)
+    thread.start()
+    turns = 0
+    while thread.is_alive():
+        thread.join(0.001)
+        turns += 1
+    assert ended
+    assert turns > 10

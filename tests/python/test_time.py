@@ -316,13 +316,16 @@ class EdgesInTime(RuleBasedStateMachine):
         assert found == expected
 
     def compare_walks(self, reads, times, edges):
-        out, into = Counter(), Counter()
+        out, into, weights = Counter(), Counter(), Counter()
         for edge in edges:
             out[edge.source] += 1
+            weights[edge.source] += self.edges[edge.id].at(**times).weight
             into[edge.target] += 1
         for direction, degrees in (("out", out), ("in", into)):
             counted = reads.degree(direction=direction, **times)
             assert dict(counted) == {node: degrees[node] for node in counted}
+        weighed = reads.degree(direction="out", weighted=True, **times)
+        assert dict(weighed) == pytest.approx({node: weights[node] for node in weighed})
         whole = reads.subgraph(NODES, hops=0, **times)
         told = {edge.id: said(edge) for edge in whole.edges}
         assert told == {edge.id: self.edges[edge.id].at(**times).said() for edge in edges}

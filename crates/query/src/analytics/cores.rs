@@ -8,7 +8,7 @@ use crate::guard::Guard;
 /// The greatest k for which a node is in the k-core, which is what is left when nodes with fewer than k
 /// neighbours are taken away until there are none. Directions, loops and parallel arcs do not count.
 pub fn cores(graph: &Csr, guard: &Guard<'_>) -> Result<Vec<u32>> {
-    let graph = graph.both().unique();
+    let graph = graph.undirected();
     let count = graph.nodes();
     let mut degrees: Vec<u32> = (0..count as u32).map(|node| graph.of(node).len() as u32).collect();
     // Nodes by degree; of each degree, where its nodes begin; of each node, where it is.

@@ -151,11 +151,21 @@ impl Csr {
     /// Parallel arcs as one that weighs what they weigh together, none from a node to itself, and each
     /// row in the order of its targets.
     pub fn unique(&self) -> Self {
-        let sorted = self.reversed().reversed();
+        self.reversed().reversed().merged()
+    }
+
+    /// The same of every arc both ways.
+    pub fn undirected(&self) -> Self {
+        // Turned round it is the same graph, in order.
+        self.both().reversed().merged()
+    }
+
+    /// As [`Self::unique`], of rows that are in order.
+    fn merged(&self) -> Self {
         let mut out = Self::new_weighed();
-        for node in 0..sorted.nodes() as u32 {
+        for node in 0..self.nodes() as u32 {
             let mut last: Option<(u32, f64)> = None;
-            for (target, weight) in sorted.weighed(node).filter(|arc| arc.0 != node) {
+            for (target, weight) in self.weighed(node).filter(|arc| arc.0 != node) {
                 match &mut last {
                     Some((same, sum)) if *same == target => *sum += weight,
                     _ => {

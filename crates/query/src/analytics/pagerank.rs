@@ -61,16 +61,16 @@ pub fn pagerank(
             }
         }
         let mut change = 0.0;
-        for node in 0..count {
+        for (node, rank) in ranks.iter_mut().enumerate() {
             guard.tick()?;
             let arriving: f64 = incoming
                 .weighed(node as u32)
                 .map(|(from, weight)| shares[from as usize] * weight)
                 .sum();
             let begun = (1.0 - how.damping + how.damping * lost) * start(node);
-            let rank = how.damping * arriving + begun;
-            change += (rank - ranks[node]).abs();
-            ranks[node] = rank;
+            let next = how.damping * arriving + begun;
+            change += (next - *rank).abs();
+            *rank = next;
         }
         if change < how.tolerance {
             break;

@@ -68,7 +68,9 @@ proptest! {
             prop_assert_eq!(sums[from as usize][to as usize], weight);
         }
         let pairs = neighbors(nodes, &arcs).concat().iter().filter(|found| **found).count();
-        prop_assert_eq!(graph.both().unique().arcs(), pairs);
+        let undirected = graph.undirected();
+        prop_assert_eq!(&undirected, &graph.both().unique());
+        prop_assert_eq!(undirected.arcs(), pairs);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::guard::Guard;
 
 /// The triangles that each node is in. Directions, loops and parallel arcs do not count.
 pub fn triangles(graph: &Csr, guard: &Guard<'_>) -> Result<Vec<u64>> {
-    let graph = graph.clone().unweighed().both().unique();
+    let graph = graph.clone().unweighed().undirected();
     let mut counts = vec![0; graph.nodes()];
     each(&graph, guard, |corners, _| {
         for corner in corners {
@@ -25,7 +25,7 @@ pub fn triangles(graph: &Csr, guard: &Guard<'_>) -> Result<Vec<u64>> {
 pub fn clustering(graph: &Csr, directed: bool, guard: &Guard<'_>) -> Result<Vec<f64>> {
     // What lies between two nodes weighs 1 for each direction that there is.
     let once = graph.unique().unweighed();
-    let graph = once.both().unique();
+    let graph = once.undirected();
     let mut links = vec![0.0; graph.nodes()];
     each(&graph, guard, |[a, b, c], [ab, ac, bc]| {
         for (corner, opposite) in [(a, bc), (b, ac), (c, ab)] {

@@ -27,7 +27,7 @@ impl Weighed {
             }
             tied.close();
         }
-        Self::of(tied.both().unique(), loops)
+        Self::of(tied.undirected(), loops)
     }
 
     fn of(ties: Csr, loops: Vec<f64>) -> Self {
