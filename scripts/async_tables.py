@@ -2,6 +2,7 @@
 
 MODULES = {
     "querying": ["Querying"],
+    "analytics": ["Analytics"],
     "reads": ["Reads"],
     "writes": ["Writes"],
     "objects": ["Objects"],
@@ -31,7 +32,7 @@ MODULES = {
 
 # What has a twin by another hand than this script's.
 BY_HAND = ["AnyNode", "ChangeFeed", "Pages", "Path", "Relation", "Result", "Results"]
-BY_HAND += ["SearchResults", "Visit"]
+BY_HAND += ["SearchResults", "Subgraph", "Visit"]
 TWINS = {kind for kinds in MODULES.values() for kind in kinds} | set(BY_HAND)
 # What the twins are made of, and how they are opened.
 BASES = {
@@ -62,6 +63,8 @@ READING = {"chat", "document", "next", "previous", "status", "text"}
 HELD = {"Model.get", "Model.to_dict", "Message.to_openai", "Selection.to_query"}
 # What may take long, and so holds up no others.
 LONG = {"flush", "wait_for", "backup", "compact", "scrub", "verify", "logical_hash"}
+LONG |= {"clustering", "communities", "connected_components", "degree", "distances", "k_core"}
+LONG |= {"label_propagation", "pagerank", "triangles"}
 LONG |= {"export", "import_", "load_arrow", "create_index", "drop_namespace"}
 
 # What may take long if this is given.
@@ -131,7 +134,8 @@ from {1}twin import AsyncPages, AsyncProgress, AsyncRerank, AsyncTokenCounter, T
 LATER = """
 from {0}models.nodes import NodeModel
 from {1}models import AsyncAnyNode
-from {1}results import AsyncPath, AsyncResult, AsyncResults, AsyncSearchResults, AsyncVisit
+from {1}results import AsyncPath, AsyncResult, AsyncResults, AsyncSearchResults
+from {1}results import AsyncSubgraph, AsyncVisit
 """
 # What is imported before the modules that make its objects.
-TO_MODELS = {"chats", "memory", "querying", "reads", "writes"}
+TO_MODELS = {"analytics", "chats", "memory", "querying", "reads", "writes"}

@@ -64,11 +64,13 @@ from .models import (
     Status,
     Summary,
 )
+from .node_values import NodeIds, NodeValues, Partition
 from .query import ConvergedQuery
 from .reads import Path, Visit
 from .results import Result, Results
 from .search import SearchResults
 from .snapshot import Snapshot
+from .subgraphs import Subgraph
 from .transaction import Transaction
 from .weaver import Weaver
 
@@ -91,7 +93,14 @@ if TYPE_CHECKING:
     from .aio.models.nodes import AsyncNodeModel
     from .aio.models.relation import AsyncRelation
     from .aio.models.relations import AsyncRelated
-    from .aio.results import AsyncPath, AsyncResult, AsyncResults, AsyncSearchResults, AsyncVisit
+    from .aio.results import (
+        AsyncPath,
+        AsyncResult,
+        AsyncResults,
+        AsyncSearchResults,
+        AsyncSubgraph,
+        AsyncVisit,
+    )
     from .aio.snapshot import AsyncSnapshot
     from .aio.transaction import AsyncTransaction
     from .aio.twin import AsyncPages
@@ -128,6 +137,7 @@ __all__ = [
     "AsyncSearchResults",
     "AsyncSelection",
     "AsyncSnapshot",
+    "AsyncSubgraph",
     "AsyncSummary",
     "AsyncTransaction",
     "AsyncVisit",
@@ -171,10 +181,13 @@ __all__ = [
     "Model",
     "ModelUnavailable",
     "Node",
+    "NodeIds",
     "NodeModel",
+    "NodeValues",
     "NonFiniteVector",
     "NotFound",
     "Part",
+    "Partition",
     "Path",
     "QuotaExceeded",
     "ReadOnly",
@@ -190,6 +203,7 @@ __all__ = [
     "Status",
     "StorageError",
     "StorageFull",
+    "Subgraph",
     "Summary",
     "Timeout",
     "Transaction",
@@ -225,6 +239,7 @@ _LATER = {
     "AsyncSearchResults": "aio.results",
     "AsyncSelection": "aio.models",
     "AsyncSnapshot": "aio.snapshot",
+    "AsyncSubgraph": "aio.results",
     "AsyncSummary": "aio.models",
     "AsyncTransaction": "aio.transaction",
     "AsyncVisit": "aio.results",

@@ -16,8 +16,10 @@ __all__ = [
     "Database",
     "Edge",
     "Embedding",
+    "Graph",
     "Hit",
     "Hits",
+    "Ids",
     "Node",
     "Path",
     "Snapshot",
@@ -253,6 +255,39 @@ class Path:
     def __len__(self) -> int: ...
 
 @final
+class Graph:
+    """A graph as it was at one instant."""
+
+    @property
+    def ids(self) -> Ids: ...
+    def pagerank(
+        self,
+        direction: str,
+        weights: Sequence[float] | None,
+        damping: float,
+        max_iterations: int,
+        tolerance: float,
+    ) -> npt.NDArray[np.float64]: ...
+    def components(self) -> npt.NDArray[np.uint32]: ...
+    def communities(
+        self, resolution: float, seed: int, max_iterations: int
+    ) -> tuple[npt.NDArray[np.uint32], float]: ...
+    def label_propagation(self, max_iterations: int) -> npt.NDArray[np.uint32]: ...
+    def degrees(self, direction: str) -> npt.NDArray[np.float64]: ...
+    def triangles(self) -> npt.NDArray[np.uint64]: ...
+    def clustering(self, directed: bool) -> npt.NDArray[np.float64]: ...
+    def cores(self) -> npt.NDArray[np.uint32]: ...
+    def distances(self, direction: str) -> npt.NDArray[np.float64]: ...
+
+@final
+class Ids:
+    """The ids of the nodes of a graph, by number."""
+
+    def number(self, id: str) -> int | None: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> str: ...
+
+@final
 class Hit:
     """One result of a query with each leg's raw score and rank."""
 
@@ -368,10 +403,32 @@ class _Reads:
         types: Sequence[str] | None,
         direction: str,
         max_hops: int | None,
+        weighted: bool,
         max_visited: int,
         valid_at: datetime | None = None,
         known_at: datetime | None = None,
     ) -> Path | None: ...
+    def graph(
+        self,
+        labels: Sequence[str] | None,
+        types: Sequence[str] | None,
+        starts: Sequence[str],
+        weighted: bool,
+        max_visited: int,
+        timeout: float | None,
+        valid_at: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> Graph: ...
+    def subgraph(
+        self,
+        ids: Sequence[str],
+        hops: int,
+        types: Sequence[str] | None,
+        direction: str,
+        max_visited: int,
+        valid_at: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> tuple[list[Node], list[Edge]]: ...
 
 @final
 class Snapshot(_Reads):

@@ -1,13 +1,17 @@
 """Checks of arguments that callers without a type checker get wrong."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
 
 from .errors import InvalidInput, is_one_of, nearest, shown
 
 __all__ = [
     "choice_argument",
     "flag_argument",
+    "names_argument",
+    "natural_argument",
     "path_argument",
     "text_argument",
     "whole_argument",
@@ -90,3 +94,45 @@ def whole_argument(name: str, value: object) -> int:
             f"{name} is {shown(value)}", hint="It has to be a whole number, 1 or more"
         )
     return value
+
+
+def natural_argument(name: str, value: object, most: int) -> int:
+    """Take a whole number of 0 or more.
+
+    Args:
+        name: the argument, in an error.
+        value: what was given.
+        most: the largest number that may be given.
+
+    Raises:
+        InvalidInput: it is none, or larger.
+    """
+    if isinstance(value, np.integer):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise InvalidInput(
+            f"{name} is {shown(value)}", hint=f"It has to be a whole number from 0 to {most}"
+        )
+    return value
+
+
+def names_argument(name: str, given: object) -> list[str] | None:
+    """Take one name, several, or None for all.
+
+    Args:
+        name: the argument, in an error.
+        given: what was given.
+
+    Raises:
+        InvalidInput: it is none of these.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return [given]
+    names = list(given) if isinstance(given, Iterable) and not isinstance(given, Mapping) else []
+    if not names or not all(isinstance(each, str) for each in names):
+        raise InvalidInput(
+            f"{name} is {shown(given)}", hint="Give one name, a list of them, or None for all"
+        )
+    return names

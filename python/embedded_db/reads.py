@@ -11,11 +11,14 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 from ._native import Edge, Embedding, Node
 from ._native import Snapshot as NativeSnapshot
 from ._native import _Reads as NativeReads
+from .analytics import MAX_VISITED, Analytics
+from .arguments import names_argument
 from .checks import direction as native_direction
+from .checks import flag
 from .errors import InvalidInput, shown
 from .models import AnyNode, Entity, IdLike, Owner, entities_of, id_of, wrap
 from .models.owner import Held
-from .querying import Asked, Querying
+from .querying import Asked
 
 __all__ = ["Pages", "Path", "Reads", "Visit"]
 
@@ -24,7 +27,6 @@ T = TypeVar("T")
 Page = tuple[list[T], str | None]
 
 PAGE: Final = 512
-MAX_VISITED: Final = 1_000_000
 
 
 class Pages(Iterator[T], Generic[T]):
@@ -99,7 +101,7 @@ class Path:
     Attributes:
         nodes: the nodes from start to end, n of them.
         edges: the edges between them, n - 1; an edge may be followed against its direction.
-        cost: the sum over its edges, which is their number.
+        cost: the number of its edges; the sum of their weights if these were asked for.
 
     Examples:
         >>> one, two = db.create_chat().add_messages([{"content": "one"}, {"content": "two"}])
@@ -116,7 +118,7 @@ class Path:
         return len(self.nodes)
 
 
-class Reads(Querying):
+class Reads(Analytics):
     """Reads of nodes, edges, embeddings and paths."""
 
     _native: NativeReads
@@ -274,7 +276,7 @@ class Reads(Querying):
             >>> [message.content for message in db.neighbors(chat, "CONTAINS", after=page.cursor)]
             ['c']
         """
-        node, types, way = id_of(id), type_names(type), native_direction(direction)
+        node, types, way = id_of(id), names_argument("type", type), native_direction(direction)
         owner = self._owner()
 
         def read(source: NativeReads, after: str | None, limit: int) -> Page[AnyNode]:
@@ -321,7 +323,7 @@ class Reads(Querying):
             >>> [(edge.type, edge.source == chat.id) for edge in db.edges(message, direction="in")]
             [('CONTAINS', True)]
         """
-        node, types, way = id_of(id), type_names(type), native_direction(direction)
+        node, types, way = id_of(id), names_argument("type", type), native_direction(direction)
 
         def read(source: NativeReads, after: str | None, limit: int) -> Page[Edge]:
             return source.edges_page(node, types, way, after, limit, valid_at, known_at)
@@ -496,12 +498,15 @@ class Reads(Querying):
         edge_types: str | Sequence[str] | None = None,
         direction: str = "any",
         max_hops: int | None = None,
+        weighted: bool = False,
         max_visited: int = MAX_VISITED,
         *,
         valid_at: datetime | None = None,
         known_at: datetime | None = None,
     ) -> Path | None:
-        """Find a path of the fewest edges, by breadth-first search from both ends.
+        """Find a path of the fewest edges, or of the least weight.
+
+        The former by breadth-first search from both ends, the latter by Dijkstra's algorithm.
 
         Args:
             start_id: where it begins.
@@ -509,6 +514,8 @@ class Reads(Querying):
             edge_types: only edges of these types.
             direction: ``"out"``, ``"in"`` or ``"any"``, seen from the start.
             max_hops: most edges; any number when left out.
+            weighted: whether the length of an edge is its ``weight``, 0 or more, instead of 1. Of
+                paths of the same weight one with the fewest edges is given.
             max_visited: most nodes that the search may meet from either end.
             valid_at: only edges that are true in the world then (a time with a time zone); their
                 validity is not asked for when left out.
@@ -520,7 +527,8 @@ class Reads(Querying):
 
         Raises:
             NotFound: one of the nodes does not exist.
-            InvalidInput: the direction or a number is out of range, or a time has no time zone.
+            InvalidInput: the direction or a number is out of range, a weight is negative, or a
+                time has no time zone.
             Timeout: more than ``max_visited`` nodes were met without an answer.
 
         Examples:
@@ -535,9 +543,10 @@ class Reads(Querying):
         path = self._native.find_shortest_path(
             id_of(start_id),
             id_of(end_id),
-            type_names(edge_types),
+            names_argument("edge_types", edge_types),
             native_direction(direction),
             max_hops,
+            flag("weighted", weighted),
             max_visited,
             valid_at,
             known_at,
@@ -590,7 +599,7 @@ class Reads(Querying):
         """
         visits = self._native.traverse(
             id_of(start),
-            type_names(edge_types),
+            names_argument("edge_types", edge_types),
             native_direction(direction),
             max_depth,
             depth_first,
@@ -601,25 +610,6 @@ class Reads(Querying):
         )
         owner = self._owner()
         return (Visit(wrap(owner, node), depth) for node, depth in visits)
-
-
-def type_names(given: object) -> list[str] | None:
-    """Take one edge type, several, or None for all.
-
-    Raises:
-        InvalidInput: it is none of these.
-    """
-    if given is None:
-        return None
-    if isinstance(given, str):
-        return [given]
-    types = list(given) if isinstance(given, Iterable) and not isinstance(given, Mapping) else []
-    if not types or not all(isinstance(name, str) for name in types):
-        raise InvalidInput(
-            f"the edge types are {shown(given)}",
-            hint="Give one type, a list of them, or None for all",
-        )
-    return types
 
 
 def with_space(embedding: object, space: str | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from weakref import ReferenceType, WeakValueDictionary, ref
 
 from ._native import Edge, Embedding, Node, Step
 from ._native import Transaction as NativeTransaction
-from .arguments import whole_argument
+from .arguments import names_argument, whole_argument
 from .chats import Chats, ChatStore
 from .checks import direction as native_direction
 from .errors import Conflict, InvalidInput, NotFound
@@ -19,7 +19,7 @@ from .memory import Memory, forget_in
 from .models import AnyNode, IdLike, id_of, wrap
 from .objects import Objects, store_in_transaction
 from .querying import Asked, Querying
-from .reads import Pages, checked_cursor, checked_limit, type_names, with_space
+from .reads import Pages, checked_cursor, checked_limit, with_space
 
 if TYPE_CHECKING:
     from .database import EmbeddedDB
@@ -363,7 +363,7 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
             ...     [node.id == two for node in tx.neighbors(one)], list(db.neighbors(one))
             ([True], [])
         """
-        node, types, way = id_of(id), type_names(type), native_direction(direction)
+        node, types, way = id_of(id), names_argument("type", type), native_direction(direction)
         behind, most = checked_cursor(after), _most(limit)
         nodes, cursor = self._native.neighbors(node, types, way, behind, most, valid_at, known_at)
         # At once, for they are to go over at the commit.

@@ -196,3 +196,7 @@ def test_what_ends_a_program_is_no_failure_of_the_function_that_a_query_called(p
 def test_a_long_verification(large):
     interrupted(lambda: for_ever(large.verify))
     assert large.verify()["ok"]
+
+
+def test_an_algorithm_over_a_graph(large):
+    interrupted(lambda: large.pagerank(max_iterations=1_000_000, tolerance=0))

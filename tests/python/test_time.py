@@ -8,6 +8,7 @@ database held for true at every instant; every kind of read has to agree with it
 import math
 import tempfile
 import threading
+from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -315,8 +316,22 @@ class EdgesInTime(RuleBasedStateMachine):
         assert found == expected
 
     def compare_walks(self, reads, times, edges):
+        out, into, weights = Counter(), Counter(), Counter()
+        for edge in edges:
+            out[edge.source] += 1
+            weights[edge.source] += self.edges[edge.id].at(**times).weight
+            into[edge.target] += 1
+        for direction, degrees in (("out", out), ("in", into)):
+            counted = reads.degree(direction=direction, **times)
+            assert dict(counted) == {node: degrees[node] for node in counted}
+        weighed = reads.degree(direction="out", weighted=True, **times)
+        assert dict(weighed) == pytest.approx({node: weights[node] for node in weighed})
+        whole = reads.subgraph(NODES, hops=0, **times)
+        told = {edge.id: said(edge) for edge in whole.edges}
+        assert told == {edge.id: self.edges[edge.id].at(**times).said() for edge in edges}
         for start in NODES:
             hops = distances(start, edges)
+            assert dict(reads.distances(start, **times)) == hops
             walked = {visit.node.id: visit.depth for visit in reads.traverse(start, **times)}
             assert walked == {node: n for node, n in hops.items() if n <= 3}
             graph = {"start": start, "direction": "out", "max_hops": 2}

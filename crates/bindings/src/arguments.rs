@@ -105,6 +105,8 @@ counts! {
     MaxHops(u32) = "max_hops";
     /// Most nodes to look at.
     MaxVisited(usize) = "max_visited";
+    /// Most hops from the nodes in the middle.
+    Hops(u32) = "hops";
     /// A place in a chat.
     Place(u32) = "place";
 }

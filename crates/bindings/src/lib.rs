@@ -5,6 +5,7 @@ mod cancel;
 mod convert;
 mod database;
 mod errors;
+mod graphs;
 mod objects;
 mod query;
 mod reads;
@@ -61,6 +62,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<objects::Edge>()?;
     module.add_class::<objects::Embedding>()?;
     module.add_class::<objects::Path>()?;
+    module.add_class::<graphs::Graph>()?;
+    module.add_class::<graphs::Ids>()?;
     module.add_class::<query::Hit>()?;
     module.add_class::<query::Cursor>()?;
     module.add_class::<query::Hits>()?;

@@ -536,7 +536,7 @@ impl Path {
         self.inner.edges.iter().map(|edge| Edge { inner: edge.clone() }).collect()
     }
 
-    /// The number of hops.
+    /// The number of hops, or what its edges weigh together.
     #[getter]
     fn cost(&self) -> f64 {
         self.inner.cost

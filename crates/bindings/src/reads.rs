@@ -4,15 +4,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use embedded_db_engine as engine;
 use embedded_db_engine::Reach;
+use embedded_db_engine::analytics::Scope;
 use embedded_db_engine::common::Result;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::arguments::{
-    KnownAt, Limit, MaxDepth, MaxHops, MaxVisited, Place, Text, ValidAt, as_of, begin, optional,
+    Hops, KnownAt, Limit, MaxDepth, MaxHops, MaxVisited, Place, Text, Timeout, ValidAt, as_of,
+    begin, optional,
 };
 use crate::convert::strings;
 use crate::errors::{Released, attached, detached, ended, interrupted, to_its_end, to_python};
+use crate::graphs::Graph;
 use crate::objects::{Edge, Embedding, Node, Path};
 use crate::query::{Cursor, Hits, groups, query};
 use crate::search::{FoundHits, found, search};
@@ -366,7 +369,7 @@ impl Reads {
     }
 
     #[pyo3(signature = (
-        start, end, types, direction, max_hops, max_visited, valid_at=None, known_at=None
+        start, end, types, direction, max_hops, weighted, max_visited, valid_at=None, known_at=None
     ))]
     #[allow(clippy::too_many_arguments)]
     fn find_shortest_path(
@@ -377,6 +380,7 @@ impl Reads {
         types: Option<&Bound<'_, PyAny>>,
         direction: Text<'_>,
         max_hops: Option<MaxHops>,
+        weighted: bool,
         max_visited: MaxVisited,
         valid_at: Option<ValidAt>,
         known_at: Option<KnownAt>,
@@ -391,10 +395,73 @@ impl Reads {
                 reach,
                 times,
                 max_hops.map(|hops| hops.0),
+                weighted,
                 max_visited.0,
                 &interrupted,
             )
         })?;
         Ok(found.map(|inner| Path { inner }))
+    }
+
+    /// A graph for algorithms. What is done with it ends when the time is over, too.
+    #[pyo3(signature = (
+        labels, types, starts, weighted, max_visited, timeout, valid_at=None, known_at=None
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn graph(
+        &self,
+        py: Python<'_>,
+        labels: Option<&Bound<'_, PyAny>>,
+        types: Option<&Bound<'_, PyAny>>,
+        starts: &Bound<'_, PyAny>,
+        weighted: bool,
+        max_visited: MaxVisited,
+        timeout: Option<Timeout>,
+        valid_at: Option<ValidAt>,
+        known_at: Option<KnownAt>,
+    ) -> PyResult<Graph> {
+        let scope = Scope {
+            labels: labels.map(|labels| strings("labels", labels)).transpose()?,
+            edge_types: self::types(types)?,
+            times: as_of(valid_at, known_at),
+            weighted,
+            max_visited: max_visited.0,
+        };
+        let (starts, timeout) = (strings("ids", starts)?, timeout.map(|timeout| timeout.0));
+        let read = read!(self, py, detached, |reads| {
+            reads.graph(&scope, &starts, timeout, &interrupted)
+        })?;
+        Ok(Graph::new(read))
+    }
+
+    #[pyo3(signature = (
+        ids, hops, types, direction, max_visited, valid_at=None, known_at=None
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn subgraph(
+        &self,
+        py: Python<'_>,
+        ids: &Bound<'_, PyAny>,
+        hops: Hops,
+        types: Option<&Bound<'_, PyAny>>,
+        direction: Text<'_>,
+        max_visited: MaxVisited,
+        valid_at: Option<ValidAt>,
+        known_at: Option<KnownAt>,
+    ) -> PyResult<(Vec<Node>, Vec<Edge>)> {
+        let (ids, types) = (strings("ids", ids)?, self::types(types)?);
+        let (reach, times) = (reach(py, &direction)?, as_of(valid_at, known_at));
+        let (found, between) = read!(self, py, detached, |reads| {
+            reads.subgraph(
+                &ids,
+                hops.0,
+                types.as_deref(),
+                reach,
+                times,
+                max_visited.0,
+                &interrupted,
+            )
+        })?;
+        Ok((nodes(found), edges(between)))
     }
 }

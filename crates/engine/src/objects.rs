@@ -452,6 +452,6 @@ pub struct Path {
     pub nodes: Vec<Node>,
     /// One fewer than the nodes.
     pub edges: Vec<Edge>,
-    /// Hops.
+    /// Hops, or what its edges weigh together.
     pub cost: f64,
 }

@@ -161,6 +161,11 @@ impl Follow {
         Ok(true)
     }
 
+    /// The same, over edges that are there themselves.
+    pub(crate) fn with_edges(&self) -> Self {
+        Self { edges_wanted: true, ..self.clone() }
+    }
+
     fn reversed(&self) -> Self {
         Self { direction: self.direction.reversed(), ..self.clone() }
     }
@@ -201,6 +206,34 @@ pub fn distances<T: ReadTxn>(
         frontier = next;
     }
     Ok(found)
+}
+
+/// The nodes at most `max_hops` away, the nearest first and of these the oldest, and the edges from one
+/// of them to another.
+pub fn surroundings<T: ReadTxn>(
+    txn: &T,
+    namespace: NamespaceId,
+    starts: &[Slot],
+    follow: &Follow,
+    max_hops: u32,
+    guard: &Guard<'_>,
+) -> Result<(Vec<Slot>, Vec<Slot>)> {
+    let found = distances(txn, namespace, starts, follow, max_hops, guard)?;
+    if found.len() > follow.max_visited {
+        return Err(follow.too_many());
+    }
+    let mut nodes: Vec<Slot> = found.keys().copied().collect();
+    nodes.sort_unstable_by_key(|node| (found[node], *node));
+    let onward = Follow { direction: Reach::Out, ..follow.with_edges() };
+    let mut edges = Vec::new();
+    for node in &nodes {
+        guard.tick()?;
+        onward.each(txn, namespace, *node, |neighbor| {
+            edges.extend(found.contains_key(&neighbor.node).then_some(neighbor.edge));
+        })?;
+    }
+    edges.sort_unstable();
+    Ok((nodes, edges))
 }
 
 /// Nodes in the order of a breadth- or depth-first walk, each once, with their depth.
@@ -354,7 +387,7 @@ pub fn shortest_path<T: ReadTxn>(
         return Ok(Some(PathSlots { nodes: vec![start], edges: Vec::new() }));
     }
     let limit = max_hops.unwrap_or(u32::MAX);
-    let follow = &Follow { edges_wanted: true, ..follow.clone() };
+    let follow = &follow.with_edges();
     let mut forward = Side::new(start, follow.clone());
     let mut backward = Side::new(end, follow.reversed());
     while forward.depth + backward.depth < limit

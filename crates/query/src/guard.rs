@@ -8,18 +8,35 @@ use embedded_db_common::{Error, Result};
 /// Work between two looks at the clock and the signals.
 const TICKS: u32 = 256;
 
+/// When work has to be done, and how long that was given.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    at: Instant,
+    given: Duration,
+}
+
+impl Deadline {
+    /// So long from now; `None` when there is no such moment.
+    pub fn after(given: Duration) -> Option<Self> {
+        Instant::now().checked_add(given).map(|at| Self { at, given })
+    }
+}
+
 /// Asked now and then whether to go on.
 pub struct Guard<'a> {
     interrupted: &'a dyn Fn() -> Result<()>,
-    deadline: Option<(Instant, Duration)>,
+    deadline: Option<Deadline>,
     ticks: Cell<u32>,
 }
 
 impl<'a> Guard<'a> {
     /// `interrupted` fails when the caller wants the work to end.
     pub fn new(timeout: Option<Duration>, interrupted: &'a dyn Fn() -> Result<()>) -> Self {
-        let deadline =
-            timeout.and_then(|timeout| Some((Instant::now().checked_add(timeout)?, timeout)));
+        Self::until(timeout.and_then(Deadline::after), interrupted)
+    }
+
+    /// The same for work in several steps, which end together.
+    pub fn until(deadline: Option<Deadline>, interrupted: &'a dyn Fn() -> Result<()>) -> Self {
         Self { interrupted, deadline, ticks: Cell::new(0) }
     }
 
@@ -51,13 +68,10 @@ impl<'a> Guard<'a> {
 
     /// Looks at once.
     pub fn check(&self) -> Result<()> {
-        if let Some((deadline, timeout)) = self.deadline
-            && Instant::now() > deadline
+        if let Some(Deadline { at, given }) = self.deadline
+            && Instant::now() > at
         {
-            return Err(Error::Timeout {
-                what: "the query".into(),
-                seconds: timeout.as_secs_f64(),
-            });
+            return Err(Error::Timeout { what: "the query".into(), seconds: given.as_secs_f64() });
         }
         (self.interrupted)()
     }

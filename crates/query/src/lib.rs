@@ -1,11 +1,13 @@
 //! The converged query: property filters, graph reach, full text and similarity over one snapshot.
 //!
 //! Structural and graph legs restrict, text and semantic legs rank. [`run`] plans and answers a
-//! [`ConvergedQuery`]; [`graph`] holds the traversals that it shares with the public graph calls, and
-//! [`search`] answers a question in plain words.
+//! [`ConvergedQuery`]; [`graph`] holds the traversals that it shares with the public graph calls,
+//! [`analytics`] works on whole graphs, and [`search`] answers a question in plain words.
 
 mod access;
+pub mod analytics;
 mod candidates;
+pub mod cheapest;
 mod converged;
 mod diverse;
 mod filter;
@@ -26,6 +28,6 @@ pub use converged::{
     AsOf, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Hit, NEIGHBORS, Operator,
     OrderBy, Rank, Reach, Results, Semantic, Step,
 };
-pub use guard::Guard;
+pub use guard::{Deadline, Guard};
 pub use matching::{group_count, matching, ranks};
 pub use run::{Context, run};

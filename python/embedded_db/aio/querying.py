@@ -26,7 +26,10 @@ if TYPE_CHECKING:
         TextQuery,
     )
     from ..search import Part, Profile
-    from .results import AsyncResults, AsyncSearchResults
+    from .results import (
+        AsyncResults,
+        AsyncSearchResults,
+    )
 
 __all__ = ["AsyncQuerying"]
 

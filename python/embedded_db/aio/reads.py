@@ -7,8 +7,9 @@ from typing import (
     TypeVar,
 )
 
-from ..reads import MAX_VISITED, Reads
-from .querying import AsyncQuerying
+from ..analytics import MAX_VISITED
+from ..reads import Reads
+from .analytics import AsyncAnalytics
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from ..models import IdLike
     from .models import AsyncAnyNode
     from .models.entity import AsyncEntity
-    from .results import AsyncPath, AsyncVisit
+    from .results import (
+        AsyncPath,
+        AsyncVisit,
+    )
     from .twin import AsyncPages
 
 __all__ = ["AsyncReads"]
@@ -30,7 +34,7 @@ __all__ = ["AsyncReads"]
 T = TypeVar("T")
 
 
-class AsyncReads(AsyncQuerying):
+class AsyncReads(AsyncAnalytics):
     """Reads of nodes, edges, embeddings and paths."""
 
     async def get_node(self, id: IdLike) -> AsyncAnyNode | None:
@@ -356,12 +360,15 @@ class AsyncReads(AsyncQuerying):
         edge_types: str | Sequence[str] | None = None,
         direction: str = "any",
         max_hops: int | None = None,
+        weighted: bool = False,
         max_visited: int = MAX_VISITED,
         *,
         valid_at: datetime | None = None,
         known_at: datetime | None = None,
     ) -> AsyncPath | None:
-        """Find a path of the fewest edges, by breadth-first search from both ends.
+        """Find a path of the fewest edges, or of the least weight.
+
+        The former by breadth-first search from both ends, the latter by Dijkstra's algorithm.
 
         Args:
             start_id: where it begins.
@@ -369,6 +376,8 @@ class AsyncReads(AsyncQuerying):
             edge_types: only edges of these types.
             direction: ``"out"``, ``"in"`` or ``"any"``, seen from the start.
             max_hops: most edges; any number when left out.
+            weighted: whether the length of an edge is its ``weight``, 0 or more, instead of 1. Of
+                paths of the same weight one with the fewest edges is given.
             max_visited: most nodes that the search may meet from either end.
             valid_at: only edges that are true in the world then (a time with a time zone); their
                 validity is not asked for when left out.
@@ -380,7 +389,8 @@ class AsyncReads(AsyncQuerying):
 
         Raises:
             NotFound: one of the nodes does not exist.
-            InvalidInput: the direction or a number is out of range, or a time has no time zone.
+            InvalidInput: the direction or a number is out of range, a weight is negative, or a
+                time has no time zone.
             Timeout: more than ``max_visited`` nodes were met without an answer.
 
         Examples:
@@ -399,6 +409,7 @@ class AsyncReads(AsyncQuerying):
             edge_types,
             direction,
             max_hops,
+            weighted,
             max_visited,
             valid_at=valid_at,
             known_at=known_at,

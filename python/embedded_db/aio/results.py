@@ -10,13 +10,21 @@ from .._native import Edge
 from ..reads import Path, Visit
 from ..results import Result, Results
 from ..search import Analysis, SearchResults
+from ..subgraphs import Subgraph
 from .twin import register, twin
 
 if TYPE_CHECKING:
     from .models import AsyncAnyNode
     from .pool import Pool
 
-__all__ = ["AsyncPath", "AsyncResult", "AsyncResults", "AsyncSearchResults", "AsyncVisit"]
+__all__ = [
+    "AsyncPath",
+    "AsyncResult",
+    "AsyncResults",
+    "AsyncSearchResults",
+    "AsyncSubgraph",
+    "AsyncVisit",
+]
 
 
 class AsyncResult(Result):
@@ -135,7 +143,7 @@ class AsyncPath:
     Attributes:
         nodes: the nodes from start to end, n of them.
         edges: the edges between them, n - 1; an edge may be followed against its direction.
-        cost: the sum over its edges, which is their number.
+        cost: the number of its edges; the sum of their weights if these were asked for.
 
     Examples:
         >>> chat = await db.create_chat()
@@ -153,6 +161,39 @@ class AsyncPath:
         return len(self.nodes)
 
 
+class AsyncSubgraph(Subgraph):
+    """Nodes and the edges between them: a `Subgraph` with asynchronous nodes.
+
+    They are all there: nothing of them is awaited.
+
+    Attributes:
+        edges: the edges, the oldest first; each has both its ends among the nodes.
+
+    Examples:
+        >>> chat = await db.create_chat()
+        >>> one, two = await chat.add_messages([{"content": "one"}, {"content": "two"}])
+        >>> found = await db.subgraph(one, edge_types="NEXT")
+        >>> [node.content for node in found.nodes], [edge.target == two.id for edge in found.edges]
+        (['one', 'two'], [True])
+        >>> found.to_networkx().number_of_edges(), found.to_graphml().startswith("<?xml")
+        (1, True)
+    """
+
+    __slots__ = ("_pool", "_twins")
+
+    def __init__(self, found: Subgraph, pool: Pool) -> None:
+        super().__init__(found._owner, found._raw, found.edges)
+        self._pool = pool
+        self._twins: list[AsyncAnyNode] | None = None
+
+    @property
+    def nodes(self) -> list[AsyncAnyNode]:  # type: ignore[override]
+        """The nodes: those that were asked for, and then the nearest first."""
+        if self._twins is None:
+            self._twins = twin(self._pool, super().nodes)
+        return self._twins
+
+
 def _visit(visit: Any, pool: Pool) -> AsyncVisit:
     return AsyncVisit(twin(pool, visit.node), visit.depth)
 
@@ -164,5 +205,6 @@ def _path(path: Any, pool: Pool) -> AsyncPath:
 register(Result, AsyncResult)
 register(Results, AsyncResults)
 register(SearchResults, AsyncSearchResults)
+register(Subgraph, AsyncSubgraph)
 register(Visit, _visit)
 register(Path, _path)

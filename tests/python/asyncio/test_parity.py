@@ -26,6 +26,9 @@ VALUES = {
     "Limit",
     "MLConfig",
     "Node",
+    "NodeIds",
+    "NodeValues",
+    "Partition",
     "Status",
     "WeaverConfig",
 }
@@ -46,7 +49,7 @@ AT_ONCE = {
 # that of a batch is an attribute, which only its objects have.
 MORE = {"AsyncBatch.stored", "AsyncEmbeddedDB.open"}
 # What holds what was read, and awaits nothing but what its nodes offer.
-HELD = {"Path", "Result", "Results", "SearchResults", "Visit"}
+HELD = {"Path", "Result", "Results", "SearchResults", "Subgraph", "Visit"}
 
 PAIRS = {
     name: (getattr(embedded_db, name), getattr(embedded_db, f"Async{name}"))

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use arbitrary::{Result as Given, Unstructured};
 use embedded_db_common::{Draft, Result, Value};
+use embedded_db_query::analytics::Scope;
 use embedded_db_testing::Template;
 
 use super::world::{IDS, open, world};
@@ -162,7 +163,13 @@ fn read(db: &Database) {
     told(db.messages("chat", Begin::AtTheEnd, false, 10));
     told(db.messages("chat", Begin::AtTheEnd, true, 10));
     told(db.place_in_chat("chat", "m1"));
-    told(db.shortest_path("a", "m1", None, Reach::Any, AsOf::default(), Some(5), 1000, &go_on));
+    for weighted in [false, true] {
+        let (way, times) = (Reach::Any, AsOf::default());
+        told(db.shortest_path("a", "m1", None, way, times, Some(5), weighted, 1000, &go_on));
+        let scope = Scope { weighted, max_visited: 1000, ..Scope::default() };
+        told(db.graph(&scope, &["a".into()], None, &go_on));
+    }
+    told(db.subgraph(&["a".into()], 2, None, Reach::Any, AsOf::default(), 1000, &go_on));
     told(db.declared_labels());
     told(db.indexes(&go_on));
     told(db.namespaces());

@@ -1,11 +1,13 @@
 //! The reads that users call: of the newest state, and of one that is held.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use embedded_db_common::{Error, NamespaceId, Result, Value};
 use embedded_db_indexing::Pin;
 use embedded_db_indexing::graph::Artefact;
-use embedded_db_query::{AsOf, Guard, Reach};
+use embedded_db_query::analytics::Scope;
+use embedded_db_query::{AsOf, Deadline, Guard, Reach};
 use embedded_db_storage::{ReadTxn, Snapshot};
 
 use crate::chats::{Begin, Messages};
@@ -14,7 +16,7 @@ use crate::indexes::DeclaredLabel;
 use crate::objects::{Edge, Embedding, Node, Path};
 use crate::pins::{HeldPin, Holder};
 use crate::queries::Query;
-use crate::reads::{Page, Reader};
+use crate::reads::{Graph, Page, Reader};
 
 impl Database {
     pub(crate) fn read<T>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
@@ -280,7 +282,7 @@ macro_rules! forward_reads {
                 self.$reader(|reader| reader.group_count(query, property, &guard))
             }
 
-            /// A path with the fewest hops; `None` when there is none.
+            /// A path with the fewest hops, or the least weight; `None` when there is none.
             #[allow(clippy::too_many_arguments)]
             pub fn shortest_path(
                 &self,
@@ -290,6 +292,7 @@ macro_rules! forward_reads {
                 direction: Reach,
                 times: AsOf,
                 max_hops: Option<u32>,
+                weighted: bool,
                 max_visited: usize,
                 interrupted: &dyn Fn() -> Result<()>,
             ) -> Result<Option<Path>> {
@@ -302,9 +305,42 @@ macro_rules! forward_reads {
                         direction,
                         times,
                         max_hops,
+                        weighted,
                         max_visited,
                         &guard,
                     )
+                })
+            }
+
+            /// A graph for algorithms, and the places of these nodes in it. Reading it and what is done
+            /// with it take no longer than `timeout` together.
+            pub fn graph(
+                &self,
+                scope: &Scope,
+                starts: &[String],
+                timeout: Option<Duration>,
+                interrupted: &dyn Fn() -> Result<()>,
+            ) -> Result<Graph> {
+                let deadline = timeout.and_then(Deadline::after);
+                let guard = Guard::until(deadline, interrupted);
+                self.$reader(|reader| reader.graph(scope, starts, deadline, &guard))
+            }
+
+            /// The nodes around some, and the edges between them.
+            #[allow(clippy::too_many_arguments)]
+            pub fn subgraph(
+                &self,
+                ids: &[String],
+                hops: u32,
+                types: Option<&[String]>,
+                direction: Reach,
+                times: AsOf,
+                max_visited: usize,
+                interrupted: &dyn Fn() -> Result<()>,
+            ) -> Result<(Vec<Node>, Vec<Edge>)> {
+                let guard = Guard::new(None, interrupted);
+                self.$reader(|reader| {
+                    reader.subgraph(ids, hops, types, direction, times, max_visited, &guard)
                 })
             }
         }

@@ -1,6 +1,7 @@
 //! Reads of one instant.
 
 mod embeddings;
+mod graphs;
 mod handles;
 mod neighbors;
 mod walks;
@@ -18,6 +19,7 @@ use crate::database::Engine;
 use crate::objects::{Edge, Node};
 
 pub(crate) use embeddings::Wanted;
+pub use graphs::Graph;
 pub use handles::PinnedReads;
 pub(crate) use neighbors::EdgePlace;
 pub use neighbors::Page;

@@ -1,6 +1,7 @@
 //! Walks and paths.
 
 use embedded_db_common::Result;
+use embedded_db_query::cheapest::cheapest_path;
 use embedded_db_query::graph::{self, Follow};
 use embedded_db_query::{AsOf, Guard, Reach};
 use embedded_db_storage::ReadTxn;
@@ -47,6 +48,7 @@ impl Reader<'_> {
         direction: Reach,
         times: AsOf,
         max_hops: Option<u32>,
+        weighted: bool,
         max_visited: usize,
         guard: &Guard<'_>,
     ) -> Result<Option<Path>> {
@@ -54,12 +56,19 @@ impl Reader<'_> {
         let end = self.snapshot.require_node(self.namespace, end)?;
         let follow = Follow::new(self.snapshot, types, direction, times, max_visited)?;
         let (snapshot, namespace) = (self.snapshot, self.namespace);
-        let found =
-            graph::shortest_path(snapshot, namespace, start, end, &follow, max_hops, guard)?;
-        let Some(found) = found else { return Ok(None) };
+        let found = if weighted {
+            cheapest_path(snapshot, namespace, start, end, &follow, max_hops, guard)?
+        } else {
+            graph::shortest_path(snapshot, namespace, start, end, &follow, max_hops, guard)?.map(
+                |found| {
+                    let cost = found.edges.len() as f64;
+                    (found, cost)
+                },
+            )
+        };
+        let Some((found, cost)) = found else { return Ok(None) };
         let nodes = found.nodes.iter().map(|slot| self.node_at(*slot));
         let edges = found.edges.iter().map(|slot| self.edge_at(*slot, times));
-        let cost = found.edges.len() as f64;
         Ok(Some(Path {
             nodes: nodes.collect::<Result<_>>()?,
             edges: edges.collect::<Result<_>>()?,

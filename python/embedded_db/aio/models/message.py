@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from ...models.status import Status
     from ..models.chat import AsyncChat
     from ..models.entity import AsyncEntity
-    from ..results import AsyncResult
+    from ..results import (
+        AsyncResult,
+    )
 
 __all__ = ["AsyncMessage"]
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from ...fields import Condition
     from ...models.owner import IdLike
     from ...query import ConvergedQuery, Direction, Rank
-    from ..results import AsyncResults
+    from ..results import (
+        AsyncResults,
+    )
 
 __all__ = ["AsyncSelection"]
 
