@@ -48,6 +48,7 @@ from .errors import (
     ValueTooLarge,
 )
 from .fields import DELETE, Attr, Condition, Expression
+from .highlights import Highlight
 from .indexes import Index
 from .ml_config import MLConfig
 from .models import (
@@ -158,6 +159,7 @@ __all__ = [
     "Field",
     "ForkedHandle",
     "FormatTooNew",
+    "Highlight",
     "Index",
     "InternalError",
     "InvalidInput",

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ._native import check_text_query
 from .errors import InvalidQuery, NonFiniteVector, nearest, shown
 from .fields import Expression
 from .nesting import MAX_NESTING
@@ -448,8 +449,21 @@ def _semantic(given: object) -> dict[str, Any]:
 
 
 def _text(given: object) -> dict[str, Any]:
-    query = _mapping("text_query", given, ("text",))
-    return {"text": _string("text_query.text", query.get("text"))}
+    where = "text_query"
+    leg = _mapping(where, given, ("text", "query", "k1", "b"))
+    if ("text" in leg) == ("query" in leg):
+        problem = "both a text and a query" if "text" in leg else "neither a text nor a query"
+        raise InvalidQuery(f"{where} has {problem}", hint="Give one of the two")
+    native: dict[str, Any] = {}
+    if "text" in leg:
+        native["text"] = _string(f"{where}.text", leg["text"])
+    else:
+        native["query"] = _string(f"{where}.query", leg["query"])
+        check_text_query(native["query"])
+    for name, most in (("k1", 1000.0), ("b", 1.0)):
+        if leg.get(name) is not None:
+            native[name] = number(f"{where}.{name}", leg[name], least=0.0, most=most)
+    return native
 
 
 def _rank(given: object) -> dict[str, Any]:
