@@ -146,7 +146,7 @@ def test_texts_in_files_and_after_them(path):
         rows = [{"id": key, "content": " ".join(words)} for key, words in texts.items()]
         db.create_chat().add_messages(rows)
         check(db)
-        eventually(lambda: list(path.glob("gen-*/segments/texts-*")) or None, "files of texts")
+        eventually(lambda: list(path.glob("gen-*/segments/sessions-*")) or None, "files of texts")
     with EmbeddedDB(path, ml=None) as db:
         check(db)
         for n in range(0, 300, 3):

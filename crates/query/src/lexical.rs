@@ -15,6 +15,9 @@ use crate::converged::{Asked, Textual};
 use crate::guard::Guard;
 use crate::run::Context;
 
+/// Bytes of text that are a unit of work.
+const TICK: usize = 1024;
+
 /// The text leg of one query.
 pub(crate) enum Lexical<'a> {
     Words { index: &'a TextIndex, query: TextQuery, params: Bm25, scorer: TextScorer<'a>, at: Lsn },
@@ -28,7 +31,7 @@ impl<'a> Lexical<'a> {
         index: &'a TextIndex,
         text: &Textual,
         matcher: &'a mut Option<TextMatcher>,
-        guard: &Guard<'_>,
+        guard: &'a Guard<'a>,
     ) -> Result<Self> {
         let (params, at) = (text.params, context.lsn);
         if let Asked::Words(words) = &text.asked {
@@ -39,7 +42,7 @@ impl<'a> Lexical<'a> {
         let matcher = &*matcher.insert(text.matcher(index.analyzer()));
         let matches = guard.watch(|stop| Ok(index.matches(matcher, params, at, stop)))?;
         let recipes = Recipes::read(context.snapshot, context.namespace)?;
-        let texts = Texts { context, recipes, index, matcher, read: Cell::new(0) };
+        let texts = Texts { context, recipes, index, matcher, guard, read: Cell::new(0) };
         Ok(Self::Query { matches, texts })
     }
 
@@ -58,11 +61,7 @@ impl<'a> Lexical<'a> {
                 (guard.watch(search)?, "BM25".into())
             }
             Self::Query { matches, texts } => {
-                let mut read = |slot| {
-                    guard.check()?;
-                    texts.read(slot)
-                };
-                let found = matches.best(candidates, k, &mut read)?;
+                let found = matches.best(candidates, k, &mut |slot| texts.read(slot))?;
                 (found, texts.detail(matches))
             }
         };
@@ -84,6 +83,7 @@ pub(crate) struct Texts<'a> {
     recipes: Recipes,
     index: &'a TextIndex,
     matcher: &'a TextMatcher,
+    guard: &'a Guard<'a>,
     /// How many were read.
     read: Cell<u64>,
 }
@@ -97,6 +97,8 @@ impl Texts<'_> {
             Some(node) => self.recipes.searchable_pieces(names, node)?,
             None => Vec::new(),
         };
+        let length: usize = pieces.iter().map(|piece| piece.text.len()).sum();
+        (0..=length / TICK).try_for_each(|_| self.guard.tick())?;
         let pieces = pieces.into_iter().map(|piece| piece.text);
         Ok(self.matcher.read(self.index.analyzer(), pieces))
     }

@@ -11,8 +11,9 @@ use embedded_db_common::{MAX_LIMIT, Value};
 use super::world::{IDS, NAMES, world};
 use super::{go_on, told};
 use crate::{
-    AsOf, ConvergedQuery, Database, Expansion, Filter, Fusion, GraphFilter, Manner, Operator,
-    OrderBy, Profile, Query, Rank, Reach, Search, SemanticLeg, Weights,
+    AsOf, Asked, Bm25, ConvergedQuery, Database, Expansion, Filter, Fusion, GraphFilter, Manner,
+    Operator, OrderBy, Profile, Query, Rank, Reach, Search, SemanticLeg, TextExpression, Textual,
+    Weights,
 };
 
 const OPERATORS: [Operator; 14] = [

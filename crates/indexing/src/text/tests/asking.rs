@@ -218,12 +218,12 @@ fn ask(
     };
     let hits = matches.best(allowed, k, &mut read).unwrap();
     for hit in &hits {
-        assert_eq!(matches.score(hit.slot, &mut read), Ok(Some(hit.score)), "{query}");
+        assert_eq!(matches.score(hit.slot, read), Ok(Some(hit.score)), "{query}");
     }
     let found: Vec<Slot> = hits.iter().map(|hit| hit.slot).collect();
     if k == usize::MAX && allowed.is_none() {
         for slot in (0..SLOTS).map(Slot).filter(|slot| !found.contains(slot)) {
-            assert_eq!(matches.score(slot, &mut read), Ok(None), "{query}");
+            assert_eq!(matches.score(slot, read), Ok(None), "{query}");
         }
     }
     hits
