@@ -52,8 +52,8 @@ class Result(Guessing):
         (True, True, None)
         >>> result.shares
         {'text': 0.5, 'semantic': 0.5, 'neighbors': 0.0}
-        >>> result.text
-        'Alice met Bob in Paris'
+        >>> result.text, [highlight.snippet() for highlight in result.highlights]
+        ('Alice met Bob in Paris', ['Alice met Bob in **Paris**'])
         >>> woven.close()
     """
 
