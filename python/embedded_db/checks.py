@@ -449,20 +449,20 @@ def _semantic(given: object) -> dict[str, Any]:
 
 
 def _text(given: object) -> dict[str, Any]:
-    where = "text_query"
-    leg = _mapping(where, given, ("text", "query", "k1", "b"))
+    leg = _mapping("text_query", given, ("text", "query", "k1", "b"))
     if ("text" in leg) == ("query" in leg):
         problem = "both a text and a query" if "text" in leg else "neither a text nor a query"
-        raise InvalidQuery(f"{where} has {problem}", hint="Give one of the two")
+        raise InvalidQuery(f"text_query has {problem}", hint="Give one of the two")
     native: dict[str, Any] = {}
     if "text" in leg:
-        native["text"] = _string(f"{where}.text", leg["text"])
+        native["text"] = _string("text_query.text", leg["text"])
     else:
-        native["query"] = _string(f"{where}.query", leg["query"])
+        native["query"] = _string("text_query.query", leg["query"])
         check_text_query(native["query"])
-    for name, most in (("k1", 1000.0), ("b", 1.0)):
-        if leg.get(name) is not None:
-            native[name] = number(f"{where}.{name}", leg[name], least=0.0, most=most)
+    if leg.get("k1") is not None:
+        native["k1"] = number("text_query.k1", leg["k1"], least=0.0, most=1000.0)
+    if leg.get("b") is not None:
+        native["b"] = number("text_query.b", leg["b"], least=0.0, most=1.0)
     return native
 
 
