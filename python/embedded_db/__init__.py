@@ -49,6 +49,7 @@ from .errors import (
     ValueTooLarge,
 )
 from .fields import DELETE, Attr, Condition, Expression
+from .highlights import Highlight
 from .indexes import Index
 from .limits import Limit
 from .ml_config import MLConfig
@@ -170,6 +171,7 @@ __all__ = [
     "Field",
     "ForkedHandle",
     "FormatTooNew",
+    "Highlight",
     "Index",
     "InternalError",
     "InvalidInput",

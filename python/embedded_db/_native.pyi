@@ -28,6 +28,7 @@ __all__ = [
     "_Reads",
     "__version__",
     "_shift_clock",
+    "check_text_query",
     "doctor",
     "repair",
     "restore_backup",
@@ -57,6 +58,9 @@ class Cancel:
     def cancelled(self) -> bool: ...
     def cancel(self) -> None: ...
     def run(self, function: Callable[_P, _R], /, *arguments: _P.args, **named: _P.kwargs) -> _R: ...
+
+def check_text_query(query: str) -> None:
+    """Refuse a text that is no query in the syntax of ``text_query["query"]``."""
 
 def restore_backup(
     backup: str, directory: str, progress: Callable[[int, int], None] | None
@@ -295,6 +299,8 @@ class Hit:
     def node(self) -> Node: ...
     @property
     def text(self) -> str | None: ...
+    @property
+    def highlights(self) -> list[tuple[str, int | None, str, list[tuple[int, int]]]]: ...
     @property
     def score(self) -> float: ...
     @property

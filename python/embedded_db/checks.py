@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ._native import check_text_query
 from .errors import InvalidQuery, NonFiniteVector, nearest, shown
 from .fields import Expression
 from .nesting import MAX_NESTING
@@ -448,8 +449,21 @@ def _semantic(given: object) -> dict[str, Any]:
 
 
 def _text(given: object) -> dict[str, Any]:
-    query = _mapping("text_query", given, ("text",))
-    return {"text": _string("text_query.text", query.get("text"))}
+    leg = _mapping("text_query", given, ("text", "query", "k1", "b"))
+    if ("text" in leg) == ("query" in leg):
+        problem = "both a text and a query" if "text" in leg else "neither a text nor a query"
+        raise InvalidQuery(f"text_query has {problem}", hint="Give one of the two")
+    native: dict[str, Any] = {}
+    if "text" in leg:
+        native["text"] = _string("text_query.text", leg["text"])
+    else:
+        native["query"] = _string("text_query.query", leg["query"])
+        check_text_query(native["query"])
+    if leg.get("k1") is not None:
+        native["k1"] = number("text_query.k1", leg["k1"], least=0.0, most=1000.0)
+    if leg.get("b") is not None:
+        native["b"] = number("text_query.b", leg["b"], least=0.0, most=1.0)
+    return native
 
 
 def _rank(given: object) -> dict[str, Any]:

@@ -173,6 +173,7 @@ RESULT: Final = _table(
         "result.similarity_score, or result.graph_distance": "distance similarity cosine",
         "result.text_score, or result.ranks": "bm25 bm25_score text_rank",
         "result.ranks, or result.shares": "rank explain",
+        "result.highlights": "highlight snippet snippets fragments matches spans offsets",
     }
 )
 """By a name that was guessed on a result."""

@@ -123,18 +123,28 @@ class SemanticQuery(TypedDict):
 
 
 class TextQuery(TypedDict):
-    """Nodes whose text matches words, ranked by BM25.
-
-    Attributes:
-        text: the words; a node needs any of them.
+    """Nodes whose text matches words (one of ``text`` and ``query``), ranked by BM25.
 
     Examples:
         >>> _ = db.create_chat().add_messages([{"content": "Rust is fast"}, {"content": "Bye"}])
         >>> [result.node.content for result in db.query(text_query={"text": "fastest rust"})]
         ['Rust is fast']
+        >>> asked = {"query": 'rust AND ("is fast" OR perf*) NOT java'}
+        >>> [result.node.content for result in db.query(text_query=asked)]
+        ['Rust is fast']
     """
 
-    text: str
+    text: NotRequired[str]
+    """Words, of which a node needs any. No character has a meaning."""
+    query: NotRequired[str]
+    """A query in a syntax: ``rust lake`` (any), ``rust AND lake``, ``rust OR lake``, ``rust NOT
+    lake``, ``+must -not``, ``"a phrase"``, ``perf*`` (words that begin so), ``colour~1`` (at most
+    so many edits away, 1 or 2), and parentheses. ``AND`` binds tighter than ``OR``, and ``OR``
+    tighter than words side by side. Words in it are compared by their stems, as in ``text``."""
+    k1: NotRequired[float | None]
+    """How much further occurrences of a word count: 0 (not at all) to 1,000; 0.9 unless given."""
+    b: NotRequired[float | None]
+    """How much long texts are held back, 0 to 1; 0.4 unless given."""
 
 
 class Rank(TypedDict, total=False):

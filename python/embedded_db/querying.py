@@ -79,7 +79,8 @@ class Querying(ABC):
                 "max_hops": 2, "exclude": False}``, or a pattern: ``{"start": id, "steps": […]}``.
             semantic_query: ``{"text": …}`` or ``{"vector": float32[dim]}``, with ``threshold``
                 (least raw cosine), ``space`` and ``recall``.
-            text_query: ``{"text": words}``, ranked by BM25.
+            text_query: ``{"text": words}``, or ``{"query": 'rust AND "low latency" -java perf*'}``
+                in the syntax of `TextQuery`, ranked by BM25 with ``k1`` and ``b``.
             labels: only nodes with one of these labels.
             order_by: properties such as ``[("timestamp", "desc"), "sender"]``, or fields such as
                 ``[Person.age.desc(), Person.name]``, for queries without semantic and text legs;

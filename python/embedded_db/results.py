@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 from .arguments import whole_argument
 from .errors import InvalidInput, shown
 from .guesses import RESULT, RESULTS, Guessing
+from .highlights import Highlight
 from .libraries import ARROW, library
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ class Result(Guessing):
         (True, True, None)
         >>> result.shares
         {'text': 0.5, 'semantic': 0.5, 'neighbors': 0.0}
-        >>> result.text
-        'Alice met Bob in Paris'
+        >>> result.text, [highlight.snippet() for highlight in result.highlights]
+        ('Alice met Bob in Paris', ['Alice met Bob in **Paris**'])
         >>> woven.close()
     """
 
@@ -90,6 +91,28 @@ class Result(Guessing):
             ['Norway\nOn foot.']
         """
         return self._hit.text
+
+    @property
+    def highlights(self) -> list[Highlight]:
+        """The texts in which words of the text query lie, and where, as the query saw them.
+
+        A word is marked whole, by whatever stem it was found; words of a phrase where they are in
+        it, nothing that was excluded. Empty without a text leg, and for a node that only another
+        leg found.
+
+        Examples:
+            >>> _ = db.create_chat().add_message("Fast 🦀: Rust performs", sender="Ann")
+            >>> [result] = db.query(text_query={"query": "rust perf* -java"})
+            >>> [highlight] = result.highlights
+            >>> highlight.property, [highlight.text[a:b] for a, b in highlight.spans]
+            ('content', ['Rust', 'performs'])
+            >>> highlight.snippet()
+            'Fast 🦀: **Rust** **performs**'
+        """
+        return [
+            Highlight(name, item, text, tuple(spans))
+            for name, item, text, spans in self._hit.highlights
+        ]
 
     @property
     def score(self) -> float:

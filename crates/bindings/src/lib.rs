@@ -48,6 +48,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     make_ready(module.py())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(_shift_clock, module)?)?;
+    module.add_function(wrap_pyfunction!(query::check_text_query, module)?)?;
     module.add_function(wrap_pyfunction!(upkeep::restore_backup, module)?)?;
     module.add_function(wrap_pyfunction!(upkeep::repair, module)?)?;
     module.add_function(wrap_pyfunction!(upkeep::doctor, module)?)?;

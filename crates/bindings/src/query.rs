@@ -7,8 +7,8 @@ use std::time::Duration;
 use embedded_db_engine as engine;
 use embedded_db_engine::common::Error;
 use embedded_db_engine::{
-    AsOf, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Operator, OrderBy, Query, Rank,
-    Reach, SemanticLeg,
+    AsOf, Asked, Bm25, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Operator, OrderBy,
+    Query, Rank, Reach, SemanticLeg, TextExpression, Textual,
 };
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
@@ -215,6 +215,32 @@ fn semantic(leg: &Bound<'_, PyDict>) -> PyResult<SemanticLeg> {
     }
 }
 
+fn textual(leg: &Bound<'_, PyDict>) -> PyResult<Textual> {
+    let py = leg.py();
+    let asked = match (optional(leg, "text")?, optional(leg, "query")?) {
+        (Some(text), None) => Asked::Words(string("text_query.text", &text)?),
+        (None, Some(query)) => {
+            let query = string("text_query.query", &query)?;
+            let parsed = TextExpression::parse(&query);
+            Asked::Query(parsed.map_err(|error| to_python(py, &error))?)
+        }
+        _ => return Err(wrong(py, "text_query", "give either \"text\" or \"query\"".into())),
+    };
+    let parameter = |key: &str, usual: f32| match optional(leg, key)? {
+        Some(item) => number(&format!("text_query.{key}"), &item, "a number"),
+        None => Ok(usual),
+    };
+    let Bm25 { k1, b } = Bm25::default();
+    let params = Bm25 { k1: parameter("k1", k1)?, b: parameter("b", b)? };
+    Ok(Textual { asked, params })
+}
+
+/// Refuses a text that is no query in the syntax.
+#[pyfunction]
+pub(crate) fn check_text_query(py: Python<'_>, query: &str) -> PyResult<()> {
+    TextExpression::parse(query).map(drop).map_err(|error| to_python(py, &error))
+}
+
 /// A query from its canonical dict.
 pub(crate) fn query(given: &Bound<'_, PyDict>) -> PyResult<Query> {
     let py = given.py();
@@ -265,10 +291,7 @@ pub(crate) fn query(given: &Bound<'_, PyDict>) -> PyResult<Query> {
             }
             "text_query" => {
                 let leg = dict("text_query", &item)?;
-                let text = optional(leg, "text")?;
-                let text =
-                    text.ok_or_else(|| wrong(py, "text_query.text", "it is missing".into()))?;
-                out.query.text = Some(string("text_query.text", &text)?);
+                out.query.text = Some(textual(leg)?);
             }
             "labels" => out.query.labels = strings("labels", &item)?,
             "limit" => out.query.limit = number("limit", &item, "a whole number")?,
@@ -324,6 +347,8 @@ pub(crate) struct Hit {
     at: usize,
 }
 
+type Highlighted = (String, Option<usize>, String, Vec<(usize, usize)>);
+
 impl Hit {
     fn hit(&self) -> &engine::AnsweredHit {
         &self.answer.hits[self.at]
@@ -340,6 +365,14 @@ impl Hit {
     #[getter]
     fn text(&self, py: Python<'_>) -> PyResult<Option<String>> {
         self.answer.text(self.at).map_err(|error| to_python(py, &error))
+    }
+
+    /// Each text with words of the query: its property, its place in a list, the text, and where they lie.
+    #[getter]
+    fn highlights(&self, py: Python<'_>) -> PyResult<Vec<Highlighted>> {
+        let found = self.answer.highlights(self.at).map_err(|error| to_python(py, &error))?;
+        let told = |it: engine::Highlight| (it.property.to_string(), it.item, it.text, it.spans);
+        Ok(found.into_iter().map(told).collect())
     }
 
     #[getter]

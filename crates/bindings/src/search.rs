@@ -42,7 +42,7 @@ pub(crate) fn search(given: &Bound<'_, PyDict>) -> PyResult<engine::Search> {
     }
     let restriction = restriction.unwrap_or_else(|| PyDict::new(py));
     let mut query = query(&restriction)?;
-    query.query.text = text;
+    query.query.text = text.as_deref().map(Into::into);
     query.space = space;
     Ok(engine::Search { query, manner, chats })
 }

@@ -37,11 +37,12 @@ pub use embedded_db_indexing::graph::{
     Artefact, Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EdgeVersion, EmbeddingDraft, Expiry,
     NodeDraft, RestoredEdge, RestoredEmbedding, RestoredNode,
 };
+pub use embedded_db_indexing::text::{Bm25, TextExpression};
 pub use embedded_db_query::analytics;
 pub use embedded_db_query::search::{Analysis, Manner, Part, Profile, Weights};
 pub use embedded_db_query::{
-    AsOf, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Guard, Operator, OrderBy, Rank,
-    Reach, Step,
+    AsOf, Asked, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Guard, Operator, OrderBy,
+    Rank, Reach, Step, Textual,
 };
 pub use embedded_db_storage::{
     Amounts, Backup, Counts, EdgeTimes, Fact, Finding, Item, Level, ObjectName, Origin, Progress,
@@ -54,7 +55,7 @@ pub use feed::{Change, ChangesPage};
 pub use indexes::{DeclaredLabel, IndexInfo};
 pub use objects::{Edge, Embedding, Node, Path};
 pub use operations::Stats;
-pub use queries::{Answer, AnsweredHit, Cursor, Query, SemanticLeg};
+pub use queries::{Answer, AnsweredHit, Cursor, Highlight, Query, SemanticLeg};
 pub use reads::{Graph, Page, PinnedReads};
 pub use repair::Repaired;
 pub use search::{Found, Search};

@@ -181,6 +181,22 @@ impl Node {
         self.with(|node| recipes.found_text(names, &node), unstored)
     }
 
+    /// Calls `visit` with each text that words of it are found in; see [`Recipes::searchable_pieces`].
+    pub(crate) fn searched_texts(
+        &self,
+        recipes: &Recipes,
+        names: &Names,
+        mut visit: impl FnMut(Arc<str>, Option<usize>, &str),
+    ) -> Result<()> {
+        let visit = |node: NodeRecord<'_>| {
+            for piece in recipes.searchable_pieces(names, &node)? {
+                visit(self.symbols.name_of(piece.property)?, piece.item, piece.text);
+            }
+            Ok(())
+        };
+        self.with(visit, |_| Err(Error::Internal("a result is not stored".into())))
+    }
+
     /// Calls `visit` with name and value of each property.
     pub fn each_property(
         &self,

@@ -1,16 +1,18 @@
 //! Converged queries from the handle's point of view: where the query vector comes from, what to
 //! wait for, which snapshot.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use embedded_db_common::{Error, Result, Slot, SpaceId, Value, clock};
 use embedded_db_indexing::graph::{Changes, GraphWriter, check_dimension, check_vector};
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
+use embedded_db_indexing::text::{Analyzer, TextMatcher};
 use embedded_db_indexing::{Attached, Needs, Pin, hidden};
 use embedded_db_query::{
-    Context, ConvergedQuery, Guard, Hit, Results, Semantic, Step, group_count, matching, ranks, run,
+    Context, ConvergedQuery, Guard, Hit, Results, Semantic, Step, Textual, group_count, matching,
+    ranks, run,
 };
 use embedded_db_storage::{ReadTxn, SpaceRecord, Visible};
 use roaring::RoaringBitmap;
@@ -69,9 +71,60 @@ pub struct Answer {
     /// What was declared in the state that was asked, as far as it matters to the results.
     recipes: Recipes,
     names: Names,
+    marker: Option<Marker>,
+}
+
+/// A text of a result, and where the words lie that were looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Highlight {
+    /// The property that it is a value of…
+    pub property: Arc<str>,
+    /// …or an item of, by its place.
+    pub item: Option<usize>,
+    /// The text.
+    pub text: String,
+    /// Where they begin and end, in characters (code points).
+    pub spans: Vec<(usize, usize)>,
+}
+
+/// Finds words in the texts of results.
+struct Marker {
+    analyzer: Analyzer,
+    text: Textual,
+    /// Made when it is first asked for.
+    matcher: OnceLock<TextMatcher>,
+}
+
+impl Marker {
+    fn spans(&self, text: &str) -> Vec<(usize, usize)> {
+        let matcher = self.matcher.get_or_init(|| self.text.matcher(&self.analyzer));
+        let (mut at, mut characters) = (0, 0);
+        let mut character = |byte: usize| {
+            characters += text[at..byte].chars().count();
+            at = byte;
+            characters
+        };
+        let places = matcher.places(&self.analyzer, text).into_iter();
+        places.map(|place| (character(place.start), character(place.end))).collect()
+    }
 }
 
 impl Answer {
+    /// The texts of a result in which words of the query lie, in the order in which they are searched;
+    /// none without a text leg.
+    pub fn highlights(&self, at: usize) -> Result<Vec<Highlight>> {
+        let Some(marker) = &self.marker else { return Ok(Vec::new()) };
+        let mut found: Vec<Highlight> = Vec::new();
+        self.hits[at].node.searched_texts(&self.recipes, &self.names, |property, item, text| {
+            let spans = marker.spans(text);
+            let is_new = |own: &Highlight| (&own.property, own.item) != (&property, item);
+            if !spans.is_empty() && found.iter().all(is_new) {
+                found.push(Highlight { property, item, text: text.into(), spans });
+            }
+        })?;
+        Ok(found)
+    }
+
     /// The text by which the node of a result is found, as it was in the state that was asked; `None`
     /// when it has none.
     pub fn text(&self, at: usize) -> Result<Option<String>> {
@@ -455,15 +508,24 @@ fn page_of(
         given.extend(results.hits.iter().map(|hit| hit.slot.0));
         given
     });
-    Ok((answer(&reader, results)?, given))
+    Ok((answer(&reader, results, query.text.as_ref())?, given))
 }
 
 /// Results with their nodes.
-pub(crate) fn answer(reader: &Reader<'_>, results: Results) -> Result<Answer> {
+pub(crate) fn answer(
+    reader: &Reader<'_>,
+    results: Results,
+    text: Option<&Textual>,
+) -> Result<Answer> {
     let Results { hits, pending, plan, more: _ } = results;
     let hits = hits.into_iter().map(|hit| Ok(AnsweredHit { node: reader.node_at(hit.slot)?, hit }));
     let hits = hits.collect::<Result<Vec<_>>>()?;
     let names = reader.engine.names;
+    let marker = text.map(|text| Marker {
+        analyzer: reader.engine.views.analyzer(),
+        text: text.clone(),
+        matcher: OnceLock::new(),
+    });
     Ok(Answer {
         recipes: declared(reader, &hits, &names)?,
         hits,
@@ -471,6 +533,7 @@ pub(crate) fn answer(reader: &Reader<'_>, results: Results) -> Result<Answer> {
         plan,
         cursor: None,
         names,
+        marker,
     })
 }
 

@@ -226,5 +226,6 @@ fn look_with(
     let analysis = prepared.analysis()?;
     let results = prepared.rank(vector, guard)?;
     let reader = Reader { engine, snapshot, namespace };
-    Ok(Look::Found(Box::new(Found { answer: answer(&reader, results)?, analysis })))
+    let answer = answer(&reader, results, search.query.query.text.as_ref())?;
+    Ok(Look::Found(Box::new(Found { answer, analysis })))
 }

@@ -60,7 +60,7 @@ fn query(text: Option<&str>, label: Option<&str>, vector: Option<&[f32]>) -> Que
         filters: Vec::new(),
         graph: None,
         semantic: None,
-        text: text.map(str::to_owned),
+        text: text.map(Into::into),
         labels: label.into_iter().map(str::to_owned).collect(),
         order_by: Vec::new(),
         limit: 10,

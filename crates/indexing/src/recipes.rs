@@ -4,8 +4,19 @@
 use embedded_db_common::{NamespaceId, Result, Slot, Symbol};
 use embedded_db_storage::{NodeRecord, ReadTxn, RecipeRecord, recipes};
 
-use crate::schema::{MessageText, Names, append_texts};
+use crate::schema::{MessageText, Names, append_texts, each_text};
 use crate::sessions::Message;
+
+/// One of the texts that make the searchable text of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextPiece<'a> {
+    /// The property that it is a value of…
+    pub property: Symbol,
+    /// …or an item of, by its place.
+    pub item: Option<usize>,
+    /// The text.
+    pub text: &'a str,
+}
 
 /// What is declared of the labels of a namespace.
 #[derive(Debug, Clone, Default)]
@@ -78,6 +89,22 @@ impl Recipes {
             append_texts(node.properties, property, &mut out)?;
         }
         Ok((!out.is_empty()).then_some(out))
+    }
+
+    /// The texts that make the searchable text of a node, in its order.
+    pub fn searchable_pieces<'a>(
+        &self,
+        names: &Names,
+        node: &NodeRecord<'a>,
+    ) -> Result<Vec<TextPiece<'a>>> {
+        let mut pieces = Vec::new();
+        let declared = self.declared(node, |recipe| &recipe.text);
+        for property in names.searched_properties(node).into_iter().chain(declared) {
+            each_text(node.properties, property, |item, text| {
+                pieces.push(TextPiece { property, item, text });
+            })?;
+        }
+        Ok(pieces)
     }
 
     /// The text by which a node is found, by words or by meaning, as a result shows it: that of a

@@ -120,6 +120,12 @@ impl Names {
         }
     }
 
+    /// The properties that make the searchable text of a node.
+    pub(crate) fn searched_properties(&self, node: &NodeRecord<'_>) -> Vec<Symbol> {
+        let of = |label| self.text_properties(label).iter().map(|property| property(self));
+        node.labels().flat_map(of).collect()
+    }
+
     /// The searchable text of a node; `None` when it has none.
     pub fn searchable_text(&self, node: &NodeRecord<'_>) -> Result<Option<String>> {
         self.texts(node, |_| true)
@@ -137,11 +143,8 @@ impl Names {
         wanted: impl Fn(Symbol) -> bool,
     ) -> Result<Option<String>> {
         let mut out = String::new();
-        for label in node.labels() {
-            let properties = self.text_properties(label).iter().map(|property| property(self));
-            for property in properties.filter(|property| wanted(*property)) {
-                append_texts(node.properties, property, &mut out)?;
-            }
+        for property in self.searched_properties(node).into_iter().filter(|it| wanted(*it)) {
+            append_texts(node.properties, property, &mut out)?;
         }
         Ok((!out.is_empty()).then_some(out))
     }
@@ -233,18 +236,26 @@ pub(crate) fn append_texts(
     property: Symbol,
     out: &mut String,
 ) -> Result<()> {
-    let mut push = |text: &str| {
+    each_text(properties, property, |_, text| {
         if !out.is_empty() {
             out.push('\n');
         }
         out.push_str(text);
-    };
+    })
+}
+
+/// Calls `sink` with each text of a property, and its place where the property is a list.
+pub(crate) fn each_text<'a>(
+    properties: Properties<'a>,
+    property: Symbol,
+    mut sink: impl FnMut(Option<usize>, &'a str),
+) -> Result<()> {
     match properties.get(property)? {
-        Some(ValueRef::Str(text)) => push(text),
+        Some(ValueRef::Str(text)) => sink(None, text),
         Some(ValueRef::List(items)) => {
-            for item in items.iter()? {
+            for (at, item) in items.iter()?.enumerate() {
                 if let ValueRef::Str(text) = item? {
-                    push(text);
+                    sink(Some(at), text);
                 }
             }
         }

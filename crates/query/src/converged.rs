@@ -1,6 +1,7 @@
 //! A query and its results as plain values.
 
 use embedded_db_common::{Error, MAX_LIMIT, Result, Slot, Value};
+use embedded_db_indexing::text::{Analyzer, Bm25, TextExpression, TextMatcher, TextQuery};
 use embedded_db_storage::Direction;
 
 use crate::fuse::check_weight;
@@ -184,6 +185,66 @@ pub struct Semantic {
     pub threshold: Option<f32>,
 }
 
+/// What a text says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Textual {
+    /// What is looked for.
+    pub asked: Asked,
+    /// How it is scored.
+    pub params: Bm25,
+}
+
+/// What is looked for in texts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Asked {
+    /// Any of some words.
+    Words(String),
+    /// A query in the syntax.
+    Query(TextExpression),
+}
+
+impl From<&str> for Textual {
+    /// Any of some words, scored as usual.
+    fn from(words: &str) -> Self {
+        Self { asked: Asked::Words(words.into()), params: Bm25::default() }
+    }
+}
+
+impl Textual {
+    /// The words of a query that is nothing but words.
+    pub fn words(&self) -> Option<&str> {
+        match &self.asked {
+            Asked::Words(words) => Some(words),
+            Asked::Query(_) => None,
+        }
+    }
+
+    /// What finds its words in single texts.
+    pub fn matcher(&self, analyzer: &Analyzer) -> TextMatcher {
+        match &self.asked {
+            Asked::Words(words) => TextMatcher::any_of(&TextQuery::parse(analyzer, words, true)),
+            Asked::Query(expression) => TextMatcher::new(analyzer, expression),
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        if self.words().is_some_and(|words| words.trim().is_empty()) {
+            return Err(Error::query("text_query.text", "it is empty; leave the leg out instead"));
+        }
+        let Bm25 { k1, b } = self.params;
+        for (field, value, most) in [("k1", k1, MAX_K1), ("b", b, 1.0)] {
+            if !(0.0..=most).contains(&value) {
+                let message = format!("{value} is out of range; give 0 to {most}");
+                return Err(Error::query(format!("text_query.{field}"), message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Beyond this, further occurrences of a word count as much as the first.
+const MAX_K1: f32 = 1000.0;
+
 /// How the scores of legs become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fusion {
@@ -259,7 +320,7 @@ pub struct ConvergedQuery {
     /// What it resembles.
     pub semantic: Option<Semantic>,
     /// What its text says.
-    pub text: Option<String>,
+    pub text: Option<Textual>,
     /// Labels of which it has at least one; none given means any.
     pub labels: Vec<String>,
     /// Order of results that no leg ranks; ties, and none given, by age.
@@ -296,8 +357,8 @@ impl ConvergedQuery {
                  semantic_query, text_query, labels",
             ));
         }
-        if self.text.as_ref().is_some_and(|text| text.trim().is_empty()) {
-            return Err(Error::query("text_query.text", "it is empty; leave the leg out instead"));
+        if let Some(text) = &self.text {
+            text.validate()?;
         }
         if let Some(graph) = &self.graph {
             graph.validate()?;

@@ -2,7 +2,7 @@
 
 use embedded_db_common::Slot;
 use embedded_db_indexing::sessions::{Message, Sessions};
-use embedded_db_indexing::text::{Analyzer, Language, TextQuery};
+use embedded_db_indexing::text::{Analyzer, Language, TextExpression, TextMatcher, TextQuery};
 
 use crate::search::fuzzing::{asked, dates_of};
 
@@ -22,6 +22,7 @@ pub fn text(bytes: &[u8]) {
         let analyzer = Analyzer::new(language);
         let words = words(&analyzer, &text);
         terms(&analyzer, &text, words);
+        query(&analyzer, &text);
         for (range, near) in dates_of(&analyzer, &text, now) {
             assert!(range.start < range.end && range.end <= words, "{range:?} of {words} words");
             assert!((0.0..=1.3).contains(&near), "{near}");
@@ -66,6 +67,19 @@ fn terms(analyzer: &Analyzer, text: &str, words: usize) {
     assert!(query.terms().all(|term| found.iter().any(|it| it == term)));
     assert_eq!(query.is_empty(), found.is_empty());
     assert_eq!(TextQuery::parse(analyzer, text, true).is_empty(), found.is_empty());
+}
+
+/// A query in the syntax, asked of itself: a mistake, or what finds words where they are.
+fn query(analyzer: &Analyzer, text: &str) {
+    let Ok(expression) = TextExpression::parse(text) else { return };
+    let matcher = TextMatcher::new(analyzer, &expression);
+    let _found = matcher.matches(&matcher.read(analyzer, [text]));
+    let mut end = 0;
+    for place in matcher.places(analyzer, text) {
+        assert!(place.start >= end && place.start < place.end, "{place:?} after {end}");
+        assert!(text.get(place.clone()).is_some(), "{place:?} cuts a character");
+        end = place.end;
+    }
 }
 
 #[cfg(test)]

@@ -4,18 +4,18 @@ use std::sync::RwLockReadGuard;
 
 use embedded_db_common::{Lsn, Result, Slot};
 use embedded_db_indexing::StoreRows;
-use embedded_db_indexing::text::{Bm25, TextIndex, TextQuery, TextScorer};
 use embedded_db_indexing::vector::graph::Effort;
 use embedded_db_indexing::vector::{VectorIndex, VectorReport, VectorRequest};
 use roaring::RoaringBitmap;
 
 use crate::converged::{ConvergedQuery, Hit};
 use crate::guard::Guard;
+use crate::lexical::Lexical;
 use crate::run::Context;
 
 /// The ranking legs of one query.
 pub(crate) struct Legs<'a> {
-    text: Option<(&'a TextIndex, TextQuery, TextScorer<'a>)>,
+    text: Option<Lexical<'a>>,
     vectors: Option<(&'a VectorIndex, &'a [f32])>,
     recall: Option<f32>,
     rows: StoreRows<'a>,
@@ -28,15 +28,9 @@ impl<'a> Legs<'a> {
         context: &'a Context<'a>,
         query: &'a ConvergedQuery,
         guard: &'a Guard<'a>,
-        text: Option<&'a RwLockReadGuard<'_, TextIndex>>,
+        text: Option<Lexical<'a>>,
         vectors: Option<&'a RwLockReadGuard<'_, VectorIndex>>,
     ) -> Self {
-        let text = text.zip(query.text.as_ref()).map(|(tail, text)| {
-            let tail: &TextIndex = tail;
-            let query = TextQuery::parse(tail.analyzer(), text, true);
-            let scorer = tail.scorer(&query, Bm25::default(), context.lsn);
-            (tail, query, scorer)
-        });
         let vectors = vectors.zip(query.semantic.as_ref()).map(|(tail, leg)| {
             let index: &VectorIndex = tail;
             (index, leg.vector.as_slice())
@@ -61,19 +55,15 @@ impl<'a> Legs<'a> {
         &self,
         candidates: Option<&RoaringBitmap>,
         k: usize,
-    ) -> Result<Vec<(Slot, f32)>> {
-        let Some((tail, query, _)) = &self.text else { return Ok(Vec::new()) };
-        let (bm25, at) = (Bm25::default(), self.at);
-        let search =
-            |stop: &mut dyn FnMut() -> bool| Ok(tail.search(query, bm25, at, candidates, k, stop));
-        let found = self.guard.watch(search)?;
-        Ok(found.into_iter().map(|hit| (hit.slot, hit.score)).collect())
+    ) -> Result<(Vec<(Slot, f32)>, String)> {
+        let Some(text) = &self.text else { return Ok(Default::default()) };
+        text.search(candidates, k, self.guard)
     }
 
     /// Adds the scores that the searches did not give.
     pub(crate) fn complete(&mut self, hit: &mut Hit) -> Result<()> {
-        if let (None, Some((_, _, scorer))) = (hit.text, &self.text) {
-            hit.text = scorer.score(hit.slot);
+        if let (None, Some(text)) = (hit.text, &self.text) {
+            hit.text = text.score(hit.slot)?;
         }
         if let (None, Some((tail, vector))) = (hit.similarity, self.vectors) {
             let found = tail.score(vector, self.at, hit.slot, &mut self.rows)?;

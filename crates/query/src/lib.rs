@@ -18,6 +18,7 @@ pub mod fuzzing;
 pub mod graph;
 mod guard;
 mod legs;
+mod lexical;
 mod matching;
 mod order;
 mod pattern;
@@ -25,8 +26,8 @@ mod run;
 pub mod search;
 
 pub use converged::{
-    AsOf, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Hit, NEIGHBORS, Operator,
-    OrderBy, Rank, Reach, Results, Semantic, Step,
+    AsOf, Asked, ConvergedQuery, Expansion, Filter, Fusion, GraphFilter, Hit, NEIGHBORS, Operator,
+    OrderBy, Rank, Reach, Results, Semantic, Step, Textual,
 };
 pub use guard::{Deadline, Guard};
 pub use matching::{group_count, matching, ranks};

@@ -23,6 +23,7 @@ use crate::diverse::diversify;
 use crate::fuse::{Fuse, Neighborhood};
 use crate::guard::Guard;
 use crate::legs::Legs;
+use crate::lexical::Lexical;
 use crate::order;
 
 /// Best candidates of each leg that the scales are taken over, and that are scored by all legs, at
@@ -164,7 +165,14 @@ impl Run<'_> {
         let vectors = self.context.attached.vectors.as_ref();
         let vectors = vectors.map(|tail| tail.read().unwrap_or_else(PoisonError::into_inner));
         let (query, guard) = (self.query, self.guard);
-        let mut legs = Legs::new(self.context, query, guard, text.as_ref(), vectors.as_ref());
+        let mut matcher = None;
+        let lexical = match text.as_ref().zip(query.text.as_ref()) {
+            Some((index, text)) => {
+                Some(Lexical::new(self.context, index, text, &mut matcher, guard)?)
+            }
+            None => None,
+        };
+        let mut legs = Legs::new(self.context, query, guard, lexical, vectors.as_ref());
         let wanted = match query.rank.mmr {
             Some(_) => DIVERSITY_POOL.max(4 * query.limit),
             None => query.limit + 1,
@@ -178,8 +186,8 @@ impl Run<'_> {
         let found = semantic.len() as u64;
         self.candidates.step("vectors", report.to_string(), found, since);
         let since = Instant::now();
-        let textual = legs.search_text(candidates, pool)?;
-        self.candidates.step("text", "BM25".into(), textual.len() as u64, since);
+        let (textual, detail) = legs.search_text(candidates, pool)?;
+        self.candidates.step("text", detail, textual.len() as u64, since);
 
         let since = Instant::now();
         let mut hits = self.found(&semantic, &textual);

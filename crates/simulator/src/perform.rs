@@ -157,7 +157,7 @@ pub(crate) fn from_value(p: i64) -> Query {
 
 /// Messages and things with a word.
 pub(crate) fn with_word(word: &str) -> Query {
-    query(ConvergedQuery { text: Some(word.to_owned()), ..nothing(&["Message", THING]) })
+    query(ConvergedQuery { text: Some(word.into()), ..nothing(&["Message", THING]) })
 }
 
 /// Nodes with vectors of users, the nearest first.

@@ -18,6 +18,7 @@ from ..query import (
     Rank,
     Rerank,
     SemanticQuery,
+    TextQuery,
 )
 from ..results import Results
 from .owner import IdLike, Owner
@@ -170,19 +171,37 @@ class Selection(Generic[M]):
         semantic.update(threshold=threshold, space=space)
         return self._with(semantic_query=cast("SemanticQuery", semantic))
 
-    def matching(self, words: str) -> "Selection[M]":
-        """Rank by words (BM25) and keep what has any of them.
+    def matching(
+        self,
+        words: str | None = None,
+        *,
+        query: str | None = None,
+        k1: float | None = None,
+        b: float | None = None,
+    ) -> "Selection[M]":
+        """Rank by words (BM25) and keep what has any of them, or what a query in the syntax says.
 
         Args:
             words: what to look for.
+            query: a query in the syntax of `TextQuery`, instead of words.
+            k1: how much further occurrences of a word count; 0.9 unless given.
+            b: how much long texts are held back, 0 to 1; 0.4 unless given.
+
+        Raises:
+            InvalidQuery: the query has a mistake, or both or none of words and query are given.
 
         Examples:
             >>> from embedded_db import Message
             >>> _ = db.create_chat().add_messages([{"content": "Rust is fast"}, {"content": "Bye"}])
             >>> [message.content for message in Message.where().on(db).matching("rust")]
             ['Rust is fast']
+            >>> phrase = Message.where().on(db).matching(query='"is fast" -java')
+            >>> [message.content for message in phrase]
+            ['Rust is fast']
         """
-        return self._with(text_query={"text": words})
+        given = {"text": words, "query": query, "k1": k1, "b": b}
+        text_query = {name: value for name, value in given.items() if value is not None}
+        return self._with(text_query=cast("TextQuery", text_query))
 
     def rank(self, rank: Rank) -> "Selection[M]":
         """Say how results are ranked.

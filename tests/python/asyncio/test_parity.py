@@ -22,6 +22,7 @@ VALUES = {
     "Edge",
     "Embedding",
     "Expression",
+    "Highlight",
     "Index",
     "Limit",
     "MLConfig",

@@ -11,8 +11,9 @@ use embedded_db_common::{MAX_LIMIT, Value};
 use super::world::{IDS, NAMES, world};
 use super::{go_on, told};
 use crate::{
-    AsOf, ConvergedQuery, Database, Expansion, Filter, Fusion, GraphFilter, Manner, Operator,
-    OrderBy, Profile, Query, Rank, Reach, Search, SemanticLeg, Weights,
+    AsOf, Asked, Bm25, ConvergedQuery, Database, Expansion, Filter, Fusion, GraphFilter, Manner,
+    Operator, OrderBy, Profile, Query, Rank, Reach, Search, SemanticLeg, TextExpression, Textual,
+    Weights,
 };
 
 const OPERATORS: [Operator; 14] = [
@@ -66,6 +67,7 @@ fn ask(db: &Database, query: Query, property: &str, manner: Manner) {
             assert!(hit.hit.score.is_finite(), "{query:?}");
             assert!(seen.insert(hit.hit.slot), "a node comes once: {query:?}");
             told(answer.text(at));
+            told(answer.highlights(at));
         }
         cursor = answer.cursor;
         if cursor.is_none() {
@@ -97,7 +99,7 @@ fn query(given: &mut Unstructured<'_>) -> Given<Query> {
         filters: several(given, |given| filter(given, 0))?,
         graph: given.ratio(1, 3)?.then(|| graph(given)).transpose()?,
         semantic: None,
-        text: given.ratio(1, 3)?.then(|| text(given)).transpose()?,
+        text: given.ratio(1, 3)?.then(|| textual(given)).transpose()?,
         labels: several(given, name)?,
         order_by: several(given, |given| {
             Ok(OrderBy { property: name(given)?, descending: given.arbitrary()? })
@@ -134,6 +136,18 @@ fn name(given: &mut Unstructured<'_>) -> Given<String> {
 
 fn id(given: &mut Unstructured<'_>) -> Given<String> {
     given.choose(&IDS).map(|id| (*id).to_owned())
+}
+
+fn textual(given: &mut Unstructured<'_>) -> Given<Textual> {
+    let params = Bm25 { k1: given.arbitrary()?, b: given.arbitrary()? };
+    let params = if given.arbitrary()? { params } else { Bm25::default() };
+    let asked = text(given)?;
+    let written = ["fox AND (la* OR \"the fox\") -may", "lak~1 +fo* NOT \"fox lake\"", &asked];
+    let asked = match TextExpression::parse(given.choose(&written)?) {
+        Ok(expression) if given.arbitrary()? => Asked::Query(expression),
+        _ => Asked::Words(asked),
+    };
+    Ok(Textual { asked, params })
 }
 
 fn text(given: &mut Unstructured<'_>) -> Given<String> {

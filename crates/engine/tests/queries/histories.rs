@@ -277,7 +277,7 @@ pub(crate) fn any_ask() -> impl Strategy<Value = Ask> {
                 filters,
                 graph,
                 semantic: None,
-                text,
+                text: text.as_deref().map(Into::into),
                 labels,
                 order_by: Vec::new(),
                 limit,

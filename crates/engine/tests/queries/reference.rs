@@ -291,7 +291,7 @@ fn expected(state: &State, query: &ConvergedQuery) -> Option<BTreeMap<String, Ex
     let keep = |scores: BTreeMap<String, f64>| -> BTreeMap<String, f64> {
         scores.into_iter().filter(|(id, _)| candidates.contains(id)).collect()
     };
-    let texts = query.text.as_ref().map(|text| keep(state.bm25(text)));
+    let texts = query.text.as_ref().map(|text| keep(state.bm25(text.words().unwrap())));
     let vectors = query.semantic.as_ref().map(|leg| keep(state.cosines(&leg.vector)));
     let ids: BTreeSet<String> = match (&texts, &vectors) {
         (None, None) => candidates.clone(),

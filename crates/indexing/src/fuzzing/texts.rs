@@ -1,5 +1,6 @@
 //! Files of texts.
 
+use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
 
 use arbitrary::Unstructured;
@@ -8,10 +9,15 @@ use roaring::RoaringBitmap;
 
 use super::files::{self, Image};
 use super::{NODE_SLOTS, changed};
-use crate::text::{Analyzer, Bm25, Language, TextIndex, TextQuery, TextSegment, write_segment};
+use crate::text::{
+    Analyzer, Bm25, Language, TextExpression, TextIndex, TextMatcher, TextQuery, TextSegment,
+    write_segment,
+};
 
 const AT: Lsn = Lsn(7);
 const QUERIES: [&str; 4] = ["lake", "red fog w3", "w7 nothing", "lake fog red storm"];
+
+const WRITTEN: [&str; 2] = ["w1* AND (rad~1 OR storms) -fog", "+\"red w3\" lak*"];
 
 /// Two files of which the second has ended texts of the first, and what they answer.
 static TEXTS: LazyLock<([Image; 2], Vec<u64>)> = LazyLock::new(|| {
@@ -64,6 +70,16 @@ fn answers(index: &TextIndex) -> Vec<u64> {
                 scorer.score(Slot(slot)).map_or(u64::MAX, |score| score.to_bits().into())
             }),
         );
+    }
+    for query in WRITTEN {
+        let expression = TextExpression::parse(query).expect("a query without a mistake");
+        let matcher = TextMatcher::new(index.analyzer(), &expression);
+        let matches = index.matches(&matcher, Bm25::default(), AT, &mut || false);
+        let matches = matches.expect("nobody interrupts");
+        let mut read =
+            |slot: Slot| Ok::<_, Infallible>(matcher.read(index.analyzer(), [&*text(slot.0)]));
+        let Ok(hits) = matches.best(Some(&many), 20, &mut read);
+        out.extend(hits.iter().flat_map(|hit| [hit.slot.0, hit.score.to_bits()]).map(u64::from));
     }
     for term in ["lake", "fog", "w3"] {
         let found = index.occurrences(term, AT);

@@ -48,13 +48,12 @@ impl Analyzer {
     pub fn words(&self, text: &str, sink: &mut impl FnMut(Range<usize>, &str)) {
         let mut folded = String::new();
         for_each_word(text, &mut |word| {
-            // A word is a part of the text: the distance of their addresses is where it begins.
-            let start = word.as_ptr().addr() - text.as_ptr().addr();
+            let place = place_in(text, word);
             let bare = if self.is_english() { strip_possessive(word) } else { word };
             folded.clear();
             fold(bare, &mut folded);
             if !folded.is_empty() {
-                sink(start..start + word.len(), &folded);
+                sink(place, &folded);
             }
         });
     }
@@ -62,6 +61,11 @@ impl Analyzer {
     /// Whether a folded word says little about what a question is looking for.
     pub fn is_stop_word(&self, folded: &str) -> bool {
         self.is_english() && stop_words::contains(folded)
+    }
+
+    /// Whether terms are stems.
+    pub(super) fn stems(&self) -> bool {
+        self.is_english()
     }
 
     fn is_english(&self) -> bool {
@@ -79,6 +83,7 @@ impl Analyzer {
         let mut folded = String::new();
         let mut position = 0;
         for_each_word(text, &mut |word| {
+            let place = place_in(text, word);
             let word = if english { strip_possessive(word) } else { word };
             folded.clear();
             fold(word, &mut folded);
@@ -86,7 +91,7 @@ impl Analyzer {
                 return;
             }
             stemmer.with_stem(english, &folded, |term| {
-                sink(Word { folded: &folded, term, position });
+                sink(Word { folded: &folded, term, position, place });
             });
             position += 1;
         });
@@ -123,6 +128,14 @@ pub(super) struct Word<'a> {
     pub(super) folded: &'a str,
     pub(super) term: &'a str,
     pub(super) position: u32,
+    /// Where it lies in the text, in bytes, possessive included.
+    pub(super) place: Range<usize>,
+}
+
+/// Where a word lies that is a part of the text: the distance of their addresses is where it begins.
+fn place_in(text: &str, word: &str) -> Range<usize> {
+    let start = word.as_ptr().addr() - text.as_ptr().addr();
+    start..start + word.len()
 }
 
 /// The words of a text. No word spans white space, so one accent or emoji in a long text leaves the

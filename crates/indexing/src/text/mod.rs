@@ -10,6 +10,7 @@
 //! `ln(1 + (n − df + ½) / (df + ½)) · (k1 + 1) · tf / (tf + k1 · (1 − b + b · length / average))`.
 
 mod analyzer;
+mod asking;
 mod bm25;
 mod documents;
 mod fold;
@@ -29,6 +30,7 @@ mod terms;
 mod tests;
 
 pub use analyzer::{Analyzer, Language};
+pub use asking::{TextExpression, TextMatcher, TextMatches, TextReading};
 pub use bm25::{Bm25, Weighting};
 pub use index::{Occurrence, TextIndex};
 pub use query::TextQuery;

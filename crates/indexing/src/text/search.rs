@@ -35,7 +35,7 @@ const PATIENCE: usize = 4096;
 /// Scoring a slot directly costs as much as walking this many postings.
 const DIRECT_COST: u64 = 32;
 /// Sums of rounded numbers may exceed a rounded sum of bounds by a little.
-const SLACK: f32 = 1.0 + 1e-5;
+pub(super) const SLACK: f32 = 1.0 + 1e-5;
 
 pub(super) fn search(
     scorer: &TextScorer<'_>,
@@ -48,7 +48,7 @@ pub(super) fn search(
     }
     let postings: usize = scorer.terms.iter().map(QueryTerm::postings).sum();
     let mut best = Best::new(k);
-    let mut budget = Budget { interrupt, left: PATIENCE };
+    let mut budget = Budget::new(interrupt);
     if let Some(few) = allowed
         && few.len().saturating_mul(DIRECT_COST) < postings as u64
     {
@@ -327,7 +327,7 @@ impl Postings for Places<'_> {
 }
 
 /// The best documents so far.
-struct Best {
+pub(super) struct Best {
     k: usize,
     /// Worst on top. Scores are positive, so their bits sort like numbers; slots count downwards.
     heap: BinaryHeap<Reverse<(u32, Reverse<Slot>)>>,
@@ -335,17 +335,17 @@ struct Best {
 }
 
 impl Best {
-    fn new(k: usize) -> Self {
+    pub(super) fn new(k: usize) -> Self {
         Self { k, heap: BinaryHeap::new(), bar: 0.0 }
     }
 
     /// What a document must score at least to get in.
     #[inline]
-    fn bar(&self) -> f32 {
+    pub(super) fn bar(&self) -> f32 {
         self.bar
     }
 
-    fn offer(&mut self, slot: Slot, score: f32) {
+    pub(super) fn offer(&mut self, slot: Slot, score: f32) {
         let entry = Reverse((score.to_bits(), Reverse(slot)));
         if self.heap.len() < self.k {
             self.heap.push(entry);
@@ -359,21 +359,25 @@ impl Best {
         }
     }
 
-    fn into_hits(self) -> Vec<TextHit> {
+    pub(super) fn into_hits(self) -> Vec<TextHit> {
         let hit = |Reverse((bits, Reverse(slot)))| TextHit { slot, score: f32::from_bits(bits) };
         self.heap.into_sorted_vec().into_iter().map(hit).collect()
     }
 }
 
 /// Remembers to look at `interrupt`.
-struct Budget<'a> {
+pub(super) struct Budget<'a> {
     interrupt: &'a mut dyn FnMut() -> bool,
     left: usize,
 }
 
-impl Budget<'_> {
+impl<'a> Budget<'a> {
+    pub(super) fn new(interrupt: &'a mut dyn FnMut() -> bool) -> Self {
+        Self { interrupt, left: PATIENCE }
+    }
+
     /// `None` if the search is to stop.
-    fn spend(&mut self, postings: usize) -> Option<()> {
+    pub(super) fn spend(&mut self, postings: usize) -> Option<()> {
         if postings < self.left {
             self.left -= postings;
             return Some(());

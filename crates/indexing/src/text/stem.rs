@@ -71,7 +71,8 @@ impl CachedStemmer {
     }
 }
 
-fn is_stemmed(byte: u8) -> bool {
+/// Whether words that consist of such bytes are stemmed, if they are not too short.
+pub(super) fn is_stemmed(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte == b'\''
 }
 

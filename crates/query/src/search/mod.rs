@@ -28,7 +28,7 @@ use roaring::RoaringBitmap;
 pub use profile::{Part, Profile, Weights};
 
 use crate::candidates::Candidates;
-use crate::converged::{ConvergedQuery, Hit, Results, Step};
+use crate::converged::{ConvergedQuery, Hit, Results, Step, Textual};
 use crate::guard::Guard;
 use crate::run::Context;
 use lexical::{Matches, Wanted};
@@ -88,7 +88,7 @@ pub fn prepare<'a>(
     manner: Manner,
     guard: &Guard<'_>,
 ) -> Result<Prepared<'a>> {
-    let text = query.text.as_deref().unwrap_or_default();
+    let text = query.text.as_ref().and_then(Textual::words).unwrap_or_default();
     if text.trim().is_empty() {
         return Err(Error::query("text", "the question is empty; ask something"));
     }

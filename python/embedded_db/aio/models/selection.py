@@ -150,11 +150,24 @@ class AsyncSelection(Asking[M]):
         """
         return self._with(self._sync.similar_to(query, threshold, space=space))
 
-    def matching(self, words: str) -> AsyncSelection[M]:
-        """Rank by words (BM25) and keep what has any of them.
+    def matching(
+        self,
+        words: str | None = None,
+        *,
+        query: str | None = None,
+        k1: float | None = None,
+        b: float | None = None,
+    ) -> AsyncSelection[M]:
+        """Rank by words (BM25) and keep what has any of them, or what a query in the syntax says.
 
         Args:
             words: what to look for.
+            query: a query in the syntax of `TextQuery`, instead of words.
+            k1: how much further occurrences of a word count; 0.9 unless given.
+            b: how much long texts are held back, 0 to 1; 0.4 unless given.
+
+        Raises:
+            InvalidQuery: the query has a mistake, or both or none of words and query are given.
 
         Examples:
             >>> from embedded_db import AsyncMessage
@@ -163,8 +176,11 @@ class AsyncSelection(Asking[M]):
             ... )
             >>> [message.content async for message in AsyncMessage.where().on(db).matching("rust")]
             ['Rust is fast']
+            >>> phrase = AsyncMessage.where().on(db).matching(query='"is fast" -java')
+            >>> [message.content async for message in phrase]
+            ['Rust is fast']
         """
-        return self._with(self._sync.matching(words))
+        return self._with(self._sync.matching(words, query=query, k1=k1, b=b))
 
     def rank(self, rank: Rank) -> AsyncSelection[M]:
         """Say how results are ranked.

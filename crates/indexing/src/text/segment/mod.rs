@@ -14,6 +14,7 @@ use std::sync::Arc;
 use embedded_db_common::Slot;
 use embedded_db_common::record::Cursor as Bytes;
 use embedded_db_storage::Segment;
+use fst::{Automaton, IntoStreamer};
 
 pub(super) use self::deaths::Deaths;
 pub(super) use self::lists::{Cursor, List};
@@ -146,6 +147,16 @@ impl TextSegment {
     /// The terms with their numbers, in order.
     pub(super) fn dictionary(&self) -> fst::map::Stream<'_> {
         self.dictionary.stream()
+    }
+
+    /// The terms from one on, in order.
+    pub(super) fn dictionary_from(&self, term: &str) -> fst::map::Stream<'_> {
+        self.dictionary.range().ge(term).into_stream()
+    }
+
+    /// The terms that an automaton takes, in order.
+    pub(super) fn dictionary_like<A: Automaton>(&self, automaton: A) -> fst::map::Stream<'_, A> {
+        self.dictionary.search(automaton).into_stream()
     }
 
     pub(super) fn term(&self, term: &str) -> Option<TermId> {

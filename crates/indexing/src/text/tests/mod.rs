@@ -1,3 +1,4 @@
+mod asking;
 mod examples;
 mod files;
 mod model;
