@@ -382,8 +382,8 @@ class EmbeddedDB(
             ``activity_level``, ``per_job`` (pending, running, done, failed and dead of each
             job), ``lag_seconds``, ``throughput`` (jobs a second), ``reembedding``: None, or, while
             texts are embedded with another model, ``space`` (of that), ``from`` (the one in use),
-            ``done`` and ``failed`` of ``total`` nodes, and ``limits``: a dict for each function that
-            has a `Limit`: ``calls``, ``texts`` and ``characters`` of the last sixty seconds,
+            ``done`` and ``failed`` of ``total`` nodes, and ``limits``: a dict for each function
+            that has a `Limit`: ``calls``, ``texts`` and ``characters`` of the last sixty seconds,
             ``cost_today``, and ``waits_for`` and ``waits_until``: the attribute of the limit that
             its work waits for, and the time; both None when it does not wait. Without a weaver,
             with ``ml=None`` or ``read_only``, event and level are ``"off"``.
