@@ -149,23 +149,23 @@ def _kinds(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     for row in rows:
         for name, value in row.items():
             kind = _kind(value)
-            if kinds.setdefault(name, kind) != kind:
-                numbers = {kinds[name], kind} == {"long", "double"} and not _is_large(value)
-                kinds[name] = "double" if numbers else ""
-    return kinds
+            both = {kinds.setdefault(name, kind), kind}
+            if both == {"long", "large"}:
+                kinds[name] = "large"
+            elif both == {"long", "double"}:
+                kinds[name] = "double"
+            elif len(both) > 1:
+                kinds[name] = ""
+    return {name: "long" if kind == "large" else kind for name, kind in kinds.items()}
 
 
 def _kind(value: object) -> str:
+    """Give the kind of one value; an integer that not every float holds is "large"."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):
-        return "long" if value in LONG else ""
+        return "long" if abs(value) <= 1 << 53 else "large" if value in LONG else ""
     return "double" if isinstance(value, float) else "string" if isinstance(value, str) else ""
-
-
-def _is_large(value: object) -> bool:
-    """Tell whether an int is none that every float holds."""
-    return isinstance(value, int) and abs(value) > 1 << 53
 
 
 def _keys(of: str, kinds: Mapping[str, str]) -> list[str]:

@@ -265,3 +265,21 @@ def test_the_bytes_of_what_was_deleted(filled):
     filled.scrub()
     assert found(b"swordfish") == found(b"told-nobody") == []
     assert found(b"word7 of Ann")
+
+
+def test_much_is_written_while_it_goes_on(filled):
+    """Far more than there was when it began, and than the new file would have had room for."""
+    written = []
+
+    def write(done, total):
+        if not written:
+            blob = os.urandom(1 << 20)
+            nodes = [
+                {"id": f"late{n}", "label": "Late", "properties": {"b": blob}} for n in range(90)
+            ]
+            for node in nodes:
+                written.append(filled.create_node(node))
+
+    filled.compact(progress=write)
+    assert filled.count("Late") == len(written) == 90
+    assert filled.verify()["ok"]

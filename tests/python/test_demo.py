@@ -34,7 +34,8 @@ def test_on_our_conversations(tmp_path):
     for each in words:
         assert each in " ".join(run.stdout.split()), run.stdout
     path = run.stdout.partition("The shortest path")[2].partition("What the largest chat")[0]
-    assert re.findall(r"^  (\w+)$", path, re.MULTILINE) == ["Kenji", "Priya", "Ollie"], path
+    people = re.findall(r"^  (\w+)$", path, re.MULTILINE)
+    assert people == ["Kenji", "Priya", "Nairobi", "Ollie"], path
     assert "#kelpline-migration" in run.stdout, "the largest chat"
     shown = run.stdout.partition("The database lies")[0]
     assert max(map(len, shown.splitlines())) <= 100

@@ -135,7 +135,7 @@ pub(crate) fn different(found: &str, expected: &[String]) -> String {
 
 /// In what derived data differ, where no work is left that would make them.
 pub(crate) fn derived_differences(db: &Database, world: &World) -> Option<String> {
-    let status = must("the weaver's status", db.weaver_status());
+    let status = or_broken("the weaver's status", || db.weaver_status())?;
     if status.queue_size > 0 || status.activity_level == "off" {
         return None;
     }

@@ -14,6 +14,11 @@ use crate::read::ReadTxn;
 use crate::store::{Environment, Tables, map_lmdb, open_new};
 use crate::touched::{is_packed, pack};
 
+/// Bytes of the map: rows that come out of order fill half a page.
+fn room_for(like: u64) -> usize {
+    usize::try_from(like).unwrap_or(usize::MAX).saturating_mul(4).max(64 << 20)
+}
+
 /// Tells how much is done, of how much; an error that it returns ends the work.
 pub type Progress<'a> = dyn FnMut(u64, u64) -> Result<()> + 'a;
 
@@ -34,9 +39,11 @@ pub(crate) struct NewFile {
 impl NewFile {
     /// Makes `data.mdb` with all tables in a directory, for about as much as a file of `like` bytes has.
     pub(crate) fn create(directory: &Path, like: u64) -> Result<Self> {
-        // Rows that come out of order fill half a page.
-        let room = usize::try_from(like).unwrap_or(usize::MAX).saturating_mul(4);
-        let (env, tables) = open_new(directory, room.max(64 << 20))?;
+        Self::with_room(directory, room_for(like))
+    }
+
+    fn with_room(directory: &Path, room: usize) -> Result<Self> {
+        let (env, tables) = open_new(directory, room)?;
         Ok(Self { env, tables, path: directory.join("data.mdb"), pages: None })
     }
 
@@ -48,7 +55,12 @@ impl NewFile {
         like: u64,
         options: &Options,
     ) -> Result<Self> {
-        let mut file = Self::create(directory, like)?;
+        // Writers go on meanwhile: it may become as large as a database may be, whose rows come in any order.
+        let most = options.map_size_max.saturating_mul(2);
+        let room = room_for(like);
+        // A map is no longer than its file on Windows.
+        let is_there = cfg!(unix) && most > room && platform::has_address_space(most);
+        let mut file = Self::with_room(directory, if is_there { most } else { room })?;
         file.pages = PageFile::open(database, directory, Use::Writing, options)?;
         Ok(file)
     }

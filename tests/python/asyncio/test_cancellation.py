@@ -353,6 +353,9 @@ def test_a_thousand_queries_of_which_some_are_cancelled(run, thorough):
             if dice.random() < 0.05:
                 await asyncio.sleep(dice.random() * 0.002)
                 dice.choice(tasks).cancel()
+            if dice.random() < 0.1:
+                await asyncio.sleep(0)  # it has just begun, however slow the machine is
+                tasks[-1].cancel()
         for task in tasks:
             if dice.random() < 0.4:
                 task.cancel()
