@@ -2,7 +2,7 @@
 //! and a checksum of its own, for the end of something longer may follow.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -37,9 +37,7 @@ impl SideFile {
     ///
     /// `StorageError` and `StorageFull`, as the system says.
     pub fn overwrite(&self, bytes: &[u8]) -> Result<()> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(bytes));
-        written.map_err(|error| write_error(&self.path, "write it", &error))
+        self.write(0, bytes, |_| Ok(()))
     }
 
     /// Writes at a place and returns when the disk has it.
@@ -48,12 +46,15 @@ impl SideFile {
     ///
     /// `StorageError` and `StorageFull`, as the system says.
     pub fn keep(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        self.write(at, bytes, File::sync_data)
+    }
+
+    /// Nobody else writes before `then` is done as well.
+    fn write(&self, at: u64, bytes: &[u8], then: fn(&File) -> io::Result<()>) -> Result<()> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = file
-            .seek(SeekFrom::Start(at))
-            .and_then(|_| file.write_all(bytes))
-            .and_then(|()| file.sync_data());
-        kept.map_err(|error| write_error(&self.path, "write it", &error))
+        let written = file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(bytes));
+        let done = written.and_then(|()| then(&file));
+        done.map_err(|error| write_error(&self.path, "write it", &error))
     }
 
     /// Makes its name durable: what is kept in it is found again.

@@ -7,7 +7,7 @@ use roaring::RoaringBitmap;
 
 use super::exact::ExactQuery;
 use super::part::Part;
-use super::search::{Found, VectorRequest, is_better_part, search};
+use super::search::{Found, VectorRequest, best_part, search};
 use super::segment::VectorSegment;
 use super::sources::Sources;
 use super::{Metric, RowSource, VectorHit, VectorTail};
@@ -144,17 +144,7 @@ impl VectorIndex {
     ) -> Result<Option<VectorHit>, R::Error> {
         assert_eq!(query.len(), self.dim(), "a query of the index's dimension");
         let exact = ExactQuery::new(self.metric(), self.tail.kernels, query);
-        let mut vector = vec![0.0; self.dim()];
-        let mut best: Option<VectorHit> = None;
-        for part in self.parts(slot, at) {
-            if rows.row(slot, part, &mut vector)? {
-                let hit = VectorHit { slot, part, score: exact.score(&vector) };
-                if best.is_none_or(|best| is_better_part(&hit, &best)) {
-                    best = Some(hit);
-                }
-            }
-        }
-        Ok(best)
+        best_part(&exact, self.dim(), slot, self.parts(slot, at), rows)
     }
 
     /// Rows that are in no graph, and those of files that have ended since.

@@ -18,8 +18,7 @@ use super::graph::{Effort, GraphRequest, Scratch};
 use super::part::Part;
 use super::quantize::QuantizedQuery;
 use super::segment::{Lookup, RowRecord};
-pub(super) use super::shortlist::is_better_part;
-use super::shortlist::{Best, Candidate, Rank, Shortlist};
+use super::shortlist::{Best, Candidate, Rank, Shortlist, is_better_part};
 use super::sources::{Place, Sources};
 use super::{RowSource, VectorHit, VectorTail};
 use crate::hashing::FastMap;
@@ -149,19 +148,30 @@ impl VectorTail {
     ) -> Result<Option<VectorHit>, R::Error> {
         assert_eq!(query.len(), self.dim, "a query of the tail's dimension");
         let exact = ExactQuery::new(self.metric, self.kernels, query);
-        let mut vector = vec![0.0; self.dim];
-        let mut best: Option<VectorHit> = None;
-        for id in self.visible_rows(slot, at) {
-            let part = self.row(id).part;
-            if rows.row(slot, part, &mut vector)? {
-                let hit = VectorHit { slot, part, score: exact.score(&vector) };
-                if best.is_none_or(|best| is_better_part(&hit, &best)) {
-                    best = Some(hit);
-                }
+        let parts = self.visible_rows(slot, at).map(|id| self.row(id).part);
+        best_part(&exact, self.dim, slot, parts, rows)
+    }
+}
+
+/// The exact score of the best of a node's parts; `None` if `rows` has none of them.
+pub(super) fn best_part<R: RowSource>(
+    exact: &ExactQuery<'_>,
+    dim: usize,
+    slot: Slot,
+    parts: impl IntoIterator<Item = u16>,
+    rows: &mut R,
+) -> Result<Option<VectorHit>, R::Error> {
+    let mut vector = vec![0.0; dim];
+    let mut best: Option<VectorHit> = None;
+    for part in parts {
+        if rows.row(slot, part, &mut vector)? {
+            let hit = VectorHit { slot, part, score: exact.score(&vector) };
+            if best.is_none_or(|best| is_better_part(&hit, &best)) {
+                best = Some(hit);
             }
         }
-        Ok(best)
     }
+    Ok(best)
 }
 
 /// Searches all sources; `few` rows of a graph are looked at one by one.
@@ -433,15 +443,13 @@ impl<'a> Search<'a> {
                 batch.push(Place::Tail(id), slot, row.part, codes, scale);
             }
             if batch.is_full() {
-                self.report.scanned += batch.len();
-                self.measure(&mut batch);
+                self.scan(&mut batch);
                 if interrupt() {
                     return false;
                 }
             }
         }
-        self.report.scanned += batch.len();
-        self.measure(&mut batch);
+        self.scan(&mut batch);
         true
     }
 
@@ -464,15 +472,13 @@ impl<'a> Search<'a> {
             let seen = |row: &&u32| **row >= from && part.is_visible(**row, self.at);
             rows.iter().filter(seen).for_each(|row| self.add_row(number, part, *row, &mut batch));
             if batch.is_full() {
-                self.report.scanned += batch.len();
-                self.measure(&mut batch);
+                self.scan(&mut batch);
                 if interrupt() {
                     return false;
                 }
             }
         }
-        self.report.scanned += batch.len();
-        self.measure(&mut batch);
+        self.scan(&mut batch);
         true
     }
 
@@ -481,6 +487,12 @@ impl<'a> Search<'a> {
         if let Some((record, codes)) = segment.record(row).zip(segment.codes_of(row)) {
             batch.push(place, record.slot, record.part, codes, record.scale);
         }
+    }
+
+    /// Measures rows that no walk has led to.
+    fn scan(&mut self, batch: &mut Batch<'_>) {
+        self.report.scanned += batch.len();
+        self.measure(batch);
     }
 
     /// Keeps those of the batch that could be among the best, and empties it.
