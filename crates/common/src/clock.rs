@@ -85,6 +85,11 @@ pub fn new_identity() -> String {
     unique().simple().to_string()
 }
 
+/// The identity of something that ends soon, as a number that is not 0.
+pub(crate) fn new_number() -> u128 {
+    unique().as_u128()
+}
+
 thread_local! {
     // One for each thread: that of the process is under a lock, and a child that was forked while
     // another thread held it would wait for ever.

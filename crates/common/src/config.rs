@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::quota::Quota;
+use crate::trace::Tracing;
 use crate::{Error, Result};
 
 /// When a write is acknowledged.
@@ -33,15 +35,16 @@ impl Durability {
 /// How much of the machine enrichment may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActivityLevel {
-    /// The weaver chooses by what the application does.
+    /// The weaver goes by what the application does: HighActivity while calls come quickly, SleepMode after half an
+    /// hour without any, else Normal.
     Auto,
     /// Only embedding and entities, at most eight texts in a call.
     HighActivity,
-    /// Everything.
+    /// Everything but topics.
     Normal,
     /// As `Normal`, until there is work that only an idle machine should do.
     LowActivity,
-    /// As `LowActivity`; `Auto` goes here when nobody has called for half an hour.
+    /// Everything.
     SleepMode,
 }
 
@@ -84,6 +87,14 @@ pub struct WeaverOptions {
     pub max_delay: Duration,
     /// Level at opening.
     pub activity_level: ActivityLevel,
+    /// Whether topics are made.
+    pub topics: bool,
+    /// Whether ties to similar nodes are proposed…
+    pub curiosity: bool,
+    /// …and how similar these have to be, at the least.
+    pub curiosity_threshold: f32,
+    /// How long the time is that a chat has a summary of, beside the one of all of it.
+    pub summary_span: Option<SummarySpan>,
 }
 
 impl Default for WeaverOptions {
@@ -94,7 +105,53 @@ impl Default for WeaverOptions {
             first_delay: Duration::from_millis(500),
             max_delay: Duration::from_secs(60),
             activity_level: ActivityLevel::Auto,
+            topics: true,
+            curiosity: true,
+            curiosity_threshold: 0.6,
+            summary_span: Some(SummarySpan::Week),
         }
+    }
+}
+
+/// A time that a summary is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SummarySpan {
+    /// A day of UTC.
+    Day,
+    /// From Monday to Sunday, in UTC.
+    Week,
+}
+
+impl SummarySpan {
+    /// From its public name.
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "day" => Ok(Self::Day),
+            "week" => Ok(Self::Week),
+            _ => Err(Error::InvalidInput(format!(
+                "a summary of each {name:?} is not known; use \"day\", \"week\" or None"
+            ))),
+        }
+    }
+
+    /// Its public name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Week => "week",
+        }
+    }
+
+    /// When the span began that a time is in; microseconds since 1970 UTC, as the time.
+    pub fn begin(self, time: i64) -> i64 {
+        const DAY: i64 = 86_400 * 1_000_000;
+        let day = time.div_euclid(DAY);
+        let days_in = match self {
+            Self::Day => 0,
+            // The first day of 1970 was a Thursday.
+            Self::Week => (day + 3).rem_euclid(7),
+        };
+        (day - days_in).saturating_mul(DAY)
     }
 }
 
@@ -151,6 +208,10 @@ pub struct Options {
     pub seal_after: u64,
     /// Vectors that are worth a graph; fewer are scanned.
     pub link_after: u64,
+    /// Bytes of memory that edges may take over which activation spreads.
+    pub recall_memory: usize,
+    /// After how long what recall has added to an edge is worth half as much; `None` for ever.
+    pub recall_half_life: Option<Duration>,
     /// Load the models as soon as the database is open.
     pub warm_up: bool,
     /// Language of the full-text index: `english` or `none`.
@@ -159,6 +220,14 @@ pub struct Options {
     pub weaver: WeaverOptions,
     /// What each model function may be given.
     pub limits: ModelLimits,
+    /// How much may be stored.
+    pub quota: Quota,
+    /// Whether calls are counted and timed.
+    pub metrics: bool,
+    /// Whether a writer keeps the last events in a file.
+    pub black_box: bool,
+    /// Whether traces are made, which are kept, and where they are sent.
+    pub tracing: Option<Tracing>,
 }
 
 impl Default for Options {
@@ -176,10 +245,16 @@ impl Default for Options {
             changes_retention_bytes: 64 << 20,
             seal_after: 2048,
             link_after: 8192,
+            recall_memory: 256 << 20,
+            recall_half_life: Some(Duration::from_hours(30 * 24)),
             warm_up: true,
             language: "english".into(),
             weaver: WeaverOptions::default(),
             limits: ModelLimits::default(),
+            quota: Quota::default(),
+            metrics: true,
+            black_box: true,
+            tracing: None,
         }
     }
 }

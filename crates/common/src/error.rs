@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::clock::Micros;
+use crate::quota::Resource;
 
 /// The result of everything that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -124,6 +125,28 @@ pub enum Error {
         /// The process that opened it.
         parent: u32,
     },
+    /// The message bus was closed.
+    #[error("the message bus is closed; make a new one")]
+    BusClosed,
+    /// The message bus belongs to the parent process.
+    #[error(
+        "this message bus was made by process {parent} and cannot be used in its forked child; make one in \
+         the child"
+    )]
+    ForkedBus {
+        /// The process that made it.
+        parent: u32,
+    },
+    /// Another process has the message bus in this directory.
+    #[error("{path:?} is the message bus of process {pid} on {host}; close it there")]
+    BusLocked {
+        /// The directory.
+        path: PathBuf,
+        /// Process id of the holder; 0 when it did not say.
+        pid: u32,
+        /// Host of the holder.
+        host: String,
+    },
     /// The handle may not write.
     #[error("{path:?} is open for reading only; open it without read_only=True to write")]
     ReadOnly {
@@ -151,6 +174,30 @@ pub enum Error {
         grown: u64,
         /// The limit.
         limit: u64,
+    },
+    /// More would be stored than a quota allows.
+    #[error("{}", quota_text(*resource, namespace.as_deref(), *used, *limit))]
+    QuotaExceeded {
+        /// What of.
+        resource: Resource,
+        /// The namespace whose quota it is; `None` for that of the database.
+        namespace: Option<String>,
+        /// How much there would be; of memory and the disk, how much there is.
+        used: u64,
+        /// How much there may be.
+        limit: u64,
+    },
+    /// More than its owner has allowed for.
+    #[error("{what}: {used} would be used, the limit is {limit}; {remedy}")]
+    CapacityExceeded {
+        /// What would not fit.
+        what: &'static str,
+        /// How much there would be.
+        used: u64,
+        /// How much there may be.
+        limit: u64,
+        /// What to do about it.
+        remedy: &'static str,
     },
     /// The feed of changes does not reach back so far.
     #[error(
@@ -185,12 +232,14 @@ pub enum Error {
         limit: usize,
     },
     /// There is no room.
-    #[error("{path:?}: no room to write: {detail}; nothing was stored, reads go on")]
+    #[error("{path:?}: no room to write: {detail}; {}", outcome(*is_kept))]
     StorageFull {
         /// The file or directory.
         path: PathBuf,
         /// What could not be had.
         detail: String,
+        /// Whether it was for what is acknowledged already, and is in the log.
+        is_kept: bool,
     },
     /// The operating system refused.
     #[error("{path:?}: {detail}")]
@@ -218,6 +267,14 @@ pub enum Error {
         path: PathBuf,
         /// The table and key.
         object: String,
+        /// How that was seen.
+        detail: String,
+    },
+    /// A file that holds no database is damaged.
+    #[error("{path:?} is damaged: {detail}; use another copy of it")]
+    DamagedFile {
+        /// The file.
+        path: PathBuf,
         /// How that was seen.
         detail: String,
     },
@@ -293,7 +350,7 @@ pub enum Error {
         error: Box<Self>,
     },
     /// A defect of ours.
-    #[error("internal error: {0}; please report it")]
+    #[error("internal error: {0}; please report it, with what `embedded-db blackbox` shows")]
     Internal(String),
 }
 
@@ -366,19 +423,21 @@ impl Error {
             Self::DimensionMismatch { .. } => "DimensionMismatch",
             Self::NonFiniteVector { .. } => "NonFiniteVector",
             Self::ValueTooLarge { .. } => "ValueTooLarge",
-            Self::DatabaseLocked { .. } => "DatabaseLocked",
-            Self::DatabaseClosed { .. } => "DatabaseClosed",
-            Self::ForkedHandle { .. } => "ForkedHandle",
+            Self::DatabaseLocked { .. } | Self::BusLocked { .. } => "DatabaseLocked",
+            Self::DatabaseClosed { .. } | Self::BusClosed => "DatabaseClosed",
+            Self::ForkedHandle { .. } | Self::ForkedBus { .. } => "ForkedHandle",
             Self::ReadOnly { .. } => "ReadOnly",
             Self::SnapshotExpired { .. }
             | Self::SnapshotOutgrown { .. }
             | Self::CursorGaveWay { .. } => "SnapshotExpired",
-            Self::TooManySnapshots { .. } => "QuotaExceeded",
+            Self::TooManySnapshots { .. }
+            | Self::CapacityExceeded { .. }
+            | Self::QuotaExceeded { .. } => "QuotaExceeded",
             Self::ChangesTrimmed { .. } => "ChangesTrimmed",
             Self::StorageFull { .. } => "StorageFull",
             Self::StorageError { .. } => "StorageError",
             Self::RecoveryNeeded { .. } => "RecoveryNeeded",
-            Self::Corruption { .. } => "Corruption",
+            Self::Corruption { .. } | Self::DamagedFile { .. } => "Corruption",
             Self::FormatTooNew { .. } => "FormatTooNew",
             Self::Timeout { .. } | Self::TooManyVisited { .. } => "Timeout",
             Self::Interrupted => "Interrupted",
@@ -393,6 +452,33 @@ impl Error {
     /// A malformed query.
     pub fn query(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::InvalidQuery { field: field.into(), message: message.into() }
+    }
+}
+
+fn outcome(is_kept: bool) -> &'static str {
+    if is_kept {
+        "what was acknowledged is kept in the log, and read again when there is room"
+    } else {
+        "nothing was stored"
+    }
+}
+
+fn quota_text(resource: Resource, namespace: Option<&str>, used: u64, limit: u64) -> String {
+    let of = namespace.map_or_else(String::new, |name| format!(" of the namespace {name:?}"));
+    let (what, option) = (resource.name(), resource.option());
+    match resource {
+        Resource::Disk => format!(
+            "{used} bytes are left on the disk, and {option}={limit} are to stay free; make room, or \
+             lower {option}"
+        ),
+        Resource::Memory => format!(
+            "indexes take {used} bytes of memory, {option}={limit} is the limit; nothing more is stored \
+             until they take less: delete what is not needed, or raise {option}"
+        ),
+        _ => format!(
+            "there would be {used} {what}, {option}={limit} is the limit{of}; nothing was stored: \
+             delete what is not needed, or raise {option}"
+        ),
     }
 }
 

@@ -42,6 +42,11 @@ impl Sha256 {
         }
         Some(Self(out))
     }
+
+    /// Its bytes, the first digits first.
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
 }
 
 impl fmt::Display for Sha256 {

@@ -1,6 +1,7 @@
 //! Identifiers, values, records, errors and configuration: no I/O.
 
 pub mod calendar;
+pub mod chance;
 pub mod clock;
 mod config;
 mod draft;
@@ -8,16 +9,25 @@ mod error;
 mod fork_gate;
 mod hash;
 mod ids;
+pub mod log;
+pub mod metrics;
 pub mod names;
+mod quota;
 pub mod record;
+mod token;
+pub mod trace;
 pub mod value;
 
-pub use config::{ActivityLevel, Durability, ModelLimit, ModelLimits, Options, WeaverOptions};
+pub use config::{
+    ActivityLevel, Durability, ModelLimit, ModelLimits, Options, SummarySpan, WeaverOptions,
+};
 pub use draft::{Draft, check_properties, encode_properties};
 pub use error::{Error, Place, Result, shortened};
 pub use fork_gate::{ForkGate, Inside};
 pub use hash::{ContentHash, Digest, Sha256};
 pub use ids::{Lsn, NamespaceId, Slot, SpaceId, Symbol};
+pub use quota::{Amounts, NamespaceQuota, Quota, Resource};
+pub use token::{AXES, TOKEN_BYTES, TOKEN_VERSION, Token};
 pub use value::{Value, ValueRef};
 
 /// Longest identifier, label, edge type or property name, in bytes of UTF-8.

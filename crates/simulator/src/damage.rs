@@ -35,7 +35,10 @@ pub(crate) fn look(root: &Path, how: How, possible: &[World]) {
     }
     match db.verify_deep(&go_on) {
         Ok(report) if report.problems.is_empty() => {}
-        Ok(_) => note(&Event::Note(TOLD)),
+        Ok(report) => {
+            note(&Event::Note(&format!("verify: {:?}", report.problems)));
+            note(&Event::Note(TOLD));
+        }
         Err(error) => damaged("verify", &error),
     }
     if let [world] = possible {
@@ -101,5 +104,6 @@ fn damaged(what: &str, error: &Error) {
     if error.code() != "Corruption" {
         wrong(&format!("{what} after a fault of the disk: {}: {error}", error.code()));
     }
+    note(&Event::Note(&format!("{what}: {error}")));
     note(&Event::Note(TOLD));
 }

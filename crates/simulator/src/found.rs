@@ -26,6 +26,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("a compaction that the disk does not write is told of", compactions_of_a_lying_disk()),
         ("a commit without a log that the disk does not write is told of", commits_without_a_log()),
         ("what is seen after an opening that failed stays so", openings_that_fail()),
+        ("an opening that fails loses nothing of the log", openings_that_fail_with_frames()),
         ("what is seen after a write without room stays so", writes_without_room()),
         ("a compaction that a power cut ends has taken place or not", compactions_that_are_cut()),
     ]
@@ -206,6 +207,23 @@ fn openings_that_fail() -> Vec<Scenario> {
         scenario([left, next])
     };
     (0..8).map(failed).collect()
+}
+
+/// A process is killed before its last commits are in the data file. The next may not write the checkpoint of the
+/// state that it finds, and tries again.
+fn openings_that_fail_with_frames() -> Vec<Scenario> {
+    let failed = |(killed_at, skip): (u32, u32)| {
+        let updates = (0..3).map(|n| Operation::Do(update("n1", "p", Value::Int(n))));
+        let mut left = life([one_node()].into_iter().chain(updates).collect());
+        let killed = Fault::Killed(Moment::After);
+        left.faults.push(Planned { operation: 4, skip: killed_at, fault: killed });
+        let mut next = life(Vec::new());
+        next.plan.operations = vec![(5, Operation::Rest { milliseconds: 3_000 })];
+        let full = Fault::CallFails(libc::ENOSPC);
+        next.faults.push(Planned { operation: 0, skip, fault: full });
+        scenario([left, next])
+    };
+    (0..4).flat_map(|killed_at| (0..8).map(move |skip| (killed_at, skip))).map(failed).collect()
 }
 
 /// A commit that finds no room looks whether it was one of the syncs before that found none, and that fails too.

@@ -155,11 +155,16 @@ impl Life {
     }
 
     fn perform(&mut self, number: u32, operation: &Operation, after: &World) -> Result<()> {
+        if let Operation::Wait = operation {
+            // Whatever the database says.
+            machine::set_clock(after.hours);
+            return Ok(());
+        }
         let db = self.here()?;
         match operation {
             Operation::Do(change) => {
                 perform::change(&db, change)?;
-                self.look_at(&db, change, after)
+                when_there_is_room(|| self.look_at(&db, change, after))
             }
             Operation::CreateNodes(changes) => perform::create_nodes(&db, changes),
             Operation::UpdateMatching { p, q } => perform::update_matching(&db, *p, q),
@@ -179,10 +184,7 @@ impl Life {
                 let notes = vec![crate::world::NOTE.to_owned()];
                 db.declare_label(crate::world::THING, notes.clone(), notes)
             }
-            Operation::Wait => {
-                machine::set_clock(after.hours);
-                Ok(())
-            }
+            Operation::Wait => Ok(()),
             Operation::Drain => self.drain(),
             Operation::Rest { milliseconds } => {
                 std::thread::sleep(Duration::from_millis(*milliseconds));
@@ -441,12 +443,23 @@ impl Life {
             }
             Ok(())
         };
-        match compare() {
+        match when_there_is_room(compare) {
             Ok(()) => {}
             // What the disk holds is unknown, or LMDB lacks its last page: nothing is read any more either.
             Err(error) if is_excused(&error) && machine::has_broken() => {}
             Err(error) => wrong(&format!("reading: {error}")),
         }
+    }
+}
+
+/// Reads what is acknowledged, once more if there was no room to commit it.
+fn when_there_is_room(read: impl Fn() -> Result<()>) -> Result<()> {
+    match read() {
+        Err(error) if error.code() == "StorageFull" => {
+            note(&Event::Note(&error.to_string()));
+            read()
+        }
+        done => done,
     }
 }
 

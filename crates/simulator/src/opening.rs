@@ -28,10 +28,14 @@ pub(crate) fn options(how: How) -> Options {
         seal_after: 4,
         relaxed_window: Duration::from_micros(how.window),
         max_snapshot_age: Duration::from_secs(1_000_000),
+        // It is mapped, and stores into maps are no calls that a power cut could come between.
+        black_box: false,
         weaver: WeaverOptions {
             first_delay: delay,
             max_delay: delay,
             activity_level: ActivityLevel::SleepMode,
+            // A history may go on over the end of a week.
+            summary_span: None,
             ..WeaverOptions::default()
         },
         ..Options::default()
@@ -80,11 +84,10 @@ pub(crate) fn at_last<T>(what: &str, call: impl Fn() -> Result<T>) -> T {
 
 /// The same; `None` if a write that nobody waited for has broken the database until it is opened again.
 fn or_broken<T>(what: &str, call: impl Fn() -> Result<T>) -> Option<T> {
-    let is_broken = |error: &Error| error.code() == "StorageError" && is_excused(error);
-    match call() {
-        Err(error) if is_broken(&error) => None,
-        _ => Some(at_last(what, call)),
-    }
+    at_last(what, || match call() {
+        Err(error) if error.code() == "StorageError" && is_excused(&error) => Ok(None),
+        outcome => outcome.map(Some),
+    })
 }
 
 pub(crate) fn must<T>(what: &str, outcome: Result<T>) -> T {

@@ -35,7 +35,7 @@ fn node(change: &Change) -> Result<NodeDraft> {
     };
     let expiry = if *expires { Expiry::After(LIFETIME) } else { Expiry::Never };
     let (id, labels) = (Some(id.clone()), vec![THING.to_owned()]);
-    Ok(NodeDraft { id, labels, properties: draft(values)?, expiry })
+    Ok(NodeDraft { id, labels, properties: draft(values)?, expiry, embedding: None })
 }
 
 fn messages(messages: &[(String, String)]) -> Result<Vec<NodeDraft>> {

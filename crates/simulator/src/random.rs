@@ -1,6 +1,8 @@
 //! Numbers that a seed decides.
 
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): small, and good enough to choose by.
+use embedded_db_common::chance;
+
+/// Good enough to choose by.
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
@@ -13,11 +15,7 @@ impl Random {
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        chance::next(&mut self.0)
     }
 
     /// Less than `end`, which is not 0.

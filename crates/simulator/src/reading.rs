@@ -65,7 +65,7 @@ reads!(PinnedReads);
 
 /// Whether the weaver has made it.
 pub(crate) fn is_derived(label: &str) -> bool {
-    matches!(label, "Entity" | "Summary")
+    matches!(label, "Entity" | "Summary" | "Topic")
 }
 
 pub(crate) fn label(node: &Node) -> Result<String> {

@@ -2,6 +2,7 @@
 //! process, so a file that is too short is completed by whoever writes and refused by whoever reads.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -22,6 +23,12 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// Pages that a file may have before its first row: two for the states, and few for the names of tables.
 const UNFINISHED: u64 = 8;
 
+/// Beyond what is needed as much room is reserved as the file takes, within these bounds: a small one stays small,
+/// and a large one is not asked for at every commit.
+const RESERVED_BEFOREHAND: RangeInclusive<u64> = 1 << 16..=4 << 20;
+/// No room is reserved where less would be left on the file system.
+const LEFT_TO_OTHERS: u64 = 64 << 20;
+
 /// Between two looks at the length of a file that has not grown.
 const LOOK_EVERY_MS: u64 = 10;
 
@@ -31,10 +38,14 @@ pub(crate) struct DataFile {
     file: fs::File,
     opened: fs::Metadata,
     page_size: u64,
+    /// Whether pages that it has can be written anew without further room.
+    in_place: bool,
     /// The last page that was found to be there, and when, in milliseconds since `since`.
     whole_to: AtomicUsize,
     looked_at: AtomicU64,
     since: Instant,
+    /// Up to here the file system has given it room.
+    reserved: AtomicU64,
 }
 
 impl DataFile {
@@ -46,8 +57,10 @@ impl DataFile {
         let opened = file.metadata().map_err(failed)?;
         let meta = newest_meta(&mut file).map_err(failed)?;
         let page_size = meta.map_or(platform::page_size() as u64, |meta| meta.page_size as u64);
-        let (whole_to, looked_at) = Default::default();
-        Ok(Self { path, file, opened, page_size, whole_to, looked_at, since: Instant::now() })
+        let in_place = !platform::overwriting_takes_room(&path);
+        let (whole_to, looked_at, reserved) = Default::default();
+        let since = Instant::now();
+        Ok(Self { path, file, opened, page_size, in_place, whole_to, looked_at, since, reserved })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -93,6 +106,43 @@ impl DataFile {
         })
     }
 
+    /// Whether a commit that takes so many more pages than a file of this length has will not meet a full disk.
+    /// Room beyond the end of the file is kept for it, which [`DataFile::give_back`] ends.
+    pub(crate) fn has_place(&self, length: u64, pages: usize) -> bool {
+        let end = length.saturating_add((pages as u64).saturating_mul(self.page_size));
+        // A limit can be lowered at any time.
+        if !self.in_place || platform::file_size_limit().is_some_and(|limit| limit < end) {
+            return false;
+        }
+        let reserved = self.reserved.load(Ordering::Acquire);
+        if reserved >= end {
+            return true;
+        }
+        let (least, most) = RESERVED_BEFOREHAND.into_inner();
+        let end = end.saturating_add(length.clamp(least, most));
+        let more = end.saturating_sub(reserved.max(length));
+        // What fails has taken what there was: so it is not tried when it might fail.
+        let left = platform::free_space(&self.path);
+        if left.is_some_and(|left| left < more.saturating_add(LEFT_TO_OTHERS)) {
+            return false;
+        }
+        // The first time with the holes that LMDB has left, of pages that it freed before they were written.
+        let done = platform::reserve(&self.file, reserved, end.saturating_sub(reserved)).is_ok();
+        if done {
+            self.reserved.store(end, Ordering::Release);
+        }
+        done
+    }
+
+    /// Gives back the room beyond its end. Nobody may be writing.
+    pub(crate) fn give_back(&self) -> Result<()> {
+        if self.reserved.swap(0, Ordering::AcqRel) == 0 {
+            return Ok(());
+        }
+        let length = self.length()?;
+        self.file.set_len(length).map_err(|e| io_error(&self.path, "give back its room", &e))
+    }
+
     /// Refuses a file that ends before the last page of the newest commit. Looking costs several times
     /// what a snapshot does, so it is done for pages that are new, and now and then.
     pub(crate) fn require_pages(&self, now: Instant, last_page: impl Fn() -> usize) -> Result<()> {
@@ -118,7 +168,7 @@ impl DataFile {
 pub(crate) fn write_failed(path: &Path, error: Error) -> Error {
     match error {
         Error::StorageError { .. } => match why_full(path) {
-            Some(detail) => Error::StorageFull { path: path.to_owned(), detail },
+            Some(detail) => Error::StorageFull { path: path.to_owned(), detail, is_kept: false },
             None => error,
         },
         other => other,

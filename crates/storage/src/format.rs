@@ -32,7 +32,7 @@ impl Current {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             entries => entries.map_err(|e| io_error(path, "read the directory", &e))?,
         };
-        let mut foreign = None;
+        let (mut foreign, mut beside, mut has_generation) = (None, None, false);
         for entry in entries {
             let name = entry.map_err(|e| io_error(path, "read the directory", &e))?.file_name();
             let name = name.to_string_lossy().into_owned();
@@ -40,13 +40,15 @@ impl Current {
                 // Other stores have a file of this name too: nothing is locked before it is ours.
                 return Self::read(path).map(drop);
             }
-            let ours = name.starts_with("gen-")
-                || ["writer.lock", "CURRENT.new", "alive"].contains(&name.as_str());
-            if !ours {
-                foreign = Some(name);
+            match name.as_str() {
+                "writer.lock" | "CURRENT.new" | "alive" => {}
+                // Others may have files of these names, and ours lie beside a generation.
+                "blackbox" | "running" | "spent" => beside = Some(name),
+                generation if generation.starts_with("gen-") => has_generation = true,
+                _ => foreign = Some(name),
             }
         }
-        match foreign {
+        match foreign.or(beside.filter(|_| !has_generation)) {
             None => Ok(()),
             Some(name) => Err(Error::InvalidInput(format!(
                 "{path:?} is no database: it has no CURRENT file but holds {name:?}; \

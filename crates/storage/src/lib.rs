@@ -11,11 +11,15 @@
 
 #[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod adjacency;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+mod append_log;
 mod backup;
+mod blackbox;
 #[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod columns;
 mod data_file;
 mod examine;
+mod figures;
 #[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod format;
 #[cfg(any(test, fuzzing))]
@@ -32,9 +36,13 @@ mod keys;
 mod log;
 mod new_file;
 mod pages;
+mod panics;
+mod plain_file;
 mod platform;
 #[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod postings;
+#[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+mod quota;
 #[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod read;
 #[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
@@ -44,21 +52,26 @@ mod records;
 mod renewal;
 mod repair;
 mod rows;
+mod scopes;
 mod segments;
 mod side_file;
 #[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod spaces;
 mod staging;
 mod store;
+mod strengths;
 mod touched;
 #[cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 mod tx;
 mod writer;
 
 pub use adjacency::Neighbor;
+pub use append_log::{AppendLog, Records, Syncing};
 pub use backup::{Backup, Counts, Restored, Restoring};
+pub use blackbox::{BlackBox, Ending, Entry, Event, read_black_box};
 pub use columns::{COLUMN_SLOTS, Cell, CellRange, Cells, Place, column_row, column_rows};
 pub use examine::{Examined, Fact, Finding, Level, WorkCount, examine};
+pub use figures::{Occupied, Written};
 pub use format::FORMAT;
 pub use hidden::{Hidden, Visible};
 pub use history::ReadHistory;
@@ -70,7 +83,11 @@ pub use invariants::check_invariants;
 pub use keys::{Direction, Kind};
 pub use new_file::Progress;
 pub use pages::Origin;
-pub use platform::{fork_generation, real_path, unforked, watch_forks, yield_to_others};
+pub use panics::{panics, watch_panics};
+pub use plain_file::{read_file, replace_file};
+pub use platform::{
+    ProcessFacts, fork_generation, process_facts, real_path, unforked, watch_forks, yield_to_others,
+};
 pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX};
 pub use read::{ReadEmbeddings, ReadExpiries, ReadPostings, ReadTxn, ReadWork, Resolved};
 pub use recipes::{RecipeRecord, recipes};
@@ -85,5 +102,6 @@ pub use segments::{Segment, SegmentFile, SegmentWriter, ViewKind, ViewRecord, vi
 pub use side_file::SideFile;
 pub use spaces::{Dropped, ReadSpaces};
 pub use store::{Generation, IN_MEMORY, Sight, Snapshot, State, Store, Symbols, Taken, row_counts};
+pub use strengths::{ReadStrengths, Strength};
 pub use tx::WriteTxn;
 pub use writer::panic_text;

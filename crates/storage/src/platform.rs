@@ -10,6 +10,7 @@ use embedded_db_common::{Error, Result};
 mod facts;
 mod forks;
 mod locks;
+mod process;
 mod temporary;
 
 pub(crate) use self::facts::{
@@ -17,6 +18,7 @@ pub(crate) use self::facts::{
 };
 pub use self::forks::{fork_generation, unforked, watch_forks};
 pub(crate) use self::locks::{Lock, WriterLock, has_holder};
+pub use self::process::{ProcessFacts, process_facts};
 pub(crate) use self::temporary::{TemporaryDirectory, remove_abandoned};
 
 /// From now on this thread gets what others leave of the processors, on systems where a thread can say so for itself
@@ -42,7 +44,7 @@ pub(crate) fn io_error(path: &Path, doing: &str, error: &std::io::Error) -> Erro
     let detail = format!("cannot {doing}: {error}");
     match error.kind() {
         StorageFull | QuotaExceeded | FileTooLarge => {
-            Error::StorageFull { path: path.to_owned(), detail }
+            Error::StorageFull { path: path.to_owned(), detail, is_kept: false }
         }
         _ => Error::StorageError { path: path.to_owned(), detail },
     }
@@ -214,6 +216,36 @@ pub(crate) fn file_length(file: &File) -> std::io::Result<u64> {
     }
 }
 
+/// Gives a file room from a place on, beyond its end, too, which stays where it is.
+pub(crate) fn reserve(file: &File, from: u64, length: u64) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd;
+        let invalid = |_| std::io::Error::from(std::io::ErrorKind::InvalidInput);
+        let from = libc::off64_t::try_from(from).map_err(invalid)?;
+        let length = libc::off64_t::try_from(length).map_err(invalid)?;
+        loop {
+            // SAFETY: the descriptor is open; nothing else is passed but numbers.
+            #[allow(unsafe_code)]
+            let done = unsafe {
+                libc::fallocate64(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, from, length)
+            };
+            if done == 0 {
+                return Ok(());
+            }
+            let error = std::io::Error::last_os_error();
+            if error.kind() != std::io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _nothing_keeps_room = (file, from, length);
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+}
+
 /// Bytes that may still be written to the file system of `path`, where the system tells.
 pub(crate) fn free_space(path: &Path) -> Option<u64> {
     #[cfg(unix)]
@@ -226,6 +258,18 @@ pub(crate) fn free_space(path: &Path) -> Option<u64> {
     {
         let _the_system_says_storage_full_by_itself = path;
         None
+    }
+}
+
+/// Tells the name and length of each file in a directory; what cannot be looked at is left out.
+pub(crate) fn each_file(directory: &Path, tell: &mut dyn FnMut(&str, u64)) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        if let Ok(told) = entry.metadata()
+            && told.is_file()
+        {
+            tell(&entry.file_name().to_string_lossy(), told.len());
+        }
     }
 }
 
@@ -245,6 +289,25 @@ fn statvfs(path: &Path) -> Option<libc::statvfs> {
 /// The kind of the file system in which a path lies, or will, if its files lie on another machine: locks and
 /// maps of them do not hold what is built on them. Those that are made by programs (FUSE) cannot be told.
 pub(crate) fn network_file_system(path: &Path) -> Option<&'static str> {
+    match kind_of_file_system(path)? {
+        0x6969 => Some("NFS"),
+        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => Some("SMB"),
+        0x5346_414F => Some("AFS"),
+        0x7375_7245 => Some("Coda"),
+        0x564C => Some("NCP"),
+        _ => None,
+    }
+}
+
+/// Whether what is written over something else may need room of its own: the file system is known to copy on
+/// write (Btrfs, bcachefs, ZFS), to write one behind the other (F2FS, NILFS), or is made by a program (FUSE).
+pub(crate) fn overwriting_takes_room(path: &Path) -> bool {
+    let those = [0x9123_683E, 0xCA45_1A4E, 0x2FC1_2FC1, 0xF2F5_2010, 0x3434, 0x6573_5546];
+    kind_of_file_system(path).is_some_and(|kind| those.contains(&kind))
+}
+
+/// Its number in the kernel's `magic.h`; on other systems than Linux it is not asked for.
+fn kind_of_file_system(path: &Path) -> Option<u32> {
     #[cfg(target_os = "linux")]
     {
         use std::os::unix::ffi::OsStrExt;
@@ -258,16 +321,9 @@ pub(crate) fn network_file_system(path: &Path) -> Option<&'static str> {
                     .then(|| told.assume_init().f_type)
             }
         });
-        // The numbers of the kernel's `magic.h`; the type of the field differs between machines.
+        // The type of the field differs between machines.
         #[allow(clippy::unnecessary_cast)]
-        match kind? as u32 {
-            0x6969 => Some("NFS"),
-            0x517B | 0xFF53_4D42 | 0xFE53_4D42 => Some("SMB"),
-            0x5346_414F => Some("AFS"),
-            0x7375_7245 => Some("Coda"),
-            0x564C => Some("NCP"),
-            _ => None,
-        }
+        kind.map(|kind| kind as u32)
     }
     #[cfg(not(target_os = "linux"))]
     {

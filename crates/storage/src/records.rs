@@ -4,7 +4,7 @@
 
 use embedded_db_common::record::{Cursor, Damaged, Properties, Read, put_bytes, put_varint};
 use embedded_db_common::{
-    ContentHash, Lsn, MAX_DIMENSION, MAX_NAME, NamespaceId, Slot, SpaceId, Symbol,
+    Amounts, ContentHash, Lsn, MAX_DIMENSION, MAX_NAME, NamespaceId, Slot, SpaceId, Symbol,
 };
 
 use crate::keys::Kind;
@@ -696,6 +696,12 @@ pub struct NamespaceCounters {
 }
 
 impl NamespaceCounters {
+    /// What a quota limits.
+    pub fn amounts(&self) -> Amounts {
+        let Self { nodes, edges, embeddings, bytes, .. } = *self;
+        Amounts { nodes, edges, embeddings, bytes }
+    }
+
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.push(VERSION);
         out.extend_from_slice(&self.node_slots.to_le_bytes());

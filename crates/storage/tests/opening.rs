@@ -417,7 +417,7 @@ fn a_full_map_is_an_error_with_its_remedy_and_reads_go_on() {
         }
         assert!(stored < 1_000, "a map of 1 MiB holds no 3 MB");
     };
-    let Error::StorageFull { path, detail } = &error else { panic!("{error}") };
+    let Error::StorageFull { path, detail, .. } = &error else { panic!("{error}") };
     assert_eq!(path, &data_file(&scratch.path()));
     assert!(detail.contains("1048576") && detail.contains("raise it"), "{detail}");
     assert!(stored > 20);

@@ -260,12 +260,30 @@ pub(super) fn allocate(descriptor: RawFd, mode: c_int, at: u64, length: u64) -> 
     let raw = || told(call!(libc::SYS_fallocate, descriptor, mode, at, length));
     let open = if is_simulated() { with(|machine| machine.files.of(descriptor)) } else { None };
     let Some(open) = open else { return raw() };
+    if mode == libc::FALLOC_FL_KEEP_SIZE {
+        return keep_room(open, at, length);
+    }
     if mode != 0 {
         return fail(libc::EOPNOTSUPP);
     }
     let begin = with(|machine| machine.files.length(open.id)).max(at);
     let zeros = vec![0; (at + length).saturating_sub(begin) as usize];
     if zeros.is_empty() || write(descriptor, &[&zeros], Some(begin)) >= 0 { 0 } else { -1 }
+}
+
+/// The same without a change of its bytes or length. What a power cut leaves of it is nothing: those who begin
+/// anew cannot count on it.
+fn keep_room(open: Open, at: u64, length: u64) -> isize {
+    threads::pause();
+    with(|machine| {
+        let moment = match machine.allow(Asked::Other, true) {
+            Ok(moment) => moment,
+            Err(error) => return fail(error),
+        };
+        machine.files.place(open.id, at, length);
+        machine.survive(moment);
+        0
+    })
 }
 
 pub(super) fn rename(

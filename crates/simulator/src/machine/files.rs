@@ -152,7 +152,7 @@ impl Files {
         self.content(id).length
     }
 
-    fn place(&mut self, id: Id, at: u64, length: u64) {
+    pub(super) fn place(&mut self, id: Id, at: u64, length: u64) {
         let placed = &mut self.content(id).placed;
         let end = (at + length).div_ceil(BLOCK) as usize;
         placed.resize(placed.len().max(end), false);

@@ -18,6 +18,7 @@ use crate::postings::{Container, IndexId};
 use crate::read::{ReadEmbeddings, ReadTxn, ReadWork, Resolved};
 use crate::records::{EdgeRecord, NodeRecord};
 use crate::segments::views;
+use crate::strengths::Strength;
 use crate::touched::pack;
 
 /// Rows between two looks at whether the caller wants the work to end.
@@ -43,6 +44,7 @@ pub fn check_invariants<T: ReadTxn>(
     check.ids()?;
     check.adjacency()?;
     check.hashes()?;
+    check.strengths()?;
     check.postings()?;
     check.columns()?;
     check.work()?;
@@ -297,6 +299,24 @@ impl<T: ReadTxn> Check<'_, T> {
             let vectors = self.txn.embeddings_of(namespace, space, node)?;
             if !vectors.iter().any(|(_, vector)| vector.content.0 == parts[6..22]) {
                 self.report(namespace, &format!("a hash leads to {node:?}, without its vector"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A strength is that of an edge.
+    fn strengths(&mut self) -> Result<()> {
+        for row in rows(self.txn, Table::Strengths)? {
+            let (key, payload) = row?;
+            self.tick()?;
+            let namespace = namespace_of(key);
+            self.txn.located(Table::Strengths, key, Strength::parse(payload))?;
+            let parts: Result<&[u8; 8], _> = key.try_into();
+            let parts = parts.map_err(|_| Damaged("has a key of the wrong length"));
+            let edge =
+                Slot(u32_at(self.txn.located(Table::Strengths, key, parts)?, 4).unwrap_or(0));
+            if self.txn.get(Table::Edges, key)?.is_none() {
+                self.report(namespace, &format!("{edge:?} has a strength and is no edge"));
             }
         }
         Ok(())

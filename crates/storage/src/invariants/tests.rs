@@ -185,6 +185,25 @@ fn a_second_id_for_a_record() {
     assert_only(&found, "\"alias\" leads to no record of it");
 }
 
+/// As somebody who enriches it does, whose work comes too late.
+#[test]
+fn a_dropped_namespace_that_is_looked_at_again() {
+    let store = sound();
+    let dropped = store.write(|txn| {
+        let id = txn.create_namespace("other")?;
+        let label = txn.intern("Thing")?;
+        txn.insert_node(id, "a", &[label], &[], false, None)?;
+        Ok(id)
+    });
+    let id = dropped.unwrap();
+    let looked = store.write(move |txn| {
+        assert!(txn.drop_namespace("other")?);
+        txn.delete_embeddings(id, SpaceId(0), NOBODY)
+    });
+    assert_eq!(looked.unwrap(), 0);
+    assert_eq!(problems(&store), Vec::<String>::new());
+}
+
 #[test]
 fn slots_beyond_the_counters() {
     let found = after(|txn| {
@@ -335,6 +354,15 @@ fn rows_of_columns_out_of_form() {
     let text = [&[1, 7][..], &zeros].concat();
     let told = told(move |txn| txn.put(Table::Columns, &key, text.clone()));
     assert!(told.contains("has an unknown type"), "{told}");
+}
+
+#[test]
+fn strengths_of_no_edge_or_out_of_form() {
+    let strength = Strength { added: 1.0, at: 5 };
+    let found = after(move |txn| txn.set_strength(NS, Slot(99), Some(strength)));
+    assert_only(&found, "has a strength and is no edge");
+    let told = told(|txn| txn.put(Table::Strengths, &keys::slot(NS, Slot(0)), vec![0; 12]));
+    assert!(told.contains("is no strength over 0"), "{told}");
 }
 
 #[test]

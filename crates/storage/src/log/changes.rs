@@ -15,6 +15,14 @@ const USUAL: usize = 4 << 10;
 /// Shorter values are told whole.
 const WORTH_COMPARING: usize = 64;
 const SEAL: usize = 4;
+/// The smallest page of any system.
+const LEAST_PAGE: usize = 4096;
+/// A leaf, the page above it, and one next to it that it is divided into or joined with.
+const PAGES_OF_A_ROW: usize = 3;
+/// Beyond that, for a value that packs many slots.
+const PAGES_OF_A_PACK: usize = 3;
+/// So many that it is committed at once: nobody knows how many it frees, which are listed in pages of their own.
+const PAGES_OF_A_RANGE: usize = 1 << 12;
 
 mod op {
     pub(super) const PUT: u8 = 0;
@@ -28,12 +36,13 @@ mod op {
 pub(crate) struct Changes {
     bytes: Vec<u8>,
     too_many: bool,
+    pages: usize,
 }
 
 impl Changes {
     /// None yet, with room for those of a small commit.
     pub(crate) fn new() -> Self {
-        Self { bytes: Vec::with_capacity(USUAL), too_many: false }
+        Self { bytes: Vec::with_capacity(USUAL), too_many: false, pages: 0 }
     }
 
     /// Whether [`Changes::put`] wants to know the value before.
@@ -62,6 +71,7 @@ impl Changes {
     pub(crate) fn append(&mut self, later: Option<Self>) {
         let Some(later) = later else { return };
         self.too_many |= later.too_many;
+        self.pages = self.pages.saturating_add(later.pages);
         if self.bytes.is_empty() {
             self.bytes = later.bytes;
         } else {
@@ -75,8 +85,20 @@ impl Changes {
         (!self.too_many).then_some(&self.bytes)
     }
 
+    /// How many pages LMDB takes for them at the most, if every row lies in a page of its own.
+    pub(crate) fn pages(&self) -> usize {
+        self.pages
+    }
+
     pub(super) fn push(&mut self, change: Change<'_>) {
         change.write(&mut self.bytes);
+        self.pages = self.pages.saturating_add(PAGES_OF_A_ROW).saturating_add(match change {
+            Change::Put { sealed, .. } => sealed.len() / LEAST_PAGE,
+            Change::Patch { .. } => PAGES_OF_A_PACK,
+            Change::Delete { .. } => 0,
+            // The list of the pages that were freed.
+            Change::DeleteBetween { .. } => PAGES_OF_A_RANGE,
+        });
         self.end();
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct Checkpoint {
     /// The meta pages of the data file, and their sums, when the state was the newest.
     pub(crate) metas: [[u8; Meta::SIZE]; 2],
     pub(crate) sums: [u32; 2],
+    /// The last frame of the log that the state has.
+    pub(crate) frame: u64,
 }
 
 impl Checkpoint {
@@ -51,6 +53,7 @@ impl Checkpoint {
         }
         self.sums.iter().for_each(|sum| out.extend_from_slice(&sum.to_le_bytes()));
         self.metas.iter().for_each(|meta| out.extend_from_slice(meta));
+        out.extend_from_slice(&self.frame.to_le_bytes());
         out.resize(SIZE - 4, 0);
         let sum = crc32c::crc32c(&out);
         out.extend_from_slice(&sum.to_le_bytes());
@@ -78,7 +81,8 @@ impl Checkpoint {
             let (stretch, salt) = (cursor.u64()?, cursor.u64()?);
             let sums = [cursor.u32()?, cursor.u32()?];
             let metas = [cursor.array()?, cursor.array()?];
-            Ok(Some(Self { number, in_use, place, transaction, stretch, salt, metas, sums }))
+            let frame = cursor.u64()?;
+            Ok(Some(Self { number, in_use, place, transaction, stretch, salt, metas, sums, frame }))
         };
         parse().ok().flatten()
     }
@@ -96,7 +100,9 @@ impl Checkpoint {
     }
 
     fn exceeds(&self, most: u64) -> bool {
-        [self.number, self.transaction, self.stretch].iter().any(|number| *number > most)
+        [self.number, self.transaction, self.stretch, self.frame]
+            .iter()
+            .any(|number| *number > most)
     }
 
     /// What is wrong with a data file whose newest transaction is an older one.
@@ -207,6 +213,7 @@ mod tests {
             salt: 12,
             metas: [[8; Meta::SIZE], [9; Meta::SIZE]],
             sums: [10, 11],
+            frame: 13,
         }
     }
 

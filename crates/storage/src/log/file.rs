@@ -146,44 +146,92 @@ impl Stretch {
         length >= FIRST_LENGTH && length.is_power_of_two() && self.bytes.starts_with(&HEADER)
     }
 
-    /// Its frames in their order, up to where none follows.
-    pub(super) fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
-        let mut at = HEADER.len();
+    /// Its frames in their order from that of a number on, up to where none follows.
+    pub(super) fn frames_from(&self, first: u64) -> impl Iterator<Item = Frame<'_>> {
+        let mut at = self.place_of(first);
         std::iter::from_fn(move || {
-            let (frame, length) = Frame::parse(self.bytes.get(at..)?, self.salt)?;
-            at += length;
+            let (frame, length) = self.frame_at(at?)?;
+            at = Some(at? + length);
             Some(frame)
         })
     }
 
-    /// Whether a frame is there that would not be, had that of a transaction not reached the disk.
-    pub(super) fn proves(&self, missing: u64) -> bool {
+    /// Where the first frame lies whose number is not smaller.
+    fn place_of(&self, number: u64) -> Option<usize> {
+        let (mut at, mut before) = (HEADER.len(), None);
+        while let Some((frame, length)) = self.frame_at(at) {
+            if frame.number >= number {
+                return Some(at);
+            }
+            before = Some(frame.number);
+            at += length;
+        }
+        if before.is_some() && before == number.checked_sub(1) {
+            return None;
+        }
+        // One before it may have been lost by the disk. The state that is gone on from needs none of them.
+        let is_it =
+            |at: &usize| self.frame_at(*at).is_some_and(|(frame, _)| frame.number == number);
+        (at..self.bytes.len()).step_by(ALIGNMENT).find(is_it)
+    }
+
+    fn frame_at(&self, at: usize) -> Option<(Frame<'_>, usize)> {
+        Frame::parse(self.bytes.get(at..)?, self.salt)
+    }
+
+    /// Whether a frame is there that would not be, had that of a number not reached the disk, and that a state
+    /// does not have.
+    pub(super) fn proves(&self, missing: u64, state: u64) -> bool {
         let places = (HEADER.len()..self.bytes.len()).step_by(ALIGNMENT);
-        places
-            .filter_map(|at| Frame::parse(self.bytes.get(at..)?, self.salt))
-            .any(|(frame, _)| frame.transaction > missing && frame.synced >= missing)
+        places.filter_map(|at| self.frame_at(at)).any(|(frame, _)| {
+            frame.number > missing && frame.synced >= missing && frame.transaction > state
+        })
     }
 }
 
-/// The frames that follow each other from that of a transaction on. The data file may have had the first of
+/// The frames that follow each other from that of a number on. The data file may have had the first of
 /// them when it was last found.
 pub(super) fn following(stretches: &[Stretch], first: u64) -> impl Iterator<Item = Frame<'_>> {
     let mut wanted = first;
-    stretches.iter().flat_map(Stretch::frames).filter(move |frame| {
-        let follows = frame.transaction == wanted;
+    stretches.iter().flat_map(move |stretch| stretch.frames_from(first)).filter(move |frame| {
+        let follows = frame.number == wanted;
         wanted += u64::from(follows);
         follows
     })
 }
 
-/// The frame of a transaction is missing.
-pub(super) fn missing(database: &Path, stretch: &Stretch, transaction: u64) -> Error {
+/// The frame of a number is missing.
+pub(super) fn missing(database: &Path, stretch: &Stretch, number: u64) -> Error {
     let name = stretch.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Error::Corruption {
         path: database.to_owned(),
         object: name,
-        detail: format!(
-            "the frame of transaction {transaction} is missing, and later ones are there"
-        ),
+        detail: format!("frame {number} is missing, and later ones are there"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_behind_one_that_the_disk_has_lost_are_found() {
+        let salt = salt_of(7, 1);
+        let frame = |number| {
+            let changes = &[number as u8; 70];
+            Frame { number, transaction: number, synced: 0, lsn: 0, changes }.encode(salt)
+        };
+        let mut bytes = HEADER.to_vec();
+        let lost = bytes.len() + frame(1).len()..bytes.len() + frame(1).len() + frame(2).len();
+        (1..5).for_each(|number| bytes.extend(frame(number)));
+        bytes[lost].fill(0);
+        let stretch = [Stretch { path: PathBuf::new(), bytes, salt }];
+        let found =
+            |first| following(&stretch, first).map(|frame| frame.number).collect::<Vec<_>>();
+        assert_eq!(found(1), [1]);
+        assert_eq!(found(2), []);
+        assert_eq!(found(3), [3, 4]);
+        assert_eq!(found(4), [4]);
+        assert_eq!(found(5), []);
     }
 }

@@ -1,15 +1,16 @@
 //! What the log of a generation tells, where nothing is to be recovered: for whoever reads the files by
 //! themselves.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use super::checkpoint::{self, Checkpoint};
 use super::file::{self, Stretch};
-use super::recovery::Whereabouts;
+use super::frame::Frame;
+use super::recovery::{Whereabouts, lost_behind};
 use crate::format;
 use crate::pages::{Meta, newest_meta};
-use crate::platform::WriterLock;
+use crate::platform::{self, WriterLock};
 
 /// A log that is in use: the data file alone may not be the last state.
 pub(crate) struct FoundLog {
@@ -29,7 +30,10 @@ const DOUBTED: &str =
 /// The frames behind a checkpoint that follow each other.
 pub(crate) struct FoundFrames {
     stretches: Vec<Stretch>,
+    /// The number of the first.
     first: u64,
+    /// The transaction behind that of the checkpoint.
+    next: u64,
     /// They alone have what is later than the checkpoint.
     are_needed: bool,
     is_doubted: bool,
@@ -77,9 +81,19 @@ impl FoundLog {
             Ok(Whereabouts::OtherMount) => !WriterLock::is_held(database),
             Ok(Whereabouts::Elsewhere) | Err(_) => true,
         };
+        if is_put_back && let Ok(Some(lost)) = lost_behind(&checkpoint, directory) {
+            return Err(format!("the last checkpoint in ckpt {lost}"));
+        }
         let files = [0, 1].map(|stretch| fs::metadata(file::path_of(directory, stretch)));
         let bytes = files.into_iter().flatten().map(|told| told.len()).sum();
         Ok(Some(Self { checkpoint, is_put_back, bytes, is_doubted }))
+    }
+
+    /// Whether the log has what the data file, which is where it was written, has not.
+    pub(crate) fn is_ahead(database: &Path, directory: &Path) -> bool {
+        let Ok(Some(log)) = Self::read(database, directory) else { return false };
+        !log.is_put_back
+            && newest_in(directory).is_some_and(|newest| log.frames(directory).end() > newest + 1)
     }
 
     /// What is missing where nothing is logged, and the data file is older than the last checkpoint.
@@ -104,22 +118,27 @@ impl FoundLog {
     }
 
     pub(crate) fn frames(&self, directory: &Path) -> FoundFrames {
-        let Checkpoint { stretch, salt, transaction, .. } = self.checkpoint;
+        let Checkpoint { stretch, salt, transaction, frame, .. } = self.checkpoint;
         let mut stretches = Vec::new();
         for number in [stretch, stretch.wrapping_add(1)] {
             if file::path_of(directory, number).is_file() {
                 stretches.extend(Stretch::read(directory, number, salt).ok().flatten());
             }
         }
-        let first = transaction.wrapping_add(1);
+        let (first, next) = (frame.wrapping_add(1), transaction.wrapping_add(1));
         let (are_needed, is_doubted) = (self.is_put_back, self.is_doubted);
-        FoundFrames { stretches, first, are_needed, is_doubted }
+        FoundFrames { stretches, first, next, are_needed, is_doubted }
     }
 }
 
+/// The last transaction of the data file, where there is one and it reads.
+fn newest_in(directory: &Path) -> Option<u64> {
+    let mut file = platform::open_plain_file(&directory.join("data.mdb")).ok()??;
+    Some(newest_meta(&mut file).ok()??.transaction)
+}
+
 fn older_than(checkpoint: &Checkpoint, directory: &Path) -> Option<String> {
-    let file = File::open(directory.join("data.mdb"));
-    let newest = file.and_then(|mut file| newest_meta(&mut file)).ok().flatten()?.transaction;
+    let newest = newest_in(directory)?;
     let lost = (newest < checkpoint.transaction).then(|| checkpoint.lost(newest))?;
     Some(format!("data.mdb has lost commits: {lost}"))
 }
@@ -127,8 +146,11 @@ fn older_than(checkpoint: &Checkpoint, directory: &Path) -> Option<String> {
 impl FoundFrames {
     /// Transaction and changes of each, in their order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        let frames = file::following(&self.stretches, self.first);
-        frames.map(|frame| (frame.transaction, frame.changes))
+        self.frames().map(|frame| (frame.transaction, frame.changes))
+    }
+
+    fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
+        file::following(&self.stretches, self.first)
     }
 
     /// Why commits are missing behind the state of a transaction and these frames, or may be. The data file
@@ -136,10 +158,13 @@ impl FoundFrames {
     /// frame was not written before.
     pub(crate) fn missing_after(&self, transaction: u64, written: Option<u64>) -> Option<String> {
         let wanted = self.end().max(transaction.saturating_add(1));
-        if self.stretches.iter().any(|stretch| stretch.proves(wanted)) {
-            return Some(format!("the log has lost the commit {wanted}, and has later ones"));
+        let lost = self.frames().last().map_or(self.first, |last| last.number.saturating_add(1));
+        if self.stretches.iter().any(|stretch| stretch.proves(lost, transaction)) {
+            return Some(format!(
+                "the log has lost the commit of frame {lost}, and has later ones"
+            ));
         }
-        if !self.are_needed && transaction >= self.first {
+        if !self.are_needed && transaction >= self.next {
             return None;
         }
         if self.is_doubted {
@@ -164,6 +189,6 @@ impl FoundFrames {
 
     /// The transaction behind the last of them.
     pub(crate) fn end(&self) -> u64 {
-        self.iter().last().map_or(self.first, |(transaction, _)| transaction + 1)
+        self.frames().last().map_or(self.next, |last| last.transaction.saturating_add(1))
     }
 }

@@ -1,4 +1,4 @@
-//! Frames: one for each commit.
+//! Frames: one for each group of writers.
 //!
 //! A frame has one checksum. Whatever a power cut leaves of it, it is there as a whole or not at all. It is no
 //! CRC: rows carry theirs, and of those that are exchanged for older ones of the same length no other CRC of
@@ -10,14 +10,16 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 /// Frames begin at multiples of that.
 pub(super) const ALIGNMENT: usize = 64;
 /// Bytes before the changes, of which the last are the checksum.
-const HEADER: usize = 48;
+const HEADER: usize = 56;
 
 /// A frame that is whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Frame<'a> {
-    /// The LMDB transaction that it becomes.
+    /// Frames are counted without a gap.
+    pub(crate) number: u64,
+    /// The LMDB transaction that it becomes, alone or with others beside it.
     pub(crate) transaction: u64,
-    /// The transaction up to which the log was on the disk when this was written.
+    /// The frame up to which the log was on the disk when this was written.
     pub(crate) synced: u64,
     /// The last LSN of the state that it leaves.
     pub(crate) lsn: u64,
@@ -29,7 +31,7 @@ impl<'a> Frame<'a> {
     /// As it stands in a file with this salt, filled up to a whole number of places.
     pub(super) fn encode(&self, salt: u64) -> Vec<u8> {
         let mut out = Vec::with_capacity(room(self.changes.len()));
-        for number in [salt, self.transaction, self.synced, self.lsn] {
+        for number in [salt, self.number, self.transaction, self.synced, self.lsn] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&(self.changes.len() as u64).to_le_bytes());
@@ -42,10 +44,15 @@ impl<'a> Frame<'a> {
 
     /// The frame at the beginning of some bytes, and how many it takes; `None` if no whole one is there.
     pub(super) fn parse(bytes: &'a [u8], salt: u64) -> Option<(Self, usize)> {
-        let header = |cursor: &mut Cursor<'a>| -> Read<[u64; 5]> {
-            Ok([cursor.u64()?, cursor.u64()?, cursor.u64()?, cursor.u64()?, cursor.u64()?])
+        let header = |cursor: &mut Cursor<'a>| -> Read<[u64; 6]> {
+            let mut numbers = [0; 6];
+            for number in &mut numbers {
+                *number = cursor.u64()?;
+            }
+            Ok(numbers)
         };
-        let [of, transaction, synced, lsn, length] = header(&mut Cursor::new(bytes)).ok()?;
+        let [of, number, transaction, synced, lsn, length] =
+            header(&mut Cursor::new(bytes)).ok()?;
         if of != salt {
             return None;
         }
@@ -55,7 +62,7 @@ impl<'a> Frame<'a> {
         if sum_of(numbers, changes) != u64::from_le_bytes(*sum) {
             return None;
         }
-        Some((Self { transaction, synced, lsn, changes }, end.next_multiple_of(ALIGNMENT)))
+        Some((Self { number, transaction, synced, lsn, changes }, end.next_multiple_of(ALIGNMENT)))
     }
 }
 
@@ -65,7 +72,7 @@ pub(super) fn seal(bytes: &mut [u8]) -> bool {
     let mut sealed = || {
         let (header, rest) = bytes.split_first_chunk_mut::<HEADER>()?;
         let (numbers, sum) = header.split_last_chunk_mut::<8>()?;
-        let length = u64::from_le_bytes(*numbers.get(32..)?.first_chunk()?);
+        let length = u64::from_le_bytes(*numbers.get(40..)?.first_chunk()?);
         let changes = rest.get(..usize::try_from(length).ok()?)?;
         *sum = sum_of(numbers, changes).to_le_bytes();
         Some(())
@@ -96,7 +103,7 @@ mod tests {
             at in any::<prop::sample::Index>(),
             flip in 1u8..,
         ) {
-            let frame = Frame { transaction: 7, synced: 6, lsn: 9, changes: &changes };
+            let frame = Frame { number: 8, transaction: 7, synced: 6, lsn: 9, changes: &changes };
             let bytes = frame.encode(42);
             prop_assert_eq!(bytes.len() % ALIGNMENT, 0);
             prop_assert_eq!(Frame::parse(&bytes, 42), Some((frame, bytes.len())));
@@ -125,7 +132,7 @@ mod tests {
                 (0..30).flat_map(row).collect()
             };
             let (whole, mixed) = (changes(&|_| false), changes(&|row| taken >> row & 1 == 1));
-            let frame = Frame { transaction: 7, synced: 6, lsn: 9, changes: &whole };
+            let frame = Frame { number: 8, transaction: 7, synced: 6, lsn: 9, changes: &whole };
             let mut bytes = frame.encode(42);
             bytes[HEADER..][..mixed.len()].copy_from_slice(&mixed);
             prop_assert_eq!(Frame::parse(&bytes, 42).is_some(), mixed == whole);

@@ -72,7 +72,7 @@ fn frame_of(bytes: &[u8]) {
         let again = frame.encode(salt);
         assert_eq!(again.len(), length);
         assert_eq!(Frame::parse(&again, salt), Some((frame, length)));
-        assert_eq!(again[..40], bytes[..40]);
+        assert_eq!(again[..48], bytes[..48]);
         assert_eq!(Frame::parse(bytes, !salt), None);
     }
     assert_eq!(Frame::parse(&sealed, salt).is_some(), is_sealed);
@@ -88,7 +88,7 @@ fn checkpoint_of(bytes: &[u8]) {
         let again = found.encode();
         assert_eq!(Checkpoint::parse(&again), Some(found));
         // Behind the number that says whether it is in use, up to the zeros.
-        assert_eq!(again[16..400], place[16..400]);
+        assert_eq!(again[16..408], place[16..408]);
     }
 }
 
@@ -189,6 +189,7 @@ fn told<T>(done: Result<T>) -> Option<T> {
 
 /// A frame that can be changed.
 struct Said {
+    number: u64,
     transaction: u64,
     synced: u64,
     lsn: u64,
@@ -203,8 +204,9 @@ fn change(directory: &Path, given: &mut Unstructured<'_>) -> Given<()> {
     let found = Stretch::read(directory, last.stretch, last.salt).expect("it can be read");
     let mut frames: Vec<Said> = found
         .iter()
-        .flat_map(Stretch::frames)
-        .map(|Frame { transaction, synced, lsn, changes }| Said {
+        .flat_map(|stretch| stretch.frames_from(0))
+        .map(|Frame { number, transaction, synced, lsn, changes }| Said {
+            number,
             transaction,
             synced,
             lsn,
@@ -220,9 +222,9 @@ fn change(directory: &Path, given: &mut Unstructured<'_>) -> Given<()> {
     }
     let salt = salt_of(last.salt, last.stretch);
     let mut log = HEADER.to_vec();
-    for Said { transaction, synced, lsn, changes } in &frames {
-        let (transaction, synced, lsn) = (*transaction, *synced, *lsn);
-        log.extend(Frame { transaction, synced, lsn, changes }.encode(salt));
+    for Said { number, transaction, synced, lsn, changes } in &frames {
+        let (number, transaction, synced, lsn) = (*number, *transaction, *synced, *lsn);
+        log.extend(Frame { number, transaction, synced, lsn, changes }.encode(salt));
     }
     if let Ok((at, byte)) = given.arbitrary::<(u16, u8)>() {
         log.iter_mut().skip(at.into()).take(1).for_each(|place| *place ^= byte);
@@ -240,7 +242,7 @@ fn told_of(
 ) -> Given<()> {
     for _ in 0..given.int_in_range(0..=4)? {
         let at = usize::from(given.arbitrary::<u8>()?);
-        match given.int_in_range(0..=11)? {
+        match given.int_in_range(0..=13)? {
             0 => last.transaction = number(given, last.transaction)?,
             1 => last.stretch = number(given, last.stretch)?,
             2 => last.number = number(given, last.number)?,
@@ -254,10 +256,12 @@ fn told_of(
             5 => frames.truncate(at),
             6 if at < frames.len() => drop(frames.remove(at)),
             7 if at < frames.len() => frames.swap(0, at),
+            12 => last.frame = number(given, last.frame)?,
             kind => {
                 let Some(frame) = frames.get_mut(at % FRAMES as usize) else { continue };
                 match kind {
                     8 => frame.transaction = number(given, frame.transaction)?,
+                    13 => frame.number = number(given, frame.number)?,
                     9 => frame.synced = number(given, frame.synced)?,
                     10 => {
                         let from = usize::from(given.arbitrary::<u16>()?);

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use embedded_db_common::Result;
+use embedded_db_common::trace::Tracer;
 
 use super::{Due, Log, Pending};
 use crate::store::Store;
@@ -17,6 +18,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 pub(crate) struct Keeper {
     store: Weak<Store>,
     shared: Arc<Shared>,
+    tracer: Option<Arc<Tracer>>,
     threads: Mutex<[Option<JoinHandle<()>>; 2]>,
 }
 
@@ -56,8 +58,8 @@ impl Shared {
 }
 
 impl Keeper {
-    pub(crate) fn new(store: Weak<Store>) -> Self {
-        Self { store, shared: Arc::default(), threads: Mutex::default() }
+    pub(crate) fn new(store: Weak<Store>, tracer: Option<Arc<Tracer>>) -> Self {
+        Self { store, shared: Arc::default(), tracer, threads: Mutex::default() }
     }
 
     /// Completes a checkpoint, while writers go on.
@@ -99,9 +101,10 @@ impl Keeper {
         };
         if thread.is_none() && !self.shared.lock().stop {
             let (shared, store) = (Arc::clone(&self.shared), Weak::clone(&self.store));
+            let tracer = self.tracer.clone();
             let begin = std::thread::Builder::new().name(duty.name().into());
             // Without it, writers do all of its work but what is due when nobody writes.
-            *thread = begin.spawn(move || run(duty, &shared, &store)).ok();
+            *thread = begin.spawn(move || run(duty, &shared, &store, tracer.as_ref())).ok();
         }
         thread.is_some()
     }
@@ -131,7 +134,7 @@ impl Work {
     }
 }
 
-fn run(duty: Duty, shared: &Shared, store: &Weak<Store>) {
+fn run(duty: Duty, shared: &Shared, store: &Weak<Store>, tracer: Option<&Arc<Tracer>>) {
     let mut work = shared.lock();
     loop {
         let pending = match duty {
@@ -141,7 +144,7 @@ fn run(duty: Duty, shared: &Shared, store: &Weak<Store>) {
         if let Some((log, pending)) = pending {
             drop(work);
             // A failure is met by the next writer.
-            drop(log.complete(pending));
+            drop(Tracer::call_if(tracer, "checkpoint", || log.complete(pending)));
             drop(log);
             work = shared.lock();
             continue;

@@ -6,11 +6,12 @@
 //! - **plain**: LMDB syncs its commits by itself; the newest [checkpoint] says that the data file is on the
 //!   disk as it is.
 //! - **logged**: LMDB commits without syncs. The newest checkpoint names a state whose pages are all on the
-//!   disk, and a read transaction of ours keeps them from being written to. Every commit after that state
-//!   is a frame of the log, on the disk before LMDB commits (or, with `relaxed`, soon after).
+//!   disk, and a read transaction of ours keeps them from being written to. Every group after that state
+//!   is a frame of the log, on the disk before it is acknowledged (or, with `relaxed`, soon after); LMDB commits
+//!   one or several of them at once.
 //!
 //! So after a power cut the meta pages of the checkpoint are put back, and the frames done again; after the
-//! death of the process the data file is right as it is, but for one frame at most ([recovery]). Each
+//! death of the process the data file is right as it is, but for the frames of the last transaction ([recovery]). Each
 //! checkpoint begins a stretch of the log, in that of two files whose frames lie before the last checkpoint.
 //!
 //! The lock of a log is taken after that of the leader of writers, never before.
@@ -30,9 +31,11 @@ mod tests;
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use embedded_db_common::log::{self, Level};
 use embedded_db_common::{Durability, Error, Result};
 use heed::{EnvFlags, FlagSetMode, RoTxn, WithoutTls};
 
@@ -42,8 +45,10 @@ use self::file::LogFile;
 pub(crate) use self::found::FoundLog;
 use self::frame::Frame;
 pub(crate) use self::keeper::Keeper;
-pub(crate) use self::recovery::{Recovery, require_recovered};
+pub(crate) use self::recovery::{Recovery, redo, require_recovered};
+use crate::figures::LogFigures;
 use crate::pages::{SumsFile, View};
+use crate::panics::{caught, planted};
 use crate::platform::{self, io_error, sync_directory, sync_error, write_error};
 use crate::store::Generation;
 
@@ -71,6 +76,7 @@ pub(crate) struct Log {
     state: Mutex<State>,
     /// A checkpoint was completed, or given up.
     ended: Condvar,
+    pub(crate) figures: LogFigures,
 }
 
 struct State {
@@ -93,10 +99,13 @@ struct Logged {
     /// Bytes that commits have written since the checkpoint, and when the first of them was.
     written: u64,
     since: Option<Instant>,
-    /// The last transaction that was appended, and the last that is on the disk.
+    /// The last frame that was appended, the last that LMDB has committed, and the last that is on the disk.
     appended: u64,
+    committed: u64,
     synced: u64,
     unsynced_since: Option<Instant>,
+    /// How many frames were taken back.
+    taken_back: u64,
 }
 
 /// Keeps the pages of a state from being written to.
@@ -190,7 +199,8 @@ impl Log {
         let state = Mutex::new(State { last, files, logged, being_made, failed });
         let (directory, ended) = (directory.to_owned(), Condvar::new());
         let can_recover = platform::file_place(&data).is_some();
-        Ok(Self { directory, checkpoints, can_recover, data, sums, state, ended })
+        let figures = LogFigures::default();
+        Ok(Self { directory, checkpoints, can_recover, data, sums, state, ended, figures })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -238,26 +248,73 @@ impl Log {
         let mut state = self.lock_at_rest()?;
         let stretch = state.last.as_ref().map_or(0, |last| last.stretch) + 1;
         let salt = RandomState::new().build_hasher().finish();
-        let mut logged = self.pinned(&mut state, generation, newest, stretch, salt)?;
+        let frame = state.last_frame();
+        let mut logged = self.pinned(&mut state, generation, newest, stretch, salt, frame)?;
         logged.file = state.begin_stretch(stretch, salt);
         state.logged = Some(logged);
         set_synced(generation, false)
     }
 
-    /// Pins the state that was found, from which frames are done again.
-    fn pin_found(&self, generation: &Generation, newest: &View) -> Result<()> {
+    /// Pins the state that was found, from which frames are done again: those behind one of them, if any.
+    fn pin_found(&self, generation: &Generation, newest: &View, before: Option<u64>) -> Result<()> {
         let mut state = self.lock_at_rest()?;
         let (stretch, salt) = state.last.as_ref().map_or((0, 0), |last| (last.stretch, last.salt));
-        let logged = self.pinned(&mut state, generation, newest, stretch, salt)?;
+        // The last checkpoint stays as it is: should this one fail, frames are done again behind that one.
+        let frame = before.unwrap_or_else(|| state.last_frame());
+        let logged = self.pinned(&mut state, generation, newest, stretch, salt, frame)?;
         state.logged = Some(logged);
         set_synced(generation, false)
+    }
+
+    /// The state has this frame now, which was found.
+    fn redone(&self, frame: Option<u64>) {
+        let mut state = self.lock();
+        if let (Some(logged), Some(frame)) = (&mut state.logged, frame) {
+            (logged.appended, logged.committed, logged.synced) = (frame, frame, frame);
+        }
+    }
+
+    /// Pins the newest state instead of the one that is pinned; what is logged goes on behind it where it is, with
+    /// the frames that the state does not have. `between` runs while nothing is pinned. Nobody may be writing.
+    pub(crate) fn move_pin(
+        &self,
+        generation: &Generation,
+        newest: &View,
+        between: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let mut guard = self.lock_at_rest()?;
+        let state = &mut *guard;
+        let Some(logged) = &state.logged else {
+            drop(guard);
+            return between();
+        };
+        let frame = logged.committed;
+        let (stretch, salt) = state.last.as_ref().map_or((0, 0), |last| (last.stretch, last.salt));
+        let moved = self.sync_data().and_then(|()| {
+            let checkpoint = self.checkpoint(state, newest, true, stretch, salt, frame)?;
+            self.count_on(&checkpoint)?;
+            Ok(checkpoint)
+        });
+        match moved {
+            Ok(checkpoint) => state.last = Some(checkpoint),
+            Err(error) => {
+                self.distrust(state);
+                return Err(error);
+            }
+        }
+        let Some(logged) = &mut state.logged else { return Ok(()) };
+        (logged.written, logged.since) = (0, None);
+        logged.pin.txn = None;
+        let done = between();
+        logged.pin = Pin::of(generation, newest)?;
+        done
     }
 
     fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Pins a state, and makes it a checkpoint.
+    /// Pins a state, and makes it a checkpoint; it has this frame.
     fn pinned(
         &self,
         state: &mut State,
@@ -265,21 +322,23 @@ impl Log {
         newest: &View,
         stretch: u64,
         salt: u64,
+        frame: u64,
     ) -> Result<Logged> {
         let pin = Pin::of(generation, newest)?;
-        let checkpoint = self.checkpoint(state, newest, true, stretch, salt)?;
+        let checkpoint = self.checkpoint(state, newest, true, stretch, salt, frame)?;
         self.sync_data()?;
-        self.checkpoints.write(&checkpoint)?;
+        self.count_on(&checkpoint)?;
         state.last = Some(checkpoint);
-        let transaction = newest.transaction();
         Ok(Logged {
             pin,
             file: None,
             written: 0,
             since: None,
-            appended: transaction,
-            synced: transaction,
+            appended: frame,
+            committed: frame,
+            synced: frame,
             unsynced_since: None,
+            taken_back: 0,
         })
     }
 
@@ -291,12 +350,21 @@ impl Log {
         in_use: bool,
         stretch: u64,
         salt: u64,
+        frame: u64,
     ) -> Result<Checkpoint> {
         let number = state.last.as_ref().map_or(0, |last| last.number) + 1;
         let place = platform::file_place(&self.data).unwrap_or_default();
         let (metas, sums) = newest.meta_pages()?;
         let transaction = newest.transaction();
-        Ok(Checkpoint { number, in_use, place, transaction, stretch, salt, metas, sums })
+        Ok(Checkpoint { number, in_use, place, transaction, stretch, salt, metas, sums, frame })
+    }
+
+    /// Writes a checkpoint whose state is on the disk. Pages of the one before may be written to from here on: should
+    /// the disk lose this one, it can be told.
+    fn count_on(&self, checkpoint: &Checkpoint) -> Result<()> {
+        self.checkpoints.write(checkpoint)?;
+        self.sums.has_checkpoint(checkpoint.number);
+        Ok(())
     }
 
     /// All that was written to the data file and its sums is on the disk.
@@ -321,7 +389,8 @@ impl Log {
             self.sync_data()?;
             // A stretch may have been begun whose checkpoint came to nothing.
             let stretch = state.last.as_ref().map_or(0, |last| last.stretch) + 1;
-            let checkpoint = self.checkpoint(&state, newest, false, stretch, 0)?;
+            let checkpoint =
+                self.checkpoint(&state, newest, false, stretch, 0, state.last_frame())?;
             self.checkpoints.write(&checkpoint)?;
             set_synced(generation, true)?;
             Ok(checkpoint)
@@ -351,14 +420,19 @@ impl Log {
         }
         self.sums.sync()?;
         let stretch = state.last.as_ref().map_or(0, |last| last.stretch);
-        let checkpoint = self.checkpoint(state, newest, false, stretch, 0)?;
-        self.checkpoints.write(&checkpoint)?;
+        let checkpoint = self.checkpoint(state, newest, false, stretch, 0, state.last_frame())?;
+        self.count_on(&checkpoint)?;
         state.last = Some(checkpoint);
         Ok(())
     }
 
-    /// Before a commit on top of a state: its frame is in the log, if it is logged, and on the disk, if it
-    /// is durable.
+    /// Whether commits are logged.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.lock().in_use().is_some()
+    }
+
+    /// Before a group on top of a state is acknowledged: its frame is in the log, if it is logged, and on the disk,
+    /// if it is durable.
     pub(crate) fn append(
         &self,
         generation: &Generation,
@@ -372,33 +446,40 @@ impl Log {
             return self.end(generation, before).map(|()| Way::Synced);
         };
         let mut state = self.lock();
+        // A sync or a checkpoint that was made meanwhile.
+        if let Some(error) = &state.failed {
+            return Err(error.clone());
+        }
         let Some((logged, file)) = state.in_use() else { return Ok(Way::Synced) };
-        let (transaction, begin) = (before.transaction() + 1, file.end());
-        let frame = Frame { transaction, synced: logged.synced, lsn, changes };
-        let at_once =
-            durability == Durability::Durable || transaction - logged.synced >= RELAXED_MOST;
+        let (number, begin) = (logged.appended + 1, file.end());
+        let transaction = before.transaction() + 1;
+        let frame = Frame { number, transaction, synced: logged.synced, lsn, changes };
+        let at_once = durability == Durability::Durable || number - logged.synced >= RELAXED_MOST;
         // A part of a frame, where there was no room for it, is none.
         file.append(&frame)?;
         if at_once {
-            if let Err(error) = file.sync() {
+            if let Err(error) = self.figures.sync(|| file.sync()) {
                 file.take_back(begin)?;
                 return Err(error);
             }
-            (logged.synced, logged.unsynced_since) = (transaction, None);
+            (logged.synced, logged.unsynced_since) = (number, None);
         } else {
             logged.unsynced_since.get_or_insert_with(Instant::now);
         }
-        logged.appended = transaction;
+        logged.appended = number;
         Ok(Way::Logged(begin))
     }
 
-    /// The commit after the last frame, which begins there, came to nothing.
+    /// The group of the last frame, which begins there, came to nothing.
     fn take_back(&self, begin: u64) -> Result<()> {
         let mut state = self.lock();
         let Some((logged, file)) = state.in_use() else { return Ok(()) };
         file.take_back(begin)?;
         logged.appended -= 1;
-        logged.synced = logged.synced.min(logged.appended);
+        // All before it went to the disk with that.
+        logged.synced = logged.appended;
+        logged.unsynced_since = None;
+        logged.taken_back += 1;
         Ok(())
     }
 
@@ -416,6 +497,7 @@ impl Log {
             };
         };
         let now = Instant::now();
+        logged.committed = logged.appended;
         logged.written += bytes;
         let since = *logged.since.get_or_insert(now);
         let sync = logged.unsynced_since.map(|since| since + window);
@@ -441,7 +523,7 @@ impl Log {
         }
         let Some(last) = &state.last else { return Ok(None) };
         let (stretch, salt) = (last.stretch + 1, last.salt);
-        let checkpoint = self.checkpoint(state, newest, true, stretch, salt)?;
+        let checkpoint = self.checkpoint(state, newest, true, stretch, salt, state.last_frame())?;
         let Some((logged, file)) = state.in_use().filter(|(logged, _)| logged.since.is_some())
         else {
             return Ok(None);
@@ -465,19 +547,27 @@ impl Log {
     pub(crate) fn complete(&self, pending: Pending) -> Result<()> {
         let Pending { checkpoint, pin, written } = pending;
         let healthy = || self.lock().failed.clone().map_or(Ok(()), Err);
-        let done = self.sync_data().and_then(|()| healthy());
-        let done = done.and_then(|()| self.checkpoints.write(&checkpoint));
+        let make = || {
+            planted("checkpoint");
+            self.sync_data().and_then(|()| healthy()).and_then(|()| self.count_on(&checkpoint))
+        };
+        // Whoever closes the log waits for its end.
+        let done = caught("a checkpoint", make);
         let mut state = self.lock();
         state.being_made = false;
         match &done {
             Ok(()) => {
                 state.last = Some(checkpoint);
+                self.figures.checkpoints.fetch_add(1, Relaxed);
                 if let Some(logged) = &mut state.logged {
                     logged.pin = pin;
                     logged.written -= written;
                 }
             }
             Err(error) => {
+                log::log(Level::Error, "storage", "a checkpoint failed", || {
+                    [("error", error.code().into())]
+                });
                 state.failed = Some(error.clone());
                 self.distrust(&state);
             }
@@ -487,7 +577,7 @@ impl Log {
         done
     }
 
-    /// How many commits are not on the disk yet.
+    /// How many groups of writers are not on the disk yet.
     pub(crate) fn unsynced(&self) -> u64 {
         self.lock().logged.as_ref().map_or(0, |logged| logged.appended - logged.synced)
     }
@@ -515,7 +605,7 @@ impl Log {
     pub(crate) fn sync(&self) -> Result<()> {
         let mut state = self.lock();
         let Some((logged, file)) = state.in_use() else { return Ok(()) };
-        let appended = logged.appended;
+        let (appended, taken_back) = (logged.appended, logged.taken_back);
         if logged.synced >= appended {
             return Ok(());
         }
@@ -523,14 +613,16 @@ impl Log {
         // Writers go on meanwhile.
         drop(state);
         let begun = Instant::now();
-        let synced = file.sync_data();
+        let synced = self.figures.sync(|| file.sync_data());
         let mut state = self.lock();
         if let Err(error) = synced {
             let error = sync_error(&self.directory, &error);
             state.failed = Some(error.clone());
             return Err(error);
         }
-        if let Some(logged) = &mut state.logged {
+        // The last of them may have been taken back meanwhile, and another one have its number.
+        let same = |logged: &&mut Logged| logged.taken_back == taken_back;
+        if let Some(logged) = state.logged.as_mut().filter(same) {
             logged.synced = logged.synced.max(appended);
             logged.unsynced_since = (logged.appended > logged.synced).then_some(begun);
         }
@@ -539,6 +631,12 @@ impl Log {
 }
 
 impl State {
+    /// The last frame that was appended.
+    fn last_frame(&self) -> u64 {
+        let last = || self.last.as_ref().map_or(0, |last| last.frame);
+        self.logged.as_ref().map_or_else(last, |logged| logged.appended)
+    }
+
     /// While commits are logged, with the file that takes them.
     fn in_use(&mut self) -> Option<(&mut Logged, &mut LogFile)> {
         let (logged, files) = (self.logged.as_mut()?, self.files.as_mut()?);

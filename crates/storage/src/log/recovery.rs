@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use embedded_db_common::log::{self, Level};
 use embedded_db_common::record::{self, Damaged};
 use embedded_db_common::{Durability, Error, Options, Result};
+use heed::MdbError::MapFull;
 
 use super::changes::{self, Change};
 use super::checkpoint::{self, Checkpoint, CheckpointFile};
@@ -106,6 +108,13 @@ impl Recovery {
             // Who reads it has it from before: it was not mounted anew since.
             return Ok(Self { last, alone: None });
         }
+        if let Some(lost) = lost_behind(found, directory)? {
+            return Err(Error::Corruption {
+                path: checkpoint::path_of(directory),
+                object: "the last checkpoint".into(),
+                detail: lost,
+            });
+        }
         let alone = alone.ok_or_else(|| Error::StorageError {
             path: database.to_owned(),
             detail: "it must be recovered, but other processes still have it open; close them"
@@ -135,20 +144,26 @@ impl Recovery {
         }
         let mut newest = generation.page_file.newest()?;
         let frames = missing_frames(database, &stretches, &last, newest.transaction())?;
-        log.pin_found(generation, &newest)?;
-        for frame in frames {
+        let before = frames.first().map(|frame| frame.number - 1);
+        log.pin_found(generation, &newest, before)?;
+        if !frames.is_empty() {
+            log::log(Level::Info, "storage", "what the log has is done again", || {
+                [("groups", (frames.len() as u64).into())]
+            });
+        }
+        // What was one transaction becomes one again.
+        for frames in frames.chunk_by(|one, next| one.transaction == next.transaction) {
             loop {
-                match apply(generation, &newest, &frame)? {
+                match apply(generation, &newest, frames)? {
                     Some(after) => {
                         newest = after;
+                        log.redone(frames.last().map(|frame| frame.number));
                         break;
                     }
-                    None => {
-                        // The map must grow, under which nothing may be pinned.
-                        log.end(generation, &newest)?;
-                        generation.grow(options.map_size_max, &false.into())?;
-                        log.pin_found(generation, &newest)?;
-                    }
+                    // The map must grow, under which nothing may be pinned.
+                    None => log.move_pin(generation, &newest, &mut || {
+                        generation.grow(options.map_size_max, &false.into())
+                    })?,
                 }
             }
         }
@@ -159,6 +174,17 @@ impl Recovery {
         drop(self.alone);
         Ok(())
     }
+}
+
+/// Why a checkpoint cannot be put back, if there was a later one: pages of its state may have been written to since.
+pub(super) fn lost_behind(checkpoint: &Checkpoint, directory: &Path) -> Result<Option<String>> {
+    let later = SumsFile::later_checkpoint(directory, checkpoint.number)?;
+    Ok(later.map(|later| {
+        format!(
+            "is number {}, but number {later} was written: the disk has lost it",
+            checkpoint.number
+        )
+    }))
 }
 
 /// What the newest meta page of a data file says that is on the disk as it is. It is not older than the last
@@ -208,51 +234,31 @@ fn missing_frames<'s>(
     last: &Checkpoint,
     newest: u64,
 ) -> Result<Vec<Frame<'s>>> {
-    let first = last.transaction + 1;
+    let first = last.frame + 1;
     let mut frames: Vec<_> = file::following(stretches, first).collect();
-    // What is newer than the last frame does not need it.
-    let wanted = frames.last().map_or(first, |frame| frame.transaction + 1).max(newest + 1);
-    if let Some(stretch) = stretches.iter().find(|stretch| stretch.proves(wanted)) {
+    let wanted = frames.last().map_or(first, |frame| frame.number + 1);
+    // What the newest state has needs no frame.
+    if let Some(stretch) = stretches.iter().find(|stretch| stretch.proves(wanted, newest)) {
         return Err(file::missing(database, stretch, wanted));
     }
     frames.retain(|frame| frame.transaction > newest);
     Ok(frames)
 }
 
-/// Does the changes of a frame again, in a commit; the state that it leaves. `None` if the map is full.
-fn apply(generation: &Generation, before: &View, frame: &Frame<'_>) -> Result<Option<Arc<View>>> {
-    use heed::MdbError::MapFull;
+/// Does the changes of frames of one transaction again, in a commit; the state that it leaves. `None` if the map
+/// is full.
+fn apply(
+    generation: &Generation,
+    before: &View,
+    frames: &[Frame<'_>],
+) -> Result<Option<Arc<View>>> {
+    let Some(last) = frames.last() else { return Err(Error::Internal("no frame".into())) };
     generation.page_file.prepare(before)?;
     let failed = |error| generation.lmdb_error(error);
     let mut txn = generation.env.write_txn().map_err(failed)?;
-    for change in changes::read(frame.changes) {
-        let change = change.map_err(|damaged| damaged_frame(generation, frame, damaged))?;
-        let done = match change {
-            Change::Put { table, key, sealed } => {
-                put(generation, before, &mut txn, table, key, sealed)?
-            }
-            Change::Patch { table, key, patch } => {
-                before.check_way(table, key)?;
-                let old = generation.table(table).get(&txn, key).map_err(failed)?;
-                let old = old.ok_or(Damaged("changes what is not there"));
-                let sealed = old.and_then(|old| patch.apply(old));
-                let sealed = sealed.map_err(|damaged| damaged_frame(generation, frame, damaged))?;
-                put(generation, before, &mut txn, table, key, &sealed)?
-            }
-            Change::Delete { table, key } => {
-                before.check_removal(table, key)?;
-                generation.table(table).delete(&mut txn, key).map(drop)
-            }
-            Change::DeleteBetween { table, from, end } => {
-                before.check_removals(table, from, end)?;
-                let range = (std::ops::Bound::Included(from), std::ops::Bound::Excluded(end));
-                generation.table(table).delete_range(&mut txn, &range).map(drop)
-            }
-        };
-        match done {
-            Ok(()) => {}
-            Err(heed::Error::Mdb(MapFull)) => return Ok(None),
-            Err(error) => return Err(failed(error)),
+    for frame in frames {
+        if !redo(generation, before, &mut txn, frame.number, frame.changes)? {
+            return Ok(None);
         }
     }
     match txn.commit() {
@@ -261,10 +267,52 @@ fn apply(generation: &Generation, before: &View, frame: &Frame<'_>) -> Result<Op
         Err(error) => return Err(failed(error)),
     }
     let (after, _) = generation.cover(before, Durability::Memory)?;
-    if after.transaction() != frame.transaction {
-        return Err(damaged_frame(generation, frame, Damaged("changes nothing")));
+    if after.transaction() != last.transaction {
+        return Err(damaged_frame(generation, last.number, Damaged("changes nothing")));
     }
     Ok(Some(after))
+}
+
+/// Does changes again in a transaction on top of a state; false if the map is full. They are those of the frame of
+/// a number.
+pub(crate) fn redo(
+    generation: &Generation,
+    before: &View,
+    txn: &mut heed::RwTxn<'_>,
+    number: u64,
+    changes: &[u8],
+) -> Result<bool> {
+    let failed = |error| generation.lmdb_error(error);
+    for change in changes::read(changes) {
+        let change = change.map_err(|damaged| damaged_frame(generation, number, damaged))?;
+        let done = match change {
+            Change::Put { table, key, sealed } => put(generation, before, txn, table, key, sealed)?,
+            Change::Patch { table, key, patch } => {
+                before.check_way(table, key)?;
+                let old = generation.table(table).get(txn, key).map_err(failed)?;
+                let old = old.ok_or(Damaged("changes what is not there"));
+                let sealed = old.and_then(|old| patch.apply(old));
+                let sealed =
+                    sealed.map_err(|damaged| damaged_frame(generation, number, damaged))?;
+                put(generation, before, txn, table, key, &sealed)?
+            }
+            Change::Delete { table, key } => {
+                before.check_removal(table, key)?;
+                generation.table(table).delete(txn, key).map(drop)
+            }
+            Change::DeleteBetween { table, from, end } => {
+                before.check_removals(table, from, end)?;
+                let range = (std::ops::Bound::Included(from), std::ops::Bound::Excluded(end));
+                generation.table(table).delete_range(txn, &range).map(drop)
+            }
+        };
+        match done {
+            Ok(()) => {}
+            Err(heed::Error::Mdb(MapFull)) => return Ok(false),
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(true)
 }
 
 fn put(
@@ -284,10 +332,10 @@ fn put(
     Ok(generation.table(table).put(txn, key, sealed))
 }
 
-fn damaged_frame(generation: &Generation, frame: &Frame<'_>, damaged: Damaged) -> Error {
+fn damaged_frame(generation: &Generation, number: u64, damaged: Damaged) -> Error {
     Error::Corruption {
         path: generation.path().to_owned(),
-        object: format!("the frame of transaction {} in the log", frame.transaction),
+        object: format!("frame {number} in the log"),
         detail: damaged.0.into(),
     }
 }

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::checkpoint;
 use crate::invariants::check_invariants;
+use crate::panics::planting::plant;
 use crate::read::ReadTxn;
 use crate::records::ChangeRecord;
 use crate::store::Store;
@@ -380,4 +381,59 @@ fn a_checkpoint_never_waits_for_who_writes() {
     assert!(store.make_checkpoint());
     assert_eq!(number(), before + 1);
     check(&store, &model);
+}
+
+#[test]
+fn a_checkpoint_that_the_disk_has_lost_is_told() {
+    let scratch = TempDir::new().unwrap();
+    let path = scratch.path().join("db");
+    let (store, mut model) = begun(&path);
+    assert!(store.make_checkpoint());
+    let before = Image::of(&path).file("ckpt").clone();
+    for n in 0..20 {
+        let id = format!("first {n}");
+        remove(&store, &id);
+        model.remove(&id);
+    }
+    assert!(store.make_checkpoint());
+    // In pages that the checkpoint before has needed.
+    for n in 0..20 {
+        put(&store, &format!("then {n}"), 3000);
+        model.insert(format!("then {n}"), 3000);
+    }
+    let mut image = Image::of(&path);
+    image.put(&scratch.path().join("whole"));
+    *image.file("ckpt") = before;
+    let copy = scratch.path().join("copy");
+    image.put(&copy);
+    drop(store);
+    check(&open(&scratch.path().join("whole")), &model);
+    for _ in 0..2 {
+        let error = Store::open(&copy, &options()).err().expect("it is told");
+        let Error::Corruption { path, detail, .. } = &error else { panic!("{error}") };
+        assert!(path.ends_with("ckpt") && detail.contains("the disk has lost it"), "{error}");
+    }
+}
+
+/// Whoever closes the store waits for the end of a checkpoint, and whoever was acknowledged for the disk.
+#[test]
+fn a_panic_behind_the_backs_of_writers_ends_writing_and_nothing_else() {
+    for place in ["checkpoint", "sync"] {
+        let scratch = TempDir::new().unwrap();
+        let path = scratch.path().join("db");
+        let (store, model) = begun(&path);
+        plant(place);
+        match place {
+            "checkpoint" => assert!(store.make_checkpoint()),
+            _ => store.sync_log(),
+        }
+        check(&store, &model);
+        let refused = store.write(|txn| txn.create_namespace("other")).unwrap_err();
+        assert!(matches!(refused, Error::StorageError { .. } | Error::Internal(_)), "{refused}");
+        store.close();
+        drop(store);
+        let store = open(&path);
+        check(&store, &model);
+        put(&store, "more", 7);
+    }
 }

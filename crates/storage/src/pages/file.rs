@@ -28,6 +28,8 @@ const AHEAD: u64 = 1 << 14;
 pub(crate) struct PageFile {
     file: File,
     pages: RwLock<Pages>,
+    /// Where writer and readers tell each other what is owed; also where its sums say nothing.
+    header: Option<Arc<Sums>>,
     /// The state that was read last: snapshots of one state share what is known of it.
     latest: RwLock<Option<Arc<View>>>,
     /// What a writer found.
@@ -72,22 +74,24 @@ impl PageFile {
         pages.page_size = meta.page_size;
         let most = options.map_size_max / meta.page_size;
         let durable = options.durability != Durability::Memory;
-        match how {
+        let header = match how {
             Use::Writing => {
                 pages.sums =
                     Some(Arc::new(Sums::open_or_create(directory, meta.page_size, most, durable)?));
                 pages.take_up()?;
+                pages.sums.clone()
             }
             Use::Reading => {
                 // Sums that were only begun, or may have been lost with the power, say nothing.
-                let sums = Sums::open(directory, meta.page_size, most)?;
-                pages.sums = sums.filter(|sums| sums.found().is_usable()).map(Arc::new);
+                let sums = Sums::open(directory, meta.page_size, most)?.map(Arc::new);
+                pages.sums = sums.clone().filter(|sums| sums.found().is_usable());
                 pages.check_metas()?;
+                sums
             }
-        }
+        };
         let opened = pages.newest().filter(|_| how == Use::Writing);
         let (pages, latest) = (RwLock::new(pages), RwLock::default());
-        Ok(Some(Self { file, pages, latest, opened }))
+        Ok(Some(Self { file, pages, header, latest, opened }))
     }
 
     /// The state that a transaction left; `None` if two later ones have replaced it.
@@ -169,6 +173,35 @@ impl PageFile {
         }
         let bytes = pages * after.pages.page_size as u64;
         Ok((after, bytes))
+    }
+
+    /// What is acknowledged will be in the state of this transaction: readers of other processes wait for it.
+    pub(crate) fn owe(&self, transaction: u64) {
+        self.with_sums(|sums| sums.owe(transaction));
+    }
+
+    /// The transaction that will have what is acknowledged; 0 where nobody tells.
+    pub(crate) fn owed(&self) -> u64 {
+        self.with_sums(Sums::owed)
+    }
+
+    /// The transaction that readers find with its sums.
+    pub(crate) fn covered(&self) -> u64 {
+        self.with_sums(Sums::covered)
+    }
+
+    /// Tells the writer that somebody waits for what it owes.
+    pub(crate) fn want(&self) {
+        self.with_sums(Sums::want);
+    }
+
+    /// How often that was told.
+    pub(crate) fn wanted(&self) -> u64 {
+        self.with_sums(Sums::wanted)
+    }
+
+    fn with_sums<T: Default>(&self, ask: impl FnOnce(&Sums) -> T) -> T {
+        self.header.as_deref().map_or_else(T::default, ask)
     }
 
     /// The sums that a writer keeps.

@@ -227,6 +227,11 @@ impl View {
         self.meta.transaction
     }
 
+    /// Bytes of the data file that it speaks of.
+    pub(crate) fn length(&self) -> u64 {
+        self.meta.length()
+    }
+
     /// Both meta pages and their sums, as they are now.
     pub(crate) fn meta_pages(&self) -> Result<([[u8; Meta::SIZE]; 2], [u32; 2])> {
         let meta = |page: usize| {

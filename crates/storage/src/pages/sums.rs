@@ -9,6 +9,10 @@
 //!   sum itself: a page that was written anew has another.
 //! - A writer that ended between a commit and its sums left both states in the file; whoever opens it
 //!   next finds from them which pages the commit wrote.
+//! - It has the number of the last checkpoint of the log, too: the pages of the one before may have been written to
+//!   since, and would match their sums.
+//! - Where processes look at the same map, writer and readers also agree on what is acknowledged and not
+//!   committed yet: the writer tells the transaction that will have it, readers count up that they wait.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -38,6 +42,9 @@ mod at {
     pub(super) const COVERED: usize = 16;
     pub(super) const IN_USE: usize = 32;
     pub(super) const INTENT: usize = 80;
+    pub(super) const OWED: usize = 88;
+    pub(super) const WANTED: usize = 96;
+    pub(super) const CHECKPOINT: usize = 104;
 }
 
 /// Places of the sums of the two meta pages.
@@ -59,6 +66,8 @@ pub(crate) struct Sums {
     /// Whether it must outlive the machine's power.
     durable: bool,
     header: MmapRaw,
+    /// Of a reader that may write: where it tells that it waits.
+    wanting: Option<MmapRaw>,
     chunks: Box<[OnceLock<Box<Chunk>>]>,
 }
 
@@ -90,7 +99,14 @@ impl Sums {
         let path = file_path(directory);
         match OpenOptions::new().read(true).open(&path) {
             Ok(file) => {
-                Self::mapped(path, file, false, most).map(|it| it.filter(|it| it.is_of(page_size)))
+                let found = Self::mapped(path.clone(), file, false, most)?;
+                let mut found = found.filter(|found| found.is_of(page_size));
+                if let Some(found) = &mut found {
+                    // Without it the writer commits when it would have done so anyway, some milliseconds later.
+                    let file = OpenOptions::new().read(true).write(true).open(&path).ok();
+                    found.wanting = file.and_then(|file| map(&file, 0, HEADER, true).ok());
+                }
+                Ok(found)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_error(&path, "open it", &error)),
@@ -155,6 +171,27 @@ impl Sums {
         }
     }
 
+    /// The number of a checkpoint behind this one that was on the disk, as the disk told.
+    pub(crate) fn later_checkpoint(directory: &Path, number: u64) -> Result<Option<u64>> {
+        let path = file_path(directory);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error(&path, "open it", &error)),
+        };
+        let found = Self::mapped(path, file, false, 0)?;
+        let found = found.filter(|found| {
+            found.loaded_long(at::MAGIC) == MAGIC && found.loaded(at::VERSION) == VERSION
+        });
+        let last = found.map_or(0, |found| found.loaded_long(at::CHECKPOINT));
+        Ok((last > number).then_some(last))
+    }
+
+    /// The checkpoint of this number is on the disk.
+    pub(crate) fn has_checkpoint(&self, number: u64) {
+        self.long(at::CHECKPOINT).store(number.to_le(), Ordering::Release);
+    }
+
     /// The file for writing, if it has ever had sums of all pages of a state.
     fn stored_for(directory: &Path, page_size: usize) -> Result<Option<Self>> {
         let path = file_path(directory);
@@ -183,7 +220,8 @@ impl Sums {
         let header = map(&file, 0, HEADER, writable);
         let header = header.map_err(|error| io_error(&path, "map it", &error))?;
         let chunks = (0..most.div_ceil(CHUNK)).map(|_| OnceLock::new()).collect();
-        Ok(Some(Self { path, file, writable, durable: false, header, chunks }))
+        let (durable, wanting) = Default::default();
+        Ok(Some(Self { path, file, writable, durable, header, wanting, chunks }))
     }
 
     fn is_of(&self, page_size: usize) -> bool {
@@ -248,6 +286,32 @@ impl Sums {
     /// This transaction may be committed from here on.
     pub(super) fn intend(&self, transaction: u64) {
         self.long(at::INTENT).store(transaction.to_le(), Ordering::Release);
+    }
+
+    /// What is acknowledged will be in the state of this transaction.
+    pub(super) fn owe(&self, transaction: u64) {
+        self.long(at::OWED).store(transaction.to_le(), Ordering::Release);
+    }
+
+    /// The transaction of which that is true; it may have been committed since.
+    pub(super) fn owed(&self) -> u64 {
+        self.loaded_long(at::OWED)
+    }
+
+    /// Tells the writer that somebody waits for what it owes.
+    pub(super) fn want(&self) {
+        if let Some(map) = &self.wanting {
+            // SAFETY: the place lies in the header, which is mapped for writing as long as `self` lives, and is
+            // aligned. All who change it do it by atomic additions.
+            #[allow(unsafe_code)]
+            let wanted = unsafe { &*map.as_mut_ptr().add(at::WANTED).cast::<AtomicU64>() };
+            wanted.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// How often that was told.
+    pub(super) fn wanted(&self) -> u64 {
+        self.long(at::WANTED).load(Ordering::Acquire)
     }
 
     /// The sum of a meta page, 0 or 1.

@@ -28,23 +28,21 @@ use self::rows::{Copyist, Keep};
 use crate::format::Current;
 use crate::keys::{self, Table};
 use crate::new_file::{NewFile, Progress, Rows, row_count};
-use crate::pages::View;
 use crate::platform::{io_error, sync_directory, write_error};
 use crate::read::ReadTxn;
 use crate::store::{Snapshot, Store, names_but, open_generation, remove_generation};
 use crate::touched::Touched;
+use crate::writer::Leader;
 
 /// Rows between two calls of the progress.
 const ROWS: u64 = if cfg!(test) { 64 } else { 1024 };
 /// So few packs are copied while writers wait. The unit tests begin early, so that every way is gone.
 const FEW: usize = if cfg!(test) { 10 } else { 1_000 };
-/// Times that what was written beside is copied before writers have to wait for it.
-const ROUNDS: usize = 8;
 /// Packs that are remembered before writers have to wait: more would take too much memory.
 const MOST: usize = if cfg!(test) { 5_000 } else { 500_000 };
 
 /// Keeps writers waiting.
-type Writers<'s> = MutexGuard<'s, Option<Arc<View>>>;
+type Writers<'s> = MutexGuard<'s, Leader>;
 
 /// What became of the data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,17 +102,24 @@ impl Store {
         let (snapshot, _noting) = self.note_writes()?;
         let (mut copyist, waiting) = self.copy_state(&file, snapshot, keep, progress)?;
         let mut rows = file.rows();
-        for _ in 0..ROUNDS {
-            if self.writer.touched.len() < FEW {
+        let mut left = usize::MAX;
+        loop {
+            let more = self.writer.touched.len();
+            // Who writes as fast as it is copied would never be caught up with.
+            if more < FEW || more > left / 2 {
                 break;
             }
+            left = more;
             self.catch_up(&mut copyist, &mut rows)?;
         }
         rows.end()?;
         // Most of it is on the disk before writers wait.
         file.sync()?;
 
-        let mut writers = waiting.unwrap_or_else(|| self.hold_writers());
+        let mut writers = match waiting {
+            Some(writers) => writers,
+            None => self.hold_writers()?,
+        };
         self.writable()?;
         let mut rows = file.rows();
         let snapshot = self.catch_up(&mut copyist, &mut rows)?;
@@ -129,7 +134,7 @@ impl Store {
         self.tell_readers(&mut writers, new.number())?;
         self.put_in_place(&current, place)?;
         // It is in use: nothing may fail before writers go on with it.
-        *writers = None;
+        writers.base = None;
         self.switch_to(&new, gone);
         drop(writers);
         let directory = old.path().parent().unwrap_or(Path::new("")).to_owned();
@@ -170,14 +175,10 @@ impl Store {
 
     /// A state; from it on it is noted what is written.
     fn note_writes(self: &Arc<Self>) -> Result<(Snapshot, Noting<'_>)> {
-        let _writers = self.hold_writers();
+        let _writers = self.hold_writers()?;
         self.writer.touched.want(true);
         let noting = Noting(self);
         Ok((self.read()?, noting))
-    }
-
-    fn hold_writers(&self) -> Writers<'_> {
-        self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Copies a state. Gives what keeps writers waiting, if they had to.
@@ -200,7 +201,7 @@ impl Store {
                 }
                 self.usable()?;
                 if waiting.is_none() && self.writer.touched.len() > MOST {
-                    waiting = Some(self.hold_writers());
+                    waiting = Some(self.hold_writers()?);
                 }
                 // Who is told of the progress may write, and would wait for himself.
                 if waiting.is_none() { progress(done, total) } else { Ok(()) }

@@ -275,7 +275,7 @@ impl Copyist {
         let work = |slot: Slot| if slot.0 == NO_SLOT { Some(slot) } else { slots.nodes.of(slot) };
         let there = match table {
             Table::Nodes | Table::Adjacency => replace(4, &node)?,
-            Table::Edges => replace(4, &edge)?,
+            Table::Edges | Table::Strengths => replace(4, &edge)?,
             Table::Work => replace(4, &work)?,
             Table::Embeddings => replace(6, &node)?,
             Table::Hashes => replace(22, &node)?,
@@ -291,7 +291,7 @@ impl Copyist {
             | Table::Postings
             | Table::Columns
             | Table::Changes => true,
-            Table::Views | Table::Sources | Table::Strengths | Table::Tokens => {
+            Table::Views | Table::Sources | Table::Tokens => {
                 return Err(Damaged("is in a table that is reserved"));
             }
         };

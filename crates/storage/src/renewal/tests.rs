@@ -293,7 +293,7 @@ fn readers_elsewhere_stay_where_they_are_until_the_switch() {
     let (directory, store) = store();
     make_all(&store, 0..50);
     let (_, reader) = reader(directory.path());
-    store.tell_readers(&mut store.hold_writers(), 2).unwrap();
+    store.tell_readers(&mut store.hold_writers().unwrap(), 2).unwrap();
     for n in 50..53 {
         let now = reader.read().unwrap();
         assert_eq!(now.generation().number(), 1);

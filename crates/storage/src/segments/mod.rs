@@ -55,10 +55,11 @@ impl Store {
     /// dropped, of a crash. Whoever has one open keeps it; who sees an older row does as if it were damaged.
     /// Nobody may be making one meanwhile.
     pub fn remove_unnamed_segments(self: &Arc<Self>) -> Result<()> {
-        // After a power cut the rows may be those of before otherwise.
+        let newest = self.read()?;
+        // After a power cut the rows may be those of before otherwise; rows of a later state may not be on the disk.
         self.sync_log();
         self.writer.healthy(self.path())?;
-        self.read()?.remove_unnamed_segments()
+        newest.remove_unnamed_segments()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use embedded_db_common::{Durability, Error, Result};
@@ -37,6 +37,8 @@ pub struct Generation {
     pub(super) timed: AtomicUsize,
     /// The newest state in which no other generation was seen to have taken its place.
     pub(super) in_use: AtomicUsize,
+    /// What the writer owes and was waited for long enough.
+    given_up: AtomicU64,
 }
 
 impl Generation {
@@ -61,6 +63,7 @@ impl Generation {
             lasting: AtomicUsize::new(usize::MAX),
             timed: AtomicUsize::new(0),
             in_use: AtomicUsize::new(usize::MAX),
+            given_up: AtomicU64::new(0),
         })
     }
 
@@ -120,6 +123,29 @@ impl Generation {
         Ok((inside, txn.map_err(|error| self.lmdb_error(error))?))
     }
 
+    /// Of a reader: waits until the writer has committed what it has acknowledged. A writer that does not go on,
+    /// or was killed, is not waited for: what it owes shows when it does, or when the database is next opened for
+    /// writing.
+    pub(crate) fn wait_for_writer(&self) {
+        /// A writer commits what it owes within a few milliseconds.
+        const PATIENCE: Duration = Duration::from_millis(20);
+        const LOOK: Duration = Duration::from_micros(50);
+        let owed = self.page_file.owed();
+        let is_there = || self.page_file.covered() >= owed;
+        if is_there() || self.given_up.load(Ordering::Relaxed) == owed {
+            return;
+        }
+        self.page_file.want();
+        let begun = Instant::now();
+        while !is_there() {
+            if begun.elapsed() >= PATIENCE {
+                self.given_up.store(owed, Ordering::Relaxed);
+                return;
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// No page of the newest commit lies beyond the end of the file; looked at now and then, inside the
     /// gate.
     pub(crate) fn require_whole_file(&self) -> Result<()> {
@@ -167,6 +193,7 @@ impl Generation {
             return Err(Error::StorageFull {
                 path: self.path().to_owned(),
                 detail: format!("map_size_max of {most} bytes is reached; raise it"),
+                is_kept: false,
             });
         }
         self.resize(larger, lost)
@@ -205,10 +232,12 @@ impl Generation {
             return Err(Error::StorageFull {
                 path: self.path().to_owned(),
                 detail: "the map must grow, but a snapshot is held for over 10 s; close it".into(),
+                is_kept: false,
             });
         };
-        // SAFETY: the closed gate proves that no transaction of this process is alive, and that nobody asks
-        // for what the map says: that is done inside the gate only.
+        // SAFETY: the closed gate proves that nobody of this process reads or writes, and that nobody asks for what
+        // the map says: that is done inside the gate only. Whoever grows it leads the writers, has no transaction
+        // open, and has let go of what the log pins; LMDB refuses to move the map under one that was forgotten.
         #[allow(unsafe_code)]
         let resized = unsafe { self.env.resize(size) };
         if resized.is_err() {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use embedded_db_common::clock::StoreTime;
 use embedded_db_common::record::Damaged;
+use embedded_db_common::trace::Tracer;
 use embedded_db_common::{Error, Options, Result};
 use heed::WithoutTls;
 use heed::types::Bytes;
@@ -29,9 +30,12 @@ pub(crate) use self::symbols::{
     stored_name, stored_symbol, stored_symbol_name, symbol_key, symbol_name_key,
 };
 use self::watch::Watch;
+use crate::blackbox::{BlackBox, End};
+use crate::figures::Figures;
 use crate::keys::{Kind, Table};
 use crate::log::Keeper;
 use crate::platform::{self, TemporaryDirectory, WriterLock, io_error};
+use crate::quota::Quotas;
 use crate::read::ReadTxn;
 use crate::writer::GroupWriter;
 
@@ -59,6 +63,12 @@ pub struct Store {
     pub(crate) sealing_is_waited_for: AtomicBool,
     pub(crate) writer: GroupWriter,
     pub(crate) keeper: Keeper,
+    pub(crate) figures: Figures,
+    /// Of a writer that has one, or why it has none.
+    black_box: Result<Arc<BlackBox>, Option<Error>>,
+    /// Where traces of this database go, if anybody wants them.
+    tracer: Option<Arc<Tracer>>,
+    pub(crate) quotas: Quotas,
     pub(crate) symbols: Arc<Symbols>,
     /// The time of writes, and of what a snapshot sees as expired.
     pub(crate) time: StoreTime,
@@ -117,6 +127,26 @@ impl Store {
         self.options.max_snapshot_age
     }
 
+    /// Where its last events are written down.
+    pub fn black_box(&self) -> Option<&BlackBox> {
+        self.black_box.as_deref().ok()
+    }
+
+    /// Why there is no black box though there should be one: nothing else fails for that.
+    pub fn black_box_failure(&self) -> Option<&Error> {
+        self.black_box.as_ref().err()?.as_ref()
+    }
+
+    /// Makes traces, if anybody wants them.
+    pub fn tracer(&self) -> Option<&Arc<Tracer>> {
+        self.tracer.as_ref()
+    }
+
+    /// Does something as a span, where traces are wanted.
+    pub fn traced<T>(&self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        Tracer::call_if(self.tracer(), name, work)
+    }
+
     /// Whether this handle may only read.
     pub fn read_only(&self) -> bool {
         self.options.read_only
@@ -125,6 +155,26 @@ impl Store {
     /// A consistent state to read from.
     pub fn read(self: &Arc<Self>) -> Result<Snapshot> {
         self.usable()?;
+        self.settle_to_read(true)?;
+        self.begin_read()
+    }
+
+    /// The same, for who reads now and then: writers go on as if nobody did.
+    pub fn read_quietly(self: &Arc<Self>) -> Result<Snapshot> {
+        self.usable()?;
+        self.settle_to_read(false)?;
+        self.begin_read()
+    }
+
+    /// The same, but that what other threads have written in the last milliseconds may be missing: for what is
+    /// done behind the backs of users.
+    pub fn read_committed(self: &Arc<Self>) -> Result<Snapshot> {
+        self.usable()?;
+        self.settle_own()?;
+        self.begin_read()
+    }
+
+    fn begin_read(self: &Arc<Self>) -> Result<Snapshot> {
         let mut generation = self.generation();
         loop {
             let (txn, view, taken) = generation.begin(&self.closed)?;
@@ -135,6 +185,7 @@ impl Store {
                 return Ok(snapshot);
             }
             generation = self.follow(&snapshot)?;
+            generation.wait_for_writer();
         }
     }
 
@@ -213,15 +264,23 @@ impl Store {
             return;
         }
         // A group that is being written ends first.
-        let leader = self.writer.leader.lock().unwrap_or_else(PoisonError::into_inner);
+        let leader = self.hold_writers();
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if lock.is_some() && !self.read_only() && self.writer.healthy(&self.path).is_ok() {
+        let has_settled = leader.is_ok() && self.writer.healthy(&self.path).is_ok();
+        if lock.is_some() && !self.read_only() && has_settled {
             // What fails here leaves the log in use, or sums that lag: the next opening finds out.
             let generation = self.generation();
-            let _ended = self.end_log(&generation).and_then(|()| generation.page_file.end_use());
+            let _ended = self
+                .end_log(&generation)
+                .and_then(|()| generation.page_file.end_use())
+                .and_then(|()| generation.data_file.give_back());
         }
         drop(leader);
         self.keeper.stop();
+        self.writer.thread.stop();
+        if let Some(black_box) = self.black_box().filter(|_| lock.is_some()) {
+            black_box.note("close", End::default());
+        }
     }
 
     /// The right to write, for as long as it is needed: also beyond [`Store::close`].

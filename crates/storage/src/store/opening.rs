@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use embedded_db_common::clock::StoreTime;
 use embedded_db_common::record::Damaged;
+use embedded_db_common::trace::Tracer;
 use embedded_db_common::{Durability, Error, NamespaceId, Options, Result, Symbol};
 use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, MdbError};
 
@@ -17,12 +18,15 @@ use super::{
     Env, Generation, IN_MEMORY, MAX_READERS, Snapshot, Store, Symbols, Tables, map_lmdb,
     stored_name,
 };
+use crate::blackbox::{self, BlackBox, End};
 use crate::data_file::{self, DataFile};
+use crate::figures::Figures;
 use crate::format::Current;
 use crate::keys::{Key, Table};
-use crate::log::{self, Keeper, Log, Recovery};
+use crate::log::{self, FoundLog, Keeper, Log, Recovery};
 use crate::pages::{PageFile, Use};
 use crate::platform::{self, Lock, TemporaryDirectory, WriterLock, io_error, write_error};
+use crate::quota::Quotas;
 use crate::read::ReadTxn;
 use crate::writer::GroupWriter;
 
@@ -99,6 +103,7 @@ impl Store {
             )));
         }
         let (current, generation, lock) = if options.read_only {
+            Self::redo(&path, options, interrupted)?;
             open_for_reading(&path, options, interrupted)?
         } else {
             Current::check_directory(&path)?;
@@ -113,6 +118,25 @@ impl Store {
         Self::of(path, options, temporary, opened, fork_generation)
     }
 
+    /// Before a database is read: what was acknowledged by a writer that was killed before he could commit it is
+    /// done again.
+    fn redo(path: &Path, options: &Options, interrupted: &dyn Fn() -> Result<()>) -> Result<()> {
+        // A writer commits it himself. What is wrong with the files shows when they are read.
+        let Ok(current) = Current::read(path) else { return Ok(()) };
+        if WriterLock::is_held(path) || !FoundLog::is_ahead(path, &current.directory(path)) {
+            return Ok(());
+        }
+        let writing = Options { read_only: false, ..options.clone() };
+        match Self::open_in(path.to_owned(), &writing, None, interrupted) {
+            Ok(store) => store.close(),
+            // Somebody was quicker.
+            Err(Error::DatabaseLocked { .. }) => {}
+            Err(damage @ Error::Corruption { .. }) => return Err(damage),
+            Err(_) => return Err(Error::RecoveryNeeded { path: path.to_owned() }),
+        }
+        Ok(())
+    }
+
     fn of(
         path: PathBuf,
         options: &Options,
@@ -120,12 +144,18 @@ impl Store {
         (current, generation, lock): (Current, Arc<Generation>, Option<Arc<WriterLock>>),
         fork_generation: u32,
     ) -> Result<Arc<Self>> {
+        let black_box = open_black_box(&path, options);
+        let tracer = options.tracing.as_ref().map(Tracer::new);
         let name = if temporary.is_some() { PathBuf::from(IN_MEMORY) } else { path.clone() };
         let store = Arc::new_cyclic(|store| Self {
             generation: RwLock::new(generation),
             switching: Mutex::default(),
-            writer: GroupWriter::default(),
-            keeper: Keeper::new(Weak::clone(store)),
+            writer: GroupWriter::new(Weak::clone(store)),
+            keeper: Keeper::new(Weak::clone(store), tracer.clone()),
+            figures: Figures::default(),
+            black_box,
+            tracer,
+            quotas: Quotas::default(),
             symbols: Arc::new(Symbols::new(Weak::clone(store), name, current.generation())),
             time: StoreTime::new(),
             next_expiry: AtomicI64::new(i64::MAX),
@@ -141,6 +171,9 @@ impl Store {
             lock: Mutex::new(lock),
             _temporary: temporary,
         });
+        if !options.read_only && options.durability != Durability::Memory {
+            store.writer.thread.start();
+        }
         store.stay()?;
         Ok(store)
     }
@@ -177,6 +210,16 @@ impl Store {
         // Its end takes locks of the library.
         drop(before);
     }
+}
+
+/// The black box of a writer. Without room for it, or with another user's, the database goes on without.
+fn open_black_box(path: &Path, options: &Options) -> Result<Arc<BlackBox>, Option<Error>> {
+    if options.read_only || !options.black_box {
+        return Err(None);
+    }
+    let black_box = BlackBox::open(&path.join(blackbox::FILE)).map_err(Some)?;
+    black_box.note("open", End::default());
+    Ok(black_box)
 }
 
 /// All names of a state but some.
@@ -278,7 +321,8 @@ fn open_for_writing(
         generation.page_file.begin_use()?;
         recovery.complete(path, &generation, options)
     };
-    settle().inspect_err(|error| {
+    // What was acknowledged is committed again, or was never more than that.
+    settle().map(|()| generation.page_file.owe(0)).inspect_err(|error| {
         if matches!(error, Error::StorageError { .. } | Error::StorageFull { .. }) {
             log.distrust_data(error);
         }

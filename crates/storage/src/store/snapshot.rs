@@ -73,6 +73,21 @@ impl Snapshot {
         State { generation: self.generation.number(), transaction: self.transaction() }
     }
 
+    /// Whether nothing was committed since an earlier state that a read of a namespace sees. What was
+    /// committed to others does not count, unless another process has committed it.
+    pub fn is_unchanged_since(&self, earlier: State, namespace: NamespaceId) -> bool {
+        let own = self.state();
+        own == earlier
+            || !self.store.read_only()
+                && own.generation == earlier.generation
+                && own.transaction > earlier.transaction
+                && self.store.writer.scopes.unchanged(
+                    own.generation,
+                    namespace,
+                    earlier.transaction,
+                )
+    }
+
     fn transaction(&self) -> usize {
         self.txn.as_ref().expect("only drop takes the transaction").id()
     }

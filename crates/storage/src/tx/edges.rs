@@ -158,6 +158,7 @@ impl WriteTxn<'_> {
         }
         self.delete_versions(namespace, slot)?;
         self.delete_record(namespace, Table::Edges, &key)?;
+        self.set_strength(namespace, slot, None)?;
         self.delete(Table::Ids, &keys::id(namespace, Kind::Edge, &id))?;
         self.count(namespace, |counters| counted(&mut counters.edges, 0, 1))?;
         self.next_lsn()?;

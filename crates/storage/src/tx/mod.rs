@@ -11,17 +11,20 @@ pub(crate) mod retention;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Instant;
 
 use embedded_db_common::record::{Damaged, Read, seal};
-use embedded_db_common::{Durability, Error, Lsn, NamespaceId, Result, Symbol};
+use embedded_db_common::{Amounts, Durability, Error, Lsn, NamespaceId, Result, Symbol};
 use heed::{MdbError, PutFlags, RwTxn};
 
 use crate::keys::{self, Key, Table};
 use crate::log::Changes;
 use crate::pages::{View, Ways};
+use crate::quota::Totals;
 use crate::read::ReadTxn;
 use crate::records::{ChangeRecord, DatabaseCounters, NamespaceCounters};
 use crate::rows::Rows;
+use crate::scopes::Written;
 use crate::store::{Generation, Store, stored_symbol, stored_symbol_name};
 use crate::touched::Touched;
 
@@ -31,11 +34,16 @@ pub(crate) struct GroupState {
     counters: DatabaseCounters,
     /// The last change before the group, and when it was committed.
     before: (Lsn, i64),
-    namespaces: BTreeMap<NamespaceId, NamespaceCounters>,
+    /// With what each held before the group.
+    namespaces: BTreeMap<NamespaceId, (NamespaceCounters, Amounts)>,
+    /// What those held before the group that it has dropped.
+    dropped: Amounts,
+    pub(crate) totals: Totals,
     new_symbols: Vec<(Symbol, Arc<str>)>,
     now: i64,
     /// The earliest time at which a node is to go that the jobs have written.
     expires: i64,
+    pub(crate) written: Written,
     pub(crate) dirty: bool,
 }
 
@@ -50,10 +58,31 @@ impl GroupState {
             None => DatabaseCounters::default(),
         };
         let now = store.time.now(counters.time);
-        let (namespaces, new_symbols) = Default::default();
+        let (namespaces, new_symbols, dropped, totals, written) = Default::default();
         let expires = i64::MAX;
         let before = (Lsn(counters.lsn), counters.time);
-        Ok(Self { counters, before, namespaces, new_symbols, now, expires, dirty: false })
+        let dirty = false;
+        Ok(Self {
+            counters,
+            before,
+            namespaces,
+            dropped,
+            totals,
+            new_symbols,
+            now,
+            expires,
+            written,
+            dirty,
+        })
+    }
+
+    /// For the group that follows in the same transaction.
+    pub(crate) fn followed(&self, store: &Store) -> Self {
+        let mut next = self.clone();
+        next.before = (Lsn(self.counters.lsn), self.now);
+        next.now = store.time.now(self.now);
+        next.dirty = false;
+        next
     }
 
     /// The time of the group.
@@ -72,7 +101,11 @@ impl GroupState {
         const USUAL: usize = 96;
         let mut rows = Vec::with_capacity(self.namespaces.len().saturating_add(1));
         let mut put = |key: Key, payload: Vec<u8>| rows.push((key, payload));
-        for (namespace, counters) in &self.namespaces {
+        // One that was dropped may have been looked at: nothing is counted in it, and no row is left of it.
+        let counted = |of: &&NamespaceCounters| **of != NamespaceCounters::default();
+        let namespaces =
+            self.namespaces.iter().map(|(namespace, (counters, _))| (namespace, counters));
+        for (namespace, counters) in namespaces.filter(|(_, of)| counted(of)) {
             let mut payload = Vec::with_capacity(USUAL);
             counters.encode(&mut payload);
             put(keys::counters(*namespace), payload);
@@ -81,6 +114,30 @@ impl GroupState {
         self.counters.encode(&mut payload);
         put(keys::counters(NamespaceId::SYSTEM), payload);
         rows
+    }
+
+    /// A sum over all namespaces before the group, as it is now.
+    pub(crate) fn changed(&self, base: Amounts) -> Amounts {
+        let base = base.changed(Amounts::default(), self.dropped);
+        let held = self.namespaces.values();
+        held.fold(base, |sum, (now, before)| sum.changed(now.amounts(), *before))
+    }
+
+    /// What namespaces hold now, and held when the group was as it is in `earlier`.
+    pub(crate) fn namespaces_since(
+        &self,
+        earlier: &Self,
+    ) -> impl Iterator<Item = (NamespaceId, Amounts, Amounts)> {
+        self.namespaces.iter().map(|(namespace, (now, before))| {
+            let was = earlier.namespaces.get(namespace);
+            (*namespace, now.amounts(), was.map_or(*before, |(was, _)| was.amounts()))
+        })
+    }
+
+    /// A namespace goes with all that it holds.
+    fn drop_namespace(&mut self, namespace: NamespaceId, held: Amounts) {
+        let before = self.namespaces.remove(&namespace).map_or(held, |(_, before)| before);
+        self.dropped = self.dropped.changed(before, Amounts::default());
     }
 
     pub(crate) fn publish_symbols(&self, store: &Store, generation: &Generation) {
@@ -104,10 +161,19 @@ pub struct WriteTxn<'e> {
     txn: RwTxn<'e>,
     state: GroupState,
     map_full: bool,
+    hurry: Option<Hurry>,
+    late: bool,
     /// What was written, while somebody wants to know.
     touched: Option<Vec<Touched>>,
     /// The same for the log, if there may be one.
     changes: Option<Changes>,
+}
+
+/// What keeps a job from going on for long where others may wait for its end.
+pub(crate) struct Hurry {
+    pub(crate) until: Instant,
+    /// How often readers of other processes had told that they wait.
+    pub(crate) wants: u64,
 }
 
 /// What a job leaves.
@@ -129,7 +195,40 @@ impl<'e> WriteTxn<'e> {
         let touched = store.writer.touched.is_wanted().then(Vec::new);
         let changes = (store.options.durability != Durability::Memory).then(Changes::new);
         let ways = Ways::of(base);
-        Self { store, generation, base, ways, txn, state, map_full: false, touched, changes }
+        let (map_full, hurry, late) = Default::default();
+        Self { store, generation, base, ways, txn, state, map_full, hurry, late, touched, changes }
+    }
+
+    /// Writes fail from a time on when somebody waits, who is told so by [`WriteTxn::is_late`].
+    pub(crate) fn hurry(&mut self, hurry: Option<Hurry>) {
+        self.hurry = hurry;
+    }
+
+    /// Whether others waited too long for the end of it.
+    pub(crate) fn is_late(&self) -> bool {
+        self.late
+    }
+
+    fn in_time(&mut self) -> Result<()> {
+        let waits = |hurry: &Hurry| {
+            self.store.writer.has_waiting_reads()
+                || self.generation.page_file.wanted() != hurry.wants
+        };
+        self.late |= self.hurry.as_ref().is_some_and(|it| waits(it) && Instant::now() >= it.until);
+        if self.late { Err(Error::Internal("others wait for what is owed".into())) } else { Ok(()) }
+    }
+
+    pub(crate) fn state(&self) -> &GroupState {
+        &self.state
+    }
+
+    pub(crate) fn state_mut(&mut self) -> &mut GroupState {
+        &mut self.state
+    }
+
+    /// The state before the group: its generation and transaction.
+    pub(crate) fn of(&self) -> (u64, u64) {
+        (self.generation.number(), self.base.transaction())
     }
 
     pub(crate) fn map_full(&self) -> bool {
@@ -229,6 +328,7 @@ impl<'e> WriteTxn<'e> {
         mut behind_all: bool,
         flags: PutFlags,
     ) -> Result<bool> {
+        self.in_time()?;
         let stored = self.generation.table(table);
         loop {
             let how = if behind_all { flags | PutFlags::APPEND } else { flags };
@@ -238,6 +338,7 @@ impl<'e> WriteTxn<'e> {
                 Err(heed::Error::Mdb(MdbError::KeyExist)) => return Ok(false),
                 put => {
                     self.state.dirty = true;
+                    self.state.written.add(table, key);
                     self.touch(|| Touched::row(table, key));
                     return put.map(|()| true).map_err(|error| self.failed(error));
                 }
@@ -250,8 +351,10 @@ impl<'e> WriteTxn<'e> {
         if self.rows().get(table, key)?.is_none() {
             return Ok(false);
         }
+        self.in_time()?;
         self.base.check_removal(table, key)?;
         self.state.dirty = true;
+        self.state.written.add(table, key);
         self.touch(|| Touched::row(table, key));
         if let Some(changes) = &mut self.changes {
             changes.delete(table, key);
@@ -262,8 +365,10 @@ impl<'e> WriteTxn<'e> {
 
     /// Removes the rows from a key up to another.
     fn delete_between(&mut self, table: Table, from: &[u8], end: &[u8]) -> Result<()> {
+        self.in_time()?;
         self.base.check_removals(table, from, end)?;
         self.state.dirty = true;
+        self.state.written.add(table, from);
         if let Some(changes) = &mut self.changes {
             changes.delete_between(table, from, end);
         }
@@ -278,9 +383,9 @@ impl<'e> WriteTxn<'e> {
     ) -> Result<&mut NamespaceCounters> {
         if !self.state.namespaces.contains_key(&namespace) {
             let counters = self.namespace_counters(namespace)?;
-            self.state.namespaces.insert(namespace, counters);
+            self.state.namespaces.insert(namespace, (counters, counters.amounts()));
         }
-        Ok(self.state.namespaces.entry(namespace).or_default())
+        Ok(&mut self.state.namespaces.entry(namespace).or_default().0)
     }
 
     /// Records a change at the LSN just taken.
@@ -391,7 +496,7 @@ impl ReadTxn for WriteTxn<'_> {
     }
 
     fn namespace_counters(&self, namespace: NamespaceId) -> Result<NamespaceCounters> {
-        if let Some(counters) = self.state.namespaces.get(&namespace) {
+        if let Some((counters, _)) = self.state.namespaces.get(&namespace) {
             return Ok(*counters);
         }
         let key = keys::counters(namespace);

@@ -39,6 +39,7 @@ impl WriteTxn<'_> {
     /// Removes a namespace and all that is in it.
     pub fn drop_namespace(&mut self, name: &str) -> Result<bool> {
         let Some(id) = self.namespace(name)? else { return Ok(false) };
+        let held = self.namespace_counters(id)?.amounts();
         let name_key = keys::namespace_number(name);
         self.delete(Table::Meta, &name_key)?;
         let first = Key::new(id);
@@ -59,7 +60,7 @@ impl WriteTxn<'_> {
         for key in waiting {
             self.delete(Table::Postings, &key)?;
         }
-        self.state.namespaces.remove(&id);
+        self.state.drop_namespace(id, held);
         self.state.dirty = true;
         self.next_lsn()?;
         let change = ChangeRecord {
