@@ -7,12 +7,16 @@ use embedded_db_common::{Error, Options, Result};
 use embedded_db_storage::{Backup, Progress, Restored, Restoring};
 
 use crate::database::Database;
+use crate::observing::Op;
 
 impl Database {
     /// Copies the newest state of all namespaces into a directory that does not exist or is empty, while
     /// writers go on.
     pub fn backup(&self, directory: &Path, progress: &mut Progress<'_>) -> Result<Backup> {
-        self.engine()?.store.backup(directory, progress)
+        let engine = self.engine()?;
+        let made = engine.observer.call(Op::Backup, || engine.store.backup(directory, progress))?;
+        engine.observer.backed_up();
+        Ok(made)
     }
 
     /// Makes a database of a backup in a directory that does not exist or is empty. It is checked as a

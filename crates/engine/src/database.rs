@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
+use embedded_db_common::log::{self, Level};
+use embedded_db_common::trace::Tracer;
 use embedded_db_common::{Error, ModelLimits, NamespaceId, Options, Result, names};
 use embedded_db_indexing::Views;
+use embedded_db_indexing::edges::HeldEdges;
 use embedded_db_indexing::graph::GraphWriter;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
@@ -14,12 +17,19 @@ use embedded_db_storage::{
 };
 use embedded_db_weaver::{Limited, Limits, Models, Weaver};
 
+use crate::communities::communities;
+use crate::curiosity::Search;
 use crate::embedders::Embedders;
 use crate::expiry::ExpiryWork;
+use crate::export::Exporter;
 use crate::indexes::IndexWork;
 use crate::linking::LinkWork;
+use crate::observing::{Measured, Observer, Op};
 use crate::pins::Pins;
+use crate::quotas::MemoryLook;
+use crate::reflexes::Reflexes;
 use crate::sealing::SealWork;
+use crate::tokens::HeldTokens;
 use crate::worker::Worker;
 
 /// Model functions shared by queries and the weaver.
@@ -120,6 +130,11 @@ pub(crate) struct Engine {
     pub(crate) store: Arc<Store>,
     pub(crate) names: Names,
     pub(crate) views: Arc<Views>,
+    /// Edges in memory, over which activation spreads.
+    pub(crate) edges: HeldEdges,
+    /// Answers that are known already.
+    pub(crate) reflexes: Reflexes,
+    pub(crate) tokens: HeldTokens,
     /// Which of the models compares texts in which space.
     pub(crate) embedders: Embedders,
     pub(crate) weaver: Option<Arc<Weaver>>,
@@ -129,7 +144,10 @@ pub(crate) struct Engine {
     pub(crate) seal_worker: Arc<Worker<SealWork>>,
     /// Snapshots that users hold.
     pub(crate) pins: Arc<Worker<Pins>>,
-    options: Options,
+    pub(crate) observer: Arc<Observer>,
+    pub(crate) memory_look: MemoryLook,
+    pub(crate) options: Options,
+    exporter: Option<Exporter>,
     handles: Mutex<usize>,
 }
 
@@ -269,6 +287,7 @@ impl Database {
         };
         if last {
             engine.stop();
+            engine.tell("closed");
         }
     }
 
@@ -280,6 +299,16 @@ impl Database {
     /// Whether this handle may only read.
     pub fn read_only(&self) -> bool {
         self.handle.read_only
+    }
+
+    /// What tells this database from every other, a restored copy of it included.
+    pub fn identity(&self) -> Result<String> {
+        Ok(self.engine()?.store.identity().to_owned())
+    }
+
+    /// Makes traces, if anybody wants them.
+    pub fn tracer(&self) -> Result<Option<Arc<Tracer>>> {
+        Ok(self.engine()?.store.tracer().cloned())
     }
 
     /// The namespace it sees.
@@ -326,6 +355,7 @@ impl Database {
         let owned = name.to_owned();
         self.write_raw(move |txn, _| txn.drop_namespace(&owned))?;
         self.engine()?.views.forget(id);
+        self.engine()?.edges.forget(id);
         Ok(())
     }
 
@@ -372,10 +402,15 @@ impl Database {
         let engine = self.engine()?;
         self.check_writable()?;
         let names = engine.names;
-        let value = engine.store.write(move |txn| job(txn, &names))?;
+        if engine.options.quota.max_memory.is_some() {
+            engine.look_at_memory();
+        }
+        let write = || engine.store.write(move |txn| job(txn, &names));
+        let value = engine.observer.call(Op::Write, write)?;
         engine.expiry_worker.notify();
         if let Some(weaver) = &engine.weaver {
-            weaver.notify();
+            // It is told of what is owed when that is committed.
+            if engine.store.owes() { weaver.touch() } else { weaver.notify() }
         }
         Ok(value)
     }
@@ -398,6 +433,12 @@ impl Engine {
             })?
         };
         let views = Views::new(names, &options.language)?.linking_after(options.link_after);
+        let observer = Arc::new(Observer::new(Arc::clone(&store), options.metrics));
+        let measured = |models| Arc::new(Measured::new(models, Arc::clone(&observer))) as _;
+        let (models, previous) = match options.metrics || options.tracing.is_some() {
+            true => (models.map(measured), previous.map(measured)),
+            false => (models, previous),
+        };
         let models = match models {
             Some(models) if options.limits != ModelLimits::default() => {
                 let directory = (!store.read_only()).then(|| store.path());
@@ -415,6 +456,12 @@ impl Engine {
                     Arc::clone(&store),
                     names,
                     Arc::clone(models),
+                    communities,
+                    Arc::new(Search {
+                        store: Arc::clone(&store),
+                        views: Arc::clone(&views),
+                        names,
+                    }),
                     target,
                     embedders.previous(&store)?,
                     options.weaver.clone(),
@@ -423,7 +470,12 @@ impl Engine {
             }
             _ => None,
         };
+        let exporter = match (&options.tracing, store.tracer()) {
+            (Some(tracing), Some(tracer)) => Some(Exporter::start(tracing, tracer.queue())?),
+            _ => None,
+        };
         let (options, handles) = (options.clone(), Mutex::new(1));
+        let edges = HeldEdges::new(options.recall_memory);
         let pins = Worker::new(Pins::new(Arc::clone(&store)));
         let index_worker = Worker::new(IndexWork::new(Arc::clone(&store), names));
         let expiry_worker = Worker::new(ExpiryWork::new(Arc::clone(&store), names));
@@ -435,6 +487,9 @@ impl Engine {
             store,
             names,
             views,
+            edges,
+            reflexes: Reflexes::new()?,
+            tokens: HeldTokens::default(),
             embedders,
             weaver,
             index_worker,
@@ -442,14 +497,31 @@ impl Engine {
             link_worker,
             seal_worker,
             pins,
+            observer,
+            memory_look: MemoryLook::default(),
             options,
+            exporter,
             handles,
         };
+        if let Some(weaver) = engine.weaver.as_ref().map(Arc::downgrade) {
+            engine.store.when_settled(move || {
+                if let Some(weaver) = weaver.upgrade() {
+                    weaver.look();
+                }
+            });
+        }
         // A process that was killed may have left some.
         engine.index_worker.resume()?;
         engine.expiry_worker.resume()?;
         engine.seal_worker.begin();
+        engine.tell("opened");
         Ok(engine)
+    }
+
+    fn tell(&self, what: &'static str) {
+        log::log(Level::Info, "database", what, || {
+            [("path", self.store.name().display().to_string().into())]
+        });
     }
 
     fn stop(&self) {
@@ -463,8 +535,13 @@ impl Engine {
         self.seal_worker.stop();
         self.link_worker.stop();
         self.store.close();
+        self.reflexes.end();
+        self.tokens.end();
         self.pins.work.end();
         self.pins.stop();
+        if let Some(exporter) = &self.exporter {
+            exporter.stop();
+        }
     }
 }
 

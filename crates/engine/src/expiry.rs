@@ -97,7 +97,7 @@ impl ExpiryWork {
     fn turn(&self) -> Result<Turn> {
         // What is written from here on is not in the snapshot, or notes its time again.
         self.store.take_next_expiry();
-        let snapshot = self.store.read()?;
+        let snapshot = self.store.read_quietly()?;
         let first = snapshot.first_expiries()?;
         let now = snapshot.instant()?;
         let due: Vec<NamespaceId> =

@@ -29,7 +29,7 @@ impl Work for LinkWork {
 
     fn step(&self) -> Result<Next> {
         yield_to_others();
-        let snapshot = self.store.read()?;
+        let snapshot = self.store.read_quietly()?;
         let spaces = snapshot.live_spaces()?;
         let found = views(&snapshot)?;
         drop(snapshot);

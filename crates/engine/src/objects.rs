@@ -111,6 +111,14 @@ impl Node {
         }
     }
 
+    /// Bytes of its record, about.
+    pub(crate) fn size(&self) -> usize {
+        match &self.data {
+            NodeData::Stored(payload) => payload.len(),
+            NodeData::Draft(_) => 0,
+        }
+    }
+
     /// Its namespace.
     pub fn namespace(&self) -> NamespaceId {
         self.namespace

@@ -8,8 +8,8 @@ use embedded_db_indexing::graph::Artefact;
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
-    Direction, Progress, ReadEmbeddings, ReadSpaces, ReadTxn, ReadWork, Renewed, Snapshot,
-    SpaceRecord, Visible, row_counts,
+    Direction, Event, Progress, ReadEmbeddings, ReadSpaces, ReadTxn, ReadWork, Renewed, Snapshot,
+    SpaceRecord, Visible, read_black_box, row_counts,
 };
 use embedded_db_weaver::{
     ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters,
@@ -18,6 +18,8 @@ use embedded_db_weaver::{
 
 use crate::database::Database;
 use crate::expiry::JOB;
+use crate::observing::{CallCounts, Op};
+use crate::quotas::QuotaUse;
 use crate::reads::{live_edges, live_nodes};
 
 /// Longest wait between two looks at an artefact.
@@ -48,6 +50,12 @@ pub struct Stats {
     pub kernels: String,
     /// Rows of each table, all namespaces.
     pub tables: Vec<(&'static str, u64)>,
+    /// Seconds since the database was opened.
+    pub up_seconds: f64,
+    /// How much is used of what may have a quota.
+    pub quota: Vec<QuotaUse>,
+    /// How often this process was asked for what.
+    pub calls: Vec<CallCounts>,
 }
 
 impl Database {
@@ -93,7 +101,11 @@ impl Database {
         }
         Ok(Status {
             active_workers: 0,
-            queue_size: per_job.iter().map(|(_, counts)| counts.pending).sum(),
+            queue_size: per_job
+                .iter()
+                .filter(|(name, _)| !Artefact::parse(name).is_ok_and(Artefact::is_of_leisure))
+                .map(|(_, counts)| counts.pending)
+                .sum(),
             last_event: "off".into(),
             activity_level: "off",
             per_job,
@@ -187,6 +199,9 @@ impl Database {
         refuse_to_wait_for_oneself(&weaver)?;
         let refusals = weaver.refusals();
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        // These are made at every level; what is not might wait for as long as others call.
+        let always = [Artefact::Embedding, Artefact::Entities].contains(&artefact);
+        let _wanted = (!always).then(|| weaver.wanted());
         loop {
             let states = self.artefact_status(id)?;
             match states.into_iter().find(|(name, _)| *name == artefact.name()) {
@@ -272,7 +287,8 @@ impl Database {
     pub fn compact(&self, progress: &mut Progress<'_>) -> Result<Renewed> {
         let engine = self.engine()?;
         self.check_writable()?;
-        let renewed = engine.store.compact(progress)?;
+        let compact = || engine.store.compact(progress);
+        let renewed = engine.observer.call(Op::Compact, compact)?;
         engine.seal_worker.look();
         Ok(renewed)
     }
@@ -281,9 +297,19 @@ impl Database {
     pub fn scrub(&self, progress: &mut Progress<'_>) -> Result<Renewed> {
         let engine = self.engine()?;
         self.check_writable()?;
-        let renewed = engine.store.scrub(engine.names.symbols(), progress)?;
+        let scrub = || engine.store.scrub(engine.names.symbols(), progress);
+        let renewed = engine.observer.call(Op::Scrub, scrub)?;
         engine.seal_worker.look();
         Ok(renewed)
+    }
+
+    /// The last events of the database, oldest first, whichever process wrote them. There are none where none
+    /// was ever written down.
+    pub fn black_box(&self) -> Result<Vec<Event>> {
+        match read_black_box(self.engine()?.store.path()) {
+            Err(Error::NotFound { .. }) => Ok(Vec::new()),
+            read => read,
+        }
     }
 
     /// Figures of the namespace and the database.
@@ -299,11 +325,14 @@ impl Database {
             lsn: all.lsn,
             unsynced_commits: engine.store.unsynced(),
             file_bytes: engine.store.file_size()?,
-            view_bytes: engine.views.memory_bytes() as u64,
+            view_bytes: (engine.views.memory_bytes() + engine.edges.memory_bytes()) as u64,
             vectors_computed: all.vectors_computed,
             vectors_reused: all.vectors_reused,
             kernels: format!("{:?}", engine.views.kernels().isa()),
             tables: row_counts(&snapshot)?,
+            quota: self.quota_use()?,
+            up_seconds: engine.observer.up_seconds(),
+            calls: engine.observer.calls(),
         })
     }
 }

@@ -180,6 +180,17 @@ impl Pins {
         any
     }
 
+    /// How many are held, and how old the oldest is.
+    pub(crate) fn ages(&self) -> (usize, Duration) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = held.holders.iter().filter_map(Weak::upgrade);
+        let ages: Vec<Duration> = taken
+            .filter(|holder| holder.place().is_some())
+            .map(|holder| holder.taken.at().elapsed())
+            .collect();
+        (ages.len(), ages.into_iter().max().unwrap_or_default())
+    }
+
     /// Ends them all. The store must be closed: who begins to hold one looks at that.
     pub(crate) fn end(&self) {
         let all = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use embedded_db_common::{Error, Result, Slot, SpaceId, Value, clock};
+use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Value, clock};
 use embedded_db_indexing::graph::{Changes, GraphWriter, check_dimension, check_vector};
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
@@ -19,7 +19,8 @@ use roaring::RoaringBitmap;
 
 use crate::database::{Database, Engine};
 use crate::embedders::not_embedded;
-use crate::objects::Node;
+use crate::objects::{Node, Path};
+use crate::observing::Op;
 use crate::pins::Holder;
 use crate::reads::{PinnedReads, Reader, Wanted};
 
@@ -56,6 +57,8 @@ pub struct AnsweredHit {
     pub node: Node,
     /// What each leg said.
     pub hit: Hit,
+    /// The path that lit it, where activation has spread to it.
+    pub path: Option<Path>,
 }
 
 /// The answer to a query.
@@ -110,6 +113,14 @@ impl Marker {
 }
 
 impl Answer {
+    /// Bytes of what it found, about.
+    pub(crate) fn size(&self) -> usize {
+        let of_path = |path: &Path| path.nodes.iter().map(|node| node.size() + 256).sum::<usize>();
+        let of_hit =
+            |found: &AnsweredHit| 256 + found.node.size() + found.path.as_ref().map_or(0, of_path);
+        self.hits.iter().map(of_hit).sum()
+    }
+
     /// The texts of a result in which words of the query lie, in the order in which they are searched;
     /// none without a text leg.
     pub fn highlights(&self, at: usize) -> Result<Vec<Highlight>> {
@@ -153,10 +164,34 @@ enum Seen {
 
 /// A query whose vector and space are known, and the time that it counts ages from.
 #[derive(Clone)]
-struct Prepared {
+pub(crate) struct Prepared {
     query: ConvergedQuery,
     needs: Needs,
     now: i64,
+}
+
+impl Prepared {
+    /// What the semantic leg compares with.
+    pub(crate) fn vector(&self) -> Option<&[f32]> {
+        self.query.semantic.as_ref().map(|leg| leg.vector.as_slice())
+    }
+
+    /// The namespace that it is asked of.
+    pub(crate) fn namespace(&self) -> NamespaceId {
+        self.needs.namespace
+    }
+
+    /// The space of the semantic leg.
+    pub(crate) fn space(&self) -> Option<&(SpaceId, SpaceRecord)> {
+        self.needs.space.as_ref()
+    }
+}
+
+/// What an answer was made of: the state, the query, and the slots of its results if there are more.
+pub(crate) struct Made<'a> {
+    pub(crate) pin: &'a Pin,
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) given: Option<&'a RoaringBitmap>,
 }
 
 impl Cursor {
@@ -238,7 +273,19 @@ impl Database {
         after: Option<&Cursor>,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Answer> {
-        let Some(cursor) = after else { return self.first_page(query, interrupted) };
+        let engine = self.engine()?;
+        engine.observer.call(Op::Query, || self.asked(query, after, interrupted))
+    }
+
+    fn asked(
+        &self,
+        query: &Query,
+        after: Option<&Cursor>,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Answer> {
+        let Some(cursor) = after else {
+            return self.first_page(query, None, interrupted, &mut |_| ());
+        };
         cursor.check_origin(self)?;
         let guard = Guard::new(query.timeout, interrupted);
         match &cursor.seen {
@@ -250,14 +297,21 @@ impl Database {
         }
     }
 
-    fn first_page(&self, query: &Query, interrupted: &dyn Fn() -> Result<()>) -> Result<Answer> {
+    /// `prepared` is given if it was done already; `keep` is shown what the answer was made of.
+    pub(crate) fn first_page(
+        &self,
+        query: &Query,
+        prepared: Option<Prepared>,
+        interrupted: &dyn Fn() -> Result<()>,
+        keep: &mut dyn FnMut(Made<'_>),
+    ) -> Result<Answer> {
         let engine = self.engine()?;
         let guard = Guard::new(query.timeout, interrupted);
         if let Some(weaver) = &engine.weaver {
             weaver.touch();
         }
-        let prepare = || self.prepare(query, |wanted| self.read(|reader| reader.wanted(wanted)));
-        let mut prepared = prepare()?;
+        let prepare = || self.prepared(query);
+        let mut prepared = prepared.map_or_else(prepare, Ok)?;
         let deadline = query.wait.map(|wait| Instant::now() + wait);
         loop {
             let (pin, attached) = engine.views.begin(&engine.store, &prepared.needs)?;
@@ -283,13 +337,31 @@ impl Database {
                 weaver.wait_progress(left.min(Duration::from_millis(50)));
                 continue;
             }
+            keep(Made { pin: &pin, prepared: &prepared, given: given.as_ref() });
             if let Some(given) = given {
-                let seen = Seen::Own(Arc::new(self.hold(&engine, pin, Holder::Cursor)?));
-                let (from, asked) = (self.clone(), Arc::new(query.clone()));
-                answer.cursor = Some(Arc::new(Cursor { from, seen, asked, prepared, given }));
+                answer.cursor = Some(self.cursor(&engine, pin, query, prepared, given)?);
             }
             return Ok(answer);
         }
+    }
+
+    /// Where the results of a query go on in the state of a snapshot.
+    pub(crate) fn cursor(
+        &self,
+        engine: &Arc<Engine>,
+        pin: Pin,
+        query: &Query,
+        prepared: Prepared,
+        given: RoaringBitmap,
+    ) -> Result<Arc<Cursor>> {
+        let seen = Seen::Own(Arc::new(self.hold(engine, pin, Holder::Cursor)?));
+        let (from, asked) = (self.clone(), Arc::new(query.clone()));
+        Ok(Arc::new(Cursor { from, seen, asked, prepared, given }))
+    }
+
+    /// The query with the vector of its text, and its space, in the newest state.
+    pub(crate) fn prepared(&self, query: &Query) -> Result<Prepared> {
+        self.prepare(query, |wanted| self.read(|reader| reader.wanted(wanted)))
     }
 
     /// Changes all nodes that a query without ranking legs matches, in one step; how many.
@@ -378,6 +450,16 @@ impl Database {
 impl PinnedReads {
     /// As [`Database::query`], over this instant.
     pub fn query(
+        &self,
+        query: &Query,
+        after: Option<&Cursor>,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Answer> {
+        let engine = self.database().engine()?;
+        engine.observer.call(Op::Query, || self.asked(query, after, interrupted))
+    }
+
+    fn asked(
         &self,
         query: &Query,
         after: Option<&Cursor>,
@@ -500,8 +582,12 @@ fn page_of(
     if space.is_none() && query.rank.mmr.is_some() {
         space = reader.space(None)?.map(|(space, _)| space);
     }
-    let (lsn, names) = (pin.lsn(), &engine.names);
-    let context = Context { snapshot, lsn, namespace, attached, space, names, pending, now: *now };
+    let edges = match query.rank.activation > 0.0 {
+        true => Some(engine.edges_at(snapshot, namespace, &|| guard.check())?),
+        false => None,
+    };
+    let (lsn, names, now) = (pin.lsn(), &engine.names, *now);
+    let context = Context { snapshot, lsn, namespace, attached, space, names, edges, pending, now };
     let results = run(&context, query, given, guard)?;
     let given = results.more.then(|| {
         let mut given = given.clone();
@@ -518,7 +604,10 @@ pub(crate) fn answer(
     text: Option<&Textual>,
 ) -> Result<Answer> {
     let Results { hits, pending, plan, more: _ } = results;
-    let hits = hits.into_iter().map(|hit| Ok(AnsweredHit { node: reader.node_at(hit.slot)?, hit }));
+    let hits = hits.into_iter().map(|mut hit| {
+        let path = hit.path.take().map(|path| reader.path(&path)).transpose()?;
+        Ok(AnsweredHit { node: reader.node_at(hit.slot)?, hit, path })
+    });
     let hits = hits.collect::<Result<Vec<_>>>()?;
     let names = reader.engine.names;
     let marker = text.map(|text| Marker {

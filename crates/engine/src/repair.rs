@@ -101,6 +101,7 @@ fn derive_namespace(
         next = after;
         tell(count)?;
     }
+    store.write(move |txn| GraphWriter::new(txn, &names, namespace).mark_wrong_topics())?;
     if repairing.salvaged().doubtful.is_empty() {
         return Ok(());
     }

@@ -48,7 +48,10 @@ impl Database {
 
     /// Says what of each node is due, when all vectors are there.
     pub fn restore_due(&self, due: Vec<(String, Vec<Artefact>)>) -> Result<()> {
-        self.write(move |writer| due.iter().try_for_each(|(id, due)| writer.restore_due(id, due)))
+        self.write(move |writer| {
+            due.iter().try_for_each(|(id, due)| writer.restore_due(id, due))?;
+            writer.mark_wrong_topics()
+        })
     }
 
     fn store_again<T: Send + 'static>(

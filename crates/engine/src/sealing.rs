@@ -97,7 +97,7 @@ impl Work for SealWork {
             self.tidy()?;
             self.seen().tidy = true;
         }
-        let snapshot = self.store.read()?;
+        let snapshot = self.store.read_quietly()?;
         let due = self.due(&snapshot)?;
         let spaces = snapshot.live_spaces()?;
         let Lsn(lsn) = snapshot.lsn()?;
@@ -130,7 +130,7 @@ impl Work for SealWork {
         drop(seen);
         self.store.call_at(next);
         // A commit that came before that has called nobody.
-        let Lsn(now) = self.store.read()?.lsn()?;
+        let Lsn(now) = self.store.read_quietly()?.lsn()?;
         let again = now >= next || self.all.load(Ordering::Acquire);
         Ok(if again { Next::AtOnce } else { Next::Nothing })
     }

@@ -19,6 +19,7 @@ use embedded_db_storage::{ReadTxn, SpaceRecord};
 
 use crate::database::{Database, Engine};
 use crate::embedders::not_embedded;
+use crate::observing::Op;
 use crate::queries::{Answer, Query, answer, check_answer, soundly};
 use crate::reads::{PinnedReads, Reader, Wanted};
 
@@ -53,6 +54,11 @@ enum Look {
 impl Database {
     /// Answers a question over the newest state.
     pub fn search(&self, search: &Search, interrupted: &dyn Fn() -> Result<()>) -> Result<Found> {
+        let engine = self.engine()?;
+        engine.observer.call(Op::Search, || self.found(search, interrupted))
+    }
+
+    fn found(&self, search: &Search, interrupted: &dyn Fn() -> Result<()>) -> Result<Found> {
         let engine = self.engine()?;
         let guard = Guard::new(search.query.timeout, interrupted);
         if let Some(weaver) = &engine.weaver {
@@ -115,6 +121,11 @@ impl Database {
 impl PinnedReads {
     /// Answers a question over this instant.
     pub fn search(&self, search: &Search, interrupted: &dyn Fn() -> Result<()>) -> Result<Found> {
+        let engine = self.database().engine()?;
+        engine.observer.call(Op::Search, || self.found(search, interrupted))
+    }
+
+    fn found(&self, search: &Search, interrupted: &dyn Fn() -> Result<()>) -> Result<Found> {
         let engine = self.database().engine()?;
         let guard = Guard::new(search.query.timeout, interrupted);
         let find = |wanted: Wanted<'_>| self.reader(|reader| reader.wanted(wanted));
@@ -212,6 +223,7 @@ fn look_with(
         attached,
         space: needs.space.as_ref().map(|(space, _)| *space),
         names: &engine.names,
+        edges: None,
         pending: not_embedded(snapshot, namespace, needs.space.as_ref().map(|(space, _)| *space))?,
         now: clock::now(),
     };

@@ -1,21 +1,30 @@
 //! Whether everything that is stored agrees with everything else.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use embedded_db_common::{NamespaceId, Result, Slot, SpaceId, Symbol, Value, ValueRef};
-use embedded_db_indexing::graph::{Artefact, DECISION, entity_keys, names_said, pending};
+use embedded_db_common::{
+    Amounts, Error, NamespaceId, Result, Slot, SpaceId, Symbol, Value, ValueRef,
+};
+use embedded_db_indexing::graph::{
+    Artefact, DECISION, TOPIC, entity_keys, names_said, pending, topic_problem,
+};
 use embedded_db_indexing::labelled;
 use embedded_db_indexing::properties::declared_indexes;
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
     Cell, Direction, EdgeRecord, IndexId, IndexState, Kind, NodeRecord, ReadEmbeddings,
-    ReadPostings, ReadSpaces, ReadTxn, ReadWork, Snapshot, check_invariants, column_rows,
+    ReadPostings, ReadSpaces, ReadTxn, ReadWork, Snapshot, Store, check_invariants, column_rows,
     text_value,
 };
 use roaring::RoaringBitmap;
 
 use crate::database::Database;
+use crate::observing::Op;
+use crate::quotas::totals;
 
 /// Most problems that are listed.
 const MOST: usize = 100;
@@ -47,6 +56,40 @@ impl Database {
     /// both directions and with their history, postings and columns with properties, vectors with nodes and hashes, names with numbers,
     /// counters with contents, work with nodes, and the change table with its LSNs.
     pub fn verify(&self, interrupted: &dyn Fn() -> Result<()>) -> Result<Report> {
+        self.counted_verify(|| self.checked(interrupted))
+    }
+
+    fn counted_verify(&self, verify: impl FnOnce() -> Result<Report>) -> Result<Report> {
+        let engine = self.engine()?;
+        let report = engine.observer.call(Op::Verify, verify)?;
+        engine.observer.verified(report.problems.len());
+        Ok(report)
+    }
+
+    fn checked(&self, interrupted: &dyn Fn() -> Result<()>) -> Result<Report> {
+        let store = &self.engine()?.store;
+        let ended = AtomicBool::new(false);
+        let go_on = || if ended.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) };
+        std::thread::scope(|scope| {
+            let beside = std::thread::Builder::new().name("embedded-db-verify".into());
+            // Where no thread can be started, one follows the other.
+            let tables = beside.spawn_scoped(scope, || checked_tables(store, &go_on));
+            let report = self.checked_records(interrupted);
+            ended.store(report.is_err(), Ordering::Relaxed);
+            let found = match tables {
+                Ok(tables) => tables.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                Err(_) if report.is_err() => Ok(Vec::new()),
+                Err(_) => checked_tables(store, interrupted),
+            };
+            let mut report = report?;
+            report.problems.extend(found?);
+            report.problems.truncate(MOST);
+            Ok(report)
+        })
+    }
+
+    /// What an index means, and what belongs to a record.
+    fn checked_records(&self, interrupted: &dyn Fn() -> Result<()>) -> Result<Report> {
         let engine = self.engine()?;
         let snapshot = engine.store.read()?;
         let mut check =
@@ -55,10 +98,21 @@ impl Database {
             interrupted()?;
             check.namespace(&name, namespace, interrupted)?;
         }
+        check.totals(engine.store.known_totals(&snapshot))?;
         check.changes()?;
-        check_invariants(&snapshot, interrupted, &mut |problem| check.problem(problem))?;
         Ok(check.report)
     }
+}
+
+/// What the tables say of each other, of a state of their own: problems.
+fn checked_tables(store: &Arc<Store>, interrupted: &dyn Fn() -> Result<()>) -> Result<Vec<String>> {
+    let (snapshot, mut problems) = (store.read()?, Vec::new());
+    check_invariants(&snapshot, interrupted, &mut |problem| {
+        if problems.len() < MOST {
+            problems.push(problem);
+        }
+    })?;
+    Ok(problems)
 }
 
 impl Database {
@@ -66,6 +120,10 @@ impl Database {
     /// once or free and its keys are in order, every file of an index too, and every entity is looked for by
     /// its name.
     pub fn verify_deep(&self, interrupted: &dyn Fn() -> Result<()>) -> Result<Report> {
+        self.counted_verify(|| self.checked_deep(interrupted))
+    }
+
+    fn checked_deep(&self, interrupted: &dyn Fn() -> Result<()>) -> Result<Report> {
         let engine = self.engine()?;
         // LMDB takes pages at their word: what it must not meet is told before it is asked.
         let mut problems = Vec::new();
@@ -74,13 +132,14 @@ impl Database {
             problems.truncate(MOST);
             return Ok(Report { pages: Some(pages), problems, ..Report::default() });
         }
-        let report = Report { pages: Some(pages), ..self.verify(interrupted)? };
+        let report = Report { pages: Some(pages), ..self.checked(interrupted)? };
         let snapshot = engine.store.read()?;
         let mut check = Check { snapshot: &snapshot, names: &engine.names, report };
         for (name, namespace) in snapshot.namespaces()? {
             interrupted()?;
             check.entities(&name, namespace)?;
             check.names_said(&name, namespace)?;
+            check.topics(&name, namespace)?;
         }
         let (mut report, mut damaged) = (check.report, Vec::new());
         snapshot.check_segments(interrupted, &mut |name| damaged.push(name))?;
@@ -115,6 +174,15 @@ impl<'a> Check<'a> {
         if self.report.problems.len() < MOST {
             self.report.problems.push(text);
         }
+    }
+
+    /// What quotas go by is what is counted.
+    fn totals(&mut self, known: Option<Amounts>) -> Result<()> {
+        let counted = totals(self.snapshot)?;
+        if let Some(known) = known.filter(|known| *known != counted) {
+            self.problem(format!("quotas go by {known:?}, but counted are {counted:?}"));
+        }
+        Ok(())
     }
 
     fn namespace(
@@ -260,6 +328,20 @@ impl<'a> Check<'a> {
                 "{name}: {missing} entities are not found by their names, and {} names lead to none",
                 listed.len()
             ));
+        }
+        Ok(())
+    }
+
+    /// Topics have messages, as many as they say, and none is in two.
+    fn topics(&mut self, name: &str, namespace: NamespaceId) -> Result<()> {
+        let Some(label) = self.snapshot.symbol(TOPIC)? else { return Ok(()) };
+        // Those that were saved without some of their messages wait.
+        let due = pending(self.snapshot, namespace, Artefact::Topics)?;
+        for slot in labelled(self.snapshot, namespace, label)? - due {
+            if let Some(problem) = topic_problem(self.snapshot, self.names, namespace, Slot(slot))?
+            {
+                self.problem(format!("{name}: {problem}"));
+            }
         }
         Ok(())
     }

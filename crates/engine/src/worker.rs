@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use embedded_db_common::log::{self, Level};
 use embedded_db_common::{Error, Result};
 
 /// Between two tries when the store has refused a step, at first.
@@ -54,8 +55,18 @@ struct State {
     /// Whether it found nothing to do the last time.
     idle: bool,
     thread: Option<JoinHandle<()>>,
-    /// Why the last step failed, if it did, and how many have in a row.
-    refused: Option<(Error, u32)>,
+    /// How many steps were begun.
+    begun: u64,
+    /// Why the last step failed, if it did.
+    refused: Option<Refused>,
+}
+
+struct Refused {
+    error: Error,
+    /// How many have failed in a row.
+    in_a_row: u32,
+    /// Which step it was.
+    step: u64,
 }
 
 impl<W> Worker<W> {
@@ -125,10 +136,12 @@ impl<W: Work> Worker<W> {
         let mut state = self.state();
         while !state.stop {
             state.again = false;
+            state.begun += 1;
+            let step = state.begun;
             drop(state);
             let next = self.step();
             state = self.state();
-            let before = state.refused.take().map_or(0, |(_, in_a_row)| in_a_row);
+            let before = state.refused.take().map_or(0, |refused| refused.in_a_row);
             let pause = match next {
                 Ok(Next::AtOnce) => continue,
                 Ok(Next::Nothing) if state.again => continue,
@@ -138,10 +151,14 @@ impl<W: Work> Worker<W> {
                     left
                 }
                 Err(error) => {
+                    log::log(Level::Warning, "worker", "a step has failed", || {
+                        [("worker", W::NAME.into()), ("error", error.code().into())]
+                    });
                     // A store that was closed stays so.
                     state.stop |=
                         matches!(error, Error::DatabaseClosed { .. } | Error::ForkedHandle { .. });
-                    state.refused = Some((error, before.saturating_add(1)));
+                    let in_a_row = before.saturating_add(1);
+                    state.refused = Some(Refused { error, in_a_row, step });
                     pause_after(before, W::LONGEST_PAUSE)
                 }
             };
@@ -156,8 +173,8 @@ impl<W: Work> Worker<W> {
         self.changed.notify_all();
     }
 
-    /// Waits until nothing is left to do; false when time ran out. Fails when a step does, in a way
-    /// that ends the wait.
+    /// Waits until nothing is left to do; false when time ran out. Fails when a step does that begins
+    /// meanwhile, in a way that ends the wait.
     pub(crate) fn wait_idle(
         &self,
         deadline: Option<Instant>,
@@ -166,9 +183,11 @@ impl<W: Work> Worker<W> {
         let mut state = self.state();
         // What it slept for may have come since, as the clock may have been set.
         (state.again, state.idle) = (true, false);
+        let before = state.begun;
         self.changed.notify_all();
         while state.running && !state.idle && !state.stop {
-            if let Some((error, _)) = &state.refused
+            if let Some(Refused { error, step, .. }) = &state.refused
+                && *step > before
                 && W::ends_the_wait(error)
             {
                 return Err(error.clone());
@@ -237,7 +256,7 @@ mod tests {
     }
 
     fn full() -> Error {
-        Error::StorageFull { path: PathBuf::new(), detail: "no room".into() }
+        Error::StorageFull { path: PathBuf::new(), detail: "no room".into(), is_kept: false }
     }
 
     #[test]
@@ -264,6 +283,17 @@ mod tests {
         worker.wake().unwrap();
         assert!(matches!(wait(&worker), Err(Error::StorageFull { .. })));
         worker.stop();
+    }
+
+    #[test]
+    fn one_who_waits_is_told_of_no_error_from_before() {
+        let worker = worker(std::iter::repeat_n(Err(full()), 10_000));
+        worker.wake().unwrap();
+        while worker.state().refused.is_none() {
+            std::thread::yield_now();
+        }
+        worker.work.steps.lock().unwrap().clear();
+        assert!(wait(&worker).unwrap(), "there is room again");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use embedded_db_common::{NamespaceId, Result, Slot, ValueRef};
 use embedded_db_storage::{Direction, Hidden, ReadExpiries, ReadTxn, Snapshot, State, Visible};
 use roaring::RoaringBitmap;
 
-use crate::graph::Look;
+use crate::graph::{Look, MESSAGE_COUNT, TopicSymbols};
 use crate::schema::Names;
 
 /// What is hidden in the states that were looked at last.
@@ -126,6 +126,8 @@ struct Going {
     closing: RoaringBitmap,
     /// Messages that still mention an entity.
     mentions: HashMap<Slot, i64>,
+    /// Messages that are still in a topic.
+    grouped: HashMap<Slot, i64>,
 }
 
 impl Going {
@@ -188,7 +190,26 @@ impl Going {
             }
             self.mentions.insert(entity, left.max(0));
         }
+        self.leave_topics(look, message)?;
         self.gone.insert(message.0);
+        Ok(())
+    }
+
+    /// As `GraphWriter::leave_topics`: topics go with the last of their messages.
+    fn leave_topics<T: ReadTxn>(&mut self, look: &Look<'_, T>, message: Slot) -> Result<()> {
+        let Some(symbols) = TopicSymbols::read(look.txn)? else { return Ok(()) };
+        let Some((_, topic)) = look.topic_of(&symbols, message)? else { return Ok(()) };
+        for topic in look.with_wider(&symbols, topic)? {
+            let left = match self.grouped.get(&topic) {
+                Some(left) => *left,
+                None => look.number(topic, MESSAGE_COUNT)?,
+            };
+            let left = left.saturating_sub(1);
+            if left <= 0 {
+                self.gone.insert(topic.0);
+            }
+            self.grouped.insert(topic, left);
+        }
         Ok(())
     }
 

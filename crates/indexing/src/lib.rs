@@ -6,6 +6,7 @@
 mod bitmaps;
 mod changes;
 pub mod columns;
+pub mod edges;
 mod expiry;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

@@ -196,6 +196,17 @@ impl Names {
         self.message_text(node)
     }
 
+    /// When a message was said, if a summary of its chat may tell it.
+    pub fn told_time(&self, node: &NodeRecord<'_>) -> Result<Option<i64>> {
+        if !node.has_label(self.message) || self.told_text(node)?.is_none() {
+            return Ok(None);
+        }
+        Ok(match node.properties.get(self.timestamp)? {
+            Some(ValueRef::Time(micros)) => Some(micros),
+            _ => None,
+        })
+    }
+
     /// The text of a message that models see.
     pub fn message_text(&self, node: &NodeRecord<'_>) -> Result<Option<MessageText>> {
         if !node.has_label(self.message) {

@@ -518,18 +518,12 @@ impl Views {
 
     /// Bytes of memory held by all views.
     pub fn memory_bytes(&self) -> usize {
-        let state = self.lock();
-        let text = |view: &View<TextIndex>| read(&view.tail).memory_bytes();
-        let vector = |held: &Vectors| read(&held.view.tail).memory_bytes();
-        state
-            .namespaces
-            .values()
-            .map(|loaded| {
-                loaded.text.as_ref().map_or(0, text)
-                    + loaded.sessions.as_ref().map_or(0, |sessions| sessions.memory_bytes())
-                    + loaded.vectors.values().map(vector).sum::<usize>()
-            })
-            .sum()
+        bytes_of(&self.lock())
+    }
+
+    /// The same, unless somebody works on them: for who must not wait.
+    pub fn memory_bytes_now(&self) -> Option<usize> {
+        Some(bytes_of(&*self.state.try_lock().ok()?))
     }
 
     fn load_text(&self, at: &Point<'_>, recipes: &Recipes) -> Result<TextIndex> {
@@ -743,4 +737,18 @@ fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
 
 fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+/// Bytes that views take beside their files.
+fn bytes_of(state: &State) -> usize {
+    let text = |view: &View<TextIndex>| read(&view.tail).memory_bytes();
+    let vector = |held: &Vectors| read(&held.view.tail).memory_bytes();
+    state
+        .namespaces
+        .values()
+        .map(|loaded| {
+            loaded.text.as_ref().map_or(0, text)
+                + loaded.sessions.as_ref().map_or(0, |sessions| sessions.memory_bytes())
+                + loaded.vectors.values().map(vector).sum::<usize>()
+        })
+        .sum()
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use embedded_db_common::{NamespaceId, Result, Slot};
+use embedded_db_common::{NamespaceId, Result, Slot, trace};
 use embedded_db_indexing::columns::Top;
 use embedded_db_indexing::labelled;
 use embedded_db_indexing::schema::Names;
@@ -44,6 +44,9 @@ impl<'a, T: ReadTxn> Candidates<'a, T> {
     }
 
     pub(crate) fn step(&mut self, step: &'static str, detail: String, rows: u64, since: Instant) {
+        if trace::is_open() {
+            trace::step(step, since, Instant::now(), Some(rows));
+        }
         if self.query.explain {
             let micros = since.elapsed().as_secs_f64() * 1e6;
             let (access, estimate) = (None, None);

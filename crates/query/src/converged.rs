@@ -5,6 +5,7 @@ use embedded_db_indexing::text::{Analyzer, Bm25, TextExpression, TextMatcher, Te
 use embedded_db_storage::Direction;
 
 use crate::fuse::check_weight;
+use crate::graph::PathSlots;
 
 /// How two values are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -282,6 +283,9 @@ pub struct Rank {
     pub semantic: f32,
     /// Weight of closeness in the graph.
     pub graph: f32,
+    /// Weight of the activation that spreads from the best results of the other legs (see
+    /// [`crate::recall`]); with 0 none does.
+    pub activation: f32,
     /// Share of its score that a message lends each adjacent one; a third of it to the next but one.
     /// `None` is [`NEIGHBORS`] where words and meaning are fused by weight, else nothing.
     pub neighbors: Option<f32>,
@@ -303,6 +307,7 @@ impl Default for Rank {
             text: 0.5,
             semantic: 0.5,
             graph: 0.0,
+            activation: 0.0,
             neighbors: None,
             recency_half_life: None,
             mmr: None,
@@ -339,12 +344,7 @@ pub struct ConvergedQuery {
 impl ConvergedQuery {
     /// A query that asks for nothing, or for too much, is refused.
     pub fn validate(&self) -> Result<()> {
-        if self.limit == 0 || self.limit > MAX_LIMIT {
-            return Err(Error::query(
-                "limit",
-                format!("{} is out of range; it must be 1 to {MAX_LIMIT}", self.limit),
-            ));
-        }
+        self.validate_restrictions()?;
         let empty = self.filters.is_empty()
             && self.graph.is_none()
             && self.semantic.is_none()
@@ -359,12 +359,6 @@ impl ConvergedQuery {
         }
         if let Some(text) = &self.text {
             text.validate()?;
-        }
-        if let Some(graph) = &self.graph {
-            graph.validate()?;
-        }
-        for filter in &self.filters {
-            filter.validate("structural_filters")?;
         }
         if !self.order_by.is_empty() && self.ranks() {
             return Err(Error::query(
@@ -381,7 +375,27 @@ impl ConvergedQuery {
                 format!("{recall} is out of range; give a share over 0 and up to 1"),
             ));
         }
+        if self.rank.activation > 0.0 && !self.ranks() {
+            return Err(Error::query(
+                "rank.activation",
+                "activation begins at what words or meaning find; give text_query or semantic_query",
+            ));
+        }
         self.rank.validate()
+    }
+
+    /// Refuses what no node can fulfil, and a limit that is none.
+    pub(crate) fn validate_restrictions(&self) -> Result<()> {
+        if self.limit == 0 || self.limit > MAX_LIMIT {
+            return Err(Error::query(
+                "limit",
+                format!("{} is out of range; it must be 1 to {MAX_LIMIT}", self.limit),
+            ));
+        }
+        if let Some(graph) = &self.graph {
+            graph.validate()?;
+        }
+        self.filters.iter().try_for_each(|filter| filter.validate("structural_filters"))
     }
 
     /// Whether a leg ranks the results.
@@ -455,6 +469,7 @@ impl Rank {
     pub(crate) fn blends(&self) -> bool {
         self.fusion != Fusion::Weighted
             || self.graph > 0.0
+            || self.activation > 0.0
             || self.neighbors.is_some_and(|share| share > 0.0)
             || self.recency_half_life.is_some()
     }
@@ -464,6 +479,7 @@ impl Rank {
             ("rank.text", self.text),
             ("rank.semantic", self.semantic),
             ("rank.graph", self.graph),
+            ("rank.activation", self.activation),
             ("rank.neighbors", self.neighbors.unwrap_or(0.0)),
         ];
         for (field, weight) in weights {
@@ -506,6 +522,12 @@ pub struct Hit {
     pub semantic_rank: Option<u32>,
     /// Rank in the text leg, from 1.
     pub text_rank: Option<u32>,
+    /// Share of all activation, where some has spread.
+    pub activation: Option<f32>,
+    /// Rank by activation, from 1.
+    pub activation_rank: Option<u32>,
+    /// The path that lit it.
+    pub path: Option<PathSlots>,
     /// What each part contributes to the score: they add up to it.
     pub shares: Vec<(&'static str, f32)>,
 }
@@ -521,6 +543,9 @@ impl Hit {
             distance,
             semantic_rank: None,
             text_rank: None,
+            activation: None,
+            activation_rank: None,
+            path: None,
             shares: Vec::new(),
         }
     }

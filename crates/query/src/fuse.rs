@@ -66,6 +66,7 @@ pub(crate) struct Fuse {
     ranks_semantic: bool,
     text: MinMax,
     semantic: MinMax,
+    activation: MinMax,
 }
 
 impl Fuse {
@@ -78,6 +79,8 @@ impl Fuse {
             // A candidate without a word of the query has the score of no match at all.
             text: MinMax::over(pool.iter().map(|hit| hit.text), Some(0.0)),
             semantic: MinMax::over(pool.iter().map(|hit| hit.similarity), None),
+            // What is dark has no activation at all.
+            activation: MinMax::over(pool.iter().map(|hit| hit.activation), Some(0.0)),
         }
     }
 
@@ -111,6 +114,10 @@ impl Fuse {
             if self.rank.graph > 0.0 {
                 hit.shares.push(("graph", self.rank.graph * closeness(hit)));
             }
+            if self.rank.activation > 0.0 {
+                let share = self.rank.activation * self.activation_score(hit);
+                hit.shares.push(("activation", share));
+            }
         }
         hit.score = hit.shares.iter().map(|(_, share)| share).sum();
     }
@@ -126,6 +133,13 @@ impl Fuse {
         match self.rank.fusion {
             Fusion::Weighted => self.semantic.scale(hit.similarity),
             Fusion::Reciprocal => reciprocal(hit.semantic_rank),
+        }
+    }
+
+    fn activation_score(&self, hit: &Hit) -> f32 {
+        match self.rank.fusion {
+            Fusion::Weighted => self.activation.scale(hit.activation),
+            Fusion::Reciprocal => reciprocal(hit.activation_rank),
         }
     }
 }

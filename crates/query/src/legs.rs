@@ -79,10 +79,6 @@ pub(crate) fn request(
     k: usize,
     recall: Option<f32>,
 ) -> VectorRequest<'_> {
-    let effort = match recall {
-        Some(recall) if recall <= 0.95 => Effort::Fast,
-        Some(recall) if recall > 0.98 => Effort::Sure,
-        _ => Effort::Usual,
-    };
+    let effort = recall.map_or_else(Effort::default, Effort::for_recall);
     VectorRequest { k, allowed, effort, exact: recall.is_some_and(|recall| recall >= 1.0) }
 }

@@ -10,6 +10,7 @@ mod candidates;
 pub mod cheapest;
 mod converged;
 mod diverse;
+pub mod fields;
 mod filter;
 mod fuse;
 #[cfg(any(test, fuzzing))]
@@ -22,6 +23,7 @@ mod lexical;
 mod matching;
 mod order;
 mod pattern;
+pub mod recall;
 mod run;
 pub mod search;
 

@@ -8,23 +8,26 @@
 //!    score of a node the same on every page.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use embedded_db_common::{Lsn, NamespaceId, Result, Slot, SpaceId, ValueRef};
+use embedded_db_common::{Error, Lsn, NamespaceId, Result, Slot, SpaceId, ValueRef};
+use embedded_db_indexing::edges::Edges;
+use embedded_db_indexing::graph::entities_named;
 use embedded_db_indexing::schema::Names;
 use embedded_db_indexing::{Attached, StoreRows};
 use embedded_db_storage::{ReadTxn, Snapshot};
 use roaring::RoaringBitmap;
 
 use crate::candidates::Candidates;
-use crate::converged::{ConvergedQuery, Hit, Results};
+use crate::converged::{ConvergedQuery, Hit, Rank, Results, Textual};
 use crate::diverse::diversify;
 use crate::fuse::{Fuse, Neighborhood};
 use crate::guard::Guard;
 use crate::legs::Legs;
 use crate::lexical::Lexical;
 use crate::order;
+use crate::recall::{Activation, Ground, SEEDS, Seeds, Spreading, spread};
 
 /// Best candidates of each leg that the scales are taken over, and that are scored by all legs, at
 /// the least.
@@ -46,6 +49,8 @@ pub struct Context<'a> {
     pub space: Option<SpaceId>,
     /// Known names.
     pub names: &'a Names,
+    /// The edges of the state, where activation spreads.
+    pub edges: Option<Arc<Edges>>,
     /// Nodes that wait for a vector.
     pub pending: RoaringBitmap,
     /// The time that ages are counted from; microseconds since 1970 UTC.
@@ -71,7 +76,7 @@ pub fn run(
     guard.check()?;
     let Context { snapshot, namespace, names, .. } = *context;
     let candidates = Candidates::new(snapshot, namespace, names, query, guard);
-    let mut run = Run { context, query, given, guard, candidates };
+    let mut run = Run { context, query, given, guard, candidates, active: None };
     if query.ranks() { run.ranked() } else { run.unranked() }
 }
 
@@ -81,6 +86,8 @@ struct Run<'a> {
     given: &'a RoaringBitmap,
     guard: &'a Guard<'a>,
     candidates: Candidates<'a, Snapshot>,
+    /// What activation has spread to.
+    active: Option<Activation>,
 }
 
 impl Run<'_> {
@@ -88,6 +95,11 @@ impl Run<'_> {
     fn results(&mut self, mut hits: Vec<Hit>, pending: u64) -> Results {
         let more = hits.len() > self.query.limit && self.query.rank.mmr.is_none();
         hits.truncate(self.query.limit);
+        if let Some(active) = &self.active {
+            for hit in hits.iter_mut().filter(|hit| hit.activation.is_some()) {
+                hit.path = Some(active.path(hit.slot));
+            }
+        }
         let steps = std::mem::take(&mut self.candidates.steps);
         Results { hits, pending, plan: self.query.explain.then_some(steps), more }
     }
@@ -195,10 +207,10 @@ impl Run<'_> {
             guard.tick()?;
             legs.complete(hit)?;
         }
-        let best = |rank: Option<u32>| rank.is_some_and(|rank| rank as usize <= POOL);
-        let scaled: Vec<&Hit> =
-            hits.iter().filter(|hit| best(hit.semantic_rank) || best(hit.text_rank)).collect();
-        let fuse = Fuse::new(query.rank, query.text.is_some(), query.semantic.is_some(), &scaled);
+        if query.rank.activation > 0.0 {
+            self.activate(&mut hits, &mut legs, candidates, pool)?;
+        }
+        let fuse = self.fuse(query.rank, &hits);
         hits.iter_mut().for_each(|hit| fuse.score(hit));
         if fuse.lending() > 0.0 {
             hits = self.lend(hits, &fuse, &mut legs, candidates)?;
@@ -208,6 +220,82 @@ impl Run<'_> {
         }
         self.candidates.step("fuse", "scores of all legs".into(), hits.len() as u64, since);
         Ok(hits)
+    }
+
+    /// Scales are taken over the best of each leg.
+    fn fuse(&self, rank: Rank, hits: &[Hit]) -> Fuse {
+        let best = |rank: Option<u32>| rank.is_some_and(|rank| rank as usize <= POOL);
+        let is_scaled = |hit: &&Hit| {
+            [hit.semantic_rank, hit.text_rank, hit.activation_rank].into_iter().any(best)
+        };
+        let scaled: Vec<&Hit> = hits.iter().filter(is_scaled).collect();
+        Fuse::new(rank, self.query.text.is_some(), self.query.semantic.is_some(), &scaled)
+    }
+
+    /// Lets activation spread from the best of the other legs, and adds those whom it reaches.
+    fn activate(
+        &mut self,
+        hits: &mut Vec<Hit>,
+        legs: &mut Legs<'_>,
+        candidates: Option<&RoaringBitmap>,
+        pool: usize,
+    ) -> Result<()> {
+        let since = Instant::now();
+        let Context { snapshot, namespace, .. } = *self.context;
+        let Some(edges) = &self.context.edges else {
+            return Err(Error::Internal("activation without edges".into()));
+        };
+        let (how, seeds) = (Spreading::default(), self.seeds(hits)?);
+        let ground = Ground::new(snapshot, namespace, edges, &how)?;
+        let active = spread(&ground, &seeds.weighed(&ground), self.guard)?;
+        let places: HashMap<Slot, usize> =
+            hits.iter().enumerate().map(|(at, hit)| (hit.slot, at)).collect();
+        for (rank, (slot, _)) in (1..).zip(active.best(candidates, pool)) {
+            let at = match places.get(&slot) {
+                Some(at) => *at,
+                None => {
+                    self.guard.tick()?;
+                    let mut hit = Hit::new(slot, self.candidates.distances.get(&slot).copied());
+                    legs.complete(&mut hit)?;
+                    hits.push(hit);
+                    hits.len() - 1
+                }
+            };
+            hits[at].activation_rank = Some(rank);
+        }
+        hits.iter_mut().for_each(|hit| hit.activation = active.of(hit.slot));
+        let detail = format!("{} bursts over {} edges", how.bursts, edges.edges());
+        self.candidates.step("activation", detail, active.count() as u64, since);
+        self.active = Some(active);
+        Ok(())
+    }
+
+    /// The best results by the other legs, and the entities that the words of the query name.
+    fn seeds(&self, hits: &[Hit]) -> Result<Seeds> {
+        let Context { snapshot, namespace, names, .. } = *self.context;
+        let mut rank = Rank { activation: 0.0, ..self.query.rank };
+        if rank.text == 0.0 && rank.semantic == 0.0 {
+            (rank.text, rank.semantic) = (Rank::default().text, Rank::default().semantic);
+        }
+        let fuse = self.fuse(rank, hits);
+        let score = |hit: &Hit| {
+            let mut hit = hit.clone();
+            fuse.score(&mut hit);
+            (hit.slot, hit.score)
+        };
+        let mut found: Vec<(Slot, f32)> = hits.iter().map(score).collect();
+        found.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        found.truncate(SEEDS);
+        let words = self.query.text.as_ref().and_then(Textual::words);
+        let named = match (words, &self.context.attached.text) {
+            (Some(words), Some(tail)) => {
+                let tail = tail.read().unwrap_or_else(PoisonError::into_inner);
+                let says_little = |word: &str| tail.analyzer().says_little(word);
+                entities_named(snapshot, namespace, names, words, says_little)?
+            }
+            _ => Vec::new(),
+        };
+        Ok(Seeds::found(found).and_named(named))
     }
 
     /// What either leg found, by slot.
@@ -248,6 +336,7 @@ impl Run<'_> {
                     }
                     let mut hit = Hit::new(slot, self.candidates.distances.get(&slot).copied());
                     legs.complete(&mut hit)?;
+                    hit.activation = self.active.as_ref().and_then(|active| active.of(slot));
                     fuse.score(&mut hit);
                     scores.insert(slot, hit.score);
                     if candidates.is_none_or(|allowed| allowed.contains(slot.0)) {

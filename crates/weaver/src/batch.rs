@@ -125,7 +125,7 @@ impl Batch {
                 artefact == self.vectors() && item.request.vectors
             }
             Artefact::Entities => item.request.entities,
-            Artefact::Links | Artefact::Summary => false,
+            _ => false,
         };
         self.items.iter().filter(wants).count()
     }
@@ -146,7 +146,7 @@ impl Batch {
         let mut first_of: HashMap<ContentHash, usize> = HashMap::new();
         let mut searched: HashMap<Saying, usize> = HashMap::new();
         let mut grant = Grant::new(models.limits());
-        let snapshot = store.read()?;
+        let snapshot = store.read_committed()?;
         if snapshot.generation().number() != self.generation {
             // Its messages have other slots now, and still wait.
             return Ok(Vec::new());
@@ -396,6 +396,7 @@ impl Outcome {
             writer.done(goal.artefact, self.slot)?;
             if goal.artefact == Artefact::Embedding {
                 writer.mark_summary(self.slot)?;
+                writer.mark(Artefact::Curiosity, self.slot)?;
             }
         }
         if let Some(mentions) = &self.mentions {

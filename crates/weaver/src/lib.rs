@@ -5,6 +5,7 @@
 //! functions are called through [`Models`] with neither a lock nor a transaction held.
 
 mod batch;
+mod curiosity;
 mod goal;
 mod levels;
 mod limits;
@@ -12,12 +13,15 @@ mod models;
 mod running;
 mod said_before;
 mod summary;
+mod topics;
 mod weaver;
 
+pub use curiosity::{Nearest, Similar};
 pub use goal::{Previous, Target};
 pub use limits::{Function, LimitStatus, Limited, Limits};
 pub use models::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
+pub use topics::{Communities, FoundCommunities};
 pub use weaver::{
-    ArtefactState, Failure, JobCounts, Reembedding, Status, Weaver, artefact_state, dead_letters,
-    reembedding_status,
+    ArtefactState, Failure, JobCounts, Reembedding, Status, Wanted, Weaver, artefact_state,
+    dead_letters, reembedding_status, work_for, works_for,
 };

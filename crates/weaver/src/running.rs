@@ -1,7 +1,7 @@
 //! What the models are working on, in a file: if the process ends meanwhile, the next one knows at what.
 //!
 //! It is written before each call of a model and emptied after it. What was running when a process ended is
-//! tried again, each by itself; what ran when three of them ended is given up.
+//! tried again, each by itself and after what else is due; what ran when three of them ended is given up.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -43,8 +43,18 @@ fn changing(texts: &[&str]) -> (Bench, Vec<Slot>, SpaceId) {
 
 fn start(bench: &Bench, next: SpaceId, models: Arc<dyn embedded_db_weaver::Models>) -> Arc<Weaver> {
     let space = Some((next, FakeModels::DIMENSION));
-    Weaver::start(Arc::clone(&bench.store), bench.names, models, space, None, eager(), false)
-        .unwrap()
+    Weaver::start(
+        Arc::clone(&bench.store),
+        bench.names,
+        models,
+        common::no_groups,
+        common::Alone::over(&bench.store),
+        space,
+        None,
+        eager(),
+        false,
+    )
+    .unwrap()
 }
 
 fn in_use(bench: &Bench) -> Option<SpaceId> {

@@ -209,7 +209,9 @@ fn a_chat_is_summarised_without_an_embedding_model() {
     let bench = Bench::new();
     let start = || {
         let store = Arc::clone(&bench.store);
-        Weaver::start(store, bench.names, free(), None, None, eager(), false).unwrap()
+        let (groups, nearest) = (common::no_groups, common::Alone::over(&store));
+        Weaver::start(store, bench.names, free(), groups, nearest, None, None, eager(), false)
+            .unwrap()
     };
     for (content, expected) in [("one", "one"), ("two", "one | two")] {
         bench.say(content);

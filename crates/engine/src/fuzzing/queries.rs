@@ -227,11 +227,15 @@ fn expansion(given: &mut Unstructured<'_>) -> Given<Expansion> {
 }
 
 fn rank(given: &mut Unstructured<'_>) -> Given<Rank> {
+    let fusion = *given.choose(&[Fusion::Weighted, Fusion::Reciprocal])?;
+    let (text, semantic, graph) = (given.arbitrary()?, given.arbitrary()?, given.arbitrary()?);
     Ok(Rank {
-        fusion: *given.choose(&[Fusion::Weighted, Fusion::Reciprocal])?,
-        text: given.arbitrary()?,
-        semantic: given.arbitrary()?,
-        graph: given.arbitrary()?,
+        fusion,
+        text,
+        semantic,
+        graph,
+        // Not drawn, so that the inputs that are kept mean what they did.
+        activation: graph,
         neighbors: given.arbitrary()?,
         recency_half_life: given.arbitrary()?,
         mmr: given.arbitrary()?,

@@ -14,6 +14,7 @@ use crate::chats::{Begin, Messages};
 use crate::database::{Database, Engine};
 use crate::indexes::DeclaredLabel;
 use crate::objects::{Edge, Embedding, Node, Path};
+use crate::observing::Op;
 use crate::pins::{HeldPin, Holder};
 use crate::queries::Query;
 use crate::reads::{Graph, Page, Reader};
@@ -23,6 +24,15 @@ impl Database {
         let engine = self.engine()?;
         let snapshot = self.latest(&engine)?;
         read(&Reader { engine: &engine, snapshot: &snapshot, namespace: self.namespace_id() })
+    }
+
+    /// The same for a call of a user.
+    fn counted<T>(&self, op: Op, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+        let engine = self.engine()?;
+        engine.observer.call(op, || {
+            let snapshot = self.latest(&engine)?;
+            read(&Reader { engine: &engine, snapshot: &snapshot, namespace: self.namespace_id() })
+        })
     }
 
     /// The newest state, as reads of this namespace see it.
@@ -102,6 +112,12 @@ impl PinnedReads {
         let namespace = self.database.namespace_id();
         self.pinned(|engine, pin| read(&Reader { engine, snapshot: pin.snapshot(), namespace }))
     }
+
+    /// The same for a call of a user.
+    fn counted<T>(&self, op: Op, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+        let engine = self.database.engine()?;
+        engine.observer.call(op, || self.reader(read))
+    }
 }
 
 /// Forwards reads to a [`Reader`] over a snapshot that `$reader` makes.
@@ -110,54 +126,54 @@ macro_rules! forward_reads {
         impl $type {
             /// A node; `None` when there is none of this id.
             pub fn get_node(&self, id: &str) -> Result<Option<Node>> {
-                self.$reader(|reader| reader.node(id))
+                self.$reader(Op::Get, |reader| reader.node(id))
             }
 
             /// Nodes in the order of the ids.
             pub fn get_many(&self, ids: &[String]) -> Result<Vec<Option<Node>>> {
-                self.$reader(|reader| ids.iter().map(|id| reader.node(id)).collect())
+                self.$reader(Op::Get, |reader| ids.iter().map(|id| reader.node(id)).collect())
             }
 
             /// Whether a node of this id exists.
             pub fn exists(&self, id: &str) -> Result<bool> {
-                self.$reader(|reader| {
+                self.$reader(Op::Get, |reader| {
                     Ok(reader.snapshot.node_slot(reader.namespace, id)?.is_some())
                 })
             }
 
             /// An edge; `None` when there is none of this id, or none at that time.
             pub fn get_edge(&self, id: &str, times: AsOf) -> Result<Option<Edge>> {
-                self.$reader(|reader| reader.edge(id, times))
+                self.$reader(Op::Get, |reader| reader.edge(id, times))
             }
 
             /// The versions of an edge, oldest first; the last is the newest, retracted or not.
             pub fn edge_history(&self, id: &str) -> Result<Vec<Edge>> {
-                self.$reader(|reader| reader.edge_history(id))
+                self.$reader(Op::Get, |reader| reader.edge_history(id))
             }
 
             /// All edges in the order in which they were made, retracted ones too, after one of them.
             pub fn edges_ever(&self, after: Option<&str>, limit: usize) -> Result<Vec<Edge>> {
-                self.$reader(|reader| reader.edges_ever(after, limit))
+                self.$reader(Op::Scan, |reader| reader.edges_ever(after, limit))
             }
 
             /// What of each node waits for the weaver, or has failed.
             pub fn due(&self, ids: &[String]) -> Result<Vec<Vec<Artefact>>> {
-                self.$reader(|reader| reader.due(ids))
+                self.$reader(Op::Get, |reader| reader.due(ids))
             }
 
             /// The labels that were declared.
             pub fn declared_labels(&self) -> Result<Vec<DeclaredLabel>> {
-                self.$reader(|reader| reader.declared_labels())
+                self.$reader(Op::Get, |reader| reader.declared_labels())
             }
 
             /// Number of nodes, of a label or all.
             pub fn count(&self, label: Option<&str>) -> Result<u64> {
-                self.$reader(|reader| reader.count(label))
+                self.$reader(Op::Scan, |reader| reader.count(label))
             }
 
             /// Number of edges, of a type or all.
             pub fn count_edges(&self, edge_type: Option<&str>) -> Result<u64> {
-                self.$reader(|reader| reader.count_edges(edge_type))
+                self.$reader(Op::Scan, |reader| reader.count_edges(edge_type))
             }
 
             /// Nodes in the order in which they were made, after one of them.
@@ -167,7 +183,7 @@ macro_rules! forward_reads {
                 after: Option<&str>,
                 limit: usize,
             ) -> Result<Vec<Node>> {
-                self.$reader(|reader| reader.nodes(label, after, limit))
+                self.$reader(Op::Scan, |reader| reader.nodes(label, after, limit))
             }
 
             /// Nodes at the other end of edges; a node comes once for each edge.
@@ -180,7 +196,9 @@ macro_rules! forward_reads {
                 after: Option<&str>,
                 limit: usize,
             ) -> Result<Page<Node>> {
-                self.$reader(|reader| reader.neighbors(id, types, direction, times, after, limit))
+                self.$reader(Op::Neighbors, |reader| {
+                    reader.neighbors(id, types, direction, times, after, limit)
+                })
             }
 
             /// Messages of a chat in order, or the newest first.
@@ -191,12 +209,14 @@ macro_rules! forward_reads {
                 newest_first: bool,
                 limit: usize,
             ) -> Result<Messages> {
-                self.$reader(|reader| reader.messages(chat_id, begin, newest_first, limit))
+                self.$reader(Op::Scan, |reader| {
+                    reader.messages(chat_id, begin, newest_first, limit)
+                })
             }
 
             /// The place of a message in a chat, if it is there.
             pub fn place_in_chat(&self, chat_id: &str, message: &str) -> Result<Option<u32>> {
-                self.$reader(|reader| {
+                self.$reader(Op::Get, |reader| {
                     let place = reader.place_in(chat_id, message, true, |_| true)?;
                     Ok(place.map(|place| place.0))
                 })
@@ -212,22 +232,24 @@ macro_rules! forward_reads {
                 after: Option<&str>,
                 limit: usize,
             ) -> Result<Page<Edge>> {
-                self.$reader(|reader| reader.edges(id, types, direction, times, after, limit))
+                self.$reader(Op::Neighbors, |reader| {
+                    reader.edges(id, types, direction, times, after, limit)
+                })
             }
 
             /// An embedding by its id.
             pub fn get_embedding(&self, id: &str) -> Result<Option<Embedding>> {
-                self.$reader(|reader| reader.embedding(id))
+                self.$reader(Op::Get, |reader| reader.embedding(id))
             }
 
             /// The vector of a whole node.
             pub fn embedding_of(&self, id: &str, space: Option<&str>) -> Result<Option<Embedding>> {
-                self.$reader(|reader| reader.embedding_of(id, space))
+                self.$reader(Op::Get, |reader| reader.embedding_of(id, space))
             }
 
             /// The vectors of the parts of a node.
             pub fn embeddings(&self, id: &str, space: Option<&str>) -> Result<Vec<Embedding>> {
-                self.$reader(|reader| reader.embeddings(id, space))
+                self.$reader(Op::Get, |reader| reader.embeddings(id, space))
             }
 
             /// Nodes in the order of a walk, each once, with their depth.
@@ -245,7 +267,7 @@ macro_rules! forward_reads {
                 interrupted: &dyn Fn() -> Result<()>,
             ) -> Result<Vec<(Node, u32)>> {
                 let guard = Guard::new(None, interrupted);
-                self.$reader(|reader| {
+                self.$reader(Op::Walk, |reader| {
                     reader.traverse(
                         start,
                         types,
@@ -267,7 +289,7 @@ macro_rules! forward_reads {
                 interrupted: &dyn Fn() -> Result<()>,
             ) -> Result<u64> {
                 let guard = Guard::new(query.timeout, interrupted);
-                self.$reader(|reader| reader.count_matching(query, &guard))
+                self.$reader(Op::Query, |reader| reader.count_matching(query, &guard))
             }
 
             /// How many of the nodes that a query without ranking legs matches have each value of a
@@ -279,7 +301,7 @@ macro_rules! forward_reads {
                 interrupted: &dyn Fn() -> Result<()>,
             ) -> Result<Vec<(Option<Value>, u64)>> {
                 let guard = Guard::new(query.timeout, interrupted);
-                self.$reader(|reader| reader.group_count(query, property, &guard))
+                self.$reader(Op::Query, |reader| reader.group_count(query, property, &guard))
             }
 
             /// A path with the fewest hops, or the least weight; `None` when there is none.
@@ -297,7 +319,7 @@ macro_rules! forward_reads {
                 interrupted: &dyn Fn() -> Result<()>,
             ) -> Result<Option<Path>> {
                 let guard = Guard::new(None, interrupted);
-                self.$reader(|reader| {
+                self.$reader(Op::Walk, |reader| {
                     reader.shortest_path(
                         start,
                         end,
@@ -323,7 +345,7 @@ macro_rules! forward_reads {
             ) -> Result<Graph> {
                 let deadline = timeout.and_then(Deadline::after);
                 let guard = Guard::until(deadline, interrupted);
-                self.$reader(|reader| reader.graph(scope, starts, deadline, &guard))
+                self.$reader(Op::Graph, |reader| reader.graph(scope, starts, deadline, &guard))
             }
 
             /// The nodes around some, and the edges between them.
@@ -339,7 +361,7 @@ macro_rules! forward_reads {
                 interrupted: &dyn Fn() -> Result<()>,
             ) -> Result<(Vec<Node>, Vec<Edge>)> {
                 let guard = Guard::new(None, interrupted);
-                self.$reader(|reader| {
+                self.$reader(Op::Walk, |reader| {
                     reader.subgraph(ids, hops, types, direction, times, max_visited, &guard)
                 })
             }
@@ -347,5 +369,5 @@ macro_rules! forward_reads {
     };
 }
 
-forward_reads!(Database, read);
-forward_reads!(PinnedReads, reader);
+forward_reads!(Database, counted);
+forward_reads!(PinnedReads, counted);

@@ -2,7 +2,7 @@
 
 use embedded_db_common::Result;
 use embedded_db_query::cheapest::cheapest_path;
-use embedded_db_query::graph::{self, Follow};
+use embedded_db_query::graph::{self, Follow, PathSlots};
 use embedded_db_query::{AsOf, Guard, Reach};
 use embedded_db_storage::ReadTxn;
 
@@ -66,13 +66,21 @@ impl Reader<'_> {
                 },
             )
         };
-        let Some((found, cost)) = found else { return Ok(None) };
+        found.map(|(found, cost)| self.path_of(&found, cost, times)).transpose()
+    }
+
+    /// A path over edges as they are now, by its hops.
+    pub(crate) fn path(&self, found: &PathSlots) -> Result<Path> {
+        self.path_of(found, found.edges.len() as f64, AsOf::default())
+    }
+
+    fn path_of(&self, found: &PathSlots, cost: f64, times: AsOf) -> Result<Path> {
         let nodes = found.nodes.iter().map(|slot| self.node_at(*slot));
         let edges = found.edges.iter().map(|slot| self.edge_at(*slot, times));
-        Ok(Some(Path {
+        Ok(Path {
             nodes: nodes.collect::<Result<_>>()?,
             edges: edges.collect::<Result<_>>()?,
             cost,
-        }))
+        })
     }
 }

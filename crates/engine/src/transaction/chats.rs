@@ -72,7 +72,7 @@ impl Transaction {
         &mut self,
         chat_id: &str,
         to: AddTo,
-        message: NodeDraft,
+        mut message: NodeDraft,
     ) -> Result<String> {
         let last = self.last_in(chat_id)?;
         let id = self.make_node(message.message_of(chat_id, clock::now())?)?;
@@ -81,8 +81,10 @@ impl Transaction {
             self.link(&last, &id, NEXT);
         }
         // Its time, unless it was given, is that of the commit.
+        let given = message.embedding.take();
         let message = NodeDraft { id: Some(id.clone()), ..message };
         self.ops.push(Op::AddMessage(chat_id.to_owned(), to, message));
+        self.embed_new_node(&id, given)?;
         Ok(id)
     }
 

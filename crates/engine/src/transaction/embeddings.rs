@@ -1,7 +1,7 @@
 //! Embeddings of a transaction.
 
 use embedded_db_common::{Error, Result, clock, names};
-use embedded_db_indexing::graph::{EmbeddingDraft, check_vector};
+use embedded_db_indexing::graph::{EmbeddingDraft, GivenVector, check_vector};
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_storage::{Kind, ReadEmbeddings, ReadSpaces, ReadTxn};
 
@@ -29,6 +29,13 @@ impl Transaction {
         self.own.put_embedding(&id, true);
         self.ops.push(Op::CreateEmbedding(draft));
         Ok(id)
+    }
+
+    /// The vector that comes with a node which was made in the same step.
+    pub(super) fn embed_new_node(&mut self, id: &str, given: Option<GivenVector>) -> Result<()> {
+        let Some(GivenVector { space, numbers }) = given else { return Ok(()) };
+        let draft = EmbeddingDraft { id: None, node_id: id.to_owned(), space, vector: numbers };
+        self.create_embedding(draft).map(drop).map_err(|error| error.of_field("embedding"))
     }
 
     /// Removes an embedding.

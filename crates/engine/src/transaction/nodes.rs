@@ -66,7 +66,7 @@ impl Transaction {
 
     /// Makes a node; returns its id. A message that names a chat by its `chat_id` is added to it, and
     /// the chat is made when it is new.
-    pub fn create_node(&mut self, draft: NodeDraft) -> Result<String> {
+    pub fn create_node(&mut self, mut draft: NodeDraft) -> Result<String> {
         if let Some(chat_id) = draft.chat_id()? {
             return self.step(|tx| {
                 let chat = tx.draft_chat(&chat_id, AddTo::AnyChat);
@@ -74,9 +74,13 @@ impl Transaction {
                 tx.append(&chat_id, AddTo::AnyChat, draft)
             });
         }
-        let id = self.make_node(draft.clone())?;
-        self.ops.push(Op::CreateNode(NodeDraft { id: Some(id.clone()), ..draft }));
-        Ok(id)
+        self.step(|tx| {
+            let id = tx.make_node(draft.clone())?;
+            let given = draft.embedding.take();
+            tx.ops.push(Op::CreateNode(NodeDraft { id: Some(id.clone()), ..draft }));
+            tx.embed_new_node(&id, given)?;
+            Ok(id)
+        })
     }
 
     /// Makes a node for the own reads; returns its id.

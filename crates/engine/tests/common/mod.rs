@@ -47,6 +47,8 @@ pub(crate) fn fast() -> Options {
             first_delay: Duration::ZERO,
             max_delay: Duration::ZERO,
             activity_level: ActivityLevel::SleepMode,
+            // A history may go on over the end of a week.
+            summary_span: None,
             ..WeaverOptions::default()
         },
         ..Options::default()

@@ -53,7 +53,7 @@ pub(crate) fn compare(db: &Database, world: &World) {
     let label = |node: &embedded_db_engine::Node| node.labels().unwrap()[0].to_string();
     let own: Vec<_> = stored
         .iter()
-        .filter(|node| !["Entity", "Summary"].contains(&label(node).as_str()))
+        .filter(|node| !["Entity", "Summary", "Topic"].contains(&label(node).as_str()))
         .collect();
     let ids = |nodes: &[&embedded_db_engine::Node]| -> Vec<String> {
         nodes.iter().map(|node| node.id().unwrap()).collect()

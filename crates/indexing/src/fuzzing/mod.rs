@@ -1,6 +1,7 @@
 //! What must hold of any published file: asked by the fuzzers, and of their corpora by the tests.
 
 mod files;
+mod index;
 mod sessions;
 mod texts;
 mod vectors;
@@ -8,6 +9,7 @@ mod vectors;
 use arbitrary::Unstructured;
 
 use files::Image;
+pub use index::index;
 
 /// No file has a slot as large.
 const NODE_SLOTS: u32 = 400;
@@ -43,5 +45,10 @@ mod tests {
     #[test]
     fn segments_of_the_corpus() {
         embedded_db_testing::corpus("segments", super::segments);
+    }
+
+    #[test]
+    fn saved_indexes_of_the_corpus() {
+        embedded_db_testing::corpus("index", super::index);
     }
 }

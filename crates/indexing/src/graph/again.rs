@@ -59,6 +59,7 @@ impl GraphWriter<'_, '_> {
         let node = self.node(slot)?;
         let is_message = self.names.message_text(&node)?.is_some();
         let is_chat = node.has_label(self.names.chat);
+        let is_entity = node.derived && node.has_label(self.names.entity);
         let is_embedded = recipes.embedded_text(self.names, &node)?.is_some()
             && !recipes.goes_through(&node, slot);
         if is_embedded {
@@ -73,6 +74,12 @@ impl GraphWriter<'_, '_> {
         }
         if lost_work && is_message && self.derived_mentions(slot)?.is_empty() {
             self.mark_unless_known(Artefact::Entities, slot)?;
+        }
+        if lost_work && (is_entity || self.is_topic(slot)?) {
+            self.mark_unless_known(Artefact::Topics, slot)?;
+        }
+        if lost_work && is_message && !self.derived_mentions(slot)?.is_empty() {
+            self.mark_unless_known(Artefact::Resolution, slot)?;
         }
         let contains = self.names.contains;
         if lost_work

@@ -107,6 +107,7 @@ impl GraphWriter<'_, '_> {
         for key in self.retract_derived(slot)? {
             self.forget_decisions(&key)?;
         }
+        self.end_awaiting(slot)?;
         self.remove_node(slot)?;
         if let (true, Some(before), Some(after)) = (close_up, before, after) {
             self.link(before, after, self.names.next, "next", 1.0, &[], &Draft::new())?;

@@ -2,16 +2,19 @@
 //! weaver does not do the opposite, whatever it finds.
 //!
 //! A decision is about the keys of names, so that it outlives an entity that goes and comes while texts
-//! are changed. It goes with its entity when the last message that mentions this is deleted.
+//! are changed. It goes with its entity when the last message that mentions this is deleted, or says something
+//! else.
 
 use std::collections::BTreeSet;
 
-use embedded_db_common::{Draft, Error, Result, Slot, Value};
+use embedded_db_common::{Draft, Error, NamespaceId, Result, Slot, Value};
 use embedded_db_storage::{Direction, IndexId, NodeRecord, ReadTxn, text_value};
 
-use super::resolution::Unsettled;
+use super::look::Look;
+use super::resolution::{MOST_MOVED, Unsettled};
 use super::said::Said;
-use super::{GraphWriter, NodeDraft, names};
+use super::{Artefact, Changes, GraphWriter, NodeDraft, is_pending, names};
+use crate::schema::Names;
 
 /// The label of decisions.
 pub const DECISION: &str = "EntityDecision";
@@ -20,6 +23,8 @@ const NAME: &str = "name";
 const OF: &str = "entity";
 const OF_LABEL: &str = "entity_label";
 const OF_TYPE: &str = "entity_type";
+/// The message whose new text may mention the entity again.
+const AWAITS: &str = "awaits";
 const SAME: &str = "same";
 const APART: &str = "apart";
 
@@ -35,6 +40,8 @@ pub(super) struct Decision {
     pub(super) label: String,
     /// …and its class.
     pub(super) entity_type: String,
+    /// The message whose new text decides whether it stays: no other mentions the entity.
+    awaits: Option<String>,
 }
 
 /// A name as it is written, apart from other spellings.
@@ -44,6 +51,11 @@ fn exact(name: &str) -> String {
 
 fn posted(key: &str) -> Vec<u8> {
     text_value(&format!("decision:{key}"))
+}
+
+/// Where the decisions are listed that await a message.
+fn awaiting(message: &str) -> Vec<u8> {
+    text_value(&format!("awaits:{message}"))
 }
 
 fn read<T: ReadTxn>(txn: &T, node: &NodeRecord<'_>) -> Result<Option<Decision>> {
@@ -62,6 +74,7 @@ fn read<T: ReadTxn>(txn: &T, node: &NodeRecord<'_>) -> Result<Option<Decision>> 
         entity: text(OF)?,
         label: text(OF_LABEL)?,
         entity_type: text(OF_TYPE)?,
+        awaits: Some(text(AWAITS)?).filter(|message| !message.is_empty()),
     }))
 }
 
@@ -70,7 +83,79 @@ pub(super) fn decision_keys<T: ReadTxn>(txn: &T, node: &NodeRecord<'_>) -> Resul
     let Some(decision) = read(txn, node)? else { return Ok(Vec::new()) };
     let mut keys = vec![posted(&decision.name), posted(&decision.entity)];
     keys.dedup();
+    keys.extend(decision.awaits.as_deref().map(awaiting));
     Ok(keys)
+}
+
+/// How messages say a name of an entity.
+#[derive(Debug, Clone)]
+pub struct NameUses {
+    /// The keys under which they do, apart from that of the entity.
+    keys: BTreeSet<String>,
+    /// One that does under such a key, or else one that says this spelling of the entity's own name.
+    message: Slot,
+}
+
+/// How messages say a name that is to be taken from an entity. Reads all that mention it.
+pub fn name_uses<T: ReadTxn>(
+    txn: &T,
+    names: &Names,
+    namespace: NamespaceId,
+    entity: Slot,
+    name: &str,
+) -> Result<NameUses> {
+    let look = Look { txn, names, namespace };
+    let key = look.require_key(entity)?;
+    let (label, _) = look.named_as(&txn.stored_node(namespace, entity)?)?;
+    let (mut keys, mut moving, mut spelled) = (BTreeSet::new(), None, None);
+    for message in look.messages_of(entity)? {
+        for mention in look.mentions_of(message)? {
+            for said in mention.said.iter().filter(|_| mention.entity == entity) {
+                let own = said.key();
+                if own != key && own == names::key(name, &said.entity_type) {
+                    keys.insert(own);
+                    moving = moving.or(Some(message));
+                } else if own == key && said.name == name && name != label {
+                    spelled = Some(message);
+                }
+            }
+        }
+    }
+    match moving.or(spelled) {
+        Some(message) => Ok(NameUses { keys, message }),
+        None => Err(look.no_other_name(entity, name)),
+    }
+}
+
+impl<T: ReadTxn> Look<'_, T> {
+    fn require_key(&self, entity: Slot) -> Result<String> {
+        if let Some(key) = self.key_of(entity)? {
+            return Ok(key);
+        }
+        Err(Error::InvalidInput(format!(
+            "the node {:?} is no entity that was found in messages; only those have names that can be \
+             joined and split",
+            self.txn.stored_node(self.namespace, entity)?.id
+        )))
+    }
+
+    fn no_other_name(&self, entity: Slot, name: &str) -> Error {
+        let node = self.txn.stored_node(self.namespace, entity);
+        let names = node.and_then(|node| self.names_of(node.properties));
+        let names: Vec<String> = names.unwrap_or_default().into_keys().collect();
+        Error::InvalidInput(format!(
+            "{name:?} is no name that can be taken from the entity; it is mentioned as {names:?}, and \
+             keeps its label"
+        ))
+    }
+
+    /// The messages in which an entity was found.
+    fn messages_of(&self, entity: Slot) -> Result<Vec<Slot>> {
+        let mut messages = self.targets(entity, Direction::In, self.names.mentions)?;
+        messages.sort_unstable();
+        messages.dedup();
+        Ok(messages)
+    }
 }
 
 impl GraphWriter<'_, '_> {
@@ -114,14 +199,86 @@ impl GraphWriter<'_, '_> {
 
     /// Forgets what was decided of an entity that is gone.
     pub(super) fn forget_decisions(&mut self, key: &str) -> Result<()> {
-        self.take_back(key, |decision| decision.entity == key)
+        self.take_back(key, |decision| decision.entity == key).map(drop)
     }
 
-    fn take_back(&mut self, key: &str, which: impl Fn(&Decision) -> bool) -> Result<()> {
-        for (slot, _) in self.decisions(key)?.into_iter().filter(|(_, decision)| which(decision)) {
-            self.remove_node(slot)?;
+    /// The decisions about entities that went, by their keys, stay until it is known what the new text of a
+    /// message says.
+    pub(super) fn keep_decisions(&mut self, gone: &BTreeSet<String>, message: Slot) -> Result<()> {
+        let id = self.node(message)?.id.to_owned();
+        for key in gone {
+            for (slot, decision) in self.decisions(key)? {
+                if decision.entity == *key {
+                    self.await_message(slot, Some(&id))?;
+                }
+            }
+        }
+        if is_pending(self.txn, self.namespace, Artefact::Entities, message)? {
+            return Ok(());
+        }
+        self.end_awaiting(message)
+    }
+
+    /// It is known what a message says: of the decisions that await it those stay whose entity is there
+    /// again, or whose name it says, which leads elsewhere.
+    pub(super) fn end_awaiting(&mut self, message: Slot) -> Result<()> {
+        let id = self.node(message)?.id.to_owned();
+        let value = awaiting(&id);
+        let slots = crate::posting(self.txn, self.namespace, IndexId::ENTITY_KEY, &value)?;
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let mut said = BTreeSet::new();
+        for mention in self.look().mentions_of(message)? {
+            said.extend(mention.said.iter().map(Said::key));
+        }
+        for slot in slots.into_iter().map(Slot) {
+            let Some(decision) = read(self.txn, &self.node(slot)?)? else { continue };
+            if decision.awaits.as_ref() != Some(&id) {
+                continue;
+            }
+            if self.is_there(&decision.entity)? {
+                self.await_message(slot, None)?;
+            } else if !said.contains(&decision.entity) {
+                self.remove_node(slot)?;
+            }
         }
         Ok(())
+    }
+
+    /// Whether there is an entity of a key.
+    pub(super) fn is_there(&self, key: &str) -> Result<bool> {
+        let value = text_value(key);
+        for slot in crate::posting(self.txn, self.namespace, IndexId::ENTITY_KEY, &value)? {
+            if self.key_of(Slot(slot))?.as_deref() == Some(key) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn await_message(&mut self, decision: Slot, message: Option<&str>) -> Result<()> {
+        let node = self.node(decision)?;
+        let (old, keys) = (node.properties.as_bytes().to_vec(), self.entity_keys(&node)?);
+        let mut changes = Changes::default();
+        match message {
+            Some(message) => changes.set.set(AWAITS, &Value::Str(message.to_owned()))?,
+            None => changes.remove.push(AWAITS.into()),
+        }
+        let properties = self.merge(&old, &changes)?;
+        self.txn.touch_node(self.namespace, decision, &properties)?;
+        self.post_properties(decision, Some(&old), Some(&properties))?;
+        self.move_keys(decision, &keys)
+    }
+
+    /// Whether there were such decisions.
+    fn take_back(&mut self, key: &str, which: impl Fn(&Decision) -> bool) -> Result<bool> {
+        let mut any = false;
+        for (slot, _) in self.decisions(key)?.into_iter().filter(|(_, decision)| which(decision)) {
+            self.remove_node(slot)?;
+            any = true;
+        }
+        Ok(any)
     }
 
     fn decide(&mut self, decision: &Decision) -> Result<()> {
@@ -150,24 +307,21 @@ impl GraphWriter<'_, '_> {
         self.move_keys(slot, &[])
     }
 
-    /// Makes the names of another entity names of this one, for good: its mentions move. It goes, unless
+    /// Makes the names of another entity names of this one, for good: its mentions move, those of the first
+    /// messages now, and the others when they are [followed](Self::follow_names). It goes with the last of them, unless
     /// a user has tied it to something.
     pub fn merge_entities(&mut self, entity: Slot, other: Slot) -> Result<()> {
-        let (key, of) = (self.require_key(entity)?, self.require_key(other)?);
+        let (key, of) = (self.look().require_key(entity)?, self.look().require_key(other)?);
         if entity == other {
             return Ok(());
         }
         let (label, entity_type) = self.named_as(&self.node(entity)?)?;
+        // Whether other names than before are apart from the entity: its own messages follow, too.
+        let mut parted = false;
         for (of, from) in [(&key, other), (&of, entity)] {
-            let (label, _) = self.named_as(&self.node(from)?)?;
-            let mut names: Vec<String> =
-                self.names_of(self.node(from)?.properties)?.into_keys().collect();
-            names.push(label);
             let said = self.keys_said(from)?;
-            self.take_back(of, |decision| {
-                let about = said.contains(&decision.name)
-                    || names.iter().any(|name| exact(name) == decision.name);
-                !decision.same && decision.entity == *of && about
+            parted |= self.take_back(of, |decision| {
+                !decision.same && decision.entity == *of && said.contains(&decision.name)
             })?;
         }
         self.take_back(&key, |decision| decision.same && decision.name == key)?;
@@ -177,126 +331,116 @@ impl GraphWriter<'_, '_> {
             entity: key.clone(),
             label: label.clone(),
             entity_type: entity_type.clone(),
+            awaits: None,
         };
         if of == key {
-            // The messages of both lead to the one that is found.
+            // The messages of both lead to the one that is found, at once, for it is not found meanwhile.
             let posted = text_value(&of);
             self.txn.unpost(self.namespace, IndexId::ENTITY_KEY, &posted, other)?;
-            self.place_all(other)?;
+            let messages = self.look().messages_of(other)?;
+            self.place_all(&messages)?;
             if self.txn.node_payload(self.namespace, other)?.is_some() {
                 self.txn.post(self.namespace, IndexId::ENTITY_KEY, &posted, other)?;
             }
-            return Ok(());
+            let messages = if parted { self.look().messages_of(entity)? } else { Vec::new() };
+            return self.place_first(&messages);
         }
         for (slot, decision) in self.decisions(&of)? {
             if decision.entity == of {
                 self.remove_node(slot)?;
                 if decision.name != key {
+                    parted |= !decision.same;
                     self.decide(&of_entity(decision.same, decision.name))?;
                 }
             }
         }
         self.take_back(&of, |decision| decision.same && decision.name == of)?;
         self.decide(&of_entity(true, of))?;
-        self.place_all(other)
+        let mut messages = self.look().messages_of(other)?;
+        if parted {
+            messages.extend(self.look().messages_of(entity)?);
+            messages.sort_unstable();
+            messages.dedup();
+        }
+        self.place_first(&messages)
     }
 
     /// Takes a name from an entity, for good: what is mentioned by it is another entity, which is
-    /// returned.
-    pub fn split_entity(&mut self, entity: Slot, name: &str) -> Result<Slot> {
-        let key = self.require_key(entity)?;
+    /// returned. The first messages follow now, the others when they are [followed](Self::follow_names). `uses` is what
+    /// was found of the name before, while nobody had to wait.
+    pub fn split_entity(
+        &mut self,
+        entity: Slot,
+        name: &str,
+        uses: Option<&NameUses>,
+    ) -> Result<Slot> {
+        let key = self.look().require_key(entity)?;
         let (label, entity_type) = self.named_as(&self.node(entity)?)?;
-        let mut moving: Vec<(Slot, String)> = Vec::new();
-        let mut spelled = None;
-        for message in self.messages_of(entity)? {
-            for mention in self.look().mentions_of(message)? {
-                for said in mention.said.iter().filter(|_| mention.entity == entity) {
-                    let own = said.key();
-                    if own != key && own == names::key(name, &said.entity_type) {
-                        moving.push((message, own));
-                    } else if own == key && said.name == name && name != label {
-                        spelled = Some(message);
-                    }
-                }
+        let uses = match uses {
+            Some(uses) if self.target_of(uses, name)? == Some(entity) && name != label => {
+                uses.clone()
             }
-        }
-        let of_entity = |name: String| Decision {
-            same: false,
-            name,
-            entity: key.clone(),
-            label: label.clone(),
-            entity_type: entity_type.clone(),
+            _ => name_uses(self.txn, self.names, self.namespace, entity, name)?,
         };
-        if moving.is_empty() {
-            let message = spelled.ok_or_else(|| self.no_other_name(entity, name))?;
-            moving.push((message, exact(name)));
+        let mut keys = uses.keys.clone();
+        if keys.is_empty() {
+            keys.insert(exact(name));
         }
-        let names: BTreeSet<&String> = moving.iter().map(|(_, name)| name).collect();
-        for name in names {
+        for name in &keys {
             self.take_back(name, |known| known.same && known.name == *name && known.entity == key)?;
-            self.decide(&of_entity(name.clone()))?;
+            self.decide(&Decision {
+                same: false,
+                name: name.clone(),
+                entity: key.clone(),
+                label: label.clone(),
+                entity_type: entity_type.clone(),
+                awaits: None,
+            })?;
         }
-        self.place_all(entity)?;
-        let (message, own) = &moving[0];
-        for mention in self.look().mentions_of(*message)? {
-            if mention.said.iter().any(|said| said.key() == *own || exact(&said.name) == *own) {
-                return Ok(mention.entity);
-            }
+        let mut messages = vec![uses.message];
+        let others = self.look().messages_of(entity)?;
+        messages.extend(others.into_iter().filter(|message| *message != uses.message));
+        self.place_first(&messages)?;
+        let found = self.target_of(&uses, name)?;
+        found.ok_or_else(|| Error::Internal(format!("the name {name:?} leads to no entity")))
+    }
+
+    /// The entity to which a message says a name leads.
+    fn target_of(&self, uses: &NameUses, name: &str) -> Result<Option<Slot>> {
+        if self.txn.node(self.namespace, uses.message)?.is_none() {
+            return Ok(None);
         }
-        Err(Error::Internal(format!("the name {name:?} leads to no entity")))
+        let says = |said: &Said| {
+            if uses.keys.is_empty() { said.name == name } else { uses.keys.contains(&said.key()) }
+        };
+        let mentions = self.look().mentions_of(uses.message)?;
+        Ok(mentions.iter().find(|of| of.said.iter().any(says)).map(|mention| mention.entity))
     }
 
-    fn no_other_name(&self, entity: Slot, name: &str) -> Error {
-        let names = self.node(entity).and_then(|node| self.names_of(node.properties));
-        let names: Vec<String> = names.unwrap_or_default().into_keys().collect();
-        Error::InvalidInput(format!(
-            "{name:?} is no name that can be taken from the entity; it is mentioned as {names:?}, and \
-             keeps its label"
-        ))
+    /// The keys that the names of an entity may have, and each name as it is written.
+    fn keys_said(&self, entity: Slot) -> Result<BTreeSet<String>> {
+        let node = self.node(entity)?;
+        let (label, _) = self.named_as(&node)?;
+        let names = self.names_of(node.properties)?.into_keys().chain([label]);
+        let of =
+            |name: String| [names::key(&name, names::PERSON), names::key(&name, ""), exact(&name)];
+        Ok(names.flat_map(of).collect())
     }
 
-    fn require_key(&self, entity: Slot) -> Result<String> {
-        if let Some(key) = self.key_of(entity)? {
-            return Ok(key);
-        }
-        Err(Error::InvalidInput(format!(
-            "the node {:?} is no entity that was found in messages; only those have names that can be \
-             joined and split",
-            self.node(entity)?.id
-        )))
-    }
-
-    /// The messages in which an entity was found.
-    fn messages_of(&self, entity: Slot) -> Result<Vec<Slot>> {
-        let mut messages = self.targets(entity, Direction::In, self.names.mentions)?;
-        messages.sort_unstable();
-        messages.dedup();
-        Ok(messages)
-    }
-
-    /// The keys of the names by which an entity is mentioned.
-    fn keys_said(&self, entity: Slot) -> Result<Vec<String>> {
-        let mut keys = Vec::new();
-        for message in self.messages_of(entity)? {
-            for mention in self.look().mentions_of(message)? {
-                for said in mention.said.iter().filter(|_| mention.entity == entity) {
-                    let key = said.key();
-                    if !keys.contains(&key) {
-                        keys.push(key);
-                    }
-                }
-            }
-        }
-        keys.extend(self.key_of(entity)?);
-        Ok(keys)
-    }
-
-    /// Lets all messages that mention an entity follow what was decided.
-    fn place_all(&mut self, entity: Slot) -> Result<()> {
+    /// Lets messages follow what was decided.
+    fn place_all(&mut self, messages: &[Slot]) -> Result<()> {
         let mut unsettled = Unsettled::default();
-        for message in self.messages_of(entity)? {
-            self.place_again(message, &mut unsettled)?;
+        for message in messages {
+            self.place_again(*message, &mut unsettled)?;
         }
         self.settle(unsettled).map(drop)
+    }
+
+    /// The same for the first of them, and the short names beside them; the others wait for it.
+    fn place_first(&mut self, messages: &[Slot]) -> Result<()> {
+        for message in messages {
+            self.mark(Artefact::Decisions, *message)?;
+        }
+        self.place_all(&messages[..messages.len().min(MOST_MOVED)])
     }
 }

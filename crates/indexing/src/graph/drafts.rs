@@ -18,6 +18,17 @@ pub struct NodeDraft {
     pub properties: Draft,
     /// When it expires.
     pub expiry: Expiry,
+    /// Its vector, where the user has one.
+    pub embedding: Option<GivenVector>,
+}
+
+/// A vector that comes with its node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GivenVector {
+    /// Name of the space; the default one when none is given.
+    pub space: Option<String>,
+    /// Its numbers.
+    pub numbers: Vec<f32>,
 }
 
 impl NodeDraft {
@@ -54,7 +65,8 @@ impl NodeDraft {
         }
         let is_one = self.is_labelled(MESSAGE);
         let labels = if is_one { self.labels.clone() } else { vec![MESSAGE.into()] };
-        Ok(Self { id: self.id.clone(), labels, properties, expiry: self.expiry })
+        let (id, expiry, embedding) = (self.id.clone(), self.expiry, self.embedding.clone());
+        Ok(Self { id, labels, properties, expiry, embedding })
     }
 
     /// Whether its labels and its id can be stored; its properties are not looked at.

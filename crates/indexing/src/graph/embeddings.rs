@@ -3,7 +3,7 @@
 use embedded_db_common::{ContentHash, Error, MAX_DIMENSION, Result, Slot, SpaceId, clock, names};
 use embedded_db_storage::{Kind, ReadEmbeddings, ReadSpaces, Resolved, SpaceRecord};
 
-use super::{EmbeddingDraft, GraphWriter};
+use super::{Artefact, EmbeddingDraft, GivenVector, GraphWriter};
 
 impl GraphWriter<'_, '_> {
     /// The space of this name, or the default one; made when it is new.
@@ -62,6 +62,18 @@ impl GraphWriter<'_, '_> {
         Ok(id)
     }
 
+    /// Stores the vector that comes with a node, which has none.
+    pub(super) fn embed_new_node(&mut self, node: Slot, given: &GivenVector) -> Result<()> {
+        let numbers = &given.numbers;
+        let mut store = || {
+            check_vector(numbers)?;
+            let (space, record) = self.space(given.space.as_deref(), numbers.len())?;
+            check_dimension(&record, numbers.len())?;
+            self.put_vector(space, node, &clock::new_id("embedding"), numbers)
+        };
+        store().map_err(|error| error.of_field("embedding"))
+    }
+
     /// Replaces the embedding of a node, of which `id` is a part, by one vector with that id.
     pub fn update_embedding(&mut self, id: &str, vector: &[f32]) -> Result<()> {
         check_vector(vector)?;
@@ -87,11 +99,20 @@ impl GraphWriter<'_, '_> {
     /// A user's vector stands for the whole node: no part of an earlier one stays beside it.
     fn set_vector(&mut self, space: SpaceId, node: Slot, id: &str, vector: &[f32]) -> Result<()> {
         self.txn.delete_embeddings(self.namespace, space, node)?;
+        self.put_vector(space, node, id, vector)
+    }
+
+    fn put_vector(&mut self, space: SpaceId, node: Slot, id: &str, vector: &[f32]) -> Result<()> {
         let content = ContentHash([0; 16]);
         self.txn.put_embedding(self.namespace, space, node, 0, id, true, content, vector)?;
         // One in a space of the user's own does not stand for the model's.
         self.vector_is_set(space, node)?;
-        if self.txn.default_space()? == Some(space) { self.mark_summary(node) } else { Ok(()) }
+        if self.txn.default_space()? != Some(space) {
+            return Ok(());
+        }
+        self.retract_proposals(node)?;
+        self.mark(Artefact::Curiosity, node)?;
+        self.mark_summary(node)
     }
 
     /// Removes the embedding of a node of which `id` is a part. What has a text to embed gets the

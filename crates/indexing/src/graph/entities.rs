@@ -7,10 +7,11 @@ use embedded_db_common::{Draft, Result, Slot, Value, ValueRef};
 use embedded_db_storage::{IndexId, NodeRecord, ReadTxn, text_value};
 
 use super::decisions::decision_keys;
+use super::look::Look;
 use super::mentions::fold;
 use super::resolution::Unsettled;
 use super::said::{self, NAMES, Rule, Said};
-use super::{Changes, GraphWriter, NodeDraft, names};
+use super::{Artefact, Changes, GraphWriter, NodeDraft, names};
 use crate::schema::{ALIASES, ENTITY, ENTITY_TYPE, LABEL, MENTION_COUNT, Names};
 
 /// The keys in the posting `ENTITY_KEY` of an entity that the weaver made, and of a decision about
@@ -66,9 +67,10 @@ impl GraphWriter<'_, '_> {
             return Ok(());
         }
         let mentions = self.look().mentions_of(message)?;
+        let mut unsettled = Unsettled::default();
+        self.ask_short_names((message, before), &mentions, &mut unsettled)?;
         let values = |chat: Option<[u8; 8]>| chat.map(|chat| said::values_of(chat, &mentions));
         let (before, after) = (values(before), values(after));
-        let mut unsettled = Unsettled::default();
         let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
         self.repost(message, &before, &after, &mut unsettled)?;
         self.place_again(message, &mut unsettled)?;
@@ -88,21 +90,12 @@ impl GraphWriter<'_, '_> {
 
     /// The key of an entity that the weaver made.
     pub(super) fn key_of(&self, entity: Slot) -> Result<Option<String>> {
-        let Some(node) = self.txn.node(self.namespace, entity)? else { return Ok(None) };
-        if !(node.derived && node.has_label(self.names.entity)) {
-            return Ok(None);
-        }
-        let (label, entity_type) = self.named_as(&node)?;
-        Ok(Some(names::key(&label, &entity_type)))
+        self.look().key_of(entity)
     }
 
     /// The name of an entity and its class.
     pub(super) fn named_as(&self, node: &NodeRecord<'_>) -> Result<(String, String)> {
-        let text = |name| -> Result<String> {
-            let value = node.properties.get(name)?;
-            Ok(value.and_then(|value| value.as_str()).unwrap_or_default().to_owned())
-        };
-        Ok((text(self.names.label)?, text(self.names.entity_type)?))
+        self.look().named_as(node)
     }
 
     /// The entity to which a name leads by its key, or by what a user has decided; made when it is new.
@@ -156,8 +149,13 @@ impl GraphWriter<'_, '_> {
         let old = node.properties.as_bytes().to_vec();
         let keys = self.entity_keys(&node)?;
         let derived = node.derived;
+        let label = self.term_of(entity)?;
         if count <= 0 && !self.look().is_tied(entity, |_, _| false)? {
+            self.end_in_topics(entity)?;
             return self.remove_node(entity).map(|()| true);
+        }
+        if by != 0 {
+            self.mark(Artefact::Topics, entity)?;
         }
         let mut changes = Changes::default();
         changes.set.set(MENTION_COUNT, &Value::Int(count.max(0)))?;
@@ -168,6 +166,7 @@ impl GraphWriter<'_, '_> {
         self.txn.touch_node(self.namespace, entity, &properties)?;
         self.post_properties(entity, Some(&old), Some(&properties))?;
         self.move_keys(entity, &keys)?;
+        self.rename_in_topics(entity, label.as_deref())?;
         Ok(false)
     }
 
@@ -207,6 +206,32 @@ impl GraphWriter<'_, '_> {
         changes.set.set(ALIASES, &Value::List(aliases.into_iter().map(Value::Str).collect()))?;
         let counts = names.into_iter().map(|(name, count)| (name, Value::Int(count)));
         changes.set.set(NAMES, &Value::Map(counts.collect()))
+    }
+
+    /// In how many messages an entity has each of its names.
+    pub(super) fn names_of(&self, properties: Properties<'_>) -> Result<BTreeMap<String, i64>> {
+        self.look().names_of(properties)
+    }
+}
+
+impl<T: ReadTxn> Look<'_, T> {
+    /// The key of an entity that the weaver made.
+    pub(super) fn key_of(&self, entity: Slot) -> Result<Option<String>> {
+        let Some(node) = self.txn.node(self.namespace, entity)? else { return Ok(None) };
+        if !(node.derived && node.has_label(self.names.entity)) {
+            return Ok(None);
+        }
+        let (label, entity_type) = self.named_as(&node)?;
+        Ok(Some(names::key(&label, &entity_type)))
+    }
+
+    /// The name of an entity and its class.
+    pub(super) fn named_as(&self, node: &NodeRecord<'_>) -> Result<(String, String)> {
+        let text = |name| -> Result<String> {
+            let value = node.properties.get(name)?;
+            Ok(value.and_then(|value| value.as_str()).unwrap_or_default().to_owned())
+        };
+        Ok((text(self.names.label)?, text(self.names.entity_type)?))
     }
 
     /// In how many messages an entity has each of its names.

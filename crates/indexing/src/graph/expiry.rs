@@ -4,7 +4,7 @@
 use embedded_db_common::{Error, Result, Slot};
 use embedded_db_storage::{Direction, Kind, ReadExpiries, ReadTxn, Resolved};
 
-use super::{Expiry, GraphWriter};
+use super::{Expiry, GraphWriter, TopicSymbols};
 
 impl GraphWriter<'_, '_> {
     /// Where an id leads. What has expired is removed with what goes with it, and not found.
@@ -132,6 +132,9 @@ impl GraphWriter<'_, '_> {
             let chat = self.expired_chat(slot, Direction::Out)?;
             return if node.derived && chat.is_none() { self.covered(slot) } else { Ok(chat) };
         }
+        if self.is_topic(slot)? {
+            return self.expired_topic(slot);
+        }
         if !node.has_label(names.entity) {
             return Ok(None);
         }
@@ -149,6 +152,20 @@ impl GraphWriter<'_, '_> {
             let Some(gone) = gone else { return Ok(None) };
             reason = reason.or(Some(gone));
         }
+        Ok(reason)
+    }
+
+    /// A node that has expired, of a topic all of whose messages are as good as gone.
+    fn expired_topic(&self, topic: Slot) -> Result<Option<Slot>> {
+        let Some(symbols) = TopicSymbols::read(self.txn)? else { return Ok(None) };
+        let mut reason = None;
+        self.look().messages_in(&symbols, topic, |message| {
+            reason = match self.has_expired(message)? {
+                true => Some(message),
+                false => self.expired_chat(message, Direction::In)?,
+            };
+            Ok(reason.is_some())
+        })?;
         Ok(reason)
     }
 

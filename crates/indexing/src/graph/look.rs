@@ -4,6 +4,7 @@
 use embedded_db_common::{NamespaceId, Result, Slot, Symbol, ValueRef};
 use embedded_db_storage::{Direction, Neighbor, ReadTxn};
 
+use super::topics::GROUPS;
 use crate::schema::Names;
 
 /// The graph of one namespace as a transaction or snapshot shows it.
@@ -88,7 +89,7 @@ impl<T: ReadTxn> Look<'_, T> {
     }
 
     /// Whether a user has tied an entity that no message mentions to something. Mentions and relations
-    /// that the weaver made were counted, so that of those none is left. Edges that are `gone` do not
+    /// that the weaver made were counted, so that of those none is left, and its topics tie nothing. Edges that are `gone` do not
     /// count; what they are told by is their type and other end.
     pub(crate) fn is_tied(
         &self,
@@ -96,12 +97,13 @@ impl<T: ReadTxn> Look<'_, T> {
         gone: impl Fn(Symbol, Slot) -> bool,
     ) -> Result<bool> {
         let (mut tied, mut relations) = (false, Vec::new());
+        let groups = self.txn.symbol(GROUPS)?;
         for direction in [Direction::Out, Direction::In] {
             self.txn.neighbors(self.namespace, entity, direction, None, |edge_type, end| {
                 if gone(edge_type, end.node) {
                     return true;
                 }
-                if edge_type == self.names.related_to {
+                if edge_type == self.names.related_to || Some(edge_type) == groups {
                     relations.push(end.edge);
                 } else {
                     tied = true;

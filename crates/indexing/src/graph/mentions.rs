@@ -22,6 +22,8 @@ impl GraphWriter<'_, '_> {
                 self.txn.delete_embeddings(self.namespace, space, slot)?;
             }
         }
+        self.leave_topics(slot)?;
+        self.retract_proposals(slot)?;
         let linked = self.is_linked(slot)?;
         let gone = self.say(slot, Vec::new(), linked)?;
         self.done(Artefact::Links, slot)?;
@@ -39,6 +41,7 @@ impl GraphWriter<'_, '_> {
         self.mark(Artefact::Links, slot)?;
         self.say(slot, said, false)?;
         self.done(Artefact::Entities, slot)?;
+        self.end_awaiting(slot)?;
         if self.mentioned(slot)?.len() < 2 {
             self.done(Artefact::Links, slot)?;
         }

@@ -3,6 +3,7 @@
 
 mod again;
 mod chats;
+mod curiosity;
 mod decisions;
 mod drafts;
 mod duplicates;
@@ -14,6 +15,7 @@ mod facts;
 mod indexes;
 mod look;
 mod mentions;
+mod named;
 mod names;
 mod nodes;
 mod recipes;
@@ -22,6 +24,7 @@ mod resolution;
 mod restore;
 mod said;
 mod summaries;
+mod topics;
 mod work;
 
 use std::sync::Arc;
@@ -36,20 +39,26 @@ use crate::recipes::Recipes;
 use crate::schema::Names;
 
 pub(crate) use look::Look;
+pub(crate) use topics::{MESSAGE_COUNT, Symbols as TopicSymbols};
 
 pub use chats::{no_chat, stays_in_chat};
-pub use decisions::DECISION;
+pub use curiosity::{CONFIDENCE, Proposal, has_few_ties};
+pub use decisions::{DECISION, NameUses, name_uses};
 pub use drafts::{
-    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, NodeDraft,
+    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, GivenVector, NodeDraft,
 };
 pub use duplicates::duplicates;
 pub use embeddings::{check_dimension, check_vector};
 pub use entities::entity_keys;
+pub use named::entities_named;
 pub use reembedding::{
     Reembedding, abandon_reembedding, begin_reembedding, may_switch, reembedding, switch_space,
 };
+pub use resolution::MOST_MOVED;
 pub use restore::{EdgeVersion, RestoredEdge, RestoredEmbedding, RestoredNode};
 pub use said::{Rule, Said, names_said};
+pub use summaries::{SpanSummary, span_summaries};
+pub use topics::{GROUPS, PART_OF, StoredTopic, TOPIC, TopicDraft, stored_topic, topic_problem};
 pub use work::{Artefact, is_pending, pending};
 
 /// Writes one namespace of the graph.

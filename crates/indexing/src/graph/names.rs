@@ -83,9 +83,12 @@ impl StandsFor {
     }
 }
 
+/// A class of people.
+pub(super) const PERSON: &str = "person";
+
 /// Whether a class is that of people.
 pub(super) fn is_person(entity_type: &str) -> bool {
-    ["person", "per", "people"].iter().any(|name| entity_type.eq_ignore_ascii_case(name))
+    [PERSON, "per", "people"].iter().any(|name| entity_type.eq_ignore_ascii_case(name))
 }
 
 /// Names of one key are one name. People have keys of their own, so that Washington is two.

@@ -86,6 +86,9 @@ impl GraphWriter<'_, '_> {
         if labels.contains(&self.names.message) || self.recipes()?.embeds(&labels) {
             self.text_is_due(slot)?;
         }
+        if let Some(given) = &draft.embedding {
+            self.embed_new_node(slot, given)?;
+        }
         Ok((id, slot))
     }
 
@@ -96,23 +99,30 @@ impl GraphWriter<'_, '_> {
         let old = node.properties.as_bytes().to_vec();
         let text = recipes.embedded_text(self.names, &node)?;
         let told = self.names.told_text(&node)?;
+        let time = self.names.told_time(&node)?;
         let chat = self.look().chat_mark(slot)?;
         let found_by = self.entity_keys(&node)?;
+        let term = self.term_of(slot)?;
         let properties = self.merge(&old, changes)?;
         self.check_chat(slot, &properties)?;
         self.txn.update_node(self.namespace, slot, &properties)?;
         self.post_properties(slot, Some(&old), Some(&properties))?;
         self.move_keys(slot, &found_by)?;
         self.move_names(slot, chat)?;
+        self.rename_in_topics(slot, term.as_deref())?;
         let node = self.node(slot)?;
         let is_another_text = recipes.embedded_text(self.names, &node)? != text;
         let is_told_otherwise = self.names.told_text(&node)? != told;
+        let is_of_another_time = self.names.told_time(&node)? != time;
         if is_another_text {
-            self.retract_derived(slot)?;
+            let gone = self.retract_derived(slot)?;
             self.text_changed(slot)?;
+            self.keep_decisions(&gone, slot)?;
         }
         if is_told_otherwise {
             self.retract_summaries(slot)?;
+        } else if is_of_another_time {
+            self.retract_span_summaries(slot)?;
         }
         Ok(())
     }
@@ -146,6 +156,10 @@ impl GraphWriter<'_, '_> {
             if self.txn.node_payload(self.namespace, slot)?.is_none() {
                 return Ok(());
             }
+            self.end_in_topics(slot)?;
+        }
+        if self.is_topic(slot)? {
+            return self.delete_topic(slot);
         }
         if message { self.delete_message(slot, true) } else { self.remove_node(slot) }
     }

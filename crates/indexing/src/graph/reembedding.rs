@@ -207,6 +207,9 @@ impl GraphWriter<'_, '_> {
 
     /// A vector in a space is gone: a model makes one if the node has a text.
     pub(super) fn vector_is_gone(&mut self, space: SpaceId, slot: Slot) -> Result<()> {
+        if self.txn.default_space()? == Some(space) {
+            self.retract_proposals(slot)?;
+        }
         let recipes = self.recipes()?;
         if recipes.embedded_text(self.names, &self.node(slot)?)?.is_none() {
             return Ok(());

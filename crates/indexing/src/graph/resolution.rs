@@ -14,7 +14,7 @@ use embedded_db_storage::{EdgeFields, EdgeTimes, IndexId, ReadPostings, ReadTxn}
 
 use super::names::{Long, StandsFor};
 use super::said::{self, Mention, Rule, Said};
-use super::{Changes, EdgeChanges, GraphWriter};
+use super::{Artefact, Changes, EdgeChanges, GraphWriter, is_pending};
 
 /// What follows from a change of what is said.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub(super) struct Unsettled {
     moved: BTreeSet<String>,
 }
 
+/// Most messages whose names one transaction lets lead elsewhere: the others wait, so that writers do not.
+pub const MOST_MOVED: usize = 64;
 /// With more long names than this a short one is ambiguous, whatever they lead to.
 const MOST_LONG: usize = 16;
 
@@ -58,16 +60,48 @@ impl GraphWriter<'_, '_> {
         self.settle(unsettled)
     }
 
-    /// Lets the messages that use short names follow what these now lead to. Gives the keys of the
-    /// entities that went and whose names are not said any more.
+    /// Lets the messages that use short names follow what these now lead to, or wait for it where they are
+    /// many. Gives the keys of the entities that went, do not come again with a name that follows, and whose names
+    /// are not said any more.
     pub(super) fn settle(&mut self, mut unsettled: Unsettled) -> Result<BTreeSet<String>> {
+        let mut left = MOST_MOVED;
         while let Some(short) = unsettled.short.pop_first() {
             let messages = crate::posting(self.txn, self.namespace, IndexId::NAME_SAID, &short)?;
             for message in messages {
-                self.place_again(Slot(message), &mut unsettled)?;
+                if left == 0 {
+                    if !self.awaits_decision(Slot(message))? {
+                        self.mark(Artefact::Resolution, Slot(message))?;
+                    }
+                } else {
+                    left -= 1;
+                    self.place_again(Slot(message), &mut unsettled)?;
+                }
             }
         }
-        Ok(&unsettled.gone - &unsettled.moved)
+        let mut gone = BTreeSet::new();
+        for key in &unsettled.gone - &unsettled.moved {
+            if !self.is_there(&key)? {
+                gone.insert(key);
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Lets the names of those of some messages that wait for it lead where they now do.
+    pub fn follow_names(&mut self, messages: &[Slot]) -> Result<()> {
+        let mut unsettled = Unsettled::default();
+        for message in messages {
+            if self.awaits_decision(*message)?
+                || is_pending(self.txn, self.namespace, Artefact::Resolution, *message)?
+            {
+                self.done(Artefact::Resolution, *message)?;
+                self.place_again(*message, &mut unsettled)?;
+            }
+        }
+        for key in self.settle(unsettled)? {
+            self.forget_decisions(&key)?;
+        }
+        Ok(())
     }
 
     /// Lets the names of a message lead where they now do.
@@ -88,12 +122,13 @@ impl GraphWriter<'_, '_> {
         let before = self.look().mentions_of(message)?;
         let pairs_before = if linked { self.pairs_of(message)? } else { Vec::new() };
         let chat = self.look().chat_mark(message)?;
+        self.ask_short_names((message, chat), &before, unsettled)?;
         if let Some(chat) = chat {
             let old = said::values_of(chat, &before);
             self.repost(message, &old, &said::values(chat, &said), unsettled)?;
         }
         let placed = self.targets_of(message, chat, said)?;
-        self.note_moves(chat, &before, &placed, unsettled)?;
+        self.note_moves((message, chat), &before, &placed, unsettled)?;
         let fewer = self.write_mentions(message, before, placed)?;
         if linked {
             self.recount_pairs(message, &pairs_before)?;
@@ -107,10 +142,11 @@ impl GraphWriter<'_, '_> {
         Ok(())
     }
 
-    /// The short forms of long names that lead elsewhere than before are unsettled.
+    /// The short forms of long names that lead elsewhere than before are unsettled: of several messages
+    /// that say one, the short ones ask the first.
     fn note_moves(
         &self,
-        chat: Option<[u8; 8]>,
+        (message, chat): (Slot, Option<[u8; 8]>),
         before: &[Mention],
         placed: &[(Slot, Said)],
         unsettled: &mut Unsettled,
@@ -128,12 +164,51 @@ impl GraphWriter<'_, '_> {
                     unsettled.moved.insert(reading.key.clone());
                 }
                 if let Some(chat) = chat {
-                    let values = said::long_values(chat, &reading);
-                    unsettled.short.extend(values.iter().map(|value| said::short_of(value)));
+                    for value in said::long_values(chat, &reading) {
+                        if self.is_first(&value, message)? {
+                            unsettled.short.insert(said::short_of(&value));
+                        }
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether a message is to follow what a user has decided.
+    fn awaits_decision(&self, message: Slot) -> Result<bool> {
+        is_pending(self.txn, self.namespace, Artefact::Decisions, message)
+    }
+
+    /// What a user decides about an entity may concern short names of its chats that do not lead to it: it
+    /// is no longer one of those between which they could not choose, or is one again. The first message that
+    /// says a long name unsettles them, once: what settles them sets no such bit.
+    pub(super) fn ask_short_names(
+        &mut self,
+        (message, chat): (Slot, Option<[u8; 8]>),
+        mentions: &[Mention],
+        unsettled: &mut Unsettled,
+    ) -> Result<()> {
+        if !self.awaits_decision(message)? {
+            return Ok(());
+        }
+        self.done(Artefact::Decisions, message)?;
+        for value in chat.map(|chat| said::values_of(chat, mentions)).unwrap_or_default() {
+            if said::kind_of(&value).is_some() && self.is_first(&value, message)? {
+                unsettled.short.insert(said::short_of(&value));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a message is the first that is found under what it says.
+    fn is_first(&self, value: &[u8], message: Slot) -> Result<bool> {
+        let mut first = None;
+        self.txn.containers(self.namespace, IndexId::NAME_SAID, value, |container| {
+            first = container.slots().next();
+            false
+        })?;
+        Ok(first == Some(message.0))
     }
 
     /// The message is found under what it says. Where the long names of a chat are no longer the same,

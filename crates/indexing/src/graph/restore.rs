@@ -7,7 +7,7 @@ use embedded_db_storage::{
 };
 
 use super::{
-    Artefact, EdgeDraft, GraphWriter, NodeDraft, check_dimension, check_vector, is_pending,
+    Artefact, EdgeDraft, GraphWriter, NodeDraft, TOPIC, check_dimension, check_vector, is_pending,
     of_draft,
 };
 
@@ -208,8 +208,16 @@ impl GraphWriter<'_, '_> {
             Artefact::Embedding | Artefact::Reembedding => {
                 recipes.embedded_text(self.names, &node)?.is_some()
             }
-            Artefact::Entities | Artefact::Links => node.has_label(self.names.message),
+            Artefact::Entities | Artefact::Links | Artefact::Resolution | Artefact::Decisions => {
+                node.has_label(self.names.message)
+            }
             Artefact::Summary => node.has_label(self.names.chat),
+            Artefact::Curiosity => !node.derived,
+            Artefact::Topics => {
+                let topic = self.txn.symbol(TOPIC)?;
+                let labels = [Some(self.names.entity), Some(self.names.message), topic];
+                labels.into_iter().flatten().any(|label| node.has_label(label))
+            }
         })
     }
 

@@ -19,14 +19,54 @@ pub enum Artefact {
     Summary = 4,
     /// The vector of a text in the space of another model, which is to take the place of the one in use.
     Reembedding = 5,
+    /// The topics of a namespace: an entity whose mentions have changed waits for them.
+    Topics = 6,
+    /// Where the names of a message lead, when there are too many messages for the transaction of the change.
+    Resolution = 7,
+    /// Ties to similar nodes: a node that has a new vector waits for them.
+    Curiosity = 8,
+    /// Where the names of a message lead, and the short names that may stand for them, since a user has
+    /// decided about an entity that it mentions.
+    Decisions = 9,
 }
 
 impl Artefact {
     /// In the order of the work.
-    pub const ALL: [Self; 5] =
-        [Self::Embedding, Self::Entities, Self::Links, Self::Summary, Self::Reembedding];
+    pub const ALL: [Self; 9] = [
+        Self::Embedding,
+        Self::Entities,
+        Self::Links,
+        Self::Summary,
+        Self::Reembedding,
+        Self::Topics,
+        Self::Resolution,
+        Self::Curiosity,
+        Self::Decisions,
+    ];
     /// Those that a node has for good.
-    pub const LASTING: [Self; 4] = [Self::Embedding, Self::Entities, Self::Links, Self::Summary];
+    pub const LASTING: [Self; 8] = [
+        Self::Embedding,
+        Self::Entities,
+        Self::Links,
+        Self::Summary,
+        Self::Topics,
+        Self::Resolution,
+        Self::Curiosity,
+        Self::Decisions,
+    ];
+
+    /// Whether a model makes it.
+    pub fn needs_model(self) -> bool {
+        !matches!(
+            self,
+            Self::Links | Self::Topics | Self::Resolution | Self::Curiosity | Self::Decisions
+        )
+    }
+
+    /// Whether it is made only when nothing else is to be done.
+    pub fn is_of_leisure(self) -> bool {
+        matches!(self, Self::Topics | Self::Curiosity)
+    }
 
     /// Its public name.
     pub fn name(self) -> &'static str {
@@ -36,6 +76,10 @@ impl Artefact {
             Self::Links => "links",
             Self::Summary => "summary",
             Self::Reembedding => "reembedding",
+            Self::Topics => "topics",
+            Self::Resolution => "resolution",
+            Self::Curiosity => "curiosity",
+            Self::Decisions => "decisions",
         }
     }
 

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::CodeQuery;
 use super::portable;
-use super::rows::{Rows, dot_rows_in_fours, float_rows};
+use super::rows::{Rows, dot_rows_in_fours, float_rows, fused_rows, plain_code};
 
 struct Query<'a> {
     chunks: &'a [[i8; 16]],
@@ -132,8 +132,42 @@ pub(super) fn squared_euclidean(a: &[f32], b: &[f32]) -> f32 {
     fold(a, b, step, short)
 }
 
+/// The product, and the square of `b`, each of whose numbers is loaded once.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn dot_and_square(a: &[f32], b: &[f32]) -> (f32, f32) {
+    let (a_fours, a) = a.as_chunks::<32>();
+    let (b_fours, b) = b.as_chunks::<32>();
+    let (mut dots, mut squares) = ([_mm256_setzero_ps(); 4], [_mm256_setzero_ps(); 4]);
+    for (a, b) in a_fours.iter().zip(b_fours) {
+        let (a, b) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
+        for i in 0..4 {
+            let numbers = load_floats(&b[i]);
+            dots[i] = _mm256_fmadd_ps(load_floats(&a[i]), numbers, dots[i]);
+            squares[i] = _mm256_fmadd_ps(numbers, numbers, squares[i]);
+        }
+    }
+    let (a, a_tail) = a.as_chunks::<8>();
+    let (b, b_tail) = b.as_chunks::<8>();
+    for (a, b) in a.iter().zip(b) {
+        let numbers = load_floats(b);
+        dots[0] = _mm256_fmadd_ps(load_floats(a), numbers, dots[0]);
+        squares[0] = _mm256_fmadd_ps(numbers, numbers, squares[0]);
+    }
+    let short = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>();
+    (sum_lanes(dots) + short(a_tail, b_tail), sum_lanes(squares) + short(b_tail, b_tail))
+}
+
 float_rows! {
     #[target_feature(enable = "avx2,fma")]
+}
+
+fused_rows! {
+    #[target_feature(enable = "avx2,fma")]
+}
+
+plain_code! {
+    #[target_feature(enable = "avx2,fma,popcnt")]
 }
 
 #[inline]
@@ -158,12 +192,31 @@ fn fold(
     for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
         *sum = step(*sum, load_floats(a), load_floats(b));
     }
-    let [a, b, c, d] = sums;
+    sum_lanes(sums) + short(a_tail, b_tail)
+}
+
+/// The sums over all lanes of four registers.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn sum_four_floats([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
+    let lanes = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+    let sums = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps::<1>(lanes));
+    [
+        _mm_cvtss_f32(sums),
+        _mm_cvtss_f32(_mm_movehdup_ps(sums)),
+        _mm_cvtss_f32(_mm_movehl_ps(sums, sums)),
+        _mm_cvtss_f32(_mm_permute_ps::<0b11>(sums)),
+    ]
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn sum_lanes([a, b, c, d]: [__m256; 4]) -> f32 {
     let sum = _mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d));
     let half = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps::<1>(sum));
     let quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
     let lane = _mm_add_ss(quarter, _mm_movehdup_ps(quarter));
-    _mm_cvtss_f32(lane) + short(a_tail, b_tail)
+    _mm_cvtss_f32(lane)
 }
 
 #[inline]

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::CodeQuery;
-use super::rows::{Rows, dot_rows_in_fours, float_rows};
+use super::rows::{Rows, dot_rows_in_fours, float_rows, plain_code};
 
 struct Query<'a> {
     chunks: &'a [[i8; 64]],
@@ -145,8 +145,158 @@ pub(super) fn squared_euclidean(a: &[f32], b: &[f32]) -> f32 {
     })
 }
 
+/// The product, and the square of `b`, each of whose numbers is loaded once.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn dot_and_square(a: &[f32], b: &[f32]) -> (f32, f32) {
+    let (a_pairs, a) = a.as_chunks::<32>();
+    let (b_pairs, b) = b.as_chunks::<32>();
+    let (mut dots, mut squares) = ([_mm512_setzero_ps(); 2], [_mm512_setzero_ps(); 2]);
+    for (a, b) in a_pairs.iter().zip(b_pairs) {
+        let (a, b) = (a.as_chunks::<16>().0, b.as_chunks::<16>().0);
+        for i in 0..2 {
+            let numbers = load_floats(&b[i]);
+            dots[i] = _mm512_fmadd_ps(load_floats(&a[i]), numbers, dots[i]);
+            squares[i] = _mm512_fmadd_ps(numbers, numbers, squares[i]);
+        }
+    }
+    let (a, a_tail) = a.as_chunks::<16>();
+    let (b, b_tail) = b.as_chunks::<16>();
+    for (a, b) in a.iter().zip(b) {
+        let numbers = load_floats(b);
+        dots[0] = _mm512_fmadd_ps(load_floats(a), numbers, dots[0]);
+        squares[0] = _mm512_fmadd_ps(numbers, numbers, squares[0]);
+    }
+    if !a_tail.is_empty() {
+        let numbers = load_floats_tail(b_tail);
+        dots[1] = _mm512_fmadd_ps(load_floats_tail(a_tail), numbers, dots[1]);
+        squares[1] = _mm512_fmadd_ps(numbers, numbers, squares[1]);
+    }
+    let sum = |[a, b]: [__m512; 2]| _mm512_reduce_add_ps(_mm512_add_ps(a, b));
+    (sum(dots), sum(squares))
+}
+
 float_rows! {
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+}
+
+/// Four rows are read side by side, which shares each load of the query and the adding up of lanes, and the
+/// memory is asked for the next four.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn dot_and_square_rows(
+    query: &[f32],
+    rows: &[f32],
+    dots: &mut [f32],
+    squares: &mut [f32],
+) {
+    let dim = query.len();
+    let (chunks, tail) = query.as_chunks::<16>();
+    let (dot_fours, dots) = dots.as_chunks_mut::<4>();
+    let (square_fours, squares) = squares.as_chunks_mut::<4>();
+    let fours = rows.chunks_exact(4 * dim);
+    for ((dot, square), four) in dot_fours.iter_mut().zip(square_fours).zip(fours.clone()) {
+        let four = four_rows(four, dim);
+        let [a, b, c, d] = four;
+        let chunked = [
+            a.as_chunks::<16>().0,
+            b.as_chunks::<16>().0,
+            c.as_chunks::<16>().0,
+            d.as_chunks::<16>().0,
+        ];
+        let (mut products, mut own) = ([_mm512_setzero_ps(); 4], [_mm512_setzero_ps(); 4]);
+        for (index, query) in chunks.iter().enumerate() {
+            let query = load_floats(query);
+            for i in 0..4 {
+                let numbers = &chunked[i][index];
+                // Beyond the last row too: a prefetch reads nothing.
+                _mm_prefetch::<_MM_HINT_T0>(numbers.as_ptr().wrapping_add(4 * dim).cast());
+                let numbers = load_floats(numbers);
+                products[i] = _mm512_fmadd_ps(query, numbers, products[i]);
+                own[i] = _mm512_fmadd_ps(numbers, numbers, own[i]);
+            }
+        }
+        if !tail.is_empty() {
+            let query = load_floats_tail(tail);
+            for i in 0..4 {
+                let numbers = load_floats_tail(four[i].as_chunks::<16>().1);
+                products[i] = _mm512_fmadd_ps(query, numbers, products[i]);
+                own[i] = _mm512_fmadd_ps(numbers, numbers, own[i]);
+            }
+        }
+        (*dot, *square) = (sum_four_floats(products), sum_four_floats(own));
+    }
+    let rest = fours.remainder().chunks_exact(dim);
+    for ((dot, square), row) in dots.iter_mut().zip(squares).zip(rest) {
+        (*dot, *square) = dot_and_square(query, row);
+    }
+}
+
+/// Rows that lie one after the other. Closures are not compiled for the instruction set of their function.
+#[inline(always)]
+fn four_rows(rows: &[f32], dim: usize) -> [&[f32]; 4] {
+    let (pair, other) = rows.split_at(2 * dim);
+    let ((a, b), (c, d)) = (pair.split_at(dim), other.split_at(dim));
+    [a, b, c, d]
+}
+
+/// Sixteen products at a time: four rows with four queries.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn dot_f32_four(queries: [&[f32]; 4], rows: &[f32], mut out: [&mut [f32]; 4]) {
+    let dim = queries[0].len();
+    let fours = rows.chunks_exact(4 * dim);
+    let done = fours.len() * 4;
+    for (index, four) in fours.clone().enumerate() {
+        let four = four_rows(four, dim);
+        let [a, b, c, d] = four;
+        let (a, b) = (a.as_chunks::<16>().0, b.as_chunks::<16>().0);
+        let (c, d) = (c.as_chunks::<16>().0, d.as_chunks::<16>().0);
+        let mut sums = [[_mm512_setzero_ps(); 4]; 4];
+        for (i, (((a, b), c), d)) in a.iter().zip(b).zip(c).zip(d).enumerate() {
+            let numbers = [load_floats(a), load_floats(b), load_floats(c), load_floats(d)];
+            for (sums, query) in sums.iter_mut().zip(queries) {
+                let query = load_floats(&query.as_chunks::<16>().0[i]);
+                for (sum, numbers) in sums.iter_mut().zip(numbers) {
+                    *sum = _mm512_fmadd_ps(query, numbers, *sum);
+                }
+            }
+        }
+        if !dim.is_multiple_of(16) {
+            let numbers = four.map(|row| load_floats_tail(row.as_chunks::<16>().1));
+            for (sums, query) in sums.iter_mut().zip(queries) {
+                let query = load_floats_tail(query.as_chunks::<16>().1);
+                for (sum, numbers) in sums.iter_mut().zip(numbers) {
+                    *sum = _mm512_fmadd_ps(query, numbers, *sum);
+                }
+            }
+        }
+        for (out, sums) in out.iter_mut().zip(sums) {
+            out[index * 4..index * 4 + 4].copy_from_slice(&sum_four_floats(sums));
+        }
+    }
+    for (row, numbers) in fours.remainder().chunks_exact(dim).enumerate() {
+        for (query, out) in queries.iter().zip(out.iter_mut()) {
+            out[done + row] = dot_f32(query, numbers);
+        }
+    }
+}
+
+/// The sums over all lanes of four registers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn sum_four_floats(sums: [__m512; 4]) -> [f32; 4] {
+    let [a, b, c, d] = sums;
+    super::avx2::sum_four_floats([add_halves(a), add_halves(b), add_halves(c), add_halves(d)])
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn add_halves(sum: __m512) -> __m256 {
+    let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(sum));
+    _mm256_add_ps(_mm512_castps512_ps256(sum), _mm256_castpd_ps(high))
+}
+
+plain_code! {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,popcnt")]
 }
 
 #[inline]

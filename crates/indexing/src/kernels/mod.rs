@@ -42,7 +42,7 @@ pub enum Isa {
     Avx512Vnni,
     /// AVX2, FMA and AVX-VNNI.
     AvxVnni,
-    /// AVX2 and FMA.
+    /// AVX2 and FMA, and the counting of bits that came before them.
     Avx2,
     /// NEON with the dot product instructions.
     NeonDot,
@@ -70,7 +70,11 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::AvxVnni => Self::Avx2.is_available() && is_x86_feature_detected!("avxvnni"),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("popcnt")
+            }
             #[cfg(target_arch = "aarch64")]
             Self::NeonDot => {
                 Self::Neon.is_available() && std::arch::is_aarch64_feature_detected!("dotprod")
@@ -219,6 +223,109 @@ impl Kernels {
             #[cfg(target_arch = "aarch64")]
             Isa::NeonDot | Isa::Neon => unsafe { neon::dot_f32_rows(query, rows, out) },
             _ => portable::dot_f32_rows(query, rows, out),
+        }
+    }
+
+    /// The inner products with `dots.len()` rows that lie one after the other, and the squares of
+    /// these rows, which are read once for both.
+    ///
+    /// # Panics
+    /// If the query is empty, `rows` is not exactly that many rows of its length, or the outputs
+    /// differ in length.
+    #[allow(unsafe_code)]
+    pub fn dot_and_square_rows(
+        self,
+        query: &[f32],
+        rows: &[f32],
+        dots: &mut [f32],
+        squares: &mut [f32],
+    ) {
+        assert!(!query.is_empty(), "a vector has at least one dimension");
+        assert_eq!(rows.len(), dots.len() * query.len(), "rows must fill the output");
+        assert_eq!(dots.len(), squares.len(), "outputs of one length");
+        match self.isa {
+            // SAFETY: a `Kernels` exists only for an instruction set the processor has.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => unsafe { avx512::dot_and_square_rows(query, rows, dots, squares) },
+            // SAFETY: as above; AVX-VNNI is taken only together with AVX2 and FMA.
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni | Isa::Avx2 => unsafe {
+                avx2::dot_and_square_rows(query, rows, dots, squares)
+            },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDot | Isa::Neon => unsafe {
+                neon::dot_and_square_rows(query, rows, dots, squares)
+            },
+            _ => portable::dot_and_square_rows(query, rows, dots, squares),
+        }
+    }
+
+    /// The inner products of four queries with rows that lie one after the other, each of which is read
+    /// once for all four.
+    ///
+    /// # Panics
+    /// If a query is empty, or lengths do not agree.
+    #[allow(unsafe_code)]
+    pub fn dot_f32_four(self, queries: [&[f32]; 4], rows: &[f32], out: [&mut [f32]; 4]) {
+        let dim = queries[0].len();
+        assert!(dim > 0, "a vector has at least one dimension");
+        assert!(queries.iter().all(|query| query.len() == dim), "queries of one length");
+        assert!(out.iter().all(|out| out.len() * dim == rows.len()), "rows must fill the output");
+        match self.isa {
+            // SAFETY: a `Kernels` exists only for an instruction set the processor has.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => unsafe { avx512::dot_f32_four(queries, rows, out) },
+            // SAFETY: as above; AVX-VNNI is taken only together with AVX2 and FMA.
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni | Isa::Avx2 => unsafe { avx2::dot_f32_four(queries, rows, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDot | Isa::Neon => unsafe { neon::dot_f32_four(queries, rows, out) },
+            _ => portable::dot_f32_four(queries, rows, out),
+        }
+    }
+
+    /// In how many bits the query differs from each of `out.len()` rows that lie one after the other.
+    ///
+    /// # Panics
+    /// If the query is empty, or `rows` is not exactly that many rows of its length.
+    #[allow(unsafe_code)]
+    pub fn differing_bits_rows(self, query: &[u8], rows: &[u8], out: &mut [i32]) {
+        assert!(!query.is_empty(), "a vector has at least one dimension");
+        assert_eq!(rows.len(), out.len() * query.len(), "rows must fill the output");
+        match self.isa {
+            // SAFETY: a `Kernels` exists only for an instruction set the processor has.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => unsafe { avx512::differing_bits_rows(query, rows, out) },
+            // SAFETY: as above; all of them come with AVX2.
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni | Isa::Avx2 => unsafe { avx2::differing_bits_rows(query, rows, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDot | Isa::Neon => unsafe { neon::differing_bits_rows(query, rows, out) },
+            _ => portable::differing_bits_rows(query, rows, out),
+        }
+    }
+
+    /// Floats of 16 bits as such of 32, which hold them exactly.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[allow(unsafe_code)]
+    pub fn widen_halves(self, halves: &[u16], out: &mut [f32]) {
+        assert_eq!(halves.len(), out.len(), "as many numbers");
+        match self.isa {
+            // SAFETY: a `Kernels` exists only for an instruction set the processor has.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => unsafe { avx512::widen_halves(halves, out) },
+            // SAFETY: as above; all of them come with AVX2.
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni | Isa::Avx2 => unsafe { avx2::widen_halves(halves, out) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDot | Isa::Neon => unsafe { neon::widen_halves(halves, out) },
+            _ => portable::widen_halves(halves, out),
         }
     }
 

@@ -140,7 +140,7 @@ pub(super) mod base {
 
 use std::arch::aarch64::*;
 
-use super::rows::float_rows;
+use super::rows::{float_rows, fused_rows, plain_code};
 
 #[inline]
 #[target_feature(enable = "neon")]
@@ -160,7 +160,41 @@ pub(super) fn squared_euclidean(a: &[f32], b: &[f32]) -> f32 {
     fold(a, b, step, short)
 }
 
+/// The product, and the square of `b`, each of whose numbers is loaded once.
+#[inline]
+#[target_feature(enable = "neon")]
+fn dot_and_square(a: &[f32], b: &[f32]) -> (f32, f32) {
+    let (a_fours, a) = a.as_chunks::<16>();
+    let (b_fours, b) = b.as_chunks::<16>();
+    let (mut dots, mut squares) = ([vdupq_n_f32(0.0); 4], [vdupq_n_f32(0.0); 4]);
+    for (a, b) in a_fours.iter().zip(b_fours) {
+        let (a, b) = (a.as_chunks::<4>().0, b.as_chunks::<4>().0);
+        for i in 0..4 {
+            let numbers = load_floats(&b[i]);
+            dots[i] = vfmaq_f32(dots[i], load_floats(&a[i]), numbers);
+            squares[i] = vfmaq_f32(squares[i], numbers, numbers);
+        }
+    }
+    let (a, a_tail) = a.as_chunks::<4>();
+    let (b, b_tail) = b.as_chunks::<4>();
+    for (a, b) in a.iter().zip(b) {
+        let numbers = load_floats(b);
+        dots[0] = vfmaq_f32(dots[0], load_floats(a), numbers);
+        squares[0] = vfmaq_f32(squares[0], numbers, numbers);
+    }
+    let short = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f32>();
+    (sum_lanes(dots) + short(a_tail, b_tail), sum_lanes(squares) + short(b_tail, b_tail))
+}
+
 float_rows! {
+    #[target_feature(enable = "neon")]
+}
+
+fused_rows! {
+    #[target_feature(enable = "neon")]
+}
+
+plain_code! {
     #[target_feature(enable = "neon")]
 }
 
@@ -186,8 +220,13 @@ fn fold(
     for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
         *sum = step(*sum, load_floats(a), load_floats(b));
     }
-    let [a, b, c, d] = sums;
-    vaddvq_f32(vaddq_f32(vaddq_f32(a, b), vaddq_f32(c, d))) + short(a_tail, b_tail)
+    sum_lanes(sums) + short(a_tail, b_tail)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn sum_lanes([a, b, c, d]: [float32x4_t; 4]) -> f32 {
+    vaddvq_f32(vaddq_f32(vaddq_f32(a, b), vaddq_f32(c, d)))
 }
 
 #[inline]

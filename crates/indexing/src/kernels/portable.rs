@@ -1,7 +1,7 @@
 //! Plain code for any processor, written so that the compiler can vectorise it.
 
 use super::CodeQuery;
-use super::rows::{Rows, dot_rows_in_fours, float_rows};
+use super::rows::{Rows, dot_rows_in_fours, float_rows, fused_rows, plain_code};
 
 const LANES: usize = 16;
 
@@ -43,7 +43,13 @@ pub(super) fn squared_euclidean(a: &[f32], b: &[f32]) -> f32 {
     fold(a, b, |sum, x, y| sum + (x - y) * (x - y))
 }
 
+pub(super) fn dot_and_square(a: &[f32], b: &[f32]) -> (f32, f32) {
+    (dot_f32(a, b), dot_f32(b, b))
+}
+
 float_rows!();
+fused_rows!();
+plain_code!();
 
 /// Folds pairs into independent lanes, so that the order of the additions is fixed and wide.
 #[inline(always)]

@@ -168,3 +168,68 @@ macro_rules! float_rows {
     };
 }
 pub(super) use float_rows;
+
+/// Defines products with a square, and of four queries, row by row over the functions in scope.
+macro_rules! fused_rows {
+    ($(#[$feature:meta])*) => {
+        $(#[$feature])*
+        pub(super) fn dot_and_square_rows(
+            query: &[f32], rows: &[f32], dots: &mut [f32], squares: &mut [f32],
+        ) {
+            let out = dots.iter_mut().zip(squares);
+            for ((dot, square), row) in out.zip(rows.chunks_exact(query.len())) {
+                (*dot, *square) = dot_and_square(query, row);
+            }
+        }
+
+        $(#[$feature])*
+        pub(super) fn dot_f32_four(queries: [&[f32]; 4], rows: &[f32], out: [&mut [f32]; 4]) {
+            let [a, b, c, d] = out;
+            let out = a.iter_mut().zip(b).zip(c.iter_mut().zip(d));
+            for (((a, b), (c, d)), row) in out.zip(rows.chunks_exact(queries[0].len())) {
+                [*a, *b, *c, *d] = [
+                    dot_f32(queries[0], row),
+                    dot_f32(queries[1], row),
+                    dot_f32(queries[2], row),
+                    dot_f32(queries[3], row),
+                ];
+            }
+        }
+    };
+}
+pub(super) use fused_rows;
+
+/// Defines `differing_bits_rows` and `widen_halves`: plain code, which the compiler turns into the
+/// instructions of the set.
+macro_rules! plain_code {
+    ($(#[$feature:meta])*) => {
+        $(#[$feature])*
+        pub(super) fn differing_bits_rows(query: &[u8], rows: &[u8], out: &mut [i32]) {
+            let (words, rest) = query.as_chunks::<8>();
+            for (out, row) in out.iter_mut().zip(rows.chunks_exact(query.len())) {
+                let (row_words, row_rest) = row.as_chunks::<8>();
+                let mut bits = 0;
+                for (a, b) in words.iter().zip(row_words) {
+                    bits += (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b)).count_ones();
+                }
+                for (a, b) in rest.iter().zip(row_rest) {
+                    bits += (a ^ b).count_ones();
+                }
+                *out = bits as i32;
+            }
+        }
+
+        $(#[$feature])*
+        pub(super) fn widen_halves(halves: &[u16], out: &mut [f32]) {
+            for (out, &half) in out.iter_mut().zip(halves) {
+                let (sign, rest) = (u32::from(half & 0x8000) << 16, u32::from(half & 0x7FFF));
+                // The exponent is 112 too small, also where it is that of the smallest numbers.
+                let finite = f32::from_bits(rest << 13) * f32::from_bits((112 + 127) << 23);
+                let special = (0xFF << 23) | (rest << 13);
+                let bits = if rest < 0x7C00 { finite.to_bits() } else { special };
+                *out = f32::from_bits(sign | bits);
+            }
+        }
+    };
+}
+pub(super) use plain_code;

@@ -91,7 +91,7 @@ proptest! {
 
     #[test]
     fn float_products_agree(
-        seed: u64, dim in lengths(), rows in 1usize..4,
+        seed: u64, dim in lengths(), rows in 1usize..10,
     ) {
         let (a, rows) = (floats(seed, dim), floats(!seed, dim * rows));
         for kernels in Kernels::available() {
@@ -99,6 +99,21 @@ proptest! {
             let mut distances = dots.clone();
             kernels.dot_f32_rows(&a, &rows, &mut dots);
             kernels.squared_euclidean_rows(&a, &rows, &mut distances);
+            let (mut fused, mut squares) = (dots.clone(), dots.clone());
+            kernels.dot_and_square_rows(&a, &rows, &mut fused, &mut squares);
+            let others = floats(seed ^ 1, dim * 3);
+            let queries = [&a[..], &others[..dim], &others[dim..2 * dim], &others[2 * dim..]];
+            let mut four = vec![0.0; 4 * dots.len()];
+            let mut parts = four.chunks_exact_mut(dots.len());
+            let out = std::array::from_fn(|_| parts.next().expect("four"));
+            kernels.dot_f32_four(queries, &rows, out);
+            for (query, found) in queries.iter().zip(four.chunks_exact(dots.len())) {
+                for (b, found) in rows.chunks(dim).zip(found) {
+                    let pairs = query.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y));
+                    let (dot, size) = (pairs.clone().sum::<f64>(), pairs.map(f64::abs).sum::<f64>());
+                    prop_assert!((f64::from(*found) - dot).abs() <= 1e-4 * size, "{:?}", kernels);
+                }
+            }
             for (i, b) in rows.chunks(dim).enumerate() {
                 let pairs = || a.iter().zip(b).map(|(&x, &y)| (f64::from(x), f64::from(y)));
                 let dot: f64 = pairs().map(|(x, y)| x * y).sum();
@@ -107,8 +122,73 @@ proptest! {
                 prop_assert!((f64::from(dots[i]) - dot).abs() <= 1e-4 * size, "{:?}", kernels);
                 let error = (f64::from(distances[i]) - distance).abs();
                 prop_assert!(error <= 1e-4 * distance, "{:?}", kernels);
+                prop_assert!((f64::from(fused[i]) - dot).abs() <= 1e-4 * size, "{:?}", kernels);
+                let square: f64 = b.iter().map(|&y| f64::from(y) * f64::from(y)).sum();
+                let error = (f64::from(squares[i]) - square).abs();
+                prop_assert!(error <= 1e-4 * square, "{:?}", kernels);
                 prop_assert_eq!(kernels.dot_f32(&a, b), dots[i]);
                 prop_assert_eq!(kernels.squared_euclidean(&a, b), distances[i]);
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn bits_are_counted_exactly(query in prop::collection::vec(any::<u8>(), 1..200), seed: u64, rows in 0usize..9) {
+        let rows: Vec<u8> = codes(seed, query.len() * rows).into_iter().map(|code| code as u8).collect();
+        let differ = |row: &[u8]| -> i32 {
+            let bit = |bytes: &[u8], i: usize| bytes[i / 8] >> (i % 8) & 1;
+            (0..row.len() * 8).filter(|&i| bit(row, i) != bit(&query, i)).count() as i32
+        };
+        let expected: Vec<i32> = rows.chunks(query.len()).map(differ).collect();
+        for kernels in Kernels::available() {
+            let mut out = vec![0; expected.len()];
+            kernels.differing_bits_rows(&query, &rows, &mut out);
+            prop_assert_eq!(&out, &expected, "{:?}", kernels);
+        }
+    }
+}
+
+/// All there are, by their definition.
+#[test]
+fn every_half_is_widened_exactly() {
+    let halves: Vec<u16> = (0..=u16::MAX).collect();
+    for kernels in Kernels::available() {
+        let mut out = vec![0.0; halves.len()];
+        kernels.widen_halves(&halves, &mut out);
+        for (&half, &found) in halves.iter().zip(&out) {
+            let (exponent, mantissa) = (i32::from(half >> 10 & 31), f32::from(half & 1023));
+            let size = match exponent {
+                31 if mantissa == 0.0 => f32::INFINITY,
+                31 => f32::NAN,
+                0 => mantissa * 2.0f32.powi(-24),
+                _ => (1024.0 + mantissa) * 2.0f32.powi(exponent - 25),
+            };
+            assert_eq!(found.is_nan(), size.is_nan(), "{kernels:?} {half:x}");
+            assert!(size.is_nan() || found.abs() == size, "{kernels:?} {half:x} {found}");
+            assert_eq!(found.is_sign_negative(), half >> 15 == 1, "{kernels:?} {half:x}");
+        }
+    }
+}
+
+/// What is no number is seen in the square of its row, and a product that is finite has none in it.
+#[test]
+fn what_is_not_finite_shows_in_every_sum() {
+    for dim in [1, 3, 8, 15, 16, 17, 31, 33, 64, 100, 384] {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for place in [0, dim / 2, dim - 1] {
+                let mut row = vec![0.5; dim];
+                row[place] = bad;
+                for kernels in Kernels::available() {
+                    let (mut dots, mut squares) = ([0.0], [0.0]);
+                    for query in [vec![0.0; dim], vec![1.0; dim]] {
+                        kernels.dot_and_square_rows(&query, &row, &mut dots, &mut squares);
+                        assert!(!squares[0].is_finite() && !dots[0].is_finite(), "{kernels:?}");
+                        assert!(!kernels.dot_f32(&query, &row).is_finite(), "{kernels:?}");
+                        assert!(!kernels.squared_euclidean(&query, &row).is_finite());
+                    }
+                }
             }
         }
     }

@@ -110,7 +110,7 @@ impl Views {
         right: &dyn Fn() -> Result<MutexGuard<'s, ()>>,
         going_on: &(dyn Fn() -> Result<()> + Sync),
     ) -> Result<Linked> {
-        let snapshot = store.read()?;
+        let snapshot = store.read_quietly()?;
         let Some((record, opened)) = self.to_link(&snapshot, namespace, (space, of))? else {
             return Ok(Linked::Enough);
         };
@@ -134,7 +134,7 @@ impl Views {
         let rows = linking.link(going_on)?;
 
         let _right = right()?;
-        let snapshot = store.read()?;
+        let snapshot = store.read_quietly()?;
         if snapshot.generation().number() != generation {
             return Ok(Linked::Overtaken);
         }

@@ -185,7 +185,7 @@ impl Views {
         least: u64,
         going_on: &dyn Fn() -> Result<()>,
     ) -> Result<Sealed> {
-        let snapshot = store.read()?;
+        let snapshot = store.read_quietly()?;
         let recipes = Recipes::read(&snapshot, namespace)?;
         let seal =
             Seal { views: self, snapshot: &snapshot, namespace, recipes: &recipes, going_on };

@@ -71,7 +71,7 @@ impl Views {
         least: u64,
         going_on: &dyn Fn() -> Result<()>,
     ) -> Result<Sealed> {
-        let snapshot = store.read()?;
+        let snapshot = store.read_quietly()?;
         let before = snapshot.view_record(namespace, ViewKind::Vectors, space)?;
         let lsn = snapshot.lsn()?;
         let usable = self.published.usable(&snapshot, before.as_ref(), &vector_recipe(of))?;

@@ -63,6 +63,13 @@ impl Analyzer {
         self.is_english() && stop_words::contains(folded)
     }
 
+    /// Whether there is no word in a text that says more.
+    pub fn says_little(&self, text: &str) -> bool {
+        let mut says_little = true;
+        self.words(text, &mut |_, folded| says_little &= self.is_stop_word(folded));
+        says_little
+    }
+
     /// Whether terms are stems.
     pub(super) fn stems(&self) -> bool {
         self.is_english()

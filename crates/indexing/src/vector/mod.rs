@@ -12,8 +12,11 @@
 //! - `quantize`: codes of rows and queries, and what their scores can be off by.
 //! - `exact`: the score of two f32 vectors, which defines the order.
 //! - `stored`: vectors as the store has them.
+//! - [`arrays`]: vectors compared in no index. [`alone`]: an index without a store.
 //! - [`graph`]: many rows, linked for a search that looks at few of them.
 
+pub mod alone;
+pub mod arrays;
 mod block;
 mod exact;
 pub mod graph;

@@ -49,7 +49,7 @@ const READS_PER_QUESTION: usize = 64;
 
 thread_local! {
     /// What walks work with. Whoever searches takes it, and gives it back.
-    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+    pub(super) static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
 }
 
 /// What to search for.

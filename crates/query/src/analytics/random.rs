@@ -1,4 +1,6 @@
-//! Chance that a seed rules (SplitMix64: Steele, Lea, Flood 2014).
+//! Chance that a seed rules.
+
+use embedded_db_common::chance;
 
 pub(crate) struct Random(u64);
 
@@ -8,11 +10,7 @@ impl Random {
     }
 
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        chance::next(&mut self.0)
     }
 
     /// From 0 to below 1.

@@ -394,14 +394,13 @@ impl Prepared<'_> {
         order.truncate(self.query.limit);
         let rank = |ranks: &Ranks, slot| ranks.get(&slot).map(|(rank, _)| *rank);
         let hit = |(score, candidate): (f32, &Candidate)| Hit {
-            slot: candidate.slot,
             score,
             similarity: candidate.similarity,
             text: candidate.text,
-            distance: self.distances.get(&candidate.slot).copied(),
             semantic_rank: rank(semantic, candidate.slot),
             text_rank: rank(textual, candidate.slot),
             shares: parts.iter().map(|part| (part.name(), candidate.shares.of(*part))).collect(),
+            ..Hit::new(candidate.slot, self.distances.get(&candidate.slot).copied())
         };
         order.into_iter().map(hit).collect()
     }

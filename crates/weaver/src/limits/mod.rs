@@ -53,7 +53,11 @@ impl Function {
             Artefact::Embedding | Artefact::Reembedding => Some(Self::Embedding),
             Artefact::Entities => Some(Self::Entities),
             Artefact::Summary => Some(Self::Summary),
-            Artefact::Links => None,
+            Artefact::Links
+            | Artefact::Topics
+            | Artefact::Resolution
+            | Artefact::Curiosity
+            | Artefact::Decisions => None,
         }
     }
 }

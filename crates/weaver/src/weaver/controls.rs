@@ -9,16 +9,19 @@ use super::{State, Weaver};
 impl Weaver {
     /// Something was written.
     pub fn notify(&self) {
-        let mut state = self.state();
-        state.last_call = Instant::now();
-        state.notified += 1;
-        drop(state);
+        self.touch();
+        self.look();
+    }
+
+    /// What was written is committed.
+    pub fn look(&self) {
+        self.state().notified += 1;
         self.wake.notify_one();
     }
 
     /// The user has asked something.
     pub fn touch(&self) {
-        self.state().last_call = Instant::now();
+        self.state().activity.call(Instant::now());
     }
 
     /// Waits until everything that waits now is done or given up; false when time ran out.
@@ -59,6 +62,13 @@ impl Weaver {
         outcome
     }
 
+    /// While this is held somebody waits for all work, which therefore runs whatever the level.
+    pub fn wanted(&self) -> Wanted<'_> {
+        self.state().draining += 1;
+        self.wake.notify_one();
+        Wanted(self)
+    }
+
     /// Waits for the next thing to be done.
     pub fn wait_progress(&self, timeout: Duration) {
         let state = self.state();
@@ -80,7 +90,7 @@ impl Weaver {
     /// Sets the level.
     pub fn set_level(&self, level: ActivityLevel) {
         let mut state = self.state();
-        state.level = level;
+        state.activity.set(level);
         state.last_event = format!("activity level {}", level.name());
         drop(state);
         self.wake.notify_one();
@@ -95,6 +105,15 @@ impl Weaver {
     pub fn resume(&self) {
         self.state().paused = false;
         self.wake.notify_all();
+    }
+}
+
+/// Somebody waits.
+pub struct Wanted<'a>(&'a Weaver);
+
+impl Drop for Wanted<'_> {
+    fn drop(&mut self) {
+        self.0.state().draining -= 1;
     }
 }
 

@@ -4,18 +4,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use embedded_db_common::{Error, NamespaceId, Result, Slot, clock};
-use embedded_db_indexing::graph::{Artefact, GraphWriter, is_pending};
+use embedded_db_common::log::{self, Level};
+use embedded_db_common::{ActivityLevel, Error, NamespaceId, Result, Slot, clock, trace};
+use embedded_db_indexing::graph::{Artefact, GraphWriter, is_pending, pending};
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_storage::{ReadTxn, ReadWork, WorkRecord, WorkState, panic_text};
 
 use super::{LONGEST_WAIT, Weaver, Work};
 use crate::batch::{self, Batch, Outcome, Stored};
 use crate::running::MOST_ENDS;
-use crate::summary;
+use crate::{curiosity, summary, topics};
 
 /// Where what takes no more bytes finds no room, the store is full: nothing else would find any.
 const SMALL: usize = 1 << 20;
+/// What is said all the time is grouped in one part of so many of the time.
+const TOPICS_REST: u32 = 20;
 
 impl Weaver {
     /// Embeds and finds entities. When a batch fails, its items are tried one by one and artefact by
@@ -109,13 +112,6 @@ impl Weaver {
         Ok(answer)
     }
 
-    /// Those of some nodes that are worked on together: one over which a process has ended is alone.
-    pub(super) fn apart(&self, namespace: NamespaceId, slots: Vec<Slot>) -> Vec<Slot> {
-        let state = self.state();
-        let suspect = slots.iter().find(|slot| state.suspects.contains_key(&(namespace, **slot)));
-        suspect.map_or_else(|| slots.clone(), |slot| vec![*slot])
-    }
-
     /// Whether so many processes have ended over a node that its work is given up.
     pub(super) fn is_given_up(
         &self,
@@ -131,8 +127,8 @@ impl Weaver {
                 "crashed while running: {ends} processes ended while a model was at it"
             ),
         };
-        for artefact in Artefact::ALL.into_iter().filter(|it| *it != Artefact::Links) {
-            if is_pending(&self.store.read()?, namespace, artefact, slot)? {
+        for artefact in Artefact::ALL.into_iter().filter(|it| it.needs_model()) {
+            if is_pending(&self.store.read_quietly()?, namespace, artefact, slot)? {
                 self.failed(generation, (namespace, slot, artefact), &error, Failed::ForGood)?;
             }
         }
@@ -206,45 +202,58 @@ impl Weaver {
         })
     }
 
-    /// Counts messages in the relations of their entities, in one write, or each in its own when
-    /// that is refused.
-    pub(super) fn link(
+    /// Counts messages in the relations of their entities, or lets their names lead where they now do, in one
+    /// write, or each in its own when that is refused.
+    pub(super) fn follow(
         &self,
         generation: u64,
         namespace: NamespaceId,
+        artefact: Artefact,
         slots: &[Slot],
     ) -> Result<()> {
-        let Some(begun) = self.begin([(Artefact::Links, slots.len())]) else { return Ok(()) };
+        let Some(begun) = self.begin([(artefact, slots.len())]) else { return Ok(()) };
         let mut count = slots.len() as u64;
-        if self.store_links(generation, namespace, slots).is_err() {
+        if self.store_following(generation, namespace, artefact, slots).is_err() {
             for slot in slots {
-                match self.store_links(generation, namespace, &[*slot]) {
+                match self.store_following(generation, namespace, artefact, &[*slot]) {
                     Ok(()) => {}
                     Err(error) if is_full(&error) => return Err(error),
                     Err(error) => {
                         count -= 1;
-                        let work = (namespace, *slot, Artefact::Links);
+                        let work = (namespace, *slot, artefact);
                         self.failed(generation, work, &error, Failed::ForNow)?;
                     }
                 }
             }
         }
         let mut state = self.state();
-        *state.done.entry(Artefact::Links).or_default() += count;
-        state.last_event = format!("linked the entities of {count} messages");
+        *state.done.entry(artefact).or_default() += count;
+        state.last_event = match artefact {
+            Artefact::Links => format!("linked the entities of {count} messages"),
+            _ => format!("looked where the names of {count} messages lead now"),
+        };
         drop(state);
         self.end(begun);
         Ok(())
     }
 
-    fn store_links(&self, generation: u64, namespace: NamespaceId, slots: &[Slot]) -> Result<()> {
+    fn store_following(
+        &self,
+        generation: u64,
+        namespace: NamespaceId,
+        artefact: Artefact,
+        slots: &[Slot],
+    ) -> Result<()> {
         let (names, slots) = (self.names, slots.to_vec());
         self.store.write(move |txn| {
             if txn.generation().number() != generation {
                 return Ok(());
             }
+            let mut writer = GraphWriter::new(txn, &names, namespace);
+            if artefact != Artefact::Links {
+                return writer.follow_names(&slots);
+            }
             for slot in &slots {
-                let mut writer = GraphWriter::new(txn, &names, namespace);
                 if is_pending(writer.txn, namespace, Artefact::Links, *slot)? {
                     writer.link_mentions(*slot)?;
                     writer.done(Artefact::Links, *slot)?;
@@ -261,10 +270,21 @@ impl Weaver {
         chat: Slot,
     ) -> Result<()> {
         let Some(begun) = self.begin([(Artefact::Summary, 1)]) else { return Ok(()) };
-        let (store, names, models) = (&self.store, &self.names, &*self.models);
-        let space = self.space_in_use(&store.read()?)?;
-        let work = || summary::work(store, names, generation, namespace, chat, space, models);
-        match self.watched(generation, namespace, [chat].into_iter(), work)? {
+        let work = summary::Work {
+            store: &self.store,
+            names: self.names,
+            generation,
+            namespace,
+            chat,
+            space: self.space_in_use(&self.store.read_quietly()?)?,
+            models: &*self.models,
+            span: self.options.summary_span,
+            stops: &|| {
+                let state = self.state();
+                state.stop || state.paused
+            },
+        };
+        match self.watched(generation, namespace, [chat].into_iter(), || work.run())? {
             Ok(true) => {
                 let mut state = self.state();
                 *state.done.entry(Artefact::Summary).or_default() += 1;
@@ -280,6 +300,73 @@ impl Weaver {
                 &error,
                 Failed::ForNow,
             )?,
+        }
+        self.end(begun);
+        Ok(())
+    }
+
+    /// Makes the topics of a namespace. That ends when other things are to be done, and is due then as before.
+    pub(super) fn group(&self, generation: u64, namespace: NamespaceId) -> Result<()> {
+        let waiting = pending(&self.store.read_quietly()?, namespace, Artefact::Topics)?.len();
+        let Some(begun) = self.begin([(Artefact::Topics, waiting as usize)]) else { return Ok(()) };
+        let interrupted = || self.goes_on(|level| self.groups(level));
+        let work = topics::Work {
+            store: &self.store,
+            names: self.names,
+            generation,
+            namespace,
+            communities: self.communities,
+            interrupted: &interrupted,
+        };
+        match work.run() {
+            Ok(count) => {
+                let mut state = self.state();
+                *state.done.entry(Artefact::Topics).or_default() += waiting;
+                state.topics_rest = Instant::now().checked_add(begun.elapsed() * TOPICS_REST);
+                state.last_event = format!("grouped what is said into {count} topics");
+            }
+            Err(Error::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+        self.end(begun);
+        Ok(())
+    }
+
+    /// Fails when there are other things to do than what is done at leisure, if that `runs` at a level.
+    fn goes_on(&self, runs: impl Fn(ActivityLevel) -> bool) -> Result<()> {
+        let state = self.state();
+        let level = state.activity.level(Instant::now());
+        let goes_on = !state.stop && !state.paused && runs(level);
+        if goes_on { Ok(()) } else { Err(Error::Interrupted) }
+    }
+
+    /// Proposes ties of some nodes. That ends when other things are to be done, and is due then as before.
+    pub(super) fn look_around(
+        &self,
+        generation: u64,
+        namespace: NamespaceId,
+        slots: &[Slot],
+    ) -> Result<()> {
+        let kind = Artefact::Curiosity;
+        let Some(begun) = self.begin([(kind, slots.len())]) else { return Ok(()) };
+        let interrupted = || self.goes_on(|level| self.is_curious(level));
+        let work = curiosity::Work {
+            store: &self.store,
+            names: self.names,
+            generation,
+            namespace,
+            nearest: &*self.nearest,
+            threshold: self.options.curiosity_threshold,
+            interrupted: &interrupted,
+        };
+        match work.run(slots) {
+            Ok(count) => {
+                let mut state = self.state();
+                *state.done.entry(kind).or_default() += slots.len() as u64;
+                state.last_event = format!("proposed {count} ties of {} nodes", slots.len());
+            }
+            Err(Error::Interrupted) => {}
+            Err(error) => return Err(error),
         }
         self.end(begun);
         Ok(())
@@ -320,6 +407,11 @@ impl Weaver {
     pub(super) fn note_failure(&self, error: &Error) {
         let mut state = self.state();
         if matches!(error, Error::ModelUnavailable { .. }) {
+            if state.unavailable.is_none() {
+                log::log(Level::Warning, "weaver", "no model does its work", || {
+                    [("error", error.code().into())]
+                });
+            }
             state.unavailable = Some((error.to_string(), Instant::now()));
         }
         state.last_event = format!("failed: {error}");
@@ -354,6 +446,14 @@ impl Weaver {
             }
             Ok((!dead).then_some(delay))
         })?;
+        trace::failed(error.code());
+        let (level, what) = match wait {
+            Some(_) => (Level::Warning, "work has failed"),
+            None => (Level::Error, "work is given up"),
+        };
+        log::log(level, "weaver", what, || {
+            [("job", artefact.name().into()), ("error", error.code().into())]
+        });
         let mut state = self.state();
         *state.failed.entry(artefact).or_default() += 1;
         state.last_event = format!("{} failed: {error}", artefact.name());
@@ -375,8 +475,9 @@ enum Failed {
     ForGood,
 }
 
+/// Whether there is no room now: on the disk, or within a quota.
 fn is_full(error: &Error) -> bool {
-    matches!(error, Error::StorageFull { .. })
+    matches!(error, Error::StorageFull { .. } | Error::QuotaExceeded { .. })
 }
 
 /// A model function that panics has failed like any other.

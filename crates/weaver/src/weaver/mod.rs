@@ -1,5 +1,6 @@
 //! The worker: what is due, in which order, and what happens when it fails.
 
+mod caller;
 mod controls;
 mod jobs;
 mod reembedding;
@@ -11,21 +12,26 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use embedded_db_common::log::{self, Level};
 use embedded_db_common::{ActivityLevel, Error, NamespaceId, Result, Slot, WeaverOptions, clock};
-use embedded_db_indexing::graph::Artefact;
+use embedded_db_indexing::graph::{Artefact, MOST_MOVED};
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
     ReadTxn, ReadWork, Snapshot, Store, WorkState, panic_text, yield_to_others,
 };
 
 use crate::batch::Batch;
+use crate::curiosity::{self, Nearest};
 use crate::goal::{Previous, Target};
-use crate::levels;
+use crate::levels::{self, Activity};
 use crate::limits::{Function, Limits};
 use crate::models::Models;
 use crate::running::{Running, Suspects};
 use crate::said_before::SaidBefore;
+use crate::topics::Communities;
 
+pub use caller::{work_for, works_for};
+pub use controls::Wanted;
 pub use reembedding::reembedding_status;
 pub use status::{
     ArtefactState, Failure, JobCounts, Reembedding, Status, artefact_state, dead_letters,
@@ -49,11 +55,15 @@ pub struct Weaver {
     store: Arc<Store>,
     names: Names,
     models: Arc<dyn Models>,
+    communities: Communities,
+    nearest: Arc<dyn Nearest>,
     space: Option<Target>,
     previous: Option<Previous>,
     options: WeaverOptions,
     said: SaidBefore,
     running: Running,
+    /// By which its threads know it.
+    number: u64,
     state: Mutex<State>,
     /// There may be something to do.
     wake: Condvar,
@@ -68,8 +78,7 @@ struct State {
     working: bool,
     /// Work of the batch that is being done.
     running: HashMap<Artefact, u64>,
-    level: ActivityLevel,
-    last_call: Instant,
+    activity: Activity,
     last_work: Instant,
     /// Writes that were told of: one that comes during a look at the store is not slept over.
     notified: u64,
@@ -94,6 +103,8 @@ struct State {
     unavailable: Option<(String, Instant)>,
     /// When the model of before could not be used.
     previous_unavailable: Option<Instant>,
+    /// Topics are left alone until then.
+    topics_rest: Option<Instant>,
     last_event: String,
     done: HashMap<Artefact, u64>,
     failed: HashMap<Artefact, u64>,
@@ -114,17 +125,16 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
     Error::Internal(format!("the weaver panicked: {}", panic_text(panic)))
 }
 
-fn is_current(thread: &JoinHandle<()>) -> bool {
-    thread.thread().id() == std::thread::current().id()
-}
-
 impl Weaver {
     /// Starts the worker. `space` is where the models' vectors go, with its dimension; `previous` makes those of
     /// the space in use while that is another one.
+    #[allow(clippy::too_many_arguments)]
     pub fn start(
         store: Arc<Store>,
         names: Names,
         models: Arc<dyn Models>,
+        communities: Communities,
+        nearest: Arc<dyn Nearest>,
         space: Option<Target>,
         previous: Option<Previous>,
         options: WeaverOptions,
@@ -140,8 +150,7 @@ impl Weaver {
             paused: false,
             working: false,
             running: HashMap::new(),
-            level: options.activity_level,
-            last_call: now,
+            activity: Activity::new(options.activity_level, now),
             last_work: now,
             notified: 0,
             draining: 0,
@@ -155,6 +164,7 @@ impl Weaver {
             served: NamespaceId::SYSTEM,
             unavailable: None,
             previous_unavailable: None,
+            topics_rest: None,
             last_event: "started".into(),
             done: HashMap::new(),
             failed: HashMap::new(),
@@ -165,11 +175,14 @@ impl Weaver {
             store,
             names,
             models,
+            communities,
+            nearest,
             space,
             previous,
             options,
             said: SaidBefore::default(),
             running,
+            number: caller::number(),
             state: Mutex::new(state),
             wake: Condvar::new(),
             progress: Condvar::new(),
@@ -192,15 +205,15 @@ impl Weaver {
         let thread = lock(&self.thread).take();
         // A model function may close the database, or drop the last handle: the worker then ends by
         // itself after the batch.
-        if let Some(thread) = thread.filter(|thread| !is_current(thread)) {
+        if let Some(thread) = thread.filter(|_| !self.is_caller()) {
             // The worker catches what its batches throw; if it died all the same, it is gone.
             drop(thread.join());
         }
     }
 
-    /// Whether the caller is the worker itself: a model function that asks the database.
+    /// Whether the caller works for it: a model function that asks the database.
     pub fn is_caller(&self) -> bool {
-        lock(&self.thread).as_ref().is_some_and(is_current)
+        works_for() == self.number
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -210,6 +223,7 @@ impl Weaver {
     // ---- the worker
 
     fn run(&self, warm_up: bool) {
+        work_for(self.number);
         if warm_up {
             let warmed = catch_unwind(AssertUnwindSafe(|| self.models.warm_up()));
             if let Err(error) = warmed.unwrap_or_else(|panic| Err(panicked(&*panic))) {
@@ -227,7 +241,7 @@ impl Weaver {
                 if state.stop {
                     return;
                 }
-                let level = levels::effective(state.level, state.last_call);
+                let level = state.activity.level(Instant::now());
                 (state.asked, state.notified, level, state.draining > 0)
             };
             // A defect of ours must not end the enrichment of everything for good.
@@ -254,6 +268,9 @@ impl Weaver {
                 Err(error) => {
                     // The store refused: nothing was lost, it is tried again. Whoever waits for it
                     // is told, for it may stay so.
+                    log::log(Level::Warning, "weaver", "the store refuses its work", || {
+                        [("error", error.code().into())]
+                    });
                     state.last_event = format!("failed: {error}");
                     let before = state.refusal.as_ref().map_or(0, |(_, in_a_row)| *in_a_row);
                     state.refusals += 1;
@@ -282,8 +299,12 @@ impl Weaver {
     /// One look at the store and at most one batch.
     fn turn(&self, level: ActivityLevel, draining: bool) -> Result<Turn> {
         let runs = |artefact| draining || levels::runs(level, artefact);
-        let size = levels::batch_size(level, self.options.batch_size);
-        let snapshot = self.store.read()?;
+        // Who waits for all of it would wait longer for smaller calls.
+        let of_level = levels::batch_size(level, self.options.batch_size);
+        let size = if draining { self.options.batch_size } else { of_level };
+        // Who waits for the end of it counts on what was written before.
+        let snapshot =
+            if draining { self.store.read_quietly()? } else { self.store.read_committed()? };
         let generation = snapshot.generation().number();
         if self.state().generation != generation {
             let backoff = backoff(&snapshot, &self.options)?;
@@ -299,7 +320,7 @@ impl Weaver {
             waiting |= more;
             if let Some((batch, slots)) = picked {
                 drop(snapshot);
-                return self.enrich(&batch, &slots).map(|()| Turn::Worked);
+                return self.traced("weaver.enrich", || self.enrich(&batch, &slots));
             }
         }
         if self.models_available() {
@@ -314,23 +335,29 @@ impl Weaver {
                 let (due, more) = self.due(&snapshot, artefact, size)?;
                 waiting |= more;
                 if let Some((namespace, slots)) = due {
-                    let slots = self.apart(namespace, slots);
                     if self.is_given_up(generation, namespace, &slots)? {
                         return Ok(Turn::Worked);
                     }
                     let batch = Batch::read(&snapshot, &self.names, namespace, &slots, goal)?;
                     drop(snapshot);
-                    return self.enrich(&batch, &slots).map(|()| Turn::Worked);
+                    return self.traced("weaver.enrich", || self.enrich(&batch, &slots));
                 }
             }
         }
-        let (due, more) = self.due(&snapshot, Artefact::Links, size)?;
-        waiting |= more;
-        if let Some((namespace, slots)) = due
-            && runs(Artefact::Links)
-        {
-            drop(snapshot);
-            return self.link(generation, namespace, &slots).map(|()| Turn::Worked);
+        for (artefact, size) in [
+            (Artefact::Decisions, MOST_MOVED),
+            (Artefact::Resolution, MOST_MOVED),
+            (Artefact::Links, size),
+        ] {
+            let (due, more) = self.due(&snapshot, artefact, size)?;
+            waiting |= more;
+            if let Some((namespace, slots)) = due
+                && runs(artefact)
+            {
+                drop(snapshot);
+                let follow = || self.follow(generation, namespace, artefact, &slots);
+                return self.traced("weaver.link", follow);
+            }
         }
         if self.holds(Artefact::Summary) {
             waiting |= any_pending(&snapshot, Artefact::Summary)?;
@@ -347,7 +374,20 @@ impl Weaver {
                 if self.is_given_up(generation, namespace, &slots)? {
                     return Ok(Turn::Worked);
                 }
-                return self.summarize(generation, namespace, slots[0]).map(|()| Turn::Worked);
+                let summarize = || self.summarize(generation, namespace, slots[0]);
+                return self.traced("weaver.summarize", summarize);
+            }
+        }
+        if let Some(namespace) = self.topics_due(&snapshot, level, draining)? {
+            drop(snapshot);
+            return self.traced("weaver.topics", || self.group(generation, namespace));
+        }
+        if self.is_curious(level) {
+            let (due, _) = self.due(&snapshot, Artefact::Curiosity, curiosity::STEP)?;
+            if let Some((namespace, slots)) = due {
+                drop(snapshot);
+                let look = || self.look_around(generation, namespace, &slots);
+                return self.traced("weaver.curiosity", look);
             }
         }
         let Some(next) = next else { return Ok(Turn::Idle { waiting }) };
@@ -358,14 +398,21 @@ impl Weaver {
             waiting |= more;
             if let Some((batch, slots)) = picked {
                 drop(snapshot);
-                return self.embed_again(&batch, &slots).map(|()| Turn::Worked);
+                return self.traced("weaver.reembed", || self.embed_again(&batch, &slots));
             }
         }
         drop(snapshot);
         if self.switch()? { Ok(Turn::Worked) } else { Ok(Turn::Idle { waiting }) }
     }
 
-    /// The first nodes of one namespace whose work may be done now, and whether others must wait.
+    /// Does some work, as a trace of its own where they are wanted.
+    fn traced(&self, name: &'static str, work: impl FnOnce() -> Result<()>) -> Result<Turn> {
+        self.store.traced(name, work).map(|()| Turn::Worked)
+    }
+
+    /// The first nodes of one namespace whose work may be done now, and whether others must wait. One over which a
+    /// process has ended comes by itself, and after all others: who kills a program kills it while it works on
+    /// them, and not thrice over the same one.
     fn due(
         &self,
         snapshot: &Snapshot,
@@ -378,6 +425,7 @@ impl Weaver {
         // Namespaces take turns, so that a busy one does not starve the others.
         let served = state.served;
         let (mut next, mut first) = (None::<Due>, None::<Due>);
+        let mut suspect = None::<(u32, NamespaceId, Slot)>;
         snapshot.pending(artefact as u8, |namespace, container| {
             let due = if namespace > served { &mut next } else { &mut first };
             for slot in container.slots() {
@@ -393,6 +441,12 @@ impl Weaver {
                     waiting = true;
                     continue;
                 }
+                if let Some(ends) = state.suspects.get(&(namespace, slot)) {
+                    if suspect.is_none_or(|(fewest, ..)| *ends < fewest) {
+                        suspect = Some((*ends, namespace, slot));
+                    }
+                    continue;
+                }
                 let (of, slots) = due.get_or_insert_with(|| (namespace, Vec::new()));
                 if *of != namespace || slots.len() == most {
                     break;
@@ -402,11 +456,41 @@ impl Weaver {
             // Those after the one served last come first: with a full batch of them it is enough.
             next.as_ref().is_none_or(|(of, slots)| *of == namespace && slots.len() < most)
         })?;
-        let found = next.or(first);
+        let alone = suspect.map(|(_, namespace, slot)| (namespace, vec![slot]));
+        let found = next.or(first).or(alone);
         if let Some((namespace, _)) = &found {
             state.served = *namespace;
         }
         Ok((found, waiting))
+    }
+
+    /// The namespace whose topics are to be made now.
+    fn topics_due(
+        &self,
+        snapshot: &Snapshot,
+        level: ActivityLevel,
+        draining: bool,
+    ) -> Result<Option<NamespaceId>> {
+        if !self.groups(level) {
+            return Ok(None);
+        }
+        let rests = self.state().topics_rest.is_some_and(|until| until > Instant::now());
+        if rests && !draining {
+            return Ok(None);
+        }
+        let (due, _) = self.due(snapshot, Artefact::Topics, 1)?;
+        Ok(due.map(|(namespace, _)| namespace))
+    }
+
+    /// Whether topics are made at a level. They are at no other when somebody waits for all work: they are
+    /// made of all that is said, however little of it is new.
+    fn groups(&self, level: ActivityLevel) -> bool {
+        self.options.topics && levels::runs(level, Artefact::Topics)
+    }
+
+    /// Whether ties are proposed at a level; not for somebody who waits for all work at another.
+    fn is_curious(&self, level: ActivityLevel) -> bool {
+        self.options.curiosity && levels::runs(level, Artefact::Curiosity)
     }
 
     fn previous_available(&self) -> bool {

@@ -48,8 +48,7 @@ impl Weaver {
     /// Texts whose vectors are due for what is wanted, and whether others must wait.
     pub(super) fn pick(&self, snapshot: &Snapshot, goal: Goal, most: usize) -> Result<Picked> {
         let (due, waiting) = self.due(snapshot, goal.artefact, most)?;
-        let Some((namespace, slots)) = due else { return Ok((None, waiting)) };
-        let mut slots = self.apart(namespace, slots);
+        let Some((namespace, mut slots)) = due else { return Ok((None, waiting)) };
         if self.is_given_up(snapshot.generation().number(), namespace, &slots)? {
             slots.clear();
         }
@@ -93,14 +92,14 @@ impl Weaver {
     /// Puts the next space in the place of the one in use, if it has all that it needs; whether it has.
     pub(super) fn switch(&self) -> Result<bool> {
         // Nearly always there is something left, and a look does not keep writers waiting.
-        if !may_switch(&self.store.read()?)? {
+        if !may_switch(&self.store.read_committed()?)? {
             return Ok(false);
         }
         let names = self.names;
         if !self.store.write(move |txn| switch_space(txn, &names))? {
             return Ok(false);
         }
-        let backoff = backoff(&self.store.read()?, &self.options)?;
+        let backoff = backoff(&self.store.read_committed()?, &self.options)?;
         let mut state = self.state();
         state.backoff = backoff;
         state.last_event = "the space of the new model is the one in use".into();

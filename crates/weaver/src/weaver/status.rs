@@ -1,13 +1,13 @@
 //! What the weaver is doing, how far each artefact is, and what was given up.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use embedded_db_common::{NamespaceId, Result, Slot, clock};
 use embedded_db_indexing::graph::{Artefact, GraphWriter, is_pending};
 use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, WorkState};
 
 use super::{Weaver, reembedding_status};
-use crate::levels;
 use crate::limits::{Function, LimitStatus, Limits};
 
 /// State of one artefact of one node.
@@ -71,7 +71,7 @@ pub struct Reembedding {
 pub struct Status {
     /// Workers inside a batch now.
     pub active_workers: u64,
-    /// All that waits.
+    /// All that waits, but for what is made when nothing else is to be done.
     pub queue_size: u64,
     /// The last thing that happened.
     pub last_event: String,
@@ -110,7 +110,7 @@ impl Weaver {
     pub fn failures(&self, snapshot: &Snapshot) -> Result<Vec<Failure>> {
         let mut out = dead_letters(snapshot)?;
         if let Some(error) = self.unavailable() {
-            for artefact in Artefact::ALL.into_iter().filter(|it| *it != Artefact::Links) {
+            for artefact in Artefact::ALL.into_iter().filter(|it| it.needs_model()) {
                 snapshot.pending(artefact as u8, |namespace, _| {
                     let error = error.clone();
                     out.push(Failure { namespace, id: None, artefact, attempts: 0, error });
@@ -164,12 +164,13 @@ impl Weaver {
             })?;
             // What is embedded again is found meanwhile.
             if artefact != Artefact::Reembedding
+                && !artefact.is_of_leisure()
                 && let Some((namespace, slot)) = first
                 && let Some(node) = snapshot.node(namespace, Slot(slot))?
             {
                 oldest = Some(oldest.unwrap_or(i64::MAX).min(node.updated_at));
             }
-            queue_size += pending;
+            queue_size += if artefact.is_of_leisure() { 0 } else { pending };
             let state = self.state();
             let count = |counts: &HashMap<_, u64>| counts.get(&artefact).copied().unwrap_or(0);
             per_job.push((
@@ -200,7 +201,7 @@ impl Weaver {
             active_workers: u64::from(state.working),
             queue_size,
             last_event: state.last_event.clone(),
-            activity_level: levels::effective(state.level, state.last_call).name(),
+            activity_level: state.activity.level(Instant::now()).name(),
             per_job,
             lag_seconds: oldest.map_or(0.0, |at| (clock::now() - at).max(0) as f64 / 1e6),
             throughput: if busy > 0.0 { embedded as f64 / busy } else { 0.0 },
@@ -230,8 +231,7 @@ pub fn artefact_state(
         }
         return Ok(ArtefactState::Ready);
     }
-    let needs_model = artefact != Artefact::Links;
-    Ok(match unavailable.filter(|_| needs_model) {
+    Ok(match unavailable.filter(|_| artefact.needs_model()) {
         Some(error) => ArtefactState::Failed(error),
         None => ArtefactState::Pending,
     })

@@ -13,7 +13,10 @@ use embedded_db_indexing::graph::{Artefact, Changes, GraphWriter, NodeDraft};
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{Direction, ReadEmbeddings, ReadTxn, ReadWork, SpaceRecord, Store};
 use embedded_db_testing::FakeModels;
-use embedded_db_weaver::{ArtefactState, Enriched, ModelSpace, Models, TextToEnrich, Weaver};
+use embedded_db_weaver::{
+    ArtefactState, Enriched, FoundCommunities, ModelSpace, Models, Nearest, Similar, TextToEnrich,
+    Weaver,
+};
 
 pub(crate) const NS: NamespaceId = NamespaceId::DEFAULT;
 /// Far more than anything here takes: a wait that ends by it is a failure.
@@ -28,6 +31,39 @@ pub(crate) fn eager() -> WeaverOptions {
         max_delay: Duration::ZERO,
         activity_level: ActivityLevel::SleepMode,
         ..WeaverOptions::default()
+    }
+}
+
+/// For tests without topics.
+pub(crate) fn no_groups(
+    nodes: usize,
+    _: &[(u32, u32, f64)],
+    _: &dyn Fn() -> Result<()>,
+) -> Result<FoundCommunities> {
+    Ok(FoundCommunities { of: (0..nodes as u32).collect(), modularity: 0.0 })
+}
+
+/// For tests in which nothing is like anything.
+pub(crate) struct Alone(Arc<Store>);
+
+impl Alone {
+    pub(crate) fn over(store: &Arc<Store>) -> Arc<Self> {
+        Arc::new(Self(Arc::clone(store)))
+    }
+}
+
+impl Nearest for Alone {
+    fn nearest(
+        &self,
+        _: NamespaceId,
+        _: SpaceId,
+        nodes: &[Slot],
+        _: usize,
+        _: &dyn Fn() -> Result<()>,
+    ) -> Result<Similar> {
+        let snapshot = self.0.read()?;
+        let generation = snapshot.generation().number();
+        Ok(Similar { generation, lsn: snapshot.lsn()?, of: vec![Vec::new(); nodes.len()] })
     }
 }
 
@@ -66,7 +102,9 @@ impl Bench {
     pub(crate) fn start(&self, models: Arc<dyn Models>, options: WeaverOptions) -> Arc<Weaver> {
         let space = Some((self.space, FakeModels::DIMENSION));
         let store = Arc::clone(&self.store);
-        Weaver::start(store, self.names, models, space, None, options, false).unwrap()
+        let nearest = Alone::over(&store);
+        Weaver::start(store, self.names, models, no_groups, nearest, space, None, options, false)
+            .unwrap()
     }
 
     /// Does something to the default namespace.

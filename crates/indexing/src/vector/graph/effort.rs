@@ -23,6 +23,17 @@ const MEASURED_K: usize = 10;
 const FEWEST: usize = 20;
 
 impl Effort {
+    /// The lowest that is meant to find this share of the best ten; below 1, for that none but a scan finds.
+    pub fn for_recall(recall: f32) -> Self {
+        if recall <= 0.95 {
+            Self::Fast
+        } else if recall > 0.98 {
+            Self::Sure
+        } else {
+            Self::Usual
+        }
+    }
+
     /// The next one below, for a graph in which few of the best are.
     #[must_use]
     pub fn lower(self) -> Self {

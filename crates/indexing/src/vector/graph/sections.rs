@@ -2,7 +2,7 @@
 
 use super::bytes::AlignedBytes;
 use super::codes::RowCodes;
-use super::header::Header;
+use super::header::{GraphDamage, Header};
 use super::view::GraphView;
 
 /// An array of a graph. All numbers are little-endian; with `rows`, `dim`, `uppers` and the like
@@ -76,6 +76,34 @@ impl Graph {
             Section::BySlot => &self.by_slot,
         };
         bytes.as_slice()
+    }
+
+    /// A copy of the sections that `bytes` gives, all of whose links lead somewhere.
+    ///
+    /// # Errors
+    /// The first damage that is met.
+    pub fn from_sections<'a>(
+        bytes: impl Fn(Section) -> &'a [u8] + Copy,
+    ) -> Result<Self, GraphDamage> {
+        let view = GraphView::from_sections(bytes)?;
+        view.check()?;
+        let own = |section| {
+            let mut out = AlignedBytes::default();
+            out.extend(bytes(section));
+            out
+        };
+        let mut rows = view.no_rows();
+        rows.append(&view, 0..view.len() as u32);
+        Ok(Self {
+            header: view.header,
+            header_bytes: own(Section::Header),
+            rows,
+            links: own(Section::Links),
+            upper_rows: own(Section::UpperRows),
+            upper_starts: own(Section::UpperStarts),
+            upper_links: own(Section::UpperLinks),
+            by_slot: own(Section::BySlot),
+        })
     }
 
     /// A view of it.
