@@ -109,6 +109,16 @@ counts! {
     Hops(u32) = "hops";
     /// A place in a chat.
     Place(u32) = "place";
+    /// How many tokens.
+    Count(usize) = "count";
+    /// What a token is known by.
+    TokenId(u64) = "id";
+    /// That of the first of many.
+    FirstId(u64) = "first_id";
+    /// Bits of a token.
+    Flags(u16) = "flags";
+    /// Most reflexes.
+    Capacity(usize) = "capacity";
 }
 
 macro_rules! times {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use embedded_db_engine::common::{Draft, MAX_PROPERTIES};
 use embedded_db_engine::{
-    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, NodeDraft,
+    Changes, EdgeChanges, EdgeDraft, EdgeSuccessor, EmbeddingDraft, Expiry, GivenVector, NodeDraft,
 };
 use numpy::PyReadonlyArray1;
 use pyo3::exceptions::PyTypeError;
@@ -208,7 +208,7 @@ fn expiry(out: &mut Expiry, name: &str, item: &Bound<'_, PyAny>) -> PyResult<boo
 
 /// A node from its dict.
 pub(crate) fn node(given: &Bound<'_, PyAny>) -> PyResult<NodeDraft> {
-    let mut out = NodeDraft::default();
+    let (mut out, mut given_vector) = (NodeDraft::default(), Given::default());
     fields(
         given,
         "a node",
@@ -218,13 +218,46 @@ pub(crate) fn node(given: &Bound<'_, PyAny>) -> PyResult<NodeDraft> {
                 "labels" => out.labels.extend(strings("labels", item)?),
                 "label" => out.labels.push(string("label", item)?),
                 "properties" => out.properties = properties(item)?,
+                _ if comes_with_node(&mut given_vector, name, item)? => {}
                 _ => return expiry(&mut out.expiry, name, item),
             }
             Ok(true)
         },
-        "id, labels, label, ttl, expires_at, and properties, a dict that holds everything else",
+        "id, labels, label, ttl, expires_at, embedding, embedding_space, and properties, a dict that holds \
+         everything else",
     )?;
+    out.embedding = given_vector.complete(given)?;
     Ok(out)
+}
+
+/// The vector that a dict of a node may have, as it is read.
+#[derive(Default)]
+struct Given {
+    numbers: Option<Vec<f32>>,
+    space: Option<String>,
+}
+
+impl Given {
+    fn complete(self, given: &Bound<'_, PyAny>) -> PyResult<Option<GivenVector>> {
+        match self {
+            Self { numbers: None, space: Some(_) } => {
+                let message = "an embedding_space is given, but no embedding; give both or none";
+                let error = invalid(given.py(), message.into());
+                Err(placed(given.py(), error, "field", "embedding_space"))
+            }
+            Self { numbers, space } => Ok(numbers.map(|numbers| GivenVector { space, numbers })),
+        }
+    }
+}
+
+fn comes_with_node(into: &mut Given, name: &str, item: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match name {
+        "embedding" if item.is_none() => into.numbers = None,
+        "embedding" => into.numbers = Some(vector(item)?),
+        "embedding_space" => into.space = optional_string("embedding_space", item)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
 }
 
 /// Microseconds of a datetime with a time zone.
@@ -352,7 +385,7 @@ pub(crate) fn vector(item: &Bound<'_, PyAny>) -> PyResult<Vec<f32>> {
         }
     }
     let py = item.py();
-    let float32 = py.import("embedded_db.checks")?.getattr("float32")?;
+    let float32 = py.import("embedded_db.arrays")?.getattr("float32")?;
     let wrong = |item: &Bound<'_, PyAny>| {
         let class = item.get_type();
         invalid(py, format!("a vector is a list or array of numbers with one axis, not {class}"))
@@ -396,8 +429,26 @@ pub(crate) fn embedding(given: &Bound<'_, PyAny>) -> PyResult<EmbeddingDraft> {
     })
 }
 
-/// Id, expiry and properties from one flat dict, as chats and messages are given.
+/// A message from one flat dict.
+pub(crate) fn message(given: &Bound<'_, PyAny>) -> PyResult<NodeDraft> {
+    let mut given_vector = Given::default();
+    let mut out = flat_with(given, "a message", &mut |name, item| {
+        comes_with_node(&mut given_vector, name, item)
+    })?;
+    out.embedding = given_vector.complete(given)?;
+    Ok(out)
+}
+
+/// Id, expiry and properties from one flat dict, as chats are given.
 pub(crate) fn flat(given: &Bound<'_, PyAny>, what: &str) -> PyResult<NodeDraft> {
+    flat_with(given, what, &mut |_, _| Ok(false))
+}
+
+fn flat_with(
+    given: &Bound<'_, PyAny>,
+    what: &str,
+    other: &mut dyn FnMut(&str, &Bound<'_, PyAny>) -> PyResult<bool>,
+) -> PyResult<NodeDraft> {
     let mut out = NodeDraft::default();
     fields(
         given,
@@ -405,7 +456,7 @@ pub(crate) fn flat(given: &Bound<'_, PyAny>, what: &str) -> PyResult<NodeDraft> 
         |name, item| {
             if name == "id" {
                 out.id = optional_string("id", item)?;
-            } else if !expiry(&mut out.expiry, name, item)? {
+            } else if !expiry(&mut out.expiry, name, item)? && !other(name, item)? {
                 property(&mut out.properties, name, item)?;
             }
             Ok(true)

@@ -7,29 +7,36 @@ use std::time::Duration;
 use embedded_db_engine as engine;
 use embedded_db_engine::ArtefactState;
 use embedded_db_engine::common::{
-    ActivityLevel, Durability, Error, ModelLimit, ModelLimits, Options, Result, WeaverOptions,
+    ActivityLevel, Durability, Error, ModelLimit, ModelLimits, NamespaceQuota, Options, Quota,
+    Result, SummarySpan, WeaverOptions, names,
 };
 use embedded_db_ml_bridge::PythonModels;
 use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 
 use crate::arguments::{ExpiresAt, GivenPath, Text, Timeout, Ttl, add_to, after};
 use crate::convert::{
-    changes, edge, edge_changes, embedding, flat, items, node, string, strings, successor, vector,
+    changes, edge, edge_changes, embedding, flat, items, message as message_draft, node, string,
+    strings, successor, vector,
 };
 use crate::errors::{Released, detached, interrupted, invalid, to_its_end, to_python};
 use crate::objects::{Edge, Embedding, Node};
-use crate::query::query;
+use crate::query::{Hits, query};
 use crate::reads::{Reads, nodes};
 use crate::restore;
 use crate::snapshot::Snapshot;
+use crate::token_array::TokenArray;
+use crate::tokens::Token;
 use crate::transaction::Transaction;
 use crate::upkeep::{self, teller};
 use crate::values::{datetime, wait};
 
 /// Number, kind, operation, id, version and names of a change.
 type ChangeFields = (u64, &'static str, &'static str, String, u64, Vec<String>);
+
+/// Parent, level, centre and tokens of a field.
+type FieldParts = (Option<usize>, usize, engine::Point, Vec<u64>);
 
 /// A handle on one namespace of an open database.
 #[pyclass(frozen, extends = Reads, module = "embedded_db._native")]
@@ -41,6 +48,10 @@ impl Database {
     fn create(py: Python<'_>, inner: engine::Database) -> PyResult<Py<Self>> {
         let reads = PyClassInitializer::from(Reads::of_database(inner.clone()));
         Py::new(py, reads.add_subclass(Self { inner: Released::new(inner) }))
+    }
+
+    pub(crate) fn engine(&self) -> &engine::Database {
+        &self.inner
     }
 }
 
@@ -74,6 +85,12 @@ fn options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
                 out.changes_retention = duration(py, "changes_retention", item.extract()?)?;
             }
             "changes_retention_bytes" => out.changes_retention_bytes = item.extract()?,
+            "recall_half_life" => {
+                let given: Option<f64> = item.extract()?;
+                out.recall_half_life =
+                    given.map(|seconds| duration(py, "recall_half_life", seconds)).transpose()?;
+            }
+            "recall_memory" => out.recall_memory = item.extract()?,
             "warm_up" => out.warm_up = item.extract()?,
             "language" => out.language = string("language", &item)?,
             "weaver" => {
@@ -82,6 +99,14 @@ fn options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
                 for (key, item) in given.iter() {
                     match string("an option", &key)?.as_str() {
                         "batch_size" => weaver.batch_size = item.extract()?,
+                        "topics" => weaver.topics = item.extract()?,
+                        "curiosity" => weaver.curiosity = item.extract()?,
+                        "curiosity_threshold" => weaver.curiosity_threshold = item.extract()?,
+                        "summary_span" => {
+                            let span: Option<String> = item.extract()?;
+                            let span = span.as_deref().map(SummarySpan::parse).transpose();
+                            weaver.summary_span = span.map_err(|error| to_python(py, &error))?;
+                        }
                         "max_attempts" => weaver.max_attempts = item.extract()?,
                         "first_delay" => {
                             weaver.first_delay = duration(py, "first_delay", item.extract()?)?;
@@ -101,6 +126,10 @@ fn options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
                 out.weaver = weaver;
             }
             "limits" => out.limits = limits(py, &item)?,
+            "quota" => out.quota = quota(&item)?,
+            "metrics" => out.metrics = item.extract()?,
+            "blackbox" => out.black_box = item.extract()?,
+            "tracing" => out.tracing = crate::tracing::tracing(&item)?,
             other => return Err(invalid(py, format!("there is no option {other:?}"))),
         }
     }
@@ -126,6 +155,30 @@ fn limits(py: Python<'_>, given: &Bound<'_, PyAny>) -> PyResult<ModelLimits> {
         };
     }
     Ok(out)
+}
+
+fn quota(given: &Bound<'_, PyAny>) -> PyResult<Quota> {
+    let (mut out, py) = (Quota { whole: namespace_quota(given)?, ..Quota::default() }, given.py());
+    out.max_memory = given.get_item("max_memory")?.extract()?;
+    out.disk_reserve = given.get_item("disk_reserve")?.extract()?;
+    let each: Option<Bound<'_, PyAny>> = given.get_item("per_namespace")?.extract()?;
+    out.each = each.map_or(Ok(NamespaceQuota::default()), |each| namespace_quota(&each))?;
+    for (name, given) in given.get_item("namespaces")?.cast::<PyDict>()?.iter() {
+        let name = string("the name of a namespace", &name)?;
+        names::check("the name of a namespace", &name).map_err(|error| to_python(py, &error))?;
+        out.named.insert(name, namespace_quota(&given)?);
+    }
+    Ok(out)
+}
+
+fn namespace_quota(given: &Bound<'_, PyAny>) -> PyResult<NamespaceQuota> {
+    let most = |name: &str| given.get_item(name)?.extract::<Option<u64>>();
+    Ok(NamespaceQuota {
+        max_nodes: most("max_nodes")?,
+        max_edges: most("max_edges")?,
+        max_embeddings: most("max_embeddings")?,
+        max_bytes: most("max_bytes")?,
+    })
 }
 
 fn index(py: Python<'_>, info: engine::IndexInfo) -> PyResult<Bound<'_, PyDict>> {
@@ -171,6 +224,10 @@ impl Database {
         self.inner.read_only()
     }
 
+    fn identity(&self, py: Python<'_>) -> PyResult<String> {
+        detached(py, || self.inner.identity())
+    }
+
     #[getter]
     fn namespace_name(&self) -> &str {
         self.inner.namespace_name()
@@ -202,6 +259,97 @@ impl Database {
             (change.lsn, kind, op, change.id, change.version, names)
         });
         Ok((changes.collect(), page.reached, page.last))
+    }
+
+    /// Answers a query from what it found before, if that still holds.
+    fn query_by_reflex(
+        &self,
+        py: Python<'_>,
+        query: &Bound<'_, PyDict>,
+        near: bool,
+    ) -> PyResult<Hits> {
+        let query = self::query(query)?;
+        let by = if near { engine::ByReflex::Near } else { engine::ByReflex::Exact };
+        detached(py, || self.inner.query_by_reflex(&query, by, &interrupted)).map(Hits::reflected)
+    }
+
+    fn strengthen(&self, py: Python<'_>, edges: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let edges = strings("edges", edges)?;
+        detached(py, || self.inner.strengthen(&edges))
+    }
+
+    fn strengths(&self, py: Python<'_>) -> PyResult<Vec<(String, f32)>> {
+        detached(py, || self.inner.strengths())
+    }
+
+    fn forget_strengths(&self, py: Python<'_>) -> PyResult<usize> {
+        detached(py, || self.inner.forget_strengths(&interrupted))
+    }
+
+    #[pyo3(signature = (space, organised))]
+    fn tokens(
+        &self,
+        py: Python<'_>,
+        space: Option<Text<'_>>,
+        organised: bool,
+    ) -> PyResult<TokenArray> {
+        let which = engine::Placed { space: space.as_deref(), organised };
+        let tokens = detached(py, || self.inner.tokens(which, &interrupted))?;
+        TokenArray::copied(py, &tokens)
+    }
+
+    #[pyo3(signature = (id, space=None))]
+    fn token(
+        &self,
+        py: Python<'_>,
+        id: Text<'_>,
+        space: Option<Text<'_>>,
+    ) -> PyResult<Option<Token>> {
+        let packed = detached(py, || self.inner.token(&id, space.as_deref()))?;
+        Ok(packed.map(|packed| Token { packed }))
+    }
+
+    /// Ids of the nodes that tokens are of.
+    fn token_ids(&self, py: Python<'_>, tokens: Vec<u64>) -> PyResult<Vec<Option<String>>> {
+        detached(py, || self.inner.token_ids(&tokens))
+    }
+
+    /// Id, token and distance of what lies nearest to a place.
+    #[pyo3(signature = (place, limit, space, organised))]
+    fn near_tokens(
+        &self,
+        py: Python<'_>,
+        place: engine::Point,
+        limit: usize,
+        space: Option<Text<'_>>,
+        organised: bool,
+    ) -> PyResult<Vec<(String, Token, f32)>> {
+        let which = engine::Placed { space: space.as_deref(), organised };
+        let near = || self.inner.near_tokens(&place, limit, which, &interrupted);
+        let told =
+            |found: engine::NearToken| (found.id, Token { packed: found.token }, found.distance);
+        Ok(detached(py, near)?.into_iter().map(told).collect())
+    }
+
+    /// Parent, level, centre and the tokens' ids of each field, a field before its parts.
+    #[pyo3(signature = (least, levels, space, organised))]
+    fn fields(
+        &self,
+        py: Python<'_>,
+        least: usize,
+        levels: usize,
+        space: Option<Text<'_>>,
+        organised: bool,
+    ) -> PyResult<Vec<FieldParts>> {
+        let parting = engine::Parting { least, levels };
+        let which = engine::Placed { space: space.as_deref(), organised };
+        let found = || self.inner.fields(parting, which, &interrupted);
+        let (fields, tokens) = detached(py, found)?;
+        let told = |field: engine::Field| {
+            let own = field.points.iter().map(|at| tokens[*at].id).collect();
+            (field.parent, field.level, field.centre, own)
+        };
+        Ok(fields.into_iter().map(told).collect())
     }
 
     fn namespaces(&self, py: Python<'_>) -> PyResult<Vec<String>> {
@@ -274,13 +422,17 @@ impl Database {
     }
 
     fn merge_entities(&self, py: Python<'_>, id: Text<'_>, other: Text<'_>) -> PyResult<Node> {
-        let inner = detached(py, || self.inner.merge_entities(&id, &other))?;
+        let inner = detached(py, || self.inner.merge_entities(&id, &other, &interrupted))?;
         Ok(Node { inner })
     }
 
     fn split_entity(&self, py: Python<'_>, id: Text<'_>, name: Text<'_>) -> PyResult<Node> {
-        let inner = detached(py, || self.inner.split_entity(&id, &name))?;
+        let inner = detached(py, || self.inner.split_entity(&id, &name, &interrupted))?;
         Ok(Node { inner })
+    }
+
+    fn withdraw_proposals(&self, py: Python<'_>) -> PyResult<u64> {
+        detached(py, || self.inner.withdraw_proposals(&interrupted))
     }
 
     fn update_matching(
@@ -488,7 +640,7 @@ impl Database {
         message: &Bound<'_, PyAny>,
         must_exist: bool,
     ) -> PyResult<Node> {
-        let (message, to) = (flat(message, "a message")?, add_to(must_exist));
+        let (message, to) = (message_draft(message)?, add_to(must_exist));
         let inner = detached(py, || self.inner.add_message(&chat_id, message, to))?;
         Ok(Node { inner })
     }
@@ -500,7 +652,7 @@ impl Database {
         messages: &Bound<'_, PyAny>,
         must_exist: bool,
     ) -> PyResult<Vec<Node>> {
-        let messages = items(messages, |item| flat(item, "a message"))?;
+        let messages = items(messages, message_draft)?;
         let to = add_to(must_exist);
         detached(py, || self.inner.add_messages(&chat_id, messages, to)).map(nodes)
     }
@@ -668,7 +820,25 @@ impl Database {
             tables.set_item(table, rows)?;
         }
         out.set_item("tables", tables)?;
+        out.set_item("quota", upkeep::quota(py, &stats.quota)?)?;
+        out.set_item("up_seconds", stats.up_seconds)?;
+        out.set_item("operations", upkeep::calls(py, &stats.calls)?)?;
         Ok(out)
+    }
+
+    fn metrics(&self, py: Python<'_>) -> PyResult<String> {
+        let version = py.version_info();
+        let python = format!("{}.{}.{}", version.major, version.minor, version.patch);
+        detached(py, || self.inner.metrics(&python))
+    }
+
+    fn blackbox(&self, py: Python<'_>) -> PyResult<Vec<upkeep::EventFields>> {
+        upkeep::events(py, detached(py, || self.inner.black_box())?)
+    }
+
+    fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let found = detached(py, || self.inner.health())?;
+        upkeep::findings(py, found)
     }
 
     fn logical_hash(&self, py: Python<'_>) -> PyResult<String> {

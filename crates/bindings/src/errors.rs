@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use embedded_db_engine::common::trace::Called;
 use embedded_db_engine::common::{Error, Result, shortened};
 use embedded_db_engine::panic_text;
 use embedded_db_ml_bridge::raised;
@@ -11,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::cancel::{cancelled, give_way, is_cancellable};
+use crate::tracing;
 use crate::values::datetime;
 
 /// Most bytes of a message: an id, a name or a path in it may be of any length.
@@ -39,7 +41,11 @@ pub(crate) fn to_its_end<T: Send>(
     work: impl FnOnce() -> Result<T> + Send,
 ) -> PyResult<T> {
     LOOKED.set(Some(Instant::now()));
-    let outcome = py.detach(|| catch_unwind(AssertUnwindSafe(work)));
+    let caller = tracing::caller(py);
+    let outcome = py.detach(|| {
+        let _called = caller.map(|caller| Called::by(Some(caller)));
+        catch_unwind(AssertUnwindSafe(work))
+    });
     give_way(py);
     finish(py, outcome)
 }
@@ -164,6 +170,16 @@ fn facts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyDict>> {
             fields.set_item("used", used)?;
             fields.set_item("limit", limit)?;
         }
+        Error::QuotaExceeded { resource, namespace, used, limit } => {
+            fields.set_item("resource", resource.name())?;
+            fields.set_item("namespace", namespace)?;
+            fields.set_item("used", used)?;
+            fields.set_item("limit", limit)?;
+        }
+        Error::CapacityExceeded { used, limit, .. } => {
+            fields.set_item("used", used)?;
+            fields.set_item("limit", limit)?;
+        }
         Error::LimitReached { function, limit, most, used, until } => {
             fields.set_item("function", function)?;
             fields.set_item("option", limit)?;
@@ -177,7 +193,7 @@ fn facts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyDict>> {
             // The same search would give up again.
             fields.set_item("retryable", false)?;
         }
-        Error::DatabaseLocked { path, pid, host } => {
+        Error::DatabaseLocked { path, pid, host } | Error::BusLocked { path, pid, host } => {
             fields.set_item("path", path.as_os_str())?;
             fields.set_item("pid", pid)?;
             fields.set_item("host", host)?;
@@ -193,7 +209,8 @@ fn facts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyDict>> {
         | Error::StorageFull { path, .. }
         | Error::StorageError { path, .. }
         | Error::RecoveryNeeded { path }
-        | Error::Corruption { path, .. } => fields.set_item("path", path.as_os_str())?,
+        | Error::Corruption { path, .. }
+        | Error::DamagedFile { path, .. } => fields.set_item("path", path.as_os_str())?,
         _ => {}
     }
     Ok(fields)

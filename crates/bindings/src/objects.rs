@@ -1,5 +1,7 @@
 //! Nodes, edges, embeddings and paths as Python sees them.
 
+use std::sync::Arc;
+
 use embedded_db_engine as engine;
 use embedded_db_engine::common::{Error, NamespaceId, Result, ValueRef};
 use numpy::{PyArray1, PyArrayMethods};
@@ -133,6 +135,26 @@ fn not_pickled(py: Python<'_>, what: &str, rest: &str) -> PyErr {
 #[pyclass(frozen, module = "embedded_db._native")]
 pub(crate) struct Node {
     pub(crate) inner: engine::Node,
+}
+
+/// Of what kind each of some nodes is, counted from 0: those of one have the same labels, and were all made by
+/// the database or all by users.
+#[pyfunction]
+pub(crate) fn kinds_of(py: Python<'_>, nodes: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
+    give_way(py);
+    let mut known: Vec<(Vec<Arc<str>>, bool)> = Vec::new();
+    let mut kinds = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let node = &node.cast::<Node>()?.get().inner;
+        let kind = node.labels().and_then(|labels| Ok((labels, node.derived()?)));
+        let kind = kind.map_err(|error| to_python(py, &error))?;
+        // There are few, and as a rule the next node is as the last.
+        kinds.push(known.iter().rposition(|other| *other == kind).unwrap_or_else(|| {
+            known.push(kind);
+            known.len() - 1
+        }));
+    }
+    Ok(kinds)
 }
 
 #[pymethods]

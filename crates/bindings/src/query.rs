@@ -15,8 +15,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::convert::{string, strings, vector};
-use crate::errors::{Released, shown, to_python};
-use crate::objects::Node;
+use crate::errors::{Released, detached, shown, to_python};
+use crate::objects::{Node, Path};
 use crate::values::{Property, from_value, value, wait};
 
 fn wrong(py: Python<'_>, field: &str, message: String) -> PyErr {
@@ -97,7 +97,7 @@ fn filter(field: &str, item: &Bound<'_, PyAny>, depth: usize) -> PyResult<Filter
 }
 
 /// Microseconds since 1970 UTC.
-fn time(field: &str, item: &Bound<'_, PyAny>) -> PyResult<i64> {
+pub(crate) fn time(field: &str, item: &Bound<'_, PyAny>) -> PyResult<i64> {
     match value(&Property(field), item)? {
         engine::common::Value::Time(at) => Ok(at),
         _ => Err(wrong(item.py(), field, format!("{} is no datetime", shown(item)))),
@@ -180,6 +180,7 @@ fn rank(item: &Bound<'_, PyAny>) -> PyResult<Rank> {
         text: weight("text", default.text)?,
         semantic: weight("semantic", default.semantic)?,
         graph: weight("graph", default.graph)?,
+        activation: weight("activation", default.activation)?,
         neighbors: optional(given, "neighbors")?
             .map(|item| number("rank.neighbors", &item, "a weight"))
             .transpose()?,
@@ -396,6 +397,16 @@ impl Hit {
     }
 
     #[getter]
+    fn activation(&self) -> Option<f32> {
+        self.hit().hit.activation
+    }
+
+    #[getter]
+    fn path(&self) -> Option<Path> {
+        self.hit().path.clone().map(|inner| Path { inner })
+    }
+
+    #[getter]
     fn shares<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let out = PyDict::new(py);
         for (name, share) in &self.hit().hit.shares {
@@ -408,7 +419,11 @@ impl Hit {
     fn ranks<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let out = PyDict::new(py);
         let hit = &self.hit().hit;
-        for (leg, rank) in [("semantic", hit.semantic_rank), ("text", hit.text_rank)] {
+        for (leg, rank) in [
+            ("semantic", hit.semantic_rank),
+            ("text", hit.text_rank),
+            ("activation", hit.activation_rank),
+        ] {
             if let Some(rank) = rank {
                 out.set_item(leg, rank)?;
             }
@@ -434,13 +449,21 @@ impl Cursor {
 pub(crate) struct Hits {
     answer: Arc<engine::Answer>,
     cursor: Option<Released<Arc<engine::Cursor>>>,
+    told: Option<engine::Told>,
+    reflex: Option<Released<engine::Reflex>>,
 }
 
 impl Hits {
     pub(crate) fn new(mut answer: engine::Answer) -> Self {
         // Not with the answer, which every single result keeps: a cursor holds a snapshot.
         let cursor = answer.cursor.take().map(Released::new);
-        Self { answer: Arc::new(answer), cursor }
+        Self { answer: Arc::new(answer), cursor, told: None, reflex: None }
+    }
+
+    pub(crate) fn reflected(reflected: engine::Reflected) -> Self {
+        let engine::Reflected { answer, cursor, told, reflex } = reflected;
+        let (cursor, reflex) = (cursor.map(Released::new), reflex.map(Released::new));
+        Self { answer, cursor, told, reflex }
     }
 
     fn at(&self, at: usize) -> Hit {
@@ -479,6 +502,23 @@ impl Hits {
     fn cursor(&self) -> Option<Cursor> {
         let cursor = self.cursor.as_ref()?;
         Some(Cursor { inner: Released::new(Arc::clone(cursor)) })
+    }
+
+    /// `"exact"` or `"near"`, with the question that was answered and the cosine of both.
+    #[getter]
+    fn told(&self) -> Option<(&'static str, Option<&str>, Option<f32>)> {
+        Some(match self.told.as_ref()? {
+            engine::Told::Exact => ("exact", None, None),
+            engine::Told::Near { question, similarity } => {
+                ("near", Some(question.as_str()), Some(*similarity))
+            }
+        })
+    }
+
+    /// How sure the reflex is then; `None` when there is none.
+    fn judge(&self, py: Python<'_>, right: bool) -> PyResult<Option<f64>> {
+        let Some(reflex) = &self.reflex else { return Ok(None) };
+        detached(py, || reflex.judge(right)).map(Some)
     }
 
     fn __len__(&self) -> usize {

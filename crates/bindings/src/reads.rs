@@ -18,6 +18,7 @@ use crate::errors::{Released, attached, detached, ended, interrupted, to_its_end
 use crate::graphs::Graph;
 use crate::objects::{Edge, Embedding, Node, Path};
 use crate::query::{Cursor, Hits, groups, query};
+use crate::recall::recall;
 use crate::search::{FoundHits, found, search};
 
 /// A page of items and the cursor of the next.
@@ -315,6 +316,12 @@ impl Reads {
         found(py, read!(self, py, detached, |reads| reads.search(&search, &interrupted))?)
     }
 
+    fn recall(&self, py: Python<'_>, recall: &Bound<'_, PyDict>) -> PyResult<Hits> {
+        let recall = self::recall(recall)?;
+        let found = read!(self, py, detached, |reads| reads.recall(&recall, &interrupted));
+        found.map(Hits::new)
+    }
+
     fn count_matching(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<u64> {
         let query = self::query(query)?;
         read!(self, py, detached, |reads| reads.count_matching(&query, &interrupted))
@@ -349,7 +356,7 @@ impl Reads {
         max_visited: MaxVisited,
         valid_at: Option<ValidAt>,
         known_at: Option<KnownAt>,
-    ) -> PyResult<Vec<(Node, u32)>> {
+    ) -> PyResult<(Vec<Node>, Vec<u32>)> {
         let (types, reach) = (self::types(types)?, reach(py, &direction)?);
         let times = as_of(valid_at, known_at);
         let walked = read!(self, py, detached, |reads| {
@@ -365,7 +372,7 @@ impl Reads {
                 &interrupted,
             )
         })?;
-        Ok(walked.into_iter().map(|(inner, depth)| (Node { inner }, depth)).collect())
+        Ok(walked.into_iter().map(|(inner, depth)| (Node { inner }, depth)).unzip())
     }
 
     #[pyo3(signature = (

@@ -57,6 +57,8 @@ pub(crate) fn node(given: &Bound<'_, PyAny>) -> PyResult<RestoredNode> {
             labels: read(given, "labels", strings)?,
             properties: read(given, "properties", properties)?,
             expiry: read(given, "expires_at", optional_moment)?.map_or(Expiry::Never, Expiry::At),
+            // They come by themselves.
+            embedding: None,
         },
         version: read(given, "version", plain)?,
         created_at: read(given, "created_at", moment)?,

@@ -9,11 +9,14 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::arguments::{KnownAt, Limit, Text, Ttl, ValidAt, add_to, after, as_of, optional};
-use crate::convert::{changes, edge, edge_changes, embedding, flat, items, node, successor};
+use crate::convert::{
+    changes, edge, edge_changes, embedding, flat, items, message as message_draft, node, successor,
+};
 use crate::errors::{Released, SIGNALS, detached, ended, interrupted, to_its_end};
 use crate::objects::{Edge, Embedding, Node};
 use crate::query::{Cursor, Hits, groups, query};
 use crate::reads::{nodes, reach, types};
+use crate::recall::recall;
 use crate::search::{FoundHits, found, search};
 
 /// Nodes and edges as they were stored by a commit.
@@ -257,7 +260,7 @@ impl Transaction {
         message: &Bound<'_, PyAny>,
         must_exist: bool,
     ) -> PyResult<Node> {
-        let (message, to) = (flat(message, "a message")?, add_to(must_exist));
+        let (message, to) = (message_draft(message)?, add_to(must_exist));
         Ok(Node { inner: self.with(py, |txn| txn.add_message(&chat_id, message, to))? })
     }
 
@@ -268,7 +271,7 @@ impl Transaction {
         messages: &Bound<'_, PyAny>,
         must_exist: bool,
     ) -> PyResult<Vec<Node>> {
-        let messages = items(messages, |item| flat(item, "a message"))?;
+        let messages = items(messages, message_draft)?;
         let to = add_to(must_exist);
         self.with(py, |txn| txn.add_messages(&chat_id, messages, to)).map(nodes)
     }
@@ -311,6 +314,11 @@ impl Transaction {
     ) -> PyResult<FoundHits<'py>> {
         let search = self::search(search)?;
         found(py, self.with(py, |txn| txn.reads().search(&search, &interrupted))?)
+    }
+
+    fn recall(&self, py: Python<'_>, recall: &Bound<'_, PyDict>) -> PyResult<Hits> {
+        let recall = self::recall(recall)?;
+        self.with(py, |txn| txn.reads().recall(&recall, &interrupted)).map(Hits::new)
     }
 
     fn count_matching(&self, py: Python<'_>, query: &Bound<'_, PyDict>) -> PyResult<u64> {

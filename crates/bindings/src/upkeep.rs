@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use embedded_db_engine as engine;
 use embedded_db_engine::common::{Error, Result};
 use embedded_db_ml_bridge::raised;
-use engine::{Counts, Fact, Item, ObjectName, Origin};
+use engine::{CallCounts, Counts, Fact, Finding, Item, ObjectName, Origin, QuotaUse};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::arguments::GivenPath;
 use crate::errors::{detached, interrupted};
+use crate::values::datetime;
 
 /// Between two calls of a progress function.
 const EVERY: Duration = Duration::from_millis(50);
@@ -88,6 +89,58 @@ pub(crate) fn backup<'py>(
     copied(py, &made.path, made.lsn, made.counts, made.bytes)
 }
 
+/// How often a process asked for what, and how long that took, in seconds.
+pub(crate) fn calls<'py>(py: Python<'py>, calls: &[CallCounts]) -> PyResult<Bound<'py, PyDict>> {
+    let out = PyDict::new(py);
+    for call in calls {
+        let (row, failed) = (PyDict::new(py), PyDict::new(py));
+        call.failed.iter().try_for_each(|(code, count)| failed.set_item(code, count))?;
+        row.set_item("ok", call.ok)?;
+        row.set_item("failed", failed)?;
+        row.set_item("measured", call.durations.count())?;
+        row.set_item("seconds", call.durations.sum as f64 / 1e9)?;
+        out.set_item(call.op, row)?;
+    }
+    Ok(out)
+}
+
+/// How much is used of what may have a quota.
+pub(crate) fn quota<'py>(py: Python<'py>, uses: &[QuotaUse]) -> PyResult<Bound<'py, PyDict>> {
+    let out = PyDict::new(py);
+    for of in uses {
+        let row = PyDict::new(py);
+        row.set_item("used", of.used)?;
+        row.set_item("limit", of.limit)?;
+        row.set_item("rejections", of.rejections)?;
+        out.set_item(of.resource.name(), row)?;
+    }
+    Ok(out)
+}
+
+/// Number, time, seconds, process, thread, what was done, how it ended, detail, LSN and entries of an event.
+pub(crate) type EventFields =
+    (u64, Py<PyAny>, Option<f64>, u32, u32, String, &'static str, String, u64, u64);
+
+pub(crate) fn events(py: Python<'_>, events: Vec<engine::Event>) -> PyResult<Vec<EventFields>> {
+    let fields = events.into_iter().map(|it| {
+        let time = datetime(py, it.time)?.into_any().unbind();
+        let seconds = it.duration.map(|duration| duration.as_secs_f64());
+        let ending = it.ending.name();
+        Ok((
+            it.number, time, seconds, it.process, it.thread, it.what, ending, it.detail, it.lsn,
+            it.entries,
+        ))
+    });
+    fields.collect()
+}
+
+/// The last events of a database, without opening it.
+#[pyfunction]
+pub(crate) fn read_blackbox(py: Python<'_>, path: GivenPath) -> PyResult<Vec<EventFields>> {
+    let place = path.0.as_ref();
+    events(py, detached(py, || engine::read_black_box(place))?)
+}
+
 /// Makes a database of a backup.
 #[pyfunction]
 pub(crate) fn restore_backup<'py>(
@@ -151,7 +204,11 @@ pub(crate) fn repair<'py>(
 #[pyfunction]
 pub(crate) fn doctor<'py>(py: Python<'py>, path: GivenPath) -> PyResult<Bound<'py, PyList>> {
     let place = path.0.as_ref();
-    let findings = detached(py, || engine::Database::doctor(place, &interrupted))?;
+    findings(py, detached(py, || engine::Database::doctor(place, &interrupted))?)
+}
+
+/// What was looked at: about, level, text, remedy and facts of each.
+pub(crate) fn findings(py: Python<'_>, findings: Vec<Finding>) -> PyResult<Bound<'_, PyList>> {
     let out = PyList::empty(py);
     for found in findings {
         let facts = PyDict::new(py);
