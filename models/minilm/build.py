@@ -30,6 +30,7 @@ import hashlib
 import json
 import logging
 import math
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,8 @@ EPSILON = 1e-12
 # Windows maps files at multiples of 64 KiB; that also satisfies every Unix.
 ALIGNMENT = 65536
 EXTERNAL_FROM_BYTES = 65536
+# Bytes. Of a full disk ONNX does not say so, but that it cannot read what it wrote.
+ROOM = 1 << 30
 INT8_KEEPS_FP32 = [f"layer.{layer}.down.out/MatMul" for layer in (0, 1, 2)]
 
 FP32_MAX_ABS_DIFF = 1e-4
@@ -535,7 +538,9 @@ def build(target: Path) -> None:
     """Fetch, convert, check and pack; ``target`` appears only when every check has passed."""
     import onnx
 
-    with tempfile.TemporaryDirectory(prefix="minilm-build-") as name:
+    if (free := shutil.disk_usage(target.parent).free) < ROOM:
+        raise BuildError(f"{target.parent}: {free >> 20} MB are free, {ROOM >> 20} MB are needed")
+    with tempfile.TemporaryDirectory(prefix="minilm-build-", dir=target.parent) as name:
         scratch = Path(name)
         folder = scratch / PACKAGE
         folder.mkdir()

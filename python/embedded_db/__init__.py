@@ -14,11 +14,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ._native import Edge, Embedding, Node, __version__
-from .batch import Batch
-from .changes import Change, ChangeFeed
-from .config import Config, WeaverConfig
-from .database import EmbeddedDB
+from .availability import NATIVE_AVAILABLE, REASON
 from .errors import (
     AlreadyExists,
     BadText,
@@ -48,32 +44,46 @@ from .errors import (
     Timeout,
     ValueTooLarge,
 )
-from .fields import DELETE, Attr, Condition, Expression
-from .highlights import Highlight
-from .indexes import Index
-from .limits import Limit
-from .ml_config import MLConfig
-from .models import (
-    Chat,
-    Document,
-    Entity,
-    Fact,
-    Message,
-    Model,
-    Part,
-    Selection,
-    Status,
-    Summary,
-)
-from .node_values import NodeIds, NodeValues, Partition
-from .query import ConvergedQuery
-from .reads import Path, Visit
-from .results import Result, Results
-from .search import SearchResults
-from .snapshot import Snapshot
-from .subgraphs import Subgraph
-from .transaction import Transaction
-from .weaver import Weaver
+
+if TYPE_CHECKING or NATIVE_AVAILABLE:
+    from ._native import Edge, Embedding, Node, Token, TokenArray, __version__
+    from .batch import Batch
+    from .changes import Change, ChangeFeed
+    from .config import Config, WeaverConfig
+    from .database import EmbeddedDB
+    from .fields import DELETE, Attr, Condition, Expression
+    from .highlights import Highlight
+    from .indexes import Index
+    from .intuition import IntuitionBuilder, IntuitionConfig, IntuitionEngine, IntuitionStats
+    from .limits import Limit
+    from .ml_config import MLConfig
+    from .models import (
+        Chat,
+        Document,
+        Entity,
+        Fact,
+        Message,
+        Model,
+        Part,
+        Selection,
+        Status,
+        Summary,
+        Topic,
+    )
+    from .node_values import NodeIds, NodeValues, Partition
+    from .operating import BlackBoxEvent, HealthReport
+    from .placing import NearToken, TokenField
+    from .policy import Enrichment, Policy
+    from .query import ConvergedQuery
+    from .quotas import NamespaceQuota, Quota
+    from .reads import Path, Visit
+    from .results import Result, Results
+    from .search import SearchResults
+    from .snapshot import Snapshot
+    from .subgraphs import Subgraph
+    from .tracing import Sampling, Tracing
+    from .transaction import Transaction
+    from .weaver import Weaver
 
 if TYPE_CHECKING:
     from .aio.batch import AsyncBatch
@@ -89,6 +99,7 @@ if TYPE_CHECKING:
         AsyncPart,
         AsyncSelection,
         AsyncSummary,
+        AsyncTopic,
     )
     from .aio.models.edges import AsyncEdgeModel
     from .aio.models.nodes import AsyncNodeModel
@@ -116,6 +127,7 @@ __license__ = "Apache-2.0"
 
 __all__ = [
     "DELETE",
+    "NATIVE_AVAILABLE",
     "AlreadyExists",
     "AsyncBatch",
     "AsyncChangeFeed",
@@ -140,12 +152,14 @@ __all__ = [
     "AsyncSnapshot",
     "AsyncSubgraph",
     "AsyncSummary",
+    "AsyncTopic",
     "AsyncTransaction",
     "AsyncVisit",
     "AsyncWeaver",
     "Attr",
     "BadText",
     "Batch",
+    "BlackBoxEvent",
     "Change",
     "ChangeFeed",
     "ChangesTrimmed",
@@ -164,6 +178,7 @@ __all__ = [
     "EdgeModel",
     "EmbeddedDB",
     "Embedding",
+    "Enrichment",
     "EnrichmentFailed",
     "Entity",
     "Expression",
@@ -171,9 +186,14 @@ __all__ = [
     "Field",
     "ForkedHandle",
     "FormatTooNew",
+    "HealthReport",
     "Highlight",
     "Index",
     "InternalError",
+    "IntuitionBuilder",
+    "IntuitionConfig",
+    "IntuitionEngine",
+    "IntuitionStats",
     "InvalidInput",
     "InvalidQuery",
     "Limit",
@@ -182,6 +202,8 @@ __all__ = [
     "Message",
     "Model",
     "ModelUnavailable",
+    "NamespaceQuota",
+    "NearToken",
     "Node",
     "NodeIds",
     "NodeModel",
@@ -191,6 +213,8 @@ __all__ = [
     "Part",
     "Partition",
     "Path",
+    "Policy",
+    "Quota",
     "QuotaExceeded",
     "ReadOnly",
     "RecoveryNeeded",
@@ -198,6 +222,7 @@ __all__ = [
     "Relation",
     "Result",
     "Results",
+    "Sampling",
     "SearchResults",
     "Selection",
     "Snapshot",
@@ -208,6 +233,11 @@ __all__ = [
     "Subgraph",
     "Summary",
     "Timeout",
+    "Token",
+    "TokenArray",
+    "TokenField",
+    "Topic",
+    "Tracing",
     "Transaction",
     "ValueTooLarge",
     "Visit",
@@ -243,6 +273,7 @@ _LATER = {
     "AsyncSnapshot": "aio.snapshot",
     "AsyncSubgraph": "aio.results",
     "AsyncSummary": "aio.models",
+    "AsyncTopic": "aio.models",
     "AsyncTransaction": "aio.transaction",
     "AsyncVisit": "aio.results",
     "AsyncWeaver": "aio.weaver",
@@ -255,8 +286,18 @@ _LATER = {
 
 
 def __getattr__(name: str) -> object:
-    """Load what needs pydantic, and what is asynchronous, when it is first asked for."""
-    if name in _LATER:
+    """Load what needs pydantic, and what is asynchronous, when it is first asked for.
+
+    Without the native module it says why there is none.
+    """
+    if REASON is not None:
+        if name == "__version__":
+            from importlib.metadata import version  # milliseconds of every import else
+
+            return version("embedded-db")
+        if name in __all__:
+            raise ImportError(f"{name} needs the native module: {REASON}", name=__name__)
+    elif name in _LATER:
         value = getattr(import_module(f".{_LATER[name]}", __name__), name)
         globals()[name] = value
         return value

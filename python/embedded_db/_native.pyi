@@ -1,46 +1,334 @@
 """The private native module. Only modules of this package import it."""
 
+import builtins
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, Literal, ParamSpec, Self, TypeVar, final
+from typing import (
+    Any,
+    Final,
+    Literal,
+    ParamSpec,
+    Self,
+    SupportsIndex,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    final,
+    overload,
+    type_check_only,
+)
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow
 from typing_extensions import disjoint_base
 
+from .intuition import IntuitionStats
+
 __all__ = [
+    "AXIS_ANCHORS",
+    "Access",
+    "Bus",
+    "Caller",
     "Cancel",
     "Cancelled",
     "Cursor",
     "Database",
+    "DeadLetter",
+    "Delivery",
     "Edge",
     "Embedding",
     "Graph",
     "Hit",
     "Hits",
     "Ids",
+    "Intuition",
+    "Network",
     "Node",
     "Path",
+    "Server",
     "Snapshot",
     "Step",
+    "Subscription",
+    "Token",
+    "TokenArray",
+    "TokenIterator",
     "Transaction",
+    "VectorIndex",
     "_Reads",
     "__version__",
     "_shift_clock",
+    "ask_caller",
+    "best",
+    "best_of_codes",
+    "best_of_halves",
     "check_text_query",
+    "compare",
     "doctor",
+    "kinds_of",
+    "logs_begin",
+    "logs_end",
+    "logs_flush",
+    "logs_level",
+    "normalize",
+    "quantize",
+    "read_blackbox",
     "repair",
     "restore_backup",
+    "work_for",
+    "works_for",
 ]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+AXIS_ANCHORS: Final[list[list[str]]]
 __version__: Final[str]
 
 def _shift_clock(by: int) -> None:
     """Set the clock of this process forward by so many microseconds, or back: for tests."""
+
+def work_for(weaver: int) -> None:
+    """This thread calls model functions in the place of a weaver's."""
+
+def kinds_of(nodes: list[Node]) -> list[int]: ...
+def works_for() -> int:
+    """The number of the weaver that this thread works for; 0 if it works for none."""
+
+def logs_begin(deliver: Callable[[list[Any], int], object]) -> None:
+    """Have records of native code delivered, with the number of those that found no room."""
+
+def logs_level(level: str | None) -> None:
+    """Set the least level that is delivered; None for nothing."""
+
+def logs_flush(timeout: float) -> bool:
+    """Wait until what has happened is delivered; False when time ran out."""
+
+def logs_end() -> None:
+    """Deliver what there is, and nothing more."""
+
+def ask_caller(ask: Callable[[], Caller | None]) -> None:
+    """Have calls ask for the trace that they are a part of."""
+
+@final
+class Caller:
+    """A span of another program."""
+
+    @staticmethod
+    def parse(header: str) -> Caller | None: ...
+
+def compare(
+    metric: str, queries: npt.NDArray[np.float32], rows: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32] | None:
+    """Scores of rows, an array of them for each query."""
+
+def best(
+    metric: str, query: npt.NDArray[np.float32], rows: npt.NDArray[np.float32], k: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]] | None:
+    """The best rows for one query."""
+
+def best_of_halves(
+    metric: str, query: npt.NDArray[np.float32], rows: npt.NDArray[np.uint16], k: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]] | None:
+    """The best of rows of 16-bit floats, given as whole numbers."""
+
+def best_of_codes(
+    metric: str,
+    kind: str,
+    dim: int,
+    query: tuple[npt.NDArray[np.uint8], float, float],
+    codes: npt.NDArray[np.uint8],
+    scales: npt.NDArray[np.float32],
+    norms: npt.NDArray[np.float32],
+    k: int,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """The best rows of codes; a row of the query's codes, its scale and its length."""
+
+def normalize(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
+    """Rows of length 1."""
+
+def quantize(
+    rows: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
+    """Rows as int8 codes, 128 added to each, with the scale and the length of each row.
+
+    None: a row that no code can stand for.
+    """
+
+@final
+class VectorIndex:
+    """Vectors in memory, linked."""
+
+    def __new__(cls, dim: int, metric: str, links: int, threads: int) -> Self: ...
+    @staticmethod
+    def load(path: str, threads: int) -> VectorIndex: ...
+    def save(self, path: str) -> None: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def metric(self) -> str: ...
+    @property
+    def links(self) -> int: ...
+    def count(self) -> int: ...
+    def contains(self, id: int) -> bool: ...
+    def add(
+        self, vectors: npt.NDArray[np.float32], ids: npt.NDArray[np.int64] | None
+    ) -> npt.NDArray[np.int64] | None: ...
+    def remove(self, ids: npt.NDArray[np.int64]) -> None: ...
+    def search(
+        self,
+        query: npt.NDArray[np.float32],
+        k: int,
+        recall: float,
+        filter: npt.NDArray[np.int64] | None,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]] | None: ...
+    def search_batch(
+        self,
+        queries: npt.NDArray[np.float32],
+        k: int,
+        recall: float,
+        filter: npt.NDArray[np.int64] | None,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]] | None: ...
+
+@final
+class Bus:
+    """Channels in this process, and a log."""
+
+    def __new__(
+        cls,
+        path: str | None,
+        capacity: int,
+        overflow: str,
+        ageing: int,
+        ack_deadline: int,
+        max_attempts: int,
+        durability: str,
+    ) -> Self: ...
+    def publish(
+        self,
+        channel: str,
+        kind: int,
+        body: bytes,
+        priority: int,
+        ttl: int | None,
+        key: str | None,
+        reply_to: str | None,
+        timeout: float | None,
+    ) -> int:
+        """Publishes one message; its number. Waits for room."""
+
+    def publish_batch(
+        self,
+        channel: str,
+        bodies: list[tuple[int, bytes]],
+        priority: int,
+        ttl: int | None,
+        keys: list[str | None] | None,
+        timeout: float | None,
+    ) -> list[int]:
+        """Publishes many, in their order; their numbers. Waits for room."""
+
+    def try_publish_batch(
+        self,
+        channel: str,
+        bodies: list[tuple[int, bytes]],
+        priority: int,
+        ttl: int | None,
+        keys: list[str | None] | None,
+        reply_to: str | None,
+    ) -> tuple[list[int], Subscription | None]:
+        """Publishes as many as there is room for at once: their numbers, and what is full."""
+
+    def subscribe(self, pattern: str, group: str) -> Subscription: ...
+    def unsubscribe(self, pattern: str, group: str) -> bool: ...
+    def subscriptions(self) -> list[Subscription]: ...
+    def unclaimed(self) -> int: ...
+    def new_own_channel(self) -> str: ...
+    @property
+    def is_durable(self) -> bool: ...
+    def close(self) -> None: ...
+
+@final
+class Subscription:
+    """A pattern of channels and a group."""
+
+    @property
+    def pattern(self) -> str: ...
+    @property
+    def group(self) -> str: ...
+    def take(self, limit: int, timeout: float | None) -> list[Delivery]:
+        """Up to so many messages; none when the time is over. Waits for ever without one."""
+
+    def ack(self, deliveries: Sequence[Delivery]) -> int:
+        """Acknowledges deliveries of this subscription; how many were still this consumer's."""
+
+    def release(self, deliveries: Sequence[Delivery]) -> int:
+        """Gives back deliveries that nobody has looked at."""
+
+    def next_due(self) -> float | None:
+        """In how many seconds something may come without anybody doing anything."""
+
+    def call_when_arrived(self, callback: Callable[[], object]) -> int: ...
+    def leave_arrivals(self, number: int) -> None: ...
+    def call_when_room(self, callback: Callable[[], object]) -> int: ...
+    def leave_room(self, number: int) -> None: ...
+    def dead_letters(self) -> list[DeadLetter]: ...
+    def retry_dead_letters(self) -> int: ...
+    def discard_dead_letters(self) -> int: ...
+    def counts(self) -> dict[str, int]: ...
+
+@final
+class Delivery:
+    """A message that was given to a consumer."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def channel(self) -> str: ...
+    @property
+    def key(self) -> str | None: ...
+    @property
+    def priority(self) -> int: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def published(self) -> int:
+        """Microseconds since 1970."""
+
+    @property
+    def kind(self) -> int: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def reply_to(self) -> str | None: ...
+    def ack(self) -> bool: ...
+    def nack(self, delay: int, reason: str) -> bool: ...
+
+@final
+class DeadLetter:
+    """A message that nobody acknowledged."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def channel(self) -> str: ...
+    @property
+    def key(self) -> str | None: ...
+    @property
+    def priority(self) -> int: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def published(self) -> int:
+        """Microseconds since 1970."""
+
+    @property
+    def kind(self) -> int: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def reason(self) -> str: ...
 
 class Cancelled(BaseException):
     """Ends a call whose task was cancelled."""
@@ -66,6 +354,10 @@ def restore_backup(
     backup: str, directory: str, progress: Callable[[int, int], None] | None
 ) -> dict[str, Any]: ...
 def repair(path: str, to: str, progress: Callable[[int, int], None] | None) -> dict[str, Any]: ...
+
+_Event = tuple[int, datetime, float | None, int, int, str, str, str, int, int]
+
+def read_blackbox(path: str) -> list[_Event]: ...
 def doctor(path: str) -> list[tuple[str, str, str, str, dict[str, Any]]]: ...
 
 @final
@@ -292,6 +584,68 @@ class Ids:
     def __getitem__(self, index: int, /) -> str: ...
 
 @final
+class Network:
+    """A network; one call at a time is in it."""
+
+    def __new__(
+        cls,
+        neurons: int,
+        synapse_capacity: int,
+        ledger_window: int,
+        seed: int,
+        threads: int,
+    ) -> Self: ...
+    @staticmethod
+    def load(bytes: builtins.bytes, path: str, threads: int) -> Network: ...
+    def save(self) -> builtins.bytes: ...
+    def add_neurons(
+        self,
+        thresholds: npt.NDArray[np.float32],
+        leak_rates: npt.NDArray[np.float32],
+        refractory_periods: npt.NDArray[np.uint16],
+        excitabilities: npt.NDArray[np.float32],
+        areas: npt.NDArray[np.uint32],
+        coordinates: npt.NDArray[np.float32],
+    ) -> int: ...
+    def set_areas(self, neurons: npt.NDArray[np.uint32], areas: npt.NDArray[np.uint32]) -> None: ...
+    def add_synapses(
+        self,
+        sources: npt.NDArray[np.uint32],
+        targets: npt.NDArray[np.uint32],
+        weights: npt.NDArray[np.uint8],
+        conductances: npt.NDArray[np.uint8],
+        types: npt.NDArray[np.uint8],
+    ) -> None: ...
+    def remove_synapses(
+        self, sources: npt.NDArray[np.uint32], targets: npt.NDArray[np.uint32]
+    ) -> int: ...
+    def update_weights(
+        self,
+        sources: npt.NDArray[np.uint32],
+        targets: npt.NDArray[np.uint32],
+        weights: npt.NDArray[np.uint8],
+    ) -> int: ...
+    def rebuild_indexes(self) -> None: ...
+    def burst(
+        self, power: npt.NDArray[np.uint32], amount: float | None
+    ) -> tuple[int, npt.NDArray[np.uint32], list[float]]: ...
+    def fire_history(self, neuron: int) -> list[int]: ...
+    def facts(self) -> tuple[int, int, int, int, int, int]: ...
+    def bytes(self) -> tuple[int, int, int]: ...
+    def power_amount(self) -> float: ...
+    def set_power_amount(self, amount: float) -> None: ...
+    def threads(self) -> int: ...
+    def set_threads(self, threads: int) -> None: ...
+    def plasticity(self) -> tuple[float, float, tuple[float, int] | None] | None: ...
+    def set_no_plasticity(self) -> None: ...
+    def set_hebbian(self, potentiation: int, depression: int) -> None: ...
+    def set_stdp(
+        self, potentiation: float, depression: float, time_constant: float, window: int
+    ) -> None: ...
+    def neuron_array(self, name: str) -> npt.NDArray[Any]: ...
+    def synapse_array(self, name: str) -> npt.NDArray[Any]: ...
+
+@final
 class Hit:
     """One result of a query with each leg's raw score and rank."""
 
@@ -309,6 +663,10 @@ class Hit:
     def text_score(self) -> float | None: ...
     @property
     def graph_distance(self) -> int | None: ...
+    @property
+    def activation(self) -> float | None: ...
+    @property
+    def path(self) -> Path | None: ...
     @property
     def ranks(self) -> dict[str, int]: ...
     @property
@@ -328,6 +686,9 @@ class Hits:
     def plan(self) -> dict[str, Any] | None: ...
     @property
     def cursor(self) -> Cursor | None: ...
+    @property
+    def told(self) -> tuple[Literal["exact", "near"], str | None, float | None] | None: ...
+    def judge(self, right: bool) -> float | None: ...
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Hit: ...
     def __iter__(self) -> Iterator[Hit]: ...
@@ -390,6 +751,7 @@ class _Reads:
     def count_matching(self, query: dict[str, Any]) -> int: ...
     def group_count(self, query: dict[str, Any], property: str) -> dict[Any, int]: ...
     def search(self, search: dict[str, Any]) -> tuple[Hits, dict[str, Any]]: ...
+    def recall(self, recall: dict[str, Any]) -> Hits: ...
     def traverse(
         self,
         start: str,
@@ -401,7 +763,7 @@ class _Reads:
         max_visited: int,
         valid_at: datetime | None = None,
         known_at: datetime | None = None,
-    ) -> list[tuple[Node, int]]: ...
+    ) -> tuple[list[Node], list[int]]: ...
     def find_shortest_path(
         self,
         start: str,
@@ -475,6 +837,7 @@ class Transaction:
     def edges_between(self, id: str, far: str, edge_type: str, direction: str) -> list[str]: ...
     def query(self, query: dict[str, Any], after: Cursor | None = None) -> Hits: ...
     def search(self, search: dict[str, Any]) -> tuple[Hits, dict[str, Any]]: ...
+    def recall(self, recall: dict[str, Any]) -> Hits: ...
     def count_matching(self, query: dict[str, Any]) -> int: ...
     def group_count(self, query: dict[str, Any], property: str) -> dict[Any, int]: ...
     def create_chat(self, chat: dict[str, Any]) -> Node: ...
@@ -506,6 +869,24 @@ class Step:
     ) -> None: ...
 
 @final
+class Access:
+    """The tokens of a file, of which only hashes are kept."""
+
+    def __new__(cls, text: str) -> Access: ...
+    def __bool__(self) -> bool: ...
+    def find(self, token: bytes) -> tuple[bool, list[str] | None] | None: ...
+
+@final
+class Server:
+    """A database that is served."""
+
+    @staticmethod
+    def start(database: Database, options: dict[str, Any]) -> Server: ...
+    @property
+    def address(self) -> tuple[str, int]: ...
+    def stop(self) -> None: ...
+
+@final
 class Database(_Reads):
     """A handle on one namespace of an open database."""
 
@@ -520,6 +901,7 @@ class Database(_Reads):
     def path(self) -> str: ...
     @property
     def read_only(self) -> bool: ...
+    def identity(self) -> str: ...
     @property
     def namespace_name(self) -> str: ...
     def close(self) -> None: ...
@@ -540,6 +922,19 @@ class Database(_Reads):
         int,
         int,
     ]: ...
+    def strengthen(self, edges: Sequence[str]) -> int: ...
+    def strengths(self) -> list[tuple[str, float]]: ...
+    def forget_strengths(self) -> int: ...
+    def tokens(self, space: str | None, organised: bool) -> TokenArray: ...
+    def token(self, id: str, space: str | None = None) -> Token | None: ...
+    def token_ids(self, tokens: Sequence[int]) -> list[str | None]: ...
+    def near_tokens(
+        self, place: Sequence[float], limit: int, space: str | None, organised: bool
+    ) -> list[tuple[str, Token, float]]: ...
+    def fields(
+        self, least: int, levels: int, space: str | None, organised: bool
+    ) -> list[tuple[int | None, int, list[float], list[int]]]: ...
+    def query_by_reflex(self, query: dict[str, Any], near: bool) -> Hits: ...
     def namespaces(self) -> list[str]: ...
     def drop_namespace(self, name: str) -> None: ...
     def noop(self) -> None: ...
@@ -557,6 +952,7 @@ class Database(_Reads):
     def delete_node(self, id: str) -> None: ...
     def merge_entities(self, id: str, other: str) -> Node: ...
     def split_entity(self, id: str, name: str) -> Node: ...
+    def withdraw_proposals(self) -> int: ...
     def update_matching(self, query: dict[str, Any], updates: dict[str, Any]) -> int: ...
     def delete_matching(self, query: dict[str, Any]) -> int: ...
     # edges
@@ -605,6 +1001,9 @@ class Database(_Reads):
     def resume_weaver(self) -> None: ...
     # operations
     def stats(self) -> dict[str, Any]: ...
+    def metrics(self) -> str: ...
+    def blackbox(self) -> list[_Event]: ...
+    def health(self) -> list[tuple[str, str, str, str, dict[str, Any]]]: ...
     def logical_hash(self) -> str: ...
     def backup(
         self, directory: str, progress: Callable[[int, int], None] | None
@@ -612,3 +1011,270 @@ class Database(_Reads):
     def compact(self, progress: Callable[[int, int], None] | None) -> tuple[int, int]: ...
     def scrub(self, progress: Callable[[int, int], None] | None) -> tuple[int, int]: ...
     def verify(self, deep: bool) -> dict[str, Any]: ...
+
+@type_check_only
+class _TokenFields(TypedDict, total=False):
+    physical: float
+    sensory: float
+    motor: float
+    emotional: float
+    cognitive: float
+    social: float
+    temporal: float
+    abstract: float
+    weight: float
+    flags: int
+    created_at: datetime
+    updated_at: datetime
+
+@type_check_only
+class _ChangedFields(_TokenFields, total=False):
+    id: int
+
+@final
+class Token:
+    """64 bytes that say where something lies on eight axes; a value, which never changes.
+
+    ``Token(id)`` is known by a number from 0 to 2**64 - 1. Any of these may be given by name:
+    ``physical``, ``sensory``, ``motor``, ``emotional``, ``cognitive``, ``social``, ``temporal`` and
+    ``abstract`` (0.0 when left out), ``weight`` (1.0), ``flags`` (16 bits that are yours, 0),
+    ``created_at`` (now) and ``updated_at`` (as ``created_at``). Numbers are kept as floats of 32
+    bits.
+
+    Examples:
+        >>> from embedded_db import Token
+        >>> token = Token(42, emotional=0.5, abstract=-1, flags=0b101)
+        >>> token.id, token.weight, token.flags, token
+        (42, 1.0, 5, Token(42, emotional=0.5, abstract=-1.0, flags=5))
+        >>> token.physical, token.sensory, token.motor, token.emotional
+        (0.0, 0.0, 0.0, 0.5)
+        >>> token.cognitive, token.social, token.temporal, token.abstract
+        (0.0, 0.0, 0.0, -1.0)
+        >>> token.coordinates
+        (0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, -1.0)
+        >>> token.created_at == token.updated_at, token.created_at.tzname()
+        (True, 'UTC')
+        >>> nearer = token.clone(abstract=0.25)
+        >>> nearer.abstract, token.abstract, token.clone() == token
+        (0.25, -1.0, True)
+        >>> len(token.to_bytes()), Token.from_bytes(token.to_bytes()) == token
+        (64, True)
+        >>> len(Token.create_batch(1000))
+        1000
+    """
+
+    def __new__(cls, id: int, **fields: Unpack[_TokenFields]) -> Self: ...
+    @classmethod
+    def create_batch(cls, count: int, first_id: int = 0) -> TokenArray:
+        """Many tokens with ids in a row, in one piece of memory.
+
+        Args:
+            count: how many.
+            first_id: the id of the first.
+        """
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """A token out of the bytes that `to_bytes` gave.
+
+        Args:
+            data: 64 bytes.
+        """
+    def to_bytes(self) -> bytes:
+        """The 64 bytes; the documentation of tokens has their layout."""
+    def clone(self, **fields: Unpack[_ChangedFields]) -> Self:
+        """The same token, but for the fields that are given.
+
+        Args:
+            **fields: as of the class, and ``id``. When there are any, ``updated_at`` is now
+                unless it is given.
+        """
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: object, /) -> Self: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    @property
+    def id(self) -> int:
+        """What it is known by."""
+    @property
+    def coordinates(self) -> tuple[float, ...]:
+        """Where it lies: the eight coordinates."""
+    @property
+    def physical(self) -> float:
+        """The coordinate on the physical axis."""
+    @property
+    def sensory(self) -> float:
+        """The coordinate on the sensory axis."""
+    @property
+    def motor(self) -> float:
+        """The coordinate on the motor axis."""
+    @property
+    def emotional(self) -> float:
+        """The coordinate on the emotional axis."""
+    @property
+    def cognitive(self) -> float:
+        """The coordinate on the cognitive axis."""
+    @property
+    def social(self) -> float:
+        """The coordinate on the social axis."""
+    @property
+    def temporal(self) -> float:
+        """The coordinate on the temporal axis."""
+    @property
+    def abstract(self) -> float:
+        """The coordinate on the abstract axis."""
+    @property
+    def weight(self) -> float:
+        """How much it counts."""
+    @property
+    def flags(self) -> int:
+        """16 bits that are yours."""
+    @property
+    def created_at(self) -> datetime:
+        """When it was made (UTC)."""
+    @property
+    def updated_at(self) -> datetime:
+        """When it was changed (UTC)."""
+
+@final
+class TokenArray:
+    """Tokens in one piece of memory, which is that of a structured NumPy array, too.
+
+    What is written there is read here. An element is given as a `Token`, a slice as a `TokenArray`
+    of the same memory.
+
+    Examples:
+        >>> from embedded_db import Token, TokenArray
+        >>> tokens = Token.create_batch(1000, first_id=5)
+        >>> len(tokens), tokens[0].id, tokens[-1].id, [token.id for token in tokens[:3]]
+        (1000, 5, 1004, [5, 6, 7])
+        >>> array = tokens.to_numpy()
+        >>> array["emotional"][7] = 0.5
+        >>> tokens[7], tokens[5:][2] == tokens[7], tokens.coordinates[7, 3]
+        (Token(12, emotional=0.5), True, np.float32(0.5))
+        >>> tokens[7] = Token(12)
+        >>> array["emotional"].any(), array.itemsize
+        (np.False_, 64)
+        >>> other = tokens.clone()
+        >>> other == tokens, other.to_numpy() is array
+        (True, False)
+        >>> TokenArray.from_bytes(tokens.to_bytes()) == TokenArray.from_numpy(array) == tokens
+        True
+        >>> TokenArray.from_arrow(tokens.to_arrow()) == tokens
+        True
+    """
+
+    @classmethod
+    def from_numpy(cls, array: npt.NDArray[np.void]) -> Self:
+        """The tokens of an array, without a copy.
+
+        What is written into the array later is not checked any more.
+
+        Args:
+            array: of the type `TOKEN_DTYPE` and one dimension, with 1 in the field
+                ``version``.
+        """
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Tokens out of the bytes that `to_bytes` gave.
+
+        Args:
+            data: 64 bytes for each.
+        """
+    @classmethod
+    def from_arrow(cls, table: object) -> Self:
+        """Tokens out of an Arrow table, such as `to_arrow` gives.
+
+        Args:
+            table: a pyarrow table, or anything with ``__arrow_c_stream__``, that has all
+                columns of `to_arrow`.
+        """
+    def to_numpy(self) -> npt.NDArray[np.void]:
+        """The memory as a NumPy array, without a copy."""
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]: ...
+    @property
+    def coordinates(self) -> npt.NDArray[np.float32]:
+        """The coordinates as a NumPy array of eight columns, without a copy."""
+    def to_bytes(self) -> bytes:
+        """64 bytes for each token, as of `Token.to_bytes`."""
+    def to_arrow(self) -> pyarrow.Table:
+        """An Arrow table with a row for each token. Needs pyarrow.
+
+        Its columns: ``id``, the eight coordinates, ``weight``, ``flags``, ``created_at`` and
+        ``updated_at``.
+        """
+    def clone(self) -> Self:
+        """The same tokens in memory of their own."""
+    def __len__(self) -> int: ...
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Token: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> TokenArray: ...
+    def __setitem__(self, index: SupportsIndex, token: Token, /) -> None: ...
+    def __iter__(self) -> TokenIterator: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class TokenIterator:
+    """Gives the tokens of an array one after another."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Token: ...
+
+@disjoint_base
+class Intuition:
+    """What `IntuitionEngine` is made of."""
+
+    def __new__(
+        cls,
+        capacity: int,
+        min_confidence: float,
+        reward: float,
+        penalty: float,
+        corrected_confidence: float,
+    ) -> Self: ...
+    def learn(self, key: str, answer: object, confidence: float) -> None:
+        """Store an answer; the one that its key had before is gone.
+
+        When there is no room, the least useful reflex leaves first.
+
+        Args:
+            key: what is asked, word by word.
+            answer: any object but None. It is kept itself, not a copy.
+            confidence: how sure it is, from 0 to 1.
+        """
+    def lookup(self, key: str) -> Any:
+        """The answer to a key, or None when there is none, or none that is sure enough.
+
+        Args:
+            key: what is asked, word by word.
+        """
+    def feedback(
+        self, key: str, verdict: Literal["y", "n", "c"], correction: object = None
+    ) -> float:
+        """Say what is to be thought of an answer; give how sure it is then.
+
+        Args:
+            key: what was asked.
+            verdict: ``"y"``, the answer is right; ``"n"``, it is wrong; ``"c"``, it is wrong, and
+                `correction` is right.
+            correction: the right answer.
+        """
+    def forget(self, key: str) -> bool:
+        """Forget the answer to a key; whether there was one.
+
+        Args:
+            key: what was asked.
+        """
+    def confidence(self, key: str) -> float | None:
+        """How sure the answer to a key is; None when there is none.
+
+        Args:
+            key: what is asked.
+        """
+    def clear(self) -> None:
+        """Forget all answers. What was counted stays counted."""
+    def stats(self) -> IntuitionStats:
+        """What there is and what was done; see `IntuitionStats`."""
+    def __len__(self) -> int: ...

@@ -15,6 +15,8 @@ from .models import IdLike, id_of
 from .transaction import Transaction, run
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from .database import EmbeddedDB
     from .models.content import Content
 
@@ -105,6 +107,7 @@ class Batch(Guessing):
         id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         ttl: float | timedelta | None = None,
+        embedding: npt.ArrayLike | None = None,
         **properties: Any,
     ) -> str:
         """Add a message to a chat, and give its id; see `EmbeddedDB.create_message`."""
@@ -118,6 +121,7 @@ class Batch(Guessing):
             id=id,
             metadata=metadata,
             ttl=ttl,
+            embedding=embedding,
             **properties,
         )
 

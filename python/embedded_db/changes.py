@@ -10,6 +10,7 @@ from .errors import InvalidInput, shown
 
 if TYPE_CHECKING:
     from ._native import Database as NativeDatabase
+    from .bridges import Bridge, BrokerConfig
     from .database import EmbeddedDB
 
 __all__ = ["Change", "ChangeFeed", "Feed"]
@@ -173,6 +174,58 @@ class Feed:
         flag_argument("follow", follow)
         native = cast("EmbeddedDB", self)._native
         return ChangeFeed(native, _number(since), labels, follow)
+
+    def bridge_changes(
+        self,
+        url: str,
+        *,
+        channel: str = "changes",
+        since: int | None = None,
+        labels: str | Sequence[str] | None = None,
+        config: "BrokerConfig | None" = None,
+    ) -> "Bridge":
+        """Publish the changes of this namespace on a broker, in a thread, until it is closed.
+
+        Each message has the fields of a `Change`, as a dict. The broker keeps with them how far
+        it has them, so that another process goes on where this one ended: each is there once, in
+        its order. Kafka may have the last ones twice, if a process dies while it sends them or two
+        bridge the same. If the broker is away, or has no room, the changes wait
+        in the feed, for as long as that keeps them.
+
+        Args:
+            url: the broker, as `embedded_db.bridges.connect` takes it.
+            channel: the channel on which they are published.
+            since: the changes after this log sequence number, where the broker has none yet; from
+                the oldest that is kept when left out.
+            labels: as for `changes`. Bridges with other labels have positions of their own.
+            config: how the broker is used.
+
+        Returns:
+            What tells how far it is, waits for it, and ends it. When the feed has lost changes that
+            the broker does not have, it ends by itself: `Bridge.flush` raises `ChangesTrimmed`.
+
+        Raises:
+            InvalidInput: an argument is none of these, or the client is not installed.
+
+        Examples:
+            >>> db.bridge_changes("redis://127.0.0.1:1/0")  # it waits for somebody there
+            Changes('redis://127.0.0.1:1')
+        """
+        from .bridges.bridge import Changes  # the client of a broker is loaded when it is asked for
+
+        native, start = cast("EmbeddedDB", self)._native, _number(since)
+        names = [] if labels is None else sorted([labels] if isinstance(labels, str) else labels)
+        origin = "-".join(["changes", native.identity(), native.namespace_name, *names])
+        bridge = Changes(
+            lambda after: ChangeFeed(native, after, labels, follow=True),
+            lambda: native.changes_after(bridge.stats().position, labels)[2],
+            origin,
+            channel,
+            start,
+            url,
+            config,
+        )
+        return bridge._start()
 
 
 def _number(given: int | None) -> int | None:

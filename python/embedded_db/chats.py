@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from .errors import NotFound
 from .models.chat import Chat
-from .models.drafts import message_dict, stored_messages
+from .models.drafts import message_dict, stored_messages, with_vector_space
 from .models.message import Message
 from .models.owner import IdLike, id_of
 from .models.refusals import gone
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ._native import Node
     from .models.content import Content
     from .models.owner import Owner
@@ -89,6 +91,7 @@ class Chats:
         id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         ttl: float | timedelta | None = None,
+        embedding: npt.ArrayLike | None = None,
         **properties: Any,
     ) -> Message:
         """Store a message at the end of a chat, which is made when it does not exist.
@@ -106,12 +109,17 @@ class Chats:
             metadata: further facts, as one dict property.
             ttl: how long it is to be there, in seconds or as a timedelta; for ever when left out.
                 See `set_ttl`.
+            embedding: its vector (float32[dim]), if you have made it yourself: it is stored in the
+                same step, and searched at once. The weaver makes it when left out. With
+                ``embedding_space`` it goes into that space, which then stands beside the weaver's.
             **properties: further properties, ``name``, ``tool_calls`` and ``tool_call_id`` among
                 them.
 
         Raises:
             AlreadyExists: the id is taken.
             InvalidInput: a value cannot be stored.
+            DimensionMismatch: the vector has another length than its space.
+            NonFiniteVector: the vector holds NaN or an infinity.
 
         Examples:
             >>> message = db.create_message("team", "We should use Rust", sender="Ann")
@@ -126,25 +134,35 @@ class Chats:
             id=id,
             metadata=metadata,
             ttl=ttl,
+            embedding=embedding,
             properties=properties,
         )
-        [draft] = stored_messages([message], id_of(chat_id))
+        [draft] = self._drafts([message], id_of(chat_id))
         node = self._chat_store().add_message(id_of(chat_id), draft, False)
         return Message(cast("Owner", self), node)
 
     def _add_message(self, chat_id: str, message: Mapping[str, Any]) -> Message:
         """Add to a chat that has to exist."""
-        [draft] = stored_messages([message], chat_id)
+        [draft] = self._drafts([message], chat_id)
         with _chat_that_exists(chat_id):
             node = self._chat_store().add_message(chat_id, draft, True)
         return Message(cast("Owner", self), node)
 
     def _add_messages(self, chat_id: str, messages: Sequence[Mapping[str, Any]]) -> list[Message]:
         """Add to a chat that has to exist."""
-        drafts = stored_messages(messages, chat_id)
+        drafts = self._drafts(messages, chat_id)
         with _chat_that_exists(chat_id):
             nodes = self._chat_store().add_messages(chat_id, drafts, True)
         return [Message(cast("Owner", self), node) for node in nodes]
+
+    def _drafts(self, messages: Sequence[Mapping[str, Any]], chat_id: str) -> list[dict[str, Any]]:
+        space = self._default_space()
+        drafts = stored_messages(messages, chat_id)
+        return drafts if space is None else [with_vector_space(draft, space) for draft in drafts]
+
+    def _default_space(self) -> str | None:
+        """Give the space of vectors that name none, where one is configured."""
+        raise NotImplementedError
 
     def _chat_store(self) -> ChatStore:
         """Give what stores them."""

@@ -6,14 +6,13 @@ Every refusal names the part by its path, such as ``graph_filter.steps[1].max_ho
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
-from numbers import Real
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ._native import check_text_query
+from .arrays import float32
 from .errors import InvalidQuery, NonFiniteVector, nearest, shown
 from .fields import Expression
 from .nesting import MAX_NESTING
@@ -24,10 +23,13 @@ __all__ = [
     "direction",
     "flag",
     "ids",
+    "moment",
+    "names",
     "native_query",
     "number",
     "plain",
     "vector",
+    "whole",
     "wrong",
 ]
 
@@ -85,7 +87,7 @@ def native_query(
     if text_query is not None:
         native["text_query"] = _text(text_query)
     if labels is not None:
-        native["labels"] = _names("labels", labels)
+        native["labels"] = names("labels", labels)
     if not native:
         raise InvalidQuery(
             "the query is empty: it has no filter, no leg and no labels",
@@ -100,7 +102,7 @@ def native_query(
                     hint="A ranked query is ordered by its score: leave one of them out",
                 )
         native["order_by"] = order
-    native["limit"] = _whole("limit", limit, 1, MAX_LIMIT)
+    native["limit"] = whole("limit", limit, 1, MAX_LIMIT)
     if rank is not None:
         native["rank"] = _rank(rank)
     if wait is not None:
@@ -191,7 +193,12 @@ def flag(where: str, value: object) -> bool:
     return value
 
 
-def _whole(where: str, value: object, least: int, most: int) -> int:
+def whole(where: str, value: object, least: int, most: int) -> int:
+    """Take a whole number, NumPy's too.
+
+    Raises:
+        InvalidQuery: it is none, or out of bounds.
+    """
     if isinstance(value, np.integer):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
@@ -212,11 +219,16 @@ def _string(where: str, value: object) -> str:
     return value
 
 
-def _names(where: str, value: object) -> list[str]:
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, SEVERAL) or not names:
+def names(where: str, value: object) -> list[str]:
+    """Take a name or several.
+
+    Raises:
+        InvalidQuery: one is no text or empty, or there is none.
+    """
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, SEVERAL) or not given:
         raise wrong(where, value, "a list of names that is not empty")
-    return [_string(f"{where}[{at}]", name) for at, name in enumerate(names)]
+    return [_string(f"{where}[{at}]", name) for at, name in enumerate(given)]
 
 
 def _filters(where: str, given: object, depth: int) -> list[dict[str, Any]]:
@@ -391,7 +403,7 @@ def _graph(given: object) -> dict[str, Any]:
         ]
     for at in ("valid_at", "known_at"):
         if graph.get(at) is not None:
-            native[at] = _time(f"{where}.{at}", graph[at])
+            native[at] = moment(f"{where}.{at}", graph[at])
     if flag(f"{where}.exclude", graph.get("exclude", False)):
         native["exclude"] = True
     return native
@@ -399,13 +411,13 @@ def _graph(given: object) -> dict[str, Any]:
 
 def _expansion(where: str, step: Mapping[str, Any]) -> dict[str, Any]:
     native: dict[str, Any] = {}
-    for names in ("edge_types", "labels"):
-        if step.get(names) is not None:
-            native[names] = _names(f"{where}.{names}", step[names])
+    for field in ("edge_types", "labels"):
+        if step.get(field) is not None:
+            native[field] = names(f"{where}.{field}", step[field])
     native["direction"] = direction(step.get("direction", "any"), f"{where}.direction")
-    native["min_hops"] = _whole(f"{where}.min_hops", step.get("min_hops", 1), 0, 1000)
+    native["min_hops"] = whole(f"{where}.min_hops", step.get("min_hops", 1), 0, 1000)
     most = step.get("max_hops", max(1, native["min_hops"]))
-    native["max_hops"] = _whole(f"{where}.max_hops", most, 0, 1000)
+    native["max_hops"] = whole(f"{where}.max_hops", most, 0, 1000)
     if native["min_hops"] > native["max_hops"]:
         raise InvalidQuery(
             f"{where}.min_hops is {native['min_hops']}, more than max_hops {native['max_hops']}",
@@ -417,7 +429,12 @@ def _expansion(where: str, step: Mapping[str, Any]) -> dict[str, Any]:
     return native
 
 
-def _time(where: str, value: object) -> datetime:
+def moment(where: str, value: object) -> datetime:
+    """Take a time with a time zone.
+
+    Raises:
+        InvalidQuery: it is none.
+    """
     if not isinstance(value, datetime):
         raise wrong(where, value, "a datetime with a time zone, such as datetime.now(UTC)")
     _value(where, value)
@@ -467,7 +484,7 @@ def _text(given: object) -> dict[str, Any]:
 
 
 def _rank(given: object) -> dict[str, Any]:
-    weights = ("text", "semantic", "graph", "neighbors")
+    weights = ("text", "semantic", "graph", "activation", "neighbors")
     rank = _mapping("rank", given, ("fusion", *weights, "recency_half_life", "mmr"))
     if not rank:
         raise wrong("rank", given, "left out, or weights such as {'text': 0.5, 'semantic': 0.5}")
@@ -500,31 +517,6 @@ def direction(value: str, where: str = "direction") -> str:
     """
     way = choice(where, value, ("out", "in", "both", "any"))
     return "both" if way == "any" else way
-
-
-def float32(value: Any) -> npt.NDArray[np.float32]:
-    """Convert real numbers to contiguous float32; what is too large for it becomes an infinity.
-
-    NumPy would also read numbers out of texts, times and masked places, and drop imaginary parts.
-
-    Raises:
-        TypeError: they are no real numbers.
-        ValueError: they have no common shape.
-        OverflowError: an int is larger than any float.
-        RecursionError: they are nested too deeply.
-    """
-    given = np.asanyarray(value)
-    real = given.dtype.kind in "fiub" or (
-        given.dtype.kind == "O" and all(isinstance(each, Real | Decimal) for each in given.flat)
-    )
-    if not real:
-        raise TypeError(f"an array of {given.dtype} holds something else than real numbers")
-    # NumPy loads this part at its first use; in the background a fork could cut that in two.
-    if type(given) is not np.ndarray and np.ma.is_masked(given):
-        raise TypeError("the array has masked places")
-    # Warnings may be errors, and would come instead of the one that names the number.
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.asarray(given, dtype=np.float32, order="C")
 
 
 def vector(value: Any, where: str = "vector") -> npt.NDArray[np.float32]:

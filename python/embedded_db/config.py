@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any, Final, Literal, Protocol, TypedDict, get_args
 
 import numpy as np
@@ -13,6 +13,10 @@ from .arguments import choice_argument
 from .errors import InvalidInput, nearest, shown
 from .limits import to_native
 from .ml_config import MLConfig
+from .policy import Policy
+from .quotas import Quota
+from .toml_files import read_toml, without_none
+from .tracing import Sampling, Tracing, from_options
 
 __all__ = [
     "ActivityLevel",
@@ -30,6 +34,9 @@ Durability = Literal["durable", "relaxed", "memory"]
 
 ActivityLevel = Literal["Auto", "HighActivity", "Normal", "LowActivity", "SleepMode"]
 """How much of the machine the weaver may take, most careful first after ``"Auto"``."""
+
+SummarySpan = Literal["day", "week"]
+"""A time that a summary is of: a day of UTC, or Monday to Sunday."""
 
 Language = Literal["english", "none"]
 """Stemming of the full-text index."""
@@ -85,12 +92,20 @@ class ConfigOptions(TypedDict, total=False):
     max_snapshot_growth: int
     changes_retention: float
     changes_retention_bytes: int
+    recall_memory: int
+    recall_half_life: float | None
     warm_up: bool
     language: Language
     ml: "MLConfig | ModelFunctions | Mapping[str, Any] | None"
     previous_ml: "MLConfig | ModelFunctions | Mapping[str, Any] | None"
     weaver: "WeaverConfig | Mapping[str, Any]"
     embedding_space: str | None
+    quota: "Quota | Mapping[str, Any]"
+    metrics: bool
+    blackbox: bool
+    tracing: "Tracing | Mapping[str, Any] | None"
+    sampling: "Sampling | Mapping[str, Any]"
+    policy: "Policy | Mapping[str, Any] | None"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +118,14 @@ class WeaverConfig:
         first_delay: seconds before the second attempt; doubled for each further one.
         max_delay: seconds at most between two attempts.
         activity_level: level at opening; see `EmbeddedDB.set_activity_level`.
+        topics: whether topics are made, in SleepMode.
+        curiosity: whether ties are proposed in SleepMode between similar nodes that have few:
+            ``RELATED_TO`` edges with a ``confidence``; `Weaver.withdraw_proposals` takes them
+            back.
+        curiosity_threshold: the least cosine similarity of two nodes that are tied so.
+        summary_span: ``"week"`` or ``"day"``: a chat that goes on for more than one has a summary
+            of each, beside that of all of it. None: it has not. Those of another span than this go
+            when the chat is next summarised.
 
     Examples:
         >>> from embedded_db import Config, WeaverConfig
@@ -115,6 +138,10 @@ class WeaverConfig:
     first_delay: float = 0.5
     max_delay: float = 60.0
     activity_level: ActivityLevel = "Auto"
+    topics: bool = True
+    curiosity: bool = True
+    curiosity_threshold: float = 0.6
+    summary_span: SummarySpan | None = "week"
 
     def __post_init__(self) -> None:
         _whole("weaver.batch_size", self.batch_size, least=1, most=4096)
@@ -127,6 +154,16 @@ class WeaverConfig:
                 f"{self.first_delay!r}",
                 hint="Raise max_delay or lower first_delay",
             )
+        _kind("weaver.topics", self.topics, bool)
+        _kind("weaver.curiosity", self.curiosity, bool)
+        threshold = self.curiosity_threshold
+        if type(threshold) not in {int, float} or not -1 <= threshold <= 1:
+            raise InvalidInput(
+                f"weaver.curiosity_threshold is {shown(threshold)}",
+                hint="Give a cosine similarity, a number from -1 to 1",
+            )
+        if self.summary_span is not None:
+            choice_argument("weaver.summary_span", self.summary_span, get_args(SummarySpan))
         choice_argument("weaver.activity_level", self.activity_level, get_args(ActivityLevel))
 
     def _to_native(self) -> dict[str, Any]:
@@ -154,6 +191,10 @@ class Config:
         changes_retention: seconds that `EmbeddedDB.changes` reaches back, unless that takes more
             room than ``changes_retention_bytes``.
         changes_retention_bytes: bytes on the disk that the changes may take.
+        recall_memory: bytes of memory that edges may take over which `EmbeddedDB.recall` spreads
+            activation: about 40 for each edge of the namespaces lately asked.
+        recall_half_life: seconds after which what recall has added to an edge is worth half as
+            much; None keeps it for ever.
         warm_up: load the models in the background when the database is opened.
         language: stemming of the full-text index.
         ml: the model functions: an `MLConfig`, an object with the functions themselves (such as
@@ -165,6 +206,14 @@ class Config:
         weaver: how the background worker does its work.
         embedding_space: the space that vectors are read from, searched in and set in when a
             call names none; None means the space of the embedding model.
+        quota: how much may be stored, in the database and in each namespace.
+        metrics: whether calls are counted and timed, for `EmbeddedDB.metrics` and
+            `EmbeddedDB.stats`.
+        blackbox: whether a writer keeps the last events in a file, for `EmbeddedDB.blackbox`.
+        tracing: where traces are sent; None makes none.
+        sampling: which of them are kept.
+        policy: what the database may do and take, in one object: it sets ``quota``, ``sampling``,
+            and options of ``weaver`` and ``ml``. What both it and these say has to be the same.
 
     Raises:
         InvalidInput: a value is of the wrong type or out of range.
@@ -185,14 +234,26 @@ class Config:
     max_snapshot_growth: int = 4 << 30
     changes_retention: float = 7 * 86400.0
     changes_retention_bytes: int = 64 << 20
+    recall_memory: int = 256 << 20
+    recall_half_life: float | None = 30 * 86400.0
     warm_up: bool = True
     language: Language = "english"
     ml: "MLConfig | ModelFunctions | None" = field(default_factory=MLConfig)
     previous_ml: "MLConfig | ModelFunctions | None" = None
     weaver: WeaverConfig = field(default_factory=WeaverConfig)
     embedding_space: str | None = None
+    quota: Quota = field(default_factory=Quota)
+    metrics: bool = True
+    blackbox: bool = True
+    tracing: Tracing | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    policy: Policy | None = None
 
     def __post_init__(self) -> None:
+        if self.policy is not None:
+            _kind("policy", self.policy, Policy)
+            for name, value in _under(self, self.policy).items():
+                object.__setattr__(self, name, value)
         choice_argument("durability", self.durability, get_args(Durability))
         _seconds("relaxed_window_ms", self.relaxed_window_ms)
         _seconds("lock_timeout", self.lock_timeout)
@@ -201,7 +262,20 @@ class Config:
         _whole("max_snapshot_growth", self.max_snapshot_growth, least=1 << 20, most=1 << 46)
         _seconds("changes_retention", self.changes_retention)
         _whole("changes_retention_bytes", self.changes_retention_bytes, least=1 << 16, most=1 << 46)
+        _whole("recall_memory", self.recall_memory, least=1 << 20, most=1 << 46)
+        if self.recall_half_life is not None:
+            _seconds("recall_half_life", self.recall_half_life)
+            if self.recall_half_life == 0:
+                raise InvalidInput(
+                    "recall_half_life is 0", hint="Give seconds over 0, or None for ever"
+                )
         _kind("warm_up", self.warm_up, bool)
+        _kind("quota", self.quota, Quota)
+        _kind("metrics", self.metrics, bool)
+        _kind("blackbox", self.blackbox, bool)
+        _kind("sampling", self.sampling, Sampling)
+        if self.tracing is not None:
+            _kind("tracing", self.tracing, Tracing)
         choice_argument("language", self.language, get_args(Language))
         _optional_name("embedding_space", self.embedding_space)
         _kind("weaver", self.weaver, WeaverConfig)
@@ -215,7 +289,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, options: Mapping[str, Any]) -> "Config":
-        """Make a configuration from plain values; ``weaver`` and the models may be dicts.
+        """Make a configuration from plain values; ``weaver``, ``quota`` and models may be dicts.
 
         Args:
             options: values by name. Names left out keep their defaults.
@@ -235,10 +309,11 @@ class Config:
 
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> "Config":
-        """Read a TOML file; ``[weaver]``, ``[ml]`` and ``[previous_ml]`` are its tables.
+        """Read a TOML file; ``[weaver]``, ``[quota]``, ``[ml]`` and ``[previous_ml]`` are tables.
 
         Args:
-            path: the file. ``ml = "none"`` in it enriches nothing.
+            path: the file. ``ml = "none"`` in it enriches nothing; a limit of ``[quota]`` that is
+                ``"none"`` is none.
 
         Raises:
             InvalidInput: the file cannot be read, is not TOML, or has an unknown name or wrong
@@ -250,37 +325,16 @@ class Config:
             >>> Config.from_file("settings.toml").lock_timeout
             1.0
         """
-        import tomllib  # here, for few programs read a file
-
-        name = fspath(path)
-        try:
-            with open(name, "rb") as file:
-                options = tomllib.load(file)
-        except FileNotFoundError as error:
-            raise InvalidInput(
-                f"the configuration file {name!r} does not exist", hint="Check the path", path=name
-            ) from error
-        except OSError as error:
-            raise InvalidInput(
-                f"the configuration file {name!r} cannot be read: {error.strerror}",
-                hint="Check the path and the permissions",
-                path=name,
-            ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InvalidInput(
-                f"the configuration file {name!r} is not TOML: {error}",
-                hint="Mend the line named",
-                path=name,
-            ) from error
+        options = read_toml("the configuration", path)
         if options.get("ml") == "none":
             options["ml"] = None
-        return cls.from_dict(options)
+        return cls.from_dict(without_none(options, "quota"))
 
     def with_options(self, options: Mapping[str, Any]) -> "Config":
         """Give a copy with some options replaced.
 
         Args:
-            options: values by name, as in `from_dict`. A dict for ``weaver``, ``ml`` or
+            options: values by name, as in `from_dict`. A dict for ``weaver``, ``quota``, ``ml`` or
                 ``previous_ml`` changes the options that it names and keeps the others.
 
         Raises:
@@ -292,10 +346,20 @@ class Config:
         """
         _known("option", options, [option.name for option in fields(self)])
         values = dict(options)
+        if isinstance(values.get("policy"), Mapping):
+            values["policy"] = Policy.from_dict(values["policy"])
+        for name, kind in (("sampling", Sampling), ("tracing", Tracing)):
+            given = values.get(name)
+            if isinstance(given, Mapping):
+                values[name] = from_options(kind, name, given, getattr(self, name))
         weaver = values.get("weaver")
         if isinstance(weaver, Mapping):
             _known("weaver option", weaver, [option.name for option in fields(WeaverConfig)])
             values["weaver"] = replace(self.weaver, **weaver)
+        quota = values.get("quota")
+        if isinstance(quota, Mapping):
+            _known("quota option", quota, [option.name for option in fields(Quota)])
+            values["quota"] = replace(self.quota, **quota)
         for name in ("ml", "previous_ml"):
             if isinstance(values.get(name), Mapping):
                 values[name] = _ml_with(getattr(self, name), values[name])
@@ -317,8 +381,16 @@ class Config:
             "max_snapshot_growth": self.max_snapshot_growth,
             "changes_retention": float(self.changes_retention),
             "changes_retention_bytes": self.changes_retention_bytes,
+            "recall_memory": self.recall_memory,
+            "recall_half_life": None
+            if self.recall_half_life is None
+            else float(self.recall_half_life),
             "warm_up": self.warm_up,
             "language": self.language,
+            "quota": self.quota._to_native(),
+            "metrics": self.metrics,
+            "blackbox": self.blackbox,
+            "tracing": None if self.tracing is None else self.tracing._to_native(self.sampling),
             "weaver": self.weaver._to_native(),
             "limits": to_native(self.ml.limits) if isinstance(self.ml, MLConfig) else {},
         }
@@ -332,15 +404,53 @@ class Config:
         return _loaded(self.ml), _loaded(self.previous_ml)
 
 
+def _under(config: Config, policy: Policy) -> dict[str, Any]:
+    """Give the options of a configuration as a policy has them.
+
+    Raises:
+        InvalidInput: both say something, and not the same.
+    """
+    out: dict[str, Any] = {}
+    if policy.quota is not None:
+        out["quota"] = _agreed("quota", config.quota, Quota(), policy.quota)
+    if policy.sampling is not None:
+        out["sampling"] = _agreed("sampling", config.sampling, Sampling(), policy.sampling)
+    if policy.enrichment is not None:
+        usual, weaver = WeaverConfig(), config.weaver
+        said = {
+            name: _agreed(f"weaver.{name}", getattr(weaver, name), getattr(usual, name), value)
+            for name, value in policy.enrichment._said().items()
+        }
+        out["weaver"] = replace(weaver, **said)
+    if policy.limits and config.ml is not None:
+        if not isinstance(config.ml, MLConfig):
+            raise InvalidInput(
+                "the policy has limits of model functions, and ml is an object of its own",
+                hint="Give an MLConfig as ml, or no limits",
+            )
+        limits = _agreed("ml.limits", dict(config.ml.limits), {}, dict(policy.limits))
+        out["ml"] = replace(config.ml, limits=limits)
+    return out
+
+
+def _agreed(name: str, own: object, usual: object, said: object) -> Any:
+    if own not in (usual, said):
+        raise InvalidInput(
+            f"{name} is {shown(own)}, and the policy says {shown(said)}",
+            hint=f"Say it in one place: in the policy, or as {name}",
+        )
+    return said
+
+
 def _loaded(ml: "MLConfig | ModelFunctions | None") -> "ModelFunctions | None":
     if isinstance(ml, MLConfig) and ml.isolation == "process":
         from .ml.isolation import IsolatedFunctions
 
         return IsolatedFunctions(ml)
     if isinstance(ml, MLConfig):
-        from .ml.providers import load_functions
+        from .ml.timed import TimedFunctions
 
-        return load_functions(ml)
+        return TimedFunctions(ml)
     return ml
 
 

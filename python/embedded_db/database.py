@@ -10,11 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, cast, get_args
 from weakref import WeakSet
 
+from . import tracing
 from . import transaction as transactions
 from . import weaver as weaving
 from ._native import Database as NativeDatabase
-from ._native import Edge, Node
+from ._native import Edge, Hits, Node
 from ._native import Snapshot as NativeSnapshot
+from .adapting import Adapting
 from .arguments import choice_argument, path_argument
 from .batch import Batch
 from .changes import Feed
@@ -24,8 +26,11 @@ from .errors import DatabaseClosed, InvalidInput, NotFound, shown
 from .forgetting import Forgetting
 from .guesses import DATABASE, Guessing
 from .indexes import Indexes
+from .log_records import follow
 from .models import Artefact, IdLike, Status, id_of
 from .objects import Objects, store_in_database
+from .operating import Operating
+from .placing import Placing
 from .rescue import Rescue
 from .snapshot import Snapshot
 from .transaction import Transaction
@@ -64,7 +69,19 @@ class _Closed:
 
 
 class EmbeddedDB(
-    Objects, Chats, Feed, Forgetting, Indexes, Transfers, Upkeep, Rescue, Writes, Guessing
+    Objects,
+    Chats,
+    Feed,
+    Forgetting,
+    Indexes,
+    Adapting,
+    Placing,
+    Transfers,
+    Operating,
+    Upkeep,
+    Rescue,
+    Writes,
+    Guessing,
 ):
     """A handle on one namespace of a memory database.
 
@@ -118,6 +135,9 @@ class EmbeddedDB(
         location = path_argument("path", path, "Give the name of a directory, or ':memory:'")
         settings = checked_config(config).with_options(overrides)
         functions = settings._functions()
+        follow()
+        if settings.tracing is not None:
+            tracing.begin()
         native = NativeDatabase.open(location, settings._to_native(read_only=read_only), *functions)
         self._set_up(native, settings, functions, parent=None, shown=location)
         _open_handles.add(self)
@@ -145,6 +165,9 @@ class EmbeddedDB(
         self._registered: set[type[object]] = set()
 
     # ------------------------------------------------------------------ the handle
+
+    def _by_reflex(self, query: dict[str, Any], near: bool) -> Hits:
+        return self._native.query_by_reflex(query, near)
 
     @property
     def path(self) -> str:
@@ -378,7 +401,8 @@ class EmbeddedDB(
         """Tell what the background worker is doing.
 
         Returns:
-            ``active_workers``, ``queue_size`` (jobs waiting or running), ``last_event``,
+            ``active_workers``, ``queue_size`` (jobs waiting or running, but for topics, which are
+            made in SleepMode), ``last_event``,
             ``activity_level``, ``per_job`` (pending, running, done, failed and dead of each
             job), ``lag_seconds``, ``throughput`` (jobs a second), ``reembedding``: None, or, while
             texts are embedded with another model, ``space`` (of that), ``from`` (the one in use),
@@ -404,9 +428,12 @@ class EmbeddedDB(
         """Say how much of the machine the weaver may take.
 
         Args:
-            level: ``"Auto"`` (by what the application does), ``"HighActivity"`` (embedding and
-                entities only, few at a time), ``"Normal"``, ``"LowActivity"`` (all work, many at
-                a time) or ``"SleepMode"`` (heavy work too).
+            level: ``"HighActivity"`` (embedding and entities only, few at a time), ``"Normal"``,
+                ``"LowActivity"`` (all work but topics, many at a time), ``"SleepMode"`` (topics,
+                too) or ``"Auto"``: HighActivity while writes and queries come quickly, eight of
+                them within five seconds, but for the last ten seconds of each minute of that;
+                SleepMode after thirty minutes without any; else Normal. While somebody waits, in
+                `flush` or for links or a summary, all work is done that Normal does.
 
         Raises:
             InvalidInput: there is no such level.
@@ -484,13 +511,18 @@ class EmbeddedDB(
 
         ``unsynced_commits`` were acknowledged but are not on the disk yet, with
         ``durability="relaxed"``: what a power cut would take now. It is None where that is not
-        known: in a reader, and with ``durability="memory"``.
+        known: in a reader, and with ``durability="memory"``. ``quota`` tells for each resource of a
+        `Quota` how much is ``used`` in all namespaces, the ``limit``, and how many ``rejections``
+        there were for it since the opening. ``operations`` tells for each kind of call how often it
+        was made since then: ``ok``, ``failed`` (by the name of the error), and of those that were
+        ``measured`` how many ``seconds`` they took together. `metrics` gives more, as text for
+        Prometheus.
 
         Examples:
             >>> _ = db.create_chat().add_message("Hello")
             >>> stats = db.stats()
-            >>> stats["nodes"], stats["edges"]
-            (2, 1)
+            >>> stats["nodes"], stats["edges"], stats["operations"]["write"]["ok"]
+            (2, 1, 2)
         """
         return self._native.stats()
 

@@ -207,13 +207,18 @@ class InvalidQuery(InvalidInput):
 
 
 class QuotaExceeded(DbError):
-    """A limit would be passed: ``used`` of ``limit``.
+    """A limit would be passed: there would be ``used``, the limit is ``limit``.
 
-    Of a quota: deleting is always allowed. Of snapshots that are held: reading and writing go on.
+    Of a `Quota`: nothing was stored, and deleting is always allowed. ``resource`` is ``"nodes"``,
+    ``"edges"``, ``"embeddings"``, ``"bytes"``, ``"memory"`` or ``"disk"`` (of which ``used`` bytes
+    are left, and ``limit`` are to stay free), ``namespace`` the one whose quota it is, or None for
+    that of the database. Of snapshots that are held: reading and writing go on.
     """
 
     limit: float | None = None
     used: float | None = None
+    resource: str | None = None
+    namespace: str | None = None
 
 
 class LimitReached(QuotaExceeded):

@@ -56,9 +56,10 @@ class MLConfig:
         isolation: ``"process"`` runs the functions in a process of their own: one that crashes,
             or hangs longer than ``timeout``, is begun anew, and the database lives. Functions of
             the user's have to stand in modules. ``"none"``, the default, calls them here, where
-            nothing can end a call that hangs.
-        timeout: seconds that a server may take to answer (None is 60), and a call with
-            ``isolation="process"`` (None is 300).
+            nothing can end a call that hangs: it fails after ``timeout``, too, but its thread
+            stays; while eight hang, no more are begun.
+        timeout: seconds that a server may take to answer (None is 60), and a call for the weaver
+            (None is 300).
         limits: for each function that is paid or shared how much it may be given: a `Limit`, or a
             dict of its attributes, by ``"embedding"``, ``"entities"`` or ``"summary"``.
 

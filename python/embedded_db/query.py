@@ -27,6 +27,7 @@ __all__ = [
     "Order",
     "OrderKey",
     "Rank",
+    "Reflex",
     "Rerank",
     "SemanticQuery",
     "TextQuery",
@@ -170,6 +171,10 @@ class Rank(TypedDict, total=False):
     """Weight of the semantic leg, 0.5 unless given."""
     graph: float
     """Weight of closeness in the graph, 1 / (1 + hops); 0 unless given."""
+    activation: float
+    """Weight of the activation that spreads over the graph from the three best results of the other
+    legs, as in `EmbeddedDB.recall`; 0 unless given. With 1 beside ``{"text": 0, "semantic": 0,
+    "neighbors": 0}`` it alone gives the order."""
     neighbors: float
     """Share of its score that a message lends the messages before and after it, a third of that
     to the next but one. 0.3 unless given where words and meaning are fused by weight, else 0."""
@@ -185,6 +190,10 @@ Order = Literal["asc", "desc"]
 
 OrderKey = str | Expression[Any] | tuple[str | Expression[Any], Order]
 """A property, by name or as a field of a model, the least first; or a pair with the direction."""
+
+Reflex = bool | Literal["near"]
+"""Whether a query may be answered from what it found before: ``True`` for the same query,
+``"near"`` also for one whose words differ hardly."""
 
 Rerank = Callable[["Sequence[Result]"], Sequence[float]]
 """Gives one number per result; the greatest comes first."""

@@ -2,23 +2,29 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol, cast
+
+import numpy.typing as npt
 
 from ._native import Cursor, Hits
 from .checks import MAX_LIMIT, native_query
-from .errors import InvalidInput, shown
+from .errors import InvalidInput, InvalidQuery, shown
 from .fields import Expression
 from .models import IdLike, Owner
 from .query import (
     ConvergedQuery,
+    Direction,
     Filter,
     GraphFilter,
     OrderKey,
     Rank,
+    Reflex,
     Rerank,
     SemanticQuery,
     TextQuery,
 )
+from .recall import native_recall
 from .results import Results, reranked, within
 from .search import Part, Profile, SearchResults, native_search
 from .token_count import TokenCounter
@@ -34,6 +40,7 @@ class Asked(Protocol):
 
     def query(self, query: dict[str, Any], after: Cursor | None = None) -> Hits: ...
     def search(self, search: dict[str, Any]) -> tuple[Hits, dict[str, Any]]: ...
+    def recall(self, recall: dict[str, Any]) -> Hits: ...
     def count_matching(self, query: dict[str, Any]) -> int: ...
     def group_count(self, query: dict[str, Any], property: str) -> dict[Any, int]: ...
 
@@ -66,6 +73,7 @@ class Querying(ABC):
         rerank: Rerank | None = None,
         token_budget: int | None = None,
         count_tokens: TokenCounter | None = None,
+        reflex: Reflex = False,
     ) -> Results:
         """Find nodes by properties, graph reach, meaning and words, in one consistent state.
 
@@ -87,7 +95,8 @@ class Querying(ABC):
                 what lacks the property comes last.
             limit: most results, 1 to 10,000.
             rank: weights such as ``{"text": 0.5, "semantic": 0.5, "graph": 0.0,
-                "neighbors": 0.3}``, ``"fusion"``, ``"recency_half_life"`` and ``"mmr"``.
+                "activation": 0.0, "neighbors": 0.3}``, ``"fusion"``, ``"recency_half_life"`` and
+                ``"mmr"``.
             wait: seconds to wait for embeddings that matching nodes do not have yet.
             timeout: seconds the query may take.
             explain: give the plan with the results.
@@ -101,6 +110,10 @@ class Querying(ABC):
                 ``label``); a result that does not fit any
                 more is passed over for one that does. Such results have no further pages.
             count_tokens: gives the tokens of a text; those of the embedding model unless given.
+            reflex: True answers a query that was asked before from what was found then, as long
+                as nothing was committed to the namespace since: the answer is that of a fresh
+                query. ``"near"`` also answers from a question in other words that means the same
+                to the model; ``results.reflex`` says so. Only a database has reflexes, in memory.
 
         Returns:
             The results, best first; ``results.pending`` counts matching nodes not embedded yet,
@@ -146,7 +159,7 @@ class Querying(ABC):
             explain=explain,
             exact=exact,
         )
-        found = self._results(native, after, rerank)
+        found = self._results(native, after, rerank, reflex)
         return found if token_budget is None else within(found, token_budget, count_tokens)
 
     def execute_query(
@@ -157,6 +170,7 @@ class Querying(ABC):
         rerank: Rerank | None = None,
         token_budget: int | None = None,
         count_tokens: TokenCounter | None = None,
+        reflex: Reflex = False,
     ) -> Results:
         """Run a query that was made beforehand.
 
@@ -166,6 +180,7 @@ class Querying(ABC):
             rerank: as in `query`.
             token_budget: as in `query`.
             count_tokens: as in `query`.
+            reflex: as in `query`.
 
         Returns:
             The results, best first.
@@ -180,7 +195,7 @@ class Querying(ABC):
             >>> [result.node.content for result in db.execute_query(query)]
             ['Rust is fast']
         """
-        found = self._results(checked_query(query).native, after, rerank)
+        found = self._results(checked_query(query).native, after, rerank, reflex)
         return found if token_budget is None else within(found, token_budget, count_tokens)
 
     def search(
@@ -276,6 +291,116 @@ class Querying(ABC):
         hits, analysis = self._asked().search(native)
         return SearchResults(cast("Owner", self), hits, cast("Any", analysis))
 
+    def recall(
+        self,
+        cue: str | IdLike | Sequence[IdLike] | npt.ArrayLike | ConvergedQuery,
+        *,
+        bursts: int = 3,
+        limit: int = 10,
+        edge_types: Sequence[str] | str | None = None,
+        direction: Direction = "any",
+        seeds: int = 3,
+        restart: float = 0.2,
+        structural_filters: Sequence[Filter] = (),
+        graph_filter: GraphFilter | None = None,
+        labels: Sequence[str] | None = None,
+        valid_at: datetime | None = None,
+        timeout: float | None = None,
+        explain: bool = False,
+        strengthen: bool = False,
+    ) -> Results:
+        """Find what hangs together with a cue, though it shares neither words nor meaning with it.
+
+        The cue finds a few seeds. Activation, 1 in all, begins there and spreads over edges: in
+        every burst each active node passes on all but ``restart`` of its activation, and that
+        share begins at the seeds anew. An edge carries in proportion to
+        ``weight * ln(1 + N / d)``, where N is the number of nodes with an edge and d the number of
+        edges at that of its two nodes which has more, so that what is rare ties more; one whose
+        weight is not over 0 carries nothing. The most active nodes come back. This is a random
+        walk with restart (personalised PageRank: Page and others, 1999), by which HippoRAG
+        (Gutiérrez and others, 2024) finds evidence several hops from a question.
+
+        Filters and labels restrict what comes back, not what activation runs over. The graph is
+        that of the newest state, or of the snapshot; edges of a long history
+        (``known_at``) are not asked for.
+
+        Args:
+            cue: a text, which seeds what `search` with the profile ``"plain"`` finds and, with a
+                fifth of the activation, the entities it names; ids of nodes, or nodes, in a list;
+                a vector of float32[dim]; or a `ConvergedQuery`, whose best results are seeds.
+            bursts: how many edges activation goes at most, 1 to 100.
+            limit: most results, 1 to 10,000.
+            edge_types: only edges of these types carry; all unless given.
+            direction: ``"out"``, ``"in"`` or ``"any"``, along which edges carry.
+            seeds: how many of the best that a text, a vector or a query finds are seeds, 1 to
+                1,000; their weight is the square of their score. Of nodes that are given each is a
+                seed, and weighs the same.
+            restart: the share that begins anew in every burst, from 0 to below 1: the greater, the
+                nearer it stays.
+            structural_filters: conditions on what comes back, as in `query`.
+            graph_filter: graph reach of what comes back, as in `query`.
+            labels: only nodes with one of these labels come back.
+            valid_at: only edges carry that are true in the world at this time; when it is left
+                out, all do.
+            timeout: seconds it may take.
+            explain: give the plan with the results.
+            strengthen: strengthen the edges that lead to the results, as `EmbeddedDB.strengthen`
+                does; only of a database that can be written.
+
+        Returns:
+            The most active nodes, seeds among them: ``result.activation`` (and ``result.score``)
+            is the share of the activation that a node has after the last burst, ``result.path``
+            how it came. ``results.pending`` counts nodes that could not be seeds yet, for they are
+            not embedded.
+
+        Raises:
+            InvalidQuery: an argument is malformed, or a snapshot is to strengthen something.
+            ReadOnly: ``strengthen`` is given to a handle that only reads.
+            NotFound: a node of the cue, or a start node of the graph filter, does not exist.
+            DimensionMismatch: the vector has another length than its space.
+            NonFiniteVector: the vector holds NaN or an infinity.
+            ModelUnavailable: a text has to be embedded and there is no model.
+            LimitReached: a text has to be embedded, and the `Limit` of the model leaves no room.
+            QuotaExceeded: the edges of the namespace need more than `Config.recall_memory`.
+            Timeout: ``timeout`` passed.
+
+        Examples:
+            >>> ann, bob, oslo = db.create_nodes(
+            ...     [{"label": "Person", "id": name} for name in ("ann", "bob", "oslo")]
+            ... )
+            >>> _ = db.create_edges(
+            ...     [
+            ...         {"source": ann, "target": bob, "type": "KNOWS"},
+            ...         {"source": bob, "target": oslo, "type": "LIVES_IN"},
+            ...     ]
+            ... )
+            >>> found = db.recall([ann], bursts=2)
+            >>> [(r.node.id, round(r.activation, 2)) for r in found]
+            [('ann', 0.52), ('oslo', 0.32), ('bob', 0.16)]
+            >>> [edge.type for edge in found[1].path.edges]
+            ['KNOWS', 'LIVES_IN']
+        """
+        native = native_recall(
+            cue,
+            bursts=bursts,
+            seeds=seeds,
+            restart=restart,
+            edge_types=edge_types,
+            direction=direction,
+            valid_at=valid_at,
+            structural_filters=structural_filters,
+            graph_filter=graph_filter,
+            labels=labels,
+            limit=limit,
+            timeout=timeout,
+            explain=explain,
+            strengthen=strengthen,
+        )
+        space = self._default_space()
+        if space is not None:
+            native["space"] = space
+        return Results(cast("Owner", self), self._asked().recall(native))
+
     def count_matching(self, query: ConvergedQuery) -> int:
         """Count the nodes that a query matches, whatever its limit.
 
@@ -318,17 +443,41 @@ class Querying(ABC):
         name = property.name if isinstance(property, Expression) else property
         return self._asked().group_count(checked_query(query).native, name)
 
+    def _by_reflex(self, query: dict[str, Any], near: bool) -> Hits:
+        """Ask for what was found before. Only a database remembers that."""
+        raise InvalidQuery(
+            f"reflex is given to a {type(self).__name__}", hint="Only a database has reflexes"
+        )
+
     def _results(
-        self, native: dict[str, Any], after: Cursor | None, rerank: Rerank | None
+        self,
+        native: dict[str, Any],
+        after: Cursor | None,
+        rerank: Rerank | None,
+        reflex: Reflex = False,
     ) -> Results:
+        given: object = reflex  # an array compares by items
+        if not (isinstance(given, bool) or (isinstance(given, str) and given == "near")):
+            raise InvalidQuery(f"reflex is {shown(reflex)}", hint='Use True, False or "near"')
+        if reflex and after is not None:
+            raise InvalidQuery(
+                "after and reflex are both given",
+                hint="A page belongs to the state of the first one: leave reflex out",
+            )
         space = self._default_space()
         if space is not None and "semantic_query" in native:
             native = {**native, "semantic_query": {"space": space, **native["semantic_query"]}}
         if after is not None and not isinstance(after, Cursor):
             raise InvalidInput(f"after is {shown(after)}", hint="Pass results.cursor")
         owner = cast("Owner", self)
+
+        def asked(query: dict[str, Any]) -> Hits:
+            if reflex:
+                return self._by_reflex(query, reflex == "near")
+            return self._asked().query(query, after)
+
         if rerank is None:
-            return Results(owner, self._asked().query(native, after))
+            return Results(owner, asked(native))
         if after is not None:
             raise InvalidInput(
                 "after and rerank are both given",
@@ -336,7 +485,7 @@ class Querying(ABC):
             )
         limit = native["limit"]
         wider = {**native, "limit": min(MAX_LIMIT, max(limit, RERANKED))}
-        return reranked(Results(owner, self._asked().query(wider)), rerank, limit)
+        return reranked(Results(owner, asked(wider)), rerank, limit)
 
 
 def checked_query(query: object) -> ConvergedQuery:

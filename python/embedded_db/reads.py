@@ -16,7 +16,7 @@ from .arguments import names_argument
 from .checks import direction as native_direction
 from .checks import flag
 from .errors import InvalidInput, shown
-from .models import AnyNode, Entity, IdLike, Owner, entities_of, id_of, wrap
+from .models import AnyNode, Entity, IdLike, Owner, entities_of, id_of, wrap, wrap_all
 from .models.owner import Held
 from .querying import Asked
 
@@ -168,9 +168,9 @@ class Reads(Analytics):
             >>> [node and node["name"] for node in db.get_many([*ids, "nowhere"])]
             ['Oslo', None]
         """
-        owner = self._owner()
         found = self._native.get_many([id_of(id) for id in ids])
-        return [None if node is None else wrap(owner, node) for node in found]
+        made = iter(wrap_all(self._owner(), [node for node in found if node is not None]))
+        return [None if node is None else next(made) for node in found]
 
     def exists(self, id: IdLike) -> bool:
         """Tell whether a node exists.
@@ -231,7 +231,7 @@ class Reads(Analytics):
         def read(source: NativeReads, after: str | None, limit: int) -> Page[AnyNode]:
             nodes = source.nodes_page(label, after, limit)
             cursor = nodes[-1].id if len(nodes) == limit else None
-            return [wrap(owner, node) for node in nodes], cursor
+            return wrap_all(owner, nodes), cursor
 
         return self._pages(read, None, None)
 
@@ -282,7 +282,7 @@ class Reads(Analytics):
         def read(source: NativeReads, after: str | None, limit: int) -> Page[AnyNode]:
             page = source.neighbors_page(node, types, way, after, limit, valid_at, known_at)
             nodes, cursor = page
-            return [wrap(owner, node) for node in nodes], cursor
+            return wrap_all(owner, nodes), cursor
 
         return self._pages(read, limit, after)
 
@@ -342,10 +342,10 @@ class Reads(Analytics):
             nodes, places, more = source.messages_page(chat_id, after, place, newest_first, wanted)
             ended.clear()
             if not more:
-                return [wrap(owner, node) for node in nodes], None
+                return wrap_all(owner, nodes), None
             last = nodes[-1].id
             ended[last] = places[-1]
-            return [wrap(owner, node) for node in nodes], last
+            return wrap_all(owner, nodes), last
 
         return self._pages(read, limit, after)
 
@@ -554,7 +554,7 @@ class Reads(Analytics):
         if path is None:
             return None
         owner = self._owner()
-        return Path([wrap(owner, node) for node in path.nodes], path.edges, path.cost)
+        return Path(wrap_all(owner, path.nodes), path.edges, path.cost)
 
     def traverse(
         self,
@@ -597,7 +597,7 @@ class Reads(Analytics):
             >>> [node.content for node, depth in db.traverse(one, edge_types="NEXT", max_depth=1)]
             ['a', 'b']
         """
-        visits = self._native.traverse(
+        nodes, depths = self._native.traverse(
             id_of(start),
             names_argument("edge_types", edge_types),
             native_direction(direction),
@@ -608,8 +608,7 @@ class Reads(Analytics):
             valid_at,
             known_at,
         )
-        owner = self._owner()
-        return (Visit(wrap(owner, node), depth) for node, depth in visits)
+        return map(Visit, wrap_all(self._owner(), nodes), depths)
 
 
 def with_space(embedding: object, space: str | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from .arguments import whole_argument
 from .errors import InvalidInput, shown
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ._native import Cursor, Hit, Hits, Node
     from .models import AnyNode, Owner
+    from .reads import Path
     from .token_count import TokenCounter
 
 __all__ = ["Result", "Results"]
@@ -28,6 +29,7 @@ COLUMNS: Final = {
     "similarity_score": "float",
     "text_score": "float",
     "graph_distance": "uint32",
+    "activation": "float",
     "rerank_score": "double",
 }
 """The columns of a table of results, and their Arrow types."""
@@ -54,6 +56,9 @@ class Result(Guessing):
         {'text': 0.5, 'semantic': 0.5, 'neighbors': 0.0}
         >>> result.text, [highlight.snippet() for highlight in result.highlights]
         ('Alice met Bob in Paris', ['Alice met Bob in **Paris**'])
+        >>> lit = woven.query(text_query={"text": "paris"}, rank={"activation": 1})[0]
+        >>> 0 < lit.activation < 1, lit.path.nodes[-1] == lit.node
+        (True, True)
         >>> woven.close()
     """
 
@@ -148,6 +153,31 @@ class Result(Guessing):
         return self._hit.graph_distance
 
     @property
+    def activation(self) -> float | None:
+        """Share of all activation that is here, 0 to 1; None where none came, or none spread."""
+        return self._hit.activation
+
+    @property
+    def path(self) -> "Path | None":
+        """The path from a seed over which activation came first, and most of it, if any came.
+
+        A seed has a path of itself alone. Edges may be followed against their direction.
+
+        Examples:
+            >>> one, two = db.create_chat().add_messages([{"content": "a"}, {"content": "b"}])
+            >>> found = db.recall([one], edge_types=["NEXT"])
+            >>> [(r.node.content, [node.content for node in r.path.nodes]) for r in found]
+            [('b', ['a', 'b']), ('a', ['a'])]
+        """
+        path = self._hit.path
+        if path is None:
+            return None
+        from .models import wrap_all
+        from .reads import Path
+
+        return Path(wrap_all(self._owner, path.nodes), path.edges, path.cost)
+
+    @property
     def ranks(self) -> dict[str, int]:
         """The place, from 1, that each ranking leg gave this node."""
         return self._hit.ranks
@@ -171,6 +201,7 @@ class Result(Guessing):
             "similarity_score": self.similarity_score,
             "text_score": self.text_score,
             "graph_distance": self.graph_distance,
+            "activation": self.activation,
             "ranks": self.ranks,
             "shares": self.shares,
             "rerank_score": self.rerank_score,
@@ -183,6 +214,7 @@ class Result(Guessing):
                 ("similarity_score", self.similarity_score),
                 ("text_score", self.text_score),
                 ("graph_distance", self.graph_distance),
+                ("activation", self.activation),
             )
             if value is not None
         ]
@@ -204,6 +236,8 @@ class Results(Sequence[Result], Guessing):
         ['labels', 'order']
         >>> [r.node.content for r in db.query(**query, explain=True, after=results.cursor)]
         ['Rust 2']
+        >>> results.reflex, results.answered
+        (None, None)
     """
 
     __slots__ = ("_hits", "_made", "_owner", "_places", "_rerank_scores")
@@ -243,6 +277,60 @@ class Results(Sequence[Result], Guessing):
         way to newer ones: read many pages at leisure within ``db.snapshot()``.
         """
         return self._hits.cursor if self._places is None else None
+
+    @property
+    def reflex(self) -> Literal["exact", "near"] | None:
+        """How a reflex gave the results; None when they are fresh.
+
+        ``"exact"`` results are those of a fresh query, ``"near"`` ones those of `answered`.
+        """
+        told = self._hits.told
+        return None if told is None else told[0]
+
+    @property
+    def answered(self) -> str | None:
+        """The question whose answer this is, when the reflex is ``"near"``."""
+        told = self._hits.told
+        return None if told is None else told[1]
+
+    def feedback(self, verdict: Literal["y", "n"]) -> float:
+        """Say whether the results were right, which makes their reflex surer or less sure.
+
+        A reflex begins with 0.9 and answers nothing below 0.8; ``"y"`` brings it a fifth of the way
+        to 1, ``"n"`` halves it.
+
+        Args:
+            verdict: ``"y"``, they were right; ``"n"``, they were not.
+
+        Returns:
+            How sure the reflex is now, from 0 to 1.
+
+        Raises:
+            InvalidInput: another verdict; or the results have no reflex: the query was asked
+                without ``reflex``, depends on the time, or found more than 32 kB.
+            NotFound: the reflex has left for others.
+
+        Examples:
+            >>> _ = db.create_chat().add_message("Rust is fast")
+            >>> rust = {"text_query": {"text": "rust"}, "reflex": True}
+            >>> db.query(**rust).reflex, db.query(**rust).reflex
+            (None, 'exact')
+            >>> db.query(**rust).feedback("n"), db.query(**rust).reflex
+            (0.45, None)
+        """
+        given: object = verdict  # an array cannot be looked up
+        if not (isinstance(given, str) and given in {"y", "n"}):
+            raise InvalidInput(
+                f"verdict is {shown(verdict)}",
+                hint='Use "y" or "n"; what a query finds is corrected by changing what is stored',
+            )
+        sure = self._hits.judge(verdict == "y")
+        if sure is None:
+            raise InvalidInput(
+                "the results have no reflex",
+                hint="Ask with reflex=True, without recency_half_life, for at most 32 kB",
+            )
+        return sure
 
     def __len__(self) -> int:
         return len(self._hits) if self._places is None else len(self._places)
@@ -299,10 +387,10 @@ class Results(Sequence[Result], Guessing):
         """Give the results as an Arrow table of one row each.
 
         Its columns: ``id``, ``labels``, ``score``, ``similarity_score``, ``text_score``,
-        ``graph_distance``, ``rerank_score``, and one ``property.NAME`` for each property. A
-        property whose values are of several types comes as its values' ``repr``. Ints beside
-        floats come as floats, unless one of them would change by it (not all beyond 2**53 are
-        floats): then they, too, come as ``repr``.
+        ``graph_distance``, ``activation``, ``rerank_score``, and one ``property.NAME`` for each
+        property. A property whose values are of several types comes as its values' ``repr``. Ints
+        beside floats come as floats, unless one of them would change by it (not all beyond 2**53
+        are floats): then they, too, come as ``repr``.
 
         Raises:
             InvalidInput: pyarrow is not installed.

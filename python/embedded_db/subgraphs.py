@@ -64,9 +64,9 @@ class Subgraph:
     def nodes(self) -> list[AnyNode]:
         """The nodes: those that were asked for, and then the nearest first."""
         if self._made is None:
-            from .models import wrap
+            from .models import wrap_all
 
-            self._made = [wrap(self._owner, node) for node in self._raw]
+            self._made = wrap_all(self._owner, self._raw)
         return self._made
 
     def __len__(self) -> int:

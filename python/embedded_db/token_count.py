@@ -49,7 +49,8 @@ def _load() -> Any:
     global _tokenizer
     with _lock:
         if _tokenizer is None:
-            from .ml.minilm import DATA_WHEEL, load_tokenizer
+            from .ml.minilm import DATA_WHEEL
+            from .ml.transformer import load_tokenizer
 
             try:
                 folder = importlib.import_module(DATA_WHEEL).path()

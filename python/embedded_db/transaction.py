@@ -16,7 +16,8 @@ from .checks import direction as native_direction
 from .errors import Conflict, InvalidInput, NotFound
 from .guesses import TRANSACTION, Guessing
 from .memory import Memory, forget_in
-from .models import AnyNode, IdLike, id_of, wrap
+from .models import AnyNode, IdLike, id_of, wrap, wrap_all
+from .models.drafts import with_vector_space
 from .objects import Objects, store_in_transaction
 from .querying import Asked, Querying
 from .reads import Pages, checked_cursor, checked_limit, with_space
@@ -188,7 +189,7 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
 
     def create_node(self, node: Mapping[str, Any]) -> str:
         """Buffer a new node; see `EmbeddedDB.create_node`."""
-        return self._native.create_node(cast("dict[str, Any]", node))
+        return self._native.create_node(with_vector_space(node, self._default_space()))
 
     def get_node(self, id: IdLike) -> AnyNode | None:
         """Read a node as `EmbeddedDB.get_node`, this transaction's own writes included."""
@@ -367,13 +368,13 @@ class Transaction(Objects, Chats, Memory, Querying, Guessing):
         behind, most = checked_cursor(after), _most(limit)
         nodes, cursor = self._native.neighbors(node, types, way, behind, most, valid_at, known_at)
         # At once, for they are to go over at the commit.
-        return Pages([wrap(self, node) for node in nodes], cursor)
+        return Pages(wrap_all(self, nodes), cursor)
 
     def _messages(
         self, chat_id: str, after: str | None, limit: int | None, newest_first: bool
     ) -> "Iterator[AnyNode]":
         nodes = self._native.messages(chat_id, after, newest_first, _most(limit))
-        return iter([wrap(self, node) for node in nodes])
+        return iter(wrap_all(self, nodes))
 
     def _asked(self) -> Asked:
         return self._native

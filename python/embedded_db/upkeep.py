@@ -200,7 +200,7 @@ class Upkeep:
             >>> report = db.verify()
             >>> report["ok"], report["problems"]
             (True, [])
-            >>> db.verify(deep=True)["pages"] > 20
+            >>> db.verify(deep=True)["pages"] > 10
             True
         """
         return cast("EmbeddedDB", self)._native.verify(deep)

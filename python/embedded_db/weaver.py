@@ -80,6 +80,31 @@ class Weaver:
         """Take up work again."""
         self._parent._native.resume_weaver()
 
+    def withdraw_proposals(self) -> int:
+        """Take back all ties that the weaver has proposed between nodes of this namespace.
+
+        These are the ``RELATED_TO`` edges with a ``confidence``. They are not proposed again until
+        a node has another vector; ``WeaverConfig(curiosity=False)`` proposes none.
+
+        Returns:
+            How many there were.
+
+        Examples:
+            >>> from embedded_db import EmbeddedDB
+            >>> from embedded_db.testing import FakeModel
+            >>> settings = {"activity_level": "SleepMode"}
+            >>> woven = EmbeddedDB(":memory:", ml=FakeModel(), weaver=settings)
+            >>> one, other = woven.create_message("a", "tea"), woven.create_message("b", "tea")
+            >>> woven.flush(timeout=30)
+            >>> [tie] = woven.edges(one, "RELATED_TO", "both")
+            >>> set(tie.sources) == {one.id, other.id}, round(tie.properties["confidence"], 2)
+            (True, 1.0)
+            >>> woven.weaver.withdraw_proposals(), list(woven.edges(one, "RELATED_TO", "both"))
+            (1, [])
+            >>> woven.close()
+        """
+        return self._parent._native.withdraw_proposals()
+
     def __repr__(self) -> str:
         return f"<Weaver of {self._parent!r}>"
 

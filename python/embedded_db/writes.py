@@ -1,6 +1,6 @@
 """Single writes and batches: nodes, edges, embeddings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, cast
 
@@ -9,10 +9,11 @@ import numpy.typing as npt
 from ._native import Database as NativeDatabase
 from ._native import Edge, Embedding
 from .arguments import text_argument
-from .checks import float32
+from .arrays import float32
 from .checks import vector as checked_vector
 from .errors import InvalidInput, shown
 from .models import AnyNode, Entity, IdLike, id_of, wrap
+from .models.drafts import with_vector_space
 from .query import ConvergedQuery
 from .querying import checked_query
 from .reads import Reads, with_space
@@ -36,7 +37,9 @@ class Writes(Reads):
         Args:
             node: ``labels`` (a list) or ``label``, and where wanted ``id``, ``properties``, and
                 ``ttl`` (seconds or a timedelta) or ``expires_at`` (a time with a time zone): from
-                then on it is as good as deleted. See `set_ttl`.
+                then on it is as good as deleted. See `set_ttl`. ``embedding`` is a vector of your
+                own (float32[dim]), stored with it in one step as `create_embedding` does; in the
+                space ``embedding_space``, or the default one.
 
         Returns:
             The id: the one given, or a new one beginning with the label.
@@ -45,6 +48,8 @@ class Writes(Reads):
             AlreadyExists: the id is taken.
             InvalidInput: a key is unknown, a value cannot be stored, or the ``chat_id`` of a
                 message is that of another node than a chat.
+            DimensionMismatch: the vector has another length than its space.
+            NonFiniteVector: the vector holds NaN or an infinity.
 
         Examples:
             >>> id = db.create_node({"label": "Person", "properties": {"name": "Ann"}})
@@ -60,7 +65,7 @@ class Writes(Reads):
             >>> (code.expires_at - code.created_at).total_seconds()
             3600.0
         """
-        return self._native.create_node(cast("dict[str, Any]", node))
+        return self._native.create_node(with_vector_space(node, self._default_space()))
 
     def create_nodes(self, nodes: Sequence[Mapping[str, Any]]) -> list[str]:
         """Store many nodes, all or nothing, in one step.
@@ -80,7 +85,10 @@ class Writes(Reads):
             >>> db.create_nodes([{"label": "City", "id": "oslo"}, {"label": "City", "id": "voss"}])
             ['oslo', 'voss']
         """
-        return self._native.create_nodes(cast("Sequence[dict[str, Any]]", nodes))
+        space = self._default_space()
+        if space is None or not isinstance(nodes, Iterable):
+            return self._native.create_nodes(cast("Sequence[dict[str, Any]]", nodes))
+        return self._native.create_nodes([with_vector_space(node, space) for node in nodes])
 
     def update_node(self, id: IdLike, updates: Mapping[str, Any]) -> AnyNode:
         """Change properties; those not named stay.
@@ -208,9 +216,10 @@ class Writes(Reads):
     def merge_entities(self, entity: IdLike, other: IdLike) -> Entity:
         """Say that two entities are one.
 
-        The names of the other one are names of this one from now on, and its mentions move, all in
-        one transaction. The weaver keeps to that. The other one goes, unless you have tied it to
-        something by an edge. `split_entity` takes a name back.
+        The names of the other one are names of this one from now on, and its mentions move. That is
+        decided at once; the mentions of more than 64 messages move in steps, between which others
+        write. The weaver keeps to it, and goes on with it should the process end. The other one
+        goes, unless you have tied it to something by an edge. `split_entity` takes a name back.
 
         Args:
             entity: the one that stays.
@@ -241,9 +250,9 @@ class Writes(Reads):
     def split_entity(self, entity: IdLike, name: str) -> Entity:
         """Say that a name is not one of an entity.
 
-        What is mentioned by this name leads elsewhere from now on, all in one transaction: to an
-        entity of its own, or to another that it fits. The weaver keeps to that, and
-        `merge_entities` takes it back.
+        What is mentioned by this name leads elsewhere from now on: to an entity of its own, or to
+        another that it fits, many mentions in steps as in `merge_entities`, which takes it back.
+        The weaver keeps to it.
 
         Args:
             entity: the entity that has too many names.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
+    import numpy.typing as npt
+
     from ..models import IdLike
     from ..models.content import Content
 
@@ -70,6 +72,7 @@ class AsyncBatch(Guessing, OpenBatch):
         id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         ttl: float | timedelta | None = None,
+        embedding: npt.ArrayLike | None = None,
         **properties: Any,
     ) -> str:
         """Add a message to a chat, and give its id; see `AsyncEmbeddedDB.create_message`."""
@@ -83,6 +86,7 @@ class AsyncBatch(Guessing, OpenBatch):
             id=id,
             metadata=metadata,
             ttl=ttl,
+            embedding=embedding,
             **properties,
         )
 

@@ -7,12 +7,14 @@ from typing import (
     cast,
 )
 
+from ..changes import Feed
 from .feed import AsyncChangeFeed
 from .twin import Twin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..bridges import Bridge, BrokerConfig
     from .database import AsyncEmbeddedDB
 
 __all__ = ["AsyncFeed"]
@@ -60,3 +62,43 @@ class AsyncFeed(Twin):
             [('put', 'trip'), ('delete', 'trip')]
         """
         return AsyncChangeFeed(cast("AsyncEmbeddedDB", self), since, labels, follow)
+
+    async def bridge_changes(
+        self,
+        url: str,
+        *,
+        channel: str = "changes",
+        since: int | None = None,
+        labels: str | Sequence[str] | None = None,
+        config: BrokerConfig | None = None,
+    ) -> Bridge:
+        """Publish the changes of this namespace on a broker, in a thread, until it is closed.
+
+        Each message has the fields of a `Change`, as a dict. The broker keeps with them how far
+        it has them, so that another process goes on where this one ended: each is there once, in
+        its order. Kafka may have the last ones twice, if a process dies while it sends them or two
+        bridge the same. If the broker is away, or has no room, the changes wait
+        in the feed, for as long as that keeps them.
+
+        Args:
+            url: the broker, as `embedded_db.bridges.connect` takes it.
+            channel: the channel on which they are published.
+            since: the changes after this log sequence number, where the broker has none yet; from
+                the oldest that is kept when left out.
+            labels: as for `changes`. Bridges with other labels have positions of their own.
+            config: how the broker is used.
+
+        Returns:
+            What tells how far it is, waits for it, and ends it. When the feed has lost changes that
+            the broker does not have, it ends by itself: `Bridge.flush` raises `ChangesTrimmed`.
+
+        Raises:
+            InvalidInput: an argument is none of these, or the client is not installed.
+
+        Examples:
+            >>> await db.bridge_changes("redis://127.0.0.1:1/0")
+            Changes('redis://127.0.0.1:1')
+        """
+        return await self._run(
+            Feed.bridge_changes, url, channel=channel, since=since, labels=labels, config=config
+        )

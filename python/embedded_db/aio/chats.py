@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
+    import numpy.typing as npt
+
     from ..models.content import Content
     from ..models.owner import IdLike
     from .models.chat import AsyncChat
@@ -69,6 +71,7 @@ class AsyncChats(Twin):
         id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         ttl: float | timedelta | None = None,
+        embedding: npt.ArrayLike | None = None,
         **properties: Any,
     ) -> AsyncMessage:
         """Store a message at the end of a chat, which is made when it does not exist.
@@ -86,12 +89,17 @@ class AsyncChats(Twin):
             metadata: further facts, as one dict property.
             ttl: how long it is to be there, in seconds or as a timedelta; for ever when left out.
                 See `set_ttl`.
+            embedding: its vector (float32[dim]), if you have made it yourself: it is stored in the
+                same step, and searched at once. The weaver makes it when left out. With
+                ``embedding_space`` it goes into that space, which then stands beside the weaver's.
             **properties: further properties, ``name``, ``tool_calls`` and ``tool_call_id`` among
                 them.
 
         Raises:
             AlreadyExists: the id is taken.
             InvalidInput: a value cannot be stored.
+            DimensionMismatch: the vector has another length than its space.
+            NonFiniteVector: the vector holds NaN or an infinity.
 
         Examples:
             >>> message = await db.create_message("team", "We should use Rust", sender="Ann")
@@ -108,6 +116,7 @@ class AsyncChats(Twin):
             id=id,
             metadata=metadata,
             ttl=ttl,
+            embedding=embedding,
             **properties,
         )
         return found

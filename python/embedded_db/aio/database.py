@@ -11,6 +11,7 @@ from typing import (
 
 from ..database import EmbeddedDB
 from ..guesses import Guessing
+from .adapting import AsyncAdapting
 from .batch import AsyncBatch
 from .changes import AsyncFeed
 from .chats import AsyncChats
@@ -18,6 +19,8 @@ from .forgetting import AsyncForgetting
 from .handles import Handle, run
 from .indexes import AsyncIndexes
 from .objects import AsyncObjects
+from .operating import AsyncOperating
+from .placing import AsyncPlacing
 from .rescue import AsyncRescue
 from .snapshot import AsyncSnapshot
 from .transaction import AsyncTransaction
@@ -44,7 +47,10 @@ class AsyncEmbeddedDB(
     AsyncFeed,
     AsyncForgetting,
     AsyncIndexes,
+    AsyncAdapting,
+    AsyncPlacing,
     AsyncTransfers,
+    AsyncOperating,
     AsyncUpkeep,
     AsyncRescue,
     AsyncWrites,
@@ -281,7 +287,8 @@ class AsyncEmbeddedDB(
         """Tell what the background worker is doing.
 
         Returns:
-            ``active_workers``, ``queue_size`` (jobs waiting or running), ``last_event``,
+            ``active_workers``, ``queue_size`` (jobs waiting or running, but for topics, which are
+            made in SleepMode), ``last_event``,
             ``activity_level``, ``per_job`` (pending, running, done, failed and dead of each
             job), ``lag_seconds``, ``throughput`` (jobs a second), ``reembedding``: None, or, while
             texts are embedded with another model, ``space`` (of that), ``from`` (the one in use),
@@ -307,9 +314,12 @@ class AsyncEmbeddedDB(
         """Say how much of the machine the weaver may take.
 
         Args:
-            level: ``"Auto"`` (by what the application does), ``"HighActivity"`` (embedding and
-                entities only, few at a time), ``"Normal"``, ``"LowActivity"`` (all work, many at
-                a time) or ``"SleepMode"`` (heavy work too).
+            level: ``"HighActivity"`` (embedding and entities only, few at a time), ``"Normal"``,
+                ``"LowActivity"`` (all work but topics, many at a time), ``"SleepMode"`` (topics,
+                too) or ``"Auto"``: HighActivity while writes and queries come quickly, eight of
+                them within five seconds, but for the last ten seconds of each minute of that;
+                SleepMode after thirty minutes without any; else Normal. While somebody waits, in
+                `flush` or for links or a summary, all work is done that Normal does.
 
         Raises:
             InvalidInput: there is no such level.
@@ -386,12 +396,17 @@ class AsyncEmbeddedDB(
 
         ``unsynced_commits`` were acknowledged but are not on the disk yet, with
         ``durability="relaxed"``: what a power cut would take now. It is None where that is not
-        known: in a reader, and with ``durability="memory"``.
+        known: in a reader, and with ``durability="memory"``. ``quota`` tells for each resource of a
+        `Quota` how much is ``used`` in all namespaces, the ``limit``, and how many ``rejections``
+        there were for it since the opening. ``operations`` tells for each kind of call how often it
+        was made since then: ``ok``, ``failed`` (by the name of the error), and of those that were
+        ``measured`` how many ``seconds`` they took together. `metrics` gives more, as text for
+        Prometheus.
 
         Examples:
             >>> _ = await (await db.create_chat()).add_message("Hello")
             >>> stats = await db.stats()
-            >>> stats["nodes"], stats["edges"]
-            (2, 1)
+            >>> stats["nodes"], stats["edges"], stats["operations"]["write"]["ok"]
+            (2, 1, 2)
         """
         return await self._run(EmbeddedDB.stats)

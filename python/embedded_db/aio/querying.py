@@ -12,16 +12,21 @@ from .twin import AsyncRerank, AsyncTokenCounter, Twin, called
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    import numpy.typing as npt
 
     from .._native import Cursor
     from ..fields import Expression
     from ..models import IdLike
     from ..query import (
         ConvergedQuery,
+        Direction,
         Filter,
         GraphFilter,
         OrderKey,
         Rank,
+        Reflex,
         SemanticQuery,
         TextQuery,
     )
@@ -56,6 +61,7 @@ class AsyncQuerying(Twin):
         rerank: AsyncRerank | None = None,
         token_budget: int | None = None,
         count_tokens: AsyncTokenCounter | None = None,
+        reflex: Reflex = False,
     ) -> AsyncResults:
         """Find nodes by properties, graph reach, meaning and words, in one consistent state.
 
@@ -77,7 +83,8 @@ class AsyncQuerying(Twin):
                 what lacks the property comes last.
             limit: most results, 1 to 10,000.
             rank: weights such as ``{"text": 0.5, "semantic": 0.5, "graph": 0.0,
-                "neighbors": 0.3}``, ``"fusion"``, ``"recency_half_life"`` and ``"mmr"``.
+                "activation": 0.0, "neighbors": 0.3}``, ``"fusion"``, ``"recency_half_life"`` and
+                ``"mmr"``.
             wait: seconds to wait for embeddings that matching nodes do not have yet.
             timeout: seconds the query may take.
             explain: give the plan with the results.
@@ -91,6 +98,10 @@ class AsyncQuerying(Twin):
                 ``label``); a result that does not fit any
                 more is passed over for one that does. Such results have no further pages.
             count_tokens: gives the tokens of a text; those of the embedding model unless given.
+            reflex: True answers a query that was asked before from what was found then, as long
+                as nothing was committed to the namespace since: the answer is that of a fresh
+                query. ``"near"`` also answers from a question in other words that means the same
+                to the model; ``results.reflex`` says so. Only a database has reflexes, in memory.
 
         Returns:
             The results, best first; ``results.pending`` counts matching nodes not embedded yet,
@@ -140,6 +151,7 @@ class AsyncQuerying(Twin):
             rerank=called(rerank, self._pool),
             token_budget=token_budget,
             count_tokens=called(count_tokens),
+            reflex=reflex,
         )
         return found
 
@@ -151,6 +163,7 @@ class AsyncQuerying(Twin):
         rerank: AsyncRerank | None = None,
         token_budget: int | None = None,
         count_tokens: AsyncTokenCounter | None = None,
+        reflex: Reflex = False,
     ) -> AsyncResults:
         """Run a query that was made beforehand.
 
@@ -160,6 +173,7 @@ class AsyncQuerying(Twin):
             rerank: as in `query`.
             token_budget: as in `query`.
             count_tokens: as in `query`.
+            reflex: as in `query`.
 
         Returns:
             The results, best first.
@@ -183,6 +197,7 @@ class AsyncQuerying(Twin):
             rerank=called(rerank, self._pool),
             token_budget=token_budget,
             count_tokens=called(count_tokens),
+            reflex=reflex,
         )
         return found
 
@@ -278,6 +293,114 @@ class AsyncQuerying(Twin):
             wait=wait,
             timeout=timeout,
             explain=explain,
+        )
+        return found
+
+    async def recall(
+        self,
+        cue: str | IdLike | Sequence[IdLike] | npt.ArrayLike | ConvergedQuery,
+        *,
+        bursts: int = 3,
+        limit: int = 10,
+        edge_types: Sequence[str] | str | None = None,
+        direction: Direction = "any",
+        seeds: int = 3,
+        restart: float = 0.2,
+        structural_filters: Sequence[Filter] = (),
+        graph_filter: GraphFilter | None = None,
+        labels: Sequence[str] | None = None,
+        valid_at: datetime | None = None,
+        timeout: float | None = None,
+        explain: bool = False,
+        strengthen: bool = False,
+    ) -> AsyncResults:
+        """Find what hangs together with a cue, though it shares neither words nor meaning with it.
+
+        The cue finds a few seeds. Activation, 1 in all, begins there and spreads over edges: in
+        every burst each active node passes on all but ``restart`` of its activation, and that
+        share begins at the seeds anew. An edge carries in proportion to
+        ``weight * ln(1 + N / d)``, where N is the number of nodes with an edge and d the number of
+        edges at that of its two nodes which has more, so that what is rare ties more; one whose
+        weight is not over 0 carries nothing. The most active nodes come back. This is a random
+        walk with restart (personalised PageRank: Page and others, 1999), by which HippoRAG
+        (Gutiérrez and others, 2024) finds evidence several hops from a question.
+
+        Filters and labels restrict what comes back, not what activation runs over. The graph is
+        that of the newest state, or of the snapshot; edges of a long history
+        (``known_at``) are not asked for.
+
+        Args:
+            cue: a text, which seeds what `search` with the profile ``"plain"`` finds and, with a
+                fifth of the activation, the entities it names; ids of nodes, or nodes, in a list;
+                a vector of float32[dim]; or a `ConvergedQuery`, whose best results are seeds.
+            bursts: how many edges activation goes at most, 1 to 100.
+            limit: most results, 1 to 10,000.
+            edge_types: only edges of these types carry; all unless given.
+            direction: ``"out"``, ``"in"`` or ``"any"``, along which edges carry.
+            seeds: how many of the best that a text, a vector or a query finds are seeds, 1 to
+                1,000; their weight is the square of their score. Of nodes that are given each is a
+                seed, and weighs the same.
+            restart: the share that begins anew in every burst, from 0 to below 1: the greater, the
+                nearer it stays.
+            structural_filters: conditions on what comes back, as in `query`.
+            graph_filter: graph reach of what comes back, as in `query`.
+            labels: only nodes with one of these labels come back.
+            valid_at: only edges carry that are true in the world at this time; when it is left
+                out, all do.
+            timeout: seconds it may take.
+            explain: give the plan with the results.
+            strengthen: strengthen the edges that lead to the results, as
+                `AsyncEmbeddedDB.strengthen` does; only of a database that can be written.
+
+        Returns:
+            The most active nodes, seeds among them: ``result.activation`` (and ``result.score``)
+            is the share of the activation that a node has after the last burst, ``result.path``
+            how it came. ``results.pending`` counts nodes that could not be seeds yet, for they are
+            not embedded.
+
+        Raises:
+            InvalidQuery: an argument is malformed, or a snapshot is to strengthen something.
+            ReadOnly: ``strengthen`` is given to a handle that only reads.
+            NotFound: a node of the cue, or a start node of the graph filter, does not exist.
+            DimensionMismatch: the vector has another length than its space.
+            NonFiniteVector: the vector holds NaN or an infinity.
+            ModelUnavailable: a text has to be embedded and there is no model.
+            LimitReached: a text has to be embedded, and the `Limit` of the model leaves no room.
+            QuotaExceeded: the edges of the namespace need more than `Config.recall_memory`.
+            Timeout: ``timeout`` passed.
+
+        Examples:
+            >>> ann, bob, oslo = await db.create_nodes(
+            ...     [{"label": "Person", "id": name} for name in ("ann", "bob", "oslo")]
+            ... )
+            >>> _ = await db.create_edges(
+            ...     [
+            ...         {"source": ann, "target": bob, "type": "KNOWS"},
+            ...         {"source": bob, "target": oslo, "type": "LIVES_IN"},
+            ...     ]
+            ... )
+            >>> found = await db.recall([ann], bursts=2)
+            >>> [(r.node.id, round(r.activation, 2)) for r in found]
+            [('ann', 0.52), ('oslo', 0.32), ('bob', 0.16)]
+            >>> [edge.type for edge in found[1].path.edges]
+            ['KNOWS', 'LIVES_IN']
+        """
+        found: AsyncResults = await self._made(
+            Querying.recall,
+            cue,
+            bursts=bursts,
+            limit=limit,
+            edge_types=edge_types,
+            direction=direction,
+            seeds=seeds,
+            restart=restart,
+            structural_filters=structural_filters,
+            graph_filter=graph_filter,
+            labels=labels,
+            valid_at=valid_at,
+            timeout=timeout,
+            explain=explain,
+            strengthen=strengthen,
         )
         return found
 

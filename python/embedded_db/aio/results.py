@@ -35,6 +35,9 @@ class AsyncResult(Result):
         >>> [result] = await db.query(text_query={"text": "rust"})
         >>> result.node.content, await result.node.next()
         ('Rust is fast', None)
+        >>> [result] = await db.recall(result.node, edge_types=["NEXT"])
+        >>> result.path.nodes == [result.node]
+        True
     """
 
     __slots__ = ("_pool", "_twin")
@@ -50,6 +53,12 @@ class AsyncResult(Result):
         if self._twin is None:
             self._twin = twin(self._pool, super().node)
         return self._twin
+
+    @property
+    def path(self) -> AsyncPath | None:  # type: ignore[override]
+        """The path from a seed over which activation came first, and most of it, if any came."""
+        path = super().path
+        return None if path is None else _path(path, self._pool)
 
 
 class AsyncResults(Results):

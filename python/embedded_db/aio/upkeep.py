@@ -111,7 +111,7 @@ class AsyncUpkeep(Twin):
             >>> report = await db.verify()
             >>> report["ok"], report["problems"]
             (True, [])
-            >>> (await db.verify(deep=True))["pages"] > 20
+            >>> (await db.verify(deep=True))["pages"] > 10
             True
         """
         return await self._wait(Upkeep.verify, deep=deep)

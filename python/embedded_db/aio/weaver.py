@@ -71,3 +71,34 @@ class AsyncWeaver(Controls):
     async def resume(self) -> None:
         """Take up work again."""
         await self._run(Weaver.resume)
+
+    async def withdraw_proposals(self) -> int:
+        """Take back all ties that the weaver has proposed between nodes of this namespace.
+
+        These are the ``RELATED_TO`` edges with a ``confidence``. They are not proposed again until
+        a node has another vector; ``WeaverConfig(curiosity=False)`` proposes none.
+
+        Returns:
+            How many there were.
+
+        Examples:
+            >>> from embedded_db import AsyncEmbeddedDB
+            >>> from embedded_db.testing import FakeModel
+            >>> settings = {"activity_level": "SleepMode"}
+            >>> woven = AsyncEmbeddedDB(":memory:", ml=FakeModel(), weaver=settings)
+            >>> one, other = (
+            ...     await woven.create_message("a", "tea"),
+            ...     await woven.create_message("b", "tea"),
+            ... )
+            >>> await woven.flush(timeout=30)
+            >>> [tie] = [each async for each in woven.edges(one, "RELATED_TO", "both")]
+            >>> set(tie.sources) == {one.id, other.id}, round(tie.properties["confidence"], 2)
+            (True, 1.0)
+            >>> (
+            ...     await woven.weaver.withdraw_proposals(),
+            ...     [each async for each in woven.edges(one, "RELATED_TO", "both")],
+            ... )
+            (1, [])
+            >>> await woven.close()
+        """
+        return await self._run(Weaver.withdraw_proposals)

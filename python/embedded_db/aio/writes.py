@@ -34,7 +34,9 @@ class AsyncWrites(AsyncReads):
         Args:
             node: ``labels`` (a list) or ``label``, and where wanted ``id``, ``properties``, and
                 ``ttl`` (seconds or a timedelta) or ``expires_at`` (a time with a time zone): from
-                then on it is as good as deleted. See `set_ttl`.
+                then on it is as good as deleted. See `set_ttl`. ``embedding`` is a vector of your
+                own (float32[dim]), stored with it in one step as `create_embedding` does; in the
+                space ``embedding_space``, or the default one.
 
         Returns:
             The id: the one given, or a new one beginning with the label.
@@ -43,6 +45,8 @@ class AsyncWrites(AsyncReads):
             AlreadyExists: the id is taken.
             InvalidInput: a key is unknown, a value cannot be stored, or the ``chat_id`` of a
                 message is that of another node than a chat.
+            DimensionMismatch: the vector has another length than its space.
+            NonFiniteVector: the vector holds NaN or an infinity.
 
         Examples:
             >>> id = await db.create_node({"label": "Person", "properties": {"name": "Ann"}})
@@ -214,9 +218,10 @@ class AsyncWrites(AsyncReads):
     async def merge_entities(self, entity: IdLike, other: IdLike) -> AsyncEntity:
         """Say that two entities are one.
 
-        The names of the other one are names of this one from now on, and its mentions move, all in
-        one transaction. The weaver keeps to that. The other one goes, unless you have tied it to
-        something by an edge. `split_entity` takes a name back.
+        The names of the other one are names of this one from now on, and its mentions move. That is
+        decided at once; the mentions of more than 64 messages move in steps, between which others
+        write. The weaver keeps to it, and goes on with it should the process end. The other one
+        goes, unless you have tied it to something by an edge. `split_entity` takes a name back.
 
         Args:
             entity: the one that stays.
@@ -248,9 +253,9 @@ class AsyncWrites(AsyncReads):
     async def split_entity(self, entity: IdLike, name: str) -> AsyncEntity:
         """Say that a name is not one of an entity.
 
-        What is mentioned by this name leads elsewhere from now on, all in one transaction: to an
-        entity of its own, or to another that it fits. The weaver keeps to that, and
-        `merge_entities` takes it back.
+        What is mentioned by this name leads elsewhere from now on: to an entity of its own, or to
+        another that it fits, many mentions in steps as in `merge_entities`, which takes it back.
+        The weaver keeps to it.
 
         Args:
             entity: the entity that has too many names.

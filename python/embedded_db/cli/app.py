@@ -14,11 +14,15 @@ from .base import app
 from . import transfer  # isort: skip
 from . import querying  # isort: skip
 from . import looking  # isort: skip
+from . import operating  # isort: skip
 from . import upkeep  # isort: skip
+from . import serving  # isort: skip
+from . import assistants  # isort: skip
+from . import repl  # isort: skip
 
 __all__ = ["app", "run"]
 
-_ADDED = (transfer, querying, looking, upkeep)
+_ADDED = (transfer, querying, looking, operating, upkeep, serving, assistants, repl)
 
 
 def _version(wanted: bool) -> None:

@@ -14,6 +14,7 @@ import typer
 from ..config import Config
 from ..database import EmbeddedDB
 from ..errors import DbError, InvalidInput, StorageError
+from ..logs import show_warnings
 from . import exit_codes, output
 
 __all__ = ["EPILOG", "AsJson", "ConfigFile", "Db", "Namespace", "app", "command", "opened"]
@@ -97,6 +98,7 @@ def opened(
         existing: whether it must exist for a command that writes, too.
         **options: options that the command sets itself.
     """
+    show_warnings()
     settings = (Config() if config is None else Config.from_file(config)).with_options(options)
     _check_directory(path, read_only or existing)
     if not read_only and config is None:

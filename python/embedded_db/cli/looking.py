@@ -14,7 +14,7 @@ from ..models import AnyNode, Chat, Message
 from . import output
 from .base import EPILOG, AsJson, ConfigFile, Db, Namespace, app, command, opened
 
-__all__: list[str] = []
+__all__ = ["facts_of", "for_people", "stored"]
 
 
 @app.command(epilog=EPILOG)
@@ -24,18 +24,19 @@ def stats(
 ) -> None:
     """Count what is stored, and show what the weaver has to do."""
     with opened(db, namespace, config, read_only=True) as database:
-        facts = _stored(database, namespace)
+        facts = stored(database, namespace)
     if as_json:
         output.as_json(facts)
     else:
-        output.facts(_for_people(facts), machine=False)
+        output.facts(for_people(facts), machine=False)
 
 
 COUNTED: Final = ("nodes", "edges", "embeddings")
 """What `EmbeddedDB.stats` counts for one namespace only."""
 
 
-def _stored(db: EmbeddedDB, namespace: str | None) -> dict[str, Any]:
+def stored(db: EmbeddedDB, namespace: str | None) -> dict[str, Any]:
+    """Count what is stored."""
     names = db.namespaces() if namespace is None else [namespace]
     each = [db.namespace(name) for name in names]
     stats = [one.stats() for one in each]
@@ -51,7 +52,8 @@ def _stored(db: EmbeddedDB, namespace: str | None) -> dict[str, Any]:
     }
 
 
-def _for_people(facts: Mapping[str, Any]) -> dict[str, Any]:
+def for_people(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what only programs want."""
     jobs = facts["jobs"]
     shown = {name: facts[name] for name in ("messages", "chats", "entities", "nodes", "edges")}
     return {
@@ -151,8 +153,9 @@ def _edge(edge: Edge) -> dict[str, Any]:
     return {name: getattr(edge, name) for name in (*names, *more)}
 
 
-def _print_node(db: EmbeddedDB, node: AnyNode, limit: int, as_json: bool) -> None:
-    facts: dict[str, Any] = {
+def facts_of(node: AnyNode) -> dict[str, Any]:
+    """Tell what every node has."""
+    return {
         "id": node.id,
         "labels": node.labels,
         "properties": node.properties,
@@ -161,6 +164,10 @@ def _print_node(db: EmbeddedDB, node: AnyNode, limit: int, as_json: bool) -> Non
         "expires_at": node.expires_at,
         "version": node.version,
     }
+
+
+def _print_node(db: EmbeddedDB, node: AnyNode, limit: int, as_json: bool) -> None:
+    facts = facts_of(node)
     messages: list[Message] = []
     if isinstance(node, Message):
         facts["entities"] = [entity.label for entity in node.entities()]

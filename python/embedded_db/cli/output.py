@@ -20,7 +20,18 @@ JOINERS: Final = "\u200c\u200d"
 WIDE: Final = 10_000
 """Columns when the output is no terminal, so that no line is folded."""
 
-__all__ = ["as_json", "error", "facts", "note", "size", "table"]
+__all__ = [
+    "as_json",
+    "clean",
+    "error",
+    "error_facts",
+    "facts",
+    "json_line",
+    "note",
+    "size",
+    "table",
+    "text",
+]
 
 
 def as_json(value: object) -> None:
@@ -30,6 +41,11 @@ def as_json(value: object) -> None:
     ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``. What could steer a terminal is escaped.
     """
     sys.stdout.write(_json(value, indent=2) + "\n")
+
+
+def json_line(value: object) -> None:
+    """Print a value as `as_json` does, in one line."""
+    sys.stdout.write(_json(value) + "\n")
 
 
 def _json(value: object, indent: int | None = None) -> str:
@@ -52,6 +68,11 @@ def _jsonable(value: object) -> object:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     return value
+
+
+def text(lines: str) -> None:
+    """Print lines of our own making as they are."""
+    sys.stdout.write(lines)
 
 
 def facts(values: Mapping[str, Any], machine: bool) -> None:
@@ -78,7 +99,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, head: bool =
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(_clean(_shown(value))) for value in row))
+        grid.add_row(*(Text(clean(_shown(value))) for value in row))
     if sys.stdout.isatty():
         Console().print(grid)
         return
@@ -99,7 +120,7 @@ def size(count: int) -> str:
 
 def note(text: str) -> None:
     """Print a remark on standard error, in one line."""
-    Console(stderr=True).print(Text(_clean(text)), soft_wrap=True)
+    Console(stderr=True).print(Text(clean(text)), soft_wrap=True)
 
 
 def error(problem: DbError, machine: bool = False) -> None:
@@ -110,18 +131,23 @@ def error(problem: DbError, machine: bool = False) -> None:
         machine: as one line of JSON.
     """
     if machine:
-        facts = {
-            "code": problem.code,
-            "message": problem.message,
-            "hint": problem.hint,
-            "path": problem.path,
-            "retryable": problem.retryable,
-        }
-        sys.stderr.write(_json({"error": facts}) + "\n")
+        sys.stderr.write(_json(error_facts(problem)) + "\n")
         return
     note(f"{problem.code}: {problem.message}")
     if problem.hint and problem.hint not in problem.message:
         note(problem.hint)
+
+
+def error_facts(problem: DbError) -> dict[str, Any]:
+    """Give what programs get to know of an error."""
+    facts = {
+        "code": problem.code,
+        "message": problem.message,
+        "hint": problem.hint,
+        "path": problem.path,
+        "retryable": problem.retryable,
+    }
+    return {"error": facts}
 
 
 def _shown(value: object) -> str:
@@ -136,7 +162,7 @@ def _shown(value: object) -> str:
     return str(value)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     r"""Escape line ends, control and invisible characters: ``\n``, ``\x1b``, ``\u202e``.
 
     So stored text can neither steer the terminal nor look like another row. What joins the parts

@@ -18,7 +18,7 @@ from ..search import Part, SearchResults
 from . import output
 from .base import EPILOG, AsJson, ConfigFile, Db, Namespace, app, command, opened
 
-__all__: list[str] = []
+__all__ = ["condition", "headline"]
 
 
 class Legs(StrEnum):
@@ -77,7 +77,7 @@ def query(
         if text:
             _check_model(database, legs)
         results = database.query(
-            structural_filters=[_condition(text) for text in where or []],
+            structural_filters=[condition(text) for text in where or []],
             graph_filter={"start": start, "max_hops": hops} if start else None,
             text_query={"text": text} if text and legs != Legs.semantic else None,
             semantic_query={"text": text} if text and legs != Legs.text else None,
@@ -143,7 +143,7 @@ def _print_found(results: SearchResults, as_json: bool) -> None:
             result.score,
             *(each.get(part, 0.0) for part in parts),
             result.node.id,
-            _headline(result.node),
+            headline(result.node),
         )
         for result, each in zip(results, shares, strict=True)
     ]
@@ -160,7 +160,8 @@ COMPARISONS: Final = {
 }
 
 
-def _condition(text: str) -> dict[str, Any]:
+def condition(text: str) -> dict[str, Any]:
+    """Read a condition such as ``count>=3``."""
     places = [(text.find(sign), -len(sign), sign) for sign in COMPARISONS if sign in text]
     if not places:
         raise InvalidInput(
@@ -204,7 +205,7 @@ def _print_results(results: Results, as_json: bool) -> None:
             result.text_score,
             result.graph_distance,
             result.node.id,
-            _headline(result.node),
+            headline(result.node),
         )
         for result in results
     ]
@@ -220,7 +221,8 @@ def _print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], pendin
         output.note(f"{pending} matching nodes are not embedded yet")
 
 
-def _headline(node: AnyNode) -> str:
+def headline(node: AnyNode) -> str:
+    """Say in a line what a node is."""
     if isinstance(node, Message):
         return f"{node.sender}: {node.content}" if node.sender else node.content
     for name in ("label", "title", "text", "name", "content"):

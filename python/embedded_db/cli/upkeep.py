@@ -10,22 +10,16 @@ import typer
 
 from ..database import EmbeddedDB
 from ..progress import ProgressBar
-from ..rescue import DoctorReport, Level, RepairReport
+from ..rescue import RepairReport
 from ..upkeep import BackupReport, CompactReport, Progress, RestoreReport
 from . import exit_codes, output
 from .base import EPILOG, AsJson, ConfigFile, Db, app, command, opened
+from .operating import print_findings
 
 __all__: list[str] = []
 
 LISTED: Final = 20
 """Objects that are listed by their ids, of each kind of finding."""
-
-DIAGNOSES: Final[dict[Level, int]] = {
-    "ok": exit_codes.DONE,
-    "warning": exit_codes.FINDINGS,
-    "error": exit_codes.WRONG,
-}
-"""Exit codes of `doctor`, by the gravest of its findings."""
 
 
 @app.command(epilog=EPILOG)
@@ -119,8 +113,7 @@ def doctor(
 ) -> None:
     """Look at a database and what it lies on; exit code 1 with a warning, 2 with an error."""
     report = EmbeddedDB.doctor(path)
-    _print_findings(report, as_json)
-    raise typer.Exit(DIAGNOSES[report.level])
+    print_findings(report, as_json)
 
 
 def _print_repaired(report: RepairReport, as_json: bool) -> None:
@@ -143,14 +136,6 @@ def _print_repaired(report: RepairReport, as_json: bool) -> None:
             output.note(f"{title}: {where}: {found['why']}")
         if (more := len(listed[what]) - LISTED) > 0:
             output.note(f"{title}: {more} more, which --json lists")
-
-
-def _print_findings(report: DoctorReport, as_json: bool) -> None:
-    if as_json:
-        output.as_json({"level": report.level, **asdict(report)})
-        return
-    rows = [(it.level, it.about, it.text, it.remedy) for it in report.findings]
-    output.table(("level", "about", "found", "what to do"), rows)
 
 
 def _renewed(db: Path, config: Path | None) -> AbstractContextManager[EmbeddedDB]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from ..checks import float32
+from ..arrays import float32
 from ..errors import (
     DbError,
     DimensionMismatch,

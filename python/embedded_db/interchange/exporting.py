@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._native import Edge, Embedding, Node, Snapshot, __version__
 from ..errors import BadText, InvalidInput, NotFound, StorageError, Timeout, nearest, shown
+from ..files import sync_directory
 from .layout import LineWriter, Manifest, VectorWriter
 from .values import encoded, from_time
 
@@ -136,7 +137,7 @@ def _new_directory(target: str, database: str) -> Iterator[str]:
         if os.path.isdir(real):
             os.rmdir(real)
         os.rename(place, real)
-        _sync(parent)
+        sync_directory(parent)
     except OSError as error:
         raise _refused(target, error) from error
     finally:
@@ -152,14 +153,6 @@ def _is_inside(path: str, directory: str) -> bool:
         if parent == path:
             return False
         path = parent
-
-
-def _sync(directory: str) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _refused(target: str, error: OSError) -> StorageError:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from embedded_db.checks import float32
+from embedded_db.arrays import float32
 from embedded_db.errors import InvalidInput, NonFiniteVector
 from embedded_db.ml.encoders import Floats
 from embedded_db.ml.entities import EntityDict

@@ -10,18 +10,27 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from embedded_db.errors import InvalidInput
 from embedded_db.ml import hashing
 from embedded_db.ml.callables import call_embedding, checked_vectors, name_of
 from embedded_db.ml.encoders import Floats
 from embedded_db.ml.loading import LOADING
-from embedded_db.ml.minilm import DIMENSION, MODEL, MiniLM
+from embedded_db.ml.minilm import MiniLM
 from embedded_db.ml.packages import imported, install, is_installed, unloadable
+from embedded_db.ml.transformer import Transformer
 from embedded_db.ml_config import MLConfig, named
 
 if TYPE_CHECKING:
     from embedded_db.ml.endpoint import Endpoint
 
-__all__ = ["EmbeddingFunction", "MiniLMEmbedding", "Owner", "embedding_function"]
+__all__ = [
+    "EmbeddingFunction",
+    "Owner",
+    "TransformerEmbedding",
+    "check_texts",
+    "embedding_function",
+    "of_parts",
+]
 
 Owner = NDArray[np.int32]
 """For each row of some vectors the text that it belongs to, ascending."""
@@ -51,7 +60,8 @@ def embedding_function(config: MLConfig) -> EmbeddingFunction:
     """The provider that a configuration names."""
     chosen = config.embedding
     if not isinstance(chosen, str):
-        return _Callable(chosen)
+        model = getattr(chosen, "_transformer", None)
+        return TransformerEmbedding(model) if isinstance(model, Transformer) else _Callable(chosen)
     if chosen == "hashing":
         return _Hashing()
     kind, argument = named(chosen)
@@ -63,7 +73,7 @@ def embedding_function(config: MLConfig) -> EmbeddingFunction:
 
         return _Remote(Endpoint.of(argument, config.timeout))
     precision = "int8" if chosen == "minilm-onnx-int8" else "fp32"
-    return MiniLMEmbedding(MiniLM(precision, config.threads, onnx=chosen != "minilm-numpy"))
+    return TransformerEmbedding(MiniLM(precision, config.threads, onnx=chosen != "minilm-numpy"))
 
 
 def _info(model: str, provider: str, precision: str, dim: int | None) -> dict[str, Any]:
@@ -87,19 +97,20 @@ def _health(provider: str, model: str, error: str | None, *, loaded: bool) -> di
 
 
 @dataclass(frozen=True)
-class MiniLMEmbedding:
-    """all-MiniLM-L6-v2."""
+class TransformerEmbedding:
+    """all-MiniLM-L6-v2, or the model of an `EmbeddingEngine`."""
 
-    model: MiniLM
+    model: Transformer
 
     def info(self) -> dict[str, Any]:
         """See `EmbeddingFunction.info`."""
-        return _info(MODEL, self.model.provider, self.model.precision, DIMENSION)
+        model = self.model
+        return _info(model.name, model.provider, model.precision, model.dimension)
 
     def health(self) -> dict[str, Any]:
         """See `EmbeddingFunction.health`."""
         missing = self.model.missing()
-        return _health(self.model.provider, MODEL, missing, loaded=self.model.loaded)
+        return _health(self.model.provider, self.model.name, missing, loaded=self.model.loaded)
 
     def warm_up(self) -> None:
         """See `EmbeddingFunction.warm_up`."""
@@ -251,3 +262,24 @@ class _Remote:
 
 def _one_each(texts: Sequence[str]) -> Owner:
     return np.arange(len(texts), dtype=np.int32)
+
+
+def of_parts(parts: Floats, owner: Owner, count: int) -> Floats:
+    """One vector a text: of several parts the mean, as a unit."""
+    if len(owner) == count:
+        return parts
+    sums = np.zeros((count, parts.shape[1]), np.float32)
+    np.add.at(sums, owner, parts)
+    sums /= np.linalg.norm(sums, axis=1, keepdims=True)
+    return sums
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Refuse what is no list of texts."""
+    if isinstance(texts, str):
+        raise InvalidInput("One string was given for a list of texts", hint="Pass [text].")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidInput(
+                f"Text {i} is a {type(text).__name__}: {text!r:.40}", hint="Every text is a str."
+            )

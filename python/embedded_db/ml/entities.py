@@ -34,7 +34,7 @@ from embedded_db.ml.encoders import Floats
 from embedded_db.ml.gazetteer import NEVER
 from embedded_db.ml.head import LABELS, Head, best_tags
 from embedded_db.ml.loading import LOADING
-from embedded_db.ml.minilm import Tokens
+from embedded_db.ml.transformer import Tokens
 from embedded_db.ml.word_features import Numbers, features
 
 __all__ = ["EntityDict", "Recogniser", "Search", "spans_of", "trim_span", "words_of"]
@@ -77,7 +77,7 @@ class Recogniser:
         starts: Sequence[int],
         wanted: Sequence[bool],
     ) -> Search:
-        """A search over one batch, fed by `MiniLM.encode`; arguments as `Functions.enrich`."""
+        """A search over one batch, fed by `Transformer.encode`; arguments as `Functions.enrich`."""
         return Search(self.head(), texts, tokens, starts, wanted)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from embedded_db.errors import InvalidInput
-from embedded_db.ml.embeddings import Owner, embedding_function
+from embedded_db.ml.embeddings import Owner, check_texts, embedding_function, of_parts
 from embedded_db.ml.encoders import Floats
 from embedded_db.ml.entities import EntityDict
 from embedded_db.ml.recognisers import LocalEntities, entity_function
@@ -111,14 +111,8 @@ class Functions:
             >>> bool(one @ same > one @ other)
             True
         """
-        _check_texts(texts)
-        parts, owner = self._embedding.parts(texts)
-        if len(owner) == len(texts):
-            return parts
-        sums = np.zeros((len(texts), parts.shape[1]), np.float32)
-        np.add.at(sums, owner, parts)
-        sums /= np.linalg.norm(sums, axis=1, keepdims=True)
-        return sums
+        check_texts(texts)
+        return of_parts(*self._embedding.parts(texts), len(texts))
 
     def enrich(
         self,
@@ -155,7 +149,7 @@ class Functions:
             >>> vectors.shape, owner.tolist(), found
             ((2, 384), [0, 1], [[], []])
         """
-        _check_texts(texts)
+        check_texts(texts)
         _check_batch(texts, starts, want_vectors, want_entities)
         if not any(want_entities):
             vectors, owner = self._some_vectors(texts, want_vectors)
@@ -204,7 +198,7 @@ class Functions:
             >>> functions.summarize(["Ann: We should use Rust", "Bob: Agreed"])
             'Ann: We should use Rust\nBob: Agreed'
         """
-        _check_texts(messages)
+        check_texts(messages)
         return self._summary.summarize(messages, vectors, self.embed)
 
     def _some_vectors(self, texts: Sequence[str], want: Sequence[bool]) -> tuple[Floats, Owner]:
@@ -217,16 +211,6 @@ class Functions:
 
 
 # --- input ---
-
-
-def _check_texts(texts: Sequence[str]) -> None:
-    if isinstance(texts, str):
-        raise InvalidInput("One string was given for a list of texts", hint="Pass [text].")
-    for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InvalidInput(
-                f"Text {i} is a {type(text).__name__}: {text!r:.40}", hint="Every text is a str."
-            )
 
 
 def _check_batch(

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from embedded_db.errors import ModelUnavailable
 from embedded_db.ml.callables import call_entities
-from embedded_db.ml.embeddings import EmbeddingFunction, MiniLMEmbedding, Owner
+from embedded_db.ml.embeddings import EmbeddingFunction, Owner, TransformerEmbedding
 from embedded_db.ml.encoders import Floats
 from embedded_db.ml.entities import EntityDict, Recogniser
 from embedded_db.ml.head import LABELS
@@ -46,7 +46,7 @@ def entity_function(config: MLConfig, embedding: EmbeddingFunction) -> EntityFun
     kind, argument = named(chosen)
     if kind == "spacy":
         return _SpacyEntities(argument)
-    if isinstance(embedding, MiniLMEmbedding):
+    if isinstance(embedding, TransformerEmbedding) and isinstance(embedding.model, MiniLM):
         return LocalEntities(embedding.model)
     if config.embedding == "hashing":
         return LocalEntities(None)
@@ -75,7 +75,7 @@ class LocalEntities:
 
     def shares(self, embedding: EmbeddingFunction) -> bool:
         """Whether ``embedding`` runs the same forward pass."""
-        return isinstance(embedding, MiniLMEmbedding) and embedding.model is self._model
+        return isinstance(embedding, TransformerEmbedding) and embedding.model is self._model
 
     def health(self) -> dict[str, Any]:
         """See `EntityFunction.health`."""

@@ -1,4 +1,4 @@
-"""Stored nodes as objects: chats, messages, entities, summaries, documents and facts.
+"""Stored nodes as objects: chats, messages, entities, summaries, topics, documents and facts.
 
 A model holds a node as one read saw it. Properties are decoded when they are asked for, changes
 are kept until `Model.save`, which refuses to overwrite what someone else changed meanwhile.
@@ -15,7 +15,8 @@ from .message import Message
 from .owner import HasId, IdLike, Owner, id_of
 from .selection import Selection
 from .status import Artefact, State, Status, status_of
-from .wrapping import MODELS, AnyNode, wrap
+from .topic import Topic
+from .wrapping import MODELS, AnyNode, wrap, wrap_all
 
 __all__ = [
     "MODELS",
@@ -36,8 +37,10 @@ __all__ = [
     "State",
     "Status",
     "Summary",
+    "Topic",
     "entities_of",
     "id_of",
     "status_of",
     "wrap",
+    "wrap_all",
 ]

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+import numpy.typing as npt
+
 from ..arguments import flag_argument
 from ..errors import NotFound
 from ..guesses import CHAT
@@ -50,6 +52,7 @@ class Chat(Model):
         name: str | None = None,
         tool_calls: Sequence[Mapping[str, Any]] | None = None,
         tool_call_id: str | None = None,
+        embedding: npt.ArrayLike | None = None,
         **properties: Any,
     ) -> Message:
         """Store a message at the end of this chat; it is enriched in the background.
@@ -70,6 +73,8 @@ class Chat(Model):
             name: the name of its author towards a model.
             tool_calls: calls of tools that an assistant asks for.
             tool_call_id: the call that a tool answers with this message.
+            embedding: its vector (float32[dim]), if you have made it yourself; see
+                `EmbeddedDB.create_message`.
             **properties: further properties, among them OpenAI's ``refusal`` and ``audio``.
 
         Returns:
@@ -99,6 +104,7 @@ class Chat(Model):
             name=name,
             tool_calls=list(tool_calls) if isinstance(tool_calls, Sequence) else tool_calls,
             tool_call_id=tool_call_id,
+            embedding=embedding,
             properties=properties,
         )
         return self._owner._add_message(self.id, message)
@@ -108,8 +114,8 @@ class Chat(Model):
 
         Args:
             messages: dicts with ``content`` and, where wanted, ``id``, ``sender``, ``role``,
-                ``timestamp``, ``metadata``, ``ttl`` and further properties, as in `add_message`;
-                OpenAI-style messages are such dicts.
+                ``timestamp``, ``metadata``, ``ttl``, ``embedding`` and further properties, as in
+                `add_message`; OpenAI-style messages are such dicts.
 
         Returns:
             The messages in the order given.
@@ -177,7 +183,7 @@ class Chat(Model):
         return cast("Iterator[Message]", nodes)
 
     def summary(self) -> Summary | None:
-        """Give the newest summary of the chat, or None when there is none yet.
+        """Give the newest summary of all of the chat, or None when there is none yet.
 
         Examples:
             >>> from embedded_db import EmbeddedDB
@@ -191,10 +197,39 @@ class Chat(Model):
             >>> woven.close()
         """
         found: Summary | None = None
-        for node in self._owner.neighbors(self.id, "SUMMARIZES", "in"):
-            if isinstance(node, Summary) and (found is None or node.created_at >= found.created_at):
+        for node in self._summaries():
+            if node.span is None and (found is None or node.created_at >= found.created_at):
                 found = node
         return found
+
+    def span_summaries(self) -> list[Summary]:
+        """Give the summaries of the weeks (or days) of the chat, in the order of time.
+
+        There are none of a chat that is within one of them: `summary` says as much.
+
+        Examples:
+            >>> from datetime import datetime, timezone
+            >>> from embedded_db import EmbeddedDB
+            >>> from embedded_db.testing import FakeModel
+            >>> woven = EmbeddedDB(":memory:", ml=FakeModel())
+            >>> chat = woven.create_chat()
+            >>> for day in (6, 7, 14):
+            ...     at = datetime(2024, 5, day, tzinfo=timezone.utc)
+            ...     _ = chat.add_message(f"It is the {day}th", timestamp=at)
+            >>> woven.flush(timeout=30)
+            >>> for summary in chat.span_summaries():
+            ...     summary.begins_at.date().isoformat(), summary.text.splitlines()
+            ('2024-05-06', ['It is the 6th', 'It is the 7th'])
+            ('2024-05-13', ['It is the 14th'])
+            >>> woven.close()
+        """
+        found = [(node.begins_at, node) for node in self._summaries() if node.span is not None]
+        timed = [(at, node.id, node) for at, node in found if at is not None]
+        return [node for *_, node in sorted(timed, key=lambda each: each[:2])]
+
+    def _summaries(self) -> Iterator[Summary]:
+        nodes = self._owner.neighbors(self.id, "SUMMARIZES", "in")
+        return (node for node in nodes if isinstance(node, Summary))
 
     @property
     def status(self) -> Status:

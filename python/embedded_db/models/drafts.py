@@ -1,14 +1,14 @@
 """Messages on their way into the database."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ..errors import InvalidInput, shown
 from .base import Property
 from .content import Content, stored_content
 from .message import Message
 
-__all__ = ["message_dict", "stored_message", "stored_messages"]
+__all__ = ["message_dict", "stored_message", "stored_messages", "with_vector_space"]
 
 # The content has forms of its own.
 DECLARED: Final = [
@@ -16,6 +16,13 @@ DECLARED: Final = [
     for declared in vars(Message).values()
     if isinstance(declared, Property) and declared.settable and declared.name != "content"
 ]
+
+
+def with_vector_space(draft: object, space: str | None) -> dict[str, Any]:
+    """Give the vector in a node's dict a space, if it names none and there is a default one."""
+    if space is not None and isinstance(draft, Mapping) and draft.get("embedding") is not None:
+        return {"embedding_space": space, **draft}
+    return cast("dict[str, Any]", draft)
 
 
 def stored_messages(messages: Sequence[Mapping[str, Any]], chat_id: str) -> list[dict[str, Any]]:

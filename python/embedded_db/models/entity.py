@@ -1,6 +1,7 @@
 """What the weaver makes of messages: entities and summaries."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
@@ -65,7 +66,7 @@ class Entity(Model):
 
 
 class Summary(Model):
-    """A summary the weaver made of a chat; extractive: sentences of its messages.
+    """A summary the weaver made of a chat, or of a week of it; extractive: what messages say.
 
     Examples:
         >>> from embedded_db import EmbeddedDB
@@ -91,6 +92,15 @@ class Summary(Model):
     text = Property[str]("The summary.", settable=False)
     first_message = Property[str]("Id of the first message it covers.", settable=False)
     last_message = Property[str]("Id of the last message it covers.", settable=False)
+    span = Property[str | None](
+        "``day`` or ``week``: what it covers; None: all of the chat.", default=None, settable=False
+    )
+    begins_at = Property[datetime | None](
+        "When that day or week began, in UTC.", default=None, settable=False
+    )
+    message_count = Property[int | None](
+        "How many messages of that day or week it was made of.", default=None, settable=False
+    )
 
     @property
     def chat(self) -> "Chat":

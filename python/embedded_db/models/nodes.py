@@ -26,7 +26,7 @@ from .stored_fields import FieldExpression, checked_changes, reasons, storable
 
 __all__ = ["NodeModel", "StoredModel", "named"]
 
-BUILT_IN: Final = ("Chat", "Message", "Entity", "Summary")
+BUILT_IN: Final = ("Chat", "Message", "Entity", "Summary", "Topic")
 LONGEST_PREFIX: Final = 255 - 33
 
 N = TypeVar("N", bound="NodeModel")
@@ -348,8 +348,8 @@ class NodeModel(StoredModel):
         if cls.node_label in BUILT_IN or not cls.node_label:
             raise InvalidInput(
                 f"the label of {cls.__name__} is {cls.node_label!r}",
-                hint="Give another: label=…; those of chats, messages, entities and summaries "
-                "are the database's",
+                hint="Give another: label=…; those of chats, messages, entities, summaries and "
+                "topics are the database's",
             )
         bases = (base.node_label for base in cls.__mro__ if issubclass(base, NodeModel))
         cls.node_labels = tuple(dict.fromkeys(label for label in bases if label))

@@ -1,7 +1,7 @@
 """The asynchronous twins of stored nodes: chats, messages, entities, documents and facts."""
 
 from ..._native import Node
-from ...models import Chat, Document, Entity, Fact, Message, Part, Summary
+from ...models import Chat, Document, Entity, Fact, Message, Part, Summary, Topic
 from ..twin import register
 from .base import AsyncModel
 from .chat import AsyncChat
@@ -9,6 +9,7 @@ from .documents import AsyncDocument, AsyncFact, AsyncPart
 from .entity import AsyncEntity, AsyncSummary
 from .message import AsyncMessage
 from .selection import AsyncSelection
+from .topic import AsyncTopic
 
 __all__ = [
     "AsyncAnyNode",
@@ -21,9 +22,10 @@ __all__ = [
     "AsyncPart",
     "AsyncSelection",
     "AsyncSummary",
+    "AsyncTopic",
 ]
 
-AsyncAnyNode = Node | AsyncMessage | AsyncChat | AsyncEntity | AsyncSummary
+AsyncAnyNode = Node | AsyncMessage | AsyncChat | AsyncEntity | AsyncSummary | AsyncTopic
 """A node as reads give it: the twin of its model class where there is one, else the plain node."""
 
 register(Chat, AsyncChat)
@@ -33,3 +35,4 @@ register(Fact, AsyncFact)
 register(Message, AsyncMessage)
 register(Part, AsyncPart)
 register(Summary, AsyncSummary)
+register(Topic, AsyncTopic)

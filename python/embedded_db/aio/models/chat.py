@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
+    import numpy.typing as npt
+
     from ...models.content import Content
     from ...models.owner import IdLike
     from ...models.status import Status
@@ -54,6 +56,7 @@ class AsyncChat(AsyncModel):
         name: str | None = None,
         tool_calls: Sequence[Mapping[str, Any]] | None = None,
         tool_call_id: str | None = None,
+        embedding: npt.ArrayLike | None = None,
         **properties: Any,
     ) -> AsyncMessage:
         """Store a message at the end of this chat; it is enriched in the background.
@@ -74,6 +77,8 @@ class AsyncChat(AsyncModel):
             name: the name of its author towards a model.
             tool_calls: calls of tools that an assistant asks for.
             tool_call_id: the call that a tool answers with this message.
+            embedding: its vector (float32[dim]), if you have made it yourself; see
+                `AsyncEmbeddedDB.create_message`.
             **properties: further properties, among them OpenAI's ``refusal`` and ``audio``.
 
         Returns:
@@ -104,6 +109,7 @@ class AsyncChat(AsyncModel):
             name=name,
             tool_calls=tool_calls,
             tool_call_id=tool_call_id,
+            embedding=embedding,
             **properties,
         )
         return found
@@ -113,8 +119,8 @@ class AsyncChat(AsyncModel):
 
         Args:
             messages: dicts with ``content`` and, where wanted, ``id``, ``sender``, ``role``,
-                ``timestamp``, ``metadata``, ``ttl`` and further properties, as in `add_message`;
-                OpenAI-style messages are such dicts.
+                ``timestamp``, ``metadata``, ``ttl``, ``embedding`` and further properties, as in
+                `add_message`; OpenAI-style messages are such dicts.
 
         Returns:
             The messages in the order given.
@@ -170,7 +176,7 @@ class AsyncChat(AsyncModel):
         return self._each(Chat.messages, after, limit, newest_first=newest_first)
 
     async def summary(self) -> AsyncSummary | None:
-        """Give the newest summary of the chat, or None when there is none yet.
+        """Give the newest summary of all of the chat, or None when there is none yet.
 
         Examples:
             >>> from embedded_db import AsyncEmbeddedDB
@@ -186,6 +192,30 @@ class AsyncChat(AsyncModel):
             >>> await woven.close()
         """
         found: AsyncSummary | None = await self._made(Chat.summary)
+        return found
+
+    async def span_summaries(self) -> list[AsyncSummary]:
+        """Give the summaries of the weeks (or days) of the chat, in the order of time.
+
+        There are none of a chat that is within one of them: `summary` says as much.
+
+        Examples:
+            >>> from datetime import datetime, timezone
+            >>> from embedded_db import AsyncEmbeddedDB
+            >>> from embedded_db.testing import FakeModel
+            >>> woven = AsyncEmbeddedDB(":memory:", ml=FakeModel())
+            >>> chat = await woven.create_chat()
+            >>> for day in (6, 7, 14):
+            ...     at = datetime(2024, 5, day, tzinfo=timezone.utc)
+            ...     _ = await chat.add_message(f"It is the {day}th", timestamp=at)
+            >>> await woven.flush(timeout=30)
+            >>> for summary in await chat.span_summaries():
+            ...     (summary.begins_at.date().isoformat(), summary.text.splitlines())
+            ('2024-05-06', ['It is the 6th', 'It is the 7th'])
+            ('2024-05-13', ['It is the 14th'])
+            >>> await woven.close()
+        """
+        found: list[AsyncSummary] = await self._made(Chat.span_summaries)
         return found
 
     async def status(self) -> Status:

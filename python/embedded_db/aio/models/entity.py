@@ -62,7 +62,7 @@ class AsyncEntity(AsyncModel):
 
 
 class AsyncSummary(AsyncModel):
-    """A summary the weaver made of a chat; extractive: sentences of its messages.
+    """A summary the weaver made of a chat, or of a week of it; extractive: what messages say.
 
     Examples:
         >>> from embedded_db import AsyncEmbeddedDB
@@ -90,6 +90,9 @@ class AsyncSummary(AsyncModel):
     text = Summary.text
     first_message = Summary.first_message
     last_message = Summary.last_message
+    span = Summary.span
+    begins_at = Summary.begins_at
+    message_count = Summary.message_count
 
     async def chat(self) -> AsyncChat:
         """The chat it summarises.
