@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, settings
 from embedded_db import EmbeddedDB
 from embedded_db.testing import FakeModel
 
+from .bridges.brokers import RedisServer
+
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("EMBEDDED_DB_DATA", ROOT.parent / "shared" / "data"))
 
@@ -156,6 +158,15 @@ def real_models() -> None:
     for package in ("embedded_db_minilm", "onnxruntime", "tokenizers"):
         if find_spec(package) is None:
             pytest.skip(f"{package} is not installed: make build, or embedded-db[local]")
+
+
+@pytest.fixture
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An empty Redis of its own; skipped, visibly, where there is none."""
+    pytest.importorskip("redis", reason='redis is not installed: pip install "embedded-db[redis]"')
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server.url
+    server.stop()
 
 
 @pytest.fixture

@@ -21,13 +21,17 @@ PREFIX = "embedded-db-"
 # crate -> the crates it may depend on. `common` is open to all, `testing` to every crate's tests.
 ALLOWED: dict[str, set[str]] = {
     "common": set(),
+    "activation": set(),
     "storage": set(),
     "indexing": {"storage"},
+    "bus": {"storage"},
     "query": {"storage", "indexing"},
     "weaver": {"storage", "indexing"},
     "ml-bridge": {"weaver"},
-    "engine": {"storage", "indexing", "query", "weaver"},
-    "bindings": {"engine", "ml-bridge"},
+    "engine": {"storage", "indexing", "query", "reflex", "weaver"},
+    "reflex": set(),
+    "server": {"engine"},
+    "bindings": {"activation", "bus", "engine", "ml-bridge", "reflex", "server"},
     "testing": {"weaver"},
     "simulator": {"engine", "testing"},
 }

@@ -11,8 +11,15 @@ import pytest
 
 from embedded_db import EmbeddedDB
 from embedded_db.testing import FakeModel
+from harness.waiting import eventually
 
-WEAVER = {"max_attempts": 3, "first_delay": 0.01, "max_delay": 0.02, "batch_size": 2}
+WEAVER = {
+    "activity_level": "Normal",
+    "max_attempts": 3,
+    "first_delay": 0.01,
+    "max_delay": 0.02,
+    "batch_size": 2,
+}
 MANY = 1000
 
 
@@ -22,11 +29,13 @@ class Stepped(FakeModel):
     def __init__(self, **given):
         super().__init__(**given)
         self.steps = threading.Semaphore(0)
+        self.taken = 0
         self.free = False
 
     def enrich(self, *given):
         if not self.free:
             self.steps.acquire()
+            self.taken += 1
         return super().enrich(*given)
 
     def let_go(self):
@@ -119,8 +128,15 @@ def test_nothing_is_missing_and_nothing_is_stale(path, seed, with_old):
         with EmbeddedDB(path, ml=new, **options) as db, new:
             for _ in range(40):
                 steps += 1
+                before = new.taken
                 new.steps.release()
                 writing.step(db)
+                eventually(
+                    lambda before=before: (
+                        new.taken > before or db.weaver_status()["reembedding"] is None
+                    ),
+                    "the step is taken, or was the last",
+                )
                 told = db.weaver_status()["reembedding"]
                 sizes.add(told and told["done"])
                 if with_old or told is None:

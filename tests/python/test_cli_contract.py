@@ -104,6 +104,8 @@ def test_the_document_lists_them():
 
 COMMANDS = [
     ["stats"],
+    ["health"],
+    ["metrics"],
     ["namespaces"],
     ["verify"],
     ["show", "m1"],

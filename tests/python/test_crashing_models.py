@@ -25,8 +25,10 @@ PROGRAM = """
     db = EmbeddedDB(sys.argv[1], ml=MLConfig(embedding=embed, entities=names, summary=None))
     if sys.argv[2:]:
         db.weaver.pause()
+        db.set_activity_level("Normal")  # calls that come so quickly make batches smaller
         for number in range(20):
             db.create_message("chat", "boom" if number == 7 else f"text {number}", id=f"m{number}")
+        assert db.count("Message") == 20  # what is read is committed, and the weaver sees all of it
         db.weaver.resume()
     try:
         db.flush(timeout=60)
@@ -101,6 +103,31 @@ def test_a_program_that_was_killed_for_another_reason_costs_nothing(
         os._exit(0)
     """)
     for _ in range(times):
+        subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=300)
+    with EmbeddedDB(path, ml=FakeModel()) as db:
+        db.flush(timeout=60)
+        assert {message.status.embedding for message in db.nodes("Message")} == {"ready"}
+        assert db.weaver.dead_letters() == []
+
+
+def test_a_program_that_is_killed_at_each_start_costs_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "memory.db"
+    program = textwrap.dedent("""
+        import os, sys, time
+        from embedded_db import EmbeddedDB
+        from embedded_db.testing import FakeModel
+        with EmbeddedDB(sys.argv[1], ml=None) as db:
+            for number in range(5):
+                db.create_message("chat", f"Alice {number}")
+        model = FakeModel()
+        model.fail("hang")
+        db = EmbeddedDB(sys.argv[1], ml=model)
+        while not db.weaver_status()["active_workers"]:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        os._exit(0)
+    """)
+    for _ in range(5):
         subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=300)
     with EmbeddedDB(path, ml=FakeModel()) as db:
         db.flush(timeout=60)

@@ -10,6 +10,7 @@ or a vector of what was deleted.
 import itertools
 import tempfile
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ steps = st.lists(
         st.tuples(st.just("again"), which, said),
         st.tuples(st.just("document"), st.booleans(), said),
         st.tuples(
-            st.sampled_from(["pause", "resume", "flush", "fail", "reopen", "wait", "compact"])
+            st.sampled_from(
+                ["pause", "resume", "flush", "fail", "reopen", "wait", "compact", "scrub"]
+            )
         ),
     ),
     max_size=25,
@@ -66,6 +69,7 @@ class History:
         self.model = FakeModel(dim=8, entities=NAMES)
         self.words = iter(WORDS)
         self.ids = itertools.count()
+        self.days = itertools.count()
         self.texts: dict[str, tuple[str, str]] = {}
         self.past: set[str] = set()
         self.open()
@@ -93,14 +97,16 @@ class History:
     def new(self, chat: str, names: list[str]) -> dict[str, Any]:
         id = f"{chat}_{next(self.ids)}"
         self.say(id, chat, self.text(names))
-        return {"id": id, "content": self.texts[id][1]}
+        # Some days of four weeks.
+        at = datetime(2024, 5, 6, tzinfo=UTC) + timedelta(days=5 * next(self.days) % 28)
+        return {"id": id, "content": self.texts[id][1], "timestamp": at}
 
     def step(self, kind: str, *given: Any) -> None:
         getattr(self, f"do_{kind}")(*given)
 
     def do_add(self, chat: str, names: list[str]) -> None:
         new = self.new(chat, names)
-        self.db.create_message(chat, new["content"], id=new["id"])
+        self.db.create_message(chat, new["content"], id=new["id"], timestamp=new["timestamp"])
 
     def do_many(self, chat: str, several: list[list[str]]) -> None:
         if not self.db.exists(chat):
@@ -175,6 +181,9 @@ class History:
     def do_compact(self) -> None:
         self.db.compact()
 
+    def do_scrub(self) -> None:
+        self.db.scrub()
+
     def do_reopen(self) -> None:
         self.db.close()
         self.open()
@@ -202,6 +211,8 @@ def derived(db: EmbeddedDB) -> dict[str, Any]:
 
     def name(id: str) -> str:
         node = nodes[id]
+        if "Topic" in node.labels:
+            return f"topic {node.label.casefold()}"
         return node.label.casefold() if "Entity" in node.labels else id
 
     return {
@@ -225,7 +236,10 @@ def derived(db: EmbeddedDB) -> dict[str, Any]:
             if edge.type == "RELATED_TO"
         ),
         "summaries": Counter(
-            (node["chat_id"], node["text"], node["first_message"], node["last_message"])
+            (
+                *(node["chat_id"], node["text"], node["first_message"], node["last_message"]),
+                *(node.span, node.begins_at, node.message_count),
+            )
             for node in nodes.values()
             if "Summary" in node.labels
         ),
@@ -233,6 +247,22 @@ def derived(db: EmbeddedDB) -> dict[str, Any]:
             (nodes[edge.source]["chat_id"], edge.target)
             for edge in edges
             if edge.type == "SUMMARIZES"
+        ),
+        "topics": Counter(
+            (
+                *(term.casefold() for term in node.terms),
+                node.label == ", ".join(node.terms[:3]),
+                node.level,
+                node.message_count,
+            )
+            for node in nodes.values()
+            if "Topic" in node.labels
+        ),
+        "grouped": Counter(
+            (edge.type, name(edge.source), name(edge.target), edge.sources == [nodes[member].id])
+            for edge in edges
+            if edge.type in {"GROUPS", "PART_OF"}
+            for member in [edge.target if edge.type == "GROUPS" else edge.source]
         ),
         "vectors": {
             id: found.vector.tobytes()
@@ -258,6 +288,18 @@ def found_in(path: Path, wanted: bytes) -> list[str]:
 @example(
     # The spelling of an entity was that of a message which is gone.
     steps=[("add", GONE, ["ALICE", "Bob"]), ("add", STAYS, ["Alice", "BOB"]), ("flush",)],
+    how="each",
+)
+@example(
+    # Topics of what stays, of what goes, and of both.
+    steps=[
+        ("many", GONE, [["Carol", "Paris"]] * 4),
+        ("many", STAYS, [["Alice", "Bob"], ["ALICE"], ["Bob"], ["Bob", "London"]]),
+        ("flush",),
+        ("many", GONE, [["Bob", "Paris"], ["London"]]),
+        ("edit", 1, ["Bob"]),
+        ("flush",),
+    ],
     how="each",
 )
 @example(
@@ -300,13 +342,16 @@ def check(history: History) -> None:
                 other.create_chat(id=chat)
                 for message in db.get_node(chat).messages():
                     assert message.content == history.texts[message.id][1]
-                    other.create_message(chat, message.content, id=message.id)
+                    at = message.timestamp
+                    other.create_message(chat, message.content, id=message.id, timestamp=at)
         other.flush(timeout=60)
         expected = derived(other)
         assert other.count("Message") == db.count("Message")
     assert derived(db) == expected
     written = {word for _, text in history.texts.values() for word in text.split()}
     assert {node.label for node in db.nodes("Entity")} <= written, "spellings of what is gone"
+    for topic in db.nodes("Topic"):
+        assert set(topic.terms) <= written, "names of what is gone"
     report = db.verify(deep=True)
     assert report["ok"], report
     said = {word.casefold() for word in still_said(history)}

@@ -1,7 +1,8 @@
 """Every example of a docstring gives what it says it gives.
 
 An example finds an empty database as ``db`` and an empty directory around it; what its module
-defines and exports is there too. Those of asynchronous classes await, on an event loop of theirs.
+defines and exports is there too; those of ``embedded_db.bridges`` an empty Redis, as ``broker`` and
+``url``. Those of asynchronous classes await, on an event loop of theirs.
 """
 
 import ast
@@ -17,8 +18,9 @@ import pytest
 
 import embedded_db
 from embedded_db import AsyncEmbeddedDB
+from embedded_db.bridges import connect
 
-NATIVE = ("Edge", "Embedding", "Node")  # what the finder does not look at
+NATIVE = ("Edge", "Embedding", "Node", "Token", "TokenArray")  # what the finder does not look at
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
@@ -48,10 +50,10 @@ def is_asynchronous(example):
     return example.name.startswith("embedded_db.aio.")
 
 
-def run(example, db, flags=0):
+def run(example, db, flags=0, **names):
     report = []
     runner = doctest.DocTestRunner(optionflags=OPTIONS)
-    example.globs = {**example.globs, "db": db, "__name__": "example"}
+    example.globs = {**example.globs, "db": db, "__name__": "example", **names}
     runner.run(example, out=report.append, compileflags=flags)
     assert not runner.failures, "".join(report)
 
@@ -62,9 +64,15 @@ ASYNCHRONOUS = [each for each in examples() if is_asynchronous(each.values[0])]
 
 @pytest.mark.usefixtures("real_models")
 @pytest.mark.parametrize("example", SYNCHRONOUS)
-def test_the_example_of_a_docstring(example, db, tmp_path, monkeypatch):
+def test_the_example_of_a_docstring(example, db, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
-    run(example, db)
+    names = {}
+    if example.name.startswith("embedded_db.bridges."):
+        names["url"] = request.getfixturevalue("redis_url")
+        names["broker"] = connect(names["url"])
+    run(example, db, **names)
+    if names:
+        names["broker"].close()
 
 
 @pytest.mark.usefixtures("real_models")

@@ -58,8 +58,8 @@ def test_what_a_power_cut_would_take_is_a_number(tmp_path, spawn):
         for number in range(30):
             db.create_node({"label": "Thing", "properties": {"n": number}})
             numbers.append(db.stats()["unsynced_commits"])
-        # A checkpoint may come at any moment, and takes them all with it.
-        assert all(now in (before + 1, 0, 1) for before, now in pairwise(numbers))
+        # At any moment a thread may sync: those that were there when it began are taken off.
+        assert all(0 <= now <= before + 1 for before, now in pairwise(numbers))
         assert max(numbers) > 1
     with EmbeddedDB(path, ml=None) as db:
         db.create_node({"label": "Thing"})

@@ -323,6 +323,28 @@ def test_summaries_wait_while_there_is_much_to_do(woven):
     assert chat.summary().text == "Alice met Bob in Paris"
 
 
+def test_calls_that_come_quickly_raise_the_level_by_themselves(woven):
+    woven.set_activity_level("Auto")
+    for _ in range(100_000):
+        woven.query(text_query={"text": "Paris"})
+        if woven.weaver_status()["activity_level"] == "HighActivity":
+            break
+    assert woven.weaver_status()["activity_level"] == "HighActivity"
+
+
+@pytest.mark.parametrize("waits", ["links", "summary", "flush"])
+def test_who_waits_waits_for_no_level(woven, waits):
+    woven.set_activity_level("HighActivity")
+    chat = woven.create_chat()
+    message = chat.add_message("Alice met Bob in Paris")
+    if waits == "flush":
+        woven.flush(timeout=60)
+    else:
+        woven.wait_for(chat if waits == "summary" else message, waits, timeout=60)
+    assert woven.weaver_status()["activity_level"] == "HighActivity"
+    assert woven.weaver_status()["per_job"]["links"]["done"] == 1
+
+
 def test_a_progress_bar(woven, monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     woven.create_message("chat", "Alice")

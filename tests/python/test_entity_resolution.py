@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from embedded_db import EmbeddedDB, Entity, InvalidInput, Message, MLConfig, NotFound
+from embedded_db import DELETE, EmbeddedDB, Entity, InvalidInput, Message, MLConfig, NotFound
 
 MARKED = re.compile(r"\[([^|\]]+)\|([PGO])\]")
 CLASSES = {"P": "PERSON", "G": "GPE", "O": "ORG"}
@@ -207,6 +207,35 @@ def test_decisions_go_with_what_they_are_about(db: EmbeddedDB) -> None:
     assert seen(db) == {"Robert Dale": [], "Bob": []}
 
 
+def test_decisions_go_with_the_last_text_that_names_their_entity(db: EmbeddedDB) -> None:
+    [message] = say(db, "[Rob|P] is [Robert Dale|P]")
+    db.merge_entities(entity(db, "Robert Dale"), entity(db, "Rob"))
+    db.update_node(message.id, {"content": "[Robert Dale|P], [Rob|P]"})
+    assert (db.count("Entity"), db.count("EntityDecision")) == (0, 1), "it may name them again"
+    db.flush(timeout=60)
+    assert (seen(db), db.count("EntityDecision")) == ({"Robert Dale": ["Rob"]}, 1)
+    db.update_node(message.id, {"content": "nobody"})
+    db.flush(timeout=60)
+    assert (db.count("Entity"), db.count("EntityDecision")) == (0, 0)
+    db.update_node(message.id, {"content": "[Robert Dale|P], [Rob|P]"})
+    db.flush(timeout=60)
+    assert seen(db) == {"Robert Dale": [], "Rob": []}
+
+
+@pytest.mark.parametrize("end", ["deleted", "without a text"])
+def test_a_text_that_never_comes_keeps_no_decision(db: EmbeddedDB, end: str) -> None:
+    [message] = say(db, "[Rob|P] is [Robert Dale|P]")
+    db.merge_entities(entity(db, "Robert Dale"), entity(db, "Rob"))
+    db.weaver.pause()
+    db.update_node(message.id, {"content": "[Robert Dale|P]"})
+    assert db.count("EntityDecision") == 1
+    if end == "deleted":
+        db.delete_node(message)
+    else:
+        db.update_node(message.id, {"content": DELETE})
+    assert db.count("EntityDecision") == 0
+
+
 def test_what_a_user_has_tied_stays(db: EmbeddedDB) -> None:
     say(db, "[Robert Dale|P]", "[Bob|P]")
     bob = entity(db, "Bob")
@@ -286,3 +315,89 @@ def test_joins_are_right_whatever_the_order() -> None:
         total = measured.total(parts)
         assert total.right >= 0.95 * total.joined
         assert total.right >= 0.8 * total.wanted
+
+
+def test_a_decision_stays_when_a_deletion_brings_its_entity_back(db: EmbeddedDB) -> None:
+    full, both, _ = say(db, "[Anna Smith|P]", "[Anna Jones|P] and [I.B.M.|O]", "[Anna|P]")
+    db.merge_entities(entity(db, "Anna"), entity(db, "I.B.M."))
+    db.delete_node(full)
+    assert seen(db) == {"Anna Jones": ["Anna"], "Anna": ["I.B.M."]}
+    db.delete_node(both)
+    assert seen(db) == {"Anna": []}
+    say(db, "[I.B.M.|O]")
+    assert seen(db) == {"Anna": ["I.B.M."]}
+
+
+def waiting(db: EmbeddedDB) -> int:
+    """How many messages are to follow what was decided, or the names of their chats."""
+    jobs = db.weaver_status()["per_job"]
+    return jobs["decisions"]["pending"] + jobs["resolution"]["pending"]
+
+
+@pytest.mark.parametrize("count", [1, 200])
+def test_a_split_counts_in_chats_where_the_name_led_elsewhere(db: EmbeddedDB, count: int) -> None:
+    say(db, "[Mr Smith|P] and [Smith|P]", chat="other")
+    say(db, "[Anna Smith|P], [Anna|P] and [Smith|P]", *["[Smith|P]"] * (count - 1), "[Mr Smith|P]")
+    assert seen(db) == {"Mr Smith": ["Smith"], "Anna Smith": ["Anna"], "Smith": []}
+    db.split_entity(entity(db, "Anna Smith"), "Anna")
+    split = db.split_entity(entity(db, "Mr Smith"), "Smith")
+    assert (split.label, split.mention_count) == ("Smith", 1)
+    assert seen(db) == {"Mr Smith": [], "Anna Smith": ["Smith"], "Anna": [], "Smith": []}
+    assert entity(db, "Anna Smith").names == {"Anna Smith": 1, "Smith": count}
+    assert waiting(db) == 0
+
+
+@pytest.mark.parametrize("count", [1, 200])
+def test_a_merge_takes_a_split_back_in_all_chats(db: EmbeddedDB, count: int) -> None:
+    say(db, "[Anna Smith|P]", *["[Anna|P]"] * count)
+    db.split_entity(entity(db, "Anna Smith"), "Anna")
+    say(db, "[Anna Jones|P] and [Anna|P]", chat="other")
+    assert seen(db) == {"Anna Smith": [], "Anna": [], "Anna Jones": ["Anna"]}
+    kept = db.merge_entities(entity(db, "Anna Smith"), entity(db, "Anna Jones"))
+    assert kept.names == {"Anna Smith": 1, "Anna Jones": 1, "Anna": count + 1}
+    assert (seen(db), waiting(db)) == ({"Anna Smith": ["Anna", "Anna Jones"]}, 0)
+
+
+def test_a_merge_takes_a_split_over_in_all_chats(db: EmbeddedDB) -> None:
+    say(db, "[Mrs Smith|P] and [Smith|P]", chat="other")
+    db.split_entity(entity(db, "Mrs Smith"), "Smith")
+    say(db, "[Anna Smith|P]", "[Mr Smith|P]", "[Smith|P]")
+    assert seen(db) == {"Mrs Smith": [], "Mr Smith": [], "Anna Smith": [], "Smith": []}
+    db.merge_entities(entity(db, "Mr Smith"), entity(db, "Mrs Smith"))
+    assert seen(db) == {"Mr Smith": ["Mrs Smith"], "Anna Smith": ["Smith"], "Smith": []}
+
+
+def test_a_name_with_many_mentions_moves_in_steps(db: EmbeddedDB) -> None:
+    chat = db.create_chat()
+    count = 700
+    chat.add_messages([{"content": f"[Rob|P] {n}"} for n in range(count)])
+    db.create_message("other", "[Robert Dale|P]")
+    db.flush(timeout=120)
+    before = db.stats()["lsn"]
+    kept = db.merge_entities(entity(db, "Robert Dale"), entity(db, "Rob"))
+    assert (kept.mention_count, seen(db)) == (count + 1, {"Robert Dale": ["Rob"]})
+    assert db.stats()["lsn"] > before
+    split = db.split_entity(kept, "Rob")
+    assert (split.label, split.mention_count) == ("Rob", count)
+    assert entity(db, "Robert Dale").mention_count == 1
+    assert waiting(db) == 0
+
+
+def test_many_short_names_of_a_chat_follow_in_the_background(db: EmbeddedDB) -> None:
+    chat, count = db.create_chat(), 700
+    chat.add_messages([{"content": f"[Anna|P] {n}"} for n in range(count)])
+    chat.add_message("[Anna Smith|P]")
+    db.flush(timeout=120)
+    assert seen(db) == {"Anna Smith": ["Anna"]}
+    assert entity(db, "Anna Smith").mention_count == count + 1
+    second = chat.add_message("[Anna Jones|P]")
+    db.flush(timeout=120)
+    assert seen(db) == {"Anna": [], "Anna Smith": [], "Anna Jones": []}
+    db.weaver.pause()
+    db.delete_node(second)
+    left = waiting(db)
+    assert 0 < left < count, "one transaction moves some of them"
+    assert entity(db, "Anna").mention_count == left
+    db.weaver.resume()
+    db.flush(timeout=120)
+    assert seen(db) == {"Anna Smith": ["Anna"]}

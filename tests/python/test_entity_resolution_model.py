@@ -69,6 +69,7 @@ class Model:
     said: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
     same: dict[str, str] = field(default_factory=dict)
     apart: set[tuple[str, str]] = field(default_factory=set)
+    awaits: dict[str, str] = field(default_factory=dict)
 
     def leads_to(self, chat: str, name: str) -> str:
         """Give the key of the entity to which a name leads in a chat."""
@@ -113,14 +114,18 @@ class Model:
         """Forget what was decided of an entity."""
         self.same = {name: of for name, of in self.same.items() if of != key}
         self.apart = {(name, of) for name, of in self.apart if of != key}
+        self.awaits.pop(key, None)
 
-    def delete(self, message: str) -> None:
-        """Delete a message: what it mentioned last is forgotten, unless it is named elsewhere."""
+    def there(self) -> set[str]:
+        """Give the keys of all entities."""
+        return {key for of in self.entities().values() for key in of}
+
+    def gone(self, message: str) -> list[str]:
+        """Take a message away; give what it mentioned last and is not named elsewhere."""
         before = self.entities()
         del self.said[message]
-        after = self.entities()
-        left = {key for of in after.values() for key in of}
-        for key in {key for of in before.values() for key in of} - left:
+        after, gone = self.entities(), []
+        for key in {key for of in before.values() for key in of} - self.there():
             own = {
                 name
                 for other in after
@@ -128,6 +133,30 @@ class Model:
                 if NAMES[name].key == key
             }
             if not own:
+                gone.append(key)
+        return gone
+
+    def delete(self, message: str) -> None:
+        """Delete a message: what was decided of what it mentioned last is forgotten."""
+        for key in self.gone(message):
+            self.forget(key)
+        self.know(message)
+
+    def change(self, message: str, names: set[str]) -> None:
+        """Let a message say something else, which may be the same again."""
+        chat = self.said[message][0]
+        for key in self.gone(message):
+            self.awaits[key] = message
+        self.said[message] = (chat, names)
+        self.know(message)
+
+    def know(self, message: str) -> None:
+        """It is known what a message says: what waited for that stays if it is there again."""
+        _, names = self.said.get(message, ("", set()))
+        for key in [key for key, of in self.awaits.items() if of == message]:
+            if key in self.there():
+                del self.awaits[key]
+            elif key not in {NAMES[name].key for name in names}:
                 self.forget(key)
 
     def keys_at(self, key: str) -> set[str]:
@@ -260,7 +289,7 @@ def act(db: EmbeddedDB, model: Model, data: st.DataObject) -> None:
         db.update_node(message, {"content": "; ".join(names)})
         if before is not None and before["content"] != "; ".join(names):
             db.flush(timeout=60)
-            model.said[message] = (model.said[message][0], set(names))
+            model.change(message, set(names))
         return
     if step == "delete":
         db.delete_node(message)

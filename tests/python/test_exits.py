@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from embedded_db import EmbeddedDB
+from embedded_db.testing import FakeModel
 
 BUSY = """
 import atexit, os, sys, threading
@@ -139,6 +140,45 @@ def test_a_program_may_end_without_closing(run_python, path, thorough):
     with EmbeddedDB(path, ml=None) as db:
         assert db.count("Message") == 200 * times
         assert db.verify()["ok"]
+
+
+def test_what_was_added_just_before_the_end_is_enriched_once(run_python, path):
+    run = run_python(
+        """
+        import sys
+        from embedded_db import EmbeddedDB
+        from embedded_db.testing import FakeModel
+        db = EmbeddedDB(sys.argv[1], ml=FakeModel())
+        chat = db.create_chat(id="chat")
+        for n in range(1_000):
+            if n == 950:
+                db.weaver.pause()  # on a slow disk it would keep up
+            chat.add_message(f"Alice met Bob {n}")
+        print(db.stats()["embeddings"])
+        """,
+        path,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert int(run.stdout) < 1_000, "it ended before all was done"
+    model = FakeModel()
+    with EmbeddedDB(path, ml=model) as db:
+        before = db.stats()["embeddings"]
+        assert before < 1_000
+        db.flush(timeout=120)
+        messages = list(db.nodes("Message"))
+        assert len(messages) == 1_000
+        for message in messages:
+            status = message.status
+            assert (status.embedding, status.entities, status.links) == ("ready",) * 3
+            assert len(db.get_embeddings_for_node(message.id)) == 1
+            assert len(list(db.edges(message.id, "MENTIONS"))) == 2
+        counts = {entity["label"]: entity["mention_count"] for entity in db.nodes("Entity")}
+        assert counts == {"Alice": 1_000, "Bob": 1_000}
+        assert db.stats()["embeddings"] == 1_000
+        # What was stored by the first process is not embedded once more.
+        assert sum(model.embedded.values()) == 1_000 - before
+        assert max(model.embedded.values()) == 1
+        assert db.verify(deep=True)["ok"]
 
 
 def test_a_program_may_end_by_an_exception(run_python, path):

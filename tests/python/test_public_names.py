@@ -8,6 +8,7 @@ kind:
   returns, an entry under ``Raises:`` for each error that it raises (or that a helper says it does,
   but for `InvalidInput` of values that the hints exclude), and an example of its own that names it.
   One without parameters may be named by the example of its class instead.
+- a function that a class has as a static method, too, is documented once.
 - a twin, whose first sentence names the method of `EmbeddedDB` that does the same: its parameters
   are explained there, and the example is there.
 - a class: a docstring and an example; and if it says ``Args:``, for users make its objects, of its
@@ -47,12 +48,16 @@ PACKAGE = ROOT / "python"
 NATIVE = "embedded_db._native"
 MODULES = (
     "embedded_db",
+    "embedded_db.bridges",
+    "embedded_db.embedding",
     "embedded_db.importers",
     "embedded_db.interchange",
+    "embedded_db.messaging",
     "embedded_db.ml",
     "embedded_db.ml.ml_funcs",
     "embedded_db.testing",
     "embedded_db.pytest_plugin",
+    "embedded_db.vectors",
 )
 SECTION = re.compile(r"^(\w+):\n((?:    .*\n|\n)+)", re.MULTILINE)
 ENTRY = re.compile(r"^    \*{0,2}(\w+):", re.MULTILINE)
@@ -126,7 +131,7 @@ def defined(module, name):
 
 def source_of(module, name):
     """Give the module in which a value is assigned, through those that pass it on."""
-    for node in tree(module).body:
+    for node in ast.walk(tree(module)):  # some are imported where there is a native module
         if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
             package = module.__name__ if hasattr(module, "__path__") else module.__package__
             source = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
@@ -348,7 +353,8 @@ def faults_of_member(member):
         twin = twin_of(doc)
         yield from faults_of_function(member.path, function, doc, twin)
         trivial = not parameters(function) and shown_by_class(member)
-        if not (twin or trivial or is_protocol(member.definer)):
+        is_free = function in FUNCTIONS
+        if not (twin or trivial or is_free or is_protocol(member.definer)):
             yield from faults_of_example(member.path, member.name)
 
 

@@ -66,7 +66,9 @@ def held(path):
 
 
 def bytes_of(path):
-    return {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    """All files but the one in which readers put their names."""
+    files = (file for file in path.rglob("*") if file.is_file() and file.name != "lock.mdb")
+    return {file: file.read_bytes() for file in files}
 
 
 def lose_the_page_of(path, text):

@@ -15,6 +15,7 @@ the system said; nothing of it is stored. Then it depends:
 import random
 import re
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,7 @@ from harness.operations import (
     UpdateNode,
 )
 from harness.processes import Child, Nursery
-from harness.strace import SYNCS, WRITES, Tracing, tracing
+from harness.strace import SYNCS, WRITES, Tracing, says_kind, tracing
 
 pytestmark = [pytest.mark.usefixtures("needs_strace"), pytest.mark.timeout(900)]
 
@@ -52,7 +53,7 @@ SAYS = {
     "EDQUOT": "Disk quota exceeded",
 }
 NO_ROOM = {"ENOSPC", "EDQUOT"}
-META = re.compile(r"pwrite64\(.*, 120, \d+\) ")
+META = re.compile(r"pwrite64\(.*, 120, \d+\)\s")
 """How LMDB ends a commit: with the 120 bytes of a meta page that change."""
 FAULTY = re.compile(r"(.*):(?:error=(E\w+)|retval=\d+):when=(\d+)(\+?)")
 
@@ -98,21 +99,52 @@ class Befallen:
 
 
 def befall(
-    nursery: Nursery, base: Path, path: Path, inject: str | None, operations: list[Operation]
+    nursery: Nursery,
+    base: Path,
+    path: Path,
+    inject: str | None,
+    operations: list[Operation],
+    *,
+    before: tuple[Operation, ...] = (),
+    follow: bool = True,
+    only: Path | None = None,
+    kind: str | None = None,
 ) -> Befallen:
-    """Do these in a copy of the base, with a fault; then read everything, with the fault there."""
+    """Do these in a copy of the base, with a fault; then read everything, with the fault there.
+
+    Args:
+        nursery: of the child.
+        base: what to copy.
+        path: where to.
+        inject: the fault.
+        operations: what is done with it.
+        before: and before it.
+        follow: whether in all threads.
+        only: of which file.
+        kind: which kind of file system it takes the place for.
+    """
     shutil.rmtree(path, ignore_errors=True)
     shutil.copytree(base, path)
     child = nursery.child()
-    child.open(path)
-    words = words_of(MODEL, MODEL.after(*operations))
-    with tracing(child, path.with_suffix(".strace"), CALLS, inject) as traced:
+    if kind is None:
+        child.open(path)
+    else:
+        with tracing(child, path.with_suffix(".strace"), ("statfs",), says_kind(kind)) as traced:
+            child.open(path)
+        assert traced.injected() > 0
+    for operation in before:
+        assert child.do(operation) == Done()
+    model = MODEL.after(*before)
+    words = words_of(model, model.after(*operations))
+    with tracing(
+        child, path.with_suffix(".strace"), CALLS, inject, follow=follow, only=only
+    ) as traced:
         answers = [child.do(operation) for operation in operations]
         looked = child.ask("look", words)
     assert traced.injected() >= (inject is not None), "the fault was there"
     done = [each for each, answer in zip(operations, answers, strict=True) if answer == Done()]
     seen = looked if isinstance(looked, Refused) else looked.value
-    return Befallen(child, MODEL.after(*done), words, answers, seen, traced)
+    return Befallen(child, model.after(*done), words, answers, seen, traced)
 
 
 def goes_on(befallen: Befallen, path: Path, *, reopen: bool) -> None:
@@ -189,8 +221,7 @@ def line_of(point: str, traced: Tracing) -> str:
     match = FAULTY.fullmatch(point)
     assert match is not None
     call, _, number, _ = match.groups()
-    lines = [line for line in traced.lines() if f" {call}(" in line]
-    return lines[int(number) - 1]
+    return traced.lines(call)[int(number) - 1]
 
 
 def is_meta(point: str, traced: Tracing) -> bool:
@@ -200,7 +231,7 @@ def is_meta(point: str, traced: Tracing) -> bool:
 
 def fails(nursery: Nursery, base: Path, path: Path, point: str, operation: Operation) -> None:
     """One call of an operation fails; then others are tried."""
-    befallen = befall(nursery, base, path, point, [operation, *LATER])
+    befallen = befall(nursery, base, path, point, [operation, *LATER], follow=False)
     _, error, _, _ = FAULTY.fullmatch(point).groups()
     says, no_room = SAYS[error or "EIO"], error in NO_ROOM and "sync" not in point
     first, *later = befallen.answers
@@ -231,14 +262,27 @@ def fails(nursery: Nursery, base: Path, path: Path, point: str, operation: Opera
 
 @pytest.mark.parametrize("name", list(OPERATIONS)[: length(1, None, None)])
 def test_any_call_of_an_operation_fails_once(path, nursery, base, name):
+    """Of the first one since the opening, which is committed before it is acknowledged."""
     operation = OPERATIONS[name]
-    counted = befall(nursery, base, path, None, [operation]).traced
+    counted = befall(nursery, base, path, None, [operation], follow=False).traced
     errors = length(["ENOSPC"], ["ENOSPC", "EIO"], ["ENOSPC", "EIO", "EDQUOT"])
     for point in points(counted, [f"error={error}" for error in errors]):
         try:
-            fails(nursery, base, path, point, operation)
+            if point.startswith("fallocate"):
+                is_absorbed(nursery, base, path, point, operation)
+            else:
+                fails(nursery, base, path, point, operation)
         except AssertionError as error:
             raise AssertionError(f"at {point}:\n{error}") from error
+
+
+def is_absorbed(nursery, base, path, point, operation):
+    """Where no room can be kept for what is owed, it is committed at once."""
+    befallen = befall(nursery, base, path, point, [operation])
+    assert befallen.traced.injected() > 0
+    assert not any(isinstance(answer, Refused) for answer in befallen.answers)
+    befallen.reads_on()
+    goes_on(befallen, path, reopen=False)
 
 
 @longer
@@ -250,7 +294,9 @@ def test_any_write_of_an_operation_is_short(path, nursery, base, name):
     written = [
         point
         for point in points(counted, ["retval=100"])
-        if "sync" not in point and "/data.mdb>" in line_of(point, counted)
+        if "sync" not in point
+        and not point.startswith("fallocate")
+        and "/data.mdb>" in line_of(point, counted)
     ]
     assert written
     for point in written:
@@ -263,7 +309,8 @@ def test_any_write_of_an_operation_is_short(path, nursery, base, name):
 @pytest.mark.parametrize("call", ["writev", *length([], [], ["pwrite64"])])
 def test_writing_goes_on_by_itself_when_there_is_room_again(path, nursery, base, call):
     # The first commit takes other calls than later ones, so each call fails in some of them.
-    befallen = befall(nursery, base, path, f"{call}:error=ENOSPC:when=2+", [FIRST, *LATER])
+    full = f"{call}:error=ENOSPC:when=2+"
+    befallen = befall(nursery, base, path, full, [FIRST, *LATER], kind="Btrfs")
     refused = [answer for answer in befallen.answers if isinstance(answer, Refused)]
     for answer in refused:
         is_refused(
@@ -272,6 +319,53 @@ def test_writing_goes_on_by_itself_when_there_is_room_again(path, nursery, base,
     assert len(refused) > 1
     befallen.reads_on()
     goes_on(befallen, path, reopen=False)
+
+
+OWED: list[Operation] = [CreateNode(f"owed{number}") for number in range(5)]
+"""What is acknowledged before it is committed, since nobody reads in between."""
+
+
+@pytest.mark.parametrize("error", SAYS)
+@pytest.mark.parametrize("call", ["writev", "pwrite64"])
+def test_what_is_acknowledged_cannot_be_committed(path, nursery, base, call, error):
+    """It is in the log: reads wait or are refused, and it is there when it can be."""
+    data, fault = path / "gen-0000000001/data.mdb", f"{call}:error={error}:when=1+"
+    befallen = befall(nursery, base, path, fault, OWED, before=(FIRST,), only=data)
+    assert Done() in befallen.answers, "before it was committed"
+    refused = [answer for answer in befallen.answers if isinstance(answer, Refused)]
+    assert isinstance(befallen.looked, Refused)
+    for answer in (*refused, befallen.looked):
+        if call == "pwrite64":
+            is_refused(answer, path, "StorageError", "opened again")
+        elif error in NO_ROOM:
+            # A write that was to be committed with what is owed speaks of itself.
+            is_read = answer is befallen.looked
+            word = "kept in the log" if is_read else "nothing was stored"
+            is_refused(answer, path, "StorageFull", SAYS[error], word)
+        else:
+            is_refused(answer, path, "StorageError")
+            assert SAYS[error] in answer.message or "opened again" in answer.message, answer
+    goes_on(befallen, path, reopen=call == "pwrite64" or error not in NO_ROOM)
+
+
+def test_what_is_acknowledged_is_committed_by_itself_when_there_is_room_again(path, nursery, base):
+    """Who only writes calls nothing any more; other processes read it all the same."""
+    data, fault = path / "gen-0000000001/data.mdb", "writev:error=ENOSPC:when=1..2"
+    shutil.copytree(base, path)
+    child = nursery.child()
+    child.open(path)
+    assert child.do(FIRST) == Done()
+    log = path.with_suffix(".strace")
+    with tracing(child, log, CALLS, fault, only=data) as traced:
+        assert child.do(OWED[0]) == Done(), "before it was committed"
+        with EmbeddedDB(path, read_only=True, ml=None) as reader:
+            until = time.monotonic() + 60
+            while reader.get_node("owed0") is None:
+                assert time.monotonic() < until, "it is never committed"
+                time.sleep(0.05)
+    assert traced.injected() >= 2, "not at the first try"
+    model = MODEL.after(FIRST, OWED[0])
+    goes_on(Befallen(child, model, {}, [], {}, traced), path, reopen=False)
 
 
 OPENING = (*CALLS, "openat", "mkdir", "rename", "flock", "mmap", "newfstatat", "statx", "fcntl")

@@ -62,7 +62,8 @@ def test_a_write_that_a_signal_ends(path, nursery, rng, call):
     with tracing(
         child, path.with_suffix(".strace"), WRITES, f"{call}:error=EINTR:when=1+3"
     ) as told:
-        for _ in range(10):
+        # Several share a commit.
+        for _ in range(40):
             operation = load.next(1)
             child.must("do", operation)
             operation.apply(load.model)

@@ -12,8 +12,10 @@ import pytest
 
 import embedded_db
 
-# What is a value: it reads nothing, and is the same for both.
+# What is a value, or in memory alone: it reads nothing, and is the same for both.
 VALUES = {
+    "BlackBoxEvent",
+    "HealthReport",
     "Attr",
     "Change",
     "Condition",
@@ -21,16 +23,30 @@ VALUES = {
     "ConvergedQuery",
     "Edge",
     "Embedding",
+    "Enrichment",
     "Expression",
     "Highlight",
     "Index",
+    "IntuitionBuilder",
+    "IntuitionConfig",
+    "IntuitionEngine",
+    "IntuitionStats",
     "Limit",
     "MLConfig",
+    "NamespaceQuota",
+    "NearToken",
     "Node",
     "NodeIds",
     "NodeValues",
     "Partition",
+    "Policy",
+    "Quota",
+    "Sampling",
     "Status",
+    "Token",
+    "TokenArray",
+    "TokenField",
+    "Tracing",
     "WeaverConfig",
 }
 # What reads nothing in the twins either: it is there, or makes something that is awaited.

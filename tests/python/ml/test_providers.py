@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from embedded_db.errors import InvalidInput, ModelUnavailable, NonFiniteVector
-from embedded_db.ml import Functions, MLConfig, load_functions, minilm
+from embedded_db.ml import Functions, MLConfig, load_functions, transformer
 
 LIGHT = """
     import sys
@@ -127,13 +127,13 @@ def test_without_onnxruntime_numpy_takes_over_and_says_so_once(
 
 def test_many_threads_load_one_model(real_models: None, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[int] = []
-    real = minilm.OnnxEncoder
+    real = transformer.OnnxEncoder
 
-    def counted(*args: Any) -> Any:
+    def counted(*args: Any, **named: Any) -> Any:
         loads.append(1)
-        return real(*args)
+        return real(*args, **named)
 
-    monkeypatch.setattr(minilm, "OnnxEncoder", counted)
+    monkeypatch.setattr(transformer, "OnnxEncoder", counted)
     functions = load_functions()
     barrier = threading.Barrier(8)
 

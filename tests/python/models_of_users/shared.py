@@ -21,7 +21,7 @@ class Person(NodeModel, label="Person"):
 
     friends = Relation["Person"](Knows)
     known_by = Relation["Person"](Knows, direction="in")
-    likes = Relation["Topic"]("LIKES")
+    likes = Relation["Subject"]("LIKES")
     anything = Relation("LIKES")
 
 
@@ -29,7 +29,7 @@ class Employee(Person, label="Employee"):
     salary: float
 
 
-class Topic(NodeModel):
+class Subject(NodeModel):
     title: Attr[str]
 
 

@@ -16,7 +16,7 @@ from embedded_db import (
     Relation,
 )
 
-from .shared import Employee, Knows, Person, Topic
+from .shared import Employee, Knows, Person, Subject
 
 
 def test_edges_are_objects(db):
@@ -74,7 +74,7 @@ def test_relations_are_read_when_asked(db):
         (ann.id, 0),
         (bob.id, 1),
     ]
-    rust = db.add(Topic(title="Rust"))
+    rust = db.add(Subject(title="Rust"))
     plain = ann.likes.add(rust, strength=3)
     assert plain["strength"] == 3
     city = db.create_node({"label": "City"})
@@ -117,7 +117,7 @@ def test_relations_go_through_the_transaction(db):
     with pytest.raises(ZeroDivisionError), db.transaction() as tx:  # noqa: PT012
         mine = tx.get(Person, "ann")
         mine.friends.add(eva)
-        mine.likes.add(tx.add(Topic(id="tea", title="Tea")))
+        mine.likes.add(tx.add(Subject(id="tea", title="Tea")))
         assert mine.friends.remove(bob) == 2
         assert [friend.name for friend in mine.friends] == ["eva"]
         assert tx.get(Person, "bob").known_by.remove("eva") == 1

@@ -168,7 +168,7 @@ def _python(
     module: str, sock: socket.socket, environment: Mapping[str, str] | None = None
 ) -> "subprocess.Popen[bytes]":
     # One thread: what is forked of it must not wait for others.
-    own = {"PYTHONPATH": str(HERE), "OPENBLAS_NUM_THREADS": "1"}
+    own = {"PYTHONPATH": str(HERE), "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     with sock:
         return subprocess.Popen(
             [sys.executable, "-X", "faulthandler", "-m", module, str(sock.fileno())],
