@@ -12,6 +12,10 @@ DOCS := build/docs-venv
 MODELS := build/models-venv
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 REQUIREMENTS := requirements/dev.txt models/minilm/requirements.txt
+# The page that the server shows: built where Node.js is, and in every wheel.
+NPM := $(shell command -v npm)
+PAGE := python/embedded_db/explorer/index.html
+PAGE_SOURCES := $(shell find explorer -type f -not -path '*/node_modules/*')
 MODEL := build/models/embedded_db_minilm-0.1.0-py3-none-any.whl
 
 # One profile for tests, demo and benchmarks: docs/decisions/0003-build-and-test-profile.md.
@@ -28,10 +32,11 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 unexport CONDA_PREFIX PYTHONDONTWRITEBYTECODE PYTHONHOME PYTHONPATH
 
 .DELETE_ON_ERROR:
-.PHONY: help build demo test test-rust test-python test-models torture simulate fuzz sanitize lint lint-rust lint-python lint-types cross bench docs wheel clean FORCE
+.PHONY: help build explorer demo test test-rust test-python test-explorer test-models torture simulate fuzz sanitize lint lint-rust lint-python lint-types lint-explorer no-explorer cross bench docs wheel clean FORCE
 
 help:
 	@echo 'make build           .venv with the package and its models'
+	@echo 'make explorer        the page that the server shows, which needs Node.js'
 	@echo 'make demo [FILE=…]   import conversations, enrich them, query them'
 	@echo 'make test [ARGS=…]   every test; ARGS goes to pytest'
 	@echo 'make torture         faults of disks, processes and limits, at full length'
@@ -46,8 +51,21 @@ help:
 	@echo 'make wheel           wheels in dist/, tried in an empty environment'
 	@echo 'make clean           remove everything that was made'
 
-build: $(VENV)/model.stamp
+build: $(VENV)/model.stamp $(if $(NPM),$(PAGE),no-explorer)
 	$(BIN)/maturin develop $(PROFILE)
+
+explorer: $(PAGE)
+
+$(PAGE): explorer/node_modules/.package-lock.json $(PAGE_SOURCES)
+	cd explorer && npm run --silent build -- --logLevel warn
+
+explorer/node_modules/.package-lock.json: explorer/package-lock.json
+	@command -v npm > /dev/null || { echo 'The Explorer is built with Node.js 20.19 or newer, which is not here'; exit 1; }
+	cd explorer && npm ci --no-fund --no-audit
+	@touch $@
+
+no-explorer:
+	@echo 'Node.js is not here: the server is built without the Explorer, and its tests are skipped'
 
 demo: build
 	$(BIN)/python examples/demo.py $(if $(FILE),"$(FILE)")
@@ -55,7 +73,7 @@ demo: build
 # Both at once, since tests wait for much; `make -k` shows what every one of them finds.
 test: build
 	cargo test $(RUST_TESTS) --no-run
-	$(MAKE) --jobs 2 BUILT=yes test-rust test-python
+	$(MAKE) --jobs 2 BUILT=yes test-rust test-python $(if $(NPM),test-explorer)
 
 # Their files are in memory where there is room for them: what they wait for is no disk then.
 test-rust test-python: export TMPDIR := $(or $(QUICK),$(TMPDIR),/tmp)
@@ -63,10 +81,14 @@ test-rust test-python: $(if $(BUILT),,build)
 
 # Shown when it is done, and so not between the lines of the other.
 test-rust:
-	@output=$$(cargo test $(RUST_TESTS) -- --quiet 2>&1); status=$$?; echo "$$output"; exit $$status
+	@output=$$(cargo test --no-fail-fast $(RUST_TESTS) -- --quiet 2>&1); status=$$?; echo "$$output"; exit $$status
 
 test-python:
 	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
+
+# What needs no browser; what does is among the tests in Python.
+test-explorer: explorer/node_modules/.package-lock.json
+	cd explorer && npm test --silent
 
 # Thousands of seeds, kills, failing calls and power cuts: the short lengths of the same tests are in `make test`.
 torture: build
@@ -91,7 +113,7 @@ sanitize:
 
 # Clippy has a target directory of its own: it builds PyO3 in another environment than maturin,
 # and in a shared one the two would undo each other's work.
-lint: lint-rust cross lint-python lint-types
+lint: lint-rust cross lint-python lint-types $(if $(NPM),lint-explorer)
 
 lint-rust: $(VENV)/requirements.stamp
 	cargo fmt --all --check
@@ -109,6 +131,9 @@ lint-types: build
 	$(BIN)/basedpyright
 	$(BIN)/stubtest --mypy-config-file pyproject.toml embedded_db._native
 
+lint-explorer: explorer/node_modules/.package-lock.json
+	cd explorer && npm run --silent lint
+
 cross: $(VENV)/requirements.stamp
 	scripts/check-targets --target-dir $(TARGET)/lint
 
@@ -119,15 +144,18 @@ bench: build
 docs: $(DOCS)/requirements.stamp
 	$(DOCS)/bin/mkdocs build --strict
 
-wheel: $(VENV)/requirements.stamp $(MODEL)
+wheel: $(VENV)/requirements.stamp $(MODEL) $(PAGE)
 	rm -rf dist
 	RUSTFLAGS='--remap-path-prefix=$(HOME)=' $(BIN)/maturin build --profile dist --locked --out dist
 	cp $(MODEL) dist/
+	$(BIN)/python scripts/pure-wheel dist
 	scripts/smoke-wheels dist $(BIN)/python
+	scripts/smoke-pure-wheel dist/embedded_db-*-py3-none-any.whl $(MODEL) $(BIN)/python
 
 clean:
 	rm -rf target build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -f python/embedded_db/_native*.so
+	rm -rf python/embedded_db/explorer explorer/node_modules
 
 # Made anew when a pin changes, so that nothing stays behind.
 $(VENV)/requirements.stamp: $(REQUIREMENTS)

@@ -9,6 +9,7 @@ Of a call in the background of a busy machine a part is the wait for a processor
 each thread: the last column is without it, what the database and the interpreter are to blame for.
 
     python benches/beside_weaver.py [--rounds N] [--seconds N] [--backlog N] [--way WORD]
+        [--levels LEVEL …]
 """
 
 import argparse
@@ -27,7 +28,7 @@ from typing import Any
 import numpy as np
 from measuring import processor, scratch, shown
 
-from embedded_db import EmbeddedDB, MLConfig
+from embedded_db import Config, EmbeddedDB, MLConfig, WeaverConfig
 
 DIMENSION = 384
 MESSAGES = 5_000
@@ -74,12 +75,13 @@ def waited() -> float:
         return 0.0
 
 
-def run(way: str, seconds: float, backlog: int, path: Path) -> dict[str, Any]:
+def run(way: str, level: str, seconds: float, backlog: int, path: Path) -> dict[str, Any]:
     """Microseconds of each call, and how far the weaver came."""
     rng, numbers = random.Random(3), np.random.default_rng(3)
     vectors = numbers.standard_normal((MESSAGES, DIMENSION)).astype(np.float32)
     times: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    with EmbeddedDB(path, ml=WAYS[way]()) as db:
+    weaver = WeaverConfig(activity_level=level)  # type: ignore[arg-type]
+    with EmbeddedDB(path, config=Config(ml=WAYS[way](), weaver=weaver)) as db:
         weaves = way != "no weaver"
         if weaves:
             db.weaver.pause()
@@ -131,40 +133,50 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--backlog", type=int, default=20_000)
     parser.add_argument("--way", default="")
+    parser.add_argument("--levels", nargs="+", default=["Auto"], help="of the weaver, in turns")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         with scratch() as directory:
-            told = run(given.child, given.seconds, given.backlog, directory / "memory.db")
+            path, level = directory / "memory.db", given.levels[0]
+            told = run(given.child, level, given.seconds, given.backlog, path)
         print(json.dumps(told))
         return
     print(f"{processor()}, {os.cpu_count()} cores, {platform.platform()}")
     print(f"Python {platform.python_version()}; load average {os.getloadavg()[0]:.1f}")
     print(" ".join(sys.argv))
-    ways = [way for way in WAYS if given.way in way]
+    # Without a weaver there is no level.
+    kinds = {
+        f"{way}, {level}" if way != "no weaver" and len(given.levels) > 1 else way: (way, level)
+        for way in WAYS
+        for level in given.levels
+        if given.way in way
+    }
+    ways = list(kinds)
     times: dict[str, dict[str, list[tuple[float, float]]]] = {
         way: defaultdict(list) for way in ways
     }
     done = dict.fromkeys(ways, 0)
     for _ in range(given.rounds):
-        for way in ways:
+        for name, (way, level) in kinds.items():
             options = ["--seconds", str(given.seconds), "--backlog", str(given.backlog)]
+            options += ["--levels", level]
             command = [sys.executable, __file__, "--child", way, *options]
             told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-            for name, sample in told["times"].items():
-                times[way][name] += sample
-            done[way] += told["left"]["done"]
+            for call, sample in told["times"].items():
+                times[name][call] += sample
+            done[name] += told["left"]["done"]
             if way != "no weaver" and not told["left"]["pending"]:
                 print(f"{way}: the backlog was too short, give a larger --backlog")
-    print(f"{'':<22}{'':<22}{'calls':>7}{'p50':>12}{'p99':>12}{'longest':>12}{'p99, own':>12}")
+    print(f"{'':<32}{'':<22}{'calls':>7}{'p50':>12}{'p99':>12}{'longest':>12}{'p99, own':>12}")
     for way in ways:
         for name, sample in times[way].items():
             took, own = zip(*sample, strict=True)
             figures = [percentile(took, 0.5), percentile(took, 0.99), max(took)]
             figures.append(percentile(own, 0.99))
             line = "".join(f"{shown(figure):>12}" for figure in figures)
-            print(f"{way:<22}{name:<22}{len(sample):>7}{line}")
-        print(f"{way:<22}{done[way] / given.rounds / given.seconds:.0f} messages embedded a second")
+            print(f"{way:<32}{name:<22}{len(sample):>7}{line}")
+        print(f"{way:<32}{done[way] / given.rounds / given.seconds:.0f} messages embedded a second")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,15 @@ from mkdocs.structure.files import File, Files
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = ROOT / "docs"
 DATA: Final = ["importing.md", "export.md", "arrow.md", "command-line.md"]
-RUNNING: Final = ["safety.md", "reliability.md"]
+RUNNING: Final = [
+    "server.md",
+    "explorer.md",
+    "mcp.md",
+    "repl.md",
+    "operations.md",
+    "safety.md",
+    "reliability.md",
+]
 INSIDE: Final = ["architecture.md", "file-format.md", "performance.md"]
 LINK: Final = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 ELSEWHERE: Final = re.compile(

@@ -9,9 +9,12 @@ MODULES = {
     "chats": ["Chats"],
     "memory": ["Memory"],
     "changes": ["Feed"],
+    "adapting": ["Adapting"],
     "forgetting": ["Forgetting"],
     "indexes": ["Indexes"],
     "transfers": ["Transfers"],
+    "operating": ["Operating"],
+    "placing": ["Placing"],
     "upkeep": ["Upkeep"],
     "rescue": ["Rescue"],
     "weaver": ["Weaver"],
@@ -23,6 +26,7 @@ MODULES = {
     "models.message": ["Message"],
     "models.chat": ["Chat"],
     "models.entity": ["Entity", "Summary"],
+    "models.topic": ["Topic"],
     "models.documents": ["Document", "Part", "Fact"],
     "models.selection": ["Selection"],
     "models.nodes": ["NodeModel"],
@@ -58,13 +62,13 @@ INHERITED = {
 }
 
 # Properties that read the database: methods of the twin.
-READING = {"chat", "document", "next", "previous", "status", "text"}
+READING = {"chat", "document", "next", "parent", "previous", "status", "text"}
 # What reads nothing.
 HELD = {"Model.get", "Model.to_dict", "Message.to_openai", "Selection.to_query"}
 # What may take long, and so holds up no others.
 LONG = {"flush", "wait_for", "backup", "compact", "scrub", "verify", "logical_hash"}
 LONG |= {"clustering", "communities", "connected_components", "degree", "distances", "k_core"}
-LONG |= {"label_propagation", "pagerank", "triangles"}
+LONG |= {"label_propagation", "pagerank", "triangles", "fields", "near_tokens", "tokens"}
 LONG |= {"export", "import_", "load_arrow", "create_index", "drop_namespace"}
 
 # What may take long if this is given.

@@ -10,14 +10,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use heed::types::Bytes;
-use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, RoTxn, WithoutTls};
+use heed::{CommitOrAbort, Database, Env, EnvFlags, EnvOpenOptions, RoTxn, RwTxn, WithoutTls};
 
-use crate::log::{Frame, Rows};
+use crate::log::Frame;
 
 const TABLES: usize = 19;
 const IDS: u8 = 3;
 const PAGE: usize = 4096;
 const LENGTH: u64 = 64 << 20;
+/// What is written so long is committed together.
+const TOGETHER: Duration = Duration::from_millis(2);
 
 /// A file that has its place on the disk.
 pub struct Preallocated {
@@ -123,49 +125,62 @@ impl Bare {
         self.checkpoints.send(txn).expect("the thread is there");
     }
 
-    /// The rows that a frame leaves.
-    pub fn rows(&self, frame: &Frame) -> Rows {
-        let txn = self.env.read_txn().expect("a snapshot");
-        frame.rows(|table, key| {
-            let table = &self.tables[usize::from(table) - 1];
-            table.get(&txn, key).expect("a row").map(<[u8]>::to_vec)
-        })
+    /// Writes the rows of frames that followed each other, and commits as often as the database does: what is written
+    /// within two milliseconds together. The last commit, which nobody waits for, is not among the parts.
+    pub fn write(&mut self, frames: &[Frame]) -> Parts {
+        let (mut all, mut frames) = (Parts::default(), frames.iter().peekable());
+        let env = self.env.clone();
+        while frames.peek().is_some() {
+            let mut txn = env.write_txn().expect("a transaction");
+            let begun = Instant::now();
+            while begun.elapsed() < TOGETHER
+                && let Some(frame) = frames.next()
+            {
+                self.put(&mut txn, frame, &mut all);
+            }
+            let before = written();
+            let begun = Instant::now();
+            txn.commit().expect("a commit");
+            let commit = begun.elapsed();
+            let pages = vec![7; (written() - before) / PAGE * PAGE];
+            let begun = Instant::now();
+            for page in pages.chunks(PAGE) {
+                std::hint::black_box(xxhash_rust::xxh3::xxh3_64(page));
+            }
+            if frames.peek().is_some() {
+                all.commit += commit;
+                all.sums += begun.elapsed();
+            }
+        }
+        all
     }
 
-    /// Writes rows.
-    pub fn write(&mut self, rows: &Rows, frame: &[u8]) -> Parts {
-        let mut txn = self.env.write_txn().expect("a transaction");
+    fn put(&mut self, txn: &mut RwTxn<'_>, frame: &Frame, all: &mut Parts) {
+        let rows = frame.rows(|table, key| {
+            let table = &self.tables[usize::from(table) - 1];
+            table.get(txn, key).expect("a row").map(<[u8]>::to_vec)
+        });
         let of_ids = rows.keys().filter(|(table, _)| *table == IDS).map(|(_, id)| id);
         let ids: Vec<Vec<u8>> = of_ids.cloned().chain([self.last.clone()]).collect();
         let begun = Instant::now();
         for id in &ids {
-            let found = self.tables[usize::from(IDS) - 1].get(&txn, id).expect("a look");
+            let found = self.tables[usize::from(IDS) - 1].get(txn, id).expect("a look");
             std::hint::black_box(found);
         }
-        let lookups = begun.elapsed();
+        all.lookups += begun.elapsed();
         if let [.., last, _] = &ids[..] {
             self.last.clone_from(last);
         }
         let begun = Instant::now();
-        for ((table, key), value) in rows {
+        for ((table, key), value) in &rows {
             let table = &self.tables[usize::from(*table) - 1];
             match value {
-                Some(value) => table.put(&mut txn, key, value).expect("a row"),
-                None => drop(table.delete(&mut txn, key).expect("a row")),
+                Some(value) => table.put(txn, key, value).expect("a row"),
+                None => drop(table.delete(txn, key).expect("a row")),
             }
         }
-        let rows = begun.elapsed();
-        let sync = self.log.append(frame);
-        let before = written();
-        let begun = Instant::now();
-        txn.commit().expect("a commit");
-        let commit = begun.elapsed();
-        let pages = vec![7; (written() - before) / PAGE * PAGE];
-        let begun = Instant::now();
-        for page in pages.chunks(PAGE) {
-            std::hint::black_box(xxhash_rust::xxh3::xxh3_64(page));
-        }
-        Parts { rows, sync, commit, lookups, sums: begun.elapsed() }
+        all.rows += begun.elapsed();
+        all.sync += self.log.append(frame.bytes());
     }
 }
 

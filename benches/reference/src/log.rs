@@ -7,10 +7,10 @@ use std::path::Path;
 
 /// Where the frames of a log file begin, and what they begin at multiples of.
 const ALIGNMENT: u64 = 64;
-const HEADER: usize = 48;
+const HEADER: usize = 56;
 
 /// A row before and after: its table and key, and its sealed value, if there is one.
-pub type Rows = BTreeMap<(u8, Vec<u8>), Option<Vec<u8>>>;
+type Rows = BTreeMap<(u8, Vec<u8>), Option<Vec<u8>>>;
 
 /// A frame, as it lies in the log.
 pub struct Frame(Vec<u8>);
@@ -29,22 +29,22 @@ impl Log {
         let open = |name| File::open(generation.join(name)).expect("a file of the database");
         let (files, checkpoints) = ([open("log.0"), open("log.1")], open("ckpt"));
         let mut log = Self { files, checkpoints, place: (0, ALIGNMENT), next: 0 };
-        let [_, transaction, stretch] = log.checkpoint();
-        (log.place.0, log.next) = ((stretch & 1) as usize, transaction + 1);
+        let [_, stretch, frame] = log.checkpoint();
+        (log.place.0, log.next) = ((stretch & 1) as usize, frame + 1);
         log
     }
 
-    /// Number, transaction and stretch of the newest checkpoint.
+    /// Number, stretch and last frame of the newest checkpoint.
     pub fn checkpoint(&self) -> [u64; 3] {
         let numbers = |place: u64| {
-            let mut bytes = [0; 24];
-            self.checkpoints.read_exact_at(&mut bytes, place + 56).expect("a checkpoint");
-            [0, 8, 16].map(|at| number(&bytes, at))
+            let mut bytes = [0; 408];
+            self.checkpoints.read_exact_at(&mut bytes, place).expect("a checkpoint");
+            [56, 72, 400].map(|at| number(&bytes, at))
         };
         numbers(0).max(numbers(4096))
     }
 
-    /// The frame of the next commit, if there is one.
+    /// The next frame, if there is one.
     pub fn next(&mut self) -> Option<Frame> {
         let (file, at) = self.place;
         [(file, at), (1 - file, ALIGNMENT)].into_iter().find_map(|(file, at)| {
@@ -53,7 +53,7 @@ impl Log {
             if number(&header, 8) != self.next {
                 return None;
             }
-            let length = HEADER + number(&header, 32) as usize;
+            let length = HEADER + number(&header, 40) as usize;
             let mut bytes = vec![0; length.next_multiple_of(ALIGNMENT as usize)];
             self.files[file].read_exact_at(&mut bytes, at).expect("a whole frame");
             (self.place, self.next) = ((file, at + bytes.len() as u64), self.next + 1);
@@ -70,7 +70,7 @@ impl Frame {
 
     /// The rows that it leaves, each once, in the order of tables and keys. `before` tells a row that was there.
     pub fn rows(&self, before: impl Fn(u8, &[u8]) -> Option<Vec<u8>>) -> Rows {
-        let end = HEADER + number(&self.0, 32) as usize;
+        let end = HEADER + number(&self.0, 40) as usize;
         let (mut rest, mut rows) = (&self.0[HEADER..end], Rows::new());
         while !rest.is_empty() {
             let (kind, table) = (rest[0], rest[1]);
