@@ -114,7 +114,7 @@ def test_a_second_signal_ends_at_once(serving: tuple[subprocess.Popen, str]) -> 
     process.send_signal(signal.SIGTERM)
     begun = time.monotonic()
     process.wait(30)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
 
 
 def _hold(url: str) -> None:
@@ -135,7 +135,7 @@ def test_what_is_under_way_is_answered(db: EmbeddedDB) -> None:
         begun = time.monotonic()
         server.stop()
         waiting.join(30)
-        assert (answers, time.monotonic() - begun < 5) == ([200], True)
+        assert (answers, time.monotonic() - begun < 15) == ([200], True)
         with pytest.raises(OSError):  # noqa: PT011
             ask("GET", "/livez")
     assert db.count() == 0

@@ -151,7 +151,7 @@ def test_nobody_waits_for_a_slow_reader(db: EmbeddedDB, ask: Asking) -> None:
             begun = time.monotonic()
             changes = followed(quick, 1000)
             assert changes[-1]["id"] == ids[-1]
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < 20
         eventually_gone(ask)
         assert slow.ended() in (None, 1013)
 
