@@ -50,7 +50,8 @@ class MLConfig:
         summary: ``"extractive"``, ``"transformers:MODEL"`` (sequence to sequence, such as
             ``"transformers:facebook/bart-large-cnn"``), None (off), or a callable
             ``list[str] -> str``.
-        threads: threads inside one call of MiniLM; None is two, or one on a single core.
+        threads: how many threads embed the texts of one call of MiniLM; None is two, or one on a
+            single core.
         download: whether models that are named may be fetched from their hub. Without it only
             what is on this machine is used.
         isolation: ``"process"`` runs the functions in a process of their own: one that crashes,

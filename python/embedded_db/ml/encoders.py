@@ -49,20 +49,19 @@ class OnnxEncoder:
     Args:
         model: the graph.
         optimised: whether it was optimised before, and gives vectors of unit length.
-        threads: threads within one operator. They sleep between calls instead of spinning, so an
-            idle database uses no processor.
 
     Raises:
         ImportError: ONNX Runtime is not installed.
         ValueError: it takes or gives something else.
     """
 
-    def __init__(self, model: Path, threads: int, *, optimised: bool = True) -> None:
+    def __init__(self, model: Path, *, optimised: bool = True) -> None:
         ort = importlib.import_module("onnxruntime")
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        # It has no threads of its own, which all callers would share: whoever calls computes, with
+        # the priority that is theirs.
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if optimised:  # optimising again would only delay loading
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 3

@@ -19,7 +19,7 @@ class MiniLM(Transformer):
 
     Args:
         precision: ``"fp32"`` or ``"int8"``.
-        threads: threads within one forward pass, None for at most two.
+        threads: how many threads run the batches of one call, None for at most two.
         onnx: False forces the NumPy forward pass.
         batch: the most windows of one pass.
         cut: whether what is longer than a window is left out.

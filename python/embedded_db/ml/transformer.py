@@ -9,7 +9,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import math
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -89,7 +91,7 @@ class Transformer:
         name: what it is called.
         place: the folder of its files, or the package whose ``path()`` says where that is.
         precision: ``"fp32"`` or ``"int8"``.
-        threads: threads within one forward pass, None for at most two.
+        threads: how many threads run the batches of one call, None for at most two.
         onnx: False forces the NumPy forward pass.
         window: the tokens that it reads at a time, special ones included.
         batch: the most windows of one pass.
@@ -225,7 +227,7 @@ class Transformer:
         if graph is None:
             raise FileNotFoundError(f"there is no {FILES[self.precision][0]}")
         try:
-            return OnnxEncoder(graph, self._threads, optimised=self._optimised)
+            return OnnxEncoder(graph, optimised=self._optimised)
         except ImportError as error:
             if self.precision != "fp32":
                 raise
@@ -259,14 +261,15 @@ class Transformer:
         hidden: HiddenSink | None = None,
         want_hidden: Sequence[bool] = (),
     ) -> tuple[Floats, NDArray[np.int32]]:
-        """One forward pass over all texts.
+        """One forward pass over all texts, by the calling thread and as many more as it may have.
 
         Args:
             tokens: the texts.
             want_vectors: per text, whether its vectors are wanted.
-            hidden: called, in no particular order, with the last layer of the texts marked in
-                ``want_hidden``; every token is passed exactly once, from the window in which it
-                stands farther from the edge. The rows are only valid during the call.
+            hidden: called, by one thread at a time and in no particular order, with the last layer
+                of the texts marked in ``want_hidden``; every token is passed exactly once, from the
+                window in which it stands farther from the edge. The rows are only valid during the
+                call.
             want_hidden: per text; empty means none.
 
         Returns:
@@ -283,8 +286,9 @@ class Transformer:
         ]
         vectors = np.empty((len(rows), loaded.encoder.dimension), np.float32)
         order = sorted(range(len(rows)), key=lambda i: rows[i].end - rows[i].begin)
-        for at in range(0, len(order), self._batch):
-            members = order[at : at + self._batch]
+        giving = threading.Lock()
+
+        def run(members: list[int]) -> None:
             batch = [rows[i] for i in members]
             ids, mask = _pad(
                 [tokens[row.text].ids[row.begin : row.end] for row in batch],
@@ -294,11 +298,18 @@ class Transformer:
             need = any(marked[row.text] for row in batch)
             vectors[members], states = loaded.encoder.run(ids, mask, hidden=need)
             if states is None or hidden is None:
-                continue
-            for row, state in zip(batch, states, strict=True):
-                if marked[row.text]:
-                    low, high = (edge - row.begin + len(loaded.before) for edge in row.core)
-                    hidden(row.text, row.core[0], state[low:high])
+                return
+            with giving:
+                for row, state in zip(batch, states, strict=True):
+                    if marked[row.text]:
+                        low, high = (edge - row.begin + len(loaded.before) for edge in row.core)
+                        hidden(row.text, row.core[0], state[low:high])
+
+        # NumPy's products have threads of their own.
+        threads = 1 if isinstance(loaded.encoder, NumpyEncoder) else self._threads
+        size = max(1, min(self._batch, math.ceil(len(order) / threads)))
+        batches = [order[at : at + size] for at in range(0, len(order), size)]
+        _divide(run, batches, threads)
         wanted = [i for i, row in enumerate(rows) if want_vectors[row.text]]
         owner = np.array([rows[i].text for i in wanted], np.int32)
         return (vectors if len(wanted) == len(rows) else vectors[wanted]), owner
@@ -324,6 +335,40 @@ class Transformer:
             high = end - overlap // 2 if end < count else count
             rows.append(_Row(text, begin, end, (low, high)))
         return rows
+
+
+def _divide(run: Callable[[list[int]], None], parts: list[list[int]], threads: int) -> None:
+    """Run all parts, the last one first, on this thread and on others that end with the call.
+
+    The others begin with the priority of this one, which a pool's would not have.
+    """
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            while parts:
+                try:
+                    part = parts.pop()
+                except IndexError:  # another took it
+                    return
+                run(part)
+        except BaseException as error:  # it is raised where it was asked for
+            parts.clear()
+            failed.append(error)
+
+    others = []
+    for _ in range(min(threads, len(parts)) - 1):
+        other = threading.Thread(target=work, name="embedded-db-encode", daemon=True)
+        try:
+            other.start()
+        except RuntimeError:  # the system or an interpreter that ends gives none: this one does it
+            break
+        others.append(other)
+    work()
+    for other in others:
+        other.join()
+    if failed:
+        raise failed[0]
 
 
 def _cores() -> int:
