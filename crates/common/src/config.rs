@@ -190,6 +190,8 @@ pub struct Options {
     pub relaxed_window: Duration,
     /// Refuse writes and share the database with a writer elsewhere.
     pub read_only: bool,
+    /// Write though another process does: by way of whoever holds the right to, who has to share it as well.
+    pub shared: bool,
     /// How long to wait for another writer process.
     pub lock_timeout: Duration,
     /// Address space that is taken at first, in bytes; it is doubled when it is full.
@@ -236,6 +238,7 @@ impl Default for Options {
             durability: Durability::Durable,
             relaxed_window: Duration::from_millis(10),
             read_only: false,
+            shared: false,
             lock_timeout: Duration::from_secs(5),
             map_size_first: 1 << 36,
             map_size_max: 1 << 40,

@@ -98,7 +98,7 @@ pub enum Error {
     /// Another process writes to this database.
     #[error(
         "{path:?} is being written to by process {pid} on {host}; close it there, raise \
-         lock_timeout, or open with read_only=True"
+         lock_timeout, or open with read_only=True, or in both with shared=True"
     )]
     DatabaseLocked {
         /// The database.
@@ -107,6 +107,29 @@ pub enum Error {
         pid: u32,
         /// Host of the holder.
         host: String,
+    },
+    /// Only the process that holds the right to write can do it.
+    #[error("{path:?} is held by process {pid} on {host}: {what}")]
+    HeldElsewhere {
+        /// The database.
+        path: PathBuf,
+        /// Process id of the holder; 0 when it did not say.
+        pid: u32,
+        /// Host of the holder.
+        host: String,
+        /// What is not possible for that, and what to do.
+        what: String,
+    },
+    /// Whether a write was done that was forwarded to another process is not known.
+    #[error(
+        "process {pid}, to which this write to {path:?} was forwarded, has ended before it answered: it was \
+         either done as a whole or not at all; look, and make it again if it was not"
+    )]
+    OutcomeUnknown {
+        /// The database.
+        path: PathBuf,
+        /// Process id of the holder.
+        pid: u32,
     },
     /// The handle was closed.
     #[error("the database {path:?} is closed; open it again")]
@@ -423,7 +446,10 @@ impl Error {
             Self::DimensionMismatch { .. } => "DimensionMismatch",
             Self::NonFiniteVector { .. } => "NonFiniteVector",
             Self::ValueTooLarge { .. } => "ValueTooLarge",
-            Self::DatabaseLocked { .. } | Self::BusLocked { .. } => "DatabaseLocked",
+            Self::DatabaseLocked { .. }
+            | Self::HeldElsewhere { .. }
+            | Self::BusLocked { .. } => "DatabaseLocked",
+            Self::OutcomeUnknown { .. } => "OutcomeUnknown",
             Self::DatabaseClosed { .. } | Self::BusClosed => "DatabaseClosed",
             Self::ForkedHandle { .. } | Self::ForkedBus { .. } => "ForkedHandle",
             Self::ReadOnly { .. } => "ReadOnly",

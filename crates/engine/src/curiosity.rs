@@ -14,6 +14,7 @@ use embedded_db_weaver::{Nearest, Similar};
 use roaring::RoaringBitmap;
 
 use crate::database::Database;
+use crate::sharing::forward;
 
 /// A word is telling that one in a hundred texts has at most, or so many of a few.
 const FEW: usize = 8;
@@ -155,6 +156,7 @@ impl Database {
     /// Takes back all ties that the weaver has proposed in this namespace; how many there were. They are not
     /// proposed again until a node gets another vector.
     pub fn withdraw_proposals(&self, interrupted: &dyn Fn() -> Result<()>) -> Result<u64> {
+        forward!(self, WithdrawProposals {});
         let (mut next, mut count) = (Some(Slot(0)), 0);
         while let Some(first) = next {
             interrupted()?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use embedded_db_common::log::{self, Level};
@@ -29,6 +29,7 @@ use crate::pins::Pins;
 use crate::quotas::MemoryLook;
 use crate::reflexes::Reflexes;
 use crate::sealing::SealWork;
+use crate::sharing::{self, Call, Found, Sharing, Terms, forward};
 use crate::tokens::HeldTokens;
 use crate::worker::Worker;
 
@@ -137,7 +138,12 @@ pub(crate) struct Engine {
     pub(crate) tokens: HeldTokens,
     /// Which of the models compares texts in which space.
     pub(crate) embedders: Embedders,
-    pub(crate) weaver: Option<Arc<Weaver>>,
+    /// Of a process that writes.
+    weaver: OnceLock<Arc<Weaver>>,
+    models: Option<SharedModels>,
+    limited: Option<Arc<Limited>>,
+    /// With whom it is shared, if it is.
+    pub(crate) sharing: Option<Sharing>,
     pub(crate) index_worker: Arc<Worker<IndexWork>>,
     pub(crate) expiry_worker: Arc<Worker<ExpiryWork>>,
     pub(crate) link_worker: Arc<Worker<LinkWork>>,
@@ -189,6 +195,13 @@ impl Database {
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Self> {
         let read_only = options.read_only;
+        if options.shared && (read_only || path.as_os_str() == IN_MEMORY) {
+            return Err(Error::InvalidInput(
+                "shared=True is for writing to a directory from several processes; a database in memory is private, \
+                 and read_only=True reads beside any writer: leave it out"
+                    .into(),
+            ));
+        }
         if path.as_os_str() == IN_MEMORY {
             if read_only {
                 return Err(Error::InvalidInput(
@@ -196,7 +209,7 @@ impl Database {
                 ));
             }
             let store = Store::open_in_memory(options)?;
-            let engine = Arc::new(Engine::start(store, options, models, previous)?);
+            let engine = Arc::new(Engine::start(store, options, models, previous, None)?);
             return Ok(Self::first(engine, read_only));
         }
         if path.as_os_str().as_encoded_bytes().is_empty()
@@ -220,8 +233,12 @@ impl Database {
                 }
             }
         };
-        let store = Store::open_interruptible(path, options, interrupted)?;
-        let engine = Arc::new(Engine::start(store, options, models, previous)?);
+        let engine = if options.shared {
+            Engine::share(path, options, models, previous, interrupted)?
+        } else {
+            let store = Store::open_interruptible(path, options, interrupted)?;
+            Arc::new(Engine::start(store, options, models, previous, None)?)
+        };
         reservation.fulfil(path, &engine);
         Ok(Self::first(engine, read_only))
     }
@@ -243,12 +260,14 @@ impl Database {
                     .into(),
             });
         }
-        if engine.store.read_only() && !options.read_only {
+        if engine.options.read_only && !options.read_only {
             return Err(Error::InvalidInput(format!(
                 "{path:?} is open for reading only in this process; close it first"
             )));
         }
-        let same = Options { read_only: engine.options.read_only, ..options.clone() };
+        let (read_only, shared) = (engine.options.read_only, engine.options.shared);
+        let shared = if options.read_only { shared } else { options.shared };
+        let same = Options { read_only, shared, ..options.clone() };
         if same != engine.options {
             return Err(Error::InvalidInput(format!(
                 "{path:?} is open in this process with another Config; use the same, or close it \
@@ -267,6 +286,12 @@ impl Database {
             namespace: NamespaceId::DEFAULT,
             name: DEFAULT_NAMESPACE.into(),
         }
+    }
+
+    /// A handle for a call of another process, which is not counted.
+    pub(crate) fn within(engine: &Arc<Engine>, namespace: NamespaceId, name: &str) -> Self {
+        let own = Self::first(Arc::clone(engine), false);
+        Self { namespace, name: name.into(), ..own }
     }
 
     /// Ends this handle and its namespaces'; the last one ends the weaver and all snapshots, and
@@ -329,12 +354,14 @@ impl Database {
             None if self.read_only() => {
                 return Err(Error::NotFound { kind: "namespace", id: name.to_owned() });
             }
-            None => {
-                let owned = name.to_owned();
-                self.write_raw(move |txn, _| txn.create_namespace(&owned))?
-            }
+            None => self.create_namespace(name.to_owned())?,
         };
         Ok(Self { namespace, name: name.into(), ..self.clone() })
+    }
+
+    pub(crate) fn create_namespace(&self, name: String) -> Result<NamespaceId> {
+        forward!(self, CreateNamespace { name });
+        self.write_raw(move |txn, _| txn.create_namespace(&name))
     }
 
     /// Names of all namespaces.
@@ -353,7 +380,10 @@ impl Database {
         let id = self.engine()?.store.read()?.namespace(name)?;
         let id = id.ok_or_else(|| Error::NotFound { kind: "namespace", id: name.to_owned() })?;
         let owned = name.to_owned();
-        self.write_raw(move |txn, _| txn.drop_namespace(&owned))?;
+        match self.elsewhere()? {
+            Some(holder) => holder.ask(self, Call::DropNamespace { name: owned })?,
+            None => self.write_raw(move |txn, _| txn.drop_namespace(&owned).map(drop))?,
+        }
         self.engine()?.views.forget(id);
         self.engine()?.edges.forget(id);
         Ok(())
@@ -408,7 +438,7 @@ impl Database {
         let write = || engine.store.write(move |txn| job(txn, &names));
         let value = engine.observer.call(Op::Write, write)?;
         engine.expiry_worker.notify();
-        if let Some(weaver) = &engine.weaver {
+        if let Some(weaver) = engine.weaver() {
             // It is told of what is owed when that is committed.
             if engine.store.owes() { weaver.touch() } else { weaver.notify() }
         }
@@ -422,6 +452,7 @@ impl Engine {
         options: &Options,
         models: Option<SharedModels>,
         previous: Option<SharedModels>,
+        sharing: Option<Sharing>,
     ) -> Result<Self> {
         let names = if store.read_only() {
             Names::read(&store.read()?)?
@@ -439,37 +470,21 @@ impl Engine {
             true => (models.map(measured), previous.map(measured)),
             false => (models, previous),
         };
+        let mut limited = None;
         let models = match models {
             Some(models) if options.limits != ModelLimits::default() => {
                 let directory = (!store.read_only()).then(|| store.path());
                 let limits = Limits::open(&options.limits, directory)?;
-                Some(Arc::new(Limited::new(models, limits)) as SharedModels)
+                let models = limited.insert(Arc::new(Limited::new(models, limits)));
+                Some(Arc::clone(models) as SharedModels)
             }
             models => models,
         };
         let embedders = Embedders::new(models.as_ref(), previous.as_ref())?;
-        let space = embedders.model_space(&store, names)?;
-        let weaver = match &models {
-            Some(models) if !store.read_only() => {
-                let target = space.as_ref().map(|(id, space)| (*id, space.dimension as usize));
-                Some(Weaver::start(
-                    Arc::clone(&store),
-                    names,
-                    Arc::clone(models),
-                    communities,
-                    Arc::new(Search {
-                        store: Arc::clone(&store),
-                        views: Arc::clone(&views),
-                        names,
-                    }),
-                    target,
-                    embedders.previous(&store)?,
-                    options.weaver.clone(),
-                    options.warm_up,
-                )?)
-            }
-            _ => None,
-        };
+        if store.read_only() {
+            // It is refused here as it would be when it is written to.
+            embedders.model_space(&store, names)?;
+        }
         let exporter = match (&options.tracing, store.tracer()) {
             (Some(tracing), Some(tracer)) => Some(Exporter::start(tracing, tracer.queue())?),
             _ => None,
@@ -491,7 +506,10 @@ impl Engine {
             reflexes: Reflexes::new()?,
             tokens: HeldTokens::default(),
             embedders,
-            weaver,
+            weaver: OnceLock::new(),
+            models,
+            limited,
+            sharing,
             index_worker,
             expiry_worker,
             link_worker,
@@ -503,19 +521,98 @@ impl Engine {
             exporter,
             handles,
         };
-        if let Some(weaver) = engine.weaver.as_ref().map(Arc::downgrade) {
-            engine.store.when_settled(move || {
-                if let Some(weaver) = weaver.upgrade() {
+        if !engine.store.read_only() {
+            engine.begin_to_write()?;
+        }
+        engine.tell("opened");
+        Ok(engine)
+    }
+
+    /// Opens a database together with other processes.
+    fn share(
+        path: &Path,
+        options: &Options,
+        models: Option<SharedModels>,
+        previous: Option<SharedModels>,
+        interrupted: &dyn Fn() -> Result<()>,
+    ) -> Result<Arc<Self>> {
+        let model = models.as_ref().map(|models| models.space()).transpose()?.flatten();
+        let model = model.map(|it| (it.model, it.precision, it.dimension.map(|it| it as u64)));
+        let terms = Terms::new(options, model);
+        let found = sharing::open(path, options, &terms, interrupted)?;
+        let (store, joined) = match found {
+            Found::Right(store) => (store, None),
+            Found::Holder(store, joined) => (store, Some(joined)),
+        };
+        let sharing = Some(Sharing::new(terms));
+        let engine = Arc::new(Self::start(store, options, models, previous, sharing)?);
+        if let Some(sharing) = &engine.sharing {
+            match joined {
+                None => sharing.begin_to_hold(&engine)?,
+                Some(joined) => sharing.begin_to_forward(&engine, joined)?,
+            }
+        }
+        Ok(engine)
+    }
+
+    /// What works in the background of a process that writes begins.
+    fn begin_to_write(&self) -> Result<()> {
+        if let Some(models) = self.models.as_ref().filter(|_| self.weaver().is_none()) {
+            let (store, names) = (Arc::clone(&self.store), self.names);
+            let space = self.embedders.model_space(&store, names)?;
+            let target = space.as_ref().map(|(id, space)| (*id, space.dimension as usize));
+            let views = Arc::clone(&self.views);
+            let weaver = Weaver::start(
+                Arc::clone(&store),
+                names,
+                Arc::clone(models),
+                communities,
+                Arc::new(Search { store: Arc::clone(&store), views, names }),
+                target,
+                self.embedders.previous(&store)?,
+                self.options.weaver.clone(),
+                self.options.warm_up,
+            )?;
+            let told = Arc::downgrade(self.weaver.get_or_init(|| weaver));
+            store.when_settled(move || {
+                if let Some(weaver) = told.upgrade() {
                     weaver.look();
                 }
             });
         }
         // A process that was killed may have left some.
-        engine.index_worker.resume()?;
-        engine.expiry_worker.resume()?;
-        engine.seal_worker.begin();
-        engine.tell("opened");
-        Ok(engine)
+        self.index_worker.resume()?;
+        self.expiry_worker.resume()?;
+        self.seal_worker.begin();
+        Ok(())
+    }
+
+    /// The right to write has come to this process.
+    pub(crate) fn take_over(&self) -> Result<()> {
+        if let Some(limited) = &self.limited {
+            limited.keep_in(self.store.path())?;
+        }
+        self.begin_to_write()?;
+        self.tell("taken over");
+        Ok(())
+    }
+
+    /// What enriches texts, in a process that writes.
+    pub(crate) fn weaver(&self) -> Option<&Arc<Weaver>> {
+        self.weaver.get()
+    }
+
+    /// Whether something may enrich texts, here or in the process that writes.
+    pub(crate) fn is_enriched(&self) -> bool {
+        self.weaver().is_some() || self.sharing.as_ref().is_some_and(|sharing| !sharing.holds())
+    }
+
+    /// Waits until something was enriched, if that is known.
+    pub(crate) fn wait_progress(&self, timeout: Duration) {
+        match self.weaver() {
+            Some(weaver) => weaver.wait_progress(timeout),
+            None => std::thread::sleep(timeout),
+        }
     }
 
     fn tell(&self, what: &'static str) {
@@ -525,7 +622,10 @@ impl Engine {
     }
 
     fn stop(&self) {
-        if let Some(weaver) = &self.weaver {
+        if let Some(sharing) = &self.sharing {
+            sharing.stop();
+        }
+        if let Some(weaver) = self.weaver() {
             weaver.stop();
         }
         self.index_worker.stop();

@@ -4,6 +4,7 @@ use embedded_db_common::{Error, Result, SpaceId};
 use embedded_db_storage::{Dropped, ReadEmbeddings, ReadSpaces, ReadTxn, WriteTxn};
 
 use crate::database::Database;
+use crate::sharing::Call;
 
 /// Nodes of one write.
 const NODES: usize = 256;
@@ -11,6 +12,15 @@ const NODES: usize = 256;
 impl Database {
     /// Removes a space with all vectors in it, of all namespaces. Its room is freed in the background.
     pub fn drop_space(&self, name: &str) -> Result<()> {
+        if let Some(holder) = self.elsewhere()? {
+            let found = self.engine()?.store.read()?.live_spaces()?;
+            let space = found.into_iter().find(|(_, space)| space.name == name);
+            holder.ask::<()>(self, Call::DropSpace { name: name.into() })?;
+            if let Some((space, _)) = space {
+                self.engine()?.views.forget_space(space);
+            }
+            return Ok(());
+        }
         let owned = name.to_owned();
         let space = self.write_raw(move |txn, _| {
             let space = droppable(txn, &owned)?;

@@ -6,6 +6,7 @@ use embedded_db_storage::ReadTxn;
 
 use crate::database::Database;
 use crate::objects::Node;
+use crate::sharing::forward;
 
 impl Database {
     /// Makes the names of another entity names of this one, for good; returns it. What was decided is stored at
@@ -17,6 +18,7 @@ impl Database {
         other: &str,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Node> {
+        forward!(self, MergeEntities { id: id.into(), other: other.into() });
         let (kept, other) = (id.to_owned(), other.to_owned());
         self.write(move |writer| {
             let (entity, other) = (writer.require_node(&kept)?, writer.require_node(&other)?);
@@ -33,6 +35,7 @@ impl Database {
         name: &str,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Node> {
+        forward!(self, SplitEntity { id: id.into(), name: name.into() });
         let namespace = self.namespace_id();
         let (generation, uses) = {
             let engine = self.engine()?;

@@ -14,6 +14,7 @@ use embedded_db_storage::{
 use crate::database::Database;
 use crate::dropping::{clear, dropping};
 use crate::reads::Reader;
+use crate::sharing::forward;
 use crate::worker::{Next, PAUSE, Work, Worker};
 
 /// A label, its properties that are searched by words, and those that are embedded.
@@ -46,6 +47,7 @@ impl Database {
         unique: bool,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<IndexInfo> {
+        forward!(self, CreateIndex { label: label.into(), property: property.into(), unique });
         let (of, on) = (label.to_owned(), property.to_owned());
         let begun = self.write(move |writer| {
             let index = writer.create_index(&of, &on, unique)?;
@@ -112,6 +114,7 @@ impl Database {
 
     /// Removes an index. Nobody uses it from now on; its room is freed in the background.
     pub fn drop_index(&self, label: &str, property: &str) -> Result<()> {
+        forward!(self, DropIndex { label: label.into(), property: property.into() });
         let (of, on) = (label.to_owned(), property.to_owned());
         self.write(move |writer| {
             let index = writer.drop_index(&of, &on)?;
@@ -136,6 +139,7 @@ impl Database {
     /// Declares which texts of the nodes with a label are searched by words and embedded, in place of
     /// an earlier declaration. Nodes that are there already follow in the background.
     pub fn declare_label(&self, label: &str, text: Vec<String>, embed: Vec<String>) -> Result<()> {
+        forward!(self, DeclareLabel { label: label.into(), text, embed });
         let of = label.to_owned();
         self.write(move |writer| writer.declare_label(&of, &text, &embed))?;
         let engine = self.engine()?;

@@ -11,6 +11,8 @@ use embedded_db_storage::{
     Direction, EdgeRecord, EdgeTimes, EmbeddingRecord, NodeRecord, ReadTxn, Store, Symbols,
 };
 
+use crate::sharing::wire::{Taken, Wire, put_bytes, take_bytes, wire_struct};
+
 /// Where an object is stored. Slots are given once, and numbered anew in another generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -425,6 +427,50 @@ impl Edge {
                 edge.properties.get(name).map(|bytes| visit(read_value(bytes)?)).transpose()
             }
         }
+    }
+}
+
+wire_struct! {
+    Place { generation, slot }
+}
+
+impl Wire for Node {
+    /// Of one that is stored.
+    fn put(&self, out: &mut Vec<u8>) {
+        self.namespace.put(out);
+        self.place.put(out);
+        match &self.data {
+            NodeData::Stored(payload) => put_bytes(payload, out),
+            NodeData::Draft(_) => put_bytes(&[], out),
+        }
+    }
+
+    fn take(from: &mut Taken<'_>) -> Result<Self> {
+        let (namespace, place) = (Wire::take(from)?, Wire::take(from)?);
+        let data = NodeData::Stored(take_bytes(from)?.into());
+        Ok(Self { symbols: Arc::clone(from.symbols()?), namespace, place, data })
+    }
+}
+
+impl Wire for Edge {
+    /// Of one that is stored.
+    fn put(&self, out: &mut Vec<u8>) {
+        self.namespace.put(out);
+        self.place.put(out);
+        match &self.data {
+            EdgeData::Stored(payload) => put_bytes(payload, out),
+            EdgeData::Draft(_) => put_bytes(&[], out),
+        }
+        self.source.put(out);
+        self.target.put(out);
+    }
+
+    fn take(from: &mut Taken<'_>) -> Result<Self> {
+        let (namespace, place) = (Wire::take(from)?, Wire::take(from)?);
+        let data = EdgeData::Stored(take_bytes(from)?.into());
+        let (source, target) = (Wire::take(from)?, Wire::take(from)?);
+        let symbols = Arc::clone(from.symbols()?);
+        Ok(Self { symbols, namespace, place, data, source, target })
     }
 }
 

@@ -21,6 +21,7 @@ use crate::expiry::JOB;
 use crate::observing::{CallCounts, Op};
 use crate::quotas::QuotaUse;
 use crate::reads::{live_edges, live_nodes};
+use crate::sharing::{Shared, forward};
 
 /// Longest wait between two looks at an artefact.
 const LOOK: Duration = Duration::from_millis(20);
@@ -56,11 +57,13 @@ pub struct Stats {
     pub quota: Vec<QuotaUse>,
     /// How often this process was asked for what.
     pub calls: Vec<CallCounts>,
+    /// Whether it is shared, and by whom it is written.
+    pub shared: Option<Shared>,
 }
 
 impl Database {
     fn weaver(&self) -> Result<Option<Arc<Weaver>>> {
-        Ok(self.engine()?.weaver.clone())
+        Ok(self.engine()?.weaver().cloned())
     }
 
     /// The weaver, for calls that make no sense without one.
@@ -74,10 +77,11 @@ impl Database {
 
     /// What the weaver is doing.
     pub fn weaver_status(&self) -> Result<Status> {
+        forward!(self, WeaverStatus {});
         let engine = self.engine()?;
         let snapshot = engine.store.read()?;
         let expiring = (JOB, engine.expiry_worker.work.counts(&snapshot)?);
-        if let Some(weaver) = &engine.weaver {
+        if let Some(weaver) = engine.weaver() {
             let mut status = weaver.status(&snapshot)?;
             status.queue_size += expiring.1.pending;
             status.per_job.push(expiring);
@@ -118,6 +122,7 @@ impl Database {
 
     /// Sets the activity level.
     pub fn set_activity_level(&self, level: &str) -> Result<()> {
+        forward!(self, SetActivityLevel { level: level.into() });
         let level = ActivityLevel::parse(level)?;
         self.require_weaver()?.set_level(level);
         Ok(())
@@ -142,7 +147,7 @@ impl Database {
         } else {
             &[]
         };
-        let state = |artefact| match &engine.weaver {
+        let state = |artefact| match engine.weaver() {
             Some(weaver) => weaver.artefact(&snapshot, namespace, slot, artefact),
             None => artefact_state(&snapshot, namespace, slot, artefact, None),
         };
@@ -168,8 +173,9 @@ impl Database {
         timeout: Option<Duration>,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<bool> {
+        forward!(self, WaitIdle { timeout });
         let engine = self.engine()?;
-        if let Some(weaver) = &engine.weaver {
+        if let Some(weaver) = engine.weaver() {
             refuse_to_wait_for_oneself(weaver)?;
         }
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
@@ -180,7 +186,7 @@ impl Database {
             return Ok(false);
         }
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        match &engine.weaver {
+        match engine.weaver() {
             Some(weaver) => weaver.wait_idle(left, interrupted),
             None => Ok(true),
         }
@@ -194,6 +200,7 @@ impl Database {
         timeout: Option<Duration>,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<bool> {
+        forward!(self, WaitFor { id: id.into(), artefact: artefact.into(), timeout });
         let artefact = Artefact::parse(artefact)?;
         let weaver = self.require_weaver()?;
         refuse_to_wait_for_oneself(&weaver)?;
@@ -231,9 +238,10 @@ impl Database {
 
     /// Work that was given up, or cannot be done, with the names of the namespaces.
     pub fn failures(&self) -> Result<Vec<(String, Failure)>> {
+        forward!(self, Failures {});
         let engine = self.engine()?;
         let snapshot = engine.store.read()?;
-        let found = match &engine.weaver {
+        let found = match engine.weaver() {
             Some(weaver) => weaver.failures(&snapshot)?,
             None => dead_letters(&snapshot)?,
         };
@@ -247,17 +255,20 @@ impl Database {
 
     /// Gives everything that failed another try; how many there were.
     pub fn retry_failed(&self) -> Result<u64> {
+        forward!(self, RetryFailed {});
         self.require_weaver()?.retry_failed()
     }
 
     /// Takes no further work until `resume_weaver`.
     pub fn pause_weaver(&self) -> Result<()> {
+        self.check_holds("pause its weaver")?;
         self.require_weaver()?.pause();
         Ok(())
     }
 
     /// Goes on.
     pub fn resume_weaver(&self) -> Result<()> {
+        self.check_holds("resume its weaver")?;
         self.require_weaver()?.resume();
         Ok(())
     }
@@ -287,6 +298,7 @@ impl Database {
     pub fn compact(&self, progress: &mut Progress<'_>) -> Result<Renewed> {
         let engine = self.engine()?;
         self.check_writable()?;
+        self.check_holds("compact it")?;
         let compact = || engine.store.compact(progress);
         let renewed = engine.observer.call(Op::Compact, compact)?;
         engine.seal_worker.look();
@@ -297,6 +309,7 @@ impl Database {
     pub fn scrub(&self, progress: &mut Progress<'_>) -> Result<Renewed> {
         let engine = self.engine()?;
         self.check_writable()?;
+        self.check_holds("scrub it")?;
         let scrub = || engine.store.scrub(engine.names.symbols(), progress);
         let renewed = engine.observer.call(Op::Scrub, scrub)?;
         engine.seal_worker.look();
@@ -333,6 +346,7 @@ impl Database {
             quota: self.quota_use()?,
             up_seconds: engine.observer.up_seconds(),
             calls: engine.observer.calls(),
+            shared: self.shared()?,
         })
     }
 }

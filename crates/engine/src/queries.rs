@@ -4,15 +4,15 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use embedded_db_common::{Error, NamespaceId, Result, Slot, SpaceId, Value, clock};
+use embedded_db_common::{Error, MAX_LIMIT, NamespaceId, Result, Slot, SpaceId, Value, clock};
 use embedded_db_indexing::graph::{Changes, GraphWriter, check_dimension, check_vector};
 use embedded_db_indexing::recipes::Recipes;
 use embedded_db_indexing::schema::Names;
 use embedded_db_indexing::text::{Analyzer, TextMatcher};
 use embedded_db_indexing::{Attached, Needs, Pin, hidden};
 use embedded_db_query::{
-    Context, ConvergedQuery, Guard, Hit, Results, Semantic, Step, Textual, group_count, matching,
-    ranks, run,
+    Context, ConvergedQuery, Filter, GraphFilter, Guard, Hit, Rank, Results, Semantic, Step,
+    Textual, group_count, matching, ranks, run,
 };
 use embedded_db_storage::{ReadTxn, SpaceRecord, Visible};
 use roaring::RoaringBitmap;
@@ -23,6 +23,7 @@ use crate::objects::{Node, Path};
 use crate::observing::Op;
 use crate::pins::Holder;
 use crate::reads::{PinnedReads, Reader, Wanted};
+use crate::sharing::forward;
 
 /// What the semantic leg compares with.
 #[derive(Debug, Clone, PartialEq)]
@@ -232,6 +233,30 @@ impl Cursor {
     }
 }
 
+/// What says which nodes a query without ranking legs matches, whatever its limit and order.
+pub(crate) struct Matched {
+    pub(crate) filters: Vec<Filter>,
+    pub(crate) graph: Option<GraphFilter>,
+    pub(crate) labels: Vec<String>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Matched {
+    fn of(query: &Query) -> Result<Self> {
+        let set = query.set()?;
+        set.validate()?;
+        if set.ranks() {
+            return Err(ranks("text_query"));
+        }
+        Ok(Self {
+            filters: set.filters.clone(),
+            graph: set.graph.clone(),
+            labels: set.labels.clone(),
+            timeout: query.timeout,
+        })
+    }
+}
+
 impl Query {
     /// The query as one that matches a certain set of nodes. The semantic leg stands beside it until it
     /// is prepared, so that nobody else would see that it ranks.
@@ -307,7 +332,7 @@ impl Database {
     ) -> Result<Answer> {
         let engine = self.engine()?;
         let guard = Guard::new(query.timeout, interrupted);
-        if let Some(weaver) = &engine.weaver {
+        if let Some(weaver) = engine.weaver() {
             weaver.touch();
         }
         let prepare = || self.prepared(query);
@@ -328,13 +353,14 @@ impl Database {
             let first = RoaringBitmap::new();
             let (mut answer, given) = page(&engine, &pin, attached, &prepared, &first, &guard)?;
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            if let (Some(left), Some(weaver)) = (left, &engine.weaver)
+            if let Some(left) = left
+                && engine.is_enriched()
                 && answer.pending > 0
                 && !left.is_zero()
             {
                 drop(pin);
                 guard.check()?;
-                weaver.wait_progress(left.min(Duration::from_millis(50)));
+                engine.wait_progress(left.min(Duration::from_millis(50)));
                 continue;
             }
             keep(Made { pin: &pin, prepared: &prepared, given: given.as_ref() });
@@ -367,21 +393,43 @@ impl Database {
     /// Changes all nodes that a query without ranking legs matches, in one step; how many.
     pub fn update_matching(&self, query: &Query, changes: Changes) -> Result<u64> {
         changes.set.check_names()?;
-        self.write_matching(query, move |writer, slot| writer.update_node(slot, &changes))
+        self.update_matched(Matched::of(query)?, changes)
+    }
+
+    pub(crate) fn update_matched(&self, matched: Matched, changes: Changes) -> Result<u64> {
+        forward!(self, UpdateMatching { matched, changes });
+        self.write_matching(matched, move |writer, slot| writer.update_node(slot, &changes))
     }
 
     /// Removes all nodes that a query without ranking legs matches, in one step; how many.
     pub fn delete_matching(&self, query: &Query) -> Result<u64> {
-        self.write_matching(query, |writer, slot| writer.delete_node(slot))
+        self.delete_matched(Matched::of(query)?)
+    }
+
+    pub(crate) fn delete_matched(&self, matched: Matched) -> Result<u64> {
+        forward!(self, DeleteMatching { matched });
+        self.write_matching(matched, |writer, slot| writer.delete_node(slot))
     }
 
     /// The nodes are found in the state that is being written, so nobody comes in between.
     fn write_matching(
         &self,
-        query: &Query,
+        matched: Matched,
         change: impl Fn(&mut GraphWriter<'_, '_>, Slot) -> Result<()> + Send + 'static,
     ) -> Result<u64> {
-        let (set, timeout) = (query.set()?.clone(), query.timeout);
+        let Matched { filters, graph, labels, timeout } = matched;
+        let set = ConvergedQuery {
+            filters,
+            graph,
+            labels,
+            semantic: None,
+            text: None,
+            order_by: Vec::new(),
+            limit: MAX_LIMIT,
+            rank: Rank::default(),
+            recall: None,
+            explain: false,
+        };
         let (names, namespace) = (self.engine()?.names, self.namespace_id());
         self.write(move |writer| {
             let guard = Guard::new(timeout, &|| Ok(()));

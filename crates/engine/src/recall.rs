@@ -94,7 +94,7 @@ impl Database {
     /// The nodes that activation from a cue makes most active, over the newest state.
     pub fn recall(&self, recall: &Recall, interrupted: &dyn Fn() -> Result<()>) -> Result<Answer> {
         let engine = self.engine()?;
-        if let Some(weaver) = &engine.weaver {
+        if let Some(weaver) = engine.weaver() {
             weaver.touch();
         }
         engine.store.traced("recall", || {

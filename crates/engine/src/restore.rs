@@ -7,21 +7,25 @@ use embedded_db_indexing::graph::{
 use embedded_db_storage::{Kind, SpaceRecord};
 
 use crate::database::Database;
+use crate::sharing::forward;
 
 impl Database {
     /// Makes a space; false when the vectors of its model cannot be taken over.
     pub fn restore_space(&self, space: SpaceRecord, default: bool) -> Result<bool> {
+        forward!(self, RestoreSpace { space, default });
         self.write(move |writer| writer.restore_space(&space, default))
     }
 
     /// Stores nodes as they were, all or none; how many. With `skip`, ids that are taken are left out.
     pub fn restore_nodes(&self, nodes: Vec<RestoredNode>, skip: bool) -> Result<usize> {
+        forward!(self, RestoreNodes { nodes, skip });
         let id = |node: &RestoredNode| node.draft.id.clone().unwrap_or_default();
         self.store_again(Kind::Node, nodes, skip, id, |writer, node| writer.restore_node(node))
     }
 
     /// The same for edges with their earlier versions.
     pub fn restore_edges(&self, edges: Vec<RestoredEdge>, skip: bool) -> Result<usize> {
+        forward!(self, RestoreEdges { edges, skip });
         self.store_again(
             Kind::Edge,
             edges,
@@ -33,6 +37,7 @@ impl Database {
 
     /// The same for vectors.
     pub fn restore_embeddings(&self, given: Vec<RestoredEmbedding>, skip: bool) -> Result<usize> {
+        forward!(self, RestoreEmbeddings { given, skip });
         let id = |embedding: &RestoredEmbedding| embedding.id.clone();
         self.store_again(Kind::Embedding, given, skip, id, |writer, embedding| {
             writer.restore_embedding(embedding)
@@ -41,6 +46,7 @@ impl Database {
 
     /// Says when nodes expire, when all that is tied to them is there.
     pub fn restore_expiries(&self, expiries: Vec<(String, i64)>) -> Result<()> {
+        forward!(self, RestoreExpiries { expiries });
         self.write(move |writer| {
             expiries.iter().try_for_each(|(id, at)| writer.restore_expiry(id, *at))
         })
@@ -48,6 +54,7 @@ impl Database {
 
     /// Says what of each node is due, when all vectors are there.
     pub fn restore_due(&self, due: Vec<(String, Vec<Artefact>)>) -> Result<()> {
+        forward!(self, RestoreDue { due });
         self.write(move |writer| {
             due.iter().try_for_each(|(id, due)| writer.restore_due(id, due))?;
             writer.mark_wrong_topics()

@@ -61,7 +61,7 @@ impl Database {
     fn found(&self, search: &Search, interrupted: &dyn Fn() -> Result<()>) -> Result<Found> {
         let engine = self.engine()?;
         let guard = Guard::new(search.query.timeout, interrupted);
-        if let Some(weaver) = &engine.weaver {
+        if let Some(weaver) = engine.weaver() {
             weaver.touch();
         }
         let find = |wanted: Wanted<'_>| self.read(|reader| reader.wanted(wanted));
@@ -92,10 +92,10 @@ impl Database {
                 }
             };
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            match (left, &engine.weaver) {
-                (Some(left), Some(weaver)) if found.answer.pending > 0 && !left.is_zero() => {
+            match left.filter(|left| engine.is_enriched() && !left.is_zero()) {
+                Some(left) if found.answer.pending > 0 => {
                     guard.check()?;
-                    weaver.wait_progress(left.min(Duration::from_millis(50)));
+                    engine.wait_progress(left.min(Duration::from_millis(50)));
                 }
                 _ => return Ok(found),
             }

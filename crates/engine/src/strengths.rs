@@ -14,6 +14,7 @@ use embedded_db_storage::{Kind, ReadStrengths, ReadTxn, Snapshot, Strength};
 
 use crate::database::{Database, Engine};
 use crate::queries::Answer;
+use crate::sharing::forward;
 
 /// The most that is added to the factor of 1 by which the weight of an edge is multiplied.
 const MOST: f32 = 4.0;
@@ -55,8 +56,7 @@ impl Database {
     /// Strengthens edges; how many there were. An id that is given twice counts once.
     pub fn strengthen(&self, edges: &[String]) -> Result<usize> {
         let edges: BTreeSet<String> = edges.iter().cloned().collect();
-        let missing = |id: &String| Error::NotFound { kind: "edge", id: id.clone() };
-        self.strengthen_if(edges, move |id| Err(missing(id)))
+        self.strengthen_if(edges, true)
     }
 
     /// Strengthens the edges over which activation came to results.
@@ -68,15 +68,13 @@ impl Database {
             return Ok(());
         }
         // One that went meanwhile is not strengthened.
-        self.strengthen_if(edges, |_| Ok(())).map(drop)
+        self.strengthen_if(edges, false).map(drop)
     }
 
-    fn strengthen_if(
-        &self,
-        edges: BTreeSet<String>,
-        missing: impl Fn(&String) -> Result<()> + Send + 'static,
-    ) -> Result<usize> {
+    /// With `required`, all of them have to be there.
+    pub(crate) fn strengthen_if(&self, edges: BTreeSet<String>, required: bool) -> Result<usize> {
         self.check_writable()?;
+        forward!(self, Strengthen { edges, required });
         let (engine, namespace) = (self.engine()?, self.namespace_id());
         let faint: Vec<Slot> = self.read(|reader| {
             let now = reader.snapshot.instant()?;
@@ -96,7 +94,9 @@ impl Database {
             let mut count = 0;
             for id in &edges {
                 let Some(found) = txn.resolve(namespace, Kind::Edge, id)? else {
-                    missing(id)?;
+                    if required {
+                        return Err(Error::NotFound { kind: "edge", id: id.clone() });
+                    }
                     continue;
                 };
                 let before = txn.strength(namespace, found.slot)?;
@@ -132,6 +132,7 @@ impl Database {
     /// Takes back all that was strengthened, in steps; how many edges had been.
     pub fn forget_strengths(&self, interrupted: &dyn Fn() -> Result<()>) -> Result<usize> {
         self.check_writable()?;
+        forward!(self, ForgetStrengths {});
         let namespace = self.namespace_id();
         let mut count = 0;
         loop {

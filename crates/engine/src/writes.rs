@@ -13,21 +13,26 @@ use embedded_db_storage::{EdgeRecord, Kind, ReadEmbeddings, ReadTxn, Resolved, S
 
 use crate::database::Database;
 use crate::objects::{Edge, Node, Place};
+use crate::sharing::forward;
+use crate::sharing::wire::wire_struct;
 
 impl Database {
     /// Makes a node; returns its id. A message that names a chat by its `chat_id` is put at its end, and
     /// the chat is made when it is new.
     pub fn create_node(&self, draft: NodeDraft) -> Result<String> {
+        forward!(self, CreateNode { draft });
         self.write(move |writer| writer.create_node(&draft).map(|(id, _)| id))
     }
 
     /// The same for many, all or none; returns their ids.
     pub fn create_nodes(&self, drafts: Vec<NodeDraft>) -> Result<Vec<String>> {
+        forward!(self, CreateNodes { drafts });
         self.write(move |writer| writer.create_nodes(&drafts))
     }
 
     /// Makes nodes whose edges come by themselves, all or none; returns their ids.
     pub fn create_bare_nodes(&self, drafts: Vec<NodeDraft>) -> Result<Vec<String>> {
+        forward!(self, CreateBareNodes { drafts });
         self.write(move |writer| {
             each(&drafts, |draft| writer.create_bare_node(draft).map(|(id, _)| id))
         })
@@ -36,7 +41,16 @@ impl Database {
     /// Changes a node. With `expected`, only if it is still that node as it was read: one that was
     /// deleted and made again under its id is another, though its versions begin at 1 too.
     pub fn update_node(&self, id: &str, changes: Changes, expected: Option<&Node>) -> Result<Node> {
-        let expected = expected.map(Seen::node).transpose()?;
+        self.update_seen_node(id, changes, expected.map(Seen::node).transpose()?)
+    }
+
+    pub(crate) fn update_seen_node(
+        &self,
+        id: &str,
+        changes: Changes,
+        expected: Option<Seen>,
+    ) -> Result<Node> {
+        forward!(self, UpdateNode { id: id.into(), changes, expected });
         let (id, store) = (id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
@@ -49,6 +63,7 @@ impl Database {
 
     /// Sets when a node expires.
     pub fn set_expiry(&self, id: &str, expiry: Expiry) -> Result<Node> {
+        forward!(self, SetExpiry { id: id.into(), expiry });
         let (id, store) = (id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
@@ -61,7 +76,11 @@ impl Database {
     /// Removes a node with its edges and what was derived from it. With `expected`, only if it is
     /// still that node as it was read.
     pub fn delete_node(&self, id: &str, expected: Option<&Node>) -> Result<()> {
-        let expected = expected.map(Seen::node).transpose()?;
+        self.delete_seen_node(id, expected.map(Seen::node).transpose()?)
+    }
+
+    pub(crate) fn delete_seen_node(&self, id: &str, expected: Option<Seen>) -> Result<()> {
+        forward!(self, DeleteNode { id: id.into(), expected });
         let id = id.to_owned();
         self.write(move |writer| {
             let slot = writer.require_node(&id)?;
@@ -72,11 +91,13 @@ impl Database {
 
     /// Makes an edge; returns its id.
     pub fn create_edge(&self, draft: EdgeDraft) -> Result<String> {
+        forward!(self, CreateEdge { draft });
         self.write(move |writer| writer.create_edge(&draft).map(|(id, _)| id))
     }
 
     /// Makes edges, all or none; returns their ids.
     pub fn create_edges(&self, drafts: Vec<EdgeDraft>) -> Result<Vec<String>> {
+        forward!(self, CreateEdges { drafts });
         self.write(move |writer| each(&drafts, |draft| writer.create_edge(draft).map(|(id, _)| id)))
     }
 
@@ -87,7 +108,16 @@ impl Database {
         changes: EdgeChanges,
         expected: Option<&Edge>,
     ) -> Result<Edge> {
-        let expected = expected.map(Seen::edge).transpose()?;
+        self.update_seen_edge(id, changes, expected.map(Seen::edge).transpose()?)
+    }
+
+    pub(crate) fn update_seen_edge(
+        &self,
+        id: &str,
+        changes: EdgeChanges,
+        expected: Option<Seen>,
+    ) -> Result<Edge> {
+        forward!(self, UpdateEdge { id: id.into(), changes, expected });
         let (id, store) = (id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
@@ -102,6 +132,7 @@ impl Database {
     /// Makes an edge that takes the place of another, which stays and ends where it begins; returns
     /// its id.
     pub fn supersede_edge(&self, id: &str, successor: EdgeSuccessor) -> Result<String> {
+        forward!(self, SupersedeEdge { id: id.into(), successor });
         let id = id.to_owned();
         self.write(move |writer| {
             let slot = require_edge(writer, &id)?;
@@ -111,6 +142,7 @@ impl Database {
 
     /// Ends the belief in an edge; its id stays taken.
     pub fn retract_edge(&self, id: &str) -> Result<()> {
+        forward!(self, RetractEdge { id: id.into() });
         let id = id.to_owned();
         self.write(move |writer| {
             let slot = require_edge(writer, &id)?;
@@ -120,6 +152,7 @@ impl Database {
 
     /// Removes an edge, retracted or not, with its history.
     pub fn delete_edge(&self, id: &str) -> Result<()> {
+        forward!(self, DeleteEdge { id: id.into() });
         let id = id.to_owned();
         self.write(move |writer| {
             let slot = stored_edge(writer, &id)?;
@@ -129,11 +162,13 @@ impl Database {
 
     /// Stores a vector; returns the id of the embedding.
     pub fn create_embedding(&self, draft: EmbeddingDraft) -> Result<String> {
+        forward!(self, CreateEmbedding { draft });
         self.write(move |writer| writer.create_embedding(&draft))
     }
 
     /// Stores vectors, all or none; returns the ids of the embeddings. A node has one a space.
     pub fn create_embeddings(&self, drafts: Vec<EmbeddingDraft>) -> Result<Vec<String>> {
+        forward!(self, CreateEmbeddings { drafts });
         let mut known = HashSet::with_capacity(drafts.len());
         for (at, draft) in drafts.iter().enumerate() {
             if !known.insert((&draft.node_id, &draft.space)) {
@@ -149,18 +184,21 @@ impl Database {
 
     /// Replaces the numbers of an embedding.
     pub fn update_embedding(&self, id: &str, vector: Vec<f32>) -> Result<()> {
+        forward!(self, UpdateEmbedding { id: id.into(), vector });
         let id = id.to_owned();
         self.write(move |writer| writer.update_embedding(&id, &vector))
     }
 
     /// Removes an embedding.
     pub fn delete_embedding(&self, id: &str) -> Result<()> {
+        forward!(self, DeleteEmbedding { id: id.into() });
         let id = id.to_owned();
         self.write(move |writer| writer.delete_embedding(&id))
     }
 
     /// Makes a chat. The labels of the draft do not count.
     pub fn create_chat(&self, draft: NodeDraft) -> Result<Node> {
+        forward!(self, CreateChat { draft });
         let draft = NodeDraft { labels: vec![CHAT.into()], ..draft };
         let (store, namespace) = (Arc::clone(&self.engine()?.store), self.namespace_id());
         self.write(move |writer| {
@@ -171,6 +209,7 @@ impl Database {
 
     /// Appends a message to a chat. The labels of its draft do not count, unless it is labelled as one.
     pub fn add_message(&self, chat_id: &str, message: NodeDraft, to: AddTo) -> Result<Node> {
+        forward!(self, AddMessage { chat: chat_id.into(), message, to });
         let (chat_id, store) = (chat_id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
@@ -187,6 +226,7 @@ impl Database {
         messages: Vec<NodeDraft>,
         to: AddTo,
     ) -> Result<Vec<Node>> {
+        forward!(self, AddMessages { chat: chat_id.into(), messages, to });
         let (chat_id, store) = (chat_id.to_owned(), Arc::clone(&self.engine()?.store));
         let namespace = self.namespace_id();
         self.write(move |writer| {
@@ -264,6 +304,10 @@ pub(crate) struct Seen {
     place: Option<Place>,
     /// When a node was made, or the version of an edge recorded: what tells it in another generation.
     since: i64,
+}
+
+wire_struct! {
+    Seen { version, place, since }
 }
 
 impl Seen {

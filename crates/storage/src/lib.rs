@@ -83,10 +83,10 @@ pub use invariants::check_invariants;
 pub use keys::{Direction, Kind};
 pub use new_file::Progress;
 pub use pages::Origin;
-pub use panics::{panics, watch_panics};
+pub use panics::{caught, panics, watch_panics};
 pub use plain_file::{read_file, replace_file};
 pub use platform::{
-    ProcessFacts, fork_generation, process_facts, real_path, unforked, watch_forks, yield_to_others,
+    Bell, Door, Line, ProcessFacts, fork_generation, host_name, process_facts, real_path, unforked, watch_forks, yield_to_others,
 };
 pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX};
 pub use read::{ReadEmbeddings, ReadExpiries, ReadPostings, ReadTxn, ReadWork, Resolved};

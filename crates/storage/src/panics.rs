@@ -36,7 +36,7 @@ pub fn panics() -> u64 {
 }
 
 /// Does something; a panic of it is an error.
-pub(crate) fn caught<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn caught<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         Err(Error::Internal(format!("{what} panicked: {}", panic_text(&*panic))))
     })

@@ -11,14 +11,17 @@ mod facts;
 mod forks;
 mod locks;
 mod process;
+mod sockets;
 mod temporary;
 
 pub(crate) use self::facts::{
     FileSystem, Limits, file_system, is_alive, kernel, limits, mutex_bytes,
 };
 pub use self::forks::{fork_generation, unforked, watch_forks};
+pub use self::locks::host_name;
 pub(crate) use self::locks::{Lock, WriterLock, has_holder};
 pub use self::process::{ProcessFacts, process_facts};
+pub use self::sockets::{Bell, Door, Line};
 pub(crate) use self::temporary::{TemporaryDirectory, remove_abandoned};
 
 /// From now on this thread gets what others leave of the processors, on systems where a thread can say so for itself

@@ -20,7 +20,7 @@ impl Database {
     pub fn health(&self) -> Result<Vec<Finding>> {
         let engine = self.engine()?;
         let status = self.weaver_status()?;
-        let unable = match &engine.weaver {
+        let unable = match engine.weaver() {
             Some(_) => self.failures()?.into_iter().find(|(_, failure)| failure.id.is_none()),
             None => None,
         };

@@ -231,7 +231,7 @@ impl Database {
         } else if !known.holds(&engine.views.read(&engine.store, self.namespace_id())?) {
             return Ok(None);
         }
-        if let Some(weaver) = &engine.weaver {
+        if let Some(weaver) = engine.weaver() {
             weaver.touch();
         }
         let reflex = Some(Reflex { database: self.clone(), key: Arc::clone(&known.key) });

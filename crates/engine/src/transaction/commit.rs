@@ -1,5 +1,6 @@
 //! The end of a transaction: everything is checked, then everything is written.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use embedded_db_common::{Error, NamespaceId, Result};
@@ -10,7 +11,10 @@ use embedded_db_query::AsOf;
 use embedded_db_storage::{Kind, ReadTxn, Store};
 
 use super::{Expected, Transaction};
+use crate::database::Database;
 use crate::objects::{Edge, Node};
+use crate::sharing::forward;
+use crate::sharing::wire::{wire_enum, wire_struct};
 use crate::writes::{AddTo, Seen, require_edge, stored_edge, written};
 
 #[derive(Debug, Clone)]
@@ -60,12 +64,7 @@ impl Transaction {
         }
         // The map may have to grow under the write; a held snapshot would forbid it.
         drop(reads);
-        let (store, namespace) = (Arc::clone(&database.engine()?.store), database.namespace_id());
-        database.write(move |writer| {
-            seen.iter().try_for_each(|((kind, id), seen)| check(writer, *kind, id, *seen))?;
-            ops.iter().try_for_each(|op| apply(writer, op))?;
-            left.read(writer, &store, namespace)
-        })
+        database.commit(Commit { seen, ops, left })
     }
 
     /// Those of some objects that are as this transaction has left them.
@@ -85,6 +84,40 @@ impl Transaction {
         Ok(Left {
             nodes: nodes.iter().map(node).collect::<Result<_>>()?,
             edges: edges.iter().map(edge).collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// What a commit takes.
+pub(crate) struct Commit {
+    /// What was read or written, as it was seen.
+    seen: BTreeMap<(Kind, String), Expected>,
+    ops: Vec<Op>,
+    left: Left,
+}
+
+wire_struct! {
+    Commit { seen, ops, left }
+    Left { nodes, edges }
+    Expected { version, object, any_version }
+}
+
+wire_enum!(Op {
+    ; ; CreateNode(draft) UpdateNode(id, changes) SetExpiry(id, expiry) DeleteNode(id)
+    CreateEdge(draft) UpdateEdge(id, changes) RetractEdge(id) DeleteEdge(id)
+    CreateEmbedding(draft) DeleteEmbedding(id) FindChat(id, to) AddMessage(id, to, draft)
+});
+
+impl Database {
+    /// Checks and applies all of it.
+    pub(crate) fn commit(&self, commit: Commit) -> Result<Committed> {
+        forward!(self, Commit { commit });
+        let Commit { seen, ops, left } = commit;
+        let (store, namespace) = (Arc::clone(&self.engine()?.store), self.namespace_id());
+        self.write(move |writer| {
+            seen.iter().try_for_each(|((kind, id), seen)| check(writer, *kind, id, *seen))?;
+            ops.iter().try_for_each(|op| apply(writer, op))?;
+            left.read(writer, &store, namespace)
         })
     }
 }

@@ -20,6 +20,7 @@ use embedded_db_storage::Kind;
 use crate::database::Database;
 use crate::reads::PinnedReads;
 use crate::writes::Seen;
+pub(crate) use commit::Commit;
 pub use commit::Committed;
 use commit::Op;
 use own::{Mark, Own};

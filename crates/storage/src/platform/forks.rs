@@ -32,7 +32,6 @@ mod system {
     //! A forked child shares the parent's lock through the inherited descriptor: it must neither
     //! write nor keep the lock alive after the parent has gone.
 
-    use std::fs::File;
     use std::os::fd::AsRawFd;
     use std::sync::Once;
     use std::sync::atomic::{AtomicI32, Ordering};
@@ -91,7 +90,7 @@ mod system {
         });
     }
 
-    pub(in crate::platform) fn close_in_child(file: &File) {
+    pub(in crate::platform) fn close_in_child(file: &impl AsRawFd) {
         install();
         for slot in &LOCKS {
             let free =
@@ -102,7 +101,7 @@ mod system {
         }
     }
 
-    pub(in crate::platform) fn forget(file: &File) {
+    pub(in crate::platform) fn forget(file: &impl AsRawFd) {
         let descriptor = file.as_raw_fd();
         for slot in &LOCKS {
             let mine =

@@ -211,7 +211,8 @@ pub(crate) fn has_holder(host: &str) -> bool {
     host == host_name()
 }
 
-fn host_name() -> String {
+/// What this machine calls itself.
+pub fn host_name() -> String {
     #[cfg(unix)]
     {
         let mut buffer = [0u8; 256];

@@ -24,10 +24,10 @@ pub struct Generation {
     log: Option<Arc<Log>>,
     /// Of a reader: nobody puts another state back under it.
     _as_it_is: Option<Lock>,
-    pub(crate) env: Environment,
+    pub(crate) env: Arc<Environment>,
     tables: Tables,
     /// Readers and writers are inside; growing the map waits until none is.
-    pub(crate) gate: Gate,
+    pub(crate) gate: Arc<Gate>,
     /// The file behind it: its length, and its pages.
     pub(crate) data_file: DataFile,
     pub(crate) page_file: PageFile,
@@ -41,11 +41,13 @@ pub struct Generation {
     given_up: AtomicU64,
 }
 
+/// An environment with its tables, and the gate before its map: one for each in a process, whoever opens it.
+pub(super) type Opened = (Arc<Environment>, Tables, Arc<Gate>);
+
 impl Generation {
     pub(super) fn new(
         number: u64,
-        env: Environment,
-        tables: Tables,
+        (env, tables, gate): Opened,
         data_file: DataFile,
         page_file: PageFile,
         log: Option<Arc<Log>>,
@@ -57,7 +59,7 @@ impl Generation {
             _as_it_is: as_it_is,
             env,
             tables,
-            gate: Gate::default(),
+            gate,
             data_file,
             page_file,
             lasting: AtomicUsize::new(usize::MAX),
@@ -65,6 +67,11 @@ impl Generation {
             in_use: AtomicUsize::new(usize::MAX),
             given_up: AtomicU64::new(0),
         })
+    }
+
+    /// What another handle of the same generation in this process has to share with it.
+    pub(super) fn opened(&self) -> Opened {
+        (Arc::clone(&self.env), self.tables, Arc::clone(&self.gate))
     }
 
     /// Slots mean something else in each.
@@ -126,9 +133,7 @@ impl Generation {
     /// Of a reader: waits until the writer has committed what it has acknowledged. A writer that does not go on,
     /// or was killed, is not waited for: what it owes shows when it does, or when the database is next opened for
     /// writing.
-    pub(crate) fn wait_for_writer(&self) {
-        /// A writer commits what it owes within a few milliseconds.
-        const PATIENCE: Duration = Duration::from_millis(20);
+    pub(crate) fn wait_for_writer(&self, patience: Duration) {
         const LOOK: Duration = Duration::from_micros(50);
         let owed = self.page_file.owed();
         let is_there = || self.page_file.covered() >= owed;
@@ -138,7 +143,7 @@ impl Generation {
         self.page_file.want();
         let begun = Instant::now();
         while !is_there() {
-            if begun.elapsed() >= PATIENCE {
+            if begun.elapsed() >= patience {
                 self.given_up.store(owed, Ordering::Relaxed);
                 return;
             }

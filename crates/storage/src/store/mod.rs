@@ -9,7 +9,7 @@ mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
 use embedded_db_common::clock::StoreTime;
@@ -65,7 +65,7 @@ pub struct Store {
     pub(crate) keeper: Keeper,
     pub(crate) figures: Figures,
     /// Of a writer that has one, or why it has none.
-    black_box: Result<Arc<BlackBox>, Option<Error>>,
+    black_box: OnceLock<Result<Arc<BlackBox>, Option<Error>>>,
     /// Where traces of this database go, if anybody wants them.
     tracer: Option<Arc<Tracer>>,
     pub(crate) quotas: Quotas,
@@ -80,6 +80,8 @@ pub struct Store {
     /// What tells it from every other database.
     identity: String,
     pub(crate) options: Options,
+    /// Whether it has the right to write; whoever shares the database may get it later.
+    writes: AtomicBool,
     closed: AtomicBool,
     opened_by: u32,
     fork_generation: u32,
@@ -129,12 +131,12 @@ impl Store {
 
     /// Where its last events are written down.
     pub fn black_box(&self) -> Option<&BlackBox> {
-        self.black_box.as_deref().ok()
+        self.black_box.get()?.as_deref().ok()
     }
 
     /// Why there is no black box though there should be one: nothing else fails for that.
     pub fn black_box_failure(&self) -> Option<&Error> {
-        self.black_box.as_ref().err()?.as_ref()
+        self.black_box.get()?.as_ref().err()?.as_ref()
     }
 
     /// Makes traces, if anybody wants them.
@@ -147,9 +149,18 @@ impl Store {
         Tracer::call_if(self.tracer(), name, work)
     }
 
-    /// Whether this handle may only read.
+    /// Whether this handle only reads. That of one who shares the database ends when it takes over.
     pub fn read_only(&self) -> bool {
-        self.options.read_only
+        !self.writes.load(Ordering::Acquire)
+    }
+
+    /// Of a reader: waits until the writer has committed what it has acknowledged. Whoever shares the database waits
+    /// for as long as for a writer, since what it has written itself has to be there; another a few milliseconds.
+    pub(crate) fn wait_for_writer(&self) {
+        /// A writer commits what it owes within a few milliseconds.
+        const PATIENCE: Duration = Duration::from_millis(20);
+        let most = if self.options.shared { self.options.lock_timeout } else { PATIENCE };
+        self.generation().wait_for_writer(most.max(PATIENCE));
     }
 
     /// A consistent state to read from.
@@ -185,7 +196,7 @@ impl Store {
                 return Ok(snapshot);
             }
             generation = self.follow(&snapshot)?;
-            generation.wait_for_writer();
+            self.wait_for_writer();
         }
     }
 
@@ -281,6 +292,11 @@ impl Store {
         if let Some(black_box) = self.black_box().filter(|_| lock.is_some()) {
             black_box.note("close", End::default());
         }
+    }
+
+    /// Process id and host of who has the right to write, as far as that is told; `None` when nobody has it.
+    pub fn holder(&self) -> Result<Option<(u32, String)>> {
+        WriterLock::holder(&self.path)
     }
 
     /// The right to write, for as long as it is needed: also beyond [`Store::close`].

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::fs;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
 
 use embedded_db_common::clock::StoreTime;
 use embedded_db_common::record::Damaged;
@@ -14,6 +14,7 @@ use embedded_db_common::trace::Tracer;
 use embedded_db_common::{Durability, Error, NamespaceId, Options, Result, Symbol};
 use heed::{CommitOrAbort, EnvFlags, EnvOpenOptions, MdbError};
 
+use super::generation::Opened;
 use super::{
     Env, Generation, IN_MEMORY, MAX_READERS, Snapshot, Store, Symbols, Tables, map_lmdb,
     stored_name,
@@ -82,7 +83,7 @@ impl Store {
         lock: Arc<WriterLock>,
     ) -> Result<Arc<Self>> {
         let current = Current::read(path)?;
-        let generation = open_for_writing(path, &current, options, &|| Ok(()))?;
+        let generation = open_for_writing(path, &current, options, None, &|| Ok(()))?;
         let opened = (current, generation, Some(lock));
         Self::of(path.to_owned(), options, None, opened, platform::fork_generation())
     }
@@ -103,15 +104,19 @@ impl Store {
             )));
         }
         let (current, generation, lock) = if options.read_only {
-            Self::redo(&path, options, interrupted)?;
+            if !options.shared {
+                Self::redo(&path, options, interrupted)?;
+            }
             open_for_reading(&path, options, interrupted)?
         } else {
             Current::check_directory(&path)?;
             platform::create_directory(&path)
                 .map_err(|e| io_error(&path, "create the database", &e))?;
-            let lock = WriterLock::acquire(&path, options.lock_timeout, interrupted)?;
+            // Whoever shares it looks for the holder in between.
+            let timeout = if options.shared { Duration::ZERO } else { options.lock_timeout };
+            let lock = WriterLock::acquire(&path, timeout, interrupted)?;
             let current = Current::read_or_create(&path)?;
-            let generation = open_for_writing(&path, &current, options, interrupted)?;
+            let generation = open_for_writing(&path, &current, options, None, interrupted)?;
             (current, generation, Some(lock))
         };
         let opened = (current, generation, lock.map(Arc::new));
@@ -144,7 +149,10 @@ impl Store {
         (current, generation, lock): (Current, Arc<Generation>, Option<Arc<WriterLock>>),
         fork_generation: u32,
     ) -> Result<Arc<Self>> {
-        let black_box = open_black_box(&path, options);
+        let black_box = OnceLock::new();
+        if !options.read_only {
+            black_box.get_or_init(|| open_black_box(&path, options));
+        }
         let tracer = options.tracing.as_ref().map(Tracer::new);
         let name = if temporary.is_some() { PathBuf::from(IN_MEMORY) } else { path.clone() };
         let store = Arc::new_cyclic(|store| Self {
@@ -164,7 +172,12 @@ impl Store {
             sealing_is_waited_for: AtomicBool::new(false),
             path,
             identity: current.identity().to_owned(),
-            options: options.clone(),
+            // Whoever shares it may write some time.
+            options: Options {
+                read_only: options.read_only && !options.shared,
+                ..options.clone()
+            },
+            writes: AtomicBool::new(!options.read_only),
             closed: AtomicBool::new(false),
             opened_by: std::process::id(),
             fork_generation,
@@ -186,19 +199,48 @@ impl Store {
         if generation.number() != before {
             return Ok(generation);
         }
-        let (current, generation, _) = open_for_reading(&self.path, &self.options, &|| Ok(()))?;
+        let reading = Options { read_only: true, ..self.options.clone() };
+        let (current, generation, _) = open_for_reading(&self.path, &reading, &|| Ok(()))?;
         if current.identity() != self.identity || generation.number() <= before {
-            return Err(Error::StorageError {
-                path: self.path.clone(),
-                detail:
-                    "another database has taken the place of the one that is open; open it again"
-                        .into(),
-            });
+            return Err(another(&self.path));
         }
         // Which names it has, nobody knows yet; objects that were read before hold numbers of the old.
         let gone = names_but(replaced, &HashSet::new())?;
         self.switch_to(&generation, gone);
         Ok(generation)
+    }
+
+    /// Of one that shares the database and reads: gets the right to write, unless somebody has it. What is being
+    /// read meanwhile stays as it is; what was acknowledged and not committed is done again. Whether it writes now.
+    pub fn take_over(self: &Arc<Self>) -> Result<bool> {
+        let lock = match WriterLock::acquire(&self.path, Duration::ZERO, &|| Ok(())) {
+            Err(Error::DatabaseLocked { .. }) => return Ok(false),
+            lock => lock?,
+        };
+        self.usable()?;
+        // Of the generation in use, with a map that reaches as far as the file.
+        drop(self.begin_read()?);
+        let switching = self.switching.lock().unwrap_or_else(PoisonError::into_inner);
+        let (current, held) = (Current::read(&self.path)?, self.generation());
+        if current.identity() != self.identity || current.generation() != held.number() {
+            return Err(another(&self.path));
+        }
+        let opened = Some(held.opened());
+        let generation =
+            open_for_writing(&self.path, &current, &self.options, opened, &|| Ok(()))?;
+        let mut place = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        // It may have been closed meanwhile.
+        self.usable()?;
+        *place = Some(Arc::new(lock));
+        *self.generation.write().unwrap_or_else(PoisonError::into_inner) = generation;
+        self.black_box.get_or_init(|| open_black_box(&self.path, &self.options));
+        self.writes.store(true, Ordering::Release);
+        if self.options.durability != Durability::Memory {
+            self.writer.thread.start();
+        }
+        drop((place, switching));
+        self.stay()?;
+        Ok(true)
     }
 
     /// Gives another generation, which does not have some names, to new transactions.
@@ -212,9 +254,16 @@ impl Store {
     }
 }
 
+fn another(path: &Path) -> Error {
+    Error::StorageError {
+        path: path.to_owned(),
+        detail: "another database has taken the place of the one that is open; open it again".into(),
+    }
+}
+
 /// The black box of a writer. Without room for it, or with another user's, the database goes on without.
 fn open_black_box(path: &Path, options: &Options) -> Result<Arc<BlackBox>, Option<Error>> {
-    if options.read_only || !options.black_box {
+    if !options.black_box {
         return Err(None);
     }
     let black_box = BlackBox::open(&path.join(blackbox::FILE)).map_err(Some)?;
@@ -283,13 +332,16 @@ fn open_to_read(
         }
         other => other,
     };
-    Ok((opened(path, env, pages, current, options, Opener::Reader(as_it_is))?, lock))
+    let held = with_tables(&directory, env, options)?;
+    Ok((opened(path, held, pages, current, options, Opener::Reader(as_it_is))?, lock))
 }
 
+/// With what this process has of it already, if it reads it.
 fn open_for_writing(
     path: &Path,
     current: &Current,
     options: &Options,
+    held: Option<Opened>,
     interrupted: &dyn Fn() -> Result<()>,
 ) -> Result<Arc<Generation>> {
     let directory = current.directory(path);
@@ -304,8 +356,14 @@ fn open_for_writing(
     let pages = open_pages(path, &directory, options)?;
     // Not before the meta pages were checked: one that is damaged may speak of any length.
     data_file::complete(&data_file)?;
-    let env = open_env(&directory, options, EnvFlags::empty(), interrupted)?;
-    let generation = opened(path, env, pages, current, options, Opener::Writer(&recovery))?;
+    let held = match held {
+        Some(held) => held,
+        None => {
+            let env = open_env(&directory, options, EnvFlags::empty(), interrupted)?;
+            with_tables(&directory, env, options)?
+        }
+    };
+    let generation = opened(path, held, pages, current, options, Opener::Writer(&recovery))?;
     if !current.is_published() && has_data(&generation)? {
         let name = directory.file_name().unwrap_or_default().to_string_lossy();
         return Err(Current::lost(path, &name));
@@ -362,7 +420,8 @@ pub(crate) fn open_generation(
     let pages = open_pages(path, &directory, options)?;
     reserve_readers(&directory)?;
     let env = open_env(&directory, options, EnvFlags::empty(), &|| Ok(()))?;
-    let generation = opened(path, env, pages, current, options, Opener::Writer(&recovery))?;
+    let held = with_tables(&directory, env, options)?;
+    let generation = opened(path, held, pages, current, options, Opener::Writer(&recovery))?;
     generation.page_file.begin_use()?;
     generation.log()?.hold_to(&*generation.page_file.newest()?)?;
     Ok(generation)
@@ -406,9 +465,24 @@ enum Opener<'r> {
     Writer(&'r Recovery),
 }
 
+/// An environment that was just opened, with its tables.
+fn with_tables(
+    directory: &Path,
+    env: heed::Result<Environment>,
+    options: &Options,
+) -> Result<Opened> {
+    let data_file = directory.join("data.mdb");
+    let env = env.map_err(|error| {
+        let size = first_map_size(&data_file, options);
+        cannot_open(&data_file, size, options.read_only, error)
+    })?;
+    let tables = open_tables(&env, directory, options.read_only)?;
+    Ok((Arc::new(env), tables, Arc::default()))
+}
+
 fn opened(
     path: &Path,
-    env: heed::Result<Environment>,
+    held: Opened,
     pages: Option<PageFile>,
     current: &Current,
     options: &Options,
@@ -416,12 +490,7 @@ fn opened(
 ) -> Result<Arc<Generation>> {
     let directory = current.directory(path);
     let data_file = directory.join("data.mdb");
-    let env = env.map_err(|error| {
-        let size = first_map_size(&data_file, options);
-        cannot_open(&data_file, size, options.read_only, error)
-    })?;
-    env.clear_stale_readers().map_err(|error| map_lmdb(&data_file, error))?;
-    let tables = open_tables(&env, &directory, options.read_only)?;
+    held.0.clear_stale_readers().map_err(|error| map_lmdb(&data_file, error))?;
     let page_file = match pages {
         Some(pages) => pages,
         None => open_pages(path, &directory, options)?
@@ -436,12 +505,14 @@ fn opened(
             (Some(Arc::new(Log::new(&directory, data, sums, last, durability)?)), None)
         }
     };
-    Ok(Generation::new(current.generation(), env, tables, data_file, page_file, log, as_it_is))
+    Ok(Generation::new(current.generation(), held, data_file, page_file, log, as_it_is))
 }
 
 /// Whether a reader was refused because it may not write to LMDB's table of readers.
 fn cannot_register(error: &std::io::Error, options: &Options) -> bool {
-    options.read_only && error.kind() == std::io::ErrorKind::PermissionDenied
+    options.read_only
+        && !options.shared
+        && error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
 fn cannot_open(data_file: &Path, size: usize, read_only: bool, error: heed::Error) -> Error {
@@ -479,7 +550,7 @@ fn open_env(
         .max_dbs(Table::ALL.len() as u32)
         .max_readers(MAX_READERS);
     let mut flags = EnvFlags::NO_READ_AHEAD | more;
-    if options.read_only {
+    if options.read_only && !options.shared {
         flags |= EnvFlags::READ_ONLY;
     }
     if options.durability == Durability::Memory {

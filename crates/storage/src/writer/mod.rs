@@ -342,7 +342,7 @@ impl Store {
         const LOOK: Duration = Duration::from_millis(1);
         let writer = &self.writer;
         if self.read_only() {
-            self.generation().wait_for_writer();
+            self.wait_for_writer();
             return Ok(());
         }
         if !writer.owes() || IN_JOB.get() == writer.address() {

@@ -1,5 +1,6 @@
 //! Model functions within limits.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use embedded_db_common::Result;
@@ -17,6 +18,11 @@ impl Limited {
     /// Puts limits before some functions.
     pub fn new(models: Arc<dyn Models>, limits: Limits) -> Self {
         Self { models, limits }
+    }
+
+    /// See [`Limits::keep_in`].
+    pub fn keep_in(&self, directory: &Path) -> Result<()> {
+        self.limits.keep_in(directory)
     }
 }
 

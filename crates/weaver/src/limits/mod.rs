@@ -134,6 +134,14 @@ impl Limits {
         Ok(Self { of, state: Mutex::new(state) })
     }
 
+    /// What is spent is kept in a directory from now on, and counts with what was spent there.
+    pub fn keep_in(&self, directory: &Path) -> Result<()> {
+        if self.of.iter().any(|limit| limit.cost_per_1k_characters > 0.0) {
+            self.state().ledger = Ledger::open(directory)?;
+        }
+        Ok(())
+    }
+
     /// How each function that has limits stands to them.
     pub fn status(&self) -> Vec<LimitStatus> {
         let now = Instant::now();
