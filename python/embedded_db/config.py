@@ -87,6 +87,7 @@ class ConfigOptions(TypedDict, total=False):
     durability: Durability
     relaxed_window_ms: float
     lock_timeout: float
+    shared: bool
     map_size_max: int
     max_snapshot_age: float
     max_snapshot_growth: int
@@ -184,6 +185,8 @@ class Config:
         relaxed_window_ms: milliseconds after which an acknowledged write is being synced, with
             ``durability="relaxed"``.
         lock_timeout: seconds to wait for another process that is writing.
+        shared: write although another process does: whichever came first writes for all that are
+            open with ``shared=True``, and when it ends another one does.
         map_size_max: bytes of address space the store may take at most.
         max_snapshot_age: seconds a snapshot may be held before it expires.
         max_snapshot_growth: bytes by which the file may grow while a snapshot is held, before that
@@ -229,6 +232,7 @@ class Config:
     durability: Durability = "durable"
     relaxed_window_ms: float = 10.0
     lock_timeout: float = 5.0
+    shared: bool = False
     map_size_max: int = 1 << 40
     max_snapshot_age: float = 300.0
     max_snapshot_growth: int = 4 << 30
@@ -257,6 +261,7 @@ class Config:
         choice_argument("durability", self.durability, get_args(Durability))
         _seconds("relaxed_window_ms", self.relaxed_window_ms)
         _seconds("lock_timeout", self.lock_timeout)
+        _kind("shared", self.shared, bool)
         _whole("map_size_max", self.map_size_max, least=1 << 20, most=1 << 46)
         _seconds("max_snapshot_age", self.max_snapshot_age)
         _whole("max_snapshot_growth", self.max_snapshot_growth, least=1 << 20, most=1 << 46)
@@ -376,6 +381,7 @@ class Config:
             "durability": self.durability,
             "relaxed_window_ms": float(self.relaxed_window_ms),
             "lock_timeout": float(self.lock_timeout),
+            "shared": self.shared,
             "map_size_max": self.map_size_max,
             "max_snapshot_age": float(self.max_snapshot_age),
             "max_snapshot_growth": self.max_snapshot_growth,

@@ -99,7 +99,8 @@ class EmbeddedDB(
     Raises:
         InvalidInput: an option is unknown or wrong, the path is open in this process with other
             options, or ``read_only`` and there is no database.
-        DatabaseLocked: another process is writing and did not leave within ``lock_timeout``.
+        DatabaseLocked: another process is writing and did not leave within ``lock_timeout``; with
+            ``shared=True``, one that does not share the database.
         FormatTooNew: the files were written by a later version.
         Corruption: the files are damaged.
         ModelUnavailable: a model provider is named whose package is not installed.
@@ -243,8 +244,15 @@ class EmbeddedDB(
             parts.append(f"namespace={self._namespace!r}")
         if self._read_only:
             parts.append("read_only=True")
+        holds = None if self.closed else self._holds()
+        if holds is not None:
+            parts.append(f"shared=True, {'holds' if holds else 'forwards'}")
         state = " (closed)" if self.closed else ""
         return f"EmbeddedDB({', '.join(parts)}){state}"
+
+    def _holds(self) -> bool | None:
+        """Tell whether a shared database is written by this process; None when it is not shared."""
+        return self._native.holds() if self._config.shared else None
 
     def namespace(self, name: str) -> "EmbeddedDB":
         """Give a handle on another namespace of the same database, which is made if it is new.
@@ -579,7 +587,7 @@ class EmbeddedDB(
         waits_for = None
         if self._read_only:
             waits_for = "a process that writes, for this handle only reads"
-        elif self._config.ml is None:
+        elif self._config.ml is None and not self._config.shared:
             waits_for = "a model, for the database is open with ml=None"
         return Status(id, self._native.artefact_status(id), waits_for)
 

@@ -21,6 +21,7 @@
     ├── StorageError         the operating system refused
     ├── Corruption           stored bytes are damaged
     ├── DatabaseLocked       another process is writing                  (retryable)
+    ├── OutcomeUnknown       the process that was to write has ended meanwhile
     ├── DatabaseClosed       the handle was closed
     ├── ForkedHandle         a handle used in a forked child process
     ├── ReadOnly             a write through a handle that only reads
@@ -61,6 +62,7 @@ __all__ = [
     "ModelUnavailable",
     "NonFiniteVector",
     "NotFound",
+    "OutcomeUnknown",
     "QuotaExceeded",
     "ReadOnly",
     "RecoveryNeeded",
@@ -272,6 +274,16 @@ class DatabaseLocked(DbError):
     retryable = True
     pid: int | None = None
     host: str | None = None
+
+
+class OutcomeUnknown(DbError):
+    """Process ``pid``, to which a write was forwarded, has not answered.
+
+    The write was done as a whole, or not at all. Look for what it was to leave before it is made
+    again: with an id of its own, one that was done raises ``AlreadyExists`` the second time.
+    """
+
+    pid: int | None = None
 
 
 class DatabaseClosed(DbError):

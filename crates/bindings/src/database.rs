@@ -75,6 +75,7 @@ fn options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
                 out.relaxed_window = duration(py, "relaxed_window_ms", seconds)?;
             }
             "read_only" => out.read_only = item.extract()?,
+            "shared" => out.shared = item.extract()?,
             "lock_timeout" => out.lock_timeout = duration(py, "lock_timeout", item.extract()?)?,
             "map_size_max" => out.map_size_max = item.extract()?,
             "max_snapshot_age" => {
@@ -222,6 +223,12 @@ impl Database {
     #[getter]
     fn read_only(&self) -> bool {
         self.inner.read_only()
+    }
+
+    /// Whether a shared database is written by this process; `None` for one that is not shared, or cannot be used.
+    fn holds(&self) -> Option<bool> {
+        let shared = self.inner.shared().ok().flatten();
+        shared.map(|shared| matches!(shared, engine::Shared::Holds(_)))
     }
 
     fn identity(&self, py: Python<'_>) -> PyResult<String> {
@@ -821,6 +828,20 @@ impl Database {
         }
         out.set_item("tables", tables)?;
         out.set_item("quota", upkeep::quota(py, &stats.quota)?)?;
+        let shared = stats.shared.map(|shared| -> PyResult<_> {
+            let row = PyDict::new(py);
+            let (role, pid, connections) = match shared {
+                engine::Shared::Holds(connections) => {
+                    ("holds", std::process::id(), Some(connections))
+                }
+                engine::Shared::Forwards(pid) => ("forwards", pid, None),
+            };
+            row.set_item("role", role)?;
+            row.set_item("pid", pid)?;
+            row.set_item("connections", connections)?;
+            Ok(row)
+        });
+        out.set_item("shared", shared.transpose()?)?;
         out.set_item("up_seconds", stats.up_seconds)?;
         out.set_item("operations", upkeep::calls(py, &stats.calls)?)?;
         Ok(out)

@@ -193,7 +193,13 @@ fn facts<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyDict>> {
             // The same search would give up again.
             fields.set_item("retryable", false)?;
         }
-        Error::DatabaseLocked { path, pid, host } | Error::BusLocked { path, pid, host } => {
+        Error::OutcomeUnknown { path, pid } => {
+            fields.set_item("path", path.as_os_str())?;
+            fields.set_item("pid", pid)?;
+        }
+        Error::DatabaseLocked { path, pid, host }
+        | Error::HeldElsewhere { path, pid, host, .. }
+        | Error::BusLocked { path, pid, host } => {
             fields.set_item("path", path.as_os_str())?;
             fields.set_item("pid", pid)?;
             fields.set_item("host", host)?;

@@ -70,6 +70,7 @@ fn make_ready(py: Python<'_>) -> PyResult<()> {
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     embedded_db_engine::watch_forks();
     embedded_db_engine::watch_panics();
+    embedded_db_engine::watch_interrupts(errors::interrupted);
     embedded_db_ml_bridge::forks::watch(module.py())?;
     make_ready(module.py())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;

@@ -446,9 +446,9 @@ impl Error {
             Self::DimensionMismatch { .. } => "DimensionMismatch",
             Self::NonFiniteVector { .. } => "NonFiniteVector",
             Self::ValueTooLarge { .. } => "ValueTooLarge",
-            Self::DatabaseLocked { .. }
-            | Self::HeldElsewhere { .. }
-            | Self::BusLocked { .. } => "DatabaseLocked",
+            Self::DatabaseLocked { .. } | Self::HeldElsewhere { .. } | Self::BusLocked { .. } => {
+                "DatabaseLocked"
+            }
             Self::OutcomeUnknown { .. } => "OutcomeUnknown",
             Self::DatabaseClosed { .. } | Self::BusClosed => "DatabaseClosed",
             Self::ForkedHandle { .. } | Self::ForkedBus { .. } => "ForkedHandle",

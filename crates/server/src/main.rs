@@ -13,7 +13,7 @@ use embedded_db_server::{EXPLORER_FILES, Options, Server, Tokens, address, json_
 
 const USAGE: &str = "\
 usage: embedded-db-server PATH [--host 127.0.0.1] [--port 8080] [--tokens FILE]
-                          [--allow-host NAME]... [--allow-origin ORIGIN]... [--read-only]
+                          [--allow-host NAME]... [--allow-origin ORIGIN]... [--read-only] [--shared]
                           [--log-level debug|info|warning|error|none] [--traces http://HOST:4318]
                           [--explorer DIR]
 
@@ -33,6 +33,7 @@ struct Arguments {
     origins: Vec<String>,
     explorer: Option<PathBuf>,
     read_only: bool,
+    shared: bool,
     log_level: Option<String>,
     traces: Option<String>,
 }
@@ -50,6 +51,7 @@ fn arguments(given: impl IntoIterator<Item = OsString>) -> Option<Arguments> {
             Some("--allow-origin") => out.origins.push(text()?),
             Some("--explorer") => out.explorer = Some(given.next()?.into()),
             Some("--read-only") => out.read_only = true,
+            Some("--shared") => out.shared = true,
             Some("--log-level") => out.log_level = Some(text()?),
             Some("--traces") => out.traces = Some(text()?),
             Some(option) if option.starts_with('-') => return None,
@@ -91,8 +93,12 @@ fn start(given: Arguments) -> Result<(Database, Server)> {
         }
     }
     let tracing = given.traces.map(|endpoint| Tracing { endpoint, ..Tracing::default() });
-    let opening =
-        DatabaseOptions { read_only: given.read_only, tracing, ..DatabaseOptions::default() };
+    let opening = DatabaseOptions {
+        read_only: given.read_only,
+        shared: given.shared,
+        tracing,
+        ..DatabaseOptions::default()
+    };
     let database = Database::open(given.path.unwrap_or_default(), &opening, None)?;
     let server = Server::start(database.clone(), options)?;
     Ok((database, server))

@@ -130,6 +130,8 @@ impl Refusal {
                         | Error::DamagedFile { .. }
                         | Error::DatabaseClosed { .. }
                         | Error::DatabaseLocked { .. }
+                        | Error::HeldElsewhere { .. }
+                        | Error::OutcomeUnknown { .. }
                         | Error::ForkedHandle { .. }
                         | Error::FormatTooNew { .. }
                 );
@@ -177,6 +179,7 @@ fn described(out: &mut Writer, error: &Error) -> std::result::Result<(), ()> {
             | Error::DamagedFile { .. }
             | Error::DatabaseClosed { .. }
             | Error::DatabaseLocked { .. }
+            | Error::HeldElsewhere { .. }
             | Error::ForkedHandle { .. }
             | Error::ReadOnly { .. }
             | Error::FormatTooNew { .. }
@@ -191,6 +194,11 @@ fn described(out: &mut Writer, error: &Error) -> std::result::Result<(), ()> {
         }
         Error::ModelUnavailable { .. } => {
             "the server has no model that could embed a text; give a vector, or ask by words alone"
+                .into()
+        }
+        Error::OutcomeUnknown { .. } => {
+            "the process that writes has ended before it answered: it was done as a whole or \
+             not at all; look, and make it again if it was not"
                 .into()
         }
         _ if inside => format!("{}; the server's log says more", error.code()),
@@ -269,8 +277,8 @@ fn status(error: &Error) -> StatusCode {
         "ChangesTrimmed" | "SnapshotExpired" => StatusCode::GONE,
         "ReadOnly" => StatusCode::FORBIDDEN,
         "Timeout" => StatusCode::GATEWAY_TIMEOUT,
-        "DatabaseClosed" | "DatabaseLocked" | "RecoveryNeeded" | "ModelUnavailable"
-        | "Interrupted" => StatusCode::SERVICE_UNAVAILABLE,
+        "DatabaseClosed" | "DatabaseLocked" | "OutcomeUnknown" | "RecoveryNeeded"
+        | "ModelUnavailable" | "Interrupted" => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -41,7 +41,8 @@ impl Current {
                 return Self::read(path).map(drop);
             }
             match name.as_str() {
-                "writer.lock" | "CURRENT.new" | "alive" | "writer.socket" | "writer.socket.new" => {}
+                "writer.lock" | "CURRENT.new" | "alive" | "writer.socket" | "writer.socket.new" => {
+                }
                 // Others may have files of these names, and ours lie beside a generation.
                 "blackbox" | "running" | "spent" => beside = Some(name),
                 generation if generation.starts_with("gen-") => has_generation = true,

@@ -86,7 +86,8 @@ pub use pages::Origin;
 pub use panics::{caught, panics, watch_panics};
 pub use plain_file::{read_file, replace_file};
 pub use platform::{
-    Bell, Door, Line, ProcessFacts, fork_generation, host_name, process_facts, real_path, unforked, watch_forks, yield_to_others,
+    Bell, Door, Line, ProcessFacts, fork_generation, host_name, process_facts, real_path, unforked,
+    watch_forks, yield_to_others,
 };
 pub use postings::{CONTAINER_SLOTS, Container, IndexId, TEXT_PREFIX};
 pub use read::{ReadEmbeddings, ReadExpiries, ReadPostings, ReadTxn, ReadWork, Resolved};

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ from ..errors import InvalidInput
 from ..mcp import serve_http, serve_stdio, standard_streams
 from . import exit_codes, output
 from .base import EPILOG, ConfigFile, Namespace, app, command, opened
-from .serving import AllowHost, AllowOrigin, ReadOnly, read_tokens
+from .serving import AllowHost, AllowOrigin, ReadOnly, Shared, read_tokens
 
 __all__: list[str] = []
 
@@ -35,6 +35,7 @@ def mcp(
     allow_origin: AllowOrigin = None,
     max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 4 << 20,
     read_only: ReadOnly = False,
+    shared: Shared = False,
     namespace: Namespace = None,
     config: ConfigFile = None,
 ) -> None:
@@ -47,14 +48,15 @@ def mcp(
         raise InvalidInput(
             "tokens, hosts and origins are for --http", hint="Give --http, or leave them out"
         )
+    options: dict[str, Any] = {"shared": True} if shared else {}
     if not http:
         with (
             standard_streams() as streams,
-            opened(path, namespace, config, read_only=read_only) as db,
+            opened(path, namespace, config, read_only=read_only, **options) as db,
         ):
             serve_stdio(db, streams)
     else:
-        with opened(path, namespace, config, read_only=read_only) as db:
+        with opened(path, namespace, config, read_only=read_only, **options) as db:
             serve_http(
                 db,
                 host,

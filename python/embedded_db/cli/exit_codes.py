@@ -42,6 +42,7 @@ ERRORS: Final = {
     "ModelUnavailable": 33,
     "InternalError": 34,
     "LimitReached": 35,
+    "OutcomeUnknown": 36,
 }
 """By ``code`` of the error. Numbers are never given to another error."""
 

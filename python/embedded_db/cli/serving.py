@@ -17,13 +17,16 @@ from ..server import Server
 from . import output
 from .base import EPILOG, ConfigFile, app, command, opened
 
-__all__ = ["AllowHost", "AllowOrigin", "ReadOnly", "read_tokens"]
+__all__ = ["AllowHost", "AllowOrigin", "ReadOnly", "Shared", "read_tokens"]
 
 AllowHost = Annotated[
     list[str] | None, typer.Option(help="A name by which it may be called; repeatable.")
 ]
 AllowOrigin = Annotated[list[str] | None, typer.Option(help="A page that may call it; repeatable.")]
 ReadOnly = Annotated[bool, typer.Option(help="Serve beside a process that writes.")]
+Shared = Annotated[
+    bool, typer.Option("--shared", help="Write beside others that write with --shared, too.")
+]
 
 
 class LevelOption(StrEnum):
@@ -48,6 +51,7 @@ def serve(
     allow_host: AllowHost = None,
     allow_origin: AllowOrigin = None,
     read_only: ReadOnly = False,
+    shared: Shared = False,
     max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 8 << 20,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds of a request.")] = 30.0,
     config: ConfigFile = None,
@@ -76,7 +80,7 @@ def serve(
     signal.signal(signal.SIGINT, end)
     if log_level is not LevelOption.NONE:
         log_to_json(cast("LogLevel", log_level.value))
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"shared": True} if shared else {}
     if policy is not None:
         options["policy"] = Policy.from_toml(policy)
     if traces is not None:

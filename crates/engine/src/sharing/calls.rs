@@ -116,4 +116,3 @@ impl Request {
         Taken::new(bytes, symbols).only()
     }
 }
-

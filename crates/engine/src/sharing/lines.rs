@@ -94,7 +94,8 @@ impl Hello {
                     let dimension = dimension.map(|it| format!(", {it} dimensions"));
                     format!("{name:?} ({arithmetic}{})", dimension.unwrap_or_default())
                 };
-                let remedy = "use the same in all processes that share it, or none (ml=None) in some";
+                let remedy =
+                    "use the same in all processes that share it, or none (ml=None) in some";
                 return refused("the model", &shown(theirs), &shown(own), remedy);
             }
         }
@@ -131,11 +132,7 @@ pub(super) enum Connected {
 }
 
 /// Connects to the process that holds a database.
-pub(super) fn connect(
-    directory: &Path,
-    terms: &Terms,
-    timeout: Duration,
-) -> Result<Connected> {
+pub(super) fn connect(directory: &Path, terms: &Terms, timeout: Duration) -> Result<Connected> {
     let Some(line) = Line::connect(directory)? else { return Ok(Connected::Nobody) };
     if send(&line, &sent(&Hello::new(terms))).is_err() {
         return Ok(Connected::Nobody);

@@ -72,10 +72,7 @@ pub enum Shared {
 
 impl Terms {
     /// Those of a process, by what it was opened with.
-    pub(crate) fn new(
-        options: &Options,
-        model: Option<(String, String, Option<u64>)>,
-    ) -> Self {
+    pub(crate) fn new(options: &Options, model: Option<(String, String, Option<u64>)>) -> Self {
         let option = |name: &str, value: String| (name.to_owned(), value);
         let options = vec![
             option("durability", format!("{:?}", options.durability).to_lowercase()),
@@ -194,9 +191,12 @@ impl Sharing {
                 }
                 let line = sharing.watch_line();
                 if let Err(error) = &waited {
-                    log::log(Level::Warning, "database", "who writes could not be found out", || {
-                        [("error", error.to_string().into())]
-                    });
+                    log::log(
+                        Level::Warning,
+                        "database",
+                        "who writes could not be found out",
+                        || [("error", error.to_string().into())],
+                    );
                 }
                 // While it waits it does not keep the database open.
                 drop(engine);

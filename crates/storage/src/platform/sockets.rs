@@ -141,9 +141,8 @@ mod unix {
     impl Line {
         /// Connects to who listens in a directory; `None` when nobody does. Another user is refused.
         pub fn connect(directory: &Path) -> Result<Option<Self>> {
-            let failed = |error: io::Error| {
-                io_error(&directory.join(FILE), "connect to the socket", &error)
-            };
+            let failed =
+                |error: io::Error| io_error(&directory.join(FILE), "connect to the socket", &error);
             let (address, _held) = address(directory, FILE).map_err(failed)?;
             let connected = unforked(|| {
                 let stream = UnixStream::connect(&address)?;
@@ -280,7 +279,11 @@ mod unix {
         if status < 0 {
             let error = io::Error::last_os_error();
             // A signal: the caller looks at it.
-            return if error.kind() == ErrorKind::Interrupted { Ok([false; N]) } else { Err(error) };
+            return if error.kind() == ErrorKind::Interrupted {
+                Ok([false; N])
+            } else {
+                Err(error)
+            };
         }
         Ok(asked.map(|asked| asked.revents != 0))
     }

@@ -173,10 +173,7 @@ impl Store {
             path,
             identity: current.identity().to_owned(),
             // Whoever shares it may write some time.
-            options: Options {
-                read_only: options.read_only && !options.shared,
-                ..options.clone()
-            },
+            options: Options { read_only: options.read_only && !options.shared, ..options.clone() },
             writes: AtomicBool::new(!options.read_only),
             closed: AtomicBool::new(false),
             opened_by: std::process::id(),
@@ -226,8 +223,7 @@ impl Store {
             return Err(another(&self.path));
         }
         let opened = Some(held.opened());
-        let generation =
-            open_for_writing(&self.path, &current, &self.options, opened, &|| Ok(()))?;
+        let generation = open_for_writing(&self.path, &current, &self.options, opened, &|| Ok(()))?;
         let mut place = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         // It may have been closed meanwhile.
         self.usable()?;
@@ -257,7 +253,8 @@ impl Store {
 fn another(path: &Path) -> Error {
     Error::StorageError {
         path: path.to_owned(),
-        detail: "another database has taken the place of the one that is open; open it again".into(),
+        detail: "another database has taken the place of the one that is open; open it again"
+            .into(),
     }
 }
 
@@ -510,9 +507,7 @@ fn opened(
 
 /// Whether a reader was refused because it may not write to LMDB's table of readers.
 fn cannot_register(error: &std::io::Error, options: &Options) -> bool {
-    options.read_only
-        && !options.shared
-        && error.kind() == std::io::ErrorKind::PermissionDenied
+    options.read_only && !options.shared && error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
 fn cannot_open(data_file: &Path, size: usize, read_only: bool, error: heed::Error) -> Error {
