@@ -73,7 +73,8 @@ class AsyncEmbeddedDB(
     Raises:
         InvalidInput: an option is unknown or wrong, the path is open in this process with other
             options, or ``read_only`` and there is no database.
-        DatabaseLocked: another process is writing and did not leave within ``lock_timeout``.
+        DatabaseLocked: another process is writing and did not leave within ``lock_timeout``;
+            with ``shared=True``, one that does not share the database.
         FormatTooNew: the files were written by a later version.
         Corruption: the files are damaged.
         ModelUnavailable: a model provider is named whose package is not installed.
