@@ -524,7 +524,9 @@ class EmbeddedDB(
         there were for it since the opening. ``operations`` tells for each kind of call how often it
         was made since then: ``ok``, ``failed`` (by the name of the error), and of those that were
         ``measured`` how many ``seconds`` they took together. `metrics` gives more, as text for
-        Prometheus.
+        Prometheus. ``shared`` tells of a database that is open with ``shared=True`` whether this
+        process ``holds`` the right to write or ``forwards`` its writes (``role``), the ``pid`` of
+        the one that holds it, and there how many ``connections`` others have to it.
 
         Examples:
             >>> _ = db.create_chat().add_message("Hello")

@@ -1,6 +1,7 @@
 //! Opening, sharing and closing.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -539,12 +540,13 @@ impl Engine {
         let model = models.as_ref().map(|models| models.space()).transpose()?.flatten();
         let model = model.map(|it| (it.model, it.precision, it.dimension.map(|it| it as u64)));
         let terms = Terms::new(options, model);
-        let found = sharing::open(path, options, &terms, interrupted)?;
+        let guest = RandomState::new().build_hasher().finish();
+        let found = sharing::open(path, options, &terms, guest, interrupted)?;
         let (store, joined) = match found {
             Found::Right(store) => (store, None),
             Found::Holder(store, joined) => (store, Some(joined)),
         };
-        let sharing = Some(Sharing::new(terms));
+        let sharing = Some(Sharing::new(terms, guest));
         let engine = Arc::new(Self::start(store, options, models, previous, sharing)?);
         if let Some(sharing) = &engine.sharing {
             match joined {

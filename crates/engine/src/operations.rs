@@ -261,14 +261,14 @@ impl Database {
 
     /// Takes no further work until `resume_weaver`.
     pub fn pause_weaver(&self) -> Result<()> {
-        self.check_holds("pause its weaver")?;
+        forward!(self, PauseWeaver {});
         self.require_weaver()?.pause();
         Ok(())
     }
 
     /// Goes on.
     pub fn resume_weaver(&self) -> Result<()> {
-        self.check_holds("resume its weaver")?;
+        forward!(self, ResumeWeaver {});
         self.require_weaver()?.resume();
         Ok(())
     }

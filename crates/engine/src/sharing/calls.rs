@@ -94,10 +94,29 @@ calls! { |db, check|
         => db.wait_for(&id, &artefact, timeout, check);
     Failures {} => db.failures();
     RetryFailed {} => db.retry_failed();
+    PauseWeaver {} => db.pause_weaver();
+    ResumeWeaver {} => db.resume_weaver();
 }
 
 wire_struct! {
     Matched { filters, graph, labels, timeout }
+}
+
+impl Call {
+    /// Whether it writes; others are about the weaver.
+    pub(crate) fn writes(&self) -> bool {
+        !matches!(
+            self,
+            Self::WeaverStatus {}
+                | Self::SetActivityLevel { .. }
+                | Self::WaitIdle { .. }
+                | Self::WaitFor { .. }
+                | Self::Failures {}
+                | Self::RetryFailed {}
+                | Self::PauseWeaver {}
+                | Self::ResumeWeaver {}
+        )
+    }
 }
 
 /// A call, and the namespace for which it is made.

@@ -14,7 +14,7 @@ use embedded_db_common::log::{self, Level};
 use embedded_db_common::{Error, Result};
 use embedded_db_storage::{Bell, Door, Line, caught, host_name};
 
-use super::calls::Request;
+use super::calls::{Call, Request};
 use super::lines::{BEGUN, Hello, Terms, Welcome, receive, send};
 use super::wire::{Taken, sent};
 use crate::database::{Database, Engine};
@@ -36,6 +36,8 @@ struct Shared {
     stopping: AtomicBool,
     next: AtomicU64,
     lines: Mutex<HashMap<u64, Arc<Line>>>,
+    /// How many connections each process has, and whether it lets the weaver rest, which ends with the last of them.
+    guests: Mutex<HashMap<u64, (usize, bool)>>,
     /// How many calls are being made, and when that changes.
     active: Mutex<usize>,
     ended: Condvar,
@@ -58,11 +60,12 @@ impl Holding {
         let shared = Arc::new(Shared {
             engine: Arc::downgrade(engine),
             path: engine.store.path().to_owned(),
-            hello: Hello::new(terms),
+            hello: Hello::new(terms, 0),
             bell: Bell::new()?,
             stopping: AtomicBool::new(false),
             next: AtomicU64::new(0),
             lines: Mutex::default(),
+            guests: Mutex::default(),
             active: Mutex::default(),
             ended: Condvar::new(),
         });
@@ -104,6 +107,10 @@ fn spawn(path: &Path, name: &str, work: impl FnOnce() + Send + 'static) -> Resul
 impl Shared {
     fn lines(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Line>>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn guests(&self) -> std::sync::MutexGuard<'_, HashMap<u64, (usize, bool)>> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn active(&self) -> std::sync::MutexGuard<'_, usize> {
@@ -155,29 +162,47 @@ impl Shared {
     /// Answers one process, until it goes.
     fn serve(&self, line: &Line) {
         let Ok(hello) = receive(line) else { return };
-        let Some(welcome) = self.greet(&hello) else { return };
+        let Some((guest, welcome)) = self.greet(&hello) else { return };
         if send(line, &sent(&welcome)).is_err() || welcome.is_err() {
             return;
         }
+        self.guests().entry(guest).or_default().0 += 1;
         while let Ok(request) = receive(line) {
-            if self.answer(line, &request).is_none() {
-                return;
+            if self.answer(line, guest, &request).is_none() {
+                break;
             }
+        }
+        self.left(guest);
+    }
+
+    /// A connection of a process has ended.
+    fn left(&self, guest: u64) {
+        let mut guests = self.guests();
+        let Some((connections, rests)) = guests.get_mut(&guest) else { return };
+        *connections -= 1;
+        let is_over = *connections == 0 && *rests;
+        if *connections == 0 {
+            guests.remove(&guest);
+        }
+        drop(guests);
+        let engine = if is_over { self.engine.upgrade() } else { None };
+        if let Some(weaver) = engine.as_ref().and_then(|engine| engine.weaver()) {
+            weaver.resume();
         }
     }
 
-    fn greet(&self, hello: &[u8]) -> Option<Result<Welcome>> {
+    fn greet(&self, hello: &[u8]) -> Option<(u64, Result<Welcome>)> {
         let engine = self.engine.upgrade()?;
+        let hello = Taken::plain(hello).only::<Hello>().ok()?;
         let welcome = || {
-            let hello = Taken::plain(hello).only::<Hello>()?;
             hello.check(&self.hello, engine.store.path())?;
             Ok(Welcome { pid: std::process::id(), host: host_name() })
         };
-        Some(welcome())
+        Some((hello.guest, welcome()))
     }
 
     /// `None` when nothing more is answered here: it stops, or nobody would be told.
-    fn answer(&self, mut line: &Line, request: &[u8]) -> Option<()> {
+    fn answer(&self, mut line: &Line, guest: u64, request: &[u8]) -> Option<()> {
         let turn = self.begin()?;
         let engine = self.engine.upgrade()?;
         line.write_all(&[BEGUN]).ok()?;
@@ -190,6 +215,10 @@ impl Shared {
         let answered = caught("a call for another process", || {
             let request = Request::read(request, engine.store.symbols())?;
             let database = Database::within(&engine, request.namespace, &request.name);
+            let rests = matches!(request.call, Call::PauseWeaver {});
+            if rests || matches!(request.call, Call::ResumeWeaver {}) {
+                self.guests().entry(guest).or_default().1 = rests;
+            }
             Ok(request.call.answer(&database, &check))
         });
         let answer = answered.unwrap_or_else(|error| sent(&Err::<(), _>(error)));

@@ -36,6 +36,8 @@ pub(super) fn interrupted() -> Result<()> {
 
 /// Who asks, and what he counts on.
 pub(super) struct Hello {
+    /// The same for all connections of one process.
+    pub(super) guest: u64,
     pub(super) protocol: u32,
     pub(super) version: String,
     pub(super) terms: Terms,
@@ -57,15 +59,15 @@ pub(crate) struct Terms {
 }
 
 wire_struct! {
-    Hello { protocol, version, terms }
+    Hello { guest, protocol, version, terms }
     Welcome { pid, host }
     Terms { options, model }
 }
 
 impl Hello {
-    pub(super) fn new(terms: &Terms) -> Self {
+    pub(super) fn new(terms: &Terms, guest: u64) -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Self { protocol: PROTOCOL, version, terms: terms.clone() }
+        Self { guest, protocol: PROTOCOL, version, terms: terms.clone() }
     }
 
     /// Whether both can work on one database.
@@ -132,9 +134,14 @@ pub(super) enum Connected {
 }
 
 /// Connects to the process that holds a database.
-pub(super) fn connect(directory: &Path, terms: &Terms, timeout: Duration) -> Result<Connected> {
+pub(super) fn connect(
+    directory: &Path,
+    terms: &Terms,
+    guest: u64,
+    timeout: Duration,
+) -> Result<Connected> {
     let Some(line) = Line::connect(directory)? else { return Ok(Connected::Nobody) };
-    if send(&line, &sent(&Hello::new(terms))).is_err() {
+    if send(&line, &sent(&Hello::new(terms, guest))).is_err() {
         return Ok(Connected::Nobody);
     }
     let begun = Instant::now();
@@ -201,7 +208,7 @@ mod tests {
     fn hello(options: &[(&str, &str)], model: Option<(&str, Option<u64>)>) -> Hello {
         let options = options.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
         let model = model.map(|(name, dimension)| (name.to_owned(), "fp32".to_owned(), dimension));
-        Hello::new(&Terms { options, model })
+        Hello::new(&Terms { options, model }, 1)
     }
 
     #[test]

@@ -13,6 +13,8 @@
 mod calls;
 mod holding;
 mod lines;
+#[cfg(test)]
+mod tests;
 mod values;
 pub(crate) mod wire;
 
@@ -33,6 +35,7 @@ pub use self::lines::watch_interrupts;
 use self::lines::{Asked, Connected, Welcome, ask, connect, interrupted};
 use self::wire::{Taken, Wire, sent};
 use crate::database::{Database, Engine};
+use crate::observing::Op;
 
 /// Between two looks at who holds the right to write, while nobody seems to.
 const LOOK: Duration = Duration::from_millis(5);
@@ -46,6 +49,8 @@ const KEPT: usize = 8;
 /// What a shared database knows of the others.
 pub(crate) struct Sharing {
     terms: Terms,
+    /// Tells this handle from others, for the holder.
+    guest: u64,
     /// Whether this process holds the right to write, and lets others in.
     holds: AtomicBool,
     stopping: AtomicBool,
@@ -103,6 +108,7 @@ pub(crate) fn open(
     path: &Path,
     options: &Options,
     terms: &Terms,
+    guest: u64,
     interrupted: &dyn Fn() -> Result<()>,
 ) -> Result<Found> {
     let begun = Instant::now();
@@ -112,7 +118,7 @@ pub(crate) fn open(
             opened => return opened.map(Found::Right),
         };
         let is_late = begun.elapsed() >= options.lock_timeout;
-        match connect(path, terms, options.lock_timeout)? {
+        match connect(path, terms, guest, options.lock_timeout)? {
             Connected::To(line, welcome) => {
                 let reading = Options { read_only: true, ..options.clone() };
                 match Store::open_interruptible(path, &reading, interrupted) {
@@ -146,10 +152,10 @@ fn silent(path: &Path, pid: u32, host: String, timeout: Duration) -> Error {
 }
 
 impl Sharing {
-    pub(crate) fn new(terms: Terms) -> Self {
+    pub(crate) fn new(terms: Terms, guest: u64) -> Self {
         let (holds, stopping, role, holding) = Default::default();
         let (lines, holder, watch, watcher) = Default::default();
-        Self { terms, holds, stopping, role, holding, lines, holder, watch, watcher }
+        Self { terms, guest, holds, stopping, role, holding, lines, holder, watch, watcher }
     }
 
     /// Whether this process writes by itself.
@@ -270,7 +276,7 @@ impl Sharing {
                 return self.begin_to_hold(engine);
             }
             let path = engine.store.path();
-            match connect(path, &self.terms, timeout)? {
+            match connect(path, &self.terms, self.guest, timeout)? {
                 Connected::To(line, welcome) => {
                     self.holder.store(welcome.pid, Ordering::Relaxed);
                     self.keep(line);
@@ -346,7 +352,7 @@ impl Sharing {
     /// Whether the holder answers at all.
     fn is_alive(&self, engine: &Engine) -> Result<bool> {
         let (path, timeout) = (engine.store.path(), engine.options.lock_timeout);
-        match connect(path, &self.terms, timeout.max(LATER))? {
+        match connect(path, &self.terms, self.guest, timeout.max(LATER))? {
             Connected::To(..) | Connected::Nobody => Ok(true),
             Connected::Silent => Ok(false),
         }
@@ -363,8 +369,12 @@ impl Elsewhere {
     pub(crate) fn ask<T: Wire>(&self, database: &Database, call: Call) -> Result<T> {
         let sharing = self.engine.sharing.as_ref();
         let sharing = sharing.ok_or_else(|| Error::Internal("it is not shared".into()))?;
-        let answer = sharing.ask(&self.engine, database, call)?;
-        Taken::new(&answer, self.engine.store.symbols()).only::<Result<T>>()?
+        let writes = call.writes();
+        let ask = || {
+            let answer = sharing.ask(&self.engine, database, call)?;
+            Taken::new(&answer, self.engine.store.symbols()).only::<Result<T>>()?
+        };
+        if writes { self.engine.observer.call(Op::Write, ask) } else { ask() }
     }
 }
 

@@ -39,10 +39,10 @@ impl Wire for Slot {
 
 impl Wire for Value {
     fn put(&self, out: &mut Vec<u8>) {
-        // One that is nested too deeply is refused here as it would be there.
         let mut bytes = Vec::new();
-        let written = self.write(&mut bytes).map(|()| bytes);
-        written.as_deref().map_or(&[][..], |bytes| bytes).to_vec().put(out);
+        // One that is nested too deeply ends early, and is refused where it is read.
+        let _written = self.write(&mut bytes);
+        put_bytes(&bytes, out);
     }
 
     fn take(from: &mut Taken<'_>) -> Result<Self> {
