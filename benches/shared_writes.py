@@ -50,7 +50,8 @@ def inserts(db: EmbeddedDB) -> list[float]:
 
 
 def told(what: str, times: list[float]) -> None:
-    print(f"{what}: median {times[len(times) // 2]:.0f} µs, p99 {times[len(times) * 99 // 100]:.0f} µs")
+    middle, late = times[len(times) // 2], times[len(times) * 99 // 100]
+    print(f"{what}: median {middle:.0f} µs, p99 {late:.0f} µs")
 
 
 def main() -> None:

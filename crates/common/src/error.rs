@@ -122,8 +122,8 @@ pub enum Error {
     },
     /// Whether a write was done that was forwarded to another process is not known.
     #[error(
-        "process {pid}, to which this write to {path:?} was forwarded, has ended before it answered: it was \
-         either done as a whole or not at all; look, and make it again if it was not"
+        "process {pid}, to which this write to {path:?} was forwarded, has not answered: it was done as a whole, \
+         or not at all; look, and make it again if it was not"
     )]
     OutcomeUnknown {
         /// The database.

@@ -197,7 +197,7 @@ fn described(out: &mut Writer, error: &Error) -> std::result::Result<(), ()> {
                 .into()
         }
         Error::OutcomeUnknown { .. } => {
-            "the process that writes has ended before it answered: it was done as a whole or \
+            "the process that writes has not answered: it was done as a whole or \
              not at all; look, and make it again if it was not"
                 .into()
         }

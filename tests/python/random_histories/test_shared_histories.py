@@ -101,7 +101,8 @@ def test_a_history_through_another_process(path, spawn, seed, thorough, capsys):
                 history.check_derived()
         history.check()
         assert history.db.verify()["ok"]
-        assert history.counts["killed"] and history.counts["begins again"]
+        for needed in ("killed", "closed", "begins again"):
+            assert history.counts[needed], needed
     finally:
         with capsys.disabled():
             print(f"\n{done} steps of the seed {seed}: {dict(history.counts)}")
