@@ -121,7 +121,7 @@ def read_tokens(path: Path) -> str:
             f"the tokens in {str(path)!r} cannot be read: {error.strerror or error}",
             hint="Give a file that this user may read",
         ) from None
-    # Without tokens everybody of this machine may do everything: whoever gives a file wants another.
+    # Without tokens everybody on this machine may do everything, which nobody wants who gives some.
     if not text:
         raise InvalidInput(f"the file of tokens {str(path)!r} is empty", hint="Write `read TOKEN`")
     Access(text)
