@@ -1,7 +1,7 @@
 """Is the Explorer quick? From opening its address to the first view, and how long a walk through
 ten thousand nodes keeps the page from answering.
 
-usage: python benches/explorer.py   (after make explorer and scripts/install-chromium)
+usage: python benches/explorer.py   (after make explorer and scripts/install-test-tools)
 """
 
 import gzip

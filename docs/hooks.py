@@ -16,6 +16,7 @@ DOCS: Final = ROOT / "docs"
 DATA: Final = ["importing.md", "export.md", "arrow.md", "command-line.md"]
 RUNNING: Final = [
     "server.md",
+    "container.md",
     "explorer.md",
     "mcp.md",
     "repl.md",

@@ -1,5 +1,6 @@
 """Logs: nothing unless asked for, `logging` for programs, JSON lines for who wants them."""
 
+import gc
 import io
 import json
 import logging
@@ -21,6 +22,7 @@ NAMES = {"timestamp", "level", "target", "message", "fields"}
 @pytest.fixture
 def lines():
     """What is logged as JSON, from the least level on."""
+    gc.collect()  # what an earlier test has left is closed, and says so, before
     out, logger = io.StringIO(), logging.getLogger("embedded_db")
     before = logger.level
     handler = log_to_json("debug", out)

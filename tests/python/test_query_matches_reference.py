@@ -106,12 +106,38 @@ def not_nan(value):
     return not (isinstance(value, float) and math.isnan(value))
 
 
+def order(a, b):
+    """-1, 0 or 1: by kind, lists by their first items that differ, NaN behind all numbers."""
+    if kind(a) != kind(b):
+        return -1 if kind(a) < kind(b) else 1
+    if a is None:
+        return 0
+    if isinstance(a, list):
+        unequal = (order(x, y) for x, y in zip(a, b, strict=False))
+        return next(filter(None, unequal), (len(a) > len(b)) - (len(a) < len(b)))
+    if not (not_nan(a) and not_nan(b)):
+        return not_nan(b) - not_nan(a)
+    return (a > b) - (a < b)
+
+
+def comparable(a, b):
+    return kind(a) == kind(b) and not_nan(a) and not_nan(b)
+
+
 def less(a, b):
-    return kind(a) == kind(b) and a is not None and not_nan(a) and not_nan(b) and a < b
+    return comparable(a, b) and order(a, b) < 0
 
 
 def at_most(a, b):
-    return less(a, b) or equal(a, b)
+    return comparable(a, b) and order(a, b) <= 0
+
+
+def test_the_order_of_lists():
+    rising = [[], [None], [None, None], [True], [-1], [0.5], [math.inf], [math.nan], ["a"]]
+    for at, value in enumerate(rising):
+        assert [order(value, other) for other in rising] == [
+            (at > place) - (at < place) for place in range(len(rising))
+        ]
 
 
 def find(properties, path):

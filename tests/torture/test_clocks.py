@@ -44,7 +44,7 @@ class Clock:
 @pytest.fixture
 def clock(tmp_path: Path) -> Clock:
     if shutil.which("faketime") is None:
-        pytest.skip("faketime is not installed: apt-get install faketime")
+        pytest.skip("faketime is not installed: scripts/install-test-tools")
     return Clock(tmp_path / "clock")
 
 

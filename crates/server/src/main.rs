@@ -2,8 +2,11 @@
 //! where Python is, by `embedded-db serve`.
 
 use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use embedded_db_engine::common::log::{self, Level};
 use embedded_db_engine::common::trace::Tracing;
@@ -16,12 +19,18 @@ usage: embedded-db-server PATH [--host 127.0.0.1] [--port 8080] [--tokens FILE]
                           [--allow-host NAME]... [--allow-origin ORIGIN]... [--read-only] [--shared]
                           [--log-level debug|info|warning|error|none] [--traces http://HOST:4318]
                           [--explorer DIR]
+       embedded-db-server --probe HOST:PORT
 
 Serves the database in the directory PATH, which is made when it is missing, until SIGTERM or SIGINT.
 The file of tokens has one a line: `read TOKEN` or `write TOKEN`, and names of namespaces if it is for
 these only. Without tokens only this machine is served. What happens is written to the standard error as
 JSON, a line each, from `warning` on unless another level is given; --traces names a collector of
-OpenTelemetry. The files in DIR, as `make explorer` makes them, are the page of the Explorer.";
+OpenTelemetry. The files in DIR, as `make explorer` makes them, are the page of the Explorer.
+
+With --probe it asks the server at an address whether it is ready: it ends with 0 if so, else with 1.";
+
+/// How long a probe waits, for the connection and for the answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 struct Arguments {
@@ -86,6 +95,9 @@ fn start(given: Arguments) -> Result<(Database, Server)> {
         let text = String::from_utf8(read_file(&path)?);
         let odd = |_| Error::InvalidInput(format!("the tokens in {path:?} are not UTF-8"));
         options.tokens = Tokens::parse(&text.map_err(odd)?)?;
+        if options.tokens.is_empty() {
+            return Err(Error::InvalidInput(Tokens::NONE.to_owned()));
+        }
     }
     if let Some(folder) = given.explorer {
         for name in EXPLORER_FILES {
@@ -133,9 +145,39 @@ async fn signalled() -> std::io::Result<()> {
     tokio::signal::ctrl_c().await
 }
 
+/// Asks a server whether it is ready.
+fn probe(address: &str) -> io::Result<()> {
+    let refused = |why: String| io::Error::other(why);
+    let at = address.to_socket_addrs()?.next().ok_or_else(|| refused("no address".into()))?;
+    let mut stream = TcpStream::connect_timeout(&at, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    // At once: a server may answer and close behind the first part of it.
+    let asked = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(asked.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(10_000).read_to_end(&mut answer)?;
+    if answer.starts_with(b"HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    Err(refused(String::from_utf8_lossy(&answer).lines().last().unwrap_or("no answer").to_owned()))
+}
+
 fn main() -> ExitCode {
     watch_panics();
-    let Some(given) = arguments(std::env::args_os().skip(1)) else {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let [option, address] = &words[..]
+        && option == "--probe"
+    {
+        return match probe(&address.to_string_lossy()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{}: {error}", address.display());
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let Some(given) = arguments(words) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };

@@ -47,9 +47,13 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
+    /// Said of a list of tokens that has none.
+    pub const NONE: &'static str =
+        "the tokens have no line with one; write `read TOKEN`, or give no tokens at all";
+
     /// From a text with a token a line: `read` or `write`, the token (or `sha256:` and its hash in hex), and
     /// the names of namespaces if it is for these only. Empty lines and what follows a `#` at the beginning of
-    /// a line do not count.
+    /// a line do not count; a text that has nothing else is refused, for it was meant to keep somebody out.
     pub fn parse(text: &str) -> Result<Self> {
         let mut out = Self::default();
         for (at, line) in text.lines().enumerate() {
@@ -92,6 +96,9 @@ impl Tokens {
             }
             let namespaces = (!namespaces.is_empty()).then_some(namespaces);
             out.0.push((hash, Grant { scope, namespaces }));
+        }
+        if out.is_empty() && !text.is_empty() {
+            return Err(Error::InvalidInput(Self::NONE.to_owned()));
         }
         Ok(out)
     }
@@ -159,6 +166,7 @@ mod tests {
                 "line 2 of the tokens: the token stands there twice",
             ),
             (format!("read {READ} a\0b"), "NUL"),
+            ("# nobody yet\n\n".to_owned(), "no line with one"),
         ] {
             let error = Tokens::parse(&text).unwrap_err().to_string();
             assert!(error.contains(said) && !error.contains("0123456789"), "{error}");

@@ -203,6 +203,12 @@ impl Life {
             Operation::Verify => self.verify(),
             Operation::Backup => {
                 let place = self.root.join(format!("backup-{number}"));
+                // It is not empty where a first try could neither go on nor take away what it had made.
+                if place.exists()
+                    && let Err(error) = std::fs::remove_dir_all(&place)
+                {
+                    wrong(&format!("what a backup left cannot be removed: {error}"));
+                }
                 self.db.backup(&place, &mut quiet).map(drop)
             }
             Operation::Restore => {

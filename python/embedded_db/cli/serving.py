@@ -10,6 +10,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from .._native import Access
 from ..errors import BadText, InvalidInput
 from ..logs import LogLevel, log_to_json
 from ..policy import Policy
@@ -114,9 +115,9 @@ def _raise_open_files() -> None:
 
 
 def read_tokens(path: Path) -> str:
-    """Read a file of tokens."""
+    """Read a file of tokens, and see that they are right before anything is opened."""
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise BadText(f"the tokens in {str(path)!r} are not UTF-8") from None
     except OSError as error:
@@ -124,3 +125,8 @@ def read_tokens(path: Path) -> str:
             f"the tokens in {str(path)!r} cannot be read: {error.strerror or error}",
             hint="Give a file that this user may read",
         ) from None
+    # Without tokens everybody on this machine may do everything, which nobody wants who gives some.
+    if not text:
+        raise InvalidInput(f"the file of tokens {str(path)!r} is empty", hint="Write `read TOKEN`")
+    Access(text)
+    return text

@@ -40,7 +40,7 @@ class RedisServer:
 
     def __init__(self, folder: Path, *options: str) -> None:
         if REDIS is None:
-            pytest.skip("redis-server is not installed: scripts/install-brokers")
+            pytest.skip("redis-server is not installed: scripts/install-test-tools")
         self.port, self._folder, self._options = free_port(), folder, options
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.kills = 0
@@ -161,7 +161,9 @@ class KafkaServer:
 
     def __init__(self, folder: Path) -> None:
         if JAVA is None or not (KAFKA / "pom.xml").exists():
-            pytest.skip("there is no Kafka: scripts/install-brokers, which needs Java 17 and mvn")
+            pytest.skip(
+                "there is no Kafka: scripts/install-test-tools, which needs Java 17 and mvn"
+            )
         self._folder, self.kills = folder, 0
         shutil.copytree(KAFKA / "data", folder / "data")
         port, controller = free_port(), free_port()

@@ -1,6 +1,6 @@
 """A database that is served, and a browser that looks at it.
 
-Chromium is that of the system; `scripts/install-chromium` installs it on Debian. Every page is
+Chromium is that of the system; `scripts/install-test-tools` installs it on Debian. Every page is
 watched: what it writes as an error, what the policy of the page forbids and what it asks of anybody
 else fails its test. What each test has come to see is kept as a picture in build/explorer.
 """
@@ -43,7 +43,7 @@ def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
     program = chromium()
     if program is None:
-        pytest.skip("there is no chromium; scripts/install-chromium installs it")
+        pytest.skip("there is no chromium; scripts/install-test-tools installs it")
     # Drawn by the processor; root has no sandbox.
     arguments = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
     if os.geteuid() == 0:
