@@ -94,13 +94,14 @@ impl Reads {
 }
 
 /// Asks the source. `$call` is compiled for both kinds, which have the same methods; `$run` says
-/// whether a database answers with the interpreter held (`attached`) or released (`detached`).
+/// whether a database answers with the interpreter held (`attached`) or released (`detached`). One that is shared
+/// may wait for another process, so it never holds the interpreter.
 macro_rules! read {
     ($self:ident, $py:ident, $run:ident, |$reads:ident| $call:expr) => {
         match &$self.source {
             Source::Database(database) => {
                 let $reads: &engine::Database = database;
-                $run($py, || $call)
+                if $reads.is_shared() { detached($py, || $call) } else { $run($py, || $call) }
             }
             Source::Snapshot(pinned) => pinned.read($py, |$reads| $call),
         }

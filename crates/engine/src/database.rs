@@ -165,6 +165,7 @@ struct Handle {
     /// What users call it: its path, or `:memory:`.
     name: PathBuf,
     read_only: bool,
+    shared: bool,
 }
 
 /// A handle on one namespace of an open database.
@@ -282,8 +283,15 @@ impl Database {
 
     fn first(engine: Arc<Engine>, read_only: bool) -> Self {
         let (path, name) = (engine.store.path().to_owned(), engine.store.name().to_owned());
+        let shared = engine.options.shared;
         Self {
-            handle: Arc::new(Handle { engine: RwLock::new(Some(engine)), path, name, read_only }),
+            handle: Arc::new(Handle {
+                engine: RwLock::new(Some(engine)),
+                path,
+                name,
+                read_only,
+                shared,
+            }),
             namespace: NamespaceId::DEFAULT,
             name: DEFAULT_NAMESPACE.into(),
         }
@@ -325,6 +333,11 @@ impl Database {
     /// Whether this handle may only read.
     pub fn read_only(&self) -> bool {
         self.handle.read_only
+    }
+
+    /// Whether it was opened to be shared with other processes.
+    pub fn is_shared(&self) -> bool {
+        self.handle.shared
     }
 
     /// What tells this database from every other, a restored copy of it included.
