@@ -4,8 +4,8 @@ Passages are stored as documents and woven by the local models, so that entities
 product finds and joins by itself. For each question `db.query` (words and meaning) and `db.recall`,
 at their defaults, give passages; so does `db.query` with `rank={"activation": w}`, alone and beside
 the other legs. What the graph alone is worth shows personalised PageRank over its edges, from the
-first parts that `db.query` gives. R@5 is the share of the supporting passages among the first five, "all" the share of
-the questions all of whose supporting passages are there.
+first parts that `db.query` gives. R@5 is the share of the supporting passages among the first
+five, "all" the share of the questions all of whose supporting passages are there.
 
 - 2Wiki: the first 50 questions over 6,119 passages; MuSiQue: 100 questions over their pooled
   passages (both as HippoRAG has them).
