@@ -1,38 +1,22 @@
 //! Opening, sharing and closing.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use embedded_db_common::log::{self, Level};
 use embedded_db_common::trace::Tracer;
-use embedded_db_common::{Error, ModelLimits, NamespaceId, Options, Result, names};
-use embedded_db_indexing::Views;
-use embedded_db_indexing::edges::HeldEdges;
+use embedded_db_common::{Error, NamespaceId, Options, Result, names};
 use embedded_db_indexing::graph::GraphWriter;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{
     IN_MEMORY, ReadTxn, Store, WriteTxn, fork_generation, real_path, unforked,
 };
-use embedded_db_weaver::{Limited, Limits, Models, Weaver};
+use embedded_db_weaver::Models;
 
-use crate::communities::communities;
-use crate::curiosity::Search;
-use crate::embedders::Embedders;
-use crate::expiry::ExpiryWork;
-use crate::export::Exporter;
-use crate::indexes::IndexWork;
-use crate::linking::LinkWork;
-use crate::observing::{Measured, Observer, Op};
-use crate::pins::Pins;
-use crate::quotas::MemoryLook;
-use crate::reflexes::Reflexes;
-use crate::sealing::SealWork;
-use crate::sharing::{self, Call, Found, Sharing, Terms, forward};
-use crate::tokens::HeldTokens;
-use crate::worker::Worker;
+use crate::engine::Engine;
+use crate::observing::Op;
+use crate::sharing::{Call, forward};
 
 /// Model functions shared by queries and the weaver.
 pub type SharedModels = Arc<dyn Models>;
@@ -125,37 +109,6 @@ impl Drop for Reservation {
             }
         });
     }
-}
-
-/// What all handles on one database share.
-pub(crate) struct Engine {
-    pub(crate) store: Arc<Store>,
-    pub(crate) names: Names,
-    pub(crate) views: Arc<Views>,
-    /// Edges in memory, over which activation spreads.
-    pub(crate) edges: HeldEdges,
-    /// Answers that are known already.
-    pub(crate) reflexes: Reflexes,
-    pub(crate) tokens: HeldTokens,
-    /// Which of the models compares texts in which space.
-    pub(crate) embedders: Embedders,
-    /// Of a process that writes.
-    weaver: OnceLock<Arc<Weaver>>,
-    models: Option<SharedModels>,
-    limited: Option<Arc<Limited>>,
-    /// With whom it is shared, if it is.
-    pub(crate) sharing: Option<Sharing>,
-    pub(crate) index_worker: Arc<Worker<IndexWork>>,
-    pub(crate) expiry_worker: Arc<Worker<ExpiryWork>>,
-    pub(crate) link_worker: Arc<Worker<LinkWork>>,
-    pub(crate) seal_worker: Arc<Worker<SealWork>>,
-    /// Snapshots that users hold.
-    pub(crate) pins: Arc<Worker<Pins>>,
-    pub(crate) observer: Arc<Observer>,
-    pub(crate) memory_look: MemoryLook,
-    pub(crate) options: Options,
-    exporter: Option<Exporter>,
-    handles: Mutex<usize>,
 }
 
 /// One `open`: closing it ends all its namespaces' handles, and lets go of what they share.
@@ -457,215 +410,5 @@ impl Database {
             if engine.store.owes() { weaver.touch() } else { weaver.notify() }
         }
         Ok(value)
-    }
-}
-
-impl Engine {
-    fn start(
-        store: Arc<Store>,
-        options: &Options,
-        models: Option<SharedModels>,
-        previous: Option<SharedModels>,
-        sharing: Option<Sharing>,
-    ) -> Result<Self> {
-        let names = if store.read_only() {
-            Names::read(&store.read()?)?
-        } else {
-            store.write(|txn| {
-                let names = Names::create(txn)?;
-                txn.create_namespace(DEFAULT_NAMESPACE)?;
-                Ok(names)
-            })?
-        };
-        let views = Views::new(names, &options.language)?.linking_after(options.link_after);
-        let observer = Arc::new(Observer::new(Arc::clone(&store), options.metrics));
-        let measured = |models| Arc::new(Measured::new(models, Arc::clone(&observer))) as _;
-        let (models, previous) = match options.metrics || options.tracing.is_some() {
-            true => (models.map(measured), previous.map(measured)),
-            false => (models, previous),
-        };
-        let mut limited = None;
-        let models = match models {
-            Some(models) if options.limits != ModelLimits::default() => {
-                let directory = (!store.read_only()).then(|| store.path());
-                let limits = Limits::open(&options.limits, directory)?;
-                let models = limited.insert(Arc::new(Limited::new(models, limits)));
-                Some(Arc::clone(models) as SharedModels)
-            }
-            models => models,
-        };
-        let embedders = Embedders::new(models.as_ref(), previous.as_ref())?;
-        if store.read_only() {
-            // It is refused here as it would be when it is written to.
-            embedders.model_space(&store, names)?;
-        }
-        let exporter = match (&options.tracing, store.tracer()) {
-            (Some(tracing), Some(tracer)) => Some(Exporter::start(tracing, tracer.queue())?),
-            _ => None,
-        };
-        let (options, handles) = (options.clone(), Mutex::new(1));
-        let edges = HeldEdges::new(options.recall_memory);
-        let pins = Worker::new(Pins::new(Arc::clone(&store)));
-        let index_worker = Worker::new(IndexWork::new(Arc::clone(&store), names));
-        let expiry_worker = Worker::new(ExpiryWork::new(Arc::clone(&store), names));
-        let link_worker = Worker::new(LinkWork::new(Arc::clone(&store), Arc::clone(&views)));
-        let (shared, linker) = (Arc::clone(&views), Arc::clone(&link_worker));
-        let seal_work = SealWork::new(Arc::clone(&store), shared, linker, options.seal_after);
-        let seal_worker = Worker::new(seal_work);
-        let engine = Self {
-            store,
-            names,
-            views,
-            edges,
-            reflexes: Reflexes::new()?,
-            tokens: HeldTokens::default(),
-            embedders,
-            weaver: OnceLock::new(),
-            models,
-            limited,
-            sharing,
-            index_worker,
-            expiry_worker,
-            link_worker,
-            seal_worker,
-            pins,
-            observer,
-            memory_look: MemoryLook::default(),
-            options,
-            exporter,
-            handles,
-        };
-        if !engine.store.read_only() {
-            engine.begin_to_write()?;
-        }
-        engine.tell("opened");
-        Ok(engine)
-    }
-
-    /// Opens a database together with other processes.
-    fn share(
-        path: &Path,
-        options: &Options,
-        models: Option<SharedModels>,
-        previous: Option<SharedModels>,
-        interrupted: &dyn Fn() -> Result<()>,
-    ) -> Result<Arc<Self>> {
-        let model = models.as_ref().map(|models| models.space()).transpose()?.flatten();
-        let model = model.map(|it| (it.model, it.precision, it.dimension.map(|it| it as u64)));
-        let terms = Terms::new(options, model);
-        let guest = RandomState::new().build_hasher().finish();
-        let found = sharing::open(path, options, &terms, guest, interrupted)?;
-        let (store, joined) = match found {
-            Found::Right(store) => (store, None),
-            Found::Holder(store, joined) => (store, Some(joined)),
-        };
-        let sharing = Some(Sharing::new(terms, guest));
-        let engine = Arc::new(Self::start(store, options, models, previous, sharing)?);
-        if let Some(sharing) = &engine.sharing {
-            match joined {
-                None => sharing.begin_to_hold(&engine)?,
-                Some(joined) => sharing.begin_to_forward(&engine, joined)?,
-            }
-        }
-        Ok(engine)
-    }
-
-    /// What works in the background of a process that writes begins.
-    fn begin_to_write(&self) -> Result<()> {
-        if let Some(models) = self.models.as_ref().filter(|_| self.weaver().is_none()) {
-            let (store, names) = (Arc::clone(&self.store), self.names);
-            let space = self.embedders.model_space(&store, names)?;
-            let target = space.as_ref().map(|(id, space)| (*id, space.dimension as usize));
-            let views = Arc::clone(&self.views);
-            let weaver = Weaver::start(
-                Arc::clone(&store),
-                names,
-                Arc::clone(models),
-                communities,
-                Arc::new(Search { store: Arc::clone(&store), views, names }),
-                target,
-                self.embedders.previous(&store)?,
-                self.options.weaver.clone(),
-                self.options.warm_up,
-            )?;
-            let told = Arc::downgrade(self.weaver.get_or_init(|| weaver));
-            store.when_settled(move || {
-                if let Some(weaver) = told.upgrade() {
-                    weaver.look();
-                }
-            });
-        }
-        // A process that was killed may have left some.
-        self.index_worker.resume()?;
-        self.expiry_worker.resume()?;
-        self.seal_worker.begin();
-        Ok(())
-    }
-
-    /// The right to write has come to this process.
-    pub(crate) fn take_over(&self) -> Result<()> {
-        if let Some(limited) = &self.limited {
-            limited.keep_in(self.store.path())?;
-        }
-        self.begin_to_write()?;
-        self.tell("taken over");
-        Ok(())
-    }
-
-    /// What enriches texts, in a process that writes.
-    pub(crate) fn weaver(&self) -> Option<&Arc<Weaver>> {
-        self.weaver.get()
-    }
-
-    /// Whether something may enrich texts, here or in the process that writes.
-    pub(crate) fn is_enriched(&self) -> bool {
-        self.weaver().is_some() || self.sharing.as_ref().is_some_and(|sharing| !sharing.holds())
-    }
-
-    /// Waits until something was enriched, if that is known.
-    pub(crate) fn wait_progress(&self, timeout: Duration) {
-        match self.weaver() {
-            Some(weaver) => weaver.wait_progress(timeout),
-            None => std::thread::sleep(timeout),
-        }
-    }
-
-    fn tell(&self, what: &'static str) {
-        log::log(Level::Info, "database", what, || {
-            [("path", self.store.name().display().to_string().into())]
-        });
-    }
-
-    fn stop(&self) {
-        if let Some(sharing) = &self.sharing {
-            sharing.stop();
-        }
-        if let Some(weaver) = self.weaver() {
-            weaver.stop();
-        }
-        self.index_worker.stop();
-        self.expiry_worker.stop();
-        self.seal_worker.work.end();
-        self.link_worker.work.end();
-        self.seal_worker.stop();
-        self.link_worker.stop();
-        self.store.close();
-        self.reflexes.end();
-        self.tokens.end();
-        self.pins.work.end();
-        self.pins.stop();
-        if let Some(exporter) = &self.exporter {
-            exporter.stop();
-        }
-    }
-}
-
-impl Drop for Engine {
-    /// A handle that was dropped without `close` ends as cleanly.
-    fn drop(&mut self) {
-        if self.store.forked() {
-            return;
-        }
-        self.stop();
     }
 }

@@ -10,6 +10,7 @@ mod doctor;
 mod dropping;
 mod embedders;
 mod ends;
+mod engine;
 mod entities;
 mod expiry;
 mod export;

@@ -17,8 +17,9 @@ use embedded_db_query::{
 use embedded_db_storage::{ReadTxn, SpaceRecord, Visible};
 use roaring::RoaringBitmap;
 
-use crate::database::{Database, Engine};
+use crate::database::Database;
 use crate::embedders::not_embedded;
+use crate::engine::Engine;
 use crate::objects::{Node, Path};
 use crate::observing::Op;
 use crate::pins::Holder;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use embedded_db_common::{Amounts, NamespaceQuota, Resource, Result};
 use embedded_db_storage::{ReadTxn, Snapshot};
 
-use crate::database::{Database, Engine};
+use crate::database::Database;
+use crate::engine::Engine;
 
 /// Between two looks at what views take.
 const LOOK: Duration = Duration::from_millis(100);

@@ -17,8 +17,9 @@ use embedded_db_query::search::{Analysis, Manner, Part, prepare};
 use embedded_db_query::{Context, Guard};
 use embedded_db_storage::{ReadTxn, SpaceRecord};
 
-use crate::database::{Database, Engine};
+use crate::database::Database;
 use crate::embedders::not_embedded;
+use crate::engine::Engine;
 use crate::observing::Op;
 use crate::queries::{Answer, Query, answer, check_answer, soundly};
 use crate::reads::{PinnedReads, Reader, Wanted};

@@ -12,7 +12,8 @@ use embedded_db_common::{Error, NamespaceId, Result, Slot};
 use embedded_db_indexing::edges::Edges;
 use embedded_db_storage::{Kind, ReadStrengths, ReadTxn, Snapshot, Strength};
 
-use crate::database::{Database, Engine};
+use crate::database::Database;
+use crate::engine::Engine;
 use crate::queries::Answer;
 use crate::sharing::forward;
 

@@ -13,7 +13,7 @@ use embedded_db_common::{Error, Result, SpaceId};
 use embedded_db_indexing::kernels::Kernels;
 use embedded_db_storage::SpaceRecord;
 
-use crate::database::Engine;
+use crate::engine::Engine;
 use crate::queries::check_answer;
 
 pub use anchors::ANCHORS;

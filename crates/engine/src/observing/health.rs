@@ -30,7 +30,7 @@ impl Database {
             quota(&self.quota_use()?),
             damage(&engine.observer),
             defects(),
-            black_box(self.read_only(), engine.store.black_box_failure(), &engine.options),
+            black_box(engine.store.read_only(), engine.store.black_box_failure(), &engine.options),
             readers(engine.pins.work.ages(), engine.store.max_snapshot_age().as_secs_f64()),
             jobs(&status, unable.map(|(_, failure)| failure.error)),
         ])

@@ -11,7 +11,8 @@ use embedded_db_query::{AsOf, Deadline, Guard, Reach};
 use embedded_db_storage::{ReadTxn, Snapshot};
 
 use crate::chats::{Begin, Messages};
-use crate::database::{Database, Engine};
+use crate::database::Database;
+use crate::engine::Engine;
 use crate::indexes::DeclaredLabel;
 use crate::objects::{Edge, Embedding, Node, Path};
 use crate::observing::Op;

@@ -15,7 +15,7 @@ use embedded_db_query::{AsOf, Reach};
 use embedded_db_storage::{EdgeRecord, Kind, ReadHistory, ReadTxn, ReadWork, Snapshot, Visible};
 use roaring::RoaringBitmap;
 
-use crate::database::Engine;
+use crate::engine::Engine;
 use crate::objects::{Edge, Node};
 
 pub(crate) use embeddings::Wanted;

@@ -18,7 +18,8 @@ use embedded_db_storage::{ReadStrengths, ReadTxn, Snapshot, State};
 use roaring::RoaringBitmap;
 
 use crate::axes::HeldAxes;
-use crate::database::{Database, Engine};
+use crate::database::Database;
+use crate::engine::Engine;
 use crate::observing::Op;
 use crate::queries::{Answer, Cursor, Made, Prepared, Query};
 

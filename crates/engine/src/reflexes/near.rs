@@ -13,7 +13,8 @@ use embedded_db_indexing::kernels::Kernels;
 use embedded_db_reflex::{Config, Intuition};
 
 use crate::axes::Coordinates;
-use crate::database::{Database, Engine};
+use crate::database::Database;
+use crate::engine::Engine;
 use crate::queries::{Prepared, Query};
 
 use super::key::Told;

@@ -17,7 +17,8 @@ use embedded_db_storage::{Bell, Door, Line, caught, host_name};
 use super::calls::{Call, Request};
 use super::lines::{BEGUN, Hello, Terms, Welcome, receive, send};
 use super::wire::{Taken, sent};
-use crate::database::{Database, Engine};
+use crate::database::Database;
+use crate::engine::Engine;
 
 /// Connections at once; beyond that none is let in until others end.
 const MOST: usize = 512;

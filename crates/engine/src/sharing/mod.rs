@@ -34,7 +34,8 @@ pub(crate) use self::lines::Terms;
 pub use self::lines::watch_interrupts;
 use self::lines::{Asked, Connected, Welcome, ask, connect, interrupted};
 use self::wire::{Taken, Wire, sent};
-use crate::database::{Database, Engine};
+use crate::database::Database;
+use crate::engine::Engine;
 use crate::observing::Op;
 
 /// Between two looks at who holds the right to write, while nobody seems to.

@@ -5,6 +5,7 @@ mod generation;
 mod opening;
 mod snapshot;
 mod symbols;
+mod taking_over;
 mod watch;
 
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -207,38 +207,6 @@ impl Store {
         Ok(generation)
     }
 
-    /// Of one that shares the database and reads: gets the right to write, unless somebody has it. What is being
-    /// read meanwhile stays as it is; what was acknowledged and not committed is done again. Whether it writes now.
-    pub fn take_over(self: &Arc<Self>) -> Result<bool> {
-        let lock = match WriterLock::acquire(&self.path, Duration::ZERO, &|| Ok(())) {
-            Err(Error::DatabaseLocked { .. }) => return Ok(false),
-            lock => lock?,
-        };
-        self.usable()?;
-        // Of the generation in use, with a map that reaches as far as the file.
-        drop(self.begin_read()?);
-        let switching = self.switching.lock().unwrap_or_else(PoisonError::into_inner);
-        let (current, held) = (Current::read(&self.path)?, self.generation());
-        if current.identity() != self.identity || current.generation() != held.number() {
-            return Err(another(&self.path));
-        }
-        let opened = Some(held.opened());
-        let generation = open_for_writing(&self.path, &current, &self.options, opened, &|| Ok(()))?;
-        let mut place = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may have been closed meanwhile.
-        self.usable()?;
-        *place = Some(Arc::new(lock));
-        *self.generation.write().unwrap_or_else(PoisonError::into_inner) = generation;
-        self.black_box.get_or_init(|| open_black_box(&self.path, &self.options));
-        self.writes.store(true, Ordering::Release);
-        if self.options.durability != Durability::Memory {
-            self.writer.thread.start();
-        }
-        drop((place, switching));
-        self.stay()?;
-        Ok(true)
-    }
-
     /// Gives another generation, which does not have some names, to new transactions.
     pub(crate) fn switch_to(&self, generation: &Arc<Generation>, gone: Vec<(Symbol, Arc<str>)>) {
         self.symbols.begin_generation(generation.number(), gone);
@@ -250,7 +218,7 @@ impl Store {
     }
 }
 
-fn another(path: &Path) -> Error {
+pub(super) fn another(path: &Path) -> Error {
     Error::StorageError {
         path: path.to_owned(),
         detail: "another database has taken the place of the one that is open; open it again"
@@ -259,7 +227,10 @@ fn another(path: &Path) -> Error {
 }
 
 /// The black box of a writer. Without room for it, or with another user's, the database goes on without.
-fn open_black_box(path: &Path, options: &Options) -> Result<Arc<BlackBox>, Option<Error>> {
+pub(super) fn open_black_box(
+    path: &Path,
+    options: &Options,
+) -> Result<Arc<BlackBox>, Option<Error>> {
     if !options.black_box {
         return Err(None);
     }
@@ -334,7 +305,7 @@ fn open_to_read(
 }
 
 /// With what this process has of it already, if it reads it.
-fn open_for_writing(
+pub(super) fn open_for_writing(
     path: &Path,
     current: &Current,
     options: &Options,
