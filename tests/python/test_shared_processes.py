@@ -67,6 +67,11 @@ def end(child):
     assert child.stdout.readline() == "closed\n"
 
 
+def stop(child):
+    os.kill(child.pid, signal.SIGSTOP)
+    os.waitpid(child.pid, os.WUNTRACED)
+
+
 @pytest.fixture
 def holder(spawn, path):
     """Another process that holds the right to write."""
@@ -219,7 +224,7 @@ def test_a_guest_that_stands_still_hinders_nobody(guest, path, spawn):
     other = begin(spawn, path)
     tell(other, "tx = db.transaction().__enter__(); n = tx.get_node('n')['n']")
     tell(other, "tx.update_node('n', {'n': n + 1})")
-    os.kill(other.pid, signal.SIGSTOP)
+    stop(other)
     guest.update_node("n", {"n": 10})
     with guest.transaction() as tx:
         tx.update_node("n", {"n": 11})
@@ -233,7 +238,7 @@ def test_a_holder_that_stands_still_is_told_of(holder, path):
     with EmbeddedDB(path, ml=None, shared=True, lock_timeout=0.5) as db:
         db.create_node({"id": "before", "label": "X"})
         assert db.exists("before")
-        os.kill(holder.pid, signal.SIGSTOP)
+        stop(holder)
         assert db.count("X") == 1, "reads go on"
         with pytest.raises((OutcomeUnknown, DatabaseLocked), match=str(holder.pid)):
             db.create_node({"id": "during", "label": "X"})
@@ -258,7 +263,7 @@ def _accepted(db):
 
 def test_ctrl_c_ends_a_wait_for_the_holder(holder, path):
     with EmbeddedDB(path, ml=None, shared=True, lock_timeout=PATIENT) as db:
-        os.kill(holder.pid, signal.SIGSTOP)
+        stop(holder)
         interrupted(lambda: db.create_node({"label": "X"}))
         os.kill(holder.pid, signal.SIGCONT)
         db.create_node({"label": "Y"})
