@@ -233,7 +233,7 @@ def derived(db: EmbeddedDB) -> dict[str, Any]:
                 frozenset(edge.sources),
             )
             for edge in edges
-            if edge.type == "RELATED_TO"
+            if edge.type == "RELATED_TO" and "Entity" in nodes[edge.source].labels
         ),
         "summaries": Counter(
             (
@@ -348,6 +348,7 @@ def check(history: History) -> None:
         expected = derived(other)
         assert other.count("Message") == db.count("Message")
     assert derived(db) == expected
+    check_ties(db)
     written = {word for _, text in history.texts.values() for word in text.split()}
     assert {node.label for node in db.nodes("Entity")} <= written, "spellings of what is gone"
     for topic in db.nodes("Topic"):
@@ -357,6 +358,15 @@ def check(history: History) -> None:
     said = {word.casefold() for word in still_said(history)}
     for word in {word.casefold() for word in history.past} - said:
         assert not db.query(text_query={"text": word}, limit=5)
+
+
+def check_ties(db: EmbeddedDB) -> None:
+    """Ties are of texts that are there; which there are depends on when one looked."""
+    for message in db.nodes("Message"):
+        for tie in db.edges(message.id, type="RELATED_TO"):
+            assert set(tie.sources) == {tie.source, tie.target}
+            assert db.exists(tie.target)
+            assert set(tie.properties) == {"confidence"}
 
 
 def still_said(history: History) -> set[str]:
