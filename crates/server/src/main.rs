@@ -147,8 +147,7 @@ async fn signalled() -> std::io::Result<()> {
 
 /// Asks a server whether it is ready.
 fn probe(address: &str) -> io::Result<()> {
-    let refused = |why: String| io::Error::other(why);
-    let at = address.to_socket_addrs()?.next().ok_or_else(|| refused("no address".into()))?;
+    let at = address.to_socket_addrs()?.next().ok_or_else(|| io::Error::other("no address"))?;
     let mut stream = TcpStream::connect_timeout(&at, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -160,7 +159,7 @@ fn probe(address: &str) -> io::Result<()> {
     if answer.starts_with(b"HTTP/1.1 200 ") {
         return Ok(());
     }
-    Err(refused(String::from_utf8_lossy(&answer).lines().last().unwrap_or("no answer").to_owned()))
+    Err(io::Error::other(String::from_utf8_lossy(&answer).lines().last().unwrap_or("no answer")))
 }
 
 fn main() -> ExitCode {

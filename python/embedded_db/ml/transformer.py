@@ -346,10 +346,10 @@ def _divide(run: Callable[[list[int]], None], parts: list[list[int]], threads: i
 
     def work() -> None:
         try:
-            while parts:
+            while True:
                 try:
                     part = parts.pop()
-                except IndexError:  # another took it
+                except IndexError:  # all are taken
                     return
                 run(part)
         except BaseException as error:  # it is raised where it was asked for
