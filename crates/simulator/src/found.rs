@@ -25,6 +25,11 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
         ("who waits for the background is told of a disk that fails", vec![failing_background()]),
         ("a compaction that the disk does not write is told of", compactions_of_a_lying_disk()),
         ("a commit without a log that the disk does not write is told of", commits_without_a_log()),
+        (
+            "frames before a checkpoint are on the disk when those after it are",
+            checkpoints_that_are_cut(),
+        ),
+        ("frames that were lost with one before them stay so", frames_behind_a_lost_one()),
         ("what is seen after an opening that failed stays so", openings_that_fail()),
         ("an opening that fails loses nothing of the log", openings_that_fail_with_frames()),
         ("what is seen after a write without room stays so", writes_without_room()),
@@ -176,23 +181,66 @@ fn compactions_of_a_lying_disk() -> Vec<Scenario> {
     (0..10).flat_map(|skip| fates().map(move |fate| lied(skip, fate))).collect()
 }
 
-/// A disk with too little room for one. The write is none of the last commits; what was there before it are pages
-/// of the same kind, with older rows of the same length.
+/// A disk with too little room for one does not write one page of an update. At its place may be a page of the same
+/// kind, with an older row of the same length; what is written later lies on other pages.
 fn commits_without_a_log() -> Vec<Scenario> {
-    let lied = |operation, skip, fate| {
-        let ids = ["n1", "n2", "n3", "n4"];
-        let made = ids.into_iter().map(|id| Operation::Do(create(id, "p", Value::Int(1))));
-        let removed = Operation::Do(Change::DeleteNode { id: "n2".to_owned() });
-        let updates = (2..12).map(|n| Operation::Do(update("n1", "p", Value::Int(n % 4))));
-        let mut life = life(made.chain([removed]).chain(updates).collect());
+    let long = |n: u8| Value::Str(char::from(b'a' + n % 4).to_string().repeat(1_500).into());
+    let lied = |updates: u8, skip| {
+        let ids = ["n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8"];
+        let made = ids.into_iter().map(|id| Operation::Do(create(id, "p", long(0))));
+        let first = (1..=updates).map(|n| Operation::Do(update("n1", "p", long(n))));
+        let last = (1..7).map(|n| Operation::Do(update("n8", "p", long(n))));
+        let mut life = life(made.chain(first).chain(last).collect());
         life.plan.how.room = 20 << 20;
-        life.faults.push(Planned { operation, skip, fault: Fault::OfTheDisk(fate) });
+        let operation = ids.len() as u32 + u32::from(updates);
+        life.faults.push(Planned { operation, skip, fault: Fault::OfTheDisk(Fate::Lost) });
         life.then = Then::Restart;
         scenario([life])
     };
-    let places = (8..14).flat_map(|operation| (0..6).map(move |skip| (operation, skip)));
-    let fates = [Fate::Lost, Fate::Torn(1), Fate::Torn(2), Fate::Misdirected(1)];
-    places.flat_map(|(at, skip)| fates.map(move |fate| lied(at, skip, fate))).collect()
+    (4..20).flat_map(|updates| (0..6).map(move |skip| lied(updates, skip))).collect()
+}
+
+/// The power is cut while a checkpoint is made, behind which others write and sync.
+fn checkpoints_that_are_cut() -> Vec<Scenario> {
+    let cut = |number| {
+        // A checkpoint is due a second after the first commit that it does not have: while one of these is made.
+        let updates = (0..10).map(|n| Operation::Do(update("n1", "p", Value::Int(n % 4))));
+        let round: Vec<_> =
+            [Operation::Rest { milliseconds: 994 }].into_iter().chain(updates).collect();
+        let rounds = std::iter::repeat_n(round, 6).flatten();
+        let mut life = life([one_node()].into_iter().chain(rounds).collect());
+        life.plan.how.durability = Durability::Relaxed;
+        (life.plan.how.window, life.plan.how.pace, life.number) = (100, 20_000, number);
+        let operations = 2..=life.plan.operations.len() as u32;
+        life.cuts.extend(
+            operations
+                .flat_map(|operation| [4, 8].map(|events| CutAt { operation, events, number: 0 })),
+        );
+        scenario([life])
+    };
+    (0..6).map(cut).collect()
+}
+
+/// A power cut takes a frame and leaves one behind it. The next process writes frames of the same lengths there, and
+/// the power is cut again.
+fn frames_behind_a_lost_one() -> Vec<Scenario> {
+    let updates = |first: u32, values: i64| {
+        let update = |n| Operation::Do(update("n1", "p", Value::Int(n % values)));
+        (first..).zip((1..8).map(update)).collect()
+    };
+    let lost = |number| {
+        let mut made = life(vec![one_node()]);
+        made.plan.closes = true;
+        let mut cut = life(Vec::new());
+        cut.plan.how.durability = Durability::Relaxed;
+        cut.plan.operations = updates(2, 2);
+        cut.then = Then::Cut(CutAt { operation: 8, events: 0, number });
+        let mut next = life(Vec::new());
+        next.plan.operations = updates(9, 4);
+        next.cuts.extend((10..16).map(|operation| CutAt { operation, events: 0, number }));
+        scenario([made, cut, next])
+    };
+    (0..2 * WAYS).map(lost).collect()
 }
 
 /// A process ends while commits are logged. The next cannot sync what it finds, tries again, and goes on.

@@ -141,6 +141,9 @@ impl Life {
                 note(&Event::Note(&error.to_string()));
                 // A call that reads what it has written tells of room that is missing for that, too.
                 let is_kept = matches!(error, Error::StorageFull { is_kept: true, .. });
+                if is_kept && machine::was_only_full() {
+                    wrong(&format!("the room that is kept for what is acknowledged: {error}"));
+                }
                 let is_refused = error.code() == "StorageFull" && !is_kept;
                 if is_refused && !matches!(operation, Operation::Together(_)) {
                     note(&Event::Refused(number));

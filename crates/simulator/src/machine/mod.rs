@@ -75,6 +75,8 @@ struct Machine {
     failed: bool,
     /// …and was not for lack of room alone.
     broken: bool,
+    /// …and was not that the disk is full, which leaves the room that was kept.
+    failed_otherwise: bool,
     vital: Vec<Id>,
     /// How many operations have begun since a file failed to be synced that holds what is acknowledged.
     poisoned: Option<u32>,
@@ -106,7 +108,7 @@ pub(crate) fn run(setup: Setup, work: impl FnOnce() + Send + 'static) -> ! {
     let text = |path: PathBuf| path.into_os_string().into_string().expect("we made the path");
     let files = Files::new(text(root), names);
     let boot_file = text(boot_file);
-    let (failed, broken, vital, poisoned) = Default::default();
+    let (failed, broken, failed_otherwise, vital, poisoned) = Default::default();
     *machine() = Some(Machine {
         log,
         files,
@@ -118,6 +120,7 @@ pub(crate) fn run(setup: Setup, work: impl FnOnce() + Send + 'static) -> ! {
         process,
         failed,
         broken,
+        failed_otherwise,
         vital,
         poisoned,
         room,
@@ -228,6 +231,11 @@ pub(crate) fn has_broken() -> bool {
     with(|machine| machine.broken)
 }
 
+/// Whether nothing has failed but that the disk was full.
+pub(crate) fn was_only_full() -> bool {
+    with(|machine| machine.failed && !machine.failed_otherwise)
+}
+
 /// A database was opened in this directory below the root: when a file fails to be synced that holds what it
 /// acknowledges, it must acknowledge nothing more.
 pub(crate) fn opened(directory: &str) {
@@ -282,6 +290,7 @@ impl Machine {
         let fault = self.faults.meet(asked)?;
         self.log.add(&Event::Fault(fault.name()));
         self.failed |= !matches!(fault, Fault::OfTheDisk(_));
+        self.failed_otherwise |= !matches!(fault, Fault::Full { .. });
         self.broken |= self.failed && (!fault.is_for_room() || needed);
         if fault == Fault::Killed(crate::faults::Moment::Before) {
             self.kill();
