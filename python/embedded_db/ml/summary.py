@@ -13,17 +13,23 @@ __all__ = ["MAX_CHARACTERS", "MAX_MESSAGES", "extract"]
 MAX_MESSAGES = 3
 MAX_CHARACTERS = 600
 
+# What is longer than that part of a conversation is hardly shorter than it.
+_MAX_SHARE = 1 / 3
+# Lengths are bytes of UTF-8, for a Chinese character says more than a letter. So short is any chat.
+_SHORT = 150
 # A conversation says early what it is about; a later message has to be that much more central.
 _EARLY_BONUS = 0.25
 # "Okay." and "Thanks!" are close to everything and say nothing.
-_FULL_WORDS = 8
+_FULL_LENGTH = 40
+_LEAST_LENGTH = 30
 _REPETITION = 0.5
 
 
 def extract(messages: Sequence[str], vectors: Floats) -> str:
     """At most three messages and 600 characters, speaker prefix kept, in chat order, one a line.
 
-    Messages are scored by the cosine to the mean of all (the centroid form of extractive
+    Of more than three messages it takes those that fit in a third of their length or in 150 bytes.
+    They are scored by the cosine to the mean of all (the centroid form of extractive
     summarisation, Radev et al., 2004), by position and by having something to say; after each
     choice, messages close to it lose (maximal marginal relevance, Carbonell and Goldstein, 1998).
     O(n * dim).
@@ -55,17 +61,20 @@ def _choose(messages: Sequence[str], vectors: Floats) -> list[int]:
     unit = vectors / np.where(lengths > 0, lengths, 1)
     mean = unit.mean(axis=0)
     mean /= float(np.linalg.norm(mean)) or 1.0
-    words = np.array([len(message.split()) for message in messages], np.float32)
+    length = np.array([len(message.strip().encode()) for message in messages])
     score = unit @ mean + _EARLY_BONUS * np.exp(-np.arange(count, dtype=np.float32) / 4)
-    score = score * np.minimum(words / _FULL_WORDS, 1)
+    score = score * np.minimum(length / _FULL_LENGTH, 1)
+    room = max(_MAX_SHARE * length.sum(), _SHORT)
     chosen: list[int] = []
     while len(chosen) < MAX_MESSAGES:
         best = int(np.argmax(score))
-        if not np.isfinite(score[best]) or (chosen and not messages[best].strip()):
+        if not np.isfinite(score[best]):
             break
         chosen.append(best)
+        room -= length[best]
         score = score - _REPETITION * np.maximum(unit @ unit[best], 0)
         score[chosen] = -np.inf
+        score[(length > room) | (length < _LEAST_LENGTH)] = -np.inf
     return chosen
 
 

@@ -70,6 +70,24 @@ def test_thousands_of_messages(functions: Functions) -> None:
     assert len(functions.summarize(messages, vectors).split("\n")) == MAX_MESSAGES
 
 
+@given(
+    st.lists(st.text("ab é水🙂", max_size=120), min_size=4, max_size=40),
+    st.integers(0, 1 << 32),
+)
+def test_it_is_a_third_of_what_was_said(messages: list[str], seed: int) -> None:
+    vectors = np.random.default_rng(seed).normal(size=(len(messages), 8)).astype(np.float32)
+    chosen = extract(messages, vectors).split("\n")
+    assert len(chosen) <= MAX_MESSAGES
+    if len(chosen) > 1:
+        length = sum(len(message.encode()) for message in messages)
+        assert len("".join(chosen).encode()) <= max(length / 3, 150)
+
+
+def test_a_language_without_spaces() -> None:
+    messages = [f"王芳: 我们今天讨论第{n}个关于数据库存储引擎的问题" for n in range(12)]
+    assert len(extract(messages, np.eye(12, dtype=np.float32)).split("\n")) == MAX_MESSAGES
+
+
 def test_wrong_vectors_and_switched_off() -> None:
     functions = load_functions(MLConfig(embedding="hashing"))
     with pytest.raises(InvalidInput, match="shape"):
