@@ -29,6 +29,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Scenario>)> {
             "frames before a checkpoint are on the disk when those after it are",
             checkpoints_that_are_cut(),
         ),
+        ("the end of a log is on the disk before pages are used again", ends_that_are_killed()),
         ("frames that were lost with one before them stay so", frames_behind_a_lost_one()),
         ("what is seen after an opening that failed stays so", openings_that_fail()),
         ("an opening that fails loses nothing of the log", openings_that_fail_with_frames()),
@@ -219,6 +220,22 @@ fn checkpoints_that_are_cut() -> Vec<Scenario> {
         scenario([life])
     };
     (0..6).map(cut).collect()
+}
+
+/// A process is killed while it closes its database. The next one has no room for a log.
+fn ends_that_are_killed() -> Vec<Scenario> {
+    let killed = |skip| {
+        let mut closing = life(vec![one_node(), Operation::LetGo]);
+        let fault = Fault::Killed(Moment::Before);
+        closing.faults.push(Planned { operation: 2, skip, fault });
+        closing.plan.closes = true;
+        let mut next = life(Vec::new());
+        next.plan.operations = vec![(3, Operation::Do(create("n2", "p", Value::Int(2))))];
+        next.plan.how.room = 20 << 20;
+        next.cuts.extend((0..10).flat_map(|events| cuts(3, events).take(2)));
+        scenario([closing, next])
+    };
+    (0..8).map(killed).collect()
 }
 
 /// A power cut takes a frame and leaves one behind it. The next process writes frames of the same lengths there, and

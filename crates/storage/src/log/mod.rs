@@ -408,6 +408,12 @@ impl Log {
         }
     }
 
+    /// Puts a checkpoint on the disk that was found: whoever wrote it may have been killed before it was there, and
+    /// the one before it would be put back, to whose pages is written from here on.
+    fn write_again(&self, found: &Checkpoint) -> Result<()> {
+        self.checkpoints.write(found)
+    }
+
     /// A state that is on the disk as it is, which is not logged: the file that tells so holds the data file to it.
     pub(crate) fn hold_to(&self, newest: &View) -> Result<()> {
         self.hold(&mut *self.lock_at_rest()?, newest)

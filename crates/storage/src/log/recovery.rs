@@ -137,7 +137,11 @@ impl Recovery {
         options: &Options,
     ) -> Result<()> {
         let log = generation.log()?;
-        let Some(last) = self.last.filter(|last| last.in_use) else { return Ok(()) };
+        let Some(last) = self.last else { return Ok(()) };
+        if !last.in_use {
+            let is_synced = options.durability != Durability::Memory;
+            return if is_synced { log.write_again(&last) } else { Ok(()) };
+        }
         let mut stretches = Vec::new();
         for number in [last.stretch, last.stretch + 1] {
             stretches.extend(Stretch::read(log.directory(), number, last.salt)?);
