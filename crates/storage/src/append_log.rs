@@ -88,8 +88,10 @@ impl AppendLog {
                 },
             )?;
         let path = directory.join(FILE);
-        if !path.exists() {
+        let exists = path.try_exists().map_err(|error| io_error(&path, "look at it", &error))?;
+        if !exists {
             let made = write_whole(&path, &mut std::iter::empty())
+                .and_then(|made| sync_directory(directory).map(|()| made))
                 .map_err(|error| write_error(&path, "make it", &error))?;
             return Ok((Self::of(path, made.0, made.1, lock), Vec::new()));
         }
@@ -176,7 +178,8 @@ impl AppendLog {
     ///
     /// # Errors
     ///
-    /// `StorageError` and `StorageFull`; the log is as it was.
+    /// `StorageError` and `StorageFull`; the log is as it was. Where only its name could not be synced, it takes
+    /// nothing more until it is opened again.
     pub fn rewrite(&mut self, records: &mut dyn Iterator<Item = Vec<u8>>) -> Result<()> {
         self.check()?;
         let (file, length) = write_whole(&self.path, records)
@@ -185,7 +188,12 @@ impl AppendLog {
         self.before = self.appended.saturating_sub(length);
         self.length = length;
         self.synced = length;
-        Ok(())
+        // What was there has no name any more.
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        sync_directory(directory).map_err(|error| {
+            self.broken = true;
+            sync_error(&self.path, &error)
+        })
     }
 
     /// Whether it may be appended to.
@@ -203,6 +211,7 @@ impl AppendLog {
     }
 }
 
+/// Whoever calls it syncs the directory.
 fn write_whole(
     path: &Path,
     records: &mut dyn Iterator<Item = Vec<u8>>,
@@ -225,7 +234,6 @@ fn write_whole(
     drop(out);
     file.sync_all()?;
     fs::rename(&temporary, path)?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))?;
     Ok((file, length))
 }
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use embedded_db_common::record::Cursor;
 use embedded_db_common::{Error, Result};
 
+use super::file;
+use crate::format;
 use crate::pages::Meta;
 use crate::platform::{self, io_error, sync_error, write_error};
 
@@ -136,19 +138,41 @@ pub(crate) fn path_of(directory: &Path) -> PathBuf {
 /// The newest checkpoint; `None` if there never was one.
 pub(crate) fn newest(directory: &Path) -> Result<Option<Checkpoint>> {
     let found = both(directory)?.into_iter().flatten().max_by_key(|found| found.number);
+    // One that was never written to is all zeros.
+    let is_written = |start: Vec<u8>| start.iter().any(|byte| *byte != 0);
+    if found.is_none() && format::read_start(&path_of(directory)).is_ok_and(is_written) {
+        return Err(damaged(directory, "does not read"));
+    }
     if found.as_ref().is_some_and(Checkpoint::cannot_be_followed) {
         return Err(impossible(directory));
     }
     Ok(found)
 }
 
+/// It is not missing where there is a log, which may have what the data file has not.
+pub(super) fn require(directory: &Path) -> Result<()> {
+    let exists =
+        |path: &Path| path.try_exists().map_err(|error| io_error(path, "look at it", &error));
+    let path = path_of(directory);
+    if exists(&path)? {
+        return Ok(());
+    }
+    for stretch in [0, 1] {
+        if exists(&file::path_of(directory, stretch))? {
+            return Err(damaged(directory, "is missing, and there is a log"));
+        }
+    }
+    Ok(())
+}
+
+fn damaged(directory: &Path, detail: &str) -> Error {
+    let (path, object) = (path_of(directory), "the last checkpoint".into());
+    Error::Corruption { path, object, detail: detail.into() }
+}
+
 /// The error of a checkpoint that counts further than anybody has.
 pub(super) fn impossible(directory: &Path) -> Error {
-    Error::Corruption {
-        path: path_of(directory),
-        object: "the last checkpoint".into(),
-        detail: "has a number that none can have".into(),
-    }
+    damaged(directory, "has a number that none can have")
 }
 
 /// What reads in either place.

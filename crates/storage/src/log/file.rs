@@ -5,6 +5,7 @@
 //! for each stretch tells the frames of it from older ones, and from whatever bytes users store.
 
 use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +27,32 @@ const FIRST_LENGTH: u64 = 64 << 10;
 /// The file in which a stretch of the log lies.
 pub(super) fn path_of(directory: &Path, stretch: u64) -> PathBuf {
     directory.join(format!("log.{}", stretch & 1))
+}
+
+/// Both files are there, as they were before a checkpoint that is in use was written.
+pub(super) fn require_both(directory: &Path) -> Result<()> {
+    for stretch in [0, 1] {
+        let path = path_of(directory, stretch);
+        let mut start = HEADER;
+        let told = File::open(&path).and_then(|mut file| {
+            file.read_exact(&mut start)?;
+            platform::file_length(&file)
+        });
+        let detail = match told {
+            Ok(length) if start == HEADER && length >= FIRST_LENGTH => continue,
+            Ok(_) => "is no whole file of a log",
+            Err(error) if error.kind() == ErrorKind::NotFound => "is missing",
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => "is no whole file of a log",
+            Err(error) => return Err(io_error(&path, "read it", &error)),
+        };
+        let object = format!("log.{stretch}");
+        return Err(Error::Corruption {
+            path: directory.to_owned(),
+            object,
+            detail: detail.into(),
+        });
+    }
+    Ok(())
 }
 
 /// What the frames of a stretch are known by, of those that follow a salt.
@@ -61,10 +88,11 @@ impl LogFile {
         let mut opened = Self { path: path.clone(), file, salt: 0, length, end: 0 };
         if length < FIRST_LENGTH {
             opened.lengthen(FIRST_LENGTH)?;
-            platform::write_at(&opened.file, &HEADER, 0)
-                .and_then(|()| opened.file.sync_all())
-                .map_err(failed)?;
         }
+        // Whoever made it may have been killed before it was on the disk.
+        platform::write_at(&opened.file, &HEADER, 0)
+            .and_then(|()| opened.file.sync_all())
+            .map_err(failed)?;
         Ok(opened)
     }
 

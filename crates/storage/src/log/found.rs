@@ -93,7 +93,8 @@ impl FoundLog {
     pub(crate) fn is_ahead(database: &Path, directory: &Path) -> bool {
         let Ok(Some(log)) = Self::read(database, directory) else { return false };
         !log.is_put_back
-            && newest_in(directory).is_some_and(|newest| log.frames(directory).end() > newest + 1)
+            && newest_in(directory)
+                .is_some_and(|newest| log.frames(directory).end() > newest.saturating_add(1))
     }
 
     /// What is missing where nothing is logged, and the data file is older than the last checkpoint.

@@ -89,6 +89,8 @@ struct State {
     being_made: bool,
     /// Why one could not be made: nothing more may be acknowledged.
     failed: Option<Error>,
+    /// How many frames were taken back.
+    taken_back: u64,
 }
 
 /// What is there while commits are logged.
@@ -104,8 +106,6 @@ struct Logged {
     committed: u64,
     synced: u64,
     unsynced_since: Option<Instant>,
-    /// How many frames were taken back.
-    taken_back: u64,
 }
 
 /// Keeps the pages of a state from being written to.
@@ -195,8 +195,8 @@ impl Log {
                 Some(files)
             }
         };
-        let (logged, being_made, failed) = Default::default();
-        let state = Mutex::new(State { last, files, logged, being_made, failed });
+        let (logged, being_made, failed, taken_back) = Default::default();
+        let state = Mutex::new(State { last, files, logged, being_made, failed, taken_back });
         let (directory, ended) = (directory.to_owned(), Condvar::new());
         let can_recover = platform::file_place(&data).is_some();
         let figures = LogFigures::default();
@@ -306,7 +306,11 @@ impl Log {
         (logged.written, logged.since) = (0, None);
         logged.pin.txn = None;
         let done = between();
-        logged.pin = Pin::of(generation, newest)?;
+        match Pin::of(generation, newest) {
+            Ok(pin) => logged.pin = pin,
+            // That has lost the map.
+            Err(error) => return Err(done.err().unwrap_or(error)),
+        }
         done
     }
 
@@ -338,7 +342,6 @@ impl Log {
             committed: frame,
             synced: frame,
             unsynced_since: None,
-            taken_back: 0,
         })
     }
 
@@ -432,6 +435,11 @@ impl Log {
         Ok(())
     }
 
+    /// Whether a checkpoint was begun and does not count yet. Only who leads the writers begins one.
+    pub(crate) fn is_being_made(&self) -> bool {
+        self.lock().being_made
+    }
+
     /// Whether commits are logged.
     pub(crate) fn is_in_use(&self) -> bool {
         self.lock().in_use().is_some()
@@ -485,7 +493,7 @@ impl Log {
         // All before it went to the disk with that.
         logged.synced = logged.appended;
         logged.unsynced_since = None;
-        logged.taken_back += 1;
+        state.taken_back += 1;
         Ok(())
     }
 
@@ -611,11 +619,12 @@ impl Log {
     pub(crate) fn sync(&self) -> Result<()> {
         let mut state = self.lock();
         let Some((logged, file)) = state.in_use() else { return Ok(()) };
-        let (appended, taken_back) = (logged.appended, logged.taken_back);
+        let appended = logged.appended;
         if logged.synced >= appended {
             return Ok(());
         }
         let file = file.shared();
+        let taken_back = state.taken_back;
         // Writers go on meanwhile.
         drop(state);
         let begun = Instant::now();
@@ -627,8 +636,8 @@ impl Log {
             return Err(error);
         }
         // The last of them may have been taken back meanwhile, and another one have its number.
-        let same = |logged: &&mut Logged| logged.taken_back == taken_back;
-        if let Some(logged) = state.logged.as_mut().filter(same) {
+        let same = state.taken_back == taken_back;
+        if let Some(logged) = state.logged.as_mut().filter(|_| same) {
             logged.synced = logged.synced.max(appended);
             logged.unsynced_since = (logged.appended > logged.synced).then_some(begun);
         }

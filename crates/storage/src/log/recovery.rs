@@ -38,12 +38,13 @@ pub(crate) fn require_recovered(
 ) -> Result<Option<Lock>> {
     let path = checkpoint::path_of(directory);
     let Some(lock) = Lock::shared(&path, options.lock_timeout, interrupted)? else {
-        return Ok(None);
+        return checkpoint::require(directory).map(|()| None);
     };
     let Some(last) = checkpoint::newest(directory)? else { return Ok(Some(lock)) };
     if !last.in_use {
         return newest_of(&last, database, directory).map(|_| Some(lock));
     }
+    file::require_both(directory)?;
     match Whereabouts::of(&last, directory)? {
         Whereabouts::There => Ok(Some(lock)),
         // Who writes through another mount has the same file in use.
@@ -80,9 +81,13 @@ impl Recovery {
     pub(crate) fn begin(
         database: &Path,
         directory: &Path,
+        is_published: bool,
         options: &Options,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<Self> {
+        if is_published {
+            checkpoint::require(directory)?;
+        }
         // It is there before anybody reads the data file.
         CheckpointFile::open(directory)?;
         let last = checkpoint::newest(directory)?;
@@ -97,6 +102,7 @@ impl Recovery {
             }
             return Ok(Self { last, alone: None });
         }
+        file::require_both(directory)?;
         let whereabouts = Whereabouts::of(found, directory)?;
         let timeout = match whereabouts {
             Whereabouts::There => return Ok(Self { last, alone: None }),

@@ -24,6 +24,9 @@ const LEAST_MAP: u64 = if cfg!(test) { 1 << 16 } else { 1 << 28 };
 /// Pages for whose sums there is room before a commit adds them.
 const AHEAD: u64 = 1 << 14;
 
+/// Bytes of a data file for whose sums there is a place at the least: `map_size_max` unless it is said.
+const MOST_SUMMED: usize = 1 << 40;
+
 /// The data file of a generation.
 pub(crate) struct PageFile {
     file: File,
@@ -72,7 +75,8 @@ impl PageFile {
             };
         };
         pages.page_size = meta.page_size;
-        let most = options.map_size_max / meta.page_size;
+        // Another process may let the file grow beyond what this one would.
+        let most = options.map_size_max.max(MOST_SUMMED) / meta.page_size;
         let durable = options.durability != Durability::Memory;
         let header = match how {
             Use::Writing => {

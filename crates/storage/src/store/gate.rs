@@ -1,5 +1,6 @@
 //! The gate through which every transaction of this process goes, so that the map can be moved.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Gate {
     state: Mutex<GateState>,
     changed: Condvar,
+    /// Whether the map could not be moved, and is gone.
+    has_lost: AtomicBool,
 }
 
 #[derive(Default)]
@@ -35,6 +38,15 @@ impl Gate {
         if wake {
             self.changed.notify_all();
         }
+    }
+
+    /// Whoever begins a transaction without a map would look where none is.
+    pub(super) fn has_lost(&self) -> bool {
+        self.has_lost.load(Ordering::Acquire)
+    }
+
+    pub(super) fn lose(&self) {
+        self.has_lost.store(true, Ordering::Release);
     }
 
     /// Whether somebody waits until all are out.

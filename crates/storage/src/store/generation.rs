@@ -110,20 +110,24 @@ impl Generation {
     }
 
     fn begin_read(&self, lost: &AtomicBool) -> Result<(Inside<'_>, RoTxn<'static, WithoutTls>)> {
-        let begin = || (Inside::enter(self), Env::clone(&self.env).static_read_txn());
-        let (inside, txn) = match begin() {
+        let begin = || -> Result<(Inside<'_>, heed::Result<RoTxn<'static, WithoutTls>>)> {
+            let inside = Inside::enter(self);
+            self.require_map()?;
+            Ok((inside, Env::clone(&self.env).static_read_txn()))
+        };
+        let (inside, txn) = match begin()? {
             // Another process has grown the file beyond our map.
             (inside, Err(heed::Error::Mdb(MdbError::MapResized))) => {
                 drop(inside);
                 self.adopt_map_size(lost)?;
-                begin()
+                begin()?
             }
             // Of processes that were killed, perhaps; it may be that nobody writes, who would look.
             (inside, Err(heed::Error::Mdb(MdbError::ReadersFull)))
                 if self.clear_stale_readers().is_ok_and(|found| found > 0) =>
             {
                 drop(inside);
-                begin()
+                begin()?
             }
             other => other,
         };
@@ -175,8 +179,18 @@ impl Generation {
         self.log.as_ref().ok_or_else(|| Error::Internal("a reader has no log".into()))
     }
 
+    /// One that was lost to another handle of this process, too, is none.
+    fn require_map(&self) -> Result<()> {
+        if !self.gate.has_lost() {
+            return Ok(());
+        }
+        let detail = "the map of the file is lost; open the database again".into();
+        Err(Error::StorageError { path: self.path().to_owned(), detail })
+    }
+
     /// A transaction that keeps the pages of the newest state; it is outside the gate.
     pub(crate) fn pin(&self) -> Result<RoTxn<'static, WithoutTls>> {
+        self.require_map()?;
         Env::clone(&self.env).static_read_txn().map_err(|error| self.lmdb_error(error))
     }
 
@@ -246,6 +260,7 @@ impl Generation {
         #[allow(unsafe_code)]
         let resized = unsafe { self.env.resize(size) };
         if resized.is_err() {
+            self.gate.lose();
             lost.store(true, Ordering::Release);
         }
         resized.map_err(|error| self.lmdb_error(error))

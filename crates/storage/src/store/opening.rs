@@ -317,7 +317,7 @@ pub(super) fn open_for_writing(
     if current.is_published() {
         data_file::require_data(&data_file)?;
     }
-    let recovery = Recovery::begin(path, &directory, options, interrupted)?;
+    let recovery = Recovery::begin(path, &directory, current.is_published(), options, interrupted)?;
     if !current.is_published() && recovery.last().is_none() {
         data_file::remove_unfinished(&data_file)?;
     }
@@ -384,7 +384,7 @@ pub(crate) fn open_generation(
     options: &Options,
 ) -> Result<Arc<Generation>> {
     let directory = current.directory(path);
-    let recovery = Recovery::begin(path, &directory, options, &|| Ok(()))?;
+    let recovery = Recovery::begin(path, &directory, false, options, &|| Ok(()))?;
     let pages = open_pages(path, &directory, options)?;
     reserve_readers(&directory)?;
     let env = open_env(&directory, options, EnvFlags::empty(), &|| Ok(()))?;
@@ -501,7 +501,7 @@ fn cannot_open(data_file: &Path, size: usize, read_only: bool, error: heed::Erro
 fn first_map_size(data_file: &Path, options: &Options) -> usize {
     let on_disk = fs::metadata(data_file).map_or(0, |m| m.len() as usize);
     let first = options.map_size_first.min(options.map_size_max).min(MOST_AT_FIRST);
-    let wanted = first.max(on_disk.saturating_mul(2));
+    let wanted = first.max(on_disk.saturating_mul(2).min(options.map_size_max)).max(on_disk);
     wanted.next_multiple_of(platform::page_size())
 }
 

@@ -601,6 +601,10 @@ impl Store {
     /// since they may be waiting for a checkpoint that the same thread is to complete.
     pub(crate) fn make_checkpoint(&self) -> bool {
         let Some(mut leader) = self.writer.try_lead() else { return false };
+        // This thread is to complete it, and a commit may wait for that.
+        if self.generation().log().is_ok_and(|log| log.is_being_made()) {
+            return false;
+        }
         let make = || -> Result<()> {
             if self.closed() || self.writer.healthy(self.path()).is_err() {
                 return Ok(());

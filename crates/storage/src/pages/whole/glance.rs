@@ -53,7 +53,7 @@ impl Glance {
             return Err(damaged("the data file", metas.remarks.join(", ")));
         };
         if let Some((covered, told)) = sums.as_ref().map(StoredSums::covered).zip(state.transaction)
-            && !(covered..=covered + 1).contains(&told)
+            && !(covered..=covered.saturating_add(1)).contains(&told)
         {
             let detail =
                 format!("its meta pages speak of transaction {told}, its sums of {covered}");
@@ -74,7 +74,9 @@ impl Glance {
         if self.put_back {
             return true;
         }
-        self.newest().zip(self.state.transaction).is_some_and(|(now, then)| now <= then + 1)
+        self.newest()
+            .zip(self.state.transaction)
+            .is_some_and(|(now, then)| now <= then.saturating_add(1))
     }
 
     /// The newest transaction that there is by now.
