@@ -197,3 +197,29 @@ def test_a_program_may_end_by_an_exception(run_python, path):
     assert "the program's own" in run.stderr
     with EmbeddedDB(path, ml=None) as db:
         assert db.count("Message") == 1
+
+
+@pytest.mark.usefixtures("real_models")
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_program_may_end_while_the_models_compute(run_python, path, closes):
+    run = run_python(
+        """
+        import sys, time
+        from embedded_db import EmbeddedDB
+        db = EmbeddedDB(sys.argv[1])
+        db.create_message("chat", "the models are loaded")
+        db.flush(timeout=120)
+        long = db.create_message("chat", "Alice met Bob in Paris. " * 10_000)
+        time.sleep(1)
+        print(long.status.embedding)
+        if sys.argv[2] == "True":
+            db.close()
+        """,
+        path,
+        closes,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.strip() in {"pending", "running", "processing"}, "the models were at work"
+    with EmbeddedDB(path, ml=None) as db:
+        assert db.count("Message") == 2
+        assert db.weaver.dead_letters() == []

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from embedded_db.ml.leaving import running
+
 __all__ = ["Encoder", "NumpyEncoder", "OnnxEncoder"]
 
 Floats = NDArray[np.float32]
@@ -100,7 +102,8 @@ class OnnxEncoder:
         want = [self._vectors] if self._vectors else []
         if hidden or not want:
             want.append(str(self._rows))
-        found = dict(zip(want, self._session.run(want, feed), strict=True))
+        with running():
+            found = dict(zip(want, self._session.run(want, feed), strict=True))
         rows = found.get(str(self._rows))
         vectors = found[self._vectors] if self._vectors else _total(rows, mask)
         if not self._is_unit:

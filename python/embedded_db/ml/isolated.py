@@ -16,11 +16,11 @@ from embedded_db.ml.providers import load_functions
 __all__ = ["main"]
 
 
-def main() -> NoReturn:
+def main(incoming: BinaryIO) -> NoReturn:
     """Answer calls until nobody can ask any more."""
     # Whoever interrupts the program speaks to the program.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    incoming, outgoing = _pipes()
+    outgoing = _apart(incoming)
     functions = load_functions(pickle.load(incoming))
     lock = threading.Lock()
 
@@ -31,12 +31,17 @@ def main() -> NoReturn:
         except BaseException as error:
             told = (number, False, _told(error))
         try:
-            sent = pickle.dumps(told)
-        except Exception as error:
-            sent = pickle.dumps((number, False, _told(error)))
-        with lock:
-            outgoing.write(sent)
-            outgoing.flush()
+            try:
+                sent = pickle.dumps(told)
+            except Exception as error:
+                sent = pickle.dumps((number, False, _told(error)))
+            with lock:
+                outgoing.write(sent)
+                outgoing.flush()
+        except BaseException:
+            # Whoever asks would wait for an answer that never comes.
+            traceback.print_exc()
+            os._exit(1)
 
     answer(0, "embedding_info", ())
     while True:
@@ -48,15 +53,27 @@ def main() -> NoReturn:
         threading.Thread(target=answer, args=call, daemon=True).start()
 
 
-def _pipes() -> tuple[BinaryIO, BinaryIO]:
-    """The pipes to who asks; what functions print goes where errors go."""
-    incoming, outgoing = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+def _apart(incoming: BinaryIO) -> BinaryIO:
+    """The pipe for answers. Functions, and what they begin, have none of both.
+
+    What they print goes where errors go, and there is nothing for them to read.
+    """
+    outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    return incoming, outgoing
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    if hasattr(os, "register_at_fork"):
+        pipes = (incoming.fileno(), outgoing.fileno())
+        os.register_at_fork(after_in_child=lambda: [os.dup2(nothing, pipe) for pipe in pipes])
+    return outgoing
 
 
 def _told(error: BaseException) -> tuple[str, str, str | None, str]:
-    message = error.message if isinstance(error, DbError) else str(error)
+    try:
+        message = error.message if isinstance(error, DbError) else str(error)
+    except Exception as other:
+        message = f"(its text cannot be had: {type(other).__name__})"
     hint = error.hint if isinstance(error, DbError) else None
     trace = "".join(traceback.format_tb(error.__traceback__))
     return type(error).__name__, message, hint, trace

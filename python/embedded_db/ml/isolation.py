@@ -35,8 +35,8 @@ TIMEOUT: Final = 300.0
 
 # The path first: the package itself may be found by it alone.
 BEGIN: Final = (
-    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from embedded_db.ml.isolated import main; main()"
+    "import os, pickle, sys; calls = os.fdopen(os.dup(0), 'rb'); sys.path[:] = pickle.load(calls); "
+    "from embedded_db.ml.isolated import main; main(calls)"
 )
 
 
@@ -221,7 +221,10 @@ class _Process:
             )
         self._owner = os.getpid()
         self._child = subprocess.Popen(
-            [sys.executable, "-c", BEGIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-c", BEGIN],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
         self._lock = threading.Lock()
         # What it tells first, when it can be asked.
@@ -264,8 +267,11 @@ class _Process:
                 self._why = why
             waiting, self._waiting = self._waiting, {}
         self._to_send.put(None)
-        with contextlib.suppress(ProcessLookupError):
-            self._child.kill()
+        self._child.kill()
+        if sys.platform != "win32":
+            # With what functions have begun there.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
         for answer in waiting.values():
             if answer.set_running_or_notify_cancel():

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -106,6 +107,28 @@ def test_a_call_that_hangs_is_ended(isolated: IsolatedFunctions, how: str) -> No
     assert isolated.embed(["fine"]).shape == (1, 3)
 
 
+@pytest.mark.parametrize("how", ["read", "pool"])
+def test_calls_are_read_by_nobody_else(how: str) -> None:
+    functions = IsolatedFunctions(replace(CONFIG, timeout=60.0))
+    assert functions.embed([how, "a"]).shape == (2, 3)
+    assert functions.embed(["b"]).shape == (1, 3)
+    functions.close()
+
+
+def test_what_a_function_has_begun_ends_with_it(
+    isolated: IsolatedFunctions, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ModelTimeout):
+        isolated.embed(["begin and hang"])
+    [began] = re.findall(r"began (\d+)\.", capfd.readouterr().err)
+    end = time.monotonic() + 60
+    while Path(f"/proc/{began}/stat").exists():
+        if Path(f"/proc/{began}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            break  # nobody of ours waits for it
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_more_than_a_pipe_holds_goes_through(isolated: IsolatedFunctions) -> None:
     texts = ["word " * 20_000] * 50
     assert isolated.embed(texts).shape == (50, 3)
@@ -146,6 +169,9 @@ def test_what_is_raised_keeps_its_name(isolated: IsolatedFunctions) -> None:
         isolated.embed(["leave"])
     assert type(caught.value).__name__ == "SystemExit"
     assert isinstance(caught.value, Exception), "it ends nothing here"
+    with pytest.raises(Exception, match="text cannot be had") as caught:
+        isolated.embed(["nameless"])
+    assert type(caught.value).__name__ == "_NamelessError"
 
 
 def test_functions_that_cannot_be_handed_over_are_refused() -> None:

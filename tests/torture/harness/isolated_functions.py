@@ -1,11 +1,18 @@
 """Functions that are run in another process, and end it in many ways."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 from typing import Any
+
+
+class _NamelessError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("it has no text")
 
 
 def embed(texts: list[str]) -> list[list[float]]:
@@ -50,6 +57,18 @@ def _do(text: str) -> None:
         case "hold":
             # Nothing else of the interpreter runs meanwhile.
             ctypes.PyDLL(None).sleep(1000)
+        case "read":
+            # What it begins reads what it may read.
+            subprocess.run(["cat"], stdout=subprocess.DEVNULL, check=True)
+            assert sys.stdin.read() == ""
+        case "pool":
+            with multiprocessing.get_context("fork").Pool(1) as pool:
+                assert pool.map(abs, [-1]) == [1]
+        case "nameless":
+            raise _NamelessError
+        case "begin and hang":
+            with subprocess.Popen(["sleep", "1000"]) as child:
+                print(f"began {child.pid}.", file=sys.stderr, flush=True)
         case "print":
             print("to whoever reads", flush=True)
             os.write(1, b"and below")
