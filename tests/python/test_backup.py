@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from embedded_db import (
     FormatTooNew,
     InvalidInput,
 )
+from embedded_db.testing import FakeModel
 
 
 @pytest.fixture
@@ -245,3 +247,20 @@ def test_a_restored_database_is_another(filled, tmp_path):
     }
     assert len(identities) == 3
     assert held(tmp_path / "one") == held(tmp_path / "two") == filled.logical_hash()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no such permissions there")
+def test_what_is_stored_is_for_its_owner_alone(path: Path, tmp_path: Path) -> None:
+    with EmbeddedDB(path, ml=FakeModel()) as db:
+        db.create_message("chat", "Alice met Bob")
+        db.flush(timeout=60)
+        db.verify(deep=True)
+        db.backup(tmp_path / "backup")
+    EmbeddedDB.restore(tmp_path / "backup", tmp_path / "restored")
+    told = [path, tmp_path / "backup", tmp_path / "restored"]
+    stored = [file for top in told for file in top.rglob("*") if file.is_file()]
+    # Locks, names of generations, numbers and checksums are no secret.
+    plain = {"writer.lock", "lock.mdb", "CURRENT", "MANIFEST", "ckpt", "data.sums"}
+    secret = {file.name: file.stat().st_mode & 0o077 for file in stored if file.name not in plain}
+    assert {"data.mdb", "log.0", "log.1", "blackbox"} <= secret.keys()
+    assert set(secret.values()) == {0}

@@ -14,7 +14,8 @@ use std::time::Duration;
 use embedded_db_common::{Error, Result};
 
 use crate::platform::{
-    WriterLock, create_directory, io_error, sync_directory, sync_error, write_at, write_error,
+    WriterLock, create_directory, io_error, private, sync_directory, sync_error, write_at,
+    write_error,
 };
 
 const FILE: &str = "messages.log";
@@ -217,8 +218,7 @@ fn write_whole(
     records: &mut dyn Iterator<Item = Vec<u8>>,
 ) -> std::io::Result<(File, u64)> {
     let temporary = path.with_extension("new");
-    let file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&temporary)?;
+    let file = private().read(true).write(true).create(true).truncate(true).open(&temporary)?;
     let mut out = BufWriter::with_capacity(1 << 18, &file);
     out.write_all(HEADER)?;
     out.write_all(&FORMAT.to_le_bytes())?;

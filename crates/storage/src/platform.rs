@@ -76,6 +76,14 @@ pub(crate) fn sync_error(path: &Path, error: &std::io::Error) -> Error {
     Error::StorageError { path: path.to_owned(), detail }
 }
 
+/// How a file is made that has what users store: nobody but its owner reads it, as LMDB makes its own.
+pub(crate) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
 /// Replaces `path` so that after a crash either the old or the new content is there.
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     let temporary = path.with_extension("new");

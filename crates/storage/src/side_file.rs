@@ -1,14 +1,14 @@
 //! A small file in the directory of a database that is written over and over. What is in it needs a length
 //! and a checksum of its own, for the end of something longer may follow.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use embedded_db_common::Result;
 
-use crate::platform::{io_error, sync_name, write_error};
+use crate::platform::{io_error, private, sync_name, write_error};
 
 /// The open file.
 pub struct SideFile {
@@ -23,7 +23,7 @@ impl SideFile {
     ///
     /// `StorageError` and `StorageFull`, as the system says.
     pub fn open(path: &Path) -> Result<(Self, Vec<u8>)> {
-        let mut options = OpenOptions::new();
+        let mut options = private();
         let opened = options.read(true).write(true).create(true).truncate(false).open(path);
         let mut file = opened.map_err(|error| write_error(path, "open it", &error))?;
         let mut bytes = Vec::new();

@@ -7,7 +7,7 @@
 mod manifest;
 mod restore;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(crate) use self::manifest::Manifest;
 pub use self::restore::{Restored, Restoring};
 use crate::keys::{self, Table};
 use crate::new_file::{NewFile, Progress, copy_all};
-use crate::platform::{io_error, real_path, sync_directory};
+use crate::platform::{io_error, private, real_path, sync_directory};
 use crate::read::ReadTxn;
 use crate::staging::check_free;
 use crate::store::{Snapshot, Store};
@@ -110,7 +110,7 @@ impl Place {
         let mut place = Self { path, made: Vec::new(), kept: false };
         place.make()?;
         let claimed = place.path.join(DATA);
-        let file = OpenOptions::new().write(true).create_new(true).open(&claimed);
+        let file = private().write(true).create_new(true).open(&claimed);
         file.map_err(|e| io_error(&claimed, "create", &e))?;
         Ok(place)
     }

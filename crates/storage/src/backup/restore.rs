@@ -1,6 +1,6 @@
 //! A database that is made of a backup: complete and checked before it gets its place.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::manifest::{Counts, DATA, Manifest};
 use crate::format::Current;
 use crate::new_file::Progress;
 use crate::pages::check_file;
-use crate::platform::{io_error, open_plain_file, sync_directory, write_error};
+use crate::platform::{io_error, open_plain_file, private, sync_directory, write_error};
 use crate::staging::Staging;
 
 /// How directories in the making begin.
@@ -87,7 +87,7 @@ impl Restoring {
         if told != length {
             return Err(damaged(format!("{DATA} has {told} bytes, not {length}")));
         }
-        let mut target = OpenOptions::new()
+        let mut target = private()
             .write(true)
             .create_new(true)
             .open(to)

@@ -1,6 +1,6 @@
 //! The ring that a writing process has mapped.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Read;
 use std::panic::Location;
 use std::path::Path;
@@ -52,7 +52,7 @@ pub(crate) struct End<'t> {
 impl BlackBox {
     /// Opens it, or makes it where there is none that is whole. Nobody else may write to it.
     pub(crate) fn open(path: &Path) -> Result<Arc<Self>> {
-        let mut options = OpenOptions::new();
+        let mut options = platform::private();
         let opened = options.read(true).write(true).create(true).truncate(false).open(path);
         let mut file = opened.map_err(|error| write_error(path, "open it", &error))?;
         let mut bytes = Vec::with_capacity(LENGTH);

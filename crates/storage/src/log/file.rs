@@ -4,7 +4,7 @@
 //! has nothing but the frame to write. It is used again for a later stretch of the log; a salt of its own
 //! for each stretch tells the frames of it from older ones, and from whatever bytes users store.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl LogFile {
     fn open(directory: &Path, stretch: u64) -> Result<Self> {
         let path = path_of(directory, stretch);
         let failed = |error: std::io::Error| write_error(&path, "open the log", &error);
-        let mut options = OpenOptions::new();
+        let mut options = platform::private();
         options.read(true).write(true).create(true).truncate(false);
         let file = Arc::new(options.open(&path).map_err(failed)?);
         let length = platform::file_length(&file).map_err(failed)?;

@@ -1,6 +1,6 @@
 //! Writing a file, from its beginning to its end.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ impl SegmentWriter {
         // No name is given twice, though the file that had it may have been lost.
         let name = format!("{stem}-{}", clock::new_identity());
         let path = directory.join(&name);
-        let file = OpenOptions::new().write(true).create_new(true).open(&path);
+        let file = platform::private().write(true).create_new(true).open(&path);
         let file = file.map_err(|error| write_error(&path, "create", &error))?;
         let file = Some(BufWriter::with_capacity(1 << 16, file));
         let (length, block, sums, sections) = Default::default();
