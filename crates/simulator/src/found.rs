@@ -185,7 +185,7 @@ fn compactions_of_a_lying_disk() -> Vec<Scenario> {
 /// A disk with too little room for one does not write one page of an update. At its place may be a page of the same
 /// kind, with an older row of the same length; what is written later lies on other pages.
 fn commits_without_a_log() -> Vec<Scenario> {
-    let long = |n: u8| Value::Str(char::from(b'a' + n % 4).to_string().repeat(1_500).into());
+    let long = |n: u8| Value::Str(char::from(b'a' + n % 4).to_string().repeat(1_500));
     let lied = |updates: u8, skip| {
         let ids = ["n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8"];
         let made = ids.into_iter().map(|id| Operation::Do(create(id, "p", long(0))));
