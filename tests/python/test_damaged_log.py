@@ -58,6 +58,26 @@ def flipped(name: str, *places: int) -> Damage:
     return flip
 
 
+def emptied(files: Path) -> None:
+    for name in ("log.0", "log.1"):
+        content = (files / name).read_bytes()
+        (files / name).write_bytes(content[:64] + bytes(len(content) - 64))
+
+
+def exchanged(files: Path) -> None:
+    first, second = ((files / name).read_bytes() for name in ("log.0", "log.1"))
+    (files / "log.0").write_bytes(second)
+    (files / "log.1").write_bytes(first)
+
+
+def of_another(files: Path) -> None:
+    other = files.parent.parent / "other"
+    killed(other)
+    for name in ("log.0", "log.1"):
+        shutil.copyfile(generation(other) / name, files / name)
+    shutil.rmtree(other)
+
+
 BOTH_PLACES = (70, 4096 + 70)
 DAMAGES: dict[str, Damage] = {
     "no checkpoints": without("ckpt"),
@@ -68,6 +88,9 @@ DAMAGES: dict[str, Damage] = {
     "first file cut off": cut("log.0", 100),
     "second file cut off": cut("log.1", 0),
     "first file of something else": flipped("log.0", 0),
+    "emptied": emptied,
+    "exchanged": exchanged,
+    "of another database": of_another,
     "one checkpoint damaged": flipped("ckpt", BOTH_PLACES[0]),
     "the other checkpoint damaged": flipped("ckpt", BOTH_PLACES[1]),
 }
@@ -88,7 +111,10 @@ def test_all_is_there_or_the_damage_is_told(tmp_path: Path, damage: Damage, else
             assert found == set(range(COUNT))
 
 
-@pytest.mark.parametrize("name", ["no checkpoints", "both checkpoints damaged", "no log"])
+ALWAYS_TOLD = ["no checkpoints", "both checkpoints damaged", "no log", "emptied", "exchanged"]
+
+
+@pytest.mark.parametrize("name", [*ALWAYS_TOLD, "of another database"])
 def test_these_are_always_told(tmp_path: Path, name: str):
     path = tmp_path / "db"
     killed(path)

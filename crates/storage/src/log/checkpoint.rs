@@ -28,6 +28,8 @@ pub(crate) struct Checkpoint {
     pub(crate) number: u64,
     /// Whether the data file is written to without syncs. Else it is on the disk as it is.
     pub(crate) in_use: bool,
+    /// Whether the frame of each commit behind it was on the disk before that was begun.
+    pub(crate) is_durable: bool,
     /// Where the data file lay, as `platform::file_place` says: while it lies there, it can be read as it is.
     pub(crate) place: [u64; 5],
     /// The LMDB transaction of the state.
@@ -48,7 +50,8 @@ impl Checkpoint {
         let mut out = Vec::with_capacity(SIZE);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
-        out.extend_from_slice(&u32::from(self.in_use).to_le_bytes());
+        let in_use = u32::from(self.in_use) + u32::from(self.in_use && self.is_durable);
+        out.extend_from_slice(&in_use.to_le_bytes());
         let numbers = [self.number, self.transaction, self.stretch, self.salt];
         for number in self.place.into_iter().chain(numbers) {
             out.extend_from_slice(&number.to_le_bytes());
@@ -74,7 +77,8 @@ impl Checkpoint {
             if cursor.array::<8>()? != *MAGIC || cursor.u32()? != VERSION {
                 return Ok(None);
             }
-            let in_use = cursor.u32()? != 0;
+            let in_use = cursor.u32()?;
+            let (in_use, is_durable) = (in_use != 0, in_use == 2);
             let mut place = [0; 5];
             for part in &mut place {
                 *part = cursor.u64()?;
@@ -84,7 +88,18 @@ impl Checkpoint {
             let sums = [cursor.u32()?, cursor.u32()?];
             let metas = [cursor.array()?, cursor.array()?];
             let frame = cursor.u64()?;
-            Ok(Some(Self { number, in_use, place, transaction, stretch, salt, metas, sums, frame }))
+            Ok(Some(Self {
+                number,
+                in_use,
+                is_durable,
+                place,
+                transaction,
+                stretch,
+                salt,
+                metas,
+                sums,
+                frame,
+            }))
         };
         parse().ok().flatten()
     }
@@ -231,6 +246,7 @@ mod tests {
         Checkpoint {
             number,
             in_use: true,
+            is_durable: true,
             place: [1, 2, 3, 4, 5],
             transaction: number,
             stretch: 7,

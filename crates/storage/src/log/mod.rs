@@ -71,6 +71,8 @@ pub(crate) struct Log {
     directory: PathBuf,
     checkpoints: CheckpointFile,
     can_recover: bool,
+    /// Whether every frame is synced before what it is of is acknowledged.
+    is_durable: bool,
     data: File,
     sums: Arc<SumsFile>,
     state: Mutex<State>,
@@ -200,7 +202,18 @@ impl Log {
         let (directory, ended) = (directory.to_owned(), Condvar::new());
         let can_recover = platform::file_place(&data).is_some();
         let figures = LogFigures::default();
-        Ok(Self { directory, checkpoints, can_recover, data, sums, state, ended, figures })
+        let is_durable = durability == Durability::Durable;
+        Ok(Self {
+            directory,
+            checkpoints,
+            can_recover,
+            is_durable,
+            data,
+            sums,
+            state,
+            ended,
+            figures,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -314,10 +327,6 @@ impl Log {
         done
     }
 
-    fn directory(&self) -> &Path {
-        &self.directory
-    }
-
     /// Pins a state, and makes it a checkpoint; it has this frame.
     fn pinned(
         &self,
@@ -359,7 +368,19 @@ impl Log {
         let place = platform::file_place(&self.data).unwrap_or_default();
         let (metas, sums) = newest.meta_pages()?;
         let transaction = newest.transaction();
-        Ok(Checkpoint { number, in_use, place, transaction, stretch, salt, metas, sums, frame })
+        let is_durable = in_use && self.is_durable;
+        Ok(Checkpoint {
+            number,
+            in_use,
+            is_durable,
+            place,
+            transaction,
+            stretch,
+            salt,
+            metas,
+            sums,
+            frame,
+        })
     }
 
     /// Writes a checkpoint whose state is on the disk. Pages of the one before may be written to from here on: should

@@ -25,6 +25,8 @@ use crate::store::Generation;
 /// What was found of a generation before anything else of it was read.
 pub(crate) struct Recovery {
     last: Option<Checkpoint>,
+    /// What lies behind it.
+    stretches: Vec<Stretch>,
     /// Nobody reads what was put back before all is done again.
     alone: Option<Lock>,
 }
@@ -46,7 +48,8 @@ pub(crate) fn require_recovered(
     }
     file::require_both(directory)?;
     match Whereabouts::of(&last, directory)? {
-        Whereabouts::There => Ok(Some(lock)),
+        Whereabouts::There if WriterLock::is_held(database) => Ok(Some(lock)),
+        Whereabouts::There => require_frames(&last, directory, true).map(|_| Some(lock)),
         // Who writes through another mount has the same file in use.
         Whereabouts::OtherMount if WriterLock::is_held(database) => Ok(Some(lock)),
         _ => Err(Error::RecoveryNeeded { path: database.to_owned() }),
@@ -94,25 +97,30 @@ impl Recovery {
         if last.as_ref().is_some_and(Checkpoint::cannot_be_counted_on) {
             return Err(checkpoint::impossible(directory));
         }
-        let Some(found) = &last else { return Ok(Self { last, alone: None }) };
+        let as_it_is = |last, stretches| Ok(Self { last, stretches, alone: None });
+        let Some(found) = &last else { return as_it_is(last, Vec::new()) };
         if !found.in_use {
             let newest = newest_of(found, database, directory)?;
             if let Some(newest) = newest.filter(|it| it.transaction == found.transaction) {
                 SumsFile::hold(directory, newest.page_size, found.transaction, found.sums)?;
             }
-            return Ok(Self { last, alone: None });
+            return as_it_is(last, Vec::new());
         }
         file::require_both(directory)?;
         let whereabouts = Whereabouts::of(found, directory)?;
         let timeout = match whereabouts {
-            Whereabouts::There => return Ok(Self { last, alone: None }),
+            Whereabouts::There => {
+                let stretches = require_frames(found, directory, true)?;
+                return as_it_is(last, stretches);
+            }
             Whereabouts::OtherMount => Duration::ZERO,
             Whereabouts::Elsewhere => options.lock_timeout,
         };
         let alone = Lock::alone(&checkpoint::path_of(directory), timeout, interrupted)?;
         if alone.is_none() && whereabouts == Whereabouts::OtherMount {
             // Who reads it has it from before: it was not mounted anew since.
-            return Ok(Self { last, alone: None });
+            let stretches = require_frames(found, directory, true)?;
+            return as_it_is(last, stretches);
         }
         if let Some(lost) = lost_behind(found, directory)? {
             return Err(Error::Corruption {
@@ -126,8 +134,10 @@ impl Recovery {
             detail: "it must be recovered, but other processes still have it open; close them"
                 .into(),
         })?;
+        // The data file tells more before that than after it.
+        let stretches = require_frames(found, directory, false)?;
         put_back(found, directory)?;
-        Ok(Self { last, alone: Some(alone) })
+        Ok(Self { last, stretches, alone: Some(alone) })
     }
 
     /// The last checkpoint, from which a log goes on.
@@ -148,12 +158,8 @@ impl Recovery {
             let is_synced = options.durability != Durability::Memory;
             return if is_synced { log.write_again(&last) } else { Ok(()) };
         }
-        let mut stretches = Vec::new();
-        for number in [last.stretch, last.stretch + 1] {
-            stretches.extend(Stretch::read(log.directory(), number, last.salt)?);
-        }
         let mut newest = generation.page_file.newest()?;
-        let frames = missing_frames(database, &stretches, &last, newest.transaction())?;
+        let frames = missing_frames(database, &self.stretches, &last, newest.transaction())?;
         let before = frames.first().map(|frame| frame.number - 1);
         log.pin_found(generation, &newest, before)?;
         if !frames.is_empty() {
@@ -184,6 +190,36 @@ impl Recovery {
         drop(self.alone);
         Ok(())
     }
+}
+
+/// What the log has behind a checkpoint, up to all that was acknowledged as far as anything tells of that. In its
+/// place the data file has commits, and what is owed is in the frames. Elsewhere a commit of which the data file
+/// tells was synced in the log before, if all were.
+fn require_frames(last: &Checkpoint, directory: &Path, is_in_place: bool) -> Result<Vec<Stretch>> {
+    let mut stretches = Vec::new();
+    for number in [last.stretch, last.stretch + 1] {
+        stretches.extend(Stretch::read(directory, number, last.salt)?);
+    }
+    let path = directory.join("data.mdb");
+    let newest = File::open(&path).and_then(|mut file| newest_meta(&mut file));
+    let newest = newest.map_err(|error| io_error(&path, "read its meta pages", &error))?;
+    let newest = newest.map_or(0, |newest| newest.transaction);
+    let owed = SumsFile::owed_in(directory)?;
+    let logged = file::following(&stretches, last.frame + 1).last();
+    let logged = logged.map_or(last.transaction, |frame| frame.transaction);
+    let (found, wanted) = match is_in_place {
+        true => (logged.max(newest), owed),
+        false if last.is_durable => (logged, newest.max(owed)),
+        false => return Ok(stretches),
+    };
+    if found < wanted {
+        return Err(Error::Corruption {
+            path: directory.to_owned(),
+            object: "the log in log.0 and log.1".into(),
+            detail: format!("ends with transaction {found}, and {wanted} was acknowledged"),
+        });
+    }
+    Ok(stretches)
 }
 
 /// Why a checkpoint cannot be put back, if there was a later one: pages of its state may have been written to since.

@@ -173,6 +173,12 @@ impl Sums {
 
     /// The number of a checkpoint behind this one that was on the disk, as the disk told.
     pub(crate) fn later_checkpoint(directory: &Path, number: u64) -> Result<Option<u64>> {
+        let found = Self::header_of(directory)?;
+        let last = found.map_or(0, |found| found.loaded_long(at::CHECKPOINT));
+        Ok((last > number).then_some(last))
+    }
+
+    fn header_of(directory: &Path) -> Result<Option<Self>> {
         let path = file_path(directory);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -180,11 +186,14 @@ impl Sums {
             Err(error) => return Err(io_error(&path, "open it", &error)),
         };
         let found = Self::mapped(path, file, false, 0)?;
-        let found = found.filter(|found| {
+        Ok(found.filter(|found| {
             found.loaded_long(at::MAGIC) == MAGIC && found.loaded(at::VERSION) == VERSION
-        });
-        let last = found.map_or(0, |found| found.loaded_long(at::CHECKPOINT));
-        Ok((last > number).then_some(last))
+        }))
+    }
+
+    /// The transaction of what was acknowledged last, as far as the file tells; see [`Sums::owed`].
+    pub(crate) fn owed_in(directory: &Path) -> Result<u64> {
+        Ok(Self::header_of(directory)?.map_or(0, |found| found.owed()))
     }
 
     /// The checkpoint of this number is on the disk.
