@@ -51,8 +51,13 @@ def test_sums_of_any_moment(path, nursery, rng):
             load.hear(child)
         assert moments[-1][1] != (path / generation / "data.sums").read_bytes()
         copy = path.parent / "copy.db"
-        shutil.copytree(path, copy)
-        checkpoint = (copy / generation / "ckpt").read_bytes()
+        # While no other checkpoint counts, nobody writes to the pages of this one.
+        while True:
+            checkpoint = (path / generation / "ckpt").read_bytes()
+            shutil.copytree(path, copy)
+            if (path / generation / "ckpt").read_bytes() == checkpoint:
+                break
+            shutil.rmtree(copy)
         since = [sums for of, sums in moments if of == checkpoint]
         if since:
             since.append((copy / generation / "data.sums").read_bytes())

@@ -78,6 +78,7 @@ pub(crate) fn sync_error(path: &Path, error: &std::io::Error) -> Error {
 
 /// How a file is made that has what users store: nobody but its owner reads it, as LMDB makes its own.
 pub(crate) fn private() -> OpenOptions {
+    #[cfg_attr(not(unix), allow(unused_mut))]
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
