@@ -116,12 +116,19 @@ ALWAYS_TOLD = ["no checkpoints", "both checkpoints damaged", "no log", "emptied"
 
 @pytest.mark.parametrize("name", [*ALWAYS_TOLD, "of another database"])
 def test_these_are_always_told(tmp_path: Path, name: str):
-    path = tmp_path / "db"
-    killed(path)
+    killed(tmp_path / "db")
+    # In its place the data file may have all of it.
+    path = shutil.copytree(tmp_path / "db", tmp_path / "copy")
     DAMAGES[name](generation(path))
     with pytest.raises(Corruption, match=r"log\.|ckpt"):
         EmbeddedDB(path, ml=None)
-    # What reads is saved, into another place.
+
+
+@pytest.mark.parametrize("name", ["no checkpoints", "both checkpoints damaged", "no log"])
+def test_what_reads_is_saved(tmp_path: Path, name: str):
+    path = tmp_path / "db"
+    killed(path)
+    DAMAGES[name](generation(path))
     EmbeddedDB.repair(path, tmp_path / "saved")
     with EmbeddedDB(tmp_path / "saved", ml=None) as db:
         assert {node["n"] for node in db.nodes(label="Thing")} <= set(range(COUNT))
