@@ -63,6 +63,7 @@ __all__ = [
     "best",
     "best_of_codes",
     "best_of_halves",
+    "calls_end",
     "check_text_query",
     "compare",
     "doctor",
@@ -107,6 +108,12 @@ def logs_flush(timeout: float) -> bool:
 
 def logs_end() -> None:
     """Deliver what there is, and nothing more."""
+
+def calls_end(timeout: float) -> bool:
+    """Wait until no other thread is in a call outside of the interpreter; False when time ran out.
+
+    From then on only the calling thread may begin one.
+    """
 
 def ask_caller(ask: Callable[[], Caller | None]) -> None:
     """Have calls ask for the trace that they are a part of."""

@@ -1,5 +1,6 @@
 """A backup is one instant of a database that goes on; what is restored of it is the same again."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -179,6 +180,14 @@ def test_what_is_no_place_for_it(filled, tmp_path):
         with pytest.raises(InvalidInput, match=why) as refused:
             filled.backup(place)
         assert "choose" in refused.value.hint
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    with pytest.raises(InvalidInput, match="is a link"):
+        EmbeddedDB.restore(tmp_path / "whole", tmp_path / "link")
+    (tmp_path / "link").unlink()
+    (tmp_path / "empty").rmdir()
+    with pytest.raises(InvalidInput, match="databases in memory"):
+        EmbeddedDB.restore(tmp_path / "whole", ":memory:")
     for place in (filled.path, tmp_path / "full"):
         with pytest.raises(InvalidInput, match="is not empty"):
             EmbeddedDB.restore(tmp_path / "whole", place)
@@ -194,6 +203,46 @@ def test_what_is_no_place_for_it(filled, tmp_path):
         with pytest.raises(InvalidInput):
             EmbeddedDB.restore(tmp_path / "whole", wrong)
     assert sorted(os.listdir(tmp_path)) == ["full", "memory.db", "whole"]
+
+
+def crc32c(content: bytes) -> int:
+    """Castagnoli's checksum, bit by bit."""
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def resealed(text: str) -> str:
+    """A manifest with the checksum of what it says."""
+    lines = text[: text.rindex("crc32c ")]
+    return f"{lines}crc32c {crc32c(lines.encode()):08x}\n"
+
+
+def test_a_manifest_that_was_resealed_is_compared_with_the_data(filled, tmp_path):
+    filled.backup(tmp_path / "whole")
+    data, manifest = tmp_path / "whole" / "data.mdb", tmp_path / "whole" / "MANIFEST"
+    text = manifest.read_text()
+    assert resealed(text) == text
+    for told, wrong in [("nodes 53", "nodes 54"), ("namespaces 2", "namespaces 3")]:
+        assert told in text
+        manifest.write_text(resealed(text.replace(told, wrong)))
+        with pytest.raises(Corruption, match="MANIFEST") as refused:
+            EmbeddedDB.restore(tmp_path / "whole", tmp_path / "again")
+        assert refused.value.path == str(tmp_path / "whole")
+    # Damage behind right sums is still that of the backup.
+    damaged = bytearray(data.read_bytes())
+    damaged[4096 * 4 : 4096 * 5] = bytes(4096)
+    data.write_bytes(damaged)
+    before = next(line for line in text.splitlines() if line.startswith("file "))
+    after = f"{before.rsplit(' ', 1)[0]} {hashlib.sha256(damaged).hexdigest()}"
+    manifest.write_text(resealed(text.replace(before, after)))
+    with pytest.raises(Corruption) as refused:
+        EmbeddedDB.restore(tmp_path / "whole", tmp_path / "again")
+    assert refused.value.path == str(data)
+    assert sorted(os.listdir(tmp_path)) == ["memory.db", "whole"]
 
 
 def test_a_backup_that_was_changed_is_refused_by_name(filled, tmp_path):

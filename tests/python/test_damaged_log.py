@@ -20,6 +20,8 @@ from embedded_db import EmbeddedDB
 db = EmbeddedDB(sys.argv[1], ml=None)
 for n in range(int(sys.argv[2])):
     db.create_node({"id": f"n{n}", "label": "Thing", "properties": {"n": n}})
+if len(sys.argv) > 3:
+    db.count()  # commits what the log has alone
 os.kill(os.getpid(), signal.SIGKILL)
 """
 Damage = Callable[[Path], None]
@@ -30,9 +32,10 @@ def generation(path: Path) -> Path:
     return found
 
 
-def killed(path: Path) -> None:
-    """A database of a process that was killed behind its last write."""
-    ended = subprocess.run([sys.executable, "-c", PROGRAM, path, str(COUNT)], check=False)
+def killed(path: Path, *, committed: bool = False) -> None:
+    """A database of a process that was killed behind its last write, or behind a read of it."""
+    arguments = [str(COUNT), *["committed"] * committed]
+    ended = subprocess.run([sys.executable, "-c", PROGRAM, path, *arguments], check=False)
     assert ended.returncode == -signal.SIGKILL
 
 
@@ -59,6 +62,7 @@ def flipped(name: str, *places: int) -> Damage:
 
 
 def emptied(files: Path) -> None:
+    """Files of a log without any frame."""
     for name in ("log.0", "log.1"):
         content = (files / name).read_bytes()
         (files / name).write_bytes(content[:64] + bytes(len(content) - 64))
@@ -82,6 +86,8 @@ BOTH_PLACES = (70, 4096 + 70)
 DAMAGES: dict[str, Damage] = {
     "no checkpoints": without("ckpt"),
     "both checkpoints damaged": flipped("ckpt", *BOTH_PLACES),
+    "no checkpoint left": cut("ckpt", 0),
+    "zeros for checkpoints": lambda files: (files / "ckpt").write_bytes(bytes(8192)) and None,
     "no log": without("log.0", "log.1"),
     "no first file": without("log.0"),
     "no second file": without("log.1"),
@@ -111,7 +117,15 @@ def test_all_is_there_or_the_damage_is_told(tmp_path: Path, damage: Damage, else
             assert found == set(range(COUNT))
 
 
-ALWAYS_TOLD = ["no checkpoints", "both checkpoints damaged", "no log", "emptied", "exchanged"]
+ALWAYS_TOLD = [
+    "no checkpoints",
+    "both checkpoints damaged",
+    "no checkpoint left",
+    "zeros for checkpoints",
+    "no log",
+    "emptied",
+    "exchanged",
+]
 
 
 @pytest.mark.parametrize("name", [*ALWAYS_TOLD, "of another database"])
@@ -132,6 +146,83 @@ def test_what_reads_is_saved(tmp_path: Path, name: str):
     EmbeddedDB.repair(path, tmp_path / "saved")
     with EmbeddedDB(tmp_path / "saved", ml=None) as db:
         assert {node["n"] for node in db.nodes(label="Thing")} <= set(range(COUNT))
+
+
+@pytest.mark.parametrize("name", ["no log", "emptied", "second file cut off", "exchanged"])
+def test_of_a_whole_copy_without_its_log_all_is_saved(tmp_path: Path, name: str):
+    killed(tmp_path / "db", committed=True)
+    path = shutil.copytree(tmp_path / "db", tmp_path / "copy")
+    DAMAGES[name](generation(path))
+    told = EmbeddedDB.repair(path, tmp_path / "saved")
+    assert any("newest state of the data file" in problem for problem in told.remarks), told
+    assert told.state == "older", "the last groups may have been in the log alone"
+    with EmbeddedDB(tmp_path / "saved", ml=None) as db:
+        assert {node["n"] for node in db.nodes(label="Thing")} == set(range(COUNT))
+        assert db.verify(deep=True)["ok"]
+
+
+def test_a_copy_of_two_moments_is_not_taken_for_a_whole_one(tmp_path: Path):
+    """Pages of a data file that are older than the others."""
+    killed(tmp_path / "db", committed=True)
+    path = shutil.copytree(tmp_path / "db", tmp_path / "copy")
+    DAMAGES["no log"](generation(path))
+    data = bytearray((generation(path) / "data.mdb").read_bytes())
+    older = range(2, len(data) // 4096, 3)
+    for page in older:
+        data[page * 4096 : (page + 1) * 4096] = bytes(4096)
+    (generation(path) / "data.mdb").write_bytes(data)
+    try:
+        told = EmbeddedDB.repair(path, tmp_path / "saved")
+    except Corruption:
+        return
+    assert not any("newest state of the data file" in problem for problem in told.remarks)
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_log_that_is_longer_than_any_is_not_read(tmp_path: Path, read_only: bool):
+    path = tmp_path / "db"
+    killed(path)
+    os.truncate(generation(path) / "log.0", 40 << 30)
+    with pytest.raises(Corruption, match="42949672960 bytes"):
+        EmbeddedDB(path, ml=None, read_only=read_only)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no such pipes")
+@pytest.mark.parametrize(
+    "name", ["data.mdb", "data.sums", "lock.mdb", "ckpt", "log.0", "log.1", "../blackbox"]
+)
+def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(tmp_path: Path, name: str):
+    path = tmp_path / "db"
+    killed(path)
+    place = generation(path) / name
+    place.unlink(missing_ok=True)
+    os.mkfifo(place)
+    program = """
+import sys
+from embedded_db import DbError, EmbeddedDB
+path, target = sys.argv[1:]
+def tried(work):
+    try:
+        work()
+    except DbError as error:
+        print(error.code, error.hint)
+tried(lambda: EmbeddedDB(path, ml=None, read_only=True).close())
+tried(lambda: EmbeddedDB.doctor(path))
+tried(lambda: EmbeddedDB.repair(path, target))
+tried(lambda: EmbeddedDB.read_blackbox(path))
+tried(lambda: EmbeddedDB(path, ml=None).close())
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program, path, tmp_path / "saved"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "None" not in ran.stdout, "each error says what to do"
+    if name not in ("lock.mdb", "../blackbox"):
+        assert "put what lies there elsewhere" in ran.stdout
 
 
 def test_a_closed_database_needs_no_log(tmp_path: Path):

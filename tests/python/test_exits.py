@@ -223,3 +223,51 @@ def test_a_program_may_end_while_the_models_compute(run_python, path, closes):
     with EmbeddedDB(path, ml=None) as db:
         assert db.count("Message") == 2
         assert db.weaver.dead_letters() == []
+
+
+@pytest.mark.parametrize("slow", ["model", "reads"])
+def test_a_program_may_end_while_a_thread_is_in_a_call(run_python, path, slow, thorough):
+    """A thread that is ended as it comes back from native code takes the process with it."""
+    for _ in range(30 if thorough else 5):
+        run = run_python(
+            """
+            import sys, threading, time
+            from embedded_db import DbError, EmbeddedDB
+            from embedded_db.testing import FakeModel
+
+            class Slow(FakeModel):
+                def embed(self, texts):
+                    if threading.current_thread() in asking:
+                        asked.set()
+                        until = time.monotonic() + 0.7
+                        while time.monotonic() < until:
+                            pass
+                    return super().embed(texts)
+
+            asked, asking = threading.Event(), []
+            db = EmbeddedDB(sys.argv[1], ml=Slow())
+            db.create_nodes([{"label": "X", "properties": {"n": n}} for n in range(300)])
+            db.create_message("chat", "Alice met Bob")
+            db.flush(timeout=60)
+
+            def ask():
+                while True:
+                    try:
+                        if sys.argv[2] == "model":
+                            db.query(semantic_query={"text": f"Alice {time.monotonic()}"})
+                        else:
+                            db.query(labels=["X"], order_by=["n"], limit=300)
+                            asked.set()
+                    except DbError:
+                        if not asked.is_set():
+                            raise
+
+            for _ in range(3):
+                asking.append(threading.Thread(target=ask, daemon=True))
+                asking[-1].start()
+            print(asked.wait(30))
+            """,
+            path,
+            slow,
+        )
+        assert (run.returncode, run.stdout, run.stderr) == (0, "True\n", "")

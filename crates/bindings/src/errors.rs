@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::cancel::{cancelled, give_way, is_cancellable};
+use crate::leaving::Outside;
 use crate::tracing;
 use crate::values::datetime;
 
@@ -40,6 +41,7 @@ pub(crate) fn to_its_end<T: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> Result<T> + Send,
 ) -> PyResult<T> {
+    let Some(_outside) = Outside::begin() else { return Err(ending(py)) };
     LOOKED.set(Some(Instant::now()));
     let caller = tracing::caller(py);
     let outcome = py.detach(|| {
@@ -48,6 +50,18 @@ pub(crate) fn to_its_end<T: Send>(
     });
     give_way(py);
     finish(py, outcome)
+}
+
+/// What a thread gets that calls in a program that is ending.
+fn ending(py: Python<'_>) -> PyErr {
+    let make = || {
+        let class = py.import("embedded_db.errors")?.getattr("DatabaseClosed")?;
+        let fields = PyDict::new(py);
+        fields.set_item("hint", "end the threads of a program before it ends")?;
+        let arguments = ("the program is ending, which has closed its databases",);
+        Ok(PyErr::from_value(class.call(arguments, Some(&fields))?))
+    };
+    make().unwrap_or_else(|error: PyErr| error)
 }
 
 /// Runs short `work` with the interpreter held.
@@ -92,6 +106,7 @@ impl<T: Send> Drop for Released<T> {
         let mut value = Some(value);
         let released = Python::try_attach(|py| {
             let value = value.take();
+            let _outside = Outside::begin();
             py.detach(move || drop(value));
         });
         if released.is_none() {

@@ -9,6 +9,7 @@ mod database;
 mod errors;
 mod graphs;
 mod intuition;
+mod leaving;
 mod logs;
 mod network;
 mod objects;
@@ -83,6 +84,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(logs::logs_level, module)?)?;
     module.add_function(wrap_pyfunction!(logs::logs_flush, module)?)?;
     module.add_function(wrap_pyfunction!(logs::logs_end, module)?)?;
+    module.add_function(wrap_pyfunction!(leaving::calls_end, module)?)?;
     module.add_function(wrap_pyfunction!(tracing::ask_caller, module)?)?;
     module.add_class::<tracing::Caller>()?;
     module.add_function(wrap_pyfunction!(query::check_text_query, module)?)?;

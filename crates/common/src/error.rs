@@ -137,10 +137,11 @@ pub enum Error {
         /// The database.
         path: PathBuf,
     },
-    /// The handle belongs to the parent process.
+    /// The database was open in the parent process, and is still open in this one through that.
     #[error(
-        "this handle on {path:?} was opened by process {parent} and cannot be used in its forked \
-         child; open the database again in the child"
+        "{path:?} was opened by process {parent} before it was forked, and what it has open cannot be used, nor \
+         opened again, in the child; fork before it is opened or after it is closed, or start the process by \
+         'spawn' or 'forkserver'"
     )]
     ForkedHandle {
         /// The database.
@@ -483,9 +484,9 @@ impl Error {
 
 fn outcome(is_kept: bool) -> &'static str {
     if is_kept {
-        "what was acknowledged is kept in the log, and read again when there is room"
+        "make room on the disk: what was acknowledged is kept in the log, and read again then"
     } else {
-        "nothing was stored"
+        "make room on the disk and try again: nothing was stored"
     }
 }
 

@@ -67,7 +67,7 @@ mod writer;
 
 pub use adjacency::Neighbor;
 pub use append_log::{AppendLog, Records, Syncing};
-pub use backup::{Backup, Counts, Restored, Restoring};
+pub use backup::{Backup, Counts, Restored, Restoring, of_backup};
 pub use blackbox::{BlackBox, Ending, Entry, Event, read_black_box};
 pub use columns::{COLUMN_SLOTS, Cell, CellRange, Cells, Place, column_row, column_rows};
 pub use examine::{Examined, Fact, Finding, Level, WorkCount, examine};

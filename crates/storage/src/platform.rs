@@ -41,15 +41,33 @@ pub fn yield_to_others() {
 /// Between two looks at whether a wait may end.
 pub(crate) const WAIT: Duration = Duration::from_millis(5);
 
-/// Turns an I/O error into one that names the file.
+/// Turns an I/O error into one that names the file, and says what helps.
 pub(crate) fn io_error(path: &Path, doing: &str, error: &std::io::Error) -> Error {
-    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    use std::io::ErrorKind as K;
     let detail = format!("cannot {doing}: {error}");
-    match error.kind() {
-        StorageFull | QuotaExceeded | FileTooLarge => {
-            Error::StorageFull { path: path.to_owned(), detail, is_kept: false }
+    let remedy = match error.kind() {
+        K::StorageFull | K::QuotaExceeded | K::FileTooLarge => {
+            return Error::StorageFull { path: path.to_owned(), detail, is_kept: false };
         }
-        _ => Error::StorageError { path: path.to_owned(), detail },
+        K::PermissionDenied => "give this user permission to read it and the directories above it",
+        K::NotFound => "see whether it was moved or removed",
+        K::IsADirectory | K::NotADirectory | K::InvalidFilename | K::InvalidInput => {
+            "name another path, or put what lies there elsewhere"
+        }
+        _ => "the log of the system may tell more of it",
+    };
+    Error::StorageError { path: path.to_owned(), detail: format!("{detail}; {remedy}") }
+}
+
+/// Refuses what is no file, like a pipe, whose opening would wait for its other end. What is missing is none either,
+/// but shows by itself.
+pub(crate) fn require_file(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(told) if !told.is_file() => Err(Error::StorageError {
+            path: path.to_owned(),
+            detail: "it is no file; put what lies there elsewhere".into(),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -60,8 +78,8 @@ pub(crate) fn write_error(path: &Path, doing: &str, error: &std::io::Error) -> E
         PermissionDenied | ReadOnlyFilesystem => Error::StorageError {
             path: path.to_owned(),
             detail: format!(
-                "cannot {doing}: {error}; open the database with read_only=True, or give write \
-                 permission to its directory and all in it"
+                "cannot {doing}: {error}; give this user permission to write to the directory and all in it \
+                 (read_only=True opens a database that is only read)"
             ),
         },
         _ => io_error(path, doing, error),

@@ -9,6 +9,7 @@ use embedded_db_common::{Error, Result, clock};
 use crate::platform::{
     WriterLock, create_directory, io_error, remove_abandoned, sync_directory, write_error,
 };
+use crate::store::IN_MEMORY;
 
 /// It goes away unless it is put into its place.
 pub(crate) struct Staging {
@@ -84,7 +85,12 @@ pub(crate) fn check_free(path: &Path) -> Result<()> {
             "{path:?} {why}; choose a directory that does not exist, or an empty one"
         )))
     };
+    if path.file_name().is_some_and(|name| name == IN_MEMORY) {
+        return refused("is the name of databases in memory");
+    }
     match fs::read_dir(path).map(|mut entries| entries.next()) {
+        // A directory that is renamed cannot take the place of a link.
+        Ok(None) if fs::read_link(path).is_ok() => refused("is a link"),
         Ok(None) => Ok(()),
         Ok(_) if path.join("MANIFEST").exists() => refused("holds a backup"),
         Ok(_) => refused("is not empty"),

@@ -18,7 +18,7 @@ use embedded_db_common::{Digest, Error, Result, Sha256, clock};
 pub use self::manifest::Counts;
 use self::manifest::DATA;
 pub(crate) use self::manifest::Manifest;
-pub use self::restore::{Restored, Restoring};
+pub use self::restore::{Restored, Restoring, of_backup};
 use crate::keys::{self, Table};
 use crate::new_file::{NewFile, Progress, copy_all};
 use crate::platform::{io_error, private, real_path, sync_directory};
@@ -67,7 +67,7 @@ impl Store {
 }
 
 impl Counts {
-    fn of(snapshot: &Snapshot) -> Result<Self> {
+    pub(super) fn of(snapshot: &Snapshot) -> Result<Self> {
         let mut counts = Self::default();
         for (_, namespace) in snapshot.namespaces()? {
             let of = snapshot.namespace_counters(namespace)?;

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use embedded_db_common::{Digest, Error, Result};
 
@@ -12,7 +13,9 @@ use crate::format::Current;
 use crate::new_file::Progress;
 use crate::pages::check_file;
 use crate::platform::{io_error, open_plain_file, private, sync_directory, write_error};
+use crate::read::ReadTxn;
 use crate::staging::Staging;
+use crate::store::Store;
 
 /// How directories in the making begin.
 const STAGING: &str = ".embedded-db-restoring";
@@ -63,7 +66,8 @@ impl Restoring {
         self.copy(&backup.join(DATA), &directory.join(DATA), progress)?;
         let interrupted = std::cell::RefCell::new(progress);
         let length = self.bytes();
-        check_file(&directory.join(DATA), &|| interrupted.borrow_mut()(length, length))?;
+        check_file(&directory.join(DATA), &|| interrupted.borrow_mut()(length, length))
+            .map_err(|error| of_backup(backup, error))?;
         sync_directory(&directory).map_err(|e| io_error(&directory, "sync", &e))?;
         current.publish(self.staging())
     }
@@ -99,11 +103,36 @@ impl Restoring {
         target.sync_all().map_err(|e| write_error(to, "sync", &e))
     }
 
+    /// Whether it holds as much as the manifest says. `store` is what was made.
+    pub fn check(&self, backup: &Path, store: &Arc<Store>) -> Result<()> {
+        let snapshot = store.read()?;
+        let found = (snapshot.lsn()?.0, Counts::of(&snapshot)?);
+        let told = (self.manifest.lsn, self.manifest.counts);
+        if found == told {
+            return Ok(());
+        }
+        Err(Error::Corruption {
+            path: backup.to_owned(),
+            object: Manifest::FILE.into(),
+            detail: format!("it says {told:?}, and the data is {found:?}"),
+        })
+    }
+
     /// Puts it in its place, in one step.
     pub fn publish(self) -> Result<Restored> {
         let path = self.staging.publish("the backup was restored")?;
         let Manifest { lsn, counts, length, .. } = self.manifest;
         Ok(Restored { path, lsn, counts, bytes: length })
+    }
+}
+
+/// Damage that was found in what was made of a backup is that of the backup.
+pub fn of_backup(backup: &Path, error: Error) -> Error {
+    match error {
+        Error::Corruption { object, detail, .. } => {
+            Error::Corruption { path: backup.join(DATA), object, detail }
+        }
+        other => other,
     }
 }
 

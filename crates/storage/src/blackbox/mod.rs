@@ -10,6 +10,8 @@
 
 mod ring;
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ use embedded_db_common::{Error, Result};
 
 pub use self::ring::{BlackBox, Entry};
 pub(crate) use self::ring::{End, panicked};
-use crate::plain_file::read_file;
+use crate::platform::{io_error, require_file};
 
 /// The file in the directory of a database.
 pub(crate) const FILE: &str = "blackbox";
@@ -193,7 +195,12 @@ pub fn read_black_box(path: &Path) -> Result<Vec<Event>> {
     if !file.exists() {
         return Err(Error::NotFound { kind: "black box", id: file.display().to_string() });
     }
-    let bytes = read_file(&file)?;
+    require_file(&file)?;
+    let failed = |error: io::Error| io_error(&file, "read the file", &error);
+    let mut bytes = Vec::new();
+    // One byte more shows that it is longer.
+    let most = LENGTH as u64 + 1;
+    File::open(&file).and_then(|file| file.take(most).read_to_end(&mut bytes)).map_err(failed)?;
     if !is_ours(&bytes) {
         let detail = "it is no black box of this version".into();
         return Err(Error::DamagedFile { path: file, detail });

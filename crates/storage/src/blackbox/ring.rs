@@ -52,6 +52,7 @@ pub(crate) struct End<'t> {
 impl BlackBox {
     /// Opens it, or makes it where there is none that is whole. Nobody else may write to it.
     pub(crate) fn open(path: &Path) -> Result<Arc<Self>> {
+        platform::require_file(path)?;
         let mut options = platform::private();
         let opened = options.read(true).write(true).create(true).truncate(false).open(path);
         let mut file = opened.map_err(|error| write_error(path, "open it", &error))?;

@@ -11,7 +11,7 @@ use embedded_db_common::{Error, Result};
 
 use super::file;
 use crate::format;
-use crate::pages::Meta;
+use crate::pages::{Meta, SumsFile};
 use crate::platform::{self, io_error, sync_error, write_error};
 
 const MAGIC: &[u8; 8] = b"edb ckpt";
@@ -153,15 +153,26 @@ pub(crate) fn path_of(directory: &Path) -> PathBuf {
 /// The newest checkpoint; `None` if there never was one.
 pub(crate) fn newest(directory: &Path) -> Result<Option<Checkpoint>> {
     let found = both(directory)?.into_iter().flatten().max_by_key(|found| found.number);
-    // One that was never written to is all zeros.
-    let is_written = |start: Vec<u8>| start.iter().any(|byte| *byte != 0);
-    if found.is_none() && format::read_start(&path_of(directory)).is_ok_and(is_written) {
-        return Err(damaged(directory, "does not read"));
+    if found.is_none()
+        && let Some(detail) = lost(directory)?
+    {
+        return Err(damaged(directory, &detail));
     }
     if found.as_ref().is_some_and(Checkpoint::cannot_be_followed) {
         return Err(impossible(directory));
     }
     Ok(found)
+}
+
+/// Why there should be a checkpoint where none reads.
+pub(super) fn lost(directory: &Path) -> Result<Option<String>> {
+    // One that was never written to is all zeros.
+    let is_written = |start: Vec<u8>| start.iter().any(|byte| *byte != 0);
+    if format::read_start(&path_of(directory)).is_ok_and(is_written) {
+        return Ok(Some("does not read".into()));
+    }
+    let last = SumsFile::later_checkpoint(directory, 0)?;
+    Ok(last.map(|last| format!("is missing, and number {last} was written")))
 }
 
 /// It is not missing where there is a log, which may have what the data file has not.
@@ -193,6 +204,7 @@ pub(super) fn impossible(directory: &Path) -> Error {
 /// What reads in either place.
 pub(crate) fn both(directory: &Path) -> Result<[Option<Checkpoint>; 2]> {
     let path = path_of(directory);
+    platform::require_file(&path)?;
     match File::open(&path) {
         Ok(mut file) => read(&mut file).map_err(|error| io_error(&path, "read it", &error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok([None, None]),

@@ -23,6 +23,8 @@ pub(super) const HEADER: [u8; ALIGNMENT] = {
     header
 };
 const FIRST_LENGTH: u64 = 64 << 10;
+/// Writers wait for a checkpoint long before a stretch has come so far.
+const MOST_LENGTH: u64 = 4 << 30;
 
 /// The file in which a stretch of the log lies.
 pub(super) fn path_of(directory: &Path, stretch: u64) -> PathBuf {
@@ -101,9 +103,9 @@ impl LogFile {
         (self.salt, self.end) = (salt_of(salt, stretch), HEADER.len() as u64);
     }
 
-    /// The file itself, to sync it while it is written to.
-    pub(super) fn shared(&self) -> Arc<File> {
-        Arc::clone(&self.file)
+    /// The file itself with its path, to sync it while it is written to.
+    pub(super) fn shared(&self) -> (PathBuf, Arc<File>) {
+        (self.path.clone(), Arc::clone(&self.file))
     }
 
     /// Writes a frame behind the others. It is on the disk after [`LogFile::sync`].
@@ -161,6 +163,14 @@ impl Stretch {
     /// What lies in the file of a stretch; `None` if there is no file.
     pub(super) fn read(directory: &Path, stretch: u64, salt: u64) -> Result<Option<Self>> {
         let path = path_of(directory, stretch);
+        let length = std::fs::metadata(&path).map_or(0, |told| told.len());
+        if length > MOST_LENGTH {
+            return Err(Error::Corruption {
+                path,
+                object: "the log".into(),
+                detail: format!("has {length} bytes, and none has more than {MOST_LENGTH}"),
+            });
+        }
         match std::fs::read(&path) {
             Ok(bytes) => Ok(Some(Self { path, bytes, salt: salt_of(salt, stretch) })),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -8,7 +8,6 @@ use super::checkpoint::{self, Checkpoint};
 use super::file::{self, Stretch};
 use super::frame::Frame;
 use super::recovery::{Whereabouts, lost_behind};
-use crate::format;
 use crate::pages::{Meta, newest_meta};
 use crate::platform::{self, WriterLock};
 
@@ -59,10 +58,11 @@ impl FoundLog {
         let are_both = both.iter().all(Option::is_some);
         let newest = both.into_iter().flatten().max_by_key(|found| found.number);
         let Some(checkpoint) = newest else {
-            // One that was never written to is all zeros.
-            let content = format::read_start(&path).unwrap_or_default();
-            let is_new = content.iter().all(|byte| *byte == 0);
-            return if is_new { Ok(None) } else { Err("ckpt has no checkpoint that reads".into()) };
+            return match checkpoint::lost(directory) {
+                Ok(None) => Ok(None),
+                Ok(Some(lost)) => Err(format!("the last checkpoint in ckpt {lost}")),
+                Err(error) => Err(format!("ckpt: {error}")),
+            };
         };
         if checkpoint.cannot_be_followed() {
             return Err("ckpt has a number that none can have".into());

@@ -644,7 +644,7 @@ impl Log {
         if logged.synced >= appended {
             return Ok(());
         }
-        let file = file.shared();
+        let (path, file) = file.shared();
         let taken_back = state.taken_back;
         // Writers go on meanwhile.
         drop(state);
@@ -652,7 +652,7 @@ impl Log {
         let synced = self.figures.sync(|| file.sync_data());
         let mut state = self.lock();
         if let Err(error) = synced {
-            let error = sync_error(&self.directory, &error);
+            let error = sync_error(&path, &error);
             state.failed = Some(error.clone());
             return Err(error);
         }

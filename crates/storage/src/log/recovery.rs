@@ -48,10 +48,11 @@ pub(crate) fn require_recovered(
     }
     file::require_both(directory)?;
     match Whereabouts::of(&last, directory)? {
-        Whereabouts::There if WriterLock::is_held(database) => Ok(Some(lock)),
-        Whereabouts::There => require_frames(&last, directory, true).map(|_| Some(lock)),
         // Who writes through another mount has the same file in use.
-        Whereabouts::OtherMount if WriterLock::is_held(database) => Ok(Some(lock)),
+        Whereabouts::There | Whereabouts::OtherMount if WriterLock::is_held(database) => {
+            Ok(Some(lock))
+        }
+        Whereabouts::There => require_frames(&last, directory, true).map(|_| Some(lock)),
         _ => Err(Error::RecoveryNeeded { path: database.to_owned() }),
     }
 }
@@ -69,6 +70,7 @@ pub(super) enum Whereabouts {
 impl Whereabouts {
     pub(super) fn of(checkpoint: &Checkpoint, directory: &Path) -> Result<Self> {
         let path = directory.join("data.mdb");
+        platform::require_file(&path)?;
         let file = File::open(&path).map_err(|error| io_error(&path, "open it", &error))?;
         Ok(match platform::file_place(&file) {
             Some(place) if place == checkpoint.place => Self::There,
@@ -200,10 +202,7 @@ fn require_frames(last: &Checkpoint, directory: &Path, is_in_place: bool) -> Res
     for number in [last.stretch, last.stretch + 1] {
         stretches.extend(Stretch::read(directory, number, last.salt)?);
     }
-    let path = directory.join("data.mdb");
-    let newest = File::open(&path).and_then(|mut file| newest_meta(&mut file));
-    let newest = newest.map_err(|error| io_error(&path, "read its meta pages", &error))?;
-    let newest = newest.map_or(0, |newest| newest.transaction);
+    let newest = newest_in(directory)?.map_or(0, |newest| newest.transaction);
     let owed = SumsFile::owed_in(directory)?;
     let logged = file::following(&stretches, last.frame + 1).last();
     let logged = logged.map_or(last.transaction, |frame| frame.transaction);
@@ -233,12 +232,17 @@ pub(super) fn lost_behind(checkpoint: &Checkpoint, directory: &Path) -> Result<O
     }))
 }
 
+/// What the newest meta page of the data file says; `None` if it has none that reads.
+fn newest_in(directory: &Path) -> Result<Option<Meta>> {
+    let path = directory.join("data.mdb");
+    let newest = File::open(&path).and_then(|mut file| newest_meta(&mut file));
+    newest.map_err(|error| io_error(&path, "read its meta pages", &error))
+}
+
 /// What the newest meta page of a data file says that is on the disk as it is. It is not older than the last
 /// checkpoint tells; `None` if it is no meta page.
 fn newest_of(last: &Checkpoint, database: &Path, directory: &Path) -> Result<Option<Meta>> {
-    let path = directory.join("data.mdb");
-    let newest = File::open(&path).and_then(|mut file| newest_meta(&mut file));
-    let newest = newest.map_err(|error| io_error(&path, "read its meta pages", &error))?;
+    let newest = newest_in(directory)?;
     match newest.filter(|newest| newest.transaction < last.transaction) {
         None => Ok(newest),
         Some(older) => Err(Error::Corruption {

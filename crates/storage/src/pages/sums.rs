@@ -180,6 +180,7 @@ impl Sums {
 
     fn header_of(directory: &Path) -> Result<Option<Self>> {
         let path = file_path(directory);
+        platform::require_file(&path)?;
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -475,6 +476,23 @@ impl FoundSums {
         pages: u64,
         put_back: Option<(u64, [u32; 2])>,
     ) -> Self {
+        let parse = |bytes, here: Option<[u64; 5]>| {
+            Self::parse(bytes, page_size, |there| here == Some(there), put_back)
+        };
+        Self::read_by(directory, pages, &parse)
+    }
+
+    /// The same, as if they lay where they were written. They may be older than the data, or newer.
+    pub(super) fn read_copied(directory: &Path, page_size: usize, pages: u64) -> Self {
+        let parse = |bytes, _| Self::parse(bytes, page_size, |_| true, None);
+        Self::read_by(directory, pages, &parse)
+    }
+
+    fn read_by(
+        directory: &Path,
+        pages: u64,
+        parse: &dyn Fn(Vec<u8>, Option<[u64; 5]>) -> Self,
+    ) -> Self {
         let path = file_path(directory);
         let most = pages.saturating_mul(4).saturating_add(HEADER);
         let file = match std::fs::metadata(&path).map(|told| told.is_file()) {
@@ -488,7 +506,7 @@ impl FoundSums {
             Ok(platform::mounted_file(&file))
         });
         match read {
-            Ok(here) => Self::parse(bytes, page_size, here, put_back),
+            Ok(here) => parse(bytes, here),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::Missing,
             Err(_) => Self::Unusable("cannot be read"),
         }
@@ -497,7 +515,7 @@ impl FoundSums {
     fn parse(
         mut bytes: Vec<u8>,
         page_size: usize,
-        here: Option<[u64; 5]>,
+        is_here: impl Fn([u64; 5]) -> bool,
         put_back: Option<(u64, [u32; 2])>,
     ) -> Self {
         if (bytes.len() as u64) < HEADER {
@@ -522,7 +540,7 @@ impl FoundSums {
             return Self::Unusable("was only begun");
         }
         let there = MOUNTED_FILE.map(|at| long_at(&bytes, at));
-        if number_at(&bytes, at::IN_USE) != 0 && here != Some(there) {
+        if number_at(&bytes, at::IN_USE) != 0 && !is_here(there) {
             return Self::Unusable("may be older than the data: it was in use, and not here");
         }
         Self::Usable(StoredSums { bytes, covered })

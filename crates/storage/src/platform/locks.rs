@@ -104,7 +104,8 @@ impl WriterLock {
     /// Its name in a database.
     pub(crate) const FILE: &str = "writer.lock";
 
-    /// Waits for at most `timeout`, and no longer than `interrupted` lets it.
+    /// Waits for at most `timeout`, and no longer than `interrupted` lets it. Who only looks whether it is held has it
+    /// for a moment, which is waited for in any case.
     pub(crate) fn acquire(
         database: &Path,
         timeout: Duration,
@@ -116,7 +117,7 @@ impl WriterLock {
         // A child that is forked during the wait must not share what is locked later.
         let opened = unforked(|| open().map(Lock::guarded));
         let mut lock = opened.map_err(|e| write_error(&path, "open the lock file", &e))?;
-        if !lock.wait(&path, File::try_lock, timeout, interrupted)? {
+        if !lock.wait(&path, File::try_lock, timeout.max(2 * WAIT), interrupted)? {
             return Err(Self(lock).held_by(database));
         }
         let holder = format!("{} {}\n", std::process::id(), host_name());

@@ -29,6 +29,11 @@ pub(super) struct Logged {
 }
 
 impl Logged {
+    /// Without what it may have had behind the state of a data file.
+    pub(super) fn cut() -> Self {
+        Self { is_cut: true, ..Self::default() }
+    }
+
     /// What a log that is in use has of the state of a data file.
     pub(super) fn read(
         log: Option<&FoundLog>,

@@ -206,14 +206,24 @@ impl Found {
             None
         });
         let mut done = 0;
-        let file = DamagedFile::open(directory, log.as_ref(), &mut |read, pages| {
+        let mut step = |read, pages: u64| {
             done += read;
             progress(done.min(pages), pages * Steps::PARTS)
-        })?;
-        remarks.extend(file.remarks.iter().cloned());
+        };
+        let mut file = DamagedFile::open(directory, log.as_ref(), &mut step)?;
         let mut logged = Logged::read(log.as_ref(), directory, &file, &mut remarks)?;
         // What the sums vouch for needs no log.
         logged.is_cut |= is_lost && !file.has_sums;
+        let is_put_back = log.as_ref().is_some_and(|log| log.is_put_back);
+        if logged.is_cut
+            && is_put_back
+            && let Some(newest) = DamagedFile::open_copied(directory, &mut step)?
+            && newest.transaction() >= log.map(|log| log.frames(directory).end())
+        {
+            remarks.push("the newest state of the data file was read, which the log does not have".into());
+            (file, logged) = (newest, Logged::cut());
+        }
+        remarks.extend(file.remarks.iter().cloned());
         Ok(Self { generation, file, logged, remarks })
     }
 

@@ -277,6 +277,9 @@ impl Store {
         }
         // A group that is being written ends first.
         let leader = self.hold_writers();
+        if leader.is_err() {
+            self.give_up_writing();
+        }
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         let has_settled = leader.is_ok() && self.writer.healthy(&self.path).is_ok();
         if lock.is_some() && !self.read_only() && has_settled {

@@ -1,11 +1,11 @@
 //! Opening: locks, the generation, the LMDB environment and its tables.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use embedded_db_common::clock::StoreTime;
@@ -37,6 +37,35 @@ pub(super) const MOST_AT_FIRST: usize = if cfg!(test) { 1 << 20 } else { 1 << 46
 /// The LMDB environment. Opening and closing one take process-wide locks of the library.
 pub(crate) struct Environment(ManuallyDrop<Env>);
 
+/// The environments that are open, by their paths: how many forks there had been when they were opened, and by which
+/// process. LMDB opens none twice, not even in a child that has it from its parent.
+static OPENED: Mutex<BTreeMap<PathBuf, (u32, u32)>> = Mutex::new(BTreeMap::new());
+
+fn opened_environments() -> MutexGuard<'static, BTreeMap<PathBuf, (u32, u32)>> {
+    OPENED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Environment {
+    /// Opens one while no fork can come between.
+    fn open(open: impl FnOnce() -> heed::Result<Env>) -> heed::Result<Self> {
+        platform::unforked(|| {
+            let env = open()?;
+            let by = (platform::fork_generation(), std::process::id());
+            opened_environments().insert(env.path().to_owned(), by);
+            Ok(Self(ManuallyDrop::new(env)))
+        })
+    }
+
+    /// The process that has opened the one in a directory, if this is a child of it.
+    fn parent(directory: &Path) -> Option<u32> {
+        platform::unforked(|| {
+            let directory = fs::canonicalize(directory).ok()?;
+            let (forks, process) = *opened_environments().get(&directory)?;
+            (forks != platform::fork_generation()).then_some(process)
+        })
+    }
+}
+
 impl std::ops::Deref for Environment {
     type Target = Env;
 
@@ -49,7 +78,10 @@ impl Drop for Environment {
     fn drop(&mut self) {
         // SAFETY: it is dropped here only, and nothing uses it afterwards.
         #[allow(unsafe_code)]
-        platform::unforked(|| unsafe { ManuallyDrop::drop(&mut self.0) });
+        platform::unforked(|| {
+            opened_environments().remove(self.0.path());
+            unsafe { ManuallyDrop::drop(&mut self.0) }
+        });
     }
 }
 
@@ -258,6 +290,12 @@ pub(crate) fn names_but(
     Ok(out)
 }
 
+/// Nothing but files lies where those of a generation do.
+fn require_files(directory: &Path) -> Result<()> {
+    let names = ["data.mdb", "data.sums", "lock.mdb", "ckpt", "log.0", "log.1"];
+    names.iter().try_for_each(|name| platform::require_file(&directory.join(name)))
+}
+
 /// The generation that is in use, with what keeps writers out where a reader cannot register itself.
 fn open_for_reading(
     path: &Path,
@@ -287,6 +325,7 @@ fn open_to_read(
 ) -> Result<(Arc<Generation>, Option<WriterLock>)> {
     let directory = current.directory(path);
     let data_file = directory.join("data.mdb");
+    require_files(&directory)?;
     data_file::require_data(&data_file)?;
     data_file::require_whole(&data_file)?;
     let as_it_is = log::require_recovered(path, &directory, options, interrupted)?;
@@ -314,6 +353,7 @@ pub(super) fn open_for_writing(
 ) -> Result<Arc<Generation>> {
     let directory = current.directory(path);
     let data_file = directory.join("data.mdb");
+    require_files(&directory)?;
     if current.is_published() {
         data_file::require_data(&data_file)?;
     }
@@ -533,14 +573,20 @@ fn open_env(
         // SAFETY: the file belongs to this database alone and lies in its own generation directory; LMDB
         // alone changes what is in it, and its length only grows. Who cuts it off from outside kills us.
         #[allow(unsafe_code)]
-        let env = platform::unforked(|| unsafe { open.open(directory) });
+        let env = Environment::open(|| unsafe { open.open(directory) });
         match env {
+            Err(heed::Error::EnvAlreadyOpened)
+                if let Some(parent) = Environment::parent(directory) =>
+            {
+                let path = directory.parent().unwrap_or(directory).to_owned();
+                return Err(Error::ForkedHandle { path, parent });
+            }
             // A call on an earlier handle is still reading; the files close at its end.
             Err(heed::Error::EnvAlreadyOpened) if begun.elapsed() < options.lock_timeout => {
                 interrupted()?;
                 std::thread::sleep(platform::WAIT.min(options.lock_timeout));
             }
-            opened => return Ok(opened.map(|env| Environment(ManuallyDrop::new(env)))),
+            opened => return Ok(opened),
         }
     }
 }
@@ -554,12 +600,11 @@ pub(crate) fn open_new(directory: &Path, map_size: usize) -> Result<(Environment
         .max_dbs(Table::ALL.len() as u32);
     // SAFETY: nobody but the caller knows the place yet, and what is not synced counts for nothing.
     #[allow(unsafe_code)]
-    let env = platform::unforked(|| unsafe {
+    let env = Environment::open(|| unsafe {
         open.flags(EnvFlags::NO_LOCK | EnvFlags::NO_SYNC | EnvFlags::NO_READ_AHEAD);
         open.open(directory)
     });
     let env = env.map_err(|error| cannot_open(&data_file, map_size, false, error))?;
-    let env = Environment(ManuallyDrop::new(env));
     let tables = open_tables(&env, directory, false);
     let tables = tables.map_err(|error| data_file::write_failed(&data_file, error))?;
     Ok((env, tables))

@@ -311,6 +311,12 @@ impl Store {
         Ok(leader)
     }
 
+    /// What is owed stays in the log: another process may commit it from here on, so this one may not.
+    pub(crate) fn give_up_writing(&self) {
+        let closed = || Error::DatabaseClosed { path: self.path().to_owned() };
+        self.writer.lead().stuck.get_or_insert_with(closed);
+    }
+
     /// Whether something is acknowledged that LMDB has not committed; who asked to be told is told when it has.
     pub fn owes(&self) -> bool {
         self.writer.owes()

@@ -88,13 +88,48 @@ impl DamagedFile {
         log: Option<&FoundLog>,
         step: &mut dyn FnMut(u64, u64) -> Result<()>,
     ) -> Result<Self> {
-        let path = directory.join("data.mdb");
-        let mut file = open_any(&path)?;
+        let file = open_any(&directory.join("data.mdb"))?;
         // What was written behind the checkpoint may be of any moment.
         let put_back = log.filter(|log| log.is_put_back);
         let of_log = put_back.map(|log| (log.transaction(), log.sums()));
+        let sums = FoundSums::read(directory, file.page_size, file.pages(), of_log);
+        Self::with(file, sums, log, step)
+    }
+
+    /// The newest state of a data file that was in use and does not lie where it was written, as it is: of a copy
+    /// that is whole, but for its log. `None` if anything shows that it is not: a page, a sum, a count.
+    pub(crate) fn open_copied(
+        directory: &Path,
+        step: &mut dyn FnMut(u64, u64) -> Result<()>,
+    ) -> Result<Option<Self>> {
+        let file = open_any(&directory.join("data.mdb"))?;
+        let sums = FoundSums::read_copied(directory, file.page_size, file.pages());
+        let covered = match &sums {
+            FoundSums::Usable(sums) => Some(sums.covered()),
+            FoundSums::Missing | FoundSums::Unusable(_) => None,
+        };
+        let found = Self::with(file, sums, None, step)?;
+        let state = &found.survey.state;
+        let is_of_sums = covered.zip(state.transaction).is_none_or(|(covered, transaction)| {
+            found.has_sums && (covered..=covered.saturating_add(1)).contains(&transaction)
+        });
+        let is_whole = is_of_sums
+            && state.origin == Origin::Newest
+            && found.survey.damaged == 0
+            && found.survey.tables.iter().all(|leaves| leaves.whole)
+            && found.survey.agrees(&found.file)?;
+        Ok(Some(found).filter(|_| is_whole))
+    }
+
+    fn with(
+        mut file: UnmappedFile,
+        sums: FoundSums,
+        log: Option<&FoundLog>,
+        step: &mut dyn FnMut(u64, u64) -> Result<()>,
+    ) -> Result<Self> {
+        let put_back = log.filter(|log| log.is_put_back);
         let mut remarks = Vec::new();
-        let sums = match FoundSums::read(directory, file.page_size, file.pages(), of_log) {
+        let sums = match sums {
             FoundSums::Usable(sums) => Some(sums),
             FoundSums::Missing => {
                 remarks.push("data.sums is missing".into());

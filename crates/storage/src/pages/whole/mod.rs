@@ -24,7 +24,7 @@ pub(crate) use self::glance::Glance;
 pub use self::state::Origin;
 pub(crate) use self::walk::{Order, Walk};
 use super::layout::{HEADER, Meta, Page, Tree, Value, big_pages, run_length};
-use crate::platform::io_error;
+use crate::platform::{io_error, require_file};
 
 /// The root of a tree without pages.
 const NO_PAGE: u64 = u64::MAX;
@@ -64,6 +64,7 @@ pub(crate) struct UnmappedFile {
 impl UnmappedFile {
     /// With pages of a size that is a power of two.
     pub(crate) fn open(path: &Path, page_size: usize) -> Result<Self> {
+        require_file(path)?;
         let file = File::open(path).map_err(|e| io_error(path, "read", &e))?;
         let length = file.metadata().map_err(|e| io_error(path, "read the length", &e))?.len();
         let (path, moved, forgiving) = (path.to_owned(), HashMap::new(), false);
