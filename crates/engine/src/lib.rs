@@ -64,8 +64,8 @@ pub use embedded_db_query::{
 };
 pub use embedded_db_storage::{
     Amounts, Backup, Counts, EdgeTimes, Ending, Event, Fact, Finding, Item, Level, ObjectName,
-    Origin, Progress, Renewed, Restored, Salvaged, SpaceRecord, fork_generation, panic_text, read_black_box,
-    read_file, watch_forks, watch_panics,
+    Origin, Progress, Renewed, Restored, Salvaged, SpaceRecord, fork_generation, panic_text,
+    read_black_box, read_file, watch_forks, watch_panics,
 };
 pub use embedded_db_weaver::{
     ArtefactState, Enriched, Failure, JobCounts, Mention, ModelSpace, Models, Status, TextToEnrich,

@@ -220,7 +220,9 @@ impl Found {
             && let Some(newest) = DamagedFile::open_copied(directory, &mut step)?
             && newest.transaction() >= log.map(|log| log.frames(directory).end())
         {
-            remarks.push("the newest state of the data file was read, which the log does not have".into());
+            remarks.push(
+                "the newest state of the data file was read, which the log does not have".into(),
+            );
             (file, logged) = (newest, Logged::cut());
         }
         remarks.extend(file.remarks.iter().cloned());

@@ -76,11 +76,13 @@ impl std::ops::Deref for Environment {
 
 impl Drop for Environment {
     fn drop(&mut self) {
-        // SAFETY: it is dropped here only, and nothing uses it afterwards.
-        #[allow(unsafe_code)]
         platform::unforked(|| {
             opened_environments().remove(self.0.path());
-            unsafe { ManuallyDrop::drop(&mut self.0) }
+            // SAFETY: it is dropped here only, and nothing uses it afterwards.
+            #[allow(unsafe_code)]
+            unsafe {
+                ManuallyDrop::drop(&mut self.0);
+            }
         });
     }
 }
