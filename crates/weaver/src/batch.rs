@@ -108,6 +108,14 @@ impl Batch {
         batch
     }
 
+    /// The same batch without one artefact.
+    pub(crate) fn without(&self, artefact: Artefact) -> Self {
+        match artefact {
+            Artefact::Entities => self.only(self.vectors()),
+            _ => self.only(Artefact::Entities),
+        }
+    }
+
     /// Which work its vectors are.
     pub(crate) fn vectors(&self) -> Artefact {
         self.goal.map_or(Artefact::Embedding, |goal| goal.artefact)

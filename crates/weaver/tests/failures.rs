@@ -15,7 +15,7 @@ use embedded_db_common::{Error, WeaverOptions, clock};
 use embedded_db_indexing::graph::Artefact;
 use embedded_db_storage::{ReadTxn, ReadWork, WorkRecord, WorkState};
 use embedded_db_testing::FakeModels;
-use embedded_db_weaver::{ArtefactState, Models};
+use embedded_db_weaver::{ArtefactState, Models, TextToEnrich};
 
 const MODELS: [Artefact; 2] = [Artefact::Embedding, Artefact::Entities];
 
@@ -294,6 +294,52 @@ fn a_missing_model_is_a_failed_status_and_back_fills_when_it_is_there() {
     }
     assert_eq!(weaver.failures(&bench.store.read().unwrap()).unwrap(), []);
     weaver.stop();
+}
+
+/// Models of which one function is missing while told so.
+fn partly_missing(missing: &Arc<AtomicBool>, kind: Artefact) -> Arc<dyn Models> {
+    let missing = Arc::clone(missing);
+    altered(move |base, texts| {
+        let wants = |text: &TextToEnrich| match kind {
+            Artefact::Entities => text.entities,
+            _ => text.vectors,
+        };
+        if missing.load(Ordering::Relaxed) && texts.iter().any(wants) {
+            return Err(Error::ModelUnavailable { message: "it is not there".into() });
+        }
+        base.enrich(texts)
+    })
+}
+
+#[test]
+fn a_missing_function_holds_up_no_other() {
+    for (kind, other) in
+        [(Artefact::Entities, Artefact::Embedding), (Artefact::Embedding, Artefact::Entities)]
+    {
+        let bench = Bench::new();
+        let missing = Arc::new(AtomicBool::new(true));
+        let messages: Vec<_> = (0..150).map(|n| bench.say(&format!("Alice {n}"))).collect();
+        let weaver = bench.start(partly_missing(&missing, kind), eager());
+        drain(&weaver);
+        for message in &messages {
+            assert_eq!(bench.state(&weaver, *message, other), ArtefactState::Ready);
+            let reason = ArtefactState::Failed("it is not there".to_owned());
+            assert_eq!(bench.state(&weaver, *message, kind), reason);
+            if kind == Artefact::Entities {
+                assert_eq!(bench.state(&weaver, *message, Artefact::Links), reason);
+            }
+        }
+        let failures = weaver.failures(&bench.store.read().unwrap()).unwrap();
+        assert_eq!(failures.iter().map(|it| it.artefact).collect::<Vec<_>>(), [kind]);
+        assert_eq!(bench.failed_work(), [], "no message is at fault");
+        missing.store(false, Ordering::Relaxed);
+        weaver.retry_failed().unwrap();
+        drain(&weaver);
+        for (n, message) in messages.iter().enumerate() {
+            bench.assert_enriched(*message, &format!("Alice {n}"), &["Alice"]);
+        }
+        weaver.stop();
+    }
 }
 
 #[test]

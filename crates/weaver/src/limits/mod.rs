@@ -25,7 +25,7 @@ use window::{Amount, Window};
 const LONGEST_LOOK_AWAY: Duration = Duration::from_secs(30);
 
 /// A model function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Function {
     /// It embeds.
     Embedding,

@@ -12,6 +12,7 @@ use embedded_db_storage::{ReadTxn, ReadWork, WorkRecord, WorkState, panic_text};
 
 use super::{LONGEST_WAIT, Weaver, Work};
 use crate::batch::{self, Batch, Outcome, Stored};
+use crate::limits::Function;
 use crate::running::MOST_ENDS;
 use crate::{curiosity, summary, topics};
 
@@ -34,26 +35,50 @@ impl Weaver {
         if batch.items.is_empty() {
             return Ok(());
         }
-        match self.call(batch)? {
-            Ok(outcomes) => self.put(batch, outcomes)?,
-            Err(error) if self.is_unavailable_for(batch, &error) => {}
-            Err(error) if batch.items.len() == 1 => self.enrich_apart(batch, &error)?,
-            Err(_) => {
-                for at in 0..batch.items.len() {
-                    let single = batch.single(at);
-                    match self.call(&single)? {
-                        Ok(outcomes) => self.put(&single, outcomes)?,
-                        Err(error) if self.is_unavailable_for(batch, &error) => break,
-                        Err(error) => self.enrich_apart(&single, &error)?,
-                    }
-                    if self.state().stop {
-                        break;
-                    }
-                }
+        // What cannot be made now keeps nothing else from being made.
+        let mut possible = batch.clone();
+        for kind in kinds {
+            let is_own = kind == Artefact::Entities || self.previous_of(batch).is_none();
+            if is_own && !self.is_available(kind) {
+                possible = possible.without(kind);
             }
         }
+        self.enrich_items(&possible)?;
         self.end(begun);
         Ok(())
+    }
+
+    /// Whether more may be tried.
+    fn enrich_items(&self, batch: &Batch) -> Result<bool> {
+        if batch.items.is_empty() {
+            return Ok(true);
+        }
+        let error = match self.call(batch)? {
+            Ok(outcomes) => return self.put(batch, outcomes).map(|()| true),
+            Err(error) => error,
+        };
+        let kinds = [batch.vectors(), Artefact::Entities];
+        let wanted = kinds.map(|kind| batch.wants(kind));
+        if matches!(error, Error::ModelUnavailable { .. }) && wanted == [true, true] {
+            // One of the two may be there.
+            let [vectors, entities] = kinds.map(|kind| batch.without(kind));
+            return Ok(self.enrich_items(&entities)? & self.enrich_items(&vectors)?);
+        }
+        if self.is_unavailable_for(batch, &error) {
+            return Ok(false);
+        }
+        if batch.items.len() == 1 {
+            return self.enrich_apart(batch, &error).map(|()| true);
+        }
+        for at in 0..batch.items.len() {
+            if !self.enrich_items(&batch.single(at))? {
+                return Ok(false);
+            }
+            if self.state().stop {
+                break;
+            }
+        }
+        Ok(true)
     }
 
     /// One item, one artefact at a time.
@@ -63,10 +88,11 @@ impl Weaver {
             if !single.wants(artefact) {
                 continue;
             }
-            let answer = if both { self.call(&single.only(artefact))? } else { Err(error.clone()) };
+            let part = single.only(artefact);
+            let answer = if both { self.call(&part)? } else { Err(error.clone()) };
             match answer {
-                Ok(outcomes) => self.put(single, outcomes)?,
-                Err(error) if self.is_unavailable_for(single, &error) => {}
+                Ok(outcomes) => self.put(&part, outcomes)?,
+                Err(error) if self.is_unavailable_for(&part, &error) => {}
                 Err(error) => {
                     let work = (single.namespace, single.items[0].slot, artefact);
                     self.failed(single.generation, work, &error, Failed::ForNow)?;
@@ -292,7 +318,7 @@ impl Weaver {
                 state.last_event = "summarised a chat".into();
             }
             Ok(false) => self.state().last_event = "a chat changed while it was summarised".into(),
-            Err(error) if self.is_unavailable(&error) => {}
+            Err(error) if self.is_unavailable(&error, Function::Summary) => {}
             Err(error) if is_full(&error) => return Err(error),
             Err(error) => self.failed(
                 generation,
@@ -392,29 +418,26 @@ impl Weaver {
         self.progress.notify_all();
     }
 
-    /// Notes that no model can do the work, or may do it now; it is not the fault of the item.
-    pub(super) fn is_unavailable(&self, error: &Error) -> bool {
+    /// Notes that a function cannot do its work, or may not do it now; it is not the fault of the item.
+    pub(super) fn is_unavailable(&self, error: &Error, function: Function) -> bool {
         if matches!(error, Error::LimitReached { .. }) {
             return true;
         }
-        let unavailable = matches!(error, Error::ModelUnavailable { .. });
-        if unavailable {
-            self.note_failure(error);
+        if !matches!(error, Error::ModelUnavailable { .. }) {
+            return false;
         }
-        unavailable
+        let why = (error.to_string(), Instant::now());
+        if self.state().unavailable.insert(function, why).is_none() {
+            log::log(Level::Warning, "weaver", "no model does its work", || {
+                [("job", function.name().into()), ("error", error.code().into())]
+            });
+        }
+        self.note_event(format!("failed: {error}"));
+        true
     }
 
-    pub(super) fn note_failure(&self, error: &Error) {
-        let mut state = self.state();
-        if matches!(error, Error::ModelUnavailable { .. }) {
-            if state.unavailable.is_none() {
-                log::log(Level::Warning, "weaver", "no model does its work", || {
-                    [("error", error.code().into())]
-                });
-            }
-            state.unavailable = Some((error.to_string(), Instant::now()));
-        }
-        state.last_event = format!("failed: {error}");
+    pub(super) fn note_event(&self, event: String) {
+        self.state().last_event = event;
         self.progress.notify_all();
     }
 

@@ -100,7 +100,8 @@ struct State {
     generation: u64,
     /// Namespace of the last batch.
     served: NamespaceId,
-    unavailable: Option<(String, Instant)>,
+    /// Functions that could not be called: why, and when.
+    unavailable: HashMap<Function, (String, Instant)>,
     /// When the model of before could not be used.
     previous_unavailable: Option<Instant>,
     /// Topics are left alone until then.
@@ -162,7 +163,7 @@ impl Weaver {
             suspects,
             generation,
             served: NamespaceId::SYSTEM,
-            unavailable: None,
+            unavailable: HashMap::new(),
             previous_unavailable: None,
             topics_rest: None,
             last_event: "started".into(),
@@ -227,7 +228,8 @@ impl Weaver {
         if warm_up {
             let warmed = catch_unwind(AssertUnwindSafe(|| self.models.warm_up()));
             if let Err(error) = warmed.unwrap_or_else(|panic| Err(panicked(&*panic))) {
-                self.note_failure(&error);
+                // Which of the functions it is, their first calls tell.
+                self.note_event(format!("failed: {error}"));
             }
         }
         // After the models are loaded: threads that they have begun work for queries, too.
@@ -323,25 +325,25 @@ impl Weaver {
                 return self.traced("weaver.enrich", || self.enrich(&batch, &slots));
             }
         }
-        if self.models_available() {
-            for artefact in [Artefact::Embedding, Artefact::Entities] {
-                if artefact == Artefact::Embedding && (goal.is_none() || next.is_some()) {
-                    continue;
+        for artefact in [Artefact::Embedding, Artefact::Entities] {
+            let is_elsewhere =
+                artefact == Artefact::Embedding && (goal.is_none() || next.is_some());
+            if is_elsewhere || !self.is_available(artefact) {
+                continue;
+            }
+            if self.holds(artefact) {
+                waiting |= any_pending(&snapshot, artefact)?;
+                continue;
+            }
+            let (due, more) = self.due(&snapshot, artefact, size)?;
+            waiting |= more;
+            if let Some((namespace, slots)) = due {
+                if self.is_given_up(generation, namespace, &slots)? {
+                    return Ok(Turn::Worked);
                 }
-                if self.holds(artefact) {
-                    waiting |= any_pending(&snapshot, artefact)?;
-                    continue;
-                }
-                let (due, more) = self.due(&snapshot, artefact, size)?;
-                waiting |= more;
-                if let Some((namespace, slots)) = due {
-                    if self.is_given_up(generation, namespace, &slots)? {
-                        return Ok(Turn::Worked);
-                    }
-                    let batch = Batch::read(&snapshot, &self.names, namespace, &slots, goal)?;
-                    drop(snapshot);
-                    return self.traced("weaver.enrich", || self.enrich(&batch, &slots));
-                }
+                let batch = Batch::read(&snapshot, &self.names, namespace, &slots, goal)?;
+                drop(snapshot);
+                return self.traced("weaver.enrich", || self.enrich(&batch, &slots));
             }
         }
         for (artefact, size) in [
@@ -361,7 +363,7 @@ impl Weaver {
         }
         if self.holds(Artefact::Summary) {
             waiting |= any_pending(&snapshot, Artefact::Summary)?;
-        } else if self.models_available() {
+        } else if self.is_available(Artefact::Summary) {
             let rested = draining || self.state().last_work.elapsed() >= SUMMARY_REST;
             let (due, more) = self.due(&snapshot, Artefact::Summary, 1)?;
             waiting |= more;
@@ -393,7 +395,7 @@ impl Weaver {
         let Some(next) = next else { return Ok(Turn::Idle { waiting }) };
         if self.holds(Artefact::Reembedding) {
             waiting |= any_pending(&snapshot, Artefact::Reembedding)?;
-        } else if runs(Artefact::Reembedding) && self.models_available() {
+        } else if runs(Artefact::Reembedding) && self.is_available(Artefact::Reembedding) {
             let (picked, more) = self.pick(&snapshot, next, size)?;
             waiting |= more;
             if let Some((batch, slots)) = picked {
@@ -504,16 +506,16 @@ impl Weaver {
         limits.is_some_and(|(limits, function)| limits.holds(function))
     }
 
-    fn models_available(&self) -> bool {
+    /// Whether the function that makes an artefact may be called.
+    fn is_available(&self, artefact: Artefact) -> bool {
+        let Some(function) = Function::of(artefact) else { return true };
         let mut state = self.state();
-        match &state.unavailable {
-            Some((_, since)) if since.elapsed() < UNAVAILABLE_RETRY => false,
-            Some(_) => {
-                state.unavailable = None;
-                true
-            }
-            None => true,
+        let since = state.unavailable.get(&function).map(|(_, since)| since.elapsed());
+        if since.is_some_and(|since| since < UNAVAILABLE_RETRY) {
+            return false;
         }
+        state.unavailable.remove(&function);
+        true
     }
 }
 

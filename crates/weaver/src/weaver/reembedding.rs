@@ -11,6 +11,7 @@ use super::status::Reembedding;
 use super::{Weaver, backoff};
 use crate::batch::Batch;
 use crate::goal::{Goal, Previous, Target};
+use crate::limits::Function;
 use crate::models::Models;
 
 /// Texts to embed with what they were asked for, and whether others must wait.
@@ -69,7 +70,7 @@ impl Weaver {
         self.previous_of(batch).map_or(&*self.models, |previous| &*previous.models)
     }
 
-    fn previous_of(&self, batch: &Batch) -> Option<&Previous> {
+    pub(super) fn previous_of(&self, batch: &Batch) -> Option<&Previous> {
         let space = batch.goal?.space;
         let is_own = self.space.is_some_and(|(own, _)| own == space);
         self.previous.as_ref().filter(|previous| !is_own && previous.space.0 == space)
@@ -78,7 +79,9 @@ impl Weaver {
     /// Notes that no model can do a batch; it is not the fault of its texts.
     pub(super) fn is_unavailable_for(&self, batch: &Batch, error: &Error) -> bool {
         if self.previous_of(batch).is_none() {
-            return self.is_unavailable(error);
+            let vectors = batch.wants(batch.vectors());
+            let function = if vectors { Function::Embedding } else { Function::Entities };
+            return self.is_unavailable(error, function);
         }
         let unavailable = matches!(error, Error::ModelUnavailable { .. });
         if unavailable {

@@ -98,19 +98,22 @@ impl Weaver {
         slot: Slot,
         artefact: Artefact,
     ) -> Result<ArtefactState> {
-        artefact_state(snapshot, namespace, slot, artefact, self.unavailable())
+        // Links are due once the entities are there.
+        let made = if artefact == Artefact::Links { Artefact::Entities } else { artefact };
+        artefact_state(snapshot, namespace, slot, artefact, self.unavailable(made))
     }
 
-    /// Why no model can work now.
-    fn unavailable(&self) -> Option<String> {
-        self.state().unavailable.as_ref().map(|(error, _)| error.clone())
+    /// Why the function that makes an artefact cannot be called now.
+    fn unavailable(&self, artefact: Artefact) -> Option<String> {
+        let function = Function::of(artefact)?;
+        self.state().unavailable.get(&function).map(|(error, _)| error.clone())
     }
 
     /// Everything that was given up, and what cannot be done at all.
     pub fn failures(&self, snapshot: &Snapshot) -> Result<Vec<Failure>> {
         let mut out = dead_letters(snapshot)?;
-        if let Some(error) = self.unavailable() {
-            for artefact in Artefact::ALL.into_iter().filter(|it| it.needs_model()) {
+        for artefact in Artefact::ALL {
+            if let Some(error) = self.unavailable(artefact) {
                 snapshot.pending(artefact as u8, |namespace, _| {
                     let error = error.clone();
                     out.push(Failure { namespace, id: None, artefact, attempts: 0, error });
@@ -140,7 +143,7 @@ impl Weaver {
         })?;
         let mut state = self.state();
         state.backoff.clear();
-        state.unavailable = None;
+        state.unavailable.clear();
         drop(state);
         self.wake.notify_one();
         Ok(count)
