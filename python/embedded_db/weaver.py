@@ -164,7 +164,7 @@ def _enrichment_failed(
         queued = int(database.weaver_status()["queue_size"])
         reason = missing[0]["error"].rstrip(".")
         parts.append(f"{queued} jobs wait for the model: {reason}")
-        hints.append("They go on by themselves once it is installed")
+        hints.append("They go on by themselves once it can be used")
     if given_up:
         first = given_up[0]
         parts.append(

@@ -373,7 +373,7 @@ def test_without_the_model_what_is_stored_is_told_and_why_the_rest_waits(tmp_pat
     # Vector and entities of three messages, and the summary of their chat.
     assert "7 jobs wait for the model: " in result.stderr
     assert "not installed" in result.stderr
-    assert "They go on by themselves once it is installed" in result.stderr
+    assert "They go on by themselves once it can be used" in result.stderr
 
 
 def test_a_command_without_a_model_of_its_own_does_not_change_that_of_a_database(

@@ -176,6 +176,19 @@ def test_a_paused_weaver_takes_up_nothing(woven, model):
     assert message.status.embedding == "ready"
 
 
+def test_where_nothing_is_left_no_time_is_needed(woven, model):
+    woven.create_message("chat", "Alice")
+    woven.flush(timeout=60)
+    for _ in range(20):
+        woven.flush(timeout=0)
+    model.hold()
+    woven.create_message("chat", "Bob")
+    with pytest.raises(Timeout):
+        woven.flush(timeout=0)
+    model.release()
+    woven.flush(timeout=60)
+
+
 def test_a_model_call_holds_no_lock(woven, model):
     model.hold()
     woven.create_message("chat", "Alice")

@@ -305,10 +305,11 @@ fn check_mentions(request: &TextToEnrich, mentions: &[Mention]) -> Result<()> {
     for mention in mentions {
         let (text, start, end) = (&mention.text, mention.start, mention.end);
         let there = content.get(start..end).map(|there| there.iter().collect::<String>());
+        let longest = text.len().max(mention.label.len());
         let wrong = if text.trim().is_empty() || mention.label.is_empty() {
             "a name and a class are needed".to_owned()
-        } else if text.len() > embedded_db_common::MAX_NAME {
-            format!("a name has at most {} bytes", embedded_db_common::MAX_NAME)
+        } else if longest > embedded_db_common::MAX_NAME {
+            format!("a name or a class has at most {} bytes", embedded_db_common::MAX_NAME)
         } else {
             match there {
                 Some(there) if there == *text => continue,

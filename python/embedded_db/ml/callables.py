@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from operator import index
+from typing import Any, Final
 
 import numpy as np
 
 from embedded_db.arrays import float32
-from embedded_db.errors import InvalidInput, NonFiniteVector
+from embedded_db.errors import InvalidInput, NonFiniteVector, shown
 from embedded_db.ml.encoders import Floats
 from embedded_db.ml.entities import EntityDict
 
-__all__ = ["call_embedding", "call_entities", "call_summary", "checked_vectors", "name_of"]
+__all__ = [
+    "call_embedding",
+    "call_entities",
+    "call_summary",
+    "checked_vectors",
+    "dimension_of",
+    "name_of",
+]
+
+_MOST_DIMENSIONS: Final = 4096
+_LONGEST_LABEL: Final = 255
+"""Bytes."""
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -24,11 +37,44 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{getattr(function, '__module__', None) or 'unknown'}.{name}"
 
 
+def dimension_of(function: Callable[..., Any]) -> int | None:
+    """The function's ``dim`` attribute, if it has one.
+
+    Raises:
+        InvalidInput: it is no number of dimensions.
+    """
+    dim = getattr(function, "dim", None)
+    if dim is None:
+        return None
+    try:
+        number = index(dim)
+    except TypeError:
+        number = 0
+    if isinstance(dim, bool) or not 1 <= number <= _MOST_DIMENSIONS:
+        raise InvalidInput(
+            f"The embedding function {name_of(function)} has dim={shown(dim)}",
+            hint=f"A dim is a number from 1 to {_MOST_DIMENSIONS}; without one the first answer tells",
+        )
+    return number
+
+
+def _answer(kind: str, function: Callable[[list[str]], Any], texts: Sequence[str]) -> Any:
+    answer = function(list(texts))
+    if inspect.iscoroutine(answer):
+        answer.close()
+        raise InvalidInput(
+            f"The {kind} function {name_of(function)} is asynchronous",
+            hint="Give a plain function: it is called in a thread, where it may wait",
+        )
+    return answer
+
+
 def call_embedding(
     function: Callable[[list[str]], Any], texts: Sequence[str], dim: int | None
 ) -> Floats:
     """Vectors float32 [n, dim] from ``function``; see `checked_vectors`."""
-    return checked_vectors(name_of(function), function(list(texts)), len(texts), dim)
+    answer = _answer("embedding", function, texts)
+    return checked_vectors(name_of(function), answer, len(texts), dim)
 
 
 def checked_vectors(name: str, result: Any, count: int, dim: int | None) -> Floats:
@@ -80,8 +126,9 @@ def call_entities(
         InvalidInput: not one list per text, a missing key, or offsets that do not give the text.
     """
     name = name_of(function)
-    found: Any = function(list(texts))
-    if not isinstance(found, Sequence) or len(found) != len(texts):
+    found: Any = _answer("entity", function, texts)
+    lists = isinstance(found, Sequence) and all(isinstance(each, list | tuple) for each in found)
+    if not lists or len(found) != len(texts):
         raise InvalidInput(
             f"The entity function {name} did not return one list per text",
             hint="Return list[list[dict]], as many lists as there are texts.",
@@ -96,15 +143,21 @@ def _entity(name: str, entity: Any, text: str) -> EntityDict:
     remedy = "Each entity is a dict with text: str, label: str, start: int, end: int."
     try:
         part, label = entity["text"], entity["label"]
-        start, end = int(entity["start"]), int(entity["end"])
-    except (TypeError, KeyError, ValueError) as error:
-        problem = f"The entity function {name} returned {entity!r}"
+        start, end = index(entity["start"]), index(entity["end"])
+    except (TypeError, KeyError) as error:
+        problem = f"The entity function {name} returned {shown(entity)}"
         raise InvalidInput(problem, hint=remedy) from error
     if not isinstance(label, str) or not label:
-        raise InvalidInput(f"The entity function {name} returned the label {label!r}", hint=remedy)
+        problem = f"The entity function {name} returned the label {shown(label)}"
+        raise InvalidInput(problem, hint=remedy)
+    if len(label.encode(errors="replace")) > _LONGEST_LABEL:
+        raise InvalidInput(
+            f"The entity function {name} returned the label {shown(label)}",
+            hint=f"A label has at most {_LONGEST_LABEL} bytes",
+        )
     if not 0 <= start < end <= len(text) or text[start:end] != part:
         raise InvalidInput(
-            f"The entity function {name} returned {part!r} at {start}:{end}, which is not there",
+            f"The entity function {name} returned {shown(part)} at {start}:{end}, which is not there",
             hint="Offsets count characters of the text, and text[start:end] is the entity.",
         )
     return {"text": part, "label": label, "start": start, "end": end}
@@ -112,7 +165,7 @@ def _entity(name: str, entity: Any, text: str) -> EntityDict:
 
 def call_summary(function: Callable[[list[str]], str], messages: Sequence[str]) -> str:
     """The summary from ``function``; raises InvalidInput when it is not a string."""
-    result = function(list(messages))
+    result = _answer("summary", function, messages)
     if not isinstance(result, str):
         raise InvalidInput(
             f"The summary function {name_of(function)} returned {type(result).__name__}",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from embedded_db.errors import InvalidInput
 from embedded_db.ml import hashing
-from embedded_db.ml.callables import call_embedding, checked_vectors, name_of
+from embedded_db.ml.callables import call_embedding, checked_vectors, dimension_of, name_of
 from embedded_db.ml.encoders import Floats
 from embedded_db.ml.loading import LOADING
 from embedded_db.ml.minilm import MiniLM
@@ -141,8 +141,7 @@ class _Callable:
 
     def __init__(self, function: Callable[[list[str]], Any]) -> None:
         self._function = function
-        dim = getattr(function, "dim", None)
-        self._dim: int | None = dim if isinstance(dim, int) else None
+        self._dim = dimension_of(function)
 
     def info(self) -> dict[str, Any]:
         return _info(name_of(self._function), "callable", "fp32", self._dim)

@@ -220,11 +220,41 @@ def test_nonsense_from_an_embedding_function_is_refused(
         [[{"text": "Alice", "label": "PERSON"}]],
         [[{"text": "Alice", "label": "", "start": 0, "end": 5}]],
         [["Alice"]],
+        [None],
+        [{"text": "Alice", "label": "PERSON", "start": 0, "end": 5}],
+        [[{"text": "Alice", "label": "PERSON", "start": 0, "end": float("inf")}]],
+        [[{"text": "Alice", "label": "PERSON", "start": "0", "end": "5"}]],
+        [[{"text": "Alice", "label": "P" * 256, "start": 0, "end": 5}]],
     ],
 )
 def test_nonsense_from_an_entity_function_is_refused(result: Any) -> None:
     functions = load_functions(MLConfig(embedding="hashing", entities=lambda texts: result))
     with pytest.raises(InvalidInput):
+        functions.extract_entities("Alice")
+
+
+@pytest.mark.parametrize("dim", [-1, 0, "4", True, 4097, 4.0, float("inf")])
+def test_a_dimension_that_is_none_is_refused_at_once(dim: Any) -> None:
+    def function(texts: list[str]) -> Any:
+        return np.ones((len(texts), 4), np.float32)
+
+    function.dim = dim  # type: ignore[attr-defined]
+    with pytest.raises(InvalidInput, match="from 1 to 4096"):
+        load_functions(MLConfig(embedding=function))
+    function.dim = np.int64(4)  # type: ignore[attr-defined]
+    assert load_functions(MLConfig(embedding=function)).embedding_info()["dim"] == 4
+
+
+def test_an_asynchronous_function_is_told_from_others() -> None:
+    async def function(texts: list[str]) -> Any:
+        return None
+
+    functions = load_functions(MLConfig(embedding=function, entities=function, summary=function))
+    for call in (functions.embed, functions.summarize):
+        with pytest.raises(InvalidInput, match="is asynchronous") as refused:
+            call(["Alice"])
+        assert "plain function" in (refused.value.hint or "")
+    with pytest.raises(InvalidInput, match="is asynchronous"):
         functions.extract_entities("Alice")
 
 

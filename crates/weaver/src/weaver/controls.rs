@@ -6,6 +6,9 @@ use embedded_db_common::{ActivityLevel, Result};
 
 use super::{State, Weaver};
 
+/// Far more than a look at the store takes where nothing waits.
+const ONE_LOOK: Duration = Duration::from_millis(200);
+
 impl Weaver {
     /// Something was written.
     pub fn notify(&self) {
@@ -24,7 +27,8 @@ impl Weaver {
         self.state().activity.call(Instant::now());
     }
 
-    /// Waits until everything that waits now is done or given up; false when time ran out.
+    /// Waits until everything that waits now is done or given up; false when time ran out. Where nothing is being
+    /// done, one look at the store is waited for in any case: it may be that nothing is left.
     /// `interrupted` is asked now and then. Fails when the store refuses the results: a disk that is
     /// full may stay so.
     pub fn wait_idle(
@@ -32,7 +36,8 @@ impl Weaver {
         timeout: Option<Duration>,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<bool> {
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let begun = Instant::now();
+        let deadline = timeout.map(|timeout| begun + timeout);
         let (ticket, refusals) = {
             let mut state = self.state();
             state.draining += 1;
@@ -48,7 +53,9 @@ impl Weaver {
             if let Err(error) = state.refused_since(refusals) {
                 break Err(error);
             }
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let is_at_rest = !state.working && !state.paused;
+            let until = deadline.map(|at| if is_at_rest { at.max(begun + ONE_LOOK) } else { at });
+            let left = until.map(|at| at.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 break Ok(false);
             }
