@@ -14,6 +14,10 @@ use crate::limits::{Function, Grant};
 use crate::models::{Enriched, Mention, Models, TextToEnrich};
 use crate::said_before::{SaidBefore, Saying};
 
+/// Most bytes of the texts of one call, unless one text has more: who comes with a long text does not wait for all of
+/// it to be worked on.
+const MOST_BYTES: usize = 64 << 10;
+
 /// A message whose text is to be worked on.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
@@ -61,19 +65,27 @@ pub(crate) struct Stored {
 }
 
 impl Batch {
-    /// Reads the texts of the messages that wait. Those without a text are left out.
+    /// Reads the texts of the messages that wait. Those without a text are left out. Of `slots` those stay that it was
+    /// made of: texts that would be too much for one call are for the next.
     pub(crate) fn read(
         snapshot: &Snapshot,
         names: &Names,
         namespace: NamespaceId,
-        slots: &[Slot],
+        slots: &mut Vec<Slot>,
         goal: Option<Goal>,
     ) -> Result<Self> {
         let recipes = Recipes::read(snapshot, namespace)?;
-        let mut items = Vec::with_capacity(slots.len());
-        for slot in slots {
+        let mut items: Vec<Item> = Vec::with_capacity(slots.len());
+        let (mut bytes, mut read) = (0, 0);
+        for slot in &*slots {
+            read += 1;
             let Some(node) = snapshot.node(namespace, *slot)? else { continue };
             let Some(message) = recipes.embedded_text(names, &node)? else { continue };
+            bytes += message.text.len();
+            if bytes > MOST_BYTES && !items.is_empty() {
+                read -= 1;
+                break;
+            }
             let vectors = match goal {
                 Some(goal) => is_pending(snapshot, namespace, goal.artefact, *slot)?,
                 None => false,
@@ -89,6 +101,7 @@ impl Batch {
                 },
             });
         }
+        slots.truncate(read);
         Ok(Self { generation: snapshot.generation().number(), namespace, goal, items })
     }
 

@@ -6,8 +6,8 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Bench, HOUR, NS, altered, drain, eager, until};
@@ -376,4 +376,26 @@ fn what_was_given_up_stays_so_at_the_next_opening() {
     drain(&weaver);
     bench.assert_enriched(message, "Alice", &["Alice"]);
     weaver.stop();
+}
+
+#[test]
+fn a_long_text_is_worked_on_by_itself() {
+    let bench = Bench::new();
+    let long = "Alice met Bob. ".repeat(20_000);
+    for n in 0..20 {
+        bench.say(&if n == 7 { long.clone() } else { format!("Alice {n}") });
+    }
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&calls);
+    let models = altered(move |base, texts| {
+        told.lock().unwrap().push(texts.iter().map(|it| it.text.len()).collect::<Vec<_>>());
+        base.enrich(texts)
+    });
+    let weaver = bench.start(models, eager());
+    drain(&weaver);
+    weaver.stop();
+    let calls = calls.lock().unwrap();
+    let lengths: Vec<usize> = calls.iter().map(Vec::len).collect();
+    assert_eq!(lengths, [7, 1, 12]);
+    assert!(calls[1][0] >= long.len());
 }

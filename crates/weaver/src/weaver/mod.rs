@@ -337,11 +337,11 @@ impl Weaver {
             }
             let (due, more) = self.due(&snapshot, artefact, size)?;
             waiting |= more;
-            if let Some((namespace, slots)) = due {
+            if let Some((namespace, mut slots)) = due {
                 if self.is_given_up(generation, namespace, &slots)? {
                     return Ok(Turn::Worked);
                 }
-                let batch = Batch::read(&snapshot, &self.names, namespace, &slots, goal)?;
+                let batch = Batch::read(&snapshot, &self.names, namespace, &mut slots, goal)?;
                 drop(snapshot);
                 return self.traced("weaver.enrich", || self.enrich(&batch, &slots));
             }

@@ -53,7 +53,7 @@ impl Weaver {
         if self.is_given_up(snapshot.generation().number(), namespace, &slots)? {
             slots.clear();
         }
-        let batch = Batch::read(snapshot, &self.names, namespace, &slots, Some(goal))?;
+        let batch = Batch::read(snapshot, &self.names, namespace, &mut slots, Some(goal))?;
         Ok((Some((batch, slots)), waiting))
     }
 
