@@ -161,21 +161,74 @@ def test_of_a_whole_copy_without_its_log_all_is_saved(tmp_path: Path, name: str)
         assert db.verify(deep=True)["ok"]
 
 
-def test_a_copy_of_two_moments_is_not_taken_for_a_whole_one(tmp_path: Path):
-    """Pages of a data file that are older than the others."""
-    killed(tmp_path / "db", committed=True)
-    path = shutil.copytree(tmp_path / "db", tmp_path / "copy")
-    DAMAGES["no log"](generation(path))
-    data = bytearray((generation(path) / "data.mdb").read_bytes())
-    older = range(2, len(data) // 4096, 3)
-    for page in older:
-        data[page * 4096 : (page + 1) * 4096] = bytes(4096)
-    (generation(path) / "data.mdb").write_bytes(data)
-    try:
-        told = EmbeddedDB.repair(path, tmp_path / "saved")
-    except Corruption:
-        return
-    assert not any("newest state of the data file" in problem for problem in told.remarks)
+MOMENTS = """
+import shutil, sys
+from embedded_db import EmbeddedDB
+path, first, second = sys.argv[1:]
+db = EmbeddedDB(path, ml=None)
+many = [{"id": f"n{n}", "label": "Thing", "properties": {"v": 0, "n": n}} for n in range(300)]
+db.create_nodes(many)
+for v in range(1, 41):
+    for n in (7, 150, 299):
+        db.update_node(f"n{n}", {"v": v})
+    db.count()
+    if v == 20:
+        shutil.copytree(path, first)
+shutil.copytree(path, second)
+"""
+
+
+@pytest.mark.parametrize("sums", ["those of the page", "those of the others", "none"])
+def test_a_copy_of_two_moments_is_not_taken_for_a_whole_one(tmp_path: Path, sums: str):
+    """One page of a data file is older than the others."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    program = [sys.executable, "-c", MOMENTS, tmp_path / "db", first, second]
+    subprocess.run(program, check=True)
+    older = (generation(first) / "data.mdb").read_bytes()
+    older_sums = (generation(first) / "data.sums").read_bytes()
+    DAMAGES["no log"](generation(second))
+    whole = (generation(second) / "data.mdb").read_bytes()
+    whole_sums = (generation(second) / "data.sums").read_bytes()
+    told = EmbeddedDB.repair(second, tmp_path / "as it is")
+    assert any("newest state of the data file" in remark for remark in told.remarks)
+    taken = 0
+    for page in range(2, min(len(older), len(whole)) // 4096):
+        place = slice(page * 4096, (page + 1) * 4096)
+        if older[place] == whole[place] or not any(older[place]):
+            continue
+        data, its = bytearray(whole), bytearray(whole_sums)
+        data[place] = older[place]
+        its_place = slice(4096 + 4 * page, 4100 + 4 * page)
+        its[its_place] = older_sums[its_place]
+        (generation(second) / "data.mdb").write_bytes(data)
+        (generation(second) / "data.sums").write_bytes(whole_sums)
+        if sums == "none":
+            (generation(second) / "data.sums").unlink()
+        elif sums == "those of the page":
+            (generation(second) / "data.sums").write_bytes(its)
+        target = tmp_path / f"saved {page}"
+        told = EmbeddedDB.repair(second, target)
+        assert not told.complete
+        is_newest = any("newest state of the data file" in remark for remark in told.remarks)
+        assert not (is_newest and sums == "none")
+        taken += is_newest
+        if is_newest and sums == "those of the others":
+            with EmbeddedDB(target, ml=None) as db:
+                assert [db.get_node(f"n{n}")["v"] for n in (7, 150, 299)] == [40] * 3
+        shutil.rmtree(target)
+    print(f"taken {taken} times")
+
+
+@pytest.mark.parametrize("name", [*ALWAYS_TOLD, "nothing", "second file cut off"])
+def test_what_a_repair_of_files_in_their_place_lacks_is_told(tmp_path: Path, name: str):
+    path = tmp_path / "db"
+    killed(path)
+    DAMAGES.get(name, lambda files: None)(generation(path))
+    told = EmbeddedDB.repair(path, tmp_path / "saved")
+    with EmbeddedDB(tmp_path / "saved", ml=None) as db:
+        found = {node["n"] for node in db.nodes(label="Thing")}
+    assert found <= set(range(COUNT))
+    assert found == set(range(COUNT)) or (not told.complete and told.state == "older"), told
 
 
 @pytest.mark.parametrize("read_only", [True, False])

@@ -189,13 +189,18 @@ fn words(name: &str) -> Vec<String> {
     let is_gap = |c: char| c.is_whitespace() || matches!(c, '_' | '-' | '/' | ',' | '\u{2013}');
     let mut out = Vec::new();
     for word in name.split(is_gap) {
-        let word: String = word.chars().filter(|c| *c != '.').collect();
+        let word: String = word.chars().filter(|c| *c != '.' && !is_invisible(*c)).collect();
         let word = word.trim_matches(|c| !kept(c));
         if !word.is_empty() {
             out.push(word.chars().flat_map(char::to_lowercase).collect());
         }
     }
     out
+}
+
+/// Characters that are not seen: soft hyphens, joiners, marks of direction and of the order of bytes.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
 fn without_possessive(name: &str) -> &str {
@@ -225,6 +230,7 @@ mod tests {
     fn spellings_of_a_name_have_one_key() {
         for (entity_type, names) in [
             ("GPE", &["Paris", "paris", "PARIS", "Paris's", "Paris’s", " Paris, ", "Paris'"][..]),
+            ("GPE", &["Paris", "Pa\u{200b}ris", "\u{feff}Paris", "Pa\u{ad}ris\u{200d}"]),
             ("GPE", &["U.S.", "US", "u.s."]),
             (
                 "PERSON",

@@ -10,7 +10,6 @@ use embedded_db_common::record::Cursor;
 use embedded_db_common::{Error, Result};
 
 use super::file;
-use crate::format;
 use crate::pages::{Meta, SumsFile};
 use crate::platform::{self, io_error, sync_error, write_error};
 
@@ -152,11 +151,17 @@ pub(crate) fn path_of(directory: &Path) -> PathBuf {
 
 /// The newest checkpoint; `None` if there never was one.
 pub(crate) fn newest(directory: &Path) -> Result<Option<Checkpoint>> {
-    let found = both(directory)?.into_iter().flatten().max_by_key(|found| found.number);
+    let last =
+        |both: [Option<Checkpoint>; 2]| both.into_iter().flatten().max_by_key(|found| found.number);
+    let mut found = last(both(directory)?);
     if found.is_none()
         && let Some(detail) = lost(directory)?
     {
-        return Err(damaged(directory, &detail));
+        // The first may have been written between the two looks.
+        found = last(both(directory)?);
+        if found.is_none() {
+            return Err(damaged(directory, &detail));
+        }
     }
     if found.as_ref().is_some_and(Checkpoint::cannot_be_followed) {
         return Err(impossible(directory));
@@ -164,15 +169,18 @@ pub(crate) fn newest(directory: &Path) -> Result<Option<Checkpoint>> {
     Ok(found)
 }
 
-/// Why there should be a checkpoint where none reads.
+/// Why there should be a checkpoint where none reads. Before the first is on the disk as a whole nothing is logged,
+/// and the data file is right as it is.
 pub(super) fn lost(directory: &Path) -> Result<Option<String>> {
-    // One that was never written to is all zeros.
-    let is_written = |start: Vec<u8>| start.iter().any(|byte| *byte != 0);
-    if format::read_start(&path_of(directory)).is_ok_and(is_written) {
-        return Ok(Some("does not read".into()));
+    if let Some(last) = SumsFile::later_checkpoint(directory, 0)? {
+        return Ok(Some(format!("does not read, and number {last} was written")));
     }
-    let last = SumsFile::later_checkpoint(directory, 0)?;
-    Ok(last.map(|last| format!("is missing, and number {last} was written")))
+    for stretch in [0, 1] {
+        if file::has_frames(directory, stretch)? {
+            return Ok(Some("does not read, and there is a log".into()));
+        }
+    }
+    Ok(None)
 }
 
 /// It is not missing where there is a log, which may have what the data file has not.
@@ -235,9 +243,10 @@ impl CheckpointFile {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let file = options.open(&path).map_err(failed)?;
-        if platform::file_length(&file).map_err(failed)? < 2 * DISTANCE {
-            platform::write_at(&file, &[0; 2 * DISTANCE as usize], 0).map_err(failed)?;
-        }
+        // What is there stays, however short it is.
+        let length = platform::file_length(&file).map_err(failed)?;
+        let missing = (2 * DISTANCE).saturating_sub(length) as usize;
+        platform::write_at(&file, &vec![0; missing], length).map_err(failed)?;
         Ok(Self { path, file })
     }
 

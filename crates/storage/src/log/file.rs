@@ -23,8 +23,8 @@ pub(super) const HEADER: [u8; ALIGNMENT] = {
     header
 };
 const FIRST_LENGTH: u64 = 64 << 10;
-/// Writers wait for a checkpoint long before a stretch has come so far.
-const MOST_LENGTH: u64 = 4 << 30;
+/// What would be written behind that goes to the data file at once.
+pub(super) const MOST_LENGTH: u64 = if cfg!(test) { 4 << 20 } else { 1 << 30 };
 
 /// The file in which a stretch of the log lies.
 pub(super) fn path_of(directory: &Path, stretch: u64) -> PathBuf {
@@ -55,6 +55,13 @@ pub(super) fn require_both(directory: &Path) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// Whether anything lies behind the beginning of the file of a stretch.
+pub(super) fn has_frames(directory: &Path, stretch: u64) -> Result<bool> {
+    let found = Stretch::read(directory, stretch, 0)?;
+    let bytes = found.as_ref().and_then(|found| found.bytes.get(HEADER.len()..));
+    Ok(bytes.is_some_and(|bytes| bytes.iter().any(|byte| *byte != 0)))
 }
 
 /// What the frames of a stretch are known by, of those that follow a salt.
@@ -119,6 +126,13 @@ impl LogFile {
             .map_err(|error| write_error(&self.path, "write to the log", &error))?;
         self.end = end;
         Ok(())
+    }
+
+    /// Whether a frame has room. It is known to be no longer than its changes and this, before it is made.
+    pub(super) fn has_room(&self, changes: usize) -> bool {
+        const HEAD: u64 = 4096;
+        let end = self.end.saturating_add(changes as u64).saturating_add(HEAD);
+        end.next_power_of_two() <= MOST_LENGTH
     }
 
     /// Takes the last frame back, which began there: it was not committed.

@@ -2,7 +2,7 @@
 //! themselves.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::checkpoint::{self, Checkpoint};
 use super::file::{self, Stretch};
@@ -54,7 +54,12 @@ impl FoundLog {
         if !told.is_file() {
             return Err("ckpt is no file".into());
         }
-        let both = checkpoint::both(directory).map_err(|error| format!("ckpt: {error}"))?;
+        let both = || checkpoint::both(directory).map_err(|error| format!("ckpt: {error}"));
+        let both = match both()? {
+            // The first may have been written meanwhile.
+            [None, None] if matches!(checkpoint::lost(directory), Ok(Some(_))) => both()?,
+            both => both,
+        };
         let are_both = both.iter().all(Option::is_some);
         let newest = both.into_iter().flatten().max_by_key(|found| found.number);
         let Some(checkpoint) = newest else {
@@ -103,6 +108,19 @@ impl FoundLog {
         older_than(&last.filter(|last| !last.in_use)?, directory)
     }
 
+    /// Whether the data file was written to since the machine was last started: what the system told of it is right,
+    /// in a copy, too.
+    pub(crate) fn is_of_this_boot(&self, directory: &Path) -> bool {
+        let place = platform::open_plain_file(&path_of_data(directory)).ok().flatten();
+        let place = place.and_then(|file| platform::file_place(&file));
+        place.is_some_and(|place| place.starts_with(&self.checkpoint.place[..2]))
+    }
+
+    /// The transaction of the last frame, or of the state that it goes on from.
+    pub(crate) fn last_transaction(&self, directory: &Path) -> u64 {
+        self.frames(directory).end().saturating_sub(1)
+    }
+
     /// The meta pages of the state that it goes on from.
     pub(crate) fn metas(&self) -> &[[u8; Meta::SIZE]; 2] {
         &self.checkpoint.metas
@@ -132,9 +150,13 @@ impl FoundLog {
     }
 }
 
+fn path_of_data(directory: &Path) -> PathBuf {
+    directory.join("data.mdb")
+}
+
 /// The last transaction of the data file, where there is one and it reads.
 fn newest_in(directory: &Path) -> Option<u64> {
-    let mut file = platform::open_plain_file(&directory.join("data.mdb")).ok()??;
+    let mut file = platform::open_plain_file(&path_of_data(directory)).ok()??;
     Some(newest_meta(&mut file).ok()??.transaction)
 }
 

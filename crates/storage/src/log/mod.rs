@@ -466,6 +466,12 @@ impl Log {
         self.lock().in_use().is_some()
     }
 
+    /// Whether there is room for a frame of changes: one that is too large, or for which the file would be, is none.
+    pub(crate) fn takes(&self, changes: &Changes) -> bool {
+        let Some(bytes) = changes.as_bytes() else { return false };
+        self.lock().in_use().is_none_or(|(_, file)| file.has_room(bytes.len()))
+    }
+
     /// Before a group on top of a state is acknowledged: its frame is in the log, if it is logged, and on the disk,
     /// if it is durable.
     pub(crate) fn append(
@@ -476,8 +482,7 @@ impl Log {
         changes: &Changes,
         durability: Durability,
     ) -> Result<Way> {
-        let Some(changes) = changes.as_bytes() else {
-            // It would be too large a frame.
+        let Some(changes) = changes.as_bytes().filter(|_| self.takes(changes)) else {
             return self.end(generation, before).map(|()| Way::Synced);
         };
         let mut state = self.lock();

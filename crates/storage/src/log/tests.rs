@@ -362,6 +362,84 @@ fn what_is_too_large_for_a_frame_is_stored_as_well() {
     check(&open(&scratch.path().join("copy")), &model);
 }
 
+/// A stretch goes on for as long as no checkpoint is made.
+#[test]
+fn a_log_does_not_grow_for_ever() {
+    let scratch = TempDir::new().unwrap();
+    let path = scratch.path().join("db");
+    let (store, mut model) = begun(&path);
+    let stretch = || checkpoint::newest(&generation(&path)).unwrap().unwrap().stretch;
+    let before = stretch();
+    for n in 0..700 {
+        let id = format!("long {n}");
+        put(&store, &id, 9000);
+        model.insert(id, 9000);
+    }
+    assert!(stretch() > before, "it was begun anew");
+    for which in [0, 1] {
+        let length = fs::metadata(generation(&path).join(format!("log.{which}"))).unwrap().len();
+        assert!(length <= super::file::MOST_LENGTH, "{length}");
+    }
+    check(&store, &model);
+    Image::of(&path).put(&scratch.path().join("copy"));
+    drop(store);
+    check(&open(&scratch.path().join("copy")), &model);
+}
+
+/// Where none reads, and nothing shows that one was ever written as a whole, nothing was logged.
+#[test]
+fn a_first_checkpoint_that_was_only_begun_is_none() {
+    let scratch = TempDir::new().unwrap();
+    let path = scratch.path().join("db");
+    let store = open(&path);
+    store.write(|txn| txn.create_namespace("default")).unwrap();
+    drop(store);
+    let mut image = Image::of(&path);
+    let first = image.file("ckpt")[..512].to_vec();
+    for (length, is_begun) in [(0, true), (320, true), (512, false)] {
+        let mut ckpt = vec![0; 8192];
+        ckpt[..length].copy_from_slice(&first[..length]);
+        *image.file("ckpt") = ckpt;
+        // As it was before.
+        image.file("data.sums")[104..112].fill(0);
+        for stretch in ["log.0", "log.1"] {
+            image.file(stretch)[64..].fill(0);
+        }
+        let place = scratch.path().join(format!("begun {length}"));
+        image.put(&place);
+        let found = checkpoint::newest(&generation(&place)).unwrap();
+        assert_eq!(found.is_none(), is_begun, "{length}");
+        drop(open(&place));
+        image.file("log.1")[70] = 1;
+        let place = scratch.path().join(format!("lost {length}"));
+        image.put(&place);
+        assert_eq!(checkpoint::newest(&generation(&place)).is_err(), is_begun, "{length}");
+    }
+}
+
+/// What a refused opening has found is still there for a repair.
+#[test]
+fn a_file_of_checkpoints_that_is_cut_off_keeps_what_it_has() {
+    for length in [0, 300, 512, 4096, 4500, 4608, 8191] {
+        let scratch = TempDir::new().unwrap();
+        let path = scratch.path().join("db");
+        let (store, _) = begun(&path);
+        let mut image = Image::of(&path);
+        drop(store);
+        image.file("ckpt").truncate(length);
+        let before = image.file("ckpt").clone();
+        let place = scratch.path().join("cut");
+        image.put(&place);
+        let _told_or_not = Store::open(&place, &Options { read_only: true, ..options() });
+        assert_eq!(fs::read(generation(&place).join("ckpt")).unwrap(), before, "{length}");
+        if Store::open(&place, &options()).is_err() {
+            let after = fs::read(generation(&place).join("ckpt")).unwrap();
+            assert_eq!(after[..length], before, "{length}");
+            assert!(after[length..].iter().all(|byte| *byte == 0), "{length}");
+        }
+    }
+}
+
 #[test]
 fn relaxed_writes_reach_the_disk_by_themselves() {
     let scratch = TempDir::new().unwrap();

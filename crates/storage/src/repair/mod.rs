@@ -37,7 +37,7 @@ use crate::format::Current;
 use crate::keys::{self, Table};
 use crate::log::FoundLog;
 use crate::new_file::{NewFile, Progress};
-use crate::pages::{DamagedFile, Depth, Origin};
+use crate::pages::{DamagedFile, Depth, Origin, SumsFile};
 use crate::platform::{sync_directory, write_error};
 use crate::staging::{Staging, check_free};
 use crate::store::{Store, reserve_readers};
@@ -214,11 +214,18 @@ impl Found {
         let mut logged = Logged::read(log.as_ref(), directory, &file, &mut remarks)?;
         // What the sums vouch for needs no log.
         logged.is_cut |= is_lost && !file.has_sums;
-        let is_put_back = log.as_ref().is_some_and(|log| log.is_put_back);
+        let owed = SumsFile::owed_in(directory).unwrap_or(0);
+        let logged_to = log.as_ref().map_or(0, |log| log.last_transaction(directory));
+        let known = file.transaction().unwrap_or(0).max(logged_to);
+        if owed > known {
+            logged.is_cut = true;
+            remarks.push(format!("it ends with transaction {known}, and {owed} was acknowledged"));
+        }
+        let is_copied = |log: &FoundLog| log.is_put_back && log.is_of_this_boot(directory);
         if logged.is_cut
-            && is_put_back
+            && log.as_ref().is_some_and(is_copied)
             && let Some(newest) = DamagedFile::open_copied(directory, &mut step)?
-            && newest.transaction() >= log.map(|log| log.frames(directory).end())
+            && newest.transaction().is_some_and(|newest| newest > known)
         {
             remarks.push(
                 "the newest state of the data file was read, which the log does not have".into(),

@@ -466,7 +466,7 @@ impl Store {
         let before = &open.before;
         if leader.owed.is_empty() {
             self.choose_log(generation, before).map_err(GroupError::Failed)?;
-        } else if written.changes.as_bytes().is_none() {
+        } else if !generation.log().map_err(GroupError::Failed)?.takes(&written.changes) {
             return Err(GroupError::Alone);
         }
         let way = self.append(generation, before, written.state.lsn(), &written.changes)?;

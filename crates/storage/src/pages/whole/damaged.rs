@@ -96,25 +96,23 @@ impl DamagedFile {
         Self::with(file, sums, log, step)
     }
 
-    /// The newest state of a data file that was in use and does not lie where it was written, as it is: of a copy
-    /// that is whole, but for its log. `None` if anything shows that it is not: a page, a sum, a count.
+    /// The newest state of a data file that was in use and is a copy, as it is. `None` unless its sums are those of
+    /// this very state, and all of its pages what they say: a page of another moment has had another sum since, for
+    /// sums are copied with it or later.
     pub(crate) fn open_copied(
         directory: &Path,
         step: &mut dyn FnMut(u64, u64) -> Result<()>,
     ) -> Result<Option<Self>> {
         let file = open_any(&directory.join("data.mdb"))?;
         let sums = FoundSums::read_copied(directory, file.page_size, file.pages());
-        let covered = match &sums {
-            FoundSums::Usable(sums) => Some(sums.covered()),
-            FoundSums::Missing | FoundSums::Unusable(_) => None,
-        };
+        let FoundSums::Usable(usable) = &sums else { return Ok(None) };
+        let covered = usable.covered();
         let found = Self::with(file, sums, None, step)?;
         let state = &found.survey.state;
-        let is_of_sums = covered.zip(state.transaction).is_none_or(|(covered, transaction)| {
-            found.has_sums && (covered..=covered.saturating_add(1)).contains(&transaction)
-        });
-        let is_whole = is_of_sums
+        let is_whole = found.has_sums
             && state.origin == Origin::Newest
+            && state.transaction == Some(covered)
+            && found.survey.is_vouched_for
             && found.survey.damaged == 0
             && found.survey.tables.iter().all(|leaves| leaves.whole)
             && found.survey.agrees(&found.file)?;

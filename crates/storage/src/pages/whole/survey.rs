@@ -36,6 +36,8 @@ pub(super) struct Survey {
     pub(super) damaged: u64,
     /// Its tables are known, or at least which pages are not free.
     pub(super) tells: bool,
+    /// Each of its pages is what its sum says.
+    pub(super) is_vouched_for: bool,
 }
 
 impl Survey {
@@ -73,7 +75,8 @@ impl Survey {
         }
         let damaged = walk.wrong.len() + u64::from(state.trees.is_none());
         let tells = state.trees.is_some() || free.is_some();
-        let mut survey = Self { state, tables, damaged, tells };
+        let is_vouched_for = walk.seen.iter().all(|page| notes.right.contains(page));
+        let mut survey = Self { state, tables, damaged, tells, is_vouched_for };
         survey.drop_foreign(file, notes)?;
         let others = Others { file, notes, walk: &walk, free, wrong };
         survey.add_others(&others)?;
