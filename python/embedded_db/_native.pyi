@@ -64,6 +64,7 @@ __all__ = [
     "best_of_codes",
     "best_of_halves",
     "calls_end",
+    "calls_refuse",
     "check_text_query",
     "compare",
     "doctor",
@@ -109,11 +110,11 @@ def logs_flush(timeout: float) -> bool:
 def logs_end() -> None:
     """Deliver what there is, and nothing more."""
 
-def calls_end(timeout: float) -> bool:
-    """Wait until no other thread is in a call outside of the interpreter; False when time ran out.
+def calls_refuse() -> None:
+    """Let no thread but the calling one begin a call from now on."""
 
-    From then on only the calling thread may begin one.
-    """
+def calls_end(timeout: float) -> bool:
+    """Wait until no thread is in a call outside of the interpreter; False when time ran out."""
 
 def ask_caller(ask: Callable[[], Caller | None]) -> None:
     """Have calls ask for the trace that they are a part of."""

@@ -14,7 +14,7 @@ from . import tracing
 from . import transaction as transactions
 from . import weaver as weaving
 from ._native import Database as NativeDatabase
-from ._native import Edge, Hits, Node, calls_end
+from ._native import Edge, Hits, Node, calls_end, calls_refuse
 from ._native import Snapshot as NativeSnapshot
 from .adapting import Adapting
 from .arguments import choice_argument, path_argument
@@ -609,7 +609,7 @@ def checked_config(config: object) -> Config:
     return config
 
 
-_LONGEST_END: Final = 30.0
+_LONGEST_END: Final = 1.5
 """Seconds that the end of a program waits at most for calls of other threads."""
 
 _open_handles: WeakSet[EmbeddedDB] = WeakSet()
@@ -627,10 +627,12 @@ def open_handles() -> list[EmbeddedDB]:
 
 def _close_all(handles: Iterable[EmbeddedDB]) -> None:
     """Close what is still open at the end of the interpreter, so that every thread is joined."""
-    for handle in list(handles):
-        handle.close()
-    # Threads whose calls end now come back before the interpreter goes.
-    calls_end(_LONGEST_END)
+    calls_refuse()
+    with ExitStack() as stack:
+        # Last of all, threads whose calls end now come back before the interpreter goes.
+        stack.callback(calls_end, _LONGEST_END)
+        for handle in list(handles):
+            stack.callback(handle.close)
 
 
 atexit.register(_close_all, _open_handles)

@@ -225,7 +225,7 @@ def test_a_program_may_end_while_the_models_compute(run_python, path, closes):
         assert db.weaver.dead_letters() == []
 
 
-@pytest.mark.parametrize("slow", ["model", "reads"])
+@pytest.mark.parametrize("slow", ["model", "reads", "generator"])
 def test_a_program_may_end_while_a_thread_is_in_a_call(run_python, path, slow, thorough):
     """A thread that is ended as it comes back from native code takes the process with it."""
     for _ in range(30 if thorough else 5):
@@ -250,11 +250,20 @@ def test_a_program_may_end_while_a_thread_is_in_a_call(run_python, path, slow, t
             db.create_message("chat", "Alice met Bob")
             db.flush(timeout=60)
 
+            def busy():
+                asked.set()
+                until = time.monotonic() + 0.7
+                while time.monotonic() < until:
+                    pass
+                yield {"label": "Y"}
+
             def ask():
                 while True:
                     try:
                         if sys.argv[2] == "model":
                             db.query(semantic_query={"text": f"Alice {time.monotonic()}"})
+                        elif sys.argv[2] == "generator":
+                            db.create_nodes(busy())
                         else:
                             db.query(labels=["X"], order_by=["n"], limit=300)
                             asked.set()
@@ -271,3 +280,54 @@ def test_a_program_may_end_while_a_thread_is_in_a_call(run_python, path, slow, t
             slow,
         )
         assert (run.returncode, run.stdout, run.stderr) == (0, "True\n", "")
+
+
+@pytest.mark.parametrize("blocked", ["opening", "model", "generator"])
+def test_the_end_of_a_program_waits_for_no_call_that_stands_still(run_python, path, blocked):
+    run = run_python(
+        """
+        import queue, sys, threading, time
+        from embedded_db import EmbeddedDB
+        from embedded_db.testing import FakeModel
+
+        class Held(FakeModel):
+            def embed(self, texts):
+                if threading.current_thread() is thread:
+                    begun.set()
+                    queue.Queue().get()
+                return super().embed(texts)
+
+        def never():
+            begun.set()
+            yield queue.Queue().get()
+
+        def call():
+            if sys.argv[2] == "opening":
+                begun.set()
+                EmbeddedDB(sys.argv[1], ml=None, lock_timeout=1000, durability="relaxed")
+            elif sys.argv[2] == "model":
+                db.query(semantic_query={"text": "Alice"})
+            else:
+                db.create_nodes(never())
+
+        begun = threading.Event()
+        thread = threading.Thread(target=call, daemon=True)
+        db = EmbeddedDB(sys.argv[1] + ("" if sys.argv[2] != "opening" else ".own"), ml=Held())
+        if sys.argv[2] == "opening":
+            import subprocess
+            program = "import sys, time; from embedded_db import EmbeddedDB;"
+            program += "db = EmbeddedDB(sys.argv[1], ml=None); print(1, flush=True); sys.stdin.read()"
+            arguments = [sys.executable, "-c", program, sys.argv[1]]
+            pipe = subprocess.PIPE
+            holder = subprocess.Popen(arguments, stdin=pipe, stdout=pipe)
+            holder.stdout.readline()
+        else:
+            db.create_message("chat", "Alice met Bob")
+            db.flush(timeout=60)
+        thread.start()
+        assert begun.wait(30)
+        """,
+        path,
+        blocked,
+    )
+    assert (run.returncode, run.stdout) == (0, "")

@@ -12,7 +12,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyList, PyMapping, PyString};
 
 use crate::cancel::give_way;
-use crate::errors::{invalid, placed, shown};
+use crate::errors::{invalid, placed, shown, to_python};
+use crate::leaving::Outside;
 use crate::values::{Property, UpTo, check_size, entries, known, micros, text, ttl, write_value};
 
 /// Most names in one dict of properties: they are looked up one by one, and are kept for ever.
@@ -57,6 +58,8 @@ pub(crate) fn items<'py, T>(
     make: impl Fn(&Bound<'py, PyAny>) -> PyResult<T>,
 ) -> PyResult<Vec<T>> {
     let py = given.py();
+    // It may be a generator.
+    let _outside = Outside::begin().map_err(|error| to_python(py, &error))?;
     let made = given.try_iter()?.enumerate().map(|(at, item)| {
         give_way(py);
         make(&item?).map_err(|error| placed(py, error, "item", at))
@@ -145,6 +148,7 @@ fn identities(what: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     if items.cast::<PyString>().is_ok() {
         return strings(what, items);
     }
+    let _outside = Outside::count();
     let Ok(items) = items.try_iter() else {
         return wanted(what, items, "a list of ids or of objects that have them");
     };
@@ -156,6 +160,7 @@ pub(crate) fn strings(what: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<Stri
     if let Ok(one) = items.cast::<PyString>() {
         return Ok(vec![text(&what, one.as_any().as_borrowed(), MAX_PROPERTIES)?.to_owned()]);
     }
+    let _outside = Outside::count();
     // The keys of a dict are no list.
     let listed = if items.is_instance_of::<PyDict>() { None } else { items.try_iter().ok() };
     let Some(items) = listed else { return wanted(what, items, "a text or a list of texts") };

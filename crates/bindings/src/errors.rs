@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::cancel::{cancelled, give_way, is_cancellable};
-use crate::leaving::Outside;
+use crate::leaving::{self, Outside};
 use crate::tracing;
 use crate::values::datetime;
 
@@ -41,7 +41,7 @@ pub(crate) fn to_its_end<T: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> Result<T> + Send,
 ) -> PyResult<T> {
-    let Some(_outside) = Outside::begin() else { return Err(ending(py)) };
+    let _outside = Outside::begin().map_err(|error| to_python(py, &error))?;
     LOOKED.set(Some(Instant::now()));
     let caller = tracing::caller(py);
     let outcome = py.detach(|| {
@@ -50,18 +50,6 @@ pub(crate) fn to_its_end<T: Send>(
     });
     give_way(py);
     finish(py, outcome)
-}
-
-/// What a thread gets that calls in a program that is ending.
-fn ending(py: Python<'_>) -> PyErr {
-    let make = || {
-        let class = py.import("embedded_db.errors")?.getattr("DatabaseClosed")?;
-        let fields = PyDict::new(py);
-        fields.set_item("hint", "end the threads of a program before it ends")?;
-        let arguments = ("the program is ending, which has closed its databases",);
-        Ok(PyErr::from_value(class.call(arguments, Some(&fields))?))
-    };
-    make().unwrap_or_else(|error: PyErr| error)
 }
 
 /// Runs short `work` with the interpreter held.
@@ -106,7 +94,7 @@ impl<T: Send> Drop for Released<T> {
         let mut value = Some(value);
         let released = Python::try_attach(|py| {
             let value = value.take();
-            let _outside = Outside::begin();
+            let _outside = Outside::count();
             py.detach(move || drop(value));
         });
         if released.is_none() {
@@ -116,8 +104,9 @@ impl<T: Send> Drop for Released<T> {
     }
 }
 
-/// Fails when the call was cancelled or the user has pressed Ctrl-C. Cheap to call often.
+/// Fails when the call was cancelled, the program is ending, or the user has pressed Ctrl-C. Cheap to call often.
 pub(crate) fn interrupted() -> Result<()> {
+    leaving::check()?;
     cancelled()?;
     // Signals are for the main thread, where nobody else ends a call.
     if is_cancellable() {

@@ -1,14 +1,17 @@
 //! Calls that are outside of the interpreter when a program ends.
 //!
 //! A thread that wants the interpreter back when it has gone is ended where it stands (up to Python 3.13), which
-//! aborts the process as soon as the end comes to a frame of ours. So the end of a program waits for those calls,
-//! and no other begins.
+//! aborts the process as soon as the end comes to a frame of ours. So the end of a program stops those calls and
+//! waits for them, and no other begins.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use embedded_db_engine::fork_generation;
+use embedded_db_engine::common::{Error, Result};
+use embedded_db_engine::{fork_generation, works_for};
 use pyo3::prelude::*;
+
+use crate::errors::SIGNALS;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(1);
@@ -20,25 +23,37 @@ static OUTSIDE: AtomicU64 = AtomicU64::new(0);
 static ENDING: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
+    /// Whether the thread ends the program.
     static ENDS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// A call that is outside, or about to be.
+/// A call that is outside or about to be, or has Python code to run: it may lose the interpreter.
 pub(crate) struct Outside(u32);
 
 impl Outside {
-    /// `None` in a program that is ending, but for the thread that ends it.
-    pub(crate) fn begin() -> Option<Self> {
+    /// # Errors
+    ///
+    /// `Ending`, as [`check`] says.
+    pub(crate) fn begin() -> Result<Self> {
+        // Counted before the look: whoever ends the program waits for it, or is seen here.
+        let call = Self::count();
+        check().map(|()| call)
+    }
+
+    /// The same for what leaves things in order.
+    pub(crate) fn count() -> Self {
         let forks = fork_generation();
-        let counted = |calls: u64| match calls as u32 == forks {
-            true => calls + ONE,
-            false => u64::from(forks) + ONE,
-        };
-        // Counted before the look: whoever ends the program then waits for it, or is seen here.
-        update(|calls| Some(counted(calls)));
-        let call = Self(forks);
-        let is_ending = ENDING.load(Ordering::SeqCst) == std::process::id();
-        (!is_ending || ENDS.get()).then_some(call)
+        if OUTSIDE.load(Ordering::Relaxed) as u32 == forks {
+            OUTSIDE.fetch_add(ONE, Ordering::SeqCst);
+        } else {
+            // Of a child the first.
+            let counted = |calls: u64| match calls as u32 == forks {
+                true => calls + ONE,
+                false => u64::from(forks) + ONE,
+            };
+            update(|calls| Some(counted(calls)));
+        }
+        Self(forks)
     }
 }
 
@@ -50,29 +65,48 @@ impl Drop for Outside {
 }
 
 fn update(change: impl Fn(u64) -> Option<u64>) {
-    // What another thread of a child that is just being born has counted stays.
+    // What was begun before a fork is none of the child's.
     _ = OUTSIDE.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
 }
 
-/// Waits until no other thread is outside of the interpreter; false when time ran out. From now on only this thread
-/// may go outside.
+/// Whether a call may begin, or go on.
+///
+/// # Errors
+///
+/// `Ending` in a program that is ending, but for the thread that ends it and for threads of ours, which are joined.
+pub(crate) fn check() -> Result<()> {
+    let ending = ENDING.load(Ordering::SeqCst);
+    let is_over = ending != 0 && ending == std::process::id() && !ENDS.get() && works_for() == 0;
+    if is_over { Err(Error::Ending) } else { Ok(()) }
+}
+
+/// From now on only the calling thread may call.
 #[pyfunction]
-pub(crate) fn calls_end(py: Python<'_>, timeout: f64) -> bool {
+pub(crate) fn calls_refuse() {
     ENDS.set(true);
     ENDING.store(std::process::id(), Ordering::SeqCst);
+}
+
+/// Waits until no thread is in a call that it would have to come back from; false when time ran out.
+#[pyfunction]
+pub(crate) fn calls_end(py: Python<'_>, timeout: f64) -> PyResult<bool> {
     let until = crate::values::wait(timeout).and_then(|wait| Instant::now().checked_add(wait));
     let forks = fork_generation();
     let is_last = || {
         let calls = OUTSIDE.load(Ordering::SeqCst);
         calls < ONE || calls as u32 != forks
     };
-    py.detach(|| {
-        while !is_last() {
-            if until.is_some_and(|until| Instant::now() >= until) {
-                return false;
-            }
-            std::thread::sleep(LOOK);
+    while !is_last() {
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return Ok(false);
         }
-        true
-    })
+        let looked = Instant::now();
+        py.detach(|| {
+            while !is_last() && looked.elapsed() < SIGNALS {
+                std::thread::sleep(LOOK);
+            }
+        });
+        py.check_signals()?;
+    }
+    Ok(true)
 }

@@ -84,6 +84,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(logs::logs_level, module)?)?;
     module.add_function(wrap_pyfunction!(logs::logs_flush, module)?)?;
     module.add_function(wrap_pyfunction!(logs::logs_end, module)?)?;
+    module.add_function(wrap_pyfunction!(leaving::calls_refuse, module)?)?;
     module.add_function(wrap_pyfunction!(leaving::calls_end, module)?)?;
     module.add_function(wrap_pyfunction!(tracing::ask_caller, module)?)?;
     module.add_class::<tracing::Caller>()?;

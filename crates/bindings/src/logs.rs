@@ -15,6 +15,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::errors::invalid;
+use crate::leaving::Outside;
 
 /// Records that wait; what comes beyond is counted.
 const MOST: usize = 512;
@@ -167,6 +168,7 @@ pub(crate) fn logs_level(py: Python<'_>, level: Option<&str>) -> PyResult<()> {
 pub(crate) fn logs_flush(py: Python<'_>, timeout: f64) -> bool {
     let Some(pump) = Pump::own() else { return true };
     let until = crate::values::wait(timeout).and_then(|wait| Instant::now().checked_add(wait));
+    let _outside = Outside::count();
     py.detach(|| {
         while !pump.is_at_rest() {
             if until.is_some_and(|until| Instant::now() >= until) {

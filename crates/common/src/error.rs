@@ -137,6 +137,9 @@ pub enum Error {
         /// The database.
         path: PathBuf,
     },
+    /// A thread calls in a program that is ending.
+    #[error("the program is ending, and no call may begin or go on; end its threads before")]
+    Ending,
     /// The database was open in the parent process, and is still open in this one through that.
     #[error(
         "{path:?} was opened by process {parent} before it was forked, and what it has open cannot be used, nor \
@@ -451,7 +454,7 @@ impl Error {
                 "DatabaseLocked"
             }
             Self::OutcomeUnknown { .. } => "OutcomeUnknown",
-            Self::DatabaseClosed { .. } | Self::BusClosed => "DatabaseClosed",
+            Self::DatabaseClosed { .. } | Self::Ending | Self::BusClosed => "DatabaseClosed",
             Self::ForkedHandle { .. } | Self::ForkedBus { .. } => "ForkedHandle",
             Self::ReadOnly { .. } => "ReadOnly",
             Self::SnapshotExpired { .. }

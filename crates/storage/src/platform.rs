@@ -54,9 +54,23 @@ pub(crate) fn io_error(path: &Path, doing: &str, error: &std::io::Error) -> Erro
         K::IsADirectory | K::NotADirectory | K::InvalidFilename | K::InvalidInput => {
             "name another path, or put what lies there elsewhere"
         }
-        _ => "the log of the system may tell more of it",
+        K::OutOfMemory => "free memory, or raise the limit of address space (ulimit -v)",
+        K::TimedOut => "close the other process, or raise lock_timeout",
+        _ if has_no_descriptor(error) => "close files, or raise the limit of open ones (ulimit -n)",
+        _ => "see what the system tells of the disk",
     };
     Error::StorageError { path: path.to_owned(), detail: format!("{detail}; {remedy}") }
+}
+
+/// Whether the process, or the system, has no more room for open files.
+fn has_no_descriptor(error: &std::io::Error) -> bool {
+    #[cfg(unix)]
+    return matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+    #[cfg(not(unix))]
+    {
+        let _no_such_number = error;
+        false
+    }
 }
 
 /// Refuses what is no file, like a pipe, whose opening would wait for its other end. What is missing is none either,
@@ -75,11 +89,18 @@ pub(crate) fn require_file(path: &Path) -> Result<()> {
 pub(crate) fn write_error(path: &Path, doing: &str, error: &std::io::Error) -> Error {
     use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
     match error.kind() {
-        PermissionDenied | ReadOnlyFilesystem => Error::StorageError {
+        PermissionDenied => Error::StorageError {
             path: path.to_owned(),
             detail: format!(
                 "cannot {doing}: {error}; give this user permission to write to the directory and all in it \
                  (read_only=True opens a database that is only read)"
+            ),
+        },
+        ReadOnlyFilesystem => Error::StorageError {
+            path: path.to_owned(),
+            detail: format!(
+                "cannot {doing}: {error}; choose a disk that can be written to (read_only=True opens a database \
+                 that is only read)"
             ),
         },
         _ => io_error(path, doing, error),

@@ -57,6 +57,7 @@ fn errors() -> Vec<Error> {
         Error::Timeout { what: text(), seconds: 0.5 },
         Error::TooManyVisited { limit: 3 },
         Error::Interrupted,
+        Error::Ending,
         Error::ModelUnavailable { message: text() },
         Error::LimitReached {
             function: "embedding",

@@ -134,7 +134,7 @@ wire_enum!(Operator {
 });
 wire_enum!(Filter { ; Test { property, operator, value } ; All(filters) Any(filters) Not(filter) });
 wire_enum!(Error {
-    BusClosed Interrupted
+    BusClosed Interrupted Ending
     ; NotFound { kind, id } AlreadyExists { kind, id } Taken { message, id }
       Conflict { kind, id, expected, found } InvalidQuery { field, message }
       DimensionMismatch { expected, got, space } NonFiniteVector { index, value }

@@ -114,7 +114,7 @@ impl Restoring {
         Err(Error::Corruption {
             path: backup.to_owned(),
             object: Manifest::FILE.into(),
-            detail: format!("it says {told:?}, and the data is {found:?}"),
+            detail: format!("it says {}, and the data has {}", amounts(told), amounts(found)),
         })
     }
 
@@ -126,10 +126,18 @@ impl Restoring {
     }
 }
 
+fn amounts((lsn, counts): (u64, Counts)) -> String {
+    let Counts { namespaces, nodes, edges, embeddings } = counts;
+    format!(
+        "{namespaces} namespaces, {nodes} nodes, {edges} edges, {embeddings} vectors, LSN {lsn}"
+    )
+}
+
 /// Damage that was found in what was made of a backup is that of the backup.
 pub fn of_backup(backup: &Path, error: Error) -> Error {
     match error {
         Error::Corruption { object, detail, .. } => {
+            let detail = format!("{detail} (in what was made of it)");
             Error::Corruption { path: backup.join(DATA), object, detail }
         }
         other => other,
