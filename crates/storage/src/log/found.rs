@@ -111,14 +111,16 @@ impl FoundLog {
     /// Whether the data file was written to since the machine was last started: what the system told of it is right,
     /// in a copy, too.
     pub(crate) fn is_of_this_boot(&self, directory: &Path) -> bool {
-        let place = platform::open_plain_file(&path_of_data(directory)).ok().flatten();
+        let place = fs::File::open(path_of_data(directory)).ok();
         let place = place.and_then(|file| platform::file_place(&file));
         place.is_some_and(|place| place.starts_with(&self.checkpoint.place[..2]))
     }
 
-    /// The transaction of the last frame, or of the state that it goes on from.
-    pub(crate) fn last_transaction(&self, directory: &Path) -> u64 {
-        self.frames(directory).end().saturating_sub(1)
+    /// The transaction and the number of the last frame, or those of the state that it goes on from.
+    pub(crate) fn end(&self, directory: &Path) -> (u64, u64) {
+        let frames = self.frames(directory);
+        let last = frames.frames().last().map(|frame| (frame.transaction, frame.number));
+        last.unwrap_or((self.checkpoint.transaction, self.checkpoint.frame))
     }
 
     /// The meta pages of the state that it goes on from.
@@ -156,8 +158,9 @@ fn path_of_data(directory: &Path) -> PathBuf {
 
 /// The last transaction of the data file, where there is one and it reads.
 fn newest_in(directory: &Path) -> Option<u64> {
-    let mut file = platform::open_plain_file(&path_of_data(directory)).ok()??;
-    Some(newest_meta(&mut file).ok()??.transaction)
+    let path = path_of_data(directory);
+    platform::require_file(&path).ok()?;
+    Some(newest_meta(&mut fs::File::open(path).ok()?).ok()??.transaction)
 }
 
 fn older_than(checkpoint: &Checkpoint, directory: &Path) -> Option<String> {

@@ -149,8 +149,13 @@ pub(crate) struct Pending {
 pub(crate) enum Way {
     /// LMDB syncs it.
     Synced,
-    /// Its frame is in the log, from this place on.
-    Logged(u64),
+    /// Its frame is in the log.
+    Logged {
+        /// From this place on.
+        begin: u64,
+        /// Its number.
+        frame: u64,
+    },
 }
 
 impl Way {
@@ -158,7 +163,7 @@ impl Way {
     pub(crate) fn take_back(&self, generation: &Generation) -> Result<()> {
         match self {
             Self::Synced => Ok(()),
-            Self::Logged(begin) => generation.log()?.take_back(*begin),
+            Self::Logged { begin, .. } => generation.log()?.take_back(*begin),
         }
     }
 
@@ -507,7 +512,7 @@ impl Log {
             logged.unsynced_since.get_or_insert_with(Instant::now);
         }
         logged.appended = number;
-        Ok(Way::Logged(begin))
+        Ok(Way::Logged { begin, frame: number })
     }
 
     /// The group of the last frame, which begins there, came to nothing.

@@ -203,22 +203,28 @@ fn require_frames(last: &Checkpoint, directory: &Path, is_in_place: bool) -> Res
         stretches.extend(Stretch::read(directory, number, last.salt)?);
     }
     let newest = newest_in(directory)?.map_or(0, |newest| newest.transaction);
-    let owed = SumsFile::owed_in(directory)?;
+    let (owed, owed_frame) = SumsFile::owed_in(directory)?;
     let logged = file::following(&stretches, last.frame + 1).last();
-    let logged = logged.map_or(last.transaction, |frame| frame.transaction);
-    let (found, wanted) = match is_in_place {
-        true => (logged.max(newest), owed),
-        false if last.is_durable => (logged, newest.max(owed)),
+    let logged = logged.map(|frame| (frame.transaction, frame.number));
+    let (logged, frame) = logged.unwrap_or((last.transaction, last.frame));
+    let (wanted, wanted_frame) = match is_in_place {
+        // What is in the data file needs no frame.
+        true if newest >= owed => return Ok(stretches),
+        true => (owed, owed_frame),
+        false if last.is_durable => (newest.max(owed), owed_frame),
         false => return Ok(stretches),
     };
-    if found < wanted {
-        return Err(Error::Corruption {
-            path: directory.to_owned(),
-            object: "the log in log.0 and log.1".into(),
-            detail: format!("ends with transaction {found}, and {wanted} was acknowledged"),
-        });
+    if logged >= wanted && frame >= wanted_frame {
+        return Ok(stretches);
     }
-    Ok(stretches)
+    Err(Error::Corruption {
+        path: directory.to_owned(),
+        object: "the log in log.0 and log.1".into(),
+        detail: format!(
+            "ends with frame {frame} of transaction {logged}, and frame {wanted_frame} of transaction {wanted} was \
+             acknowledged"
+        ),
+    })
 }
 
 /// Why a checkpoint cannot be put back, if there was a later one: pages of its state may have been written to since.

@@ -216,8 +216,10 @@ fn a_log_that_is_cut_off_anywhere_gives_a_state_that_was() {
     for n in 0..12 {
         let id = format!("then {n}");
         put(&store, &id, n * 10);
-        // Each is a transaction of its own: a read waits for that.
-        drop(store.read().unwrap());
+        // Some are transactions of their own: a read waits for that.
+        if n < 6 {
+            drop(store.read().unwrap());
+        }
         model.insert(id, n * 10);
         states.push(model.clone());
     }

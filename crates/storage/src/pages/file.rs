@@ -179,9 +179,10 @@ impl PageFile {
         Ok((after, bytes))
     }
 
-    /// What is acknowledged will be in the state of this transaction: readers of other processes wait for it.
-    pub(crate) fn owe(&self, transaction: u64) {
-        self.with_sums(|sums| sums.owe(transaction));
+    /// What is acknowledged will be in the state of this transaction: readers of other processes wait for it. Until
+    /// then it is in the log, up to this frame.
+    pub(crate) fn owe(&self, transaction: u64, frame: u64) {
+        self.with_sums(|sums| sums.owe(transaction, frame));
     }
 
     /// The transaction that will have what is acknowledged; 0 where nobody tells.

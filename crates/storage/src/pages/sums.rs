@@ -45,6 +45,7 @@ mod at {
     pub(super) const OWED: usize = 88;
     pub(super) const WANTED: usize = 96;
     pub(super) const CHECKPOINT: usize = 104;
+    pub(super) const FRAME: usize = 112;
 }
 
 /// Places of the sums of the two meta pages.
@@ -192,9 +193,11 @@ impl Sums {
         }))
     }
 
-    /// The transaction of what was acknowledged last, as far as the file tells; see [`Sums::owed`].
-    pub(crate) fn owed_in(directory: &Path) -> Result<u64> {
-        Ok(Self::header_of(directory)?.map_or(0, |found| found.owed()))
+    /// The transaction of what was acknowledged last, and the last frame of the log that it needs, as far as the file
+    /// tells; see [`Sums::owe`].
+    pub(crate) fn owed_in(directory: &Path) -> Result<(u64, u64)> {
+        let told = |found: Self| (found.owed(), found.loaded_long(at::FRAME));
+        Ok(Self::header_of(directory)?.map_or((0, 0), told))
     }
 
     /// The checkpoint of this number is on the disk.
@@ -298,8 +301,9 @@ impl Sums {
         self.long(at::INTENT).store(transaction.to_le(), Ordering::Release);
     }
 
-    /// What is acknowledged will be in the state of this transaction.
-    pub(super) fn owe(&self, transaction: u64) {
+    /// What is acknowledged will be in the state of this transaction, and is in the log up to this frame.
+    pub(super) fn owe(&self, transaction: u64, frame: u64) {
+        self.long(at::FRAME).store(frame.to_le(), Ordering::Release);
         self.long(at::OWED).store(transaction.to_le(), Ordering::Release);
     }
 

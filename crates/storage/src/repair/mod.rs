@@ -214,12 +214,16 @@ impl Found {
         let mut logged = Logged::read(log.as_ref(), directory, &file, &mut remarks)?;
         // What the sums vouch for needs no log.
         logged.is_cut |= is_lost && !file.has_sums;
-        let owed = SumsFile::owed_in(directory).unwrap_or(0);
-        let logged_to = log.as_ref().map_or(0, |log| log.last_transaction(directory));
-        let known = file.transaction().unwrap_or(0).max(logged_to);
-        if owed > known {
+        let (owed, owed_frame) = SumsFile::owed_in(directory).unwrap_or_default();
+        let (logged_to, frame) = log.as_ref().map_or((0, 0), |log| log.end(directory));
+        let found = file.transaction().unwrap_or(0);
+        let known = found.max(logged_to);
+        if owed > known || owed > found && owed_frame > frame {
             logged.is_cut = true;
-            remarks.push(format!("it ends with transaction {known}, and {owed} was acknowledged"));
+            remarks.push(format!(
+                "the log ends with frame {frame} of transaction {logged_to}, and frame {owed_frame} of transaction \
+                 {owed} was acknowledged"
+            ));
         }
         let is_copied = |log: &FoundLog| log.is_put_back && log.is_of_this_boot(directory);
         if logged.is_cut

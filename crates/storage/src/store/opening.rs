@@ -390,7 +390,7 @@ pub(super) fn open_for_writing(
         recovery.complete(path, &generation, options)
     };
     // What was acknowledged is committed again, or was never more than that.
-    settle().map(|()| generation.page_file.owe(0)).inspect_err(|error| {
+    settle().map(|()| generation.page_file.owe(0, 0)).inspect_err(|error| {
         if matches!(error, Error::StorageError { .. } | Error::StorageFull { .. }) {
             log.distrust_data(error);
         }

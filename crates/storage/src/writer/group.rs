@@ -472,21 +472,25 @@ impl Store {
         let way = self.append(generation, before, written.state.lsn(), &written.changes)?;
         let transaction = before.transaction() as usize + 1;
         self.writer.scopes.commits(generation.number(), transaction, &written.state.written);
-        let is_logged = matches!(way, Way::Logged(_));
+        let frame = match &way {
+            Way::Logged { frame, .. } => Some(*frame),
+            Way::Synced => None,
+        };
         let is_due = leader.owed.is_due(&written.changes) || {
             let pages = leader.owed.pages_with(&written.changes, before);
             !has_room(generation, before, pages)
         };
-        if !is_logged || !open.may_stay() || is_due || self.is_waited_for(generation, leader) {
+        let is_now = !open.may_stay() || is_due || self.is_waited_for(generation, leader);
+        let Some(frame) = frame.filter(|_| !is_now) else {
             return self.commit(generation, leader, open, Some((way, written))).map(Some);
-        }
+        };
         let is_first = leader.owed.is_empty();
         // It will be there, whatever happens.
         written.state.publish_symbols(self, generation);
         written.state.publish_expiry(self);
         leader.owed.add(written.changes, written.touched, written.state);
+        generation.page_file.owe(before.transaction() + 1, frame);
         if is_first {
-            generation.page_file.owe(before.transaction() + 1);
             self.writer.begin_to_owe(before.transaction() + 1);
             self.writer.thread.remember(Instant::now() + REST);
         }
