@@ -58,7 +58,12 @@ def path_argument(name: str, value: object, hint: str = "Give the name of a dire
     Raises:
         InvalidInput: it is no path, or empty.
     """
-    location = os.fspath(value) if isinstance(value, os.PathLike) else value
+    location: object = value
+    if isinstance(value, os.PathLike):
+        try:
+            location = os.fspath(value)
+        except TypeError as error:
+            raise InvalidInput(f"{name} is {shown(value)}", hint=hint) from error
     if not isinstance(location, str) or not location:
         raise InvalidInput(f"{name} is {shown(value)}", hint=hint)
     return location

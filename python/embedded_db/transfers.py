@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, cast
 
+from .arguments import path_argument
+
 if TYPE_CHECKING:
     from .database import EmbeddedDB
     from .interchange import Derived, ExportReport, LoadReport, OnConflict, TransferReport
@@ -48,6 +50,7 @@ class Transfers:
         """
         from .interchange import export
 
+        directory = path_argument("directory", directory)
         return export(cast("EmbeddedDB", self), directory, namespaces, progress)
 
     def import_(
@@ -101,6 +104,7 @@ class Transfers:
         """
         from .interchange import import_export
 
+        directory = path_argument("directory", directory)
         return import_export(cast("EmbeddedDB", self), directory, on_conflict, derived, progress)
 
     def load_arrow(

@@ -331,3 +331,23 @@ def test_the_end_of_a_program_waits_for_no_call_that_stands_still(run_python, pa
         blocked,
     )
     assert (run.returncode, run.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("what", ["EmbeddedDB(path, ml=hashing)", "EmbeddedDB(path, ml=None)", "MessageBus()"])
+def test_a_hook_may_be_the_first_to_use_anything(run_python, path, what):
+    run = run_python(
+        f"""
+        import atexit, sys
+        from embedded_db import EmbeddedDB, MLConfig
+        path, hashing = sys.argv[1], MLConfig(embedding="hashing", entities=None)
+
+        def hook():
+            from embedded_db.messaging import MessageBus
+            with {what} as opened:
+                print(type(opened).__name__)
+
+        atexit.register(hook)
+        """,
+        path,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, what.split("(")[0] + "\n", "")

@@ -192,8 +192,12 @@ fn events(bytes: &[u8]) -> Vec<Event> {
 /// says.
 pub fn read_black_box(path: &Path) -> Result<Vec<Event>> {
     let file: PathBuf = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
-    if !file.exists() {
-        return Err(Error::NotFound { kind: "black box", id: file.display().to_string() });
+    match std::fs::metadata(&file) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Error::NotFound { kind: "black box", id: file.display().to_string() });
+        }
+        Err(error) => return Err(io_error(&file, "look at it", &error)),
     }
     require_file(&file)?;
     let failed = |error: io::Error| io_error(&file, "read the file", &error);
