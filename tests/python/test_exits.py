@@ -316,7 +316,8 @@ def test_the_end_of_a_program_waits_for_no_call_that_stands_still(run_python, pa
         if sys.argv[2] == "opening":
             import subprocess
             program = "import sys, time; from embedded_db import EmbeddedDB;"
-            program += "db = EmbeddedDB(sys.argv[1], ml=None); print(1, flush=True); sys.stdin.read()"
+            program += "db = EmbeddedDB(sys.argv[1], ml=None);"
+            program += "print(1, flush=True); sys.stdin.read()"
             arguments = [sys.executable, "-c", program, sys.argv[1]]
             pipe = subprocess.PIPE
             holder = subprocess.Popen(arguments, stdin=pipe, stdout=pipe)
@@ -333,7 +334,9 @@ def test_the_end_of_a_program_waits_for_no_call_that_stands_still(run_python, pa
     assert (run.returncode, run.stdout) == (0, "")
 
 
-@pytest.mark.parametrize("what", ["EmbeddedDB(path, ml=hashing)", "EmbeddedDB(path, ml=None)", "MessageBus()"])
+@pytest.mark.parametrize(
+    "what", ["EmbeddedDB(path, ml=hashing)", "EmbeddedDB(path, ml=None)", "MessageBus()"]
+)
 def test_a_hook_may_be_the_first_to_use_anything(run_python, path, what):
     run = run_python(
         f"""

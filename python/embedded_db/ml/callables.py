@@ -53,7 +53,7 @@ def dimension_of(function: Callable[..., Any]) -> int | None:
     if isinstance(dim, bool) or not 1 <= number <= _MOST_DIMENSIONS:
         raise InvalidInput(
             f"The embedding function {name_of(function)} has dim={shown(dim)}",
-            hint=f"A dim is a number from 1 to {_MOST_DIMENSIONS}; without one the first answer tells",
+            hint=f"It is a number from 1 to {_MOST_DIMENSIONS}, or left out: an answer tells it",
         )
     return number
 
@@ -156,8 +156,9 @@ def _entity(name: str, entity: Any, text: str) -> EntityDict:
             hint=f"A label has at most {_LONGEST_LABEL} bytes",
         )
     if not 0 <= start < end <= len(text) or text[start:end] != part:
+        problem = f"The entity function {name} returned {shown(part)} at {start}:{end}"
         raise InvalidInput(
-            f"The entity function {name} returned {shown(part)} at {start}:{end}, which is not there",
+            f"{problem}, which is not there",
             hint="Offsets count characters of the text, and text[start:end] is the entity.",
         )
     return {"text": part, "label": label, "start": start, "end": end}
