@@ -170,7 +170,9 @@ impl Database {
         if path.as_os_str().as_encoded_bytes().is_empty()
             || path.as_os_str().as_encoded_bytes().contains(&0)
         {
-            return Err(Error::InvalidInput(format!("{path:?} is no path of a directory; name one")));
+            return Err(Error::InvalidInput(format!(
+                "{path:?} is no path of a directory; name one"
+            )));
         }
         let reservation = loop {
             match claim(path) {

@@ -15,6 +15,7 @@ use super::checkpoint::{self, Checkpoint, CheckpointFile};
 use super::file::{self, Stretch};
 use super::frame::Frame;
 use super::set_synced;
+use crate::data_file;
 use crate::keys::Table;
 use crate::pages::{Meta, SumsFile, View, newest_meta};
 use crate::platform::{
@@ -320,7 +321,15 @@ fn apply(
     match txn.commit() {
         Ok(()) => {}
         Err(heed::Error::Mdb(MapFull)) => return Ok(None),
-        Err(error) => return Err(failed(error)),
+        Err(error) => {
+            return Err(match data_file::write_failed(generation.path(), failed(error)) {
+                // The log has it still.
+                Error::StorageFull { path, detail, .. } => {
+                    Error::StorageFull { path, detail, is_kept: true }
+                }
+                other => other,
+            });
+        }
     }
     let (after, _) = generation.cover(before, Durability::Memory)?;
     if after.transaction() != last.transaction {

@@ -486,7 +486,11 @@ fn with_tables(
         let size = first_map_size(&data_file, options);
         cannot_open(&data_file, size, options.read_only, error)
     })?;
-    let tables = open_tables(&env, directory, options.read_only)?;
+    let tables = open_tables(&env, directory, options.read_only);
+    let tables = tables.map_err(|error| match options.read_only {
+        true => error,
+        false => data_file::write_failed(&data_file, error),
+    })?;
     Ok((Arc::new(env), tables, Arc::default()))
 }
 
