@@ -1,9 +1,6 @@
 """The database: opening, chats, transactions, the weaver, operations."""
 
 import atexit
-
-# Python refuses the first import of it when a program is ending, where hooks may use a database.
-import concurrent.futures.thread  # noqa: F401
 import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, nullcontext

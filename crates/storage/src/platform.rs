@@ -92,7 +92,7 @@ pub(crate) fn write_error(path: &Path, doing: &str, error: &std::io::Error) -> E
         PermissionDenied => Error::StorageError {
             path: path.to_owned(),
             detail: format!(
-                "cannot {doing}: {error}; give this user permission to write to the directory and all in it \
+                "cannot {doing}: {error}; give this user write permission to the directory and all in it \
                  (read_only=True opens a database that is only read)"
             ),
         },

@@ -3,13 +3,16 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import timedelta
 from threading import Lock
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from ..errors import DbError, InvalidInput, Timeout, shown
 from . import backend, codec, given, waiting
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["NORMAL", "Publishing"]
 
@@ -30,7 +33,7 @@ class Publishing:
     def __init__(self) -> None:
         self._is_durable = self._bus.is_durable
         self._known: set[str] = set()
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: "ThreadPoolExecutor | None" = None
         self._lock = Lock()
 
     def publish(
@@ -270,6 +273,9 @@ class Publishing:
     ) -> "Future[R]":
         with self._lock:
             if self._threads is None:
+                # Not above: a program that is ending, whose hooks may use a bus, cannot import it.
+                from concurrent.futures import ThreadPoolExecutor
+
                 # A closed bus needs none: it says so itself.
                 self._threads = ThreadPoolExecutor(THREADS, "embedded-db bus")
             return self._threads.submit(function, *args, **kwargs)

@@ -6,13 +6,18 @@ would stay half imported in it, and a lock that this thread held would stay take
 
 from __future__ import annotations
 
+import contextlib
+
 # A fork takes locks in the reverse order of their registering. These modules register some that
 # loading takes as well: they come first, so that no fork holds them while it waits for LOADING.
-import concurrent.futures.thread  # noqa: F401
 import logging  # noqa: F401
 import os
 import threading
 from typing import Final
+
+# A program that is ending, whose hooks may use a database, can have no pools any more.
+with contextlib.suppress(RuntimeError):
+    import concurrent.futures.thread  # noqa: F401
 
 __all__ = ["LOADING"]
 

@@ -13,7 +13,6 @@ import math
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,11 +184,8 @@ class Transformer:
         importlib.invalidate_caches()
         folder, remedy = self._folder()
         try:
-            with ThreadPoolExecutor(1, thread_name_prefix="embedded-db-load") as pool:
-                reading = pool.submit(load_tokenizer, folder, plain=self._plain)
-                encoder = self._load_encoder(folder)
-                tokenizer = reading.result()
-                return _Loaded(tokenizer, encoder, *_special(tokenizer))
+            tokenizer = load_tokenizer(folder, plain=self._plain)
+            return _Loaded(tokenizer, self._load_encoder(folder), *_special(tokenizer))
         except ImportError as error:
             raise ModelUnavailable(
                 f"The model {self.name} cannot run ({error})", hint=INSTALL_LOCAL
