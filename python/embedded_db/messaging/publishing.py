@@ -33,7 +33,7 @@ class Publishing:
     def __init__(self) -> None:
         self._is_durable = self._bus.is_durable
         self._known: set[str] = set()
-        self._threads: "ThreadPoolExecutor | None" = None
+        self._threads: ThreadPoolExecutor | None = None
         self._lock = Lock()
 
     def publish(
