@@ -70,7 +70,7 @@ def test_what_is_no_name_of_a_directory(db, name):
     for transfer in (db.export, db.import_):
         with pytest.raises(BadText, match="cannot be the name"):
             transfer(name)
-    with pytest.raises(InvalidInput, match="empty"):
+    with pytest.raises(InvalidInput, match="directory is ''.*Give the name of a directory"):
         db.export("")
 
 

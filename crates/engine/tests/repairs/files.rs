@@ -262,11 +262,16 @@ fn what_waits_in_the_log_is_saved() {
             at.into_iter().for_each(|at| Damage::Flip(at, 1).apply(&file));
         }
     };
-    let parts = [Damage::Remove, Damage::Empty, Damage::Cut(70_001), Damage::Zero(0)];
-    let parts = parts.iter().map(|damage| Box::new(|path: &Path| log(path, damage.clone())) as _);
-    let whole: [Box<dyn Fn(&Path)>; 2] = [Box::new(emptied), Box::new(flipped)];
-    for (number, lose) in parts.chain(whole).enumerate() {
-        let (salvaged, found, hashed) = read(&*lose);
+    let losses: [&dyn Fn(&Path); 6] = [
+        &|path| log(path, Damage::Remove),
+        &|path| log(path, Damage::Empty),
+        &|path| log(path, Damage::Cut(70_001)),
+        &|path| log(path, Damage::Zero(0)),
+        &emptied,
+        &flipped,
+    ];
+    for (number, lose) in losses.into_iter().enumerate() {
+        let (salvaged, found, hashed) = read(lose);
         assert_eq!((salvaged.origin, hashed), (Origin::Older, before.clone()), "{salvaged:#?}");
         assert_eq!(found, held, "{number}");
         let (salvaged, found, _) = read(&|path| {

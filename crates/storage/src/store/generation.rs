@@ -137,8 +137,10 @@ impl Generation {
     /// Of a reader: waits until the writer has committed what it has acknowledged. A writer that does not go on,
     /// or was killed, is not waited for: what it owes shows when it does, or when the database is next opened for
     /// writing.
-    pub(crate) fn wait_for_writer(&self, patience: Duration) {
+    pub(crate) fn wait_for_writer(&self, patience: Duration, is_alive: impl Fn() -> bool) {
         const LOOK: Duration = Duration::from_micros(50);
+        /// What a writer needs that has a processor.
+        const USUAL: Duration = Duration::from_millis(20);
         let owed = self.page_file.owed();
         let is_there = || self.page_file.covered() >= owed;
         if is_there() || self.given_up.load(Ordering::Relaxed) == owed {
@@ -146,12 +148,16 @@ impl Generation {
         }
         self.page_file.want();
         let begun = Instant::now();
+        let mut most = USUAL;
         while !is_there() {
-            if begun.elapsed() >= patience {
+            if begun.elapsed() < most {
+                std::thread::sleep(LOOK);
+            } else if most < patience && is_alive() {
+                most = patience;
+            } else {
                 self.given_up.store(owed, Ordering::Relaxed);
                 return;
             }
-            std::thread::sleep(LOOK);
         }
     }
 

@@ -155,13 +155,15 @@ impl Store {
         !self.writes.load(Ordering::Acquire)
     }
 
-    /// Of a reader: waits until the writer has committed what it has acknowledged. Whoever shares the database waits
-    /// for as long as for a writer, since what it has written itself has to be there; another a few milliseconds.
+    /// Of a reader: waits until the writer has committed what it has acknowledged, unless it is dead. Whoever shares
+    /// the database waits for as long as for a writer, since what it has written itself has to be there.
     pub(crate) fn wait_for_writer(&self) {
-        /// A writer commits what it owes within a few milliseconds.
-        const PATIENCE: Duration = Duration::from_millis(20);
+        /// A writer commits what it owes within a few milliseconds, or when it gets a processor. One that was stopped
+        /// is waited for once.
+        const PATIENCE: Duration = Duration::from_millis(250);
         let most = if self.options.shared { self.options.lock_timeout } else { PATIENCE };
-        self.generation().wait_for_writer(most.max(PATIENCE));
+        let is_alive = || WriterLock::is_held(&self.path);
+        self.generation().wait_for_writer(most.max(PATIENCE), is_alive);
     }
 
     /// A consistent state to read from.

@@ -327,8 +327,8 @@ fn open_to_read(
 ) -> Result<(Arc<Generation>, Option<WriterLock>)> {
     let directory = current.directory(path);
     let data_file = directory.join("data.mdb");
-    require_files(&directory)?;
     data_file::require_data(&data_file)?;
+    require_files(&directory)?;
     data_file::require_whole(&data_file)?;
     let as_it_is = log::require_recovered(path, &directory, options, interrupted)?;
     let mut lock = None;
@@ -355,10 +355,10 @@ pub(super) fn open_for_writing(
 ) -> Result<Arc<Generation>> {
     let directory = current.directory(path);
     let data_file = directory.join("data.mdb");
-    require_files(&directory)?;
     if current.is_published() {
         data_file::require_data(&data_file)?;
     }
+    require_files(&directory)?;
     let recovery = Recovery::begin(path, &directory, current.is_published(), options, interrupted)?;
     if !current.is_published() && recovery.last().is_none() {
         data_file::remove_unfinished(&data_file)?;
