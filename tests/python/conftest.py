@@ -137,11 +137,11 @@ def spawn() -> Iterator[Spawn]:
 
 @pytest.fixture
 def run_python(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Run a Python program to its end."""
+    """Run a Python program to its end; one that crashes tells where its threads stood."""
 
     def run(code: str, *args: object) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code), *map(str, args)],
+            [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(code), *map(str, args)],
             capture_output=True,
             text=True,
             timeout=300,

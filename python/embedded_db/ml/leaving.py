@@ -1,8 +1,8 @@
-"""Calls of C++ code that a program's end has to wait for.
+"""Calls of models that a program's end has to wait for.
 
-A thread that comes back from such a call when the interpreter has gone is ended where it stands,
-which aborts the process (``terminate called``). So the end waits for those that run, and no other
-begins.
+A thread that comes back from a call of C++ code when the interpreter has gone is ended where it
+stands, which aborts the process (``terminate called``). So the end waits for those that run, and no
+other begins; then, for a moment, for the threads that made them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ from typing import Final
 
 from embedded_db.errors import ModelUnavailable
 
-__all__ = ["LONGEST", "running"]
+__all__ = ["LONGEST", "running", "working"]
 
 LONGEST: Final = 30.0
-"""Seconds that the end of a program waits at most."""
+"""Seconds that the end of a program waits at most for calls of C++ code."""
+MOMENT: Final = 1.5
+"""And then for the functions that made them: one that hangs is left where it stands."""
 
 
 class _Calls:
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self.count = 0
+        self.functions = 0
         self.is_ending = False
 
 
@@ -54,10 +57,25 @@ def running() -> Iterator[None]:
             calls.changed.notify_all()
 
 
+@contextlib.contextmanager
+def working() -> Iterator[None]:
+    """A model function on a thread of its own, for the time of the context."""
+    calls = _calls
+    with calls.changed:
+        calls.functions += 1
+    try:
+        yield
+    finally:
+        with calls.changed:
+            calls.functions -= 1
+            calls.changed.notify_all()
+
+
 def _end() -> None:
     with _calls.changed:
         _calls.is_ending = True
-        _calls.changed.wait_for(lambda: _calls.count == 0, timeout=LONGEST)
+        if _calls.changed.wait_for(lambda: _calls.count == 0, timeout=LONGEST):
+            _calls.changed.wait_for(lambda: _calls.functions == 0, timeout=MOMENT)
 
 
 def _forked() -> None:

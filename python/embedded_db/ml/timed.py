@@ -25,6 +25,7 @@ from embedded_db._native import work_for, works_for
 from embedded_db.errors import ModelUnavailable
 from embedded_db.ml.entities import EntityDict
 from embedded_db.ml.isolation import TIMEOUT, ModelTimeout
+from embedded_db.ml.leaving import working
 from embedded_db.ml.providers import Functions
 from embedded_db.ml_config import MLConfig
 
@@ -204,7 +205,8 @@ class _Caller:
             while (call := self._calls.get()) is not None:
                 answer, function, arguments = call
                 try:
-                    result, error = function(*arguments), None
+                    with working():
+                        result, error = function(*arguments), None
                 # Also what would end a program: here it is the answer.
                 except BaseException as raised:
                     result, error = None, raised
