@@ -88,6 +88,62 @@ def hear(writers, seconds):
     return any(said)
 
 
+def all_is_there(path, ended):
+    """What was said, by each of the writers that have ended, who had so much acknowledged."""
+    with EmbeddedDB(path, ml=None, shared=True) as db:
+        said = defaultdict(list)
+        for message in db.get_node("all").messages():
+            said[message.sender].append(message["n"])
+        for name, last in ended.items():
+            # The last one may have been stored, and its writer killed before it could say so.
+            assert said[name] == list(range(len(said[name]))), name
+            assert last + 1 <= len(said[name]) <= last + 2, name
+        pairs = {node.id for node in db.nodes("Pair")}
+        assert {id[:-1] + "a" for id in pairs} == {id[:-1] + "a" for id in pairs if id[-1] == "b"}
+        assert db.verify(deep=True)["ok"]
+    return said
+
+
+def states(data):
+    """The numbers of the states in both meta pages of a data file."""
+    with data.open("rb") as file:
+        pages = file.read(2 * 4096)
+    return [int.from_bytes(pages[at + 144 : at + 152], "little") for at in (0, 4096)]
+
+
+@pytest.mark.usefixtures("needs_strace")
+def test_a_holder_that_is_killed_between_its_meta_page_and_telling_others(path):
+    """LMDB tells other processes in memory which state is the newest, after that is in the file."""
+    data, ended = path / "gen-0000000001" / "data.mdb", {}
+    writers = [Writer(path, name) for name in ("w0", "w1")]
+    try:
+        for turn in range(3):
+            while min(writer.acknowledged for writer in writers) < 20:
+                hear(writers, 1.0)
+            [holder] = [writer for writer in writers if writer.holds]
+            # Each write to the file keeps its thread for a second, when it is done.
+            stands = ["-e", "trace=pwrite64", "-e", "inject=pwrite64:delay_exit=1000000"]
+            command = ["strace", "-f", "-qq", "-o", str(path) + ".strace", "-P", str(data), *stands]
+            strace = subprocess.Popen([*command, "-p", str(holder.child.pid)])
+            before, end = states(data), time.monotonic() + 60
+            while states(data) == before:
+                assert time.monotonic() < end
+            holder.end()
+            strace.wait(60)
+            ended[holder.name] = holder.acknowledged
+            writers.remove(holder)
+            while hear(writers, 0):
+                pass
+            while not hear(writers, 1.0):
+                assert time.monotonic() < end + 60, "nobody takes over"
+            writers.append(Writer(path, f"w{turn + 2}"))
+    finally:
+        for writer in writers:
+            writer.end()
+            ended[writer.name] = writer.acknowledged
+    all_is_there(path, ended)
+
+
 def test_whoever_is_killed_nothing_acknowledged_is_lost(path, rng: random.Random, capsys):
     writers = [Writer(path, f"w{n}") for n in range(4)]
     ended: dict[str, int] = {}
@@ -118,17 +174,7 @@ def test_whoever_is_killed_nothing_acknowledged_is_lost(path, rng: random.Random
         for writer in writers:
             writer.end()
             ended[writer.name] = writer.acknowledged
-    with EmbeddedDB(path, ml=None, shared=True) as db:
-        said = defaultdict(list)
-        for message in db.get_node("all").messages():
-            said[message.sender].append(message["n"])
-        for name, last in ended.items():
-            # The last one may have been stored, and its writer killed before it could say so.
-            assert said[name] == list(range(len(said[name]))), name
-            assert last + 1 <= len(said[name]) <= last + 2, name
-        pairs = {node.id for node in db.nodes("Pair")}
-        assert {id[:-1] + "a" for id in pairs} == {id[:-1] + "a" for id in pairs if id[-1] == "b"}
-        assert db.verify(deep=True)["ok"]
+    said = all_is_there(path, ended)
     middle, most = sorted(took)[len(took) // 2] * 1000, max(took) * 1000
     with capsys.disabled():
         print(f"\n{KILLS} kills, {sum(map(len, said.values()))} messages;")

@@ -194,6 +194,13 @@ impl Generation {
         Err(Error::StorageError { path: self.path().to_owned(), detail })
     }
 
+    /// Of who begins to write: has LMDB see the newest state. Where others have the file open it takes the number of
+    /// that from memory that they share, which a writer sets after its meta page, and so may have been killed between
+    /// the two. The next transaction that writes sets it right.
+    pub(crate) fn see_newest(&self) -> Result<()> {
+        self.env.write_txn().map(drop).map_err(|error| self.lmdb_error(error))
+    }
+
     /// A transaction that keeps the pages of the newest state; it is outside the gate.
     pub(crate) fn pin(&self) -> Result<RoTxn<'static, WithoutTls>> {
         self.require_map()?;

@@ -374,6 +374,7 @@ pub(super) fn open_for_writing(
         }
     };
     let generation = opened(path, held, pages, current, options, Opener::Writer(&recovery))?;
+    generation.see_newest()?;
     if !current.is_published() && has_data(&generation)? {
         let name = directory.file_name().unwrap_or_default().to_string_lossy();
         return Err(Current::lost(path, &name));
