@@ -56,6 +56,7 @@ export interface WeaverStatus {
   activity_level: string;
   per_job: Record<string, Counts>;
   lag_seconds: number;
+  paused: boolean;
   throughput: number;
   reembedding: { space: string; from: string; done: number; total: number; failed: number } | null;
 }

@@ -105,7 +105,7 @@ export function makeWeaver(app: App): View {
 function cards(status: WeaverStatus): HTMLElement[] {
   const card = (name: string, value: string) => h("div", { class: "card" }, h("b", {}, value), h("span", {}, name));
   const out = [
-    card("activity", status.activity_level),
+    card("activity", status.paused ? "paused" : status.activity_level),
     card("workers", count(status.active_workers)),
     card("in the queue", count(status.queue_size)),
     card("behind", `${status.lag_seconds.toFixed(1)} s`),

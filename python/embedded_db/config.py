@@ -398,7 +398,8 @@ class Config:
             "blackbox": self.blackbox,
             "tracing": None if self.tracing is None else self.tracing._to_native(self.sampling),
             "weaver": self.weaver._to_native(),
-            "limits": to_native(self.ml.limits) if isinstance(self.ml, MLConfig) else {},
+            "limits": _limits(self.ml),
+            "previous_limits": _limits(self.previous_ml),
         }
 
     def _functions(self) -> "tuple[ModelFunctions | None, ModelFunctions | None]":
@@ -408,6 +409,10 @@ class Config:
             ModelUnavailable: a provider is named whose package is not installed.
         """
         return _loaded(self.ml), _loaded(self.previous_ml)
+
+
+def _limits(ml: "MLConfig | ModelFunctions | None") -> dict[str, Any]:
+    return to_native(ml.limits) if isinstance(ml, MLConfig) else {}
 
 
 def _under(config: Config, policy: Policy) -> dict[str, Any]:

@@ -409,10 +409,12 @@ class EmbeddedDB(
         """Tell what the background worker is doing.
 
         Returns:
-            ``active_workers``, ``queue_size`` (jobs waiting or running, but for topics, which are
-            made in SleepMode), ``last_event``,
-            ``activity_level``, ``per_job`` (pending, running, done, failed and dead of each
-            job), ``lag_seconds``, ``throughput`` (jobs a second), ``reembedding``: None, or, while
+            ``active_workers``, ``paused`` (whether it takes up nothing), ``queue_size`` (jobs
+            waiting or running, but for topics and proposed ties, which are made in SleepMode),
+            ``last_event``, ``activity_level``, ``per_job`` (pending, running, done, failed and dead
+            of each job), ``lag_seconds`` (age of the oldest that waits, of the first hundred of
+            each namespace), ``throughput`` (texts embedded per second of work), ``reembedding``:
+            None, or, while
             texts are embedded with another model, ``space`` (of that), ``from`` (the one in use),
             ``done`` and ``failed`` of ``total`` nodes, and ``limits``: a dict for each function
             that has a `Limit`: ``calls``, ``texts`` and ``characters`` of the last sixty seconds,

@@ -127,6 +127,7 @@ fn options(given: &Bound<'_, PyDict>) -> PyResult<Options> {
                 out.weaver = weaver;
             }
             "limits" => out.limits = limits(py, &item)?,
+            "previous_limits" => out.previous_limits = limits(py, &item)?,
             "quota" => out.quota = quota(&item)?,
             "metrics" => out.metrics = item.extract()?,
             "blackbox" => out.black_box = item.extract()?,
@@ -704,6 +705,7 @@ impl Database {
         let status = detached(py, || self.inner.weaver_status())?;
         let out = PyDict::new(py);
         out.set_item("active_workers", status.active_workers)?;
+        out.set_item("paused", status.paused)?;
         out.set_item("queue_size", status.queue_size)?;
         out.set_item("last_event", status.last_event)?;
         out.set_item("activity_level", status.activity_level)?;

@@ -222,6 +222,8 @@ pub struct Options {
     pub weaver: WeaverOptions,
     /// What each model function may be given.
     pub limits: ModelLimits,
+    /// What those of the space in use may be given, while the model is changed.
+    pub previous_limits: ModelLimits,
     /// How much may be stored.
     pub quota: Quota,
     /// Whether calls are counted and timed.
@@ -254,6 +256,7 @@ impl Default for Options {
             language: "english".into(),
             weaver: WeaverOptions::default(),
             limits: ModelLimits::default(),
+            previous_limits: ModelLimits::default(),
             quota: Quota::default(),
             metrics: true,
             black_box: true,

@@ -11,7 +11,7 @@ use embedded_db_indexing::Views;
 use embedded_db_indexing::edges::HeldEdges;
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::Store;
-use embedded_db_weaver::{Limited, Limits, Weaver};
+use embedded_db_weaver::{Limited, Limits, Payer, Weaver};
 
 use crate::communities::communities;
 use crate::curiosity::Search;
@@ -45,7 +45,7 @@ pub(crate) struct Engine {
     /// Of a process that writes.
     weaver: OnceLock<Arc<Weaver>>,
     models: Option<SharedModels>,
-    limited: Option<Arc<Limited>>,
+    limited: Vec<Arc<Limited>>,
     /// With whom it is shared, if it is.
     pub(crate) sharing: Option<Sharing>,
     pub(crate) index_worker: Arc<Worker<IndexWork>>,
@@ -86,16 +86,22 @@ impl Engine {
             true => (models.map(measured), previous.map(measured)),
             false => (models, previous),
         };
-        let mut limited = None;
-        let models = match models {
-            Some(models) if options.limits != ModelLimits::default() => {
-                let directory = (!store.read_only()).then(|| store.path());
-                let limits = Limits::open(&options.limits, directory)?;
-                let models = limited.insert(Arc::new(Limited::new(models, limits)));
-                Some(Arc::clone(models) as SharedModels)
+        let mut limited = Vec::new();
+        let mut within = |models: SharedModels, limits: &ModelLimits, payer| -> Result<SharedModels> {
+            if *limits == ModelLimits::default() {
+                return Ok(models);
             }
-            models => models,
+            let directory = (!store.read_only()).then(|| store.path());
+            let limits = Limits::open(limits, payer, directory)?;
+            let models = Arc::new(Limited::new(models, limits));
+            limited.push(Arc::clone(&models));
+            Ok(models)
         };
+        let models = models.map(|models| within(models, &options.limits, Payer::Models));
+        let models = models.transpose()?;
+        let previous =
+            previous.map(|models| within(models, &options.previous_limits, Payer::Previous));
+        let previous = previous.transpose()?;
         let embedders = Embedders::new(models.as_ref(), previous.as_ref())?;
         if store.read_only() {
             // It is refused here as it would be when it is written to.
@@ -206,7 +212,7 @@ impl Engine {
 
     /// The right to write has come to this process.
     pub(crate) fn take_over(&self) -> Result<()> {
-        if let Some(limited) = &self.limited {
+        for limited in &self.limited {
             limited.keep_in(self.store.path())?;
         }
         self.begin_to_write()?;

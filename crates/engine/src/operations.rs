@@ -105,6 +105,7 @@ impl Database {
         }
         Ok(Status {
             active_workers: 0,
+            paused: false,
             queue_size: per_job
                 .iter()
                 .filter(|(name, _)| !Artefact::parse(name).is_ok_and(Artefact::is_of_leisure))
@@ -231,7 +232,7 @@ impl Database {
                 return Ok(false);
             }
             weaver.wait_progress(LOOK);
-            weaver.refused_since(refusals)?;
+            weaver.refused_since(refusals, self.namespace_name())?;
             interrupted()?;
         }
     }

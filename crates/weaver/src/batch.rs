@@ -22,7 +22,7 @@ const MOST_BYTES: usize = 64 << 10;
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
     pub(crate) slot: Slot,
-    content: ContentHash,
+    pub(crate) content: ContentHash,
     request: TextToEnrich,
 }
 
@@ -52,16 +52,18 @@ enum Vectors {
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
     pub(crate) slot: Slot,
-    content: ContentHash,
+    pub(crate) content: ContentHash,
     vectors: Vectors,
     mentions: Option<Vec<Mention>>,
 }
 
 /// What a stored batch did.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Stored {
     pub(crate) embedded: u64,
     pub(crate) entities: u64,
+    /// Chats of which more can be told now.
+    pub(crate) chats: Vec<Slot>,
 }
 
 impl Batch {
@@ -417,7 +419,7 @@ impl Outcome {
             let mut writer = GraphWriter::new(txn, names, namespace);
             writer.done(goal.artefact, self.slot)?;
             if goal.artefact == Artefact::Embedding {
-                writer.mark_summary(self.slot)?;
+                stored.chats.extend(writer.mark_summary(self.slot)?);
                 writer.mark(Artefact::Curiosity, self.slot)?;
             }
         }

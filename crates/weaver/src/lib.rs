@@ -18,7 +18,7 @@ mod weaver;
 
 pub use curiosity::{Nearest, Similar};
 pub use goal::{Previous, Target};
-pub use limits::{Function, LimitStatus, Limited, Limits};
+pub use limits::{Function, LimitStatus, Limited, Limits, Payer};
 pub use models::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
 pub use topics::{Communities, FoundCommunities};
 pub use weaver::{

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use embedded_db_common::{ContentHash, Lsn, NamespaceId, Result, Slot, SpaceId, SummarySpan};
-use embedded_db_indexing::graph::{Artefact, GraphWriter, SpanSummary, span_summaries};
+use embedded_db_indexing::graph::{
+    Artefact, GraphWriter, SpanSummary, is_pending, span_summaries,
+};
 use embedded_db_indexing::schema::Names;
 use embedded_db_indexing::vector::direction;
 use embedded_db_storage::{Direction, Kind, ReadEmbeddings, ReadTxn, Store};
@@ -23,9 +25,9 @@ struct Chat {
     messages: Vec<Slot>,
     /// What each of the newest messages said, where it had something to be told.
     contents: HashMap<Slot, Option<ContentHash>>,
-    /// Messages that have a text to be told and a vector: their texts, and…
+    /// Messages that have a text to be told: their texts, and…
     texts: Vec<String>,
-    /// …their vectors, row by row…
+    /// …their vectors, row by row, with zeros where there is none…
     vectors: Vec<f32>,
     /// …their ids…
     ids: Vec<String>,
@@ -33,6 +35,8 @@ struct Chat {
     times: Vec<Option<i64>>,
     /// Whether there are older messages, too.
     cut: bool,
+    /// Whether some of them wait for theirs.
+    lacks_vectors: bool,
     /// The summaries of spans.
     stored: Vec<(Slot, SpanSummary)>,
     /// Ids of the first and the last of them.
@@ -50,6 +54,17 @@ enum Since {
     Changed,
 }
 
+/// What has become of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Summarised {
+    /// It is done.
+    Done,
+    /// A text changed meanwhile, or it was to end: it is still due. What is there of it by then stays.
+    Changed,
+    /// Messages that are to be told wait for their vectors.
+    LacksVectors,
+}
+
 /// What the work needs.
 pub(crate) struct Work<'a> {
     pub(crate) store: &'a Arc<Store>,
@@ -65,23 +80,25 @@ pub(crate) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Makes and stores the summaries of a chat; false when a text changed meanwhile, or it was to end, so
-    /// that the work is still due. What is there of it by then stays.
-    pub(crate) fn run(&self) -> Result<bool> {
+    /// Makes and stores the summaries of a chat.
+    pub(crate) fn run(&self) -> Result<Summarised> {
         let read = Arc::new(Chat::read(self)?);
         if read.generation != self.generation {
-            return Ok(false);
+            return Ok(Summarised::Changed);
+        }
+        if read.lacks_vectors {
+            return Ok(Summarised::LacksVectors);
         }
         // First of all, so that the whole is told once, however often these are broken off.
         if !self.spans(&read)? {
-            return Ok(false);
+            return Ok(Summarised::Changed);
         }
         let text = match &read.covered {
             Some(_) => self.tell(&read, 0..read.texts.len())?,
             None => String::new(),
         };
         let chat = self.chat;
-        self.write(&read, move |writer, read, since| {
+        let is_written = self.write(&read, move |writer, read, since| {
             match &read.covered {
                 Some((first, last)) if !text.is_empty() => {
                     writer.put_summary(chat, &text, first, last)?;
@@ -92,7 +109,8 @@ impl Work<'_> {
                 writer.done(Artefact::Summary, chat)?;
             }
             Ok(())
-        })
+        })?;
+        Ok(if is_written { Summarised::Done } else { Summarised::Changed })
     }
 
     /// The same of the spans of the chat.
@@ -239,6 +257,7 @@ impl Chat {
             times: Vec::new(),
             covered: None,
             cut: first > 0,
+            lacks_vectors: false,
             stored: span_summaries(&snapshot, names, namespace, work.chat)?,
             messages,
         };
@@ -248,11 +267,15 @@ impl Chat {
             let time = node.as_ref().map_or(Ok(None), |node| names.told_time(node))?;
             chat.contents.insert(*slot, message.as_ref().map(|message| said(&message.text, time)));
             let (Some(node), Some(message)) = (node, message) else { continue };
-            if let Some((space, _)) = work.space {
+            if let Some((space, dimension)) = work.space {
                 let parts = snapshot.embeddings_of(namespace, space, *slot)?;
                 let whole = direction(parts.iter().map(|(_, part)| part.values()));
-                let Some(whole) = whole else { continue };
-                chat.vectors.extend(whole);
+                if whole.is_none() && is_pending(&snapshot, namespace, Artefact::Embedding, *slot)?
+                {
+                    chat.lacks_vectors = true;
+                    return Ok(chat);
+                }
+                chat.vectors.extend(whole.unwrap_or_else(|| vec![0.0; dimension]));
             }
             let last = node.id.to_owned();
             chat.ids.push(last.clone());

@@ -117,8 +117,8 @@ wire_struct! {
     Reembedding { space, from, done, total, failed }
     LimitStatus { function, calls, texts, characters, cost_today, waits }
     Status {
-        active_workers, queue_size, last_event, activity_level, per_job, lag_seconds, throughput,
-        reembedding, limits,
+        active_workers, paused, queue_size, last_event, activity_level, per_job, lag_seconds,
+        throughput, reembedding, limits,
     }
     Place { item, field, property }
 }

@@ -112,7 +112,7 @@ impl GraphWriter<'_, '_> {
         }
         self.retract_proposals(node)?;
         self.mark(Artefact::Curiosity, node)?;
-        self.mark_summary(node)
+        self.mark_summary(node).map(drop)
     }
 
     /// Removes the embedding of a node of which `id` is a part. What has a text to embed gets the

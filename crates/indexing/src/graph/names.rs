@@ -1,5 +1,7 @@
 //! Which names are one name, and which name may stand for another: from their letters alone.
 
+use unicode_normalization::UnicodeNormalization;
+
 use super::mentions::fold;
 
 /// Titles that fit one person of any kind…
@@ -178,8 +180,10 @@ fn is_suffix(word: &str) -> bool {
     SUFFIXES.contains(&word)
 }
 
-/// The words of a name in lower case, without possessives and punctuation.
+/// The words of a name in lower case, without possessives and punctuation. Letters that Unicode can write in several
+/// ways, like an accent or a wide form, are the same.
 fn words(name: &str) -> Vec<String> {
+    let name: String = name.trim().nfkc().collect();
     let name = name.trim();
     let handle = name.strip_prefix('@');
     let spaced = handle.map(split_humps);
@@ -232,6 +236,7 @@ mod tests {
             ("GPE", &["Paris", "paris", "PARIS", "Paris's", "Paris’s", " Paris, ", "Paris'"][..]),
             ("GPE", &["Paris", "Pa\u{200b}ris", "\u{feff}Paris", "Pa\u{ad}ris\u{200d}"]),
             ("GPE", &["U.S.", "US", "u.s."]),
+            ("GPE", &["München", "Mu\u{308}nchen", "\u{ff2d}ünchen"]),
             (
                 "PERSON",
                 &["Anna Smith", "anna smith", "Dr. Anna Smith", "@anna_smith", "@AnnaSmith"],

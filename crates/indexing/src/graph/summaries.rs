@@ -169,17 +169,20 @@ impl GraphWriter<'_, '_> {
         self.look().made_summaries(chat)
     }
 
-    /// The summaries of the chats that contain a message are due, if they may tell it.
-    pub fn mark_summary(&mut self, message: Slot) -> Result<()> {
+    /// The summaries of the chats that contain a message are due, if they may tell it. Those chats.
+    pub fn mark_summary(&mut self, message: Slot) -> Result<Vec<Slot>> {
         if self.names.told_text(&self.node(message)?)?.is_none() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        for chat in self.targets(message, Direction::In, self.names.contains)? {
-            if self.is_labelled(chat, self.names.chat)? {
-                self.mark(Artefact::Summary, chat)?;
+        let mut chats = self.targets(message, Direction::In, self.names.contains)?;
+        for at in (0..chats.len()).rev() {
+            if self.is_labelled(chats[at], self.names.chat)? {
+                self.mark(Artefact::Summary, chats[at])?;
+            } else {
+                chats.remove(at);
             }
         }
-        Ok(())
+        Ok(chats)
     }
 
     /// A message says something else, or will be gone: summaries that cover it go with its text.

@@ -15,6 +15,7 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 pub(crate) fn write_status(out: &mut Writer, status: &Status) -> Result<()> {
     out.name("active_workers").int(status.active_workers);
     out.name("queue_size").int(status.queue_size);
+    out.name("paused").flag(status.paused);
     out.name("last_event").text(&status.last_event);
     out.name("activity_level").text(status.activity_level);
     out.name("per_job").object(|out| {

@@ -16,6 +16,7 @@ use embedded_db_common::clock::{self, Micros};
 use embedded_db_common::{Error, ModelLimit, ModelLimits, Result};
 use embedded_db_indexing::graph::Artefact;
 
+pub use ledger::Payer;
 pub use limited::Limited;
 
 use ledger::{DAY, Ledger};
@@ -91,6 +92,7 @@ pub struct LimitStatus {
 /// The limits of all functions, and what was taken.
 pub struct Limits {
     of: [ModelLimit; 3],
+    payer: Payer,
     state: Mutex<State>,
 }
 
@@ -123,21 +125,21 @@ impl Limits {
     /// # Errors
     ///
     /// `StorageError` and `StorageFull`, when what was spent cannot be read or kept.
-    pub fn open(limits: &ModelLimits, directory: Option<&Path>) -> Result<Self> {
+    pub fn open(limits: &ModelLimits, payer: Payer, directory: Option<&Path>) -> Result<Self> {
         let of = [limits.embedding, limits.entities, limits.summary];
         let priced = of.iter().any(|limit| limit.cost_per_1k_characters > 0.0);
         let ledger = match directory.filter(|_| priced) {
-            Some(directory) => Ledger::open(directory)?,
+            Some(directory) => Ledger::open(directory, payer)?,
             None => Ledger::in_memory(),
         };
         let state = State { windows: Default::default(), ledger, waits: [None; 3] };
-        Ok(Self { of, state: Mutex::new(state) })
+        Ok(Self { of, payer, state: Mutex::new(state) })
     }
 
     /// What is spent is kept in a directory from now on, and counts with what was spent there.
     pub fn keep_in(&self, directory: &Path) -> Result<()> {
         if self.of.iter().any(|limit| limit.cost_per_1k_characters > 0.0) {
-            self.state().ledger = Ledger::open(directory)?;
+            self.state().ledger = Ledger::open(directory, self.payer)?;
         }
         Ok(())
     }

@@ -44,13 +44,14 @@ impl Weaver {
             state.asked += 1;
             (state.asked, state.refusals)
         };
+        self.waiting().look_for_room();
         self.wake.notify_one();
         let outcome = loop {
             let state = self.state();
             if state.quiet >= ticket || state.stop {
                 break Ok(state.quiet >= ticket);
             }
-            if let Err(error) = state.refused_since(refusals) {
+            if let Err(error) = state.refused_since(refusals, None) {
                 break Err(error);
             }
             let is_at_rest = !state.working && !state.paused;
@@ -89,9 +90,9 @@ impl Weaver {
         self.state().refusals
     }
 
-    /// Fails with what the store has said, if it refuses results since there were so many refusals.
-    pub fn refused_since(&self, refusals: u64) -> Result<()> {
-        self.state().refused_since(refusals)
+    /// Fails with what the store has said, if it refuses results for a namespace since there were so many refusals.
+    pub fn refused_since(&self, refusals: u64, namespace: &str) -> Result<()> {
+        self.state().refused_since(refusals, Some(namespace))
     }
 
     /// Sets the level.
@@ -125,12 +126,19 @@ impl Drop for Wanted<'_> {
 }
 
 impl State {
-    /// Fails with why the store refuses what is to be written, if it has begun to since there were so
-    /// many refusals.
-    fn refused_since(&self, refusals: u64) -> Result<()> {
-        match &self.refusal {
-            Some((error, _)) if self.refusals > refusals => Err(error.clone()),
-            _ => Ok(()),
+    /// Fails with why the store refuses what is to be written, if it has begun to since there were so many
+    /// refusals; with what only the quota of another namespace refuses, if none is named.
+    fn refused_since(&self, refusals: u64, namespace: Option<&str>) -> Result<()> {
+        if let Some((error, _)) = self.refusal.as_ref().filter(|_| self.refusals > refusals) {
+            return Err(error.clone());
+        }
+        let concerns = |of: &Option<String>| {
+            namespace.is_none() || of.is_none() || of.as_deref() == namespace
+        };
+        let mut quotas = self.quotas.iter();
+        match quotas.find(|(of, (last, _))| *last > refusals && concerns(of)) {
+            Some((_, (_, error))) => Err(error.clone()),
+            None => Ok(()),
         }
     }
 }

@@ -1,19 +1,23 @@
 //! One job from its call to its result: what is stored, and what happens when it fails.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
 use embedded_db_common::log::{self, Level};
-use embedded_db_common::{ActivityLevel, Error, NamespaceId, Result, Slot, clock, trace};
+use embedded_db_common::{
+    ActivityLevel, ContentHash, Error, NamespaceId, Result, Slot, clock, trace,
+};
 use embedded_db_indexing::graph::{Artefact, GraphWriter, is_pending, pending};
 use embedded_db_indexing::recipes::Recipes;
-use embedded_db_storage::{ReadTxn, ReadWork, WorkRecord, WorkState, panic_text};
+use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, WorkRecord, WorkState, panic_text};
 
-use super::{LONGEST_WAIT, Weaver, Work};
+use super::{Weaver, Work};
 use crate::batch::{self, Batch, Outcome, Stored};
 use crate::limits::Function;
 use crate::running::MOST_ENDS;
+use crate::summary::Summarised;
 use crate::{curiosity, summary, topics};
 
 /// Where what takes no more bytes finds no room, the store is full: nothing else would find any.
@@ -54,7 +58,14 @@ impl Weaver {
             return Ok(true);
         }
         let error = match self.call(batch)? {
-            Ok(outcomes) => return self.put(batch, outcomes).map(|()| true),
+            Ok(outcomes) => {
+                // A limit that has no room for one text has none for others.
+                let is_any = !outcomes.is_empty();
+                if let ([item], true) = (&batch.items[..], is_any) {
+                    self.waiting().has_come((batch.namespace, item.slot));
+                }
+                return self.put(batch, outcomes).map(|()| is_any);
+            }
             Err(error) => error,
         };
         let kinds = [batch.vectors(), Artefact::Entities];
@@ -67,9 +78,13 @@ impl Weaver {
         if self.is_unavailable_for(batch, &error) {
             return Ok(false);
         }
-        if batch.items.len() == 1 {
-            return self.enrich_apart(batch, &error).map(|()| true);
+        if let [item] = &batch.items[..] {
+            self.enrich_apart(batch, &error)?;
+            self.waiting().has_come((batch.namespace, item.slot));
+            return Ok(true);
         }
+        // What a limit keeps from its turn now, comes by itself the next time: else they would fail together again.
+        self.waiting().part(batch.items.iter().map(|item| (batch.namespace, item.slot)));
         for at in 0..batch.items.len() {
             if !self.enrich_items(&batch.single(at))? {
                 return Ok(false);
@@ -94,8 +109,10 @@ impl Weaver {
                 Ok(outcomes) => self.put(&part, outcomes)?,
                 Err(error) if self.is_unavailable_for(&part, &error) => {}
                 Err(error) => {
-                    let work = (single.namespace, single.items[0].slot, artefact);
-                    self.failed(single.generation, work, &error, Failed::ForNow)?;
+                    let item = &single.items[0];
+                    let work = (single.namespace, item.slot, artefact);
+                    let content = Some(item.content);
+                    self.failed(single.generation, work, content, &error, Failed::ForNow)?;
                 }
             }
         }
@@ -104,10 +121,10 @@ impl Weaver {
 
     /// What the models say, or how they failed.
     fn call(&self, batch: &Batch) -> Result<Result<Vec<Outcome>>> {
-        let slots = batch.items.iter().map(|item| item.slot);
+        let nodes = batch.items.iter().map(|item| (item.slot, Some(item.content)));
         let models = self.models_of(batch);
         let enrich = || batch.enrich(&self.store, models, &self.said);
-        match self.watched(batch.generation, batch.namespace, slots, enrich)? {
+        match self.watched(batch.generation, batch.namespace, nodes, enrich)? {
             // What a call costs finds no room.
             Err(error) if is_full(&error) => Err(error),
             answer => Ok(answer),
@@ -119,47 +136,68 @@ impl Weaver {
         &self,
         generation: u64,
         namespace: NamespaceId,
-        slots: impl Iterator<Item = Slot> + Clone,
+        nodes: impl Iterator<Item = (Slot, Option<ContentHash>)>,
         call: impl FnOnce() -> Result<T>,
     ) -> Result<Result<T>> {
-        let nodes = slots.map(|slot| (namespace, slot));
-        let ends: Vec<_> = {
-            let state = self.state();
-            let ends = |node| state.suspects.get(&node).copied().unwrap_or(0);
-            nodes.clone().map(|node| (node, ends(node))).collect()
+        let called: Vec<_> = {
+            let waiting = self.waiting();
+            let known = |(slot, content)| {
+                let node = (namespace, slot);
+                (node, waiting.suspect(node, content))
+            };
+            let called: Vec<_> = nodes.map(known).collect();
+            self.running.begin(generation, &called, &waiting.suspects)?;
+            called
         };
-        self.running.begin(generation, ends.into_iter())?;
         let answer = caught(call);
-        self.running.end()?;
-        let mut state = self.state();
-        for node in nodes {
-            state.suspects.remove(&node);
+        let mut waiting = self.waiting();
+        for (node, _) in called {
+            waiting.suspects.remove(&node);
         }
+        self.running.end(generation, &waiting.suspects)?;
         Ok(answer)
     }
 
     /// Whether so many processes have ended over a node that its work is given up.
     pub(super) fn is_given_up(
         &self,
-        generation: u64,
+        snapshot: &Snapshot,
         namespace: NamespaceId,
         slots: &[Slot],
     ) -> Result<bool> {
         let [slot] = *slots else { return Ok(false) };
-        let ends = self.state().suspects.get(&(namespace, slot)).copied();
-        let Some(ends) = ends.filter(|ends| *ends >= MOST_ENDS) else { return Ok(false) };
+        let known = self.waiting().suspects.get(&(namespace, slot)).copied();
+        let Some(known) = known.filter(|known| known.ends >= MOST_ENDS) else { return Ok(false) };
+        let (generation, ends) = (snapshot.generation().number(), known.ends);
+        if known.content.is_some() && self.content(snapshot, namespace, slot)? != known.content {
+            // Another text, over which no process has ended.
+            return Ok(false);
+        }
         let error = Error::EnrichmentFailed {
             message: format!(
                 "crashed while running: {ends} processes ended while a model was at it"
             ),
         };
         for artefact in Artefact::ALL.into_iter().filter(|it| it.needs_model()) {
-            if is_pending(&self.store.read_quietly()?, namespace, artefact, slot)? {
-                self.failed(generation, (namespace, slot, artefact), &error, Failed::ForGood)?;
-            }
+            let work = (namespace, slot, artefact);
+            self.failed(generation, work, known.content, &error, Failed::ForGood)?;
         }
-        self.state().suspects.remove(&(namespace, slot));
+        let mut waiting = self.waiting();
+        waiting.suspects.remove(&(namespace, slot));
+        self.running.end(generation, &waiting.suspects)?;
         Ok(true)
+    }
+
+    /// What a node says, for the models.
+    fn content(
+        &self,
+        txn: &impl ReadTxn,
+        namespace: NamespaceId,
+        slot: Slot,
+    ) -> Result<Option<ContentHash>> {
+        let Some(node) = txn.node(namespace, slot)? else { return Ok(None) };
+        let text = Recipes::read(txn, namespace)?.embedded_text(&self.names, &node)?;
+        Ok(text.map(|text| ContentHash::of(&text.text)))
     }
 
     /// Stores what the models said in one write. When that is refused each part of it gets a write of
@@ -177,22 +215,57 @@ impl Weaver {
         let stored = match write(Arc::clone(&outcomes)) {
             Ok(stored) => stored,
             Err(_) => {
+                let mut refused = Refused::default();
                 for (artefact, part) in outcomes.iter().flat_map(|it| it.apart(batch.vectors())) {
-                    let (work, size) = ((batch.namespace, part.slot, artefact), part.size());
+                    let (work, size) = ((namespace, part.slot, artefact), part.size());
+                    let content = Some(part.content);
                     match write([part].into()) {
-                        Ok(stored) => self.note_stored(batch.vectors(), stored),
+                        Ok(stored) => {
+                            self.waiting().found_room(namespace, artefact);
+                            self.note_stored(batch, stored);
+                        }
+                        Err(error @ Error::QuotaExceeded { .. }) => refused.add(work, error),
                         Err(error) if is_full(&error) && size <= SMALL => return Err(error),
-                        Err(error) => self.failed(generation, work, &error, Failed::ForNow)?,
+                        Err(error) => {
+                            self.failed(generation, work, content, &error, Failed::ForNow)?;
+                        }
                     }
                 }
+                self.note_refused(namespace, refused);
                 return Ok(());
             }
         };
-        self.note_stored(batch.vectors(), stored);
+        self.note_stored(batch, stored);
         Ok(())
     }
 
-    fn note_stored(&self, vectors: Artefact, stored: Stored) {
+    /// Results that found no room within a quota wait for it, and keep nothing else from being done.
+    fn note_refused(&self, namespace: NamespaceId, refused: Refused) {
+        for (artefact, (slots, error)) in refused.0 {
+            self.waiting().found_no_room(namespace, artefact, &slots);
+            log::log(Level::Warning, "weaver", "a quota leaves its work no room", || {
+                [("job", artefact.name().into()), ("error", error.code().into())]
+            });
+            let of = match &error {
+                Error::QuotaExceeded { namespace, .. } => namespace.clone(),
+                _ => None,
+            };
+            let mut state = self.state();
+            state.last_event = format!("failed: {error}");
+            state.refusals += 1;
+            let last = (state.refusals, error);
+            state.quotas.insert(of, last);
+            self.progress.notify_all();
+        }
+    }
+
+    fn note_stored(&self, batch: &Batch, stored: Stored) {
+        let vectors = batch.vectors();
+        let mut waiting = self.waiting();
+        for chat in stored.chats {
+            waiting.was_told((batch.namespace, chat));
+        }
+        drop(waiting);
         let mut state = self.state();
         *state.done.entry(vectors).or_default() += stored.embedded;
         *state.done.entry(Artefact::Entities).or_default() += stored.entities;
@@ -240,17 +313,23 @@ impl Weaver {
         let Some(begun) = self.begin([(artefact, slots.len())]) else { return Ok(()) };
         let mut count = slots.len() as u64;
         if self.store_following(generation, namespace, artefact, slots).is_err() {
+            let mut refused = Refused::default();
             for slot in slots {
+                let work = (namespace, *slot, artefact);
                 match self.store_following(generation, namespace, artefact, &[*slot]) {
-                    Ok(()) => {}
+                    Ok(()) => self.waiting().found_room(namespace, artefact),
+                    Err(error @ Error::QuotaExceeded { .. }) => {
+                        count -= 1;
+                        refused.add(work, error);
+                    }
                     Err(error) if is_full(&error) => return Err(error),
                     Err(error) => {
                         count -= 1;
-                        let work = (namespace, *slot, artefact);
-                        self.failed(generation, work, &error, Failed::ForNow)?;
+                        self.failed(generation, work, None, &error, Failed::ForNow)?;
                     }
                 }
             }
+            self.note_refused(namespace, refused);
         }
         let mut state = self.state();
         *state.done.entry(artefact).or_default() += count;
@@ -310,22 +389,26 @@ impl Weaver {
                 state.stop || state.paused
             },
         };
-        match self.watched(generation, namespace, [chat].into_iter(), || work.run())? {
-            Ok(true) => {
+        let due = (namespace, chat, Artefact::Summary);
+        match self.watched(generation, namespace, [(chat, None)].into_iter(), || work.run())? {
+            Ok(Summarised::Done) => {
+                self.waiting().was_summarised((namespace, chat));
+                self.waiting().found_room(namespace, Artefact::Summary);
                 let mut state = self.state();
                 *state.done.entry(Artefact::Summary).or_default() += 1;
-                state.backoff.remove(&(namespace, chat, Artefact::Summary));
                 state.last_event = "summarised a chat".into();
             }
-            Ok(false) => self.state().last_event = "a chat changed while it was summarised".into(),
+            Ok(Summarised::Changed) => {
+                self.waiting().was_told((namespace, chat));
+                self.state().last_event = "a chat changed while it was summarised".into();
+            }
+            Ok(Summarised::LacksVectors) => self.waiting().lacks_vectors((namespace, chat)),
             Err(error) if self.is_unavailable(&error, Function::Summary) => {}
+            Err(error @ Error::QuotaExceeded { .. }) => {
+                self.note_refused(namespace, Refused::of(due, error));
+            }
             Err(error) if is_full(&error) => return Err(error),
-            Err(error) => self.failed(
-                generation,
-                (namespace, chat, Artefact::Summary),
-                &error,
-                Failed::ForNow,
-            )?,
+            Err(error) => self.failed(generation, due, None, &error, Failed::ForNow)?,
         }
         self.end(begun);
         Ok(())
@@ -352,6 +435,9 @@ impl Weaver {
                 state.last_event = format!("grouped what is said into {count} topics");
             }
             Err(Error::Interrupted) => {}
+            Err(error @ Error::QuotaExceeded { .. }) => {
+                self.note_refused(namespace, Refused::all_of(Artefact::Topics, error));
+            }
             Err(error) => return Err(error),
         }
         self.end(begun);
@@ -392,6 +478,9 @@ impl Weaver {
                 state.last_event = format!("proposed {count} ties of {} nodes", slots.len());
             }
             Err(Error::Interrupted) => {}
+            Err(error @ Error::QuotaExceeded { .. }) => {
+                self.note_refused(namespace, Refused::all_of(kind, error));
+            }
             Err(error) => return Err(error),
         }
         self.end(begun);
@@ -414,7 +503,6 @@ impl Weaver {
         state.working = false;
         state.running.clear();
         state.busy += begun.elapsed();
-        state.last_work = Instant::now();
         self.progress.notify_all();
     }
 
@@ -441,14 +529,30 @@ impl Weaver {
         self.progress.notify_all();
     }
 
-    /// One more failed call: it is tried again later, or given up. In another generation than that of
-    /// its slot it waits as it did.
-    fn failed(&self, generation: u64, work: Work, error: &Error, how: Failed) -> Result<()> {
+    /// One more failed call: it is tried again later, or given up. Nothing has failed in another generation than that
+    /// of its slot, or where the work is none any more, or that of another text.
+    fn failed(
+        &self,
+        generation: u64,
+        work: Work,
+        content: Option<ContentHash>,
+        error: &Error,
+        how: Failed,
+    ) -> Result<()> {
         let (namespace, slot, artefact) = work;
         let (names, options) = (self.names, self.options.clone());
         let message = error.to_string();
-        let wait = self.store.write(move |txn| {
-            if txn.generation().number() != generation {
+        let noted = self.store.write(move |txn| {
+            if txn.generation().number() != generation
+                || !is_pending(txn, namespace, artefact, slot)?
+            {
+                return Ok(None);
+            }
+            let node = txn.node(namespace, slot)?;
+            let recipes = Recipes::read(txn, namespace)?;
+            let text = node.as_ref().map(|node| recipes.embedded_text(&names, node));
+            let text = text.transpose()?.flatten().map(|text| ContentHash::of(&text.text));
+            if node.is_none() || content.is_some() && text != content {
                 return Ok(None);
             }
             let before = txn.work(namespace, slot, artefact as u8)?;
@@ -458,17 +562,18 @@ impl Weaver {
             let delay = delay.min(options.max_delay);
             // The clock, not the store's time: that one may run ahead after the clock was set back.
             let due = clock::now() + i64::try_from(delay.as_micros()).unwrap_or(i64::MAX / 2);
-            if txn.node(namespace, slot)?.is_none() {
-                return Ok(None);
-            }
             let state = if dead { WorkState::Dead } else { WorkState::Retry };
             let record = WorkRecord { state, attempts, due, error: message.clone() };
             txn.put_work(namespace, slot, artefact as u8, &record)?;
             if dead {
                 GraphWriter::new(txn, &names, namespace).give_up(artefact, slot)?;
             }
-            Ok((!dead).then_some(delay))
+            Ok(Some((!dead).then_some(delay)))
         })?;
+        let Some(wait) = noted else {
+            self.waiting().done(work);
+            return Ok(());
+        };
         trace::failed(error.code());
         let (level, what) = match wait {
             Some(_) => (Level::Warning, "work has failed"),
@@ -480,12 +585,33 @@ impl Weaver {
         let mut state = self.state();
         *state.failed.entry(artefact).or_default() += 1;
         state.last_event = format!("{} failed: {error}", artefact.name());
-        match wait {
-            Some(delay) => state.backoff.insert(work, Instant::now() + delay.min(LONGEST_WAIT)),
-            None => state.backoff.remove(&work),
-        };
+        drop(state);
+        self.waiting().failed(work, wait);
         self.progress.notify_all();
         Ok(())
+    }
+}
+
+/// Work whose results found no room, and the last time why.
+#[derive(Default)]
+struct Refused(HashMap<Artefact, (Vec<Slot>, Error)>);
+
+impl Refused {
+    fn of(work: Work, error: Error) -> Self {
+        let mut refused = Self::default();
+        refused.add(work, error);
+        refused
+    }
+
+    /// Everything of a kind that there is in a namespace.
+    fn all_of(artefact: Artefact, error: Error) -> Self {
+        Self(HashMap::from([(artefact, (Vec::new(), error))]))
+    }
+
+    fn add(&mut self, (_, slot, artefact): Work, error: Error) {
+        let (slots, last) = self.0.entry(artefact).or_insert((Vec::new(), error.clone()));
+        slots.push(slot);
+        *last = error;
     }
 }
 

@@ -5,20 +5,19 @@ mod controls;
 mod jobs;
 mod reembedding;
 mod status;
+mod waiting;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use embedded_db_common::log::{self, Level};
-use embedded_db_common::{ActivityLevel, Error, NamespaceId, Result, Slot, WeaverOptions, clock};
+use embedded_db_common::{ActivityLevel, Error, NamespaceId, Result, Slot, WeaverOptions};
 use embedded_db_indexing::graph::{Artefact, MOST_MOVED};
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{
-    ReadTxn, ReadWork, Snapshot, Store, WorkState, panic_text, yield_to_others,
-};
+use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, Store, panic_text, yield_to_others};
 
 use crate::batch::Batch;
 use crate::curiosity::{self, Nearest};
@@ -26,7 +25,7 @@ use crate::goal::{Previous, Target};
 use crate::levels::{self, Activity};
 use crate::limits::{Function, Limits};
 use crate::models::Models;
-use crate::running::{Running, Suspects};
+use crate::running::Running;
 use crate::said_before::SaidBefore;
 use crate::topics::Communities;
 
@@ -37,10 +36,10 @@ pub use status::{
     ArtefactState, Failure, JobCounts, Reembedding, Status, artefact_state, dead_letters,
 };
 
+use waiting::Waiting;
+
 /// How long a missing model is left alone before it is looked for again.
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(30);
-/// A chat is summarised once it has rested so long.
-const SUMMARY_REST: Duration = Duration::from_secs(1);
 /// An instant cannot be as far away as a duration can be long.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 86_400);
 /// Longest sleep of an idle worker: bounds how late a change of another handle is seen.
@@ -64,7 +63,9 @@ pub struct Weaver {
     running: Running,
     /// By which its threads know it.
     number: u64,
+    /// Callers take it for a moment, and nothing is read meanwhile.
     state: Mutex<State>,
+    waiting: Mutex<Waiting>,
     /// There may be something to do.
     wake: Condvar,
     /// Something was done.
@@ -79,7 +80,6 @@ struct State {
     /// Work of the batch that is being done.
     running: HashMap<Artefact, u64>,
     activity: Activity,
-    last_work: Instant,
     /// Writes that were told of: one that comes during a look at the store is not slept over.
     notified: u64,
     /// Callers that wait for everything: all work runs, whatever the level.
@@ -92,14 +92,8 @@ struct State {
     refusals: u64,
     /// …and the last time why, and how often in a row.
     refusal: Option<(Error, u32)>,
-    /// When work that failed may be tried again. Not by the clock, which may be set meanwhile…
-    backoff: HashMap<Work, Instant>,
-    /// What a model was at when a process ended…
-    suspects: Suspects,
-    /// …in the generation in which its slots mean something.
-    generation: u64,
-    /// Namespace of the last batch.
-    served: NamespaceId,
+    /// For each quota, which has a namespace or not, which refusal was its last, and what it said.
+    quotas: BTreeMap<Option<String>, (u64, Error)>,
     /// Functions that could not be called: why, and when.
     unavailable: HashMap<Function, (String, Instant)>,
     /// When the model of before could not be used.
@@ -143,26 +137,22 @@ impl Weaver {
     ) -> Result<Arc<Self>> {
         let now = Instant::now();
         let snapshot = store.read()?;
-        let (backoff, generation) = (backoff(&snapshot, &options)?, snapshot.generation().number());
+        let (running, suspects) = Running::open(store.path(), snapshot.generation().number())?;
+        let waiting = Mutex::new(Waiting::new(&snapshot, &options, suspects)?);
         drop(snapshot);
-        let (running, suspects) = Running::open(store.path(), generation)?;
         let state = State {
             stop: false,
             paused: false,
             working: false,
             running: HashMap::new(),
             activity: Activity::new(options.activity_level, now),
-            last_work: now,
             notified: 0,
             draining: 0,
             asked: 0,
             quiet: 0,
             refusals: 0,
             refusal: None,
-            backoff,
-            suspects,
-            generation,
-            served: NamespaceId::SYSTEM,
+            quotas: BTreeMap::new(),
             unavailable: HashMap::new(),
             previous_unavailable: None,
             topics_rest: None,
@@ -185,6 +175,7 @@ impl Weaver {
             running,
             number: caller::number(),
             state: Mutex::new(state),
+            waiting,
             wake: Condvar::new(),
             progress: Condvar::new(),
             thread: Mutex::new(None),
@@ -221,6 +212,11 @@ impl Weaver {
         lock(&self.state)
     }
 
+    /// Never while the state is held.
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        lock(&self.waiting)
+    }
+
     // ---- the worker
 
     fn run(&self, warm_up: bool) {
@@ -249,6 +245,7 @@ impl Weaver {
             // A defect of ours must not end the enrichment of everything for good.
             let turn = catch_unwind(AssertUnwindSafe(|| self.turn(level, draining)))
                 .unwrap_or_else(|panic| Err(panicked(&*panic)));
+            let again = self.look_again();
             let mut state = self.state();
             state.working = false;
             state.running.clear();
@@ -263,8 +260,7 @@ impl Weaver {
                         self.progress.notify_all();
                     }
                     if (state.asked, state.notified) == (asked, notified) && !state.stop {
-                        let sleep = self.sleep(&mut state);
-                        drop(self.wake.wait_timeout(state, sleep));
+                        drop(self.wake.wait_timeout(state, again));
                     }
                 }
                 Err(error) => {
@@ -287,14 +283,15 @@ impl Weaver {
         }
     }
 
-    fn sleep(&self, state: &mut State) -> Duration {
-        let now = Instant::now();
-        // What is due was looked at; if it is still here its node is gone or its level does not run.
-        state.backoff.retain(|_, due| *due > now);
-        let limits = self.models.limits().and_then(Limits::look_again);
-        let due = state.backoff.values().copied().chain(limits).min();
+    /// In how long something that waits may be due.
+    fn look_again(&self) -> Duration {
+        let previous = self.previous.as_ref().map(|previous| &previous.models);
+        let limits = [Some(&self.models), previous].into_iter().flatten();
+        let limits = limits.filter_map(|models| models.limits().and_then(Limits::look_again));
+        let due = self.waiting().look_again().into_iter().chain(limits).min();
         due.map_or(IDLE_SLEEP, |due| {
-            due.saturating_duration_since(now).clamp(Duration::from_millis(1), IDLE_SLEEP)
+            let left = due.saturating_duration_since(Instant::now());
+            left.clamp(Duration::from_millis(1), IDLE_SLEEP)
         })
     }
 
@@ -308,12 +305,13 @@ impl Weaver {
         let snapshot =
             if draining { self.store.read_quietly()? } else { self.store.read_committed()? };
         let generation = snapshot.generation().number();
-        if self.state().generation != generation {
-            let backoff = backoff(&snapshot, &self.options)?;
-            let mut state = self.state();
-            (state.backoff, state.generation) = (backoff, generation);
-            state.suspects.clear();
+        {
+            let mut waiting = self.waiting();
+            if waiting.generation != generation {
+                waiting.read_again(&snapshot, &self.options)?;
+            }
         }
+        let due = |artefact, most| self.waiting().due(&snapshot, artefact, most, draining);
         let goal = self.goal(&snapshot)?;
         let next = goal.filter(|goal| goal.artefact == Artefact::Reembedding);
         let mut waiting = false;
@@ -335,10 +333,10 @@ impl Weaver {
                 waiting |= any_pending(&snapshot, artefact)?;
                 continue;
             }
-            let (due, more) = self.due(&snapshot, artefact, size)?;
+            let (found, more) = due(artefact, size)?;
             waiting |= more;
-            if let Some((namespace, mut slots)) = due {
-                if self.is_given_up(generation, namespace, &slots)? {
+            if let Some((namespace, mut slots)) = found {
+                if self.is_given_up(&snapshot, namespace, &slots)? {
                     return Ok(Turn::Worked);
                 }
                 let batch = Batch::read(&snapshot, &self.names, namespace, &mut slots, goal)?;
@@ -351,9 +349,9 @@ impl Weaver {
             (Artefact::Resolution, MOST_MOVED),
             (Artefact::Links, size),
         ] {
-            let (due, more) = self.due(&snapshot, artefact, size)?;
+            let (found, more) = due(artefact, size)?;
             waiting |= more;
-            if let Some((namespace, slots)) = due
+            if let Some((namespace, slots)) = found
                 && runs(artefact)
             {
                 drop(snapshot);
@@ -364,18 +362,15 @@ impl Weaver {
         if self.holds(Artefact::Summary) {
             waiting |= any_pending(&snapshot, Artefact::Summary)?;
         } else if self.is_available(Artefact::Summary) {
-            let rested = draining || self.state().last_work.elapsed() >= SUMMARY_REST;
-            let (due, more) = self.due(&snapshot, Artefact::Summary, 1)?;
-            waiting |= more;
-            waiting |= due.is_some() && runs(Artefact::Summary) && !rested;
-            if let Some((namespace, slots)) = due
+            let (found, more) = due(Artefact::Summary, 1)?;
+            waiting |= more && runs(Artefact::Summary);
+            if let Some((namespace, slots)) = found
                 && runs(Artefact::Summary)
-                && rested
             {
-                drop(snapshot);
-                if self.is_given_up(generation, namespace, &slots)? {
+                if self.is_given_up(&snapshot, namespace, &slots)? {
                     return Ok(Turn::Worked);
                 }
+                drop(snapshot);
                 let summarize = || self.summarize(generation, namespace, slots[0]);
                 return self.traced("weaver.summarize", summarize);
             }
@@ -385,8 +380,8 @@ impl Weaver {
             return self.traced("weaver.topics", || self.group(generation, namespace));
         }
         if self.is_curious(level) {
-            let (due, _) = self.due(&snapshot, Artefact::Curiosity, curiosity::STEP)?;
-            if let Some((namespace, slots)) = due {
+            let (found, _) = due(Artefact::Curiosity, curiosity::STEP)?;
+            if let Some((namespace, slots)) = found {
                 drop(snapshot);
                 let look = || self.look_around(generation, namespace, &slots);
                 return self.traced("weaver.curiosity", look);
@@ -412,60 +407,6 @@ impl Weaver {
         self.store.traced(name, work).map(|()| Turn::Worked)
     }
 
-    /// The first nodes of one namespace whose work may be done now, and whether others must wait. One over which a
-    /// process has ended comes by itself, and after all others: who kills a program kills it while it works on
-    /// them, and not thrice over the same one.
-    fn due(
-        &self,
-        snapshot: &Snapshot,
-        artefact: Artefact,
-        most: usize,
-    ) -> Result<(Option<Due>, bool)> {
-        let now = Instant::now();
-        let mut state = self.state();
-        let mut waiting = false;
-        // Namespaces take turns, so that a busy one does not starve the others.
-        let served = state.served;
-        let (mut next, mut first) = (None::<Due>, None::<Due>);
-        let mut suspect = None::<(u32, NamespaceId, Slot)>;
-        snapshot.pending(artefact as u8, |namespace, container| {
-            let due = if namespace > served { &mut next } else { &mut first };
-            for slot in container.slots() {
-                let slot = Slot(slot);
-                let backoff = state.backoff.get(&(namespace, slot, artefact));
-                // A new text has no failures: what the store has forgotten need not wait. What it
-                // cannot read waits on.
-                let failed = || {
-                    let work = snapshot.work(namespace, slot, artefact as u8);
-                    work.map_or(true, |work| work.is_some())
-                };
-                if backoff.is_some_and(|due| *due > now) && failed() {
-                    waiting = true;
-                    continue;
-                }
-                if let Some(ends) = state.suspects.get(&(namespace, slot)) {
-                    if suspect.is_none_or(|(fewest, ..)| *ends < fewest) {
-                        suspect = Some((*ends, namespace, slot));
-                    }
-                    continue;
-                }
-                let (of, slots) = due.get_or_insert_with(|| (namespace, Vec::new()));
-                if *of != namespace || slots.len() == most {
-                    break;
-                }
-                slots.push(slot);
-            }
-            // Those after the one served last come first: with a full batch of them it is enough.
-            next.as_ref().is_none_or(|(of, slots)| *of == namespace && slots.len() < most)
-        })?;
-        let alone = suspect.map(|(_, namespace, slot)| (namespace, vec![slot]));
-        let found = next.or(first).or(alone);
-        if let Some((namespace, _)) = &found {
-            state.served = *namespace;
-        }
-        Ok((found, waiting))
-    }
-
     /// The namespace whose topics are to be made now.
     fn topics_due(
         &self,
@@ -480,7 +421,7 @@ impl Weaver {
         if rests && !draining {
             return Ok(None);
         }
-        let (due, _) = self.due(snapshot, Artefact::Topics, 1)?;
+        let (due, _) = self.waiting().due(snapshot, Artefact::Topics, 1, draining)?;
         Ok(due.map(|(namespace, _)| namespace))
     }
 
@@ -526,22 +467,6 @@ fn any_pending(snapshot: &Snapshot, artefact: Artefact) -> Result<bool> {
         false
     })?;
     Ok(any)
-}
-
-/// When work that has failed may be tried again.
-fn backoff(snapshot: &Snapshot, options: &WeaverOptions) -> Result<HashMap<Work, Instant>> {
-    let (now, clock) = (Instant::now(), clock::now());
-    let mut out = HashMap::new();
-    snapshot.scan_work(|namespace, slot, artefact, work| {
-        if let (WorkState::Retry, Some(artefact)) = (work.state, Artefact::of(artefact)) {
-            // The clock may have been set since then: nothing waits longer than it ever would.
-            let wait = u64::try_from(work.due.saturating_sub(clock)).unwrap_or(0);
-            let wait = Duration::from_micros(wait).min(options.max_delay).min(LONGEST_WAIT);
-            out.insert((namespace, slot, artefact), now + wait);
-        }
-        Ok(())
-    })?;
-    Ok(out)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

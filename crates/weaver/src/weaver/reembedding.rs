@@ -5,10 +5,10 @@ use std::time::Instant;
 use embedded_db_common::{Error, Result, Slot};
 use embedded_db_indexing::graph::{Artefact, may_switch, reembedding, switch_space};
 use embedded_db_indexing::schema::Names;
-use embedded_db_storage::{ReadEmbeddings, ReadSpaces, ReadTxn, Snapshot};
+use embedded_db_storage::{ReadEmbeddings, ReadSpaces, Snapshot};
 
 use super::status::Reembedding;
-use super::{Weaver, backoff};
+use super::{Weaver, any_pending};
 use crate::batch::Batch;
 use crate::goal::{Goal, Previous, Target};
 use crate::limits::Function;
@@ -42,26 +42,27 @@ impl Weaver {
         if snapshot.model_space()? != Some(previous.space.0) {
             return Ok((None, false));
         }
+        if previous.models.limits().is_some_and(|limits| limits.holds(Function::Embedding)) {
+            return Ok((None, any_pending(snapshot, Artefact::Embedding)?));
+        }
         let (picked, waiting) = self.pick(snapshot, Goal::of(snapshot, previous.space)?, most)?;
         Ok((picked.map(|(batch, slots)| (batch.only(Artefact::Embedding), slots)), waiting))
     }
 
     /// Texts whose vectors are due for what is wanted, and whether others must wait.
     pub(super) fn pick(&self, snapshot: &Snapshot, goal: Goal, most: usize) -> Result<Picked> {
-        let (due, waiting) = self.due(snapshot, goal.artefact, most)?;
+        let (due, waiting) = self.waiting().due(snapshot, goal.artefact, most, false)?;
         let Some((namespace, mut slots)) = due else { return Ok((None, waiting)) };
-        if self.is_given_up(snapshot.generation().number(), namespace, &slots)? {
+        if self.is_given_up(snapshot, namespace, &slots)? {
             slots.clear();
         }
         let batch = Batch::read(snapshot, &self.names, namespace, &mut slots, Some(goal))?;
         Ok((Some((batch, slots)), waiting))
     }
 
-    /// Embeds texts again. A chat that rests may be summarised meanwhile.
+    /// Embeds texts again.
     pub(super) fn embed_again(&self, batch: &Batch, slots: &[Slot]) -> Result<()> {
-        let last_work = self.state().last_work;
         self.enrich(batch, slots)?;
-        self.state().last_work = last_work;
         self.switch().map(drop)
     }
 
@@ -102,9 +103,9 @@ impl Weaver {
         if !self.store.write(move |txn| switch_space(txn, &names))? {
             return Ok(false);
         }
-        let backoff = backoff(&self.store.read_committed()?, &self.options)?;
+        let snapshot = self.store.read_committed()?;
+        self.waiting().read_again(&snapshot, &self.options)?;
         let mut state = self.state();
-        state.backoff = backoff;
         state.last_event = "the space of the new model is the one in use".into();
         drop(state);
         self.progress.notify_all();

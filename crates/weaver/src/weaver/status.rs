@@ -10,6 +10,9 @@ use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, WorkState};
 use super::{Weaver, reembedding_status};
 use crate::limits::{Function, LimitStatus, Limits};
 
+/// Nodes of a namespace among which the oldest is looked for: they are worked on in the order of their slots.
+const LOOKED_AT: usize = 100;
+
 /// State of one artefact of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArtefactState {
@@ -71,6 +74,8 @@ pub struct Reembedding {
 pub struct Status {
     /// Workers inside a batch now.
     pub active_workers: u64,
+    /// Whether it takes up no work until it is told to go on.
+    pub paused: bool,
     /// All that waits, but for what is made when nothing else is to be done.
     pub queue_size: u64,
     /// The last thing that happened.
@@ -79,7 +84,7 @@ pub struct Status {
     pub activity_level: &'static str,
     /// Counts by kind.
     pub per_job: Vec<(&'static str, JobCounts)>,
-    /// Age of the oldest message that waits.
+    /// Age of the oldest message that waits, among the first of each namespace.
     pub lag_seconds: f64,
     /// Messages embedded a second of work.
     pub throughput: f64,
@@ -124,27 +129,27 @@ impl Weaver {
         Ok(out)
     }
 
-    /// Gives everything that failed another try; how many there were.
+    /// Gives everything that failed another try at once; how much of it was given up.
     pub fn retry_failed(&self) -> Result<u64> {
         let names = self.names;
         let count = self.store.write(move |txn| {
             let mut failed = Vec::new();
-            txn.scan_work(|namespace, slot, artefact, _| {
-                failed.push((namespace, slot, artefact));
+            txn.scan_work(|namespace, slot, artefact, work| {
+                failed.push((namespace, slot, artefact, work.state));
                 Ok(())
             })?;
-            for (namespace, slot, byte) in &failed {
+            let mut given_up = 0;
+            for (namespace, slot, byte, state) in &failed {
+                given_up += u64::from(*state == WorkState::Dead);
                 txn.delete_work(*namespace, *slot, *byte)?;
                 if let Some(artefact) = Artefact::of(*byte) {
                     GraphWriter::new(txn, &names, *namespace).mark(artefact, *slot)?;
                 }
             }
-            Ok(failed.len() as u64)
+            Ok(given_up)
         })?;
-        let mut state = self.state();
-        state.backoff.clear();
-        state.unavailable.clear();
-        drop(state);
+        self.waiting().wait_no_more();
+        self.state().unavailable.clear();
         self.wake.notify_one();
         Ok(count)
     }
@@ -159,19 +164,22 @@ impl Weaver {
         let (mut queue_size, mut oldest) = (0, None::<i64>);
         for artefact in Artefact::ALL {
             let mut pending = 0;
-            let mut first = None;
+            let mut first: Vec<(NamespaceId, Slot)> = Vec::new();
             snapshot.pending(artefact as u8, |namespace, container| {
                 pending += container.len() as u64;
-                first = first.or_else(|| Some((namespace, container.slots().next()?)));
+                let known = first.iter().filter(|(of, _)| *of == namespace).count();
+                let slots = container.slots().take(LOOKED_AT.saturating_sub(known));
+                first.extend(slots.map(|slot| (namespace, Slot(slot))));
                 true
             })?;
             // What is embedded again is found meanwhile.
-            if artefact != Artefact::Reembedding
-                && !artefact.is_of_leisure()
-                && let Some((namespace, slot)) = first
-                && let Some(node) = snapshot.node(namespace, Slot(slot))?
-            {
-                oldest = Some(oldest.unwrap_or(i64::MAX).min(node.updated_at));
+            if artefact == Artefact::Reembedding || artefact.is_of_leisure() {
+                first.clear();
+            }
+            for (namespace, slot) in first {
+                if let Some(node) = snapshot.node(namespace, slot)? {
+                    oldest = Some(oldest.unwrap_or(i64::MAX).min(node.updated_at));
+                }
             }
             queue_size += if artefact.is_of_leisure() { 0 } else { pending };
             let state = self.state();
@@ -202,6 +210,7 @@ impl Weaver {
         let busy = state.busy.as_secs_f64().min(state.started.elapsed().as_secs_f64());
         Ok(Status {
             active_workers: u64::from(state.working),
+            paused: state.paused,
             queue_size,
             last_event: state.last_event.clone(),
             activity_level: state.activity.level(Instant::now()).name(),
