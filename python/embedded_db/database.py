@@ -3,7 +3,7 @@
 import atexit
 import os
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from datetime import timedelta
 from os import PathLike
 from types import TracebackType
@@ -221,11 +221,7 @@ class EmbeddedDB(
         self._native = cast("NativeDatabase", _Closed(self._shown))
         _open_handles.discard(self)
         if self._parent is None and self._process == os.getpid():
-            # Nobody waits for a function that hangs.
-            with ExitStack() as endings:
-                for functions in (self._functions, self._previous):
-                    endings.enter_context(getattr(functions, "ending", nullcontext)())
-                native.close()
+            native.close()
 
     def __enter__(self) -> Self:
         return self

@@ -270,3 +270,33 @@ def test_a_failure_is_of_the_text_that_failed(path, embed, change):
         assert db.weaver_status()["per_job"]["embedding"]["failed"] == 0
         if change != "delete":
             assert db.get_node(message.id).status.embedding == "ready"
+
+
+def test_texts_with_vectors_of_a_user_are_embedded_by_the_first_model(path, embed):
+    """In a space of the model's own: queries by text find them, whatever space was there before."""
+    with EmbeddedDB(path, ml=None) as db:
+        mine = db.create_message("chat", "wine", embedding=[1.0, 0.0, 0.0, 0.0])
+    with opened(path, embed) as db:
+        late = db.create_message("chat", "cellar", embedding=[0.0, 1.0, 0.0, 0.0])
+        db.flush(timeout=PATIENCE)
+        assert embed.given == Counter({"wine": 1, "cellar": 1})
+        found = {it.node.id for it in db.query(semantic_query={"text": "wine"}, limit=10)}
+        assert found == {mine.id, late.id}
+        kept = db.get_embedding_for_node(mine, space=db.get_embedding_for_node(mine).space)
+        assert list(kept.vector) == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_what_was_switched_off_is_made_when_it_is_switched_on(path, embed):
+    told = lambda messages: f"{len(messages)} messages"  # noqa: E731
+    with opened(path, embed) as db:
+        message = db.create_message("chat", "we met Ann")
+        db.flush(timeout=PATIENCE)
+        status = db.weaver_status()
+        assert (status["queue_size"], status["lag_seconds"]) == (0, 0)
+        assert message.status.entities == "ready", "nothing is to be made"
+    with opened(path, embed, {"entities": names, "summary": told}) as db:
+        db.flush(timeout=PATIENCE)
+        message = db.get_node(message.id)
+        assert [entity.label for entity in message.entities()] == ["Ann"]
+        assert db.get_node("chat").summary().text == "1 messages"
+        assert embed.given == Counter({"we met Ann": 1})

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use embedded_db_common::{Error, MAX_DIMENSION, NamespaceId, Result, SpaceId, names};
 use embedded_db_indexing::graph::{
-    Artefact, abandon_reembedding, begin_reembedding, pending, switch_space,
+    Artefact, abandon_reembedding, begin_embedding, begin_reembedding, pending, switch_space,
 };
 use embedded_db_indexing::schema::Names;
 use embedded_db_storage::{ReadEmbeddings, ReadSpaces, ReadTxn, SpaceRecord, Store, WriteTxn};
@@ -25,6 +25,11 @@ impl Embedders {
         let given = models.into_iter().chain(previous);
         let known = given.map(|models| Ok((Arc::clone(models), models.space()?)));
         known.collect::<Result<_>>().map(Self)
+    }
+
+    /// While a database is closed nobody waits for their functions.
+    pub(crate) fn set_ending(&self, is_ending: bool) {
+        self.0.iter().for_each(|(models, _)| models.set_ending(is_ending));
     }
 
     /// Whether there is no model at all.
@@ -150,10 +155,10 @@ fn use_space(txn: &mut WriteTxn<'_>, names: &Names, space: SpaceId) -> Result<()
     match current {
         None => {
             txn.set_model_space(space)?;
-            if txn.default_space()?.is_none() {
-                txn.set_default_space(space)?;
+            match txn.default_space()? {
+                None => txn.set_default_space(space),
+                Some(_) => begin_embedding(txn, names),
             }
-            Ok(())
         }
         Some(current) if current == space => {
             if next.is_some() {

@@ -87,16 +87,17 @@ impl Engine {
             false => (models, previous),
         };
         let mut limited = Vec::new();
-        let mut within = |models: SharedModels, limits: &ModelLimits, payer| -> Result<SharedModels> {
-            if *limits == ModelLimits::default() {
-                return Ok(models);
-            }
-            let directory = (!store.read_only()).then(|| store.path());
-            let limits = Limits::open(limits, payer, directory)?;
-            let models = Arc::new(Limited::new(models, limits));
-            limited.push(Arc::clone(&models));
-            Ok(models)
-        };
+        let mut within =
+            |models: SharedModels, limits: &ModelLimits, payer| -> Result<SharedModels> {
+                if *limits == ModelLimits::default() {
+                    return Ok(models);
+                }
+                let directory = (!store.read_only()).then(|| store.path());
+                let limits = Limits::open(limits, payer, directory)?;
+                let models = Arc::new(Limited::new(models, limits));
+                limited.push(Arc::clone(&models));
+                Ok(models)
+            };
         let models = models.map(|models| within(models, &options.limits, Payer::Models));
         let models = models.transpose()?;
         let previous =
@@ -248,9 +249,11 @@ impl Engine {
         if let Some(sharing) = &self.sharing {
             sharing.stop();
         }
+        self.embedders.set_ending(true);
         if let Some(weaver) = self.weaver() {
             weaver.stop();
         }
+        self.embedders.set_ending(false);
         self.index_worker.stop();
         self.expiry_worker.stop();
         self.seal_worker.work.end();

@@ -8,8 +8,11 @@ pub mod forks;
 pub mod raised;
 mod turns;
 
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use embedded_db_common::log::{self, Level};
 use embedded_db_common::{Error, Result, shortened};
-use embedded_db_weaver::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
+use embedded_db_weaver::{Enriched, Function, Mention, ModelSpace, Models, TextToEnrich};
 use numpy::{PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
@@ -18,12 +21,16 @@ use pyo3::types::PyList;
 /// Model functions that are methods of a Python object.
 pub struct PythonModels {
     functions: Py<PyAny>,
+    /// What holds their calls back while somebody is closed.
+    ending: Mutex<Option<Py<PyAny>>>,
+    /// Names of the functions that are switched off.
+    off: OnceLock<Vec<String>>,
 }
 
 impl PythonModels {
     /// Over an object with the methods `embedding_info`, `warm_up`, `embed`, `enrich`, `summarize`.
     pub fn new(functions: Py<PyAny>) -> Self {
-        Self { functions }
+        Self { functions, ending: Mutex::default(), off: OnceLock::new() }
     }
 
     /// Runs for the weaver, with the interpreter attached. An interpreter that is ending takes no calls.
@@ -98,6 +105,26 @@ fn rows(value: &Bound<'_, PyAny>) -> PyResult<(Vec<f32>, usize)> {
     Ok((array.as_slice()?.to_vec(), array.shape()[1]))
 }
 
+impl PythonModels {
+    /// Enters or leaves the context `ending()` of the functions, if they have one.
+    fn end(&self, functions: &Bound<'_, PyAny>, is_ending: bool) -> PyResult<()> {
+        let py = functions.py();
+        let held = || self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_ending {
+            if functions.hasattr("ending")? {
+                let context = functions.call_method0("ending")?;
+                context.call_method0("__enter__")?;
+                *held() = Some(context.unbind());
+            }
+            return Ok(());
+        }
+        let context = held().take();
+        let none = py.None();
+        context
+            .map_or(Ok(()), |it| it.call_method1(py, "__exit__", (&none, &none, &none)).map(drop))
+    }
+}
+
 impl Models for PythonModels {
     fn space(&self) -> Result<Option<ModelSpace>> {
         self.call_for_caller(|functions| {
@@ -163,6 +190,32 @@ impl Models for PythonModels {
             };
             Ok(Enriched { vectors, dimension, owners, mentions })
         })
+    }
+
+    fn is_off(&self, function: Function) -> bool {
+        let read = |py: Python<'_>| -> PyResult<Vec<String>> {
+            let functions = self.functions.bind(py);
+            if !functions.hasattr("switched_off")? {
+                return Ok(Vec::new());
+            }
+            functions.call_method0("switched_off")?.extract()
+        };
+        let off = self.off.get_or_init(|| match forks::try_attach(read) {
+            Some(Ok(names)) => names,
+            // An object of the user's may have something of that name.
+            Some(Err(_)) | None => Vec::new(),
+        });
+        off.iter().any(|name| name == function.name())
+    }
+
+    fn set_ending(&self, is_ending: bool) {
+        let ended = forks::try_attach(|py| self.end(self.functions.bind(py), is_ending));
+        // An interpreter that is ending has no threads left that could be waited for.
+        if let Some(Err(error)) = ended {
+            log::log(Level::Warning, "weaver", "model functions do not end their calls", || {
+                [("error", error.to_string().into())]
+            });
+        }
     }
 
     fn summarize(&self, messages: &[String], vectors: &[f32], dimension: usize) -> Result<String> {

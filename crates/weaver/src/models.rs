@@ -2,7 +2,7 @@
 
 use embedded_db_common::Result;
 
-use crate::limits::Limits;
+use crate::limits::{Function, Limits};
 
 /// What the embedding function makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,13 @@ pub trait Models: Send + Sync {
     fn enrich(&self, texts: &[TextToEnrich]) -> Result<Enriched>;
     /// A summary of messages, given with a vector each (`dimension` numbers, row by row).
     fn summarize(&self, messages: &[String], vectors: &[f32], dimension: usize) -> Result<String>;
+    /// Whether a function is switched off: its work is left as it is, for when it is switched on.
+    fn is_off(&self, _function: Function) -> bool {
+        false
+    }
+    /// Begins or ends a time in which calls that go on are left behind soon, and no others begin: whoever they are made
+    /// for is being closed.
+    fn set_ending(&self, _is_ending: bool) {}
     /// The limits that calls are refused by, when there are any.
     fn limits(&self) -> Option<&Limits> {
         None

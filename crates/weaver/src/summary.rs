@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use embedded_db_common::{ContentHash, Lsn, NamespaceId, Result, Slot, SpaceId, SummarySpan};
-use embedded_db_indexing::graph::{
-    Artefact, GraphWriter, SpanSummary, is_pending, span_summaries,
-};
+use embedded_db_indexing::graph::{Artefact, GraphWriter, SpanSummary, is_pending, span_summaries};
 use embedded_db_indexing::schema::Names;
 use embedded_db_indexing::vector::direction;
 use embedded_db_storage::{Direction, Kind, ReadEmbeddings, ReadTxn, Store};

@@ -83,6 +83,10 @@ class IsolatedFunctions:
 
     # --- state ---
 
+    def switched_off(self) -> list[str]:
+        """See `Functions.switched_off`."""
+        return self._known.switched_off()
+
     def embedding_info(self) -> dict[str, Any]:
         """See `Functions.embedding_info`."""
         return self._known.embedding_info()

@@ -57,6 +57,10 @@ class Functions:
 
     # --- state ---
 
+    def switched_off(self) -> list[str]:
+        """Give the functions that the configuration has none for: their work waits for another."""
+        return [name for name in ("entities", "summary") if getattr(self.config, name) is None]
+
     def embedding_info(self) -> dict[str, Any]:
         """``model``, ``provider``, ``precision``, ``dim`` and ``metric`` of the vectors.
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use embedded_db_common::metrics::{DURATIONS, Distribution, Histogram};
 use embedded_db_common::{Result, trace};
-use embedded_db_weaver::{Enriched, Limits, ModelSpace, Models, TextToEnrich};
+use embedded_db_weaver::{Enriched, Function, Limits, ModelSpace, Models, TextToEnrich};
 
 use super::Observer;
 use crate::database::SharedModels;
@@ -82,6 +82,14 @@ impl Models for Measured {
 
     fn summarize(&self, messages: &[String], vectors: &[f32], dimension: usize) -> Result<String> {
         self.observer.models.call(2, || self.models.summarize(messages, vectors, dimension))
+    }
+
+    fn is_off(&self, function: Function) -> bool {
+        self.models.is_off(function)
+    }
+
+    fn set_ending(&self, is_ending: bool) {
+        self.models.set_ending(is_ending);
     }
 
     fn limits(&self) -> Option<&Limits> {

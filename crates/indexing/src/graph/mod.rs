@@ -52,7 +52,8 @@ pub use embeddings::{check_dimension, check_vector};
 pub use entities::entity_keys;
 pub use named::entities_named;
 pub use reembedding::{
-    Reembedding, abandon_reembedding, begin_reembedding, may_switch, reembedding, switch_space,
+    Reembedding, abandon_reembedding, begin_embedding, begin_reembedding, may_switch, reembedding,
+    switch_space,
 };
 pub use resolution::MOST_MOVED;
 pub use restore::{EdgeVersion, RestoredEdge, RestoredEmbedding, RestoredNode};

@@ -56,6 +56,17 @@ fn texts(txn: &impl ReadTxn, names: &Names, namespace: NamespaceId) -> Result<Ro
     Ok(all)
 }
 
+/// The first model's space is there: every text waits for a vector in it, whatever vectors of their own users have set.
+/// Texts that have one there are done as soon as they are looked at.
+pub fn begin_embedding(txn: &mut WriteTxn<'_>, names: &Names) -> Result<()> {
+    for (_, namespace) in txn.namespaces()? {
+        let slots = texts(txn, names, namespace)?;
+        let value = Artefact::Embedding.value(namespace);
+        txn.post_all(NamespaceId::SYSTEM, IndexId::PENDING, &value, slots.iter())?;
+    }
+    Ok(())
+}
+
 /// Every text waits for a vector in a space from now on, which then takes the place of the one in use. Texts
 /// that have one there are done as soon as they are looked at.
 pub fn begin_reembedding(txn: &mut WriteTxn<'_>, names: &Names, space: SpaceId) -> Result<()> {
@@ -171,12 +182,20 @@ impl GraphWriter<'_, '_> {
     /// Marks or unmarks work on the vectors of a text that is new or another one. Who has set a vector
     /// himself needs none of a model in that space.
     pub(super) fn vectors_are_due(&mut self, slot: Slot, has_text: bool) -> Result<()> {
-        let current = self.txn.default_space()?;
+        let current = self.embedding_space()?;
         self.vector_is_due(Artefact::Embedding, current, slot, has_text)?;
         if let Some(next) = self.txn.next_space()? {
             self.vector_is_due(Artefact::Reembedding, Some(next), slot, has_text)?;
         }
         Ok(())
+    }
+
+    /// In which the vectors are that texts wait for. Before the first model has made one it is that of the user's.
+    fn embedding_space(&self) -> Result<Option<SpaceId>> {
+        match self.txn.model_space()? {
+            None => self.txn.default_space(),
+            made => Ok(made),
+        }
     }
 
     fn vector_is_due(
@@ -196,7 +215,7 @@ impl GraphWriter<'_, '_> {
 
     /// A vector in a space was set by a user, or as it was before: nobody needs to make it.
     pub(super) fn vector_is_set(&mut self, space: SpaceId, slot: Slot) -> Result<()> {
-        if self.txn.default_space()? == Some(space) {
+        if self.embedding_space()? == Some(space) {
             self.done(Artefact::Embedding, slot)?;
         }
         if self.txn.next_space()? == Some(space) {
@@ -215,7 +234,7 @@ impl GraphWriter<'_, '_> {
             return Ok(());
         }
         let space = Some(space);
-        if self.txn.default_space()? == space || self.txn.model_space()? == space {
+        if self.embedding_space()? == space {
             self.mark(Artefact::Embedding, slot)?;
         }
         if self.txn.next_space()? == space {

@@ -183,7 +183,11 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x40;
             std::fs::write(&path, &damaged).unwrap();
-            assert_eq!(Ledger::open(home.path(), Payer::Models).unwrap().today(NOON), [3.0, 0.0, 0.0], "{at}");
+            assert_eq!(
+                Ledger::open(home.path(), Payer::Models).unwrap().today(NOON),
+                [3.0, 0.0, 0.0],
+                "{at}"
+            );
         }
         for length in (0..SECTOR).step_by(61) {
             std::fs::write(&path, &whole[..length]).unwrap();

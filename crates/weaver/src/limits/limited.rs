@@ -60,6 +60,14 @@ impl Models for Limited {
         self.models.summarize(messages, vectors, dimension)
     }
 
+    fn is_off(&self, function: Function) -> bool {
+        self.models.is_off(function)
+    }
+
+    fn set_ending(&self, is_ending: bool) {
+        self.models.set_ending(is_ending);
+    }
+
     fn limits(&self) -> Option<&Limits> {
         Some(&self.limits)
     }

@@ -132,9 +132,8 @@ impl State {
         if let Some((error, _)) = self.refusal.as_ref().filter(|_| self.refusals > refusals) {
             return Err(error.clone());
         }
-        let concerns = |of: &Option<String>| {
-            namespace.is_none() || of.is_none() || of.as_deref() == namespace
-        };
+        let concerns =
+            |of: &Option<String>| namespace.is_none() || of.is_none() || of.as_deref() == namespace;
         let mut quotas = self.quotas.iter();
         match quotas.find(|(of, (last, _))| *last > refusals && concerns(of)) {
             Some((_, (_, error))) => Err(error.clone()),

@@ -178,7 +178,8 @@ impl Weaver {
                 "crashed while running: {ends} processes ended while a model was at it"
             ),
         };
-        for artefact in Artefact::ALL.into_iter().filter(|it| it.needs_model()) {
+        let kinds = Artefact::ALL.into_iter();
+        for artefact in kinds.filter(|it| it.needs_model() && !self.is_off(*it)) {
             let work = (namespace, slot, artefact);
             self.failed(generation, work, known.content, &error, Failed::ForGood)?;
         }

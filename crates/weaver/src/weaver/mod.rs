@@ -21,7 +21,7 @@ use embedded_db_storage::{ReadTxn, ReadWork, Snapshot, Store, panic_text, yield_
 
 use crate::batch::Batch;
 use crate::curiosity::{self, Nearest};
-use crate::goal::{Previous, Target};
+use crate::goal::{Goal, Previous, Target};
 use crate::levels::{self, Activity};
 use crate::limits::{Function, Limits};
 use crate::models::Models;
@@ -326,7 +326,7 @@ impl Weaver {
         for artefact in [Artefact::Embedding, Artefact::Entities] {
             let is_elsewhere =
                 artefact == Artefact::Embedding && (goal.is_none() || next.is_some());
-            if is_elsewhere || !self.is_available(artefact) {
+            if is_elsewhere || self.is_off(artefact) || !self.is_available(artefact) {
                 continue;
             }
             if self.holds(artefact) {
@@ -339,7 +339,7 @@ impl Weaver {
                 if self.is_given_up(&snapshot, namespace, &slots)? {
                     return Ok(Turn::Worked);
                 }
-                let batch = Batch::read(&snapshot, &self.names, namespace, &mut slots, goal)?;
+                let batch = self.read(&snapshot, namespace, &mut slots, goal)?;
                 drop(snapshot);
                 return self.traced("weaver.enrich", || self.enrich(&batch, &slots));
             }
@@ -359,9 +359,9 @@ impl Weaver {
                 return self.traced("weaver.link", follow);
             }
         }
-        if self.holds(Artefact::Summary) {
+        if self.holds(Artefact::Summary) && !self.is_off(Artefact::Summary) {
             waiting |= any_pending(&snapshot, Artefact::Summary)?;
-        } else if self.is_available(Artefact::Summary) {
+        } else if !self.is_off(Artefact::Summary) && self.is_available(Artefact::Summary) {
             let (found, more) = due(Artefact::Summary, 1)?;
             waiting |= more && runs(Artefact::Summary);
             if let Some((namespace, slots)) = found
@@ -439,6 +439,24 @@ impl Weaver {
     fn previous_available(&self) -> bool {
         let since = self.state().previous_unavailable;
         since.is_none_or(|since| since.elapsed() >= UNAVAILABLE_RETRY)
+    }
+
+    /// Whether the function that makes an artefact is switched off: its work stays, and waits for nothing.
+    fn is_off(&self, artefact: Artefact) -> bool {
+        Function::of(artefact).is_some_and(|function| self.models.is_off(function))
+    }
+
+    /// Reads texts that wait, for what can be made of them.
+    fn read(
+        &self,
+        snapshot: &Snapshot,
+        namespace: NamespaceId,
+        slots: &mut Vec<Slot>,
+        goal: Option<Goal>,
+    ) -> Result<Batch> {
+        let batch = Batch::read(snapshot, &self.names, namespace, slots, goal)?;
+        let is_off = self.is_off(Artefact::Entities);
+        Ok(if is_off { batch.without(Artefact::Entities) } else { batch })
     }
 
     /// Whether the function that makes an artefact is at a limit.

@@ -56,7 +56,7 @@ impl Weaver {
         if self.is_given_up(snapshot, namespace, &slots)? {
             slots.clear();
         }
-        let batch = Batch::read(snapshot, &self.names, namespace, &mut slots, Some(goal))?;
+        let batch = self.read(snapshot, namespace, &mut slots, Some(goal))?;
         Ok((Some((batch, slots)), waiting))
     }
 

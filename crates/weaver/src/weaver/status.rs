@@ -105,6 +105,12 @@ impl Weaver {
     ) -> Result<ArtefactState> {
         // Links are due once the entities are there.
         let made = if artefact == Artefact::Links { Artefact::Entities } else { artefact };
+        if self.is_off(made) {
+            // Nothing is to be made. What was given up before is given up.
+            let given_up = snapshot.work(namespace, slot, made as u8)?;
+            let given_up = given_up.filter(|work| work.state == WorkState::Dead);
+            return Ok(given_up.map_or(ArtefactState::Ready, |it| ArtefactState::Failed(it.error)));
+        }
         artefact_state(snapshot, namespace, slot, artefact, self.unavailable(made))
     }
 
@@ -172,6 +178,9 @@ impl Weaver {
                 first.extend(slots.map(|slot| (namespace, Slot(slot))));
                 true
             })?;
+            if self.is_off(artefact) {
+                (pending, first) = (0, Vec::new());
+            }
             // What is embedded again is found meanwhile.
             if artefact == Artefact::Reembedding || artefact.is_of_leisure() {
                 first.clear();

@@ -79,7 +79,11 @@ impl Waiting {
     }
 
     /// In another generation slots mean something else: what the store knows is read anew.
-    pub(super) fn read_again(&mut self, snapshot: &Snapshot, options: &WeaverOptions) -> Result<()> {
+    pub(super) fn read_again(
+        &mut self,
+        snapshot: &Snapshot,
+        options: &WeaverOptions,
+    ) -> Result<()> {
         let served = self.served;
         *self = Self::new(snapshot, options, Suspects::new())?;
         self.served = served;
@@ -116,7 +120,12 @@ impl Waiting {
 
     /// The results of some work found no room: its kind rests in its namespace, and the work itself for longer, so
     /// that others are not kept from room that is enough for them.
-    pub(super) fn found_no_room(&mut self, namespace: NamespaceId, artefact: Artefact, slots: &[Slot]) {
+    pub(super) fn found_no_room(
+        &mut self,
+        namespace: NamespaceId,
+        artefact: Artefact,
+        slots: &[Slot],
+    ) {
         let now = Instant::now();
         let before = self.without_room.get(&(namespace, artefact)).map(|pause| pause.length);
         let length = before.map_or(FIRST_PAUSE, |before| (before * 2).min(LONGEST_PAUSE));
