@@ -4,7 +4,9 @@ The interval at which threads of the interpreter give way is the program's own: 
 while the weaver calls a function, and what the program sets meanwhile stays.
 """
 
+import os
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -73,3 +75,27 @@ def test_a_query_leaves_it(interval: float) -> None:
     with EmbeddedDB(":memory:", ml=models) as db:
         db.query(semantic_query={"text": "Hello"})
     assert seen == [pytest.approx(interval)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_child_has_the_interval_of_the_program(interval: float) -> None:
+    """None of the threads that were at work is in it."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def embed(texts: list[str]) -> list[list[float]]:
+        begun.set()
+        go_on.wait(60)
+        return [[1.0, 2.0] for _ in texts]
+
+    embed.dim = 2  # type: ignore[attr-defined]
+    models = MLConfig(embedding=embed, entities=None, summary=None)
+    with EmbeddedDB(":memory:", ml=models) as db:
+        db.create_message("chat", "Hello")
+        assert begun.wait(60)
+        assert sys.getswitchinterval() == pytest.approx(SHORT)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if sys.getswitchinterval() == pytest.approx(interval) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        go_on.set()

@@ -13,7 +13,7 @@ use embedded_db_storage::{
 };
 use embedded_db_weaver::{
     ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters,
-    reembedding_status,
+    given_up, reembedding_status,
 };
 
 use crate::database::Database;
@@ -97,11 +97,9 @@ impl Database {
             per_job.push((artefact.name(), counts));
         }
         per_job.push(expiring);
-        for failure in dead_letters(&snapshot)? {
-            let name = failure.artefact.name();
-            if let Some((_, counts)) = per_job.iter_mut().find(|(known, _)| *known == name) {
-                counts.dead += 1;
-            }
+        for (artefact, count) in given_up(&snapshot)? {
+            let of = per_job.iter_mut().find(|(known, _)| *known == artefact.name());
+            of.into_iter().for_each(|(_, counts)| counts.dead += count);
         }
         Ok(Status {
             active_workers: 0,

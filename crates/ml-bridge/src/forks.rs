@@ -8,6 +8,8 @@ use embedded_db_common::ForkGate;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict};
 
+use crate::turns;
+
 static ENTERING: ForkGate = ForkGate::new();
 
 /// Runs with the interpreter attached; `None` if it is ending and takes no calls.
@@ -29,7 +31,10 @@ pub fn watch(py: Python<'_>) -> PyResult<()> {
         ENTERING.close(|pause| arguments.py().detach(|| std::thread::sleep(pause)));
     })?;
     let in_parent = PyCFunction::new_closure(py, None, None, |_, _| ENTERING.open())?;
-    let in_child = PyCFunction::new_closure(py, None, None, |_, _| ENTERING.begin_anew())?;
+    let in_child = PyCFunction::new_closure(py, None, None, |arguments, _| {
+        ENTERING.begin_anew();
+        turns::begin_anew(arguments.py())
+    })?;
     let os = py.import("os")?;
     if !os.hasattr("register_at_fork")? {
         return Ok(());

@@ -56,6 +56,18 @@ fn end(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
+/// In a forked child, which has none of the threads that were at work: the interval is the user's.
+pub(crate) fn begin_anew(py: Python<'_>) -> PyResult<()> {
+    {
+        let mut working = WORKING.lock().unwrap_or_else(PoisonError::into_inner);
+        if working.0 == 0 {
+            return Ok(());
+        }
+        working.0 = 1;
+    }
+    end(py)
+}
+
 fn interval(py: Python<'_>) -> PyResult<f64> {
     py.import("sys")?.call_method0("getswitchinterval")?.extract()
 }

@@ -23,5 +23,5 @@ pub use models::{Enriched, Mention, ModelSpace, Models, TextToEnrich};
 pub use topics::{Communities, FoundCommunities};
 pub use weaver::{
     ArtefactState, Failure, JobCounts, Reembedding, Status, Wanted, Weaver, artefact_state,
-    dead_letters, reembedding_status, work_for, works_for,
+    dead_letters, given_up, reembedding_status, work_for, works_for,
 };

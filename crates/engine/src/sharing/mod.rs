@@ -319,6 +319,7 @@ impl Sharing {
     /// Has a call made by whoever writes.
     fn ask(&self, engine: &Arc<Engine>, database: &Database, call: Call) -> Result<Vec<u8>> {
         let (namespace, name) = (database.namespace_id(), database.namespace_name().to_owned());
+        let writes = call.writes();
         let request = sent(&calls::Request { namespace, name, call });
         loop {
             engine.store.usable()?;
@@ -342,6 +343,8 @@ impl Sharing {
                     return Ok(answer);
                 }
                 Asked::NotBegun => {}
+                // What only asks something of the weaver is asked of the next one.
+                Asked::Unknown if !writes => {}
                 Asked::Unknown => {
                     let path = engine.store.path().to_owned();
                     return Err(Error::OutcomeUnknown { path, pid });

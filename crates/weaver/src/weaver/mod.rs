@@ -33,7 +33,7 @@ pub use caller::{work_for, works_for};
 pub use controls::Wanted;
 pub use reembedding::reembedding_status;
 pub use status::{
-    ArtefactState, Failure, JobCounts, Reembedding, Status, artefact_state, dead_letters,
+    ArtefactState, Failure, JobCounts, Reembedding, Status, artefact_state, dead_letters, given_up,
 };
 
 use waiting::Waiting;

@@ -162,10 +162,7 @@ impl Weaver {
 
     /// What it is doing.
     pub fn status(&self, snapshot: &Snapshot) -> Result<Status> {
-        let mut dead: HashMap<Artefact, u64> = HashMap::new();
-        for failure in dead_letters(snapshot)? {
-            *dead.entry(failure.artefact).or_default() += 1;
-        }
+        let dead = given_up(snapshot)?;
         let mut per_job = Vec::new();
         let (mut queue_size, mut oldest) = (0, None::<i64>);
         for artefact in Artefact::ALL {
@@ -256,6 +253,18 @@ pub fn artefact_state(
         Some(error) => ArtefactState::Failed(error),
         None => ArtefactState::Pending,
     })
+}
+
+/// How much was given up of each kind.
+pub fn given_up(snapshot: &Snapshot) -> Result<HashMap<Artefact, u64>> {
+    let mut out = HashMap::new();
+    snapshot.scan_work(|_, _, artefact, work| {
+        if let (WorkState::Dead, Some(artefact)) = (work.state, Artefact::of(artefact)) {
+            *out.entry(artefact).or_default() += 1;
+        }
+        Ok(())
+    })?;
+    Ok(out)
 }
 
 /// Everything that was given up.
