@@ -458,8 +458,10 @@ class EmbeddedDB(
     def flush(self, timeout: float | None = None, *, progress: bool = False) -> None:
         """Wait until everything stored so far is enriched, and indexes are built.
 
-        What has expired is deleted by then. With ``ml=None`` nothing is enriched: messages stay
-        pending, as their ``status.waits_for`` says, until the database is opened with a model.
+        What has expired is deleted by then. What is stored meanwhile is waited for, too: beside
+        somebody who writes faster than the models work, give a ``timeout``. With ``ml=None``
+        nothing is enriched: messages stay pending, as their ``status.waits_for`` says, until the
+        database is opened with a model.
 
         Args:
             timeout: seconds to wait at most; no limit when left out.
@@ -468,6 +470,7 @@ class EmbeddedDB(
         Raises:
             EnrichmentFailed: some work was given up; ``failures`` lists it.
             StorageFull: results find no room; none is lost, the work goes on when there is some.
+            QuotaExceeded: results find no room within a quota; what does not need it is done.
             Timeout: the time passed; the work goes on. The hint says what waits for a `Limit`.
             ReadOnly: the handle only reads.
 

@@ -21,6 +21,7 @@ from embedded_db import (
     EmbeddedDB,
     ForkedHandle,
     InvalidInput,
+    ModelUnavailable,
     OutcomeUnknown,
     ReadOnly,
 )
@@ -519,3 +520,16 @@ def test_two_servers_serve_one_database(path, tmp_path):
         for server in servers:
             server.kill()
             server.communicate()
+
+
+def test_a_guest_with_a_model_is_told_that_the_holder_has_none(holder, path):
+    with EmbeddedDB(path, ml=FakeModel(), shared=True) as db:
+        message = db.create_message("chat", "Alice met Bob")
+        waits = [lambda: db.flush(timeout=60), lambda: db.wait_for(message, "embedding", 60)]
+        for wait in waits:
+            with pytest.raises(ModelUnavailable, match=rf"pid {holder.pid}\) .*ml=None"):
+                wait()
+        end(holder)
+        db.create_node({"label": "X"})
+        db.flush(timeout=60)
+        assert message.status.embedding == "ready"

@@ -25,6 +25,8 @@ use crate::sharing::{Shared, forward};
 
 /// Longest wait between two looks at an artefact.
 const LOOK: Duration = Duration::from_millis(20);
+/// The level where there is no weaver.
+const OFF: &str = "off";
 
 /// Figures of a database.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +77,25 @@ impl Database {
         })
     }
 
+    /// Who has a model and shares the database waits for nothing that the process which writes does not do.
+    fn require_enrichment(&self) -> Result<()> {
+        let has_model = !self.engine()?.embedders.is_empty();
+        let Some(Shared::Forwards(pid)) = self.shared()?.filter(|_| has_model) else {
+            return Ok(());
+        };
+        let status = self.weaver_status()?;
+        if status.activity_level != OFF || status.queue_size == 0 {
+            return Ok(());
+        }
+        Err(Error::ModelUnavailable {
+            message: format!(
+                "{} jobs wait, and the process that writes (pid {pid}) has the database open with ml=None; \
+                 open it there with a model, or close it there",
+                status.queue_size
+            ),
+        })
+    }
+
     /// What the weaver is doing.
     pub fn weaver_status(&self) -> Result<Status> {
         forward!(self, WeaverStatus {});
@@ -110,7 +131,7 @@ impl Database {
                 .map(|(_, counts)| counts.pending)
                 .sum(),
             last_event: "off".into(),
-            activity_level: "off",
+            activity_level: OFF,
             per_job,
             lag_seconds: 0.0,
             throughput: 0.0,
@@ -172,6 +193,7 @@ impl Database {
         timeout: Option<Duration>,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<bool> {
+        self.require_enrichment()?;
         forward!(self, WaitIdle { timeout });
         let engine = self.engine()?;
         if let Some(weaver) = engine.weaver() {
@@ -199,6 +221,7 @@ impl Database {
         timeout: Option<Duration>,
         interrupted: &dyn Fn() -> Result<()>,
     ) -> Result<bool> {
+        self.require_enrichment()?;
         forward!(self, WaitFor { id: id.into(), artefact: artefact.into(), timeout });
         let artefact = Artefact::parse(artefact)?;
         let weaver = self.require_weaver()?;
