@@ -471,7 +471,8 @@ class EmbeddedDB(
             EnrichmentFailed: some work was given up; ``failures`` lists it.
             StorageFull: results find no room; none is lost, the work goes on when there is some.
             QuotaExceeded: results find no room within a quota; what does not need it is done.
-            Timeout: the time passed; the work goes on. The hint says what waits for a `Limit`.
+            Timeout: the time passed; the work goes on, unless the weaver is paused. The message
+                says what waits for a `Limit`.
             ReadOnly: the handle only reads.
 
         Examples:
@@ -499,9 +500,10 @@ class EmbeddedDB(
         Raises:
             NotFound: the node does not exist.
             InvalidInput: it has no such artefact.
-            EnrichmentFailed: the work was given up.
+            EnrichmentFailed: the work was given up, or waits for a model that cannot be used; the
+                hint says which, and ``failures`` lists it.
             StorageFull: results find no room; the work goes on when there is some.
-            Timeout: the time passed; the work goes on.
+            Timeout: the time passed; the work goes on, unless the weaver is paused.
 
         Examples:
             >>> from embedded_db.testing import FakeModel

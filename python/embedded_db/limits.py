@@ -33,7 +33,7 @@ class Limit:
 
     Attributes:
         calls_per_minute: calls of the function. ``"openai:…"`` sends a request for each, or one
-            for 512 texts where a call holds more.
+            for 512 texts where a call holds more, and one for a word where it fails with 500.
         texts_per_minute: texts given to it; of ``summary``, the messages of the chat.
         characters_per_minute: characters of these texts. A token is about four of them in English.
         cost_per_1k_characters: price of 1,000 characters, in any currency.

@@ -55,12 +55,15 @@ class MLConfig:
         download: whether models that are named may be fetched from their hub. Without it only
             what is on this machine is used.
         isolation: ``"process"`` runs the functions in a process of their own: one that crashes,
-            or hangs longer than ``timeout``, is begun anew, and the database lives. Functions of
-            the user's have to stand in modules. ``"none"``, the default, calls them here, where
-            nothing can end a call that hangs: it fails after ``timeout``, too, but its thread
-            stays; while eight hang, no more are begun.
-        timeout: seconds that a server may take to answer (None is 60), and a call for the weaver
-            (None is 300).
+            or hangs longer than ``timeout``, is begun anew, and the database lives. While it cannot
+            be begun the work waits. Functions of the user's have to stand in modules. ``"none"``,
+            the default, calls them here, where nothing can end a call that hangs: it fails after
+            ``timeout``, too, but its thread stays; while eight calls of one function (texts, or
+            summaries) hang, no more of it are begun until one ends or the database is opened again.
+        timeout: seconds that a function may take in a call for the weaver (None is 300). A server
+            has as many for all requests of a call (None is 60), which come on top: when they are
+            over it counts as away, and no text is at fault. A process has as many to begin, and to
+            load its models when the database is opened, but never fewer than 60 (None is 300).
         limits: for each function that is paid or shared how much it may be given: a `Limit`, or a
             dict of its attributes, by ``"embedding"``, ``"entities"`` or ``"summary"``.
 

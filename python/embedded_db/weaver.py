@@ -1,5 +1,6 @@
 """The background worker's own controls."""
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["Weaver"]
 
 SLICE = 0.2
+
+# Nobody tells whether it is paused.
+_GOES_ON = "Wait longer; the work goes on. A paused weaver needs db.weaver.resume()"
 
 
 class Weaver:
@@ -134,7 +138,7 @@ def flush(database: "EmbeddedDB", timeout: float | None, progress: bool) -> None
         queued = database.weaver_status()["queue_size"]
         raise Timeout(
             f"after {timeout} s there are {queued} jobs left{waiting_for_limits(database)}",
-            hint="Wait longer; the work goes on. A paused weaver needs db.weaver.resume()",
+            hint=_GOES_ON,
         )
     failed = failures(database)
     if failed:
@@ -179,6 +183,7 @@ def _enrichment_failed(
 
 def _wait_with_bar(database: "EmbeddedDB", timeout: float | None) -> bool:
     native = database._native
+    begun = time.monotonic()
     left = timeout
     most = 0
     with ProgressBar("enriching") as bar:
@@ -186,13 +191,13 @@ def _wait_with_bar(database: "EmbeddedDB", timeout: float | None) -> bool:
             queued = int(database.weaver_status()["queue_size"])
             most = max(most, queued)
             bar.update(most - queued, most, "jobs")
-            wait = SLICE if left is None else min(SLICE, left)
-            if native.wait_idle(wait):
+            # In this order also what is no number of seconds is passed on, and refused.
+            if native.wait_idle(SLICE if left is None else min(left, SLICE)):
                 left_over = int(database.weaver_status()["queue_size"])  # for want of a model
                 bar.update(most - left_over, most, "jobs")
                 return True
-            if left is not None:
-                left -= wait
+            if timeout is not None:
+                left = begun + timeout - time.monotonic()
                 if left <= 0:
                     return False
 
@@ -208,18 +213,23 @@ def wait_for(database: "EmbeddedDB", id: str, artefact: str, timeout: float | No
     try:
         ready = native.wait_for(id, artefact, timeout)
     except EnrichmentFailed as error:
+        # Links are made of entities.
+        jobs = {artefact, "entities"} if artefact == "links" else {artefact}
+        concerned = [failure for failure in failures(database) if failure["job"] in jobs]
+        node = (database.namespace_name, id)
+        given_up = [each for each in concerned if (each["namespace"], each["id"]) == node]
+        if given_up:
+            hint = "Mend the cause, then db.weaver.retry_failed()"
+        else:
+            hint = "It goes on by itself once the model can be used"
         raise EnrichmentFailed(
             error.message.partition("\n")[0],
-            hint="Mend the cause, then db.weaver.retry_failed()",
-            failures=[
-                failure
-                for failure in failures(database)
-                if (failure["namespace"], failure["id"]) == (database.namespace_name, id)
-            ],
+            hint=hint,
+            failures=given_up or [each for each in concerned if each["id"] is None],
         ) from None
     if ready:
         return database._status(id)
     raise Timeout(
         f"the {artefact} of {id!r} was not ready after {timeout} s{waiting_for_limits(database)}",
-        hint="Wait longer; the work goes on",
+        hint=_GOES_ON,
     )

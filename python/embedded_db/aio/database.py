@@ -288,10 +288,12 @@ class AsyncEmbeddedDB(
         """Tell what the background worker is doing.
 
         Returns:
-            ``active_workers``, ``queue_size`` (jobs waiting or running, but for topics, which are
-            made in SleepMode), ``last_event``,
-            ``activity_level``, ``per_job`` (pending, running, done, failed and dead of each
-            job), ``lag_seconds``, ``throughput`` (jobs a second), ``reembedding``: None, or, while
+            ``active_workers``, ``paused`` (whether it takes up nothing), ``queue_size`` (jobs
+            waiting or running, but for topics and proposed ties, which are made in SleepMode),
+            ``last_event``, ``activity_level``, ``per_job`` (pending, running, done, failed and dead
+            of each job), ``lag_seconds`` (age of the oldest that waits, of the first hundred of
+            each namespace), ``throughput`` (texts embedded per second of work), ``reembedding``:
+            None, or, while
             texts are embedded with another model, ``space`` (of that), ``from`` (the one in use),
             ``done`` and ``failed`` of ``total`` nodes, and ``limits``: a dict for each function
             that has a `Limit`: ``calls``, ``texts`` and ``characters`` of the last sixty seconds,
@@ -338,8 +340,10 @@ class AsyncEmbeddedDB(
     async def flush(self, timeout: float | None = None, *, progress: bool = False) -> None:
         """Wait until everything stored so far is enriched, and indexes are built.
 
-        What has expired is deleted by then. With ``ml=None`` nothing is enriched: messages stay
-        pending, as their ``status.waits_for`` says, until the database is opened with a model.
+        What has expired is deleted by then. What is stored meanwhile is waited for, too: beside
+        somebody who writes faster than the models work, give a ``timeout``. With ``ml=None``
+        nothing is enriched: messages stay pending, as their ``status.waits_for`` says, until the
+        database is opened with a model.
 
         Args:
             timeout: seconds to wait at most; no limit when left out.
@@ -348,7 +352,9 @@ class AsyncEmbeddedDB(
         Raises:
             EnrichmentFailed: some work was given up; ``failures`` lists it.
             StorageFull: results find no room; none is lost, the work goes on when there is some.
-            Timeout: the time passed; the work goes on. The hint says what waits for a `Limit`.
+            QuotaExceeded: results find no room within a quota; what does not need it is done.
+            Timeout: the time passed; the work goes on, unless the weaver is paused. The message
+                says what waits for a `Limit`.
             ReadOnly: the handle only reads.
 
         Examples:
@@ -378,9 +384,10 @@ class AsyncEmbeddedDB(
         Raises:
             NotFound: the node does not exist.
             InvalidInput: it has no such artefact.
-            EnrichmentFailed: the work was given up.
+            EnrichmentFailed: the work was given up, or waits for a model that cannot be used; the
+                hint says which, and ``failures`` lists it.
             StorageFull: results find no room; the work goes on when there is some.
-            Timeout: the time passed; the work goes on.
+            Timeout: the time passed; the work goes on, unless the weaver is paused.
 
         Examples:
             >>> from embedded_db.testing import FakeModel

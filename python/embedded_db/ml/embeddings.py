@@ -17,6 +17,7 @@ from embedded_db.ml.encoders import Floats
 from embedded_db.ml.loading import LOADING
 from embedded_db.ml.minilm import MiniLM
 from embedded_db.ml.packages import imported, install, is_installed, unloadable
+from embedded_db.ml.time_limits import of_server
 from embedded_db.ml.transformer import Transformer
 from embedded_db.ml_config import MLConfig, named
 
@@ -71,7 +72,7 @@ def embedding_function(config: MLConfig) -> EmbeddingFunction:
         # It takes what the system has for the network, which nothing else here needs.
         from embedded_db.ml.endpoint import Endpoint
 
-        return _Remote(Endpoint.of(argument, config.timeout))
+        return _Remote(Endpoint.of(argument, of_server(config)))
     precision = "int8" if chosen == "minilm-onnx-int8" else "fp32"
     return TransformerEmbedding(MiniLM(precision, config.threads, onnx=chosen != "minilm-numpy"))
 

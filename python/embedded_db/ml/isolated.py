@@ -21,34 +21,47 @@ def main(incoming: BinaryIO) -> NoReturn:
     # Whoever interrupts the program speaks to the program.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     outgoing = _apart(incoming)
-    functions = load_functions(pickle.load(incoming))
     lock = threading.Lock()
 
-    def answer(number: int, method: str, arguments: tuple[Any, ...]) -> None:
-        try:
-            told: tuple[Any, ...] = (number, True, getattr(functions, method)(*arguments))
-        # Also what would end a program: here it is the answer.
-        except BaseException as error:
-            told = (number, False, _told(error))
+    def say(number: int, is_good: bool, told: Any) -> None:
         try:
             try:
-                sent = pickle.dumps(told)
+                sent = pickle.dumps((number, is_good, told))
             except Exception as error:
                 sent = pickle.dumps((number, False, _told(error)))
             with lock:
                 outgoing.write(sent)
                 outgoing.flush()
+        except BrokenPipeError:
+            # The program that asked has gone.
+            os._exit(0)
         except BaseException:
             # Whoever asks would wait for an answer that never comes.
             traceback.print_exc()
             os._exit(1)
 
+    try:
+        functions = load_functions(pickle.load(incoming))
+    # Also what would end a program: here it is the answer.
+    except BaseException as error:
+        say(0, False, _told(error))
+        os._exit(1)
+
+    def answer(number: int, method: str, arguments: tuple[Any, ...]) -> None:
+        try:
+            told = getattr(functions, method)(*arguments)
+        except BaseException as error:
+            say(number, False, _told(error))
+        else:
+            say(number, True, told)
+
     answer(0, "embedding_info", ())
     while True:
         try:
             call = pickle.load(incoming)
-        except EOFError:
-            # Threads may be in code that never ends.
+        except (EOFError, pickle.UnpicklingError):
+            # The program has gone, maybe in the middle of a call. Threads may be in code that never
+            # ends.
             os._exit(0)
         threading.Thread(target=answer, args=call, daemon=True).start()
 

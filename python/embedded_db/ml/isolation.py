@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from queue import SimpleQueue
 from typing import IO, Any, Final, NoReturn, cast
@@ -26,26 +26,33 @@ import numpy.typing as npt
 from embedded_db.errors import InvalidInput, ModelUnavailable
 from embedded_db.ml.entities import EntityDict
 from embedded_db.ml.providers import Functions
+from embedded_db.ml.threads import begun
+from embedded_db.ml.time_limits import ModelTimeout, of_beginning, of_call
 from embedded_db.ml_config import MLConfig
 
-__all__ = ["IsolatedFunctions", "ModelCrashed", "ModelTimeout"]
+__all__ = ["IsolatedFunctions", "ModelCrashed"]
 
-TIMEOUT: Final = 300.0
-"""Seconds that a call may take, unless `MLConfig.timeout` says otherwise."""
+# The path first: the package itself may be found by it alone. Where it cannot be imported, that is
+# the answer to what is asked first.
+BEGIN: Final = """
+import os, pickle, sys
+calls = os.fdopen(os.dup(0), "rb")
+try:
+    sys.path[:] = pickle.load(calls)
+    from embedded_db.ml.isolated import main
+except BaseException as error:
+    try:
+        os.write(1, pickle.dumps((0, False, (type(error).__name__, str(error), None, ""))))
+    finally:
+        os._exit(1)
+main(calls)
+"""
 
-# The path first: the package itself may be found by it alone.
-BEGIN: Final = (
-    "import os, pickle, sys; calls = os.fdopen(os.dup(0), 'rb'); sys.path[:] = pickle.load(calls); "
-    "from embedded_db.ml.isolated import main; main(calls)"
-)
+REMEDY: Final = "Mend the cause; the work waits, and goes on by itself"
 
 
 class ModelCrashed(Exception):
     """The process of the models ended while a function worked."""
-
-
-class ModelTimeout(Exception):
-    """A function did not answer in time; its process was ended."""
 
 
 class _AnotherHung(Exception):
@@ -74,7 +81,8 @@ class IsolatedFunctions:
         self.config = config
         inside = replace(config, isolation="none")
         self._sent = _pickled(inside)
-        self._timeout = TIMEOUT if config.timeout is None else config.timeout
+        self._timeout = of_call(config)
+        self._beginning = of_beginning(config)
         # It loads nothing, and tells what is known without loading.
         self._known = Functions(inside)
         self._lock = threading.Lock()
@@ -122,8 +130,24 @@ class IsolatedFunctions:
     # --- work ---
 
     def warm_up(self) -> None:
-        """See `Functions.warm_up`."""
-        self._call("warm_up")
+        """See `Functions.warm_up`. It may take as long as the process may take to begin.
+
+        Raises:
+            ModelUnavailable: also when it takes longer; the process is ended.
+        """
+        while True:
+            process = self._running()
+            answer = process.begin("warm_up", ())
+            if not wait((answer,), timeout=self._beginning).done:
+                process.end(
+                    ModelUnavailable(
+                        f"The models were not loaded within {self._beginning} s",
+                        hint="Give MLConfig(timeout=…) more; the work loads them when it is done",
+                    )
+                )
+            with contextlib.suppress(_AnotherHung):
+                answer.result()
+                return
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """See `Functions.embed`."""
@@ -159,7 +183,6 @@ class IsolatedFunctions:
     def _call(self, method: str, *arguments: object) -> object:
         while True:
             process = self._running()
-            process.started.result(timeout=TIMEOUT)
             answer = process.begin(method, arguments)
             try:
                 return answer.result(timeout=self._timeout)
@@ -178,13 +201,23 @@ class IsolatedFunctions:
         raise ModelTimeout(message)
 
     def _running(self) -> _Process:
+        """A process that can be asked."""
         with self._lock:
             if self._endings > 0:
                 raise _closed()
             process = self._process
             if process is None or not process.is_ours or process.ended:
                 process = self._process = _Process(self._sent)
-            return process
+        if not wait((process.started,), timeout=self._beginning).done:
+            process.end(
+                ModelUnavailable(
+                    f"The process of the models did not begin within {self._beginning} s, and was "
+                    "ended",
+                    hint="See what it imports and loads; the work waits, and is tried again",
+                )
+            )
+        process.started.result()
+        return process
 
 
 def _closed() -> ModelUnavailable:
@@ -224,13 +257,17 @@ class _Process:
                 hint='Set sys.executable, or use isolation="none"',
             )
         self._owner = os.getpid()
-        self._child = subprocess.Popen(
-            [sys.executable, "-c", BEGIN],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
+        try:
+            self._child = subprocess.Popen(
+                [sys.executable, "-c", BEGIN],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise _unbegun(str(error)) from error
         self._lock = threading.Lock()
+        self._killing = threading.Lock()
         # What it tells first, when it can be asked.
         self.started: Future[object] = Future()
         self._waiting: dict[int, Future[object]] = {0: self.started}
@@ -238,8 +275,12 @@ class _Process:
         self._why: Exception | None = None
         self._to_send: SimpleQueue[bytes | None] = SimpleQueue()
         self._to_send.put(pickle.dumps(sys.path) + config)
-        for work in (self._write, self._read):
-            threading.Thread(target=work, name="embedded-db model process", daemon=True).start()
+        try:
+            for work in (self._write, self._read):
+                begun(work, "embedded-db model process")
+        except ModelUnavailable as error:
+            self.end(error)
+            raise
 
     @property
     def is_ours(self) -> bool:
@@ -271,15 +312,22 @@ class _Process:
                 self._why = why
             waiting, self._waiting = self._waiting, {}
         self._to_send.put(None)
-        self._child.kill()
-        if sys.platform != "win32":
-            # With what functions have begun there.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._child.pid, signal.SIGKILL)
-        self._child.wait()
+        self._killed()
         for answer in waiting.values():
             if answer.set_running_or_notify_cancel():
                 answer.set_exception(why)
+
+    def _killed(self) -> int:
+        """Kill it with what functions have begun there, where it has not ended; how it ended."""
+        with self._killing:
+            # Once somebody has waited for it, its number may be that of others.
+            if self._child.returncode is None:
+                if sys.platform == "win32":
+                    self._child.kill()
+                else:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(self._child.pid, signal.SIGKILL)
+            return self._child.wait()
 
     def _write(self) -> None:
         pipe = cast("IO[bytes]", self._child.stdin)
@@ -291,12 +339,16 @@ class _Process:
 
     def _read(self) -> None:
         pipe = cast("IO[bytes]", self._child.stdout)
+        refusal: ModelUnavailable | None = None
         with pipe:
-            while True:
+            while refusal is None:
                 try:
                     number, is_good, told = pickle.load(pipe)
                 except Exception:
                     break
+                if number == 0 and not is_good:
+                    refusal = _refused(*told)
+                    continue
                 with self._lock:
                     answer = self._waiting.pop(number, None)
                 if answer is None or not answer.set_running_or_notify_cancel():
@@ -305,8 +357,12 @@ class _Process:
                     answer.set_result(told)
                 else:
                     answer.set_exception(_raised(*told))
-        code = self._child.wait()
-        self.end(ModelCrashed(f"the process of the models ended by itself: {_ending(code)}"))
+        # Nobody hears it any more. One that ended by itself has ended as it did.
+        ending = _ending(self._killed())
+        if self.started.done():
+            self.end(ModelCrashed(f"the process of the models ended by itself: {ending}"))
+        else:
+            self.end(refusal or _unbegun(f"it ended by itself: {ending}"))
 
 
 def _ending(code: int) -> str:
@@ -315,6 +371,17 @@ def _ending(code: int) -> str:
     with contextlib.suppress(ValueError):
         return f"signal {signal.Signals(-code).name}"
     return f"signal {-code}"
+
+
+def _unbegun(reason: str) -> ModelUnavailable:
+    return ModelUnavailable(f"The process of the models cannot be begun: {reason}", hint=REMEDY)
+
+
+def _refused(name: str, message: str, hint: str | None, _traceback: str) -> ModelUnavailable:
+    """Why a process takes no calls."""
+    if name == ModelUnavailable.__name__:
+        return ModelUnavailable(message, hint=hint or REMEDY)
+    return _unbegun(f"{name}: {message}")
 
 
 def _raised(name: str, message: str, hint: str | None, traceback: str) -> Exception:

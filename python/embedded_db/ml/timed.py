@@ -24,15 +24,16 @@ import numpy.typing as npt
 from embedded_db._native import work_for, works_for
 from embedded_db.errors import ModelUnavailable
 from embedded_db.ml.entities import EntityDict
-from embedded_db.ml.isolation import TIMEOUT, ModelTimeout
 from embedded_db.ml.leaving import working
 from embedded_db.ml.providers import Functions
+from embedded_db.ml.threads import begun
+from embedded_db.ml.time_limits import ModelTimeout, of_call
 from embedded_db.ml_config import MLConfig
 
 __all__ = ["MOST_HUNG", "TimedFunctions"]
 
 MOST_HUNG: Final = 8
-"""While so many calls hang, no more are begun."""
+"""While so many calls of one function hang, no more of it are begun."""
 GRACE: Final = 1.0
 """Seconds that a call still gets when the database is closed."""
 LOOK: Final = 0.2
@@ -62,12 +63,12 @@ class TimedFunctions(Functions):
 
     def __init__(self, config: MLConfig) -> None:
         super().__init__(config)
-        self._timeout = TIMEOUT if config.timeout is None else config.timeout
+        self._timeout = of_call(config)
         self._lock = threading.Lock()
         self._idle: list[_Caller] = []
         # Threads that wait for calls would wait for ever.
         weakref.finalize(self, _dismiss, self._idle).atexit = False
-        self._hung: list[_Caller] = []
+        self._hung: dict[str, list[_Caller]] = {}
         self._endings = 0
         # When calls are left behind because the database is being closed.
         self._end = float("inf")
@@ -112,18 +113,19 @@ class TimedFunctions(Functions):
         return self._timed(super().summarize, messages, vectors)
 
     def _timed(self, function: Callable[..., T], *arguments: object) -> T:
-        caller = self._caller()
+        name = function.__name__
+        caller = self._caller(name)
         answer: Future[T] = Future()
         caller.call(answer, function, arguments)
         deadline = time.monotonic() + self._timeout
         while not answer.done():
             now = time.monotonic()
             if now >= min(deadline, self._end):
-                self._leave(caller)
+                self._leave(name, caller)
                 if now < deadline:
                     raise _closed()
                 raise ModelTimeout(
-                    f"{function.__name__} has not answered within {self._timeout} s and was left "
+                    f"{name} has not answered within {self._timeout} s and was left "
                     'behind; with isolation="process" it is ended'
                 )
             wait((answer,), timeout=min(deadline - now, LOOK))
@@ -131,15 +133,17 @@ class TimedFunctions(Functions):
             self._idle.append(caller)
         return answer.result()
 
-    def _caller(self) -> _Caller:
+    def _caller(self, name: str) -> _Caller:
         with self._lock:
             if self._endings > 0:
                 raise _closed()
-            self._hung = [caller for caller in self._hung if caller.is_alive()]
-            if len(self._hung) >= MOST_HUNG:
+            hung = [caller for caller in self._hung.get(name, ()) if caller.is_alive()]
+            self._hung[name] = hung
+            if len(hung) >= MOST_HUNG:
                 raise ModelUnavailable(
-                    f"{len(self._hung)} calls of model functions hang",
-                    hint='Functions that hang are ended with isolation="process"',
+                    f"{len(hung)} calls of {name} hang, and nothing can end them here",
+                    hint="Its work goes on when one of them ends, or when the database is opened "
+                    'again; with MLConfig(isolation="process") calls that hang are ended',
                 )
             # A thread works for one weaver.
             mine = [caller for caller in self._idle if caller.weaver == works_for()]
@@ -148,9 +152,9 @@ class TimedFunctions(Functions):
                 return mine[-1]
         return _Caller(works_for())
 
-    def _leave(self, caller: _Caller) -> None:
+    def _leave(self, name: str, caller: _Caller) -> None:
         with self._lock:
-            self._hung.append(caller)
+            self._hung.setdefault(name, []).append(caller)
         caller.leave()
 
 
@@ -166,19 +170,13 @@ def _closed() -> ModelUnavailable:
 
 
 class _Caller:
-    """A thread that calls functions, one after the other.
-
-    It is a daemon of the interpreter's own: one that hangs keeps no program from ending.
-    """
+    """A thread that calls functions, one after the other."""
 
     def __init__(self, weaver: int) -> None:
         self.weaver = weaver
         self._calls: SimpleQueue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None]
         self._calls = SimpleQueue()
-        self._thread = threading.Thread(
-            target=self._run, name="embedded-db model calls", daemon=True
-        )
-        self._thread.start()
+        self._thread = begun(self._run, "embedded-db model calls")
 
     def is_alive(self) -> bool:
         return self._thread.is_alive()

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from embedded_db import EmbeddedDB, MLConfig
 from embedded_db.errors import EnrichmentFailed, InvalidInput, ModelUnavailable
 from embedded_db.ml import Functions, load_functions
-from embedded_db.ml.endpoint import KEY, LONGEST, MOST_INPUTS
+from embedded_db.ml.endpoint import HARMLESS, KEY, LONGEST, MOST_INPUTS
 
 Answer = tuple[int, Any]
 
@@ -139,6 +140,7 @@ def test_the_key_goes_to_that_server_alone(
         (404, ModelUnavailable, "name of the model"),
         (429, ModelUnavailable, "tried again"),
         (500, ModelUnavailable, "tried again"),
+        (502, ModelUnavailable, "tried again"),
         (503, ModelUnavailable, "tried again"),
     ],
 )
@@ -212,10 +214,13 @@ def test_a_database_goes_on_without_its_server(server: Server, tmp_path: Any) ->
         assert db.get_node(second.id).embedding().vector.tolist() == vector("another")
 
 
-def test_a_text_that_a_server_refuses_takes_no_other_with_it(server: Server, tmp_path: Any) -> None:
+@pytest.mark.parametrize("code", [400, 500, 501])
+def test_a_text_that_a_server_refuses_takes_no_other_with_it(
+    server: Server, tmp_path: Any, code: int
+) -> None:
     def picky(texts: list[str]) -> Answer:
         bad = any("refuse me" in text for text in texts)
-        return (400, {"error": "no"}) if bad else server.vectors(texts)
+        return (code, {"error": "no"}) if bad else server.vectors(texts)
 
     server.answer = picky
     options = {"max_attempts": 1}
@@ -224,10 +229,64 @@ def test_a_text_that_a_server_refuses_takes_no_other_with_it(server: Server, tmp
         texts = [f"text {number}" for number in range(5)] + ["refuse me"]
         messages = [db.create_message("chat", text) for text in texts]
         db.weaver.resume()
-        with pytest.raises(EnrichmentFailed, match="400"):
+        with pytest.raises(EnrichmentFailed, match=str(code)):
             db.flush(timeout=60)
         states = [message.status.embedding for message in messages]
         assert states == ["ready"] * 5 + ["failed"]
+        assert [letter["id"] for letter in db.weaver.dead_letters()] == [messages[-1].id]
+
+
+@pytest.mark.parametrize(
+    ("code", "others", "asked"),
+    [
+        (500, 200, [["a"], [HARMLESS]]),  # it is the text
+        (500, 500, [["a"], [HARMLESS]]),
+        (500, 429, [["a"], [HARMLESS]]),
+        (503, 200, [["a"]]),  # it says that it is away
+        (400, 200, [["a"]]),
+    ],
+)
+def test_a_server_that_fails_is_asked_whether_it_is_the_text(
+    server: Server, remote: Functions, code: int, others: int, asked: list[list[str]]
+) -> None:
+    def failing(texts: list[str]) -> Answer:
+        told = others if texts == [HARMLESS] else code
+        return server.vectors(texts) if told == 200 else (told, {"error": "no"})
+
+    server.answer = failing
+    its_own = code == 400 or (code, others) == (500, 200)
+    with pytest.raises(InvalidInput if its_own else ModelUnavailable, match=f"answered {code}"):
+        remote.embed(["a"])
+    assert [body["input"] for _, _, body in server.asked] == asked
+    assert remote.health()["embedding"]["available"] == its_own
+
+
+def test_a_server_that_answers_nonsense_to_others_is_to_blame(
+    server: Server, remote: Functions
+) -> None:
+    server.answer = lambda texts: (200, {}) if texts == [HARMLESS] else (500, {})
+    with pytest.raises(ModelUnavailable, match="answered 500"):
+        remote.embed(["a"])
+
+
+@pytest.mark.parametrize("key", ["secret-7\n", " secret-7\r\n"])
+def test_what_stands_around_a_key_is_left_out(
+    server: Server, remote: Functions, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv(KEY, key)
+    remote.embed(["a"])
+    assert [sent for _, sent, _ in server.asked] == ["Bearer secret-7"]
+
+
+@pytest.mark.parametrize("key", ["secret-7\nX-Other: 1", "secret-7é", "secret-7\x00"[:8] + "\x7f"])
+def test_a_key_that_is_none_is_not_shown(
+    server: Server, remote: Functions, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv(KEY, key)
+    with pytest.raises(ModelUnavailable, match=KEY) as caught:
+        remote.embed(["a"])
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+    assert server.asked == []
 
 
 def test_a_new_database_needs_it_once(server: Server, tmp_path: Any) -> None:

@@ -20,7 +20,8 @@ import pytest
 from embedded_db import EmbeddedDB, EnrichmentFailed, MLConfig
 from embedded_db.errors import InvalidInput
 from embedded_db.ml import load_functions
-from embedded_db.ml.isolation import IsolatedFunctions, ModelCrashed, ModelTimeout
+from embedded_db.ml.isolation import IsolatedFunctions, ModelCrashed
+from embedded_db.ml.time_limits import ModelTimeout
 from harness import isolated_functions
 
 CONFIG = MLConfig(

@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 
 from embedded_db import EmbeddedDB, EnrichmentFailed, InvalidInput, MLConfig
-from embedded_db.ml.timed import MOST_HUNG
+from embedded_db.errors import ModelUnavailable
+from embedded_db.ml.time_limits import ModelTimeout
+from embedded_db.ml.timed import MOST_HUNG, TimedFunctions
 from harness.waiting import eventually
 
 ONCE: Any = {"max_attempts": 1, "first_delay": 0.0, "max_delay": 0.0}
@@ -105,7 +107,7 @@ def test_so_many_may_hang_and_no_more(path: Path, hanging: Hanging) -> None:
         db.weaver.resume()
         eventually(lambda: last.status.embedding == "failed", "nothing more is begun")
         assert len(hanging.begun) == MOST_HUNG
-        assert "calls of model functions hang" in (last.status.error("embedding") or "")
+        assert "calls of enrich hang" in (last.status.error("embedding") or "")
         given_up = [letter["id"] for letter in db.weaver.dead_letters() if letter["id"] is not None]
         assert 0 < len(given_up) <= MOST_HUNG
     hanging.free.set()
@@ -116,6 +118,40 @@ def test_so_many_may_hang_and_no_more(path: Path, hanging: Hanging) -> None:
         db.flush(timeout=60)
         assert db.count("Message") == MOST_HUNG + 4
         assert all(message.status.embedding == "ready" for message in db.nodes("Message"))
+
+
+def test_what_hangs_stops_only_its_own_function(
+    hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang(_: list[str]) -> str:
+        hanging.free.wait()
+        return "late"
+
+    models = replace(config(hanging, 0.05), summary=hang)
+    functions = TimedFunctions(models)
+    for _ in range(MOST_HUNG):
+        with pytest.raises(ModelTimeout):
+            functions.summarize(["Ann: Hello"])
+    # With time enough, whatever else the machine does.
+    monkeypatch.setattr(functions, "_timeout", 60.0)
+    with pytest.raises(ModelUnavailable, match="8 calls of summarize hang") as caught:
+        functions.summarize(["Ann: Hello"])
+    vectors, _, _ = functions.enrich(["text"], [0], [True], [False])
+    assert vectors.tolist() == [[4.0, 1.0]]
+    # What the hint says: opening again helps, and so does the end of one of them.
+    assert "opened again" in (caught.value.hint or "")
+    assert 'isolation="process"' in (caught.value.hint or "")
+    with pytest.raises(ModelTimeout):
+        TimedFunctions(models).summarize(["Ann: Hello"])
+    hanging.free.set()
+
+    def told() -> bool:
+        try:
+            return functions.summarize(["Ann: Hello"]) == "late"
+        except ModelUnavailable:
+            return False
+
+    eventually(told, "its calls have ended")
 
 
 def test_closing_does_not_wait_for_it(path: Path, hanging: Hanging) -> None:

@@ -69,6 +69,10 @@ def _do(text: str) -> None:
         case "begin and hang":
             with subprocess.Popen(["sleep", "1000"]) as child:
                 print(f"began {child.pid}.", file=sys.stderr, flush=True)
+        case "begin and exit":
+            child = subprocess.Popen(["sleep", "1000"])
+            print(f"began {child.pid}.", file=sys.stderr, flush=True)
+            os._exit(3)
         case "print":
             print("to whoever reads", flush=True)
             os.write(1, b"and below")
