@@ -12,8 +12,8 @@ use embedded_db_storage::{
     SpaceRecord, Visible, read_black_box, row_counts,
 };
 use embedded_db_weaver::{
-    ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters,
-    given_up, reembedding_status,
+    ArtefactState, Failure, JobCounts, Status, Weaver, artefact_state, dead_letters, given_up,
+    reembedding_status,
 };
 
 use crate::database::Database;

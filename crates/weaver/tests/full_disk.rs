@@ -87,8 +87,8 @@ fn whoever_waits_on_a_full_store_is_told_and_nothing_is_lost() {
         assert!(matches!(error, Error::StorageFull { .. }), "{error}");
         assert!(error.to_string().contains("map_size_max"), "{error}");
     }
-    assert!(matches!(weaver.refused_since(0), Err(Error::StorageFull { .. })));
-    assert!(weaver.refused_since(weaver.refusals()).is_ok());
+    assert!(matches!(weaver.refused_since(0, "default"), Err(Error::StorageFull { .. })));
+    assert!(weaver.refused_since(weaver.refusals(), "default").is_ok());
     let status = weaver.status(&bench.store.read().unwrap()).unwrap();
     assert!(status.queue_size >= 10 && status.last_event.contains("map_size_max"), "{status:?}");
     assert_eq!(bench.failed_work(), [], "it is not the fault of the texts");
