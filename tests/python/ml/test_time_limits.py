@@ -252,9 +252,9 @@ def test_threads_end_with_the_database(path: Path, hanging: Hanging) -> None:
         return sum(thread.name == "embedded-db model calls" for thread in threading.enumerate())
 
     before = callers()
-    for _ in range(3):
+    for number in range(3):
         with EmbeddedDB(path, ml=config(hanging, None)) as db:
-            db.create_message("chat", "Hello")
+            db.create_message("chat", f"Hello {number}")
             db.flush(timeout=60)
             assert callers() > before
     dropped = EmbeddedDB(path, ml=config(hanging, None))
