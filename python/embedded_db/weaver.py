@@ -15,9 +15,6 @@ __all__ = ["Weaver"]
 
 SLICE = 0.2
 
-# Nobody tells whether it is paused.
-_GOES_ON = "Wait longer; the work goes on. A paused weaver needs db.weaver.resume()"
-
 
 class Weaver:
     """What went wrong in the background, and how to go on; reached as ``db.weaver``.
@@ -32,8 +29,8 @@ class Weaver:
         >>> try:
         ...     woven.flush(timeout=30)
         ... except EnrichmentFailed:
-        ...     letter = woven.weaver.dead_letters()[0]
-        >>> letter["id"] == message.id, letter["error"]
+        ...     letters = {letter["job"]: letter for letter in woven.weaver.dead_letters()}
+        >>> letters["embedding"]["id"] == message.id, letters["embedding"]["error"]
         (True, 'ModelFailure: enrich fails because the test says so')
         >>> model.recover()
         >>> woven.weaver.retry_failed() > 0
@@ -135,22 +132,29 @@ def flush(database: "EmbeddedDB", timeout: float | None, progress: bool) -> None
         )
     done = _wait_with_bar(database, timeout) if progress else native.wait_idle(timeout)
     if not done:
-        queued = database.weaver_status()["queue_size"]
+        status = database.weaver_status()
         raise Timeout(
-            f"after {timeout} s there are {queued} jobs left{waiting_for_limits(database)}",
-            hint=_GOES_ON,
+            f"after {timeout} s there are {status['queue_size']} jobs left"
+            f"{waiting_for_limits(status)}",
+            hint=how_it_goes_on(status),
         )
     failed = failures(database)
     if failed:
         raise _enrichment_failed(database, failed)
 
 
-def waiting_for_limits(database: "EmbeddedDB") -> str:
+def how_it_goes_on(status: dict[str, Any]) -> str:
+    """Say what helps whoever has waited for nothing."""
+    if status["paused"]:
+        return "The weaver is paused, and takes up work after db.weaver.resume()"
+    return "Wait longer; the work goes on"
+
+
+def waiting_for_limits(status: dict[str, Any]) -> str:
     """Say which functions have taken what their `Limit` allows, for the end of a message."""
-    limits = database.weaver_status()["limits"]
     waits = [
         f"{function} waits for {limit['waits_for']} until {limit['waits_until'].isoformat()}"
-        for function, limit in limits.items()
+        for function, limit in status["limits"].items()
         if limit["waits_for"] is not None
     ]
     return "".join(f"; {wait}" for wait in waits)
@@ -229,7 +233,8 @@ def wait_for(database: "EmbeddedDB", id: str, artefact: str, timeout: float | No
         ) from None
     if ready:
         return database._status(id)
+    status = database.weaver_status()
     raise Timeout(
-        f"the {artefact} of {id!r} was not ready after {timeout} s{waiting_for_limits(database)}",
-        hint=_GOES_ON,
+        f"the {artefact} of {id!r} was not ready after {timeout} s{waiting_for_limits(status)}",
+        hint=how_it_goes_on(status),
     )

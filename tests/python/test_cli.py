@@ -370,8 +370,8 @@ def test_without_the_model_what_is_stored_is_told_and_why_the_rest_waits(tmp_pat
     )
     assert result.returncode == 32, result.stderr
     assert result.stdout.startswith("messages")
-    # Vector and entities of three messages; the summary of their chat needs no model.
-    assert "6 jobs wait for the model: " in result.stderr
+    # Vector and entities of three messages, and the summary of their chat, which tells vectors.
+    assert "7 jobs wait for the model: " in result.stderr
     assert "not installed" in result.stderr
     assert "They go on by themselves once it can be used" in result.stderr
 

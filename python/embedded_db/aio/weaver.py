@@ -23,8 +23,8 @@ class AsyncWeaver(Controls):
         >>> try:
         ...     await woven.flush(timeout=30)
         ... except EnrichmentFailed:
-        ...     letter = (await woven.weaver.dead_letters())[0]
-        >>> letter["id"] == message.id, letter["error"]
+        ...     letters = {letter["job"]: letter for letter in await woven.weaver.dead_letters()}
+        >>> letters["embedding"]["id"] == message.id, letters["embedding"]["error"]
         (True, 'ModelFailure: enrich fails because the test says so')
         >>> model.recover()
         >>> await woven.weaver.retry_failed() > 0

@@ -58,7 +58,14 @@ class Functions:
     # --- state ---
 
     def switched_off(self) -> list[str]:
-        """Give the functions that the configuration has none for: their work waits for another."""
+        """Give the functions that the configuration has none for: their work waits for another.
+
+        Examples:
+            >>> from embedded_db import MLConfig
+            >>> from embedded_db.ml.providers import Functions
+            >>> Functions(MLConfig(embedding="hashing", entities=None)).switched_off()
+            ['entities']
+        """
         return [name for name in ("entities", "summary") if getattr(self.config, name) is None]
 
     def embedding_info(self) -> dict[str, Any]:

@@ -248,18 +248,20 @@ def test_the_limit_is_checked() -> None:
 
 
 def test_threads_end_with_the_database(path: Path, hanging: Hanging) -> None:
-    def callers() -> int:
-        return sum(thread.name == "embedded-db model calls" for thread in threading.enumerate())
+    others = set(threading.enumerate())
 
-    before = callers()
+    def callers() -> int:
+        begun = set(threading.enumerate()) - others
+        return sum(thread.name == "embedded-db model calls" for thread in begun)
+
     for number in range(3):
         with EmbeddedDB(path, ml=config(hanging, None)) as db:
             db.create_message("chat", f"Hello {number}")
             db.flush(timeout=60)
-            assert callers() > before
+            assert callers() > 0
     dropped = EmbeddedDB(path, ml=config(hanging, None))
     dropped.create_message("chat", "Hello")
     dropped.flush(timeout=60)
     del dropped, db
     gc.collect()
-    eventually(lambda: callers() <= before, "none is left")
+    eventually(lambda: callers() == 0, "none is left")
