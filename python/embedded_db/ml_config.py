@@ -58,8 +58,9 @@ class MLConfig:
             or hangs longer than ``timeout``, is begun anew, and the database lives. While it cannot
             be begun the work waits. Functions of the user's have to stand in modules. ``"none"``,
             the default, calls them here, where nothing can end a call that hangs: it fails after
-            ``timeout``, too, but its thread stays; while eight calls of one function (texts, or
-            summaries) hang, no more of it are begun until one ends or the database is opened again.
+            ``timeout``, too, but its thread stays. So the text at which it hung by itself is given
+            up at once, and while sixteen calls of one function (texts, or summaries) hang, no more
+            of it are begun until one ends or the database is opened again.
         timeout: seconds that a function may take in a call for the weaver (None is 300). A server
             has as many for all requests of a call (None is 60), which come on top: when they are
             over it counts as away, and no text is at fault. A process has as many to begin, and to

@@ -368,6 +368,12 @@ pub enum Error {
         /// What it said.
         message: String,
     },
+    /// A model function has not answered in time, and nothing can end its call.
+    #[error("{message}")]
+    LeftBehind {
+        /// Which, and how long it was waited for.
+        message: String,
+    },
     /// An error about one item of a batch, or about one field of what was given.
     #[error("{place}{error}")]
     At {
@@ -473,7 +479,7 @@ impl Error {
             Self::Interrupted => "Interrupted",
             Self::ModelUnavailable { .. } => "ModelUnavailable",
             Self::LimitReached { .. } => "LimitReached",
-            Self::EnrichmentFailed { .. } => "EnrichmentFailed",
+            Self::EnrichmentFailed { .. } | Self::LeftBehind { .. } => "EnrichmentFailed",
             Self::At { error, .. } => error.code(),
             Self::Internal(_) => "InternalError",
         }

@@ -82,6 +82,10 @@ fn describe(py: Python<'_>, error: PyErr) -> Error {
     if name == "ModelUnavailable" {
         return Error::ModelUnavailable { message };
     }
+    let is_left_behind = error.value(py).getattr("is_left_behind");
+    if name == "ModelTimeout" && is_left_behind.is_ok_and(|it| it.is_truthy().unwrap_or(false)) {
+        return Error::LeftBehind { message: format!("{name}: {message}") };
+    }
     let traceback = error.traceback(py).and_then(|traceback| traceback.format().ok());
     let mut text = format!("{name}: {message}");
     if let Some(traceback) = traceback {

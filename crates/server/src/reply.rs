@@ -185,6 +185,7 @@ fn described(out: &mut Writer, error: &Error) -> std::result::Result<(), ()> {
             | Error::FormatTooNew { .. }
             | Error::Internal(_)
             | Error::EnrichmentFailed { .. }
+            | Error::LeftBehind { .. }
             | Error::ModelUnavailable { .. }
     );
     let message = match error.bare() {

@@ -229,6 +229,30 @@ fn one_function_that_fails_does_not_hold_up_the_other() {
 }
 
 #[test]
+fn a_text_at_which_a_call_is_left_behind_is_given_up_the_first_time() {
+    let bench = Bench::new();
+    let left = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&left);
+    let models = altered(move |base, texts| {
+        if texts.iter().any(|text| text.text == "Mallory" && text.vectors) {
+            counted.fetch_add(1, Ordering::Relaxed);
+            return Err(Error::LeftBehind { message: "it hangs".into() });
+        }
+        base.enrich(texts)
+    });
+    let messages: Vec<_> = ["Alice", "Mallory", "Bob"].map(|text| bench.say(text)).into();
+    let weaver = bench.start(models, eager());
+    drain(&weaver);
+    bench.assert_enriched(messages[0], "Alice", &["Alice"]);
+    bench.assert_enriched(messages[2], "Bob", &["Bob"]);
+    assert_eq!(left.load(Ordering::Relaxed), 2, "with the others, and by itself");
+    assert_eq!(bench.failed_work(), [(messages[1], Artefact::Embedding as u8, 1)]);
+    let entities = bench.state(&weaver, messages[1], Artefact::Entities);
+    assert_eq!(entities, ArtefactState::Ready, "they are of another function");
+    weaver.stop();
+}
+
+#[test]
 fn a_panicking_model_takes_only_its_text_with_it() {
     let bench = Bench::new();
     let models = altered(|base, texts| {

@@ -20,6 +20,10 @@ LEAST_BEGINNING: Final = 60.0
 class ModelTimeout(Exception):
     """A function did not answer in time: its process was ended, or its thread left behind."""
 
+    def __init__(self, message: str, *, is_left_behind: bool = False) -> None:
+        super().__init__(message)
+        self.is_left_behind = is_left_behind
+
 
 def of_server(config: MLConfig) -> float:
     """Seconds that a server has, for all requests of one call."""

@@ -32,7 +32,7 @@ from embedded_db.ml_config import MLConfig
 
 __all__ = ["MOST_HUNG", "TimedFunctions"]
 
-MOST_HUNG: Final = 8
+MOST_HUNG: Final = 16
 """While so many calls of one function hang, no more of it are begun."""
 GRACE: Final = 1.0
 """Seconds that a call still gets when the database is closed."""
@@ -126,7 +126,8 @@ class TimedFunctions(Functions):
                     raise _closed()
                 raise ModelTimeout(
                     f"{name} has not answered within {self._timeout} s and was left "
-                    'behind; with isolation="process" it is ended'
+                    'behind; with isolation="process" it is ended',
+                    is_left_behind=True,
                 )
             wait((answer,), timeout=min(deadline - now, LOOK))
         with self._lock:

@@ -83,6 +83,35 @@ def test_a_call_that_hangs_fails_and_the_others_are_done(
         assert db.verify()["ok"]
 
 
+@pytest.mark.parametrize("entities", [False, True])
+def test_several_texts_that_hang_stop_no_other(
+    path: Path, hanging: Hanging, *, entities: bool
+) -> None:
+    """Each keeps a thread: they are tried together with others once, and once by themselves."""
+    hung = MOST_HUNG - 2
+    names = (lambda texts: [[] for _ in texts]) if entities else None
+    models = replace(config(hanging, 0.1), entities=names)
+    with EmbeddedDB(path, ml=models, weaver={"activity_level": "Normal"}) as db:
+        db.weaver.pause()
+        for number in range(hung):
+            db.create_message("chat", f"wait {number}")
+            db.create_message("chat", f"text {number}")
+        db.weaver.resume()
+        with pytest.raises(EnrichmentFailed, match=f"{hung} jobs were given up"):
+            db.flush(timeout=120)
+        assert len(hanging.begun) == 1 + hung
+        for message in db.nodes("Message"):
+            expected = "failed" if message.content.startswith("wait") else "ready"
+            assert message.status.embedding == expected
+            assert message.status.entities == "ready"
+        later = db.create_message("chat", "a later one")
+        assert db.wait_for(later, "embedding", timeout=60).embedding == "ready"
+        hanging.free.set()
+        assert db.weaver.retry_failed() == hung
+        db.flush(timeout=60)
+        assert all(message.status.embedding == "ready" for message in db.nodes("Message"))
+
+
 def test_calls_of_the_user_go_on(path: Path, hanging: Hanging) -> None:
     with EmbeddedDB(path, ml=config(hanging, 1.0), weaver=ONCE) as db:
         bad = db.create_message("chat", "wait")
@@ -134,7 +163,7 @@ def test_what_hangs_stops_only_its_own_function(
             functions.summarize(["Ann: Hello"])
     # With time enough, whatever else the machine does.
     monkeypatch.setattr(functions, "_timeout", 60.0)
-    with pytest.raises(ModelUnavailable, match="8 calls of summarize hang") as caught:
+    with pytest.raises(ModelUnavailable, match=f"{MOST_HUNG} calls of summarize hang") as caught:
         functions.summarize(["Ann: Hello"])
     vectors, _, _ = functions.enrich(["text"], [0], [True], [False])
     assert vectors.tolist() == [[4.0, 1.0]]

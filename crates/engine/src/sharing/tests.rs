@@ -67,6 +67,7 @@ fn errors() -> Vec<Error> {
             until: 12,
         },
         Error::EnrichmentFailed { message: text() },
+        Error::LeftBehind { message: text() },
         Error::Internal(text()),
     ];
     let placed = plain.iter().cloned().map(|error| error.of_item(3).of_property("age"));

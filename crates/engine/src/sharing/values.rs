@@ -150,6 +150,6 @@ wire_enum!(Error {
       Corruption { path, object, detail } DamagedFile { path, detail }
       FormatTooNew { path, found, supported } Timeout { what, seconds } TooManyVisited { limit }
       ModelUnavailable { message } LimitReached { function, limit, most, used, until }
-      EnrichmentFailed { message } At { place, error }
+      EnrichmentFailed { message } LeftBehind { message } At { place, error }
     ; InvalidInput(message) BadText(message) Internal(message)
 });

@@ -79,14 +79,20 @@ impl Weaver {
             return Ok(false);
         }
         if let [item] = &batch.items[..] {
-            self.enrich_apart(batch, &error)?;
+            self.enrich_apart(batch, Some(&error))?;
             self.waiting().has_come((batch.namespace, item.slot));
             return Ok(true);
         }
         // What a limit keeps from its turn now, comes by itself the next time: else they would fail together again.
         self.waiting().part(batch.items.iter().map(|item| (batch.namespace, item.slot)));
+        let hangs = matches!(error, Error::LeftBehind { .. });
         for at in 0..batch.items.len() {
-            if !self.enrich_items(&batch.single(at))? {
+            let single = batch.single(at);
+            if hangs {
+                // Each call that nothing can end costs a thread: one shows of which function it is.
+                self.enrich_apart(&single, None)?;
+                self.waiting().has_come((single.namespace, single.items[0].slot));
+            } else if !self.enrich_items(&single)? {
                 return Ok(false);
             }
             if self.state().stop {
@@ -96,15 +102,18 @@ impl Weaver {
         Ok(true)
     }
 
-    /// One item, one artefact at a time.
-    fn enrich_apart(&self, single: &Batch, error: &Error) -> Result<()> {
+    /// One item, one artefact at a time, unless a call for all that is wanted has failed already and that is one.
+    fn enrich_apart(&self, single: &Batch, error: Option<&Error>) -> Result<()> {
         let both = single.wants(single.vectors()) && single.wants(Artefact::Entities);
         for artefact in [single.vectors(), Artefact::Entities] {
             if !single.wants(artefact) {
                 continue;
             }
             let part = single.only(artefact);
-            let answer = if both { self.call(&part)? } else { Err(error.clone()) };
+            let answer = match error {
+                Some(error) if !both => Err(error.clone()),
+                _ => self.call(&part)?,
+            };
             match answer {
                 Ok(outcomes) => self.put(&part, outcomes)?,
                 Err(error) if self.is_unavailable_for(&part, &error) => {}
@@ -543,6 +552,8 @@ impl Weaver {
         let (namespace, slot, artefact) = work;
         let (names, options) = (self.names, self.options.clone());
         let message = error.to_string();
+        // Each time that it is tried would cost a thread that nothing can end.
+        let is_for_good = how == Failed::ForGood || matches!(error, Error::LeftBehind { .. });
         let noted = self.store.write(move |txn| {
             if txn.generation().number() != generation
                 || !is_pending(txn, namespace, artefact, slot)?
@@ -558,7 +569,7 @@ impl Weaver {
             }
             let before = txn.work(namespace, slot, artefact as u8)?;
             let attempts = before.map_or(0, |work| work.attempts) + 1;
-            let dead = how == Failed::ForGood || attempts >= options.max_attempts;
+            let dead = is_for_good || attempts >= options.max_attempts;
             let delay = options.first_delay.saturating_mul(1 << (attempts - 1).min(20));
             let delay = delay.min(options.max_delay);
             // The clock, not the store's time: that one may run ahead after the clock was set back.
