@@ -91,7 +91,7 @@ def test_several_texts_that_hang_stop_no_other(
     hung = MOST_HUNG - 2
     names = (lambda texts: [[] for _ in texts]) if entities else None
     models = replace(config(hanging, 0.1), entities=names)
-    with EmbeddedDB(path, ml=models, weaver={"activity_level": "Normal"}) as db:
+    with EmbeddedDB(path, ml=models, weaver={"activity_level": "Normal", "batch_size": 64}) as db:
         db.weaver.pause()
         for number in range(hung):
             db.create_message("chat", f"wait {number}")
