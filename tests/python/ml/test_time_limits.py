@@ -88,7 +88,7 @@ def test_several_texts_that_hang_stop_no_other(
     path: Path, hanging: Hanging, *, entities: bool
 ) -> None:
     """Each keeps a thread: they are tried together with others once, and once by themselves."""
-    hung = MOST_HUNG - 2
+    hung = MOST_HUNG - 4
     names = (lambda texts: [[] for _ in texts]) if entities else None
     models = replace(config(hanging, 0.1), entities=names)
     with EmbeddedDB(path, ml=models, weaver={"activity_level": "Normal", "batch_size": 64}) as db:
@@ -99,7 +99,8 @@ def test_several_texts_that_hang_stop_no_other(
         db.weaver.resume()
         with pytest.raises(EnrichmentFailed, match=f"{hung} jobs were given up"):
             db.flush(timeout=120)
-        assert len(hanging.begun) == 1 + hung
+        # The weaver may have had the first one in hand when it was told to rest.
+        assert hung < len(hanging.begun) <= hung + 2
         for message in db.nodes("Message"):
             expected = "failed" if message.content.startswith("wait") else "ready"
             assert message.status.embedding == expected
