@@ -131,6 +131,8 @@ fn an_empty_database_and_one_in_memory() {
 /// The room that is not used: ten times as much was written as is there.
 #[test]
 fn the_file_is_as_small_as_a_new_one() {
+    // Ten megabytes: what threads behind the writer hold on a busy machine, until they get a turn, is little beside it.
+    const NODES: usize = 800;
     let scratch = Scratch::new();
     let size = |path: &Path| {
         let newest = generations(path).pop().unwrap();
@@ -145,7 +147,7 @@ fn the_file_is_as_small_as_a_new_one() {
     let rounds = |path: &Path, rounds: std::ops::Range<usize>| {
         let db = Database::open(path, &options, None).unwrap();
         for round in rounds {
-            for n in 0..200 {
+            for n in 0..NODES {
                 let values = content(round, n);
                 let values: Vec<(&str, Value)> =
                     values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
