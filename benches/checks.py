@@ -53,19 +53,21 @@ def fill(path: Path, messages: int) -> None:
     from embedded_db import EmbeddedDB
 
     with EmbeddedDB(path, ml=None, durability="memory") as db:
-        for first in range(0, messages, 1_000):
-            several = range(first, min(first + 1_000, messages))
-            words = [" ".join(f"word{(n * 31 + w * 17) % 997}" for w in range(14)) for n in several]
-            drafts = [
-                {"content": text, "sender": "Ann", "id": f"m{n}"}
-                for n, text in zip(several, words, strict=True)
-            ]
-            db.create_chat(id=f"c{first}").add_messages(drafts)
-            vectors = [
-                [float((n * 7 + d * 13) % 101) - 50 for d in range(DIMENSION)] for n in several
-            ]
-            db.set_embeddings([f"m{n}" for n in several], vectors)
-        db.flush()
+        fill_into(db, messages)
+
+
+def fill_into(db, messages: int) -> None:
+    for first in range(0, messages, 1_000):
+        several = range(first, min(first + 1_000, messages))
+        words = [" ".join(f"word{(n * 31 + w * 17) % 997}" for w in range(14)) for n in several]
+        drafts = [
+            {"content": text, "sender": "Ann", "id": f"m{n}"}
+            for n, text in zip(several, words, strict=True)
+        ]
+        db.create_chat(id=f"c{first}").add_messages(drafts)
+        vectors = [[float((n * 7 + d * 13) % 101) - 50 for d in range(DIMENSION)] for n in several]
+        db.set_embeddings([f"m{n}" for n in several], vectors)
+    db.flush()
 
 
 def read(path: str, messages: int) -> dict[str, float]:

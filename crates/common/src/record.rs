@@ -16,7 +16,39 @@ pub type Read<T> = std::result::Result<T, Damaged>;
 const SUM: usize = 4;
 
 fn checksum(table: u8, key: &[u8], payload: &[u8]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    if payload.len() <= SHORT && std::arch::is_x86_feature_detected!("sse4.2") {
+        let register = !u32::from(table);
+        // SAFETY: the processor has the instructions.
+        #[allow(unsafe_code)]
+        return unsafe { !advanced(advanced(register, key), payload) };
+    }
     crc32c::crc32c_append(crc32c::crc32c_append(u32::from(table), key), payload)
+}
+
+/// Up to so many bytes one CRC instruction after the other is quicker than the crate, which aligns what it is given
+/// and goes on in three places at once.
+#[cfg(target_arch = "x86_64")]
+const SHORT: usize = 256;
+
+/// The register of a CRC-32C behind some bytes.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse4.2")]
+fn advanced(mut register: u32, bytes: &[u8]) -> u32 {
+    use std::arch::x86_64::{_mm_crc32_u8, _mm_crc32_u32, _mm_crc32_u64};
+
+    let (words, mut rest) = bytes.as_chunks::<8>();
+    for word in words {
+        register = _mm_crc32_u64(u64::from(register), u64::from_le_bytes(*word)) as u32;
+    }
+    if let Some((half, after)) = rest.split_first_chunk::<4>() {
+        register = _mm_crc32_u32(register, u32::from_le_bytes(*half));
+        rest = after;
+    }
+    for byte in rest {
+        register = _mm_crc32_u8(register, *byte);
+    }
+    register
 }
 
 /// Appends the checksum of what `payload` holds.
@@ -289,6 +321,18 @@ mod tests {
             let bit = at.index(sealed.len() * 8);
             sealed[bit / 8] ^= 1 << (bit % 8);
             prop_assert!(open(1, &key, &sealed).is_err());
+        }
+
+        #[test]
+        fn sums_of_any_length_are_what_the_format_says(
+            table: u8,
+            key in prop::collection::vec(any::<u8>(), 0..40),
+            payload in prop::collection::vec(any::<u8>(), 0..600),
+            begin in 0_usize..9,
+        ) {
+            let payload = payload.get(begin..).unwrap_or(&[]); // wherever it lies
+            let whole = crc32c::crc32c_append(crc32c::crc32c_append(u32::from(table), &key), payload);
+            prop_assert_eq!(checksum(table, &key, payload), whole);
         }
 
         #[test]

@@ -133,12 +133,21 @@ impl View {
     }
 
     /// A page of the state, checked.
+    #[inline]
     fn bytes(&self, number: u64) -> Result<&[u8]> {
         let bytes = self.pages.raw(number)?;
         if number > self.meta.last_page {
             return Err(self.pages.damaged(number, Damaged("lies beyond the last page")));
         }
-        let Some(sums) = &self.pages.sums else { return Ok(bytes) };
+        match &self.pages.sums {
+            Some(sums) if !sums.is_seen(number) => self.compared(sums, number, bytes),
+            _ => Ok(bytes),
+        }
+    }
+
+    /// A page that was not met yet with the sum that it has now.
+    #[cold]
+    fn compared<'a>(&self, sums: &Sums, number: u64, bytes: &'a [u8]) -> Result<&'a [u8]> {
         if sums.holds(number, bytes)? == Some(true) || self.is_unsummed(sums, number, bytes)? {
             return Ok(bytes);
         }

@@ -394,6 +394,17 @@ impl Sums {
         Ok(())
     }
 
+    /// Whether this process has found a page right with the sum that it has now.
+    #[inline]
+    pub(super) fn is_seen(&self, page: u64) -> bool {
+        let place = page as usize % CHUNK;
+        let chunk = self.chunks.get((page / CHUNK as u64) as usize).and_then(OnceLock::get);
+        let Some(chunk) = chunk else { return false };
+        let wanted = u32::from_le(chunk.sum(place).load(Ordering::Relaxed));
+        let seen = chunk.seen.get(place).map_or(0, |seen| seen.load(Ordering::Relaxed));
+        wanted != 0 && seen == wanted
+    }
+
     fn chunk(&self, page: u64) -> Result<Option<&Chunk>> {
         let index = (page / CHUNK as u64) as usize;
         let Some(place) = self.chunks.get(index) else { return Ok(None) };
