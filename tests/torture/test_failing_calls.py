@@ -466,5 +466,6 @@ def test_a_compaction_fails_at_any_call(path, nursery, base, scrub):
             traced = once(point)
         except AssertionError as error:
             raise AssertionError(f"at {point}:\n{error}") from error
-        assert traced.injected() == 1, point
+        # Calls are counted by thread, and what works behind the writer opens files, too.
+        assert traced.injected() >= 1, point
     print(f"{len(chosen)} of {len(faults)} points")
