@@ -73,9 +73,13 @@ export function makeWeaver(app: App): View {
   };
   const show = () => {
     if (ends.length > 0) return;
-    const connected = (text: string, live: boolean) => {
-      state.textContent = text;
-      state.classList.toggle("live", live);
+    // It is live when both are.
+    const known: { text: string; live: boolean }[] = [];
+    const connected = (which: number) => (text: string, live: boolean) => {
+      known[which] = { text, live };
+      const one = known.find((each) => !each.live) ?? { text, live };
+      state.textContent = one.text;
+      state.classList.toggle("live", one.live);
     };
     const mine: (() => void)[] = [() => {}];
     ends = mine;
@@ -83,9 +87,9 @@ export function makeWeaver(app: App): View {
     app.api.call("GET", "/v1/weaver", { whole: true }).then(
       () => {
         if (ends !== mine) return; // it was left meanwhile
-        ends.push(follow(() => app.api.socket("/v1/weaver/stream", {}, false), (text) => told(JSON.parse(text) as WeaverStatus), connected));
+        ends.push(follow(() => app.api.socket("/v1/weaver/stream", {}, false), (text) => told(JSON.parse(text) as WeaverStatus), connected(0)));
         ends.push(follow(() => app.api.socket("/v1/changes/stream", {}, true),
-          (text) => changed((JSON.parse(text) as { changes: Change[] }).changes), () => {}));
+          (text) => changed((JSON.parse(text) as { changes: Change[] }).changes), connected(1)));
       },
       (error: unknown) => {
         if (ends !== mine) return;

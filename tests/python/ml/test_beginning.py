@@ -96,9 +96,11 @@ def test_one_that_does_not_begin_is_ended_and_another_tried(
 def test_loading_ahead_has_the_time_of_a_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
     functions = IsolatedFunctions(replace(CONFIG, embedding="hashing"))
     functions.warm_up()
-    monkeypatch.setattr(functions, "_beginning", 1e-9)
+    monkeypatch.setattr(functions, "_beginning", 0.2)
+    assert functions._process is not None
+    os.kill(functions._process._child.pid, signal.SIGSTOP)
     with pytest.raises(ModelUnavailable, match="were not loaded within"):
-        # It has begun, and is asked; that takes longer than nothing.
+        # It has begun, and is asked.
         functions.warm_up()
     functions.close()
 
